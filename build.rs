@@ -1,0 +1,50 @@
+//! Compiles `proto/` without protoc: protox makes the descriptor set, connectrpc-axum-build the messages
+//! and the routers from it. A second copy of the set is embedded: reflection, `ProtoJSON` and the method
+//! table read it.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+const PROTOS: [&str; 6] = [
+    "hallpass/v1/token.proto",
+    "hallpass/v1/user.proto",
+    "hallpass/v1/authn.proto",
+    "hallpass/v1/audit.proto",
+    "hallpass/v1/reason.proto",
+    "buf/registry/owner/v1/user.proto",
+];
+
+/// Messages with a secret in them: they get no `Debug` that could print it.
+const SECRET: [&str; 4] = [
+    "hallpass.v1.CreateTokenRequest",
+    "hallpass.v1.CreateTokenResponse",
+    "hallpass.v1.CreateUserRequest",
+    "hallpass.v1.SetPasswordRequest",
+];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script through the environment"
+)]
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=build.rs");
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+
+    let descriptors = protox::compile(PROTOS, ["proto"])?.encode_to_vec();
+    // connectrpc-axum-build reads this very name, then deletes it.
+    fs::write(out_dir.join("descriptor.bin"), &descriptors)?;
+    fs::write(out_dir.join("hallpass.fds"), &descriptors)?;
+
+    connectrpc_axum_build::compile_protos(&PROTOS, &["proto"])
+        .with_prost_config(|config| {
+            config
+                .skip_protoc_run()
+                .enable_type_names()
+                .skip_debug(SECRET);
+        })
+        .include_file("protos.rs")
+        .compile()?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Where randomness comes from: the operating system's generator, through `rand`'s.
+
+use rand::Rng;
+
+/// `N` random bytes, fit for secrets.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}

@@ -1,0 +1,101 @@
+//! Points in time, to the microsecond.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+/// A point in time as microseconds since 1970-01-01T00:00:00Z, within the years 0001 to 9999 that
+/// `google.protobuf.Timestamp` can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+const MIN_SECONDS: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
+const MAX_SECONDS: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+const MICROS: i64 = 1_000_000;
+
+impl Timestamp {
+    /// From the parts of a `google.protobuf.Timestamp`, rounded down to the microsecond.
+    ///
+    /// # Errors
+    /// Outside the years 0001 to 9999, or nanoseconds outside 0 to 999,999,999.
+    pub fn parse(seconds: i64, nanos: i32) -> Result<Self, TimestampError> {
+        if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
+            return Err(TimestampError::Seconds);
+        }
+        if !(0..1_000_000_000).contains(&nanos) {
+            return Err(TimestampError::Nanos);
+        }
+        Ok(Self(seconds * MICROS + i64::from(nanos / 1_000)))
+    }
+
+    /// From the store, which holds microseconds.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds and nanoseconds, as `google.protobuf.Timestamp` has them.
+    pub fn to_parts(self) -> (i64, i32) {
+        let nanos = self.0.rem_euclid(MICROS) * 1_000;
+        let nanos = i32::try_from(nanos).expect("less than a second of nanoseconds fits an i32");
+        (self.0.div_euclid(MICROS), nanos)
+    }
+
+    /// This time and `duration` later; the end of time where that is beyond it.
+    pub fn plus(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(
+            self.0
+                .saturating_add(micros)
+                .min(MAX_SECONDS * MICROS + MICROS - 1),
+        )
+    }
+
+    /// This time less `duration`; the beginning of time where that is before it.
+    pub fn minus(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(MIN_SECONDS * MICROS))
+    }
+
+    /// How long after `earlier` this is; zero where it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Self(0).plus(after),
+            Err(before) => Self(0).minus(before.duration()),
+        }
+    }
+}
+
+/// RFC 3339 in UTC, with as many digits of the second's fraction as are needed.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(micros) = u64::try_from(self.0) else {
+            // Nothing that Hallpass tells a person lies before 1970.
+            return write!(f, "{}us before 1970", self.0.unsigned_abs());
+        };
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+        humantime::format_rfc3339(time).fmt(f)
+    }
+}
+
+/// Why a timestamp was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampError {
+    /// The seconds are outside the years 0001 to 9999.
+    #[error("must be within the years 0001 to 9999")]
+    Seconds,
+    /// The nanoseconds are outside 0 to 999,999,999.
+    #[error("nanos must be within 0 to 999,999,999")]
+    Nanos,
+}

@@ -1,0 +1,3 @@
+//! Hallpass.
+pub mod domain;
+pub mod proto;
