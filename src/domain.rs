@@ -2,7 +2,19 @@
 //! the audit chain. It knows no database, no protocol and no clock but the one handed in, so every rule
 //! here can be tested as a function.
 
+pub mod audit;
+pub mod base62;
+pub mod cidr;
 pub mod clock;
+pub mod id;
+pub mod lifetime;
+pub mod note;
+pub mod page;
 pub mod random;
+pub mod reason;
+pub mod scope;
 pub mod secret;
 pub mod time;
+pub mod token;
+pub mod token_text;
+pub mod user;

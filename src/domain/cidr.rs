@@ -1,0 +1,181 @@
+//! Networks that a token may be used from.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// How many networks a token may name.
+pub const MAX_CIDRS: usize = 32;
+
+/// The networks of a token, sorted, each once. Empty: any address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CidrSet(Vec<IpNet>);
+
+impl CidrSet {
+    /// Checks what a client asked for: `10.0.0.0/8`, `2001:db8::/32`, or a single address. v4-mapped IPv6
+    /// networks count as IPv4; repeats fold into one.
+    ///
+    /// # Errors
+    /// Too many, or one that is not a network.
+    pub fn parse<'a>(cidrs: impl IntoIterator<Item = &'a str>) -> Result<Self, CidrError> {
+        let mut nets = Vec::new();
+        for text in cidrs {
+            nets.push(parse_net(text)?);
+            nets.sort_unstable();
+            nets.dedup();
+            if nets.len() > MAX_CIDRS {
+                return Err(CidrError::TooMany);
+            }
+        }
+        Ok(Self(nets))
+    }
+
+    /// From the store: the form that `Display` writes.
+    pub fn from_row(text: &str) -> Option<Self> {
+        text.split_ascii_whitespace()
+            .map(|net| net.parse().ok())
+            .collect::<Option<_>>()
+            .map(Self)
+    }
+
+    /// Whether any address is allowed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The networks, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
+        self.0.iter()
+    }
+
+    /// Whether a token with these networks may be used from `address`.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.is_empty() || self.0.iter().any(|net| net.contains(&address))
+    }
+
+    /// Whether each of these networks lies inside one of `other`'s.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let inside = |net: &IpNet| other.0.iter().any(|outer| outer.contains(net));
+        other.0.is_empty() || (!self.0.is_empty() && self.0.iter().all(inside))
+    }
+}
+
+impl fmt::Display for CidrSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, net) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            net.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// One network. Bits set beyond the prefix are refused, not cut off: `10.1.2.3/8` is more likely a slip
+/// than a wish for all of `10.0.0.0/8`.
+fn parse_net(text: &str) -> Result<IpNet, CidrError> {
+    let malformed = || CidrError::Malformed(text.chars().take(64).collect());
+    let net = match text.parse::<IpNet>() {
+        Ok(net) => net,
+        Err(_) => text
+            .parse::<IpAddr>()
+            .map(IpNet::from)
+            .map_err(|_| malformed())?,
+    };
+    if net.addr() != net.network() {
+        return Err(CidrError::HostBits {
+            given: net,
+            meant: net.trunc(),
+        });
+    }
+    Ok(canonical(net))
+}
+
+fn canonical(net: IpNet) -> IpNet {
+    const MAPPED: Ipv6Net = match Ipv6Net::new(Ipv6Addr::new(0, 0, 0, 0, 0, 0xFFFF, 0, 0), 96) {
+        Ok(net) => net,
+        Err(_) => unreachable!(),
+    };
+    match net {
+        IpNet::V6(v6) if MAPPED.contains(&v6) => match v6.addr().to_ipv4_mapped() {
+            Some(v4) => IpNet::V4(
+                Ipv4Net::new(v4, v6.prefix_len() - 96).expect("96 to 128 less 96 is 0 to 32"),
+            ),
+            None => net,
+        },
+        _ => net,
+    }
+}
+
+/// Why networks were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CidrError {
+    /// One is not a network or an address.
+    #[error("{0:?} is not a network such as 10.0.0.0/8 or 2001:db8::/32")]
+    Malformed(String),
+    /// One has bits set beyond its prefix.
+    #[error("{given} has address bits beyond its prefix; {meant} would be the whole network")]
+    HostBits {
+        /// What was given.
+        given: IpNet,
+        /// The network it lies in.
+        meant: IpNet,
+    },
+    /// More than [`MAX_CIDRS`].
+    #[error("at most {MAX_CIDRS} networks are allowed")]
+    TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(cidrs: &[&str]) -> CidrSet {
+        CidrSet::parse(cidrs.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn addresses_are_allowed_by_their_network_and_mapped_ones_count_as_v4() {
+        let cidrs = set(&["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]);
+        for yes in ["10.9.8.7", "::ffff:10.9.8.7", "2001:db8::1", "192.0.2.7"] {
+            assert!(cidrs.allows(yes.parse().unwrap()), "{yes}");
+        }
+        for no in ["11.0.0.1", "::ffff:11.0.0.1", "2001:db9::1", "192.0.2.8"] {
+            assert!(!cidrs.allows(no.parse().unwrap()), "{no}");
+        }
+        assert!(set(&["::ffff:10.0.0.0/104"]).allows("10.1.1.1".parse().unwrap()));
+        assert!(set(&[]).allows("11.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn each_range_must_lie_inside_one_of_the_others() {
+        assert!(set(&["10.1.0.0/16"]).is_within(&set(&["10.0.0.0/8"])));
+        assert!(!set(&["10.0.0.0/8"]).is_within(&set(&["10.0.0.0/9", "10.128.0.0/9"])));
+        assert!(!set(&[]).is_within(&set(&["10.0.0.0/8"])));
+        assert!(set(&["10.0.0.0/8"]).is_within(&set(&[])));
+    }
+
+    #[test]
+    fn slips_are_refused_with_what_was_meant() {
+        let error = CidrSet::parse(["10.1.2.3/8"]).unwrap_err();
+        assert!(error.to_string().contains("10.0.0.0/8"), "{error}");
+        for bad in ["", "10.0.0.0/33", "here", "10.0.0/8"] {
+            assert!(
+                matches!(CidrSet::parse([bad]), Err(CidrError::Malformed(_))),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_store_form_is_read_back() {
+        let cidrs = set(&["2001:db8::/32", "10.0.0.0/8"]);
+        assert_eq!(CidrSet::from_row(&cidrs.to_string()), Some(cidrs));
+        assert_eq!(CidrSet::from_row("nonsense"), None);
+    }
+}

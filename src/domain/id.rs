@@ -1,0 +1,137 @@
+//! Public identifiers: 22 base62 digits of a `UUIDv7` (RFC 9562), so that they sort by their time of birth.
+
+use std::fmt;
+
+use super::{base62, random, time::Timestamp};
+
+/// How many characters an identifier has.
+pub const ID_LEN: usize = 22;
+
+/// The number behind an identifier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(u128);
+
+impl Id {
+    /// A new identifier, born at `now`.
+    pub fn generate(now: Timestamp) -> Self {
+        let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
+        let random = random::bytes::<10>();
+        Self(
+            uuid::Builder::from_unix_timestamp_millis(millis, &random)
+                .into_uuid()
+                .as_u128(),
+        )
+    }
+
+    /// Reads exactly 22 base62 digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != ID_LEN {
+            return None;
+        }
+        let [a, b, c, d] = base62::decode::<4>(text.as_bytes())?.map(u128::from);
+        Some(Self(a << 96 | b << 64 | c << 32 | d))
+    }
+
+    /// The number, for a position in a list.
+    pub const fn from_u128(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// The number, for a position in a list.
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+
+    /// The 22 characters, without an allocation.
+    pub fn encode(self) -> IdText {
+        let bytes = self.0.to_be_bytes();
+        let limb =
+            |i: usize| u32::from_be_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
+        let mut text = [0; ID_LEN];
+        base62::encode([limb(0), limb(4), limb(8), limb(12)], &mut text);
+        IdText(text)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.encode().as_str())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.encode().as_str())
+    }
+}
+
+/// An identifier's 22 characters.
+#[derive(Clone, Copy)]
+pub struct IdText([u8; ID_LEN]);
+
+impl IdText {
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("base62 is ASCII")
+    }
+}
+
+macro_rules! typed_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Id);
+
+        impl $name {
+            /// A new identifier, born at `now`.
+            pub fn generate(now: Timestamp) -> Self {
+                Self(Id::generate(now))
+            }
+
+            /// Reads exactly 22 base62 digits.
+            pub fn parse(text: &str) -> Option<Self> {
+                Id::parse(text).map(Self)
+            }
+
+            /// Of the number behind it.
+            pub const fn from_id(id: Id) -> Self {
+                Self(id)
+            }
+
+            /// The number behind it.
+            pub const fn id(self) -> Id {
+                self.0
+            }
+
+            /// The 22 characters, without an allocation.
+            pub fn encode(self) -> IdText {
+                self.0.encode()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+typed_id! {
+    /// Identifies a token. Public: it is the middle part of the plaintext.
+    TokenId
+}
+typed_id! {
+    /// Identifies a user.
+    UserId
+}
+typed_id! {
+    /// Identifies a request.
+    RequestId
+}

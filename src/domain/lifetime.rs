@@ -1,0 +1,98 @@
+//! How long a token may live. Nothing is ever clamped: what does not fit is refused, with the limit named.
+
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// What bounds a new token's life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LifetimeLimits {
+    /// The longest life that the server allows.
+    pub max_ttl: Option<Duration>,
+    /// When the parent expires, where there is an expiring parent.
+    pub parent_expires: Option<Timestamp>,
+}
+
+/// Checks the `expire_time` (`None`: never) that was asked for at `now`.
+///
+/// # Errors
+/// Why it is refused.
+pub fn check(
+    expire_time: Option<Timestamp>,
+    now: Timestamp,
+    limits: LifetimeLimits,
+) -> Result<(), LifetimeError> {
+    if expire_time.is_some_and(|end| end <= now) {
+        return Err(LifetimeError::Past);
+    }
+    let beyond = |limit: Timestamp| expire_time.is_none_or(|end| end > limit);
+    if let Some(max_ttl) = limits.max_ttl
+        && beyond(now.plus(max_ttl))
+    {
+        return Err(LifetimeError::TooLong { max_ttl });
+    }
+    match limits.parent_expires {
+        Some(parent_expires) if beyond(parent_expires) => {
+            Err(LifetimeError::OutlivesParent { parent_expires })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a lifetime was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LifetimeError {
+    /// Not later than now.
+    #[error("must be in the future")]
+    Past,
+    /// Longer than the server allows.
+    #[error("the token may live at most {}", humantime::format_duration(*max_ttl))]
+    TooLong {
+        /// The longest life that the server allows.
+        max_ttl: Duration,
+    },
+    /// Longer than its parent.
+    #[error(
+        "the token may not outlive the token it is made with, which expires at {parent_expires}"
+    )]
+    OutlivesParent {
+        /// When the parent expires.
+        parent_expires: Timestamp,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
+    const DAY: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn the_boundaries_are_exact() {
+        let free = LifetimeLimits::default();
+        let tick = Duration::from_micros(1);
+        assert_eq!(check(None, NOW, free), Ok(()));
+        assert_eq!(check(Some(NOW), NOW, free), Err(LifetimeError::Past));
+        assert_eq!(check(Some(NOW.plus(tick)), NOW, free), Ok(()));
+
+        let capped = LifetimeLimits {
+            max_ttl: Some(DAY),
+            ..free
+        };
+        let too_long = Err(LifetimeError::TooLong { max_ttl: DAY });
+        assert_eq!(check(Some(NOW.plus(DAY)), NOW, capped), Ok(()));
+        assert_eq!(check(Some(NOW.plus(DAY + tick)), NOW, capped), too_long);
+        assert_eq!(check(None, NOW, capped), too_long);
+
+        let parent_expires = NOW.plus(DAY);
+        let child = LifetimeLimits {
+            parent_expires: Some(parent_expires),
+            ..free
+        };
+        let outlives = Err(LifetimeError::OutlivesParent { parent_expires });
+        assert_eq!(check(Some(parent_expires), NOW, child), Ok(()));
+        assert_eq!(check(Some(parent_expires.plus(tick)), NOW, child), outlives);
+        assert_eq!(check(None, NOW, child), outlives);
+    }
+}

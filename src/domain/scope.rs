@@ -1,0 +1,185 @@
+//! Scopes: what a token is limited to. They limit, never grant.
+
+use std::{collections::BTreeSet, fmt};
+
+/// How many scopes a token may have.
+pub const MAX_SCOPES: usize = 32;
+const OURS: &str = "hallpass:";
+
+/// The scopes that mean something on Hallpass itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnScope {
+    /// Get and list tokens.
+    TokensRead,
+    /// Create, change and delete tokens.
+    TokensWrite,
+    /// Ask whether a token is valid.
+    TokensVerify,
+    /// Get, list and count users.
+    UsersRead,
+    /// Create, change and delete users.
+    UsersWrite,
+    /// Read the audit log.
+    AuditRead,
+    /// Act on what is not one's own, where the role allows it.
+    Admin,
+}
+
+impl OwnScope {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::TokensRead,
+        Self::TokensWrite,
+        Self::TokensVerify,
+        Self::UsersRead,
+        Self::UsersWrite,
+        Self::AuditRead,
+        Self::Admin,
+    ];
+
+    /// The scope's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TokensRead => "hallpass:tokens:read",
+            Self::TokensWrite => "hallpass:tokens:write",
+            Self::TokensVerify => "hallpass:tokens:verify",
+            Self::UsersRead => "hallpass:users:read",
+            Self::UsersWrite => "hallpass:users:write",
+            Self::AuditRead => "hallpass:audit:read",
+            Self::Admin => "hallpass:admin",
+        }
+    }
+}
+
+/// The scopes of a token, sorted, each once. Empty: not limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeSet(BTreeSet<String>);
+
+impl ScopeSet {
+    /// Checks what a client asked for; repeats fold into one.
+    ///
+    /// # Errors
+    /// Too many, a malformed one, or an unknown one that starts with `hallpass:`.
+    pub fn parse<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Self, ScopeError> {
+        let mut set = BTreeSet::new();
+        for scope in scopes {
+            let well_formed = (1..=64).contains(&scope.len()) && scope.bytes().all(is_scope_byte);
+            if !well_formed {
+                return Err(ScopeError::Malformed);
+            }
+            if scope.starts_with(OURS) && !OwnScope::ALL.iter().any(|own| own.as_str() == scope) {
+                return Err(ScopeError::Unknown(scope.to_owned()));
+            }
+            set.insert(scope.to_owned());
+            if set.len() > MAX_SCOPES {
+                return Err(ScopeError::TooMany);
+            }
+        }
+        Ok(Self(set))
+    }
+
+    /// From the store: the form that `Display` writes.
+    pub fn from_row(text: &str) -> Self {
+        Self(text.split_ascii_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Whether the token is not limited by scopes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The scopes, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether a token with these scopes may do on Hallpass what needs `scope`.
+    pub fn allows(&self, scope: OwnScope) -> bool {
+        self.0.is_empty() || self.0.contains(scope.as_str())
+    }
+
+    /// Whether a token with these scopes is limited to no more than one with `other`.
+    pub fn is_within(&self, other: &Self) -> bool {
+        other.0.is_empty() || (!self.0.is_empty() && self.0.is_subset(&other.0))
+    }
+}
+
+/// The scopes separated by spaces, as in RFC 6749 §3.3.
+impl fmt::Display for ScopeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, scope) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(scope)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_scope_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b":._/-".contains(&byte)
+}
+
+/// Why scopes were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeError {
+    /// One is not of the form.
+    #[error("each scope must be 1 to 64 of a-z, 0-9, ':', '.', '_', '/' and '-'")]
+    Malformed,
+    /// One starts with `hallpass:` and is none of ours.
+    #[error("{0} is not a scope that Hallpass knows")]
+    Unknown(String),
+    /// More than [`MAX_SCOPES`].
+    #[error("at most {MAX_SCOPES} scopes are allowed")]
+    TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(scopes: &[&str]) -> ScopeSet {
+        ScopeSet::parse(scopes.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn scopes_limit_and_no_scopes_do_not() {
+        assert!(set(&[]).allows(OwnScope::Admin));
+        assert!(set(&["hallpass:tokens:read"]).allows(OwnScope::TokensRead));
+        assert!(!set(&["hallpass:tokens:read"]).allows(OwnScope::TokensWrite));
+        assert!(!set(&["deploy"]).allows(OwnScope::TokensRead));
+    }
+
+    #[test]
+    fn a_set_is_within_its_supersets_and_nothing_unlimited_is_within_a_limit() {
+        assert!(set(&["a"]).is_within(&set(&["a", "b"])));
+        assert!(set(&["a"]).is_within(&set(&[])));
+        assert!(!set(&["a", "c"]).is_within(&set(&["a", "b"])));
+        assert!(!set(&[]).is_within(&set(&["a"])));
+    }
+
+    #[test]
+    fn bad_scopes_are_refused() {
+        for bad in ["", "A", "a b", "ü", &"x".repeat(65)] {
+            assert_eq!(ScopeSet::parse([bad]), Err(ScopeError::Malformed), "{bad}");
+        }
+        assert!(matches!(
+            ScopeSet::parse(["hallpass:everything"]),
+            Err(ScopeError::Unknown(_))
+        ));
+        let many: Vec<String> = (0..=MAX_SCOPES).map(|i| format!("s{i}")).collect();
+        assert_eq!(
+            ScopeSet::parse(many.iter().map(String::as_str)),
+            Err(ScopeError::TooMany)
+        );
+    }
+
+    #[test]
+    fn the_store_form_is_read_back() {
+        let scopes = set(&["b", "a", "hallpass:admin", "a"]);
+        assert_eq!(scopes.to_string(), "a b hallpass:admin");
+        assert_eq!(ScopeSet::from_row(&scopes.to_string()), scopes);
+        assert_eq!(ScopeSet::from_row(""), ScopeSet::default());
+    }
+}

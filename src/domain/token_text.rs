@@ -1,0 +1,235 @@
+//! The plaintext of a token: `<prefix>_<id>_<secret><crc>`.
+//!
+//! The secret is 43 base62 digits of 32 random bytes, the checksum 6 base62 digits of CRC-32/ISO-HDLC over
+//! all before it. The form lets a scanner find a leaked token offline, and the ID inside lets it be
+//! revoked without knowing the secret. Only the SHA-256 of the whole text is ever stored.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{
+    base62,
+    id::{ID_LEN, TokenId},
+    random,
+    secret::Secret,
+};
+
+const SECRET_LEN: usize = 43;
+const CRC_LEN: usize = 6;
+
+/// The first part of a token's text, 3 to 16 of `[a-z0-9]`: tells a reader or a scanner whose token it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPrefix(String);
+
+impl TokenPrefix {
+    /// Checks the form.
+    ///
+    /// # Errors
+    /// A length outside 3 to 16, or a character outside `[a-z0-9]`.
+    pub fn parse(text: &str) -> Result<Self, PrefixError> {
+        let well_formed = (3..=16).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(PrefixError)
+        }
+    }
+
+    /// The prefix.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TokenPrefix {
+    fn default() -> Self {
+        Self("hallpass".to_owned())
+    }
+}
+
+/// A prefix was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 3 to 16 of a-z and 0-9")]
+pub struct PrefixError;
+
+/// What is stored of a token's secret: SHA-256 of the plaintext.
+#[derive(Clone, Copy)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// From the store.
+    pub const fn from_row(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// For the store.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    fn of(plaintext: &str) -> Self {
+        Self(Sha256::digest(plaintext.as_bytes()).into())
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hash]")
+    }
+}
+
+/// A token's text in the one form that is accepted; who holds it may use the token.
+#[derive(Clone, Debug)]
+pub struct TokenText {
+    text: Secret,
+    id: TokenId,
+}
+
+impl TokenText {
+    /// A new secret for the token `id`.
+    pub fn generate(prefix: &TokenPrefix, id: TokenId) -> Self {
+        let secret = Zeroizing::new(random::bytes::<32>());
+        let mut limbs = Zeroizing::new([0_u32; 8]);
+        for (limb, bytes) in limbs.iter_mut().zip(secret.chunks_exact(4)) {
+            *limb = u32::from_be_bytes(bytes.try_into().expect("chunks of four"));
+        }
+        let mut digits = Zeroizing::new([0; SECRET_LEN]);
+        base62::encode(*limbs, digits.as_mut_slice());
+
+        let mut text = String::with_capacity(prefix.0.len() + 2 + ID_LEN + SECRET_LEN + CRC_LEN);
+        text.push_str(&prefix.0);
+        text.push('_');
+        text.push_str(id.encode().as_str());
+        text.push('_');
+        text.push_str(str::from_utf8(digits.as_slice()).expect("base62 is ASCII"));
+        let crc = encode_crc(&text);
+        text.push_str(str::from_utf8(&crc).expect("base62 is ASCII"));
+        Self {
+            text: Secret::new(text),
+            id,
+        }
+    }
+
+    /// Reads a text from outside. Any well-formed prefix is accepted.
+    ///
+    /// # Errors
+    /// Not of the form, or a checksum that does not fit.
+    pub fn parse(text: &str) -> Result<Self, TokenTextError> {
+        let mut parts = text.split('_');
+        let (Some(prefix), Some(id), Some(tail), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(TokenTextError::Malformed);
+        };
+        TokenPrefix::parse(prefix).map_err(|_| TokenTextError::Malformed)?;
+        let id = TokenId::parse(id).ok_or(TokenTextError::Malformed)?;
+        if tail.len() != SECRET_LEN + CRC_LEN || !tail.is_ascii() {
+            return Err(TokenTextError::Malformed);
+        }
+        base62::decode::<8>(&tail.as_bytes()[..SECRET_LEN]).ok_or(TokenTextError::Malformed)?;
+        let (body, crc) = text.split_at(text.len() - CRC_LEN);
+        if crc.as_bytes() != encode_crc(body) {
+            return Err(TokenTextError::Checksum);
+        }
+        Ok(Self {
+            text: Secret::new(text.to_owned()),
+            id,
+        })
+    }
+
+    /// The public ID inside.
+    pub const fn id(&self) -> TokenId {
+        self.id
+    }
+
+    /// What is stored of it.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash::of(self.text.expose())
+    }
+
+    /// The text itself, to be shown once.
+    pub fn expose(&self) -> &str {
+        self.text.expose()
+    }
+}
+
+fn encode_crc(body: &str) -> [u8; CRC_LEN] {
+    let mut digits = [0; CRC_LEN];
+    base62::encode([crc32fast::hash(body.as_bytes())], &mut digits);
+    digits
+}
+
+/// Why a text is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenTextError {
+    /// It has not the form of one.
+    #[error("does not have the form of a token")]
+    Malformed,
+    /// It has the form, but was mistyped or cut: the checksum does not fit.
+    #[error("has a checksum that does not fit: it was mistyped or cut")]
+    Checksum,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn new_text() -> TokenText {
+        let id = TokenId::from_id(super::super::id::Id::from_u128(0x0192_0000_7000_8000));
+        TokenText::generate(&TokenPrefix::default(), id)
+    }
+
+    proptest! {
+        #[test]
+        fn any_single_character_change_is_refused(at in 0_usize..81, to: char) {
+            let text = new_text();
+            let mut changed: Vec<char> = text.expose().chars().collect();
+            prop_assume!(changed[at] != to);
+            changed[at] = to;
+            prop_assert!(TokenText::parse(&changed.iter().collect::<String>()).is_err());
+        }
+
+        #[test]
+        fn what_is_accepted_is_canonical(tail in "[0-9A-Za-z]{43}", id in "[0-9A-Za-z]{22}") {
+            let body = format!("hallpass_{id}_{tail}");
+            let text = format!("{body}{}", str::from_utf8(&encode_crc(&body)).unwrap());
+            let canonical = base62::decode::<8>(tail.as_bytes()).is_some_and(|limbs| {
+                let mut again = [0; SECRET_LEN];
+                base62::encode(limbs, &mut again);
+                again == tail.as_bytes()
+            }) && TokenId::parse(&id).is_some_and(|parsed| parsed.to_string() == id);
+            prop_assert_eq!(TokenText::parse(&text).is_ok(), canonical);
+        }
+
+        #[test]
+        fn any_other_text_is_refused(text: String) {
+            prop_assert!(TokenText::parse(&text).is_err());
+        }
+    }
+
+    #[test]
+    fn a_new_token_is_read_back_and_hashes_alike() {
+        let text = new_text();
+        let read = TokenText::parse(text.expose()).unwrap();
+        assert_eq!(read.id(), text.id());
+        assert!(read.hash().matches(&text.hash()));
+        assert!(!read.hash().matches(&new_text().hash()));
+        assert_eq!(
+            format!("{read:?}"),
+            format!("TokenText {{ text: [secret], id: {} }}", text.id())
+        );
+    }
+}

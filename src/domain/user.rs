@@ -1,0 +1,138 @@
+//! Users: people, who sign in and own machines, and machines, which only have tokens.
+
+use std::fmt;
+
+use super::{id::UserId, note::Note, time::Timestamp};
+
+/// A user's name: `^[a-z][a-z0-9-]{1,38}[a-z0-9]$`, unique for all time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Username(String);
+
+impl Username {
+    /// Lower-cases and checks the form.
+    ///
+    /// # Errors
+    /// Not of the form.
+    pub fn parse(text: &str) -> Result<Self, UsernameError> {
+        let name = text.to_ascii_lowercase();
+        let bytes = name.as_bytes();
+        let letter_or_digit = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let well_formed = (3..=40).contains(&bytes.len())
+            && bytes.first().is_some_and(u8::is_ascii_lowercase)
+            && bytes.last().is_some_and(letter_or_digit)
+            && bytes
+                .iter()
+                .all(|byte| letter_or_digit(byte) || *byte == b'-');
+        if well_formed {
+            Ok(Self(name))
+        } else {
+            Err(UsernameError)
+        }
+    }
+
+    /// From the store.
+    pub fn from_row(name: String) -> Self {
+        Self(name)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A name was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be 3 to 40 of a-z, 0-9 and '-', starting with a letter and ending with a letter or digit"
+)]
+pub struct UsernameError;
+
+/// What a user may do on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// May act on all users and tokens.
+    Admin,
+    /// May act on oneself and one's own machines.
+    Member,
+}
+
+/// Person or machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UserKind {
+    /// Signs in with a password.
+    Person,
+    /// Has no password.
+    Machine {
+        /// The person who owns it.
+        owner: UserId,
+    },
+}
+
+/// A user, as it is stored (without its password's hash).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The public ID.
+    pub id: UserId,
+    /// The name.
+    pub username: Username,
+    /// Person or machine.
+    pub kind: UserKind,
+    /// The role that was given. A machine's counts only while its owner is an active admin.
+    pub role: Role,
+    /// A description for people.
+    pub description: Note,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When it was last changed.
+    pub update_time: Timestamp,
+    /// Whether it is deactivated.
+    pub deactivated: bool,
+}
+
+impl User {
+    /// The person who owns this machine; `None` for a person.
+    pub const fn owner(&self) -> Option<UserId> {
+        match self.kind {
+            UserKind::Person => None,
+            UserKind::Machine { owner } => Some(owner),
+        }
+    }
+
+    /// Whether it is a machine that `person` owns.
+    pub fn is_machine_of(&self, person: UserId) -> bool {
+        self.owner() == Some(person)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_cased_and_their_form_is_exact() {
+        assert_eq!(Username::parse("Alice-2").unwrap().as_str(), "alice-2");
+        for good in ["abc", "a-1", &format!("a{}z", "-".repeat(38))] {
+            assert!(Username::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ab",
+            "1ab",
+            "ab-",
+            "-ab",
+            "a_b",
+            "äbc",
+            "a b",
+            &"a".repeat(41),
+        ] {
+            assert!(Username::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
