@@ -2,6 +2,7 @@
 //! the audit chain. It knows no database, no protocol and no clock but the one handed in, so every rule
 //! here can be tested as a function.
 
+pub mod address;
 pub mod audit;
 pub mod base62;
 pub mod cidr;

@@ -1,3 +1,5 @@
-//! Hallpass.
+//! Hallpass issues, lists and revokes API tokens for machines: one binary, `SQLite` inside.
+
 pub mod domain;
 pub mod proto;
+pub mod store;

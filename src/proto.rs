@@ -7,6 +7,7 @@
     unused_qualifications,
     clippy::all,
     clippy::pedantic,
+    rustdoc::broken_intra_doc_links,
     reason = "generated"
 )]
 

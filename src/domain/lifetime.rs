@@ -1,8 +1,20 @@
 //! How long a token may live. Nothing is ever clamped: what does not fit is refused, with the limit named.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::time::Timestamp;
+
+/// Checks that `expire_time`, where there is one, is later than `now`: the part that needs no limits, so
+/// that a wrong field can be told before anything is looked up.
+///
+/// # Errors
+/// It is not.
+pub fn check_future(expire_time: Option<Timestamp>, now: Timestamp) -> Result<(), LifetimeError> {
+    if expire_time.is_some_and(|end| end <= now) {
+        return Err(LifetimeError::Past);
+    }
+    Ok(())
+}
 
 /// What bounds a new token's life.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,9 +34,7 @@ pub fn check(
     now: Timestamp,
     limits: LifetimeLimits,
 ) -> Result<(), LifetimeError> {
-    if expire_time.is_some_and(|end| end <= now) {
-        return Err(LifetimeError::Past);
-    }
+    check_future(expire_time, now)?;
     let beyond = |limit: Timestamp| expire_time.is_none_or(|end| end > limit);
     if let Some(max_ttl) = limits.max_ttl
         && beyond(now.plus(max_ttl))
@@ -39,6 +49,22 @@ pub fn check(
     }
 }
 
+/// A duration as settings have it: `90d`, not `2months 29days 2h 52m 48s`.
+struct Setting(Duration);
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY_SECS: u64 = 24 * 60 * 60;
+        let days = self.0.as_secs() / DAY_SECS;
+        let rest = self.0.saturating_sub(Duration::from_secs(days * DAY_SECS));
+        match (days, rest) {
+            (0, rest) => humantime::format_duration(rest).fmt(f),
+            (days, Duration::ZERO) => write!(f, "{days}d"),
+            (days, rest) => write!(f, "{days}d {}", humantime::format_duration(rest)),
+        }
+    }
+}
+
 /// Why a lifetime was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LifetimeError {
@@ -46,7 +72,7 @@ pub enum LifetimeError {
     #[error("must be in the future")]
     Past,
     /// Longer than the server allows.
-    #[error("the token may live at most {}", humantime::format_duration(*max_ttl))]
+    #[error("the token may live at most {}", Setting(*max_ttl))]
     TooLong {
         /// The longest life that the server allows.
         max_ttl: Duration,
@@ -67,6 +93,14 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
     const DAY: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn limits_are_named_as_they_are_set() {
+        let text = |max_ttl| LifetimeError::TooLong { max_ttl }.to_string();
+        assert!(text(DAY * 90).ends_with(" 90d"));
+        assert!(text(DAY / 2).ends_with(" 12h"));
+        assert!(text(DAY * 3 / 2).ends_with(" 1d 12h"));
+    }
 
     #[test]
     fn the_boundaries_are_exact() {

@@ -77,7 +77,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// RFC 3339 in UTC, with as many digits of the second's fraction as are needed.
+/// RFC 3339 in UTC, with 0, 3 or 6 digits of the second's fraction, as `ProtoJSON` has them.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(micros) = u64::try_from(self.0) else {
@@ -85,7 +85,11 @@ impl fmt::Display for Timestamp {
             return write!(f, "{}us before 1970", self.0.unsigned_abs());
         };
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
-        humantime::format_rfc3339(time).fmt(f)
+        match (micros % 1_000_000, micros % 1_000) {
+            (0, _) => humantime::format_rfc3339_seconds(time).fmt(f),
+            (_, 0) => humantime::format_rfc3339_millis(time).fmt(f),
+            _ => humantime::format_rfc3339_micros(time).fmt(f),
+        }
     }
 }
 
@@ -98,4 +102,17 @@ pub enum TimestampError {
     /// The nanoseconds are outside 0 to 999,999,999.
     #[error("nanos must be within 0 to 999,999,999")]
     Nanos,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_have_no_more_digits_than_are_needed() {
+        let text = |micros| Timestamp::from_micros(micros).to_string();
+        assert_eq!(text(1_000_000), "1970-01-01T00:00:01Z");
+        assert_eq!(text(1_500_000), "1970-01-01T00:00:01.500Z");
+        assert_eq!(text(1_000_001), "1970-01-01T00:00:01.000001Z");
+    }
 }

@@ -1,0 +1,29 @@
+//! The database: what is kept, and the promise that an answered write is durable.
+//!
+//! [`Db`] runs pieces of work, each in a transaction that it is handed as a [`Tx`]. The SQL stands in one
+//! file a table ([`users`], [`tokens`], [`audit`], [`meta`]) and maps rows to domain types; those files know
+//! no engine. The engine is `sqlite/`: reader threads, one writer thread, the refusals at the start.
+//!
+//! It must not know who may do what, what a request is, or what time it is: all that is handed in.
+
+pub mod audit;
+pub mod meta;
+pub mod tokens;
+pub mod users;
+
+mod db;
+mod error;
+mod job;
+mod keyset;
+mod migrations;
+mod open;
+#[cfg(test)]
+mod samples;
+mod sqlite;
+mod tx;
+mod value;
+
+pub use db::Db;
+pub use error::{Cause, Error, Unavailable};
+pub use open::{OpenAs, OpenError, StoreOptions};
+pub use tx::Tx;

@@ -1,0 +1,145 @@
+//! The audit log's table. Rows are only ever added.
+
+use super::{
+    error::Error,
+    tx::{Row, Tx},
+};
+use crate::domain::audit::{AuditEvent, AuditRow, ChainHash, ChainHead};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT sequence, time, actor, credential_id, target, action, outcome, count, request_id, \
+             client_request_id, ip, user_agent, hash FROM audit ",
+            $rest
+        )
+    };
+}
+
+/// The place of the last row and the chain's hash there.
+pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
+    let sql = "SELECT sequence, hash FROM audit WHERE sequence > 0 ORDER BY sequence DESC LIMIT 1";
+    let head = tx.find(sql, &[], |row| {
+        Ok(ChainHead {
+            sequence: row.int(0)?,
+            hash: ChainHash::from_bytes(row.bytes(1)?),
+        })
+    })?;
+    Ok(head.unwrap_or(ChainHead::START))
+}
+
+/// Adds `event` at the end. The head is read in this transaction: other processes write, too.
+pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
+    let before = head(tx)?;
+    let row = AuditRow::append(event, before.sequence + 1, before.hash);
+    let sql = "INSERT INTO audit (sequence, time, actor, credential_id, target, action, outcome, count, \
+               request_id, client_request_id, ip, user_agent, hash) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let params = [
+        row.sequence.into(),
+        row.time.into(),
+        row.actor.as_str().into(),
+        row.credential_id.as_str().into(),
+        row.target.as_str().into(),
+        row.action.as_str().into(),
+        row.outcome.as_str().into(),
+        row.count.into(),
+        row.request_id.as_str().into(),
+        row.client_request_id.as_str().into(),
+        row.ip.as_str().into(),
+        row.user_agent.as_str().into(),
+        row.hash.as_bytes().into(),
+    ];
+    tx.execute(sql, &params)?;
+    Ok(ChainHead {
+        sequence: row.sequence,
+        hash: row.hash,
+    })
+}
+
+/// At most `limit` rows after `after` by sequence, oldest first; newest first in `reverse`.
+pub fn list(
+    tx: &Tx<'_>,
+    after: Option<i64>,
+    reverse: bool,
+    limit: u32,
+) -> Result<Vec<AuditRow>, Error> {
+    let (sql, start) = if reverse {
+        let sql = select!("WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+        (sql, i64::MAX)
+    } else {
+        let sql = select!("WHERE sequence > ?1 ORDER BY sequence LIMIT ?2");
+        (sql, i64::MIN)
+    };
+    let params = [after.unwrap_or(start).into(), limit.into()];
+    tx.list(sql, &params, decode)
+}
+
+/// The row at `sequence`.
+pub fn find(tx: &Tx<'_>, sequence: i64) -> Result<Option<AuditRow>, Error> {
+    tx.find(select!("WHERE sequence = ?1"), &[sequence.into()], decode)
+}
+
+fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
+    Ok(AuditRow {
+        sequence: row.int(0)?,
+        time: row.time(1)?,
+        actor: row.string(2)?,
+        credential_id: row.string(3)?,
+        target: row.string(4)?,
+        action: row.string(5)?,
+        outcome: row.string(6)?,
+        count: u32::try_from(row.int(7)?).map_err(|_| row.bad(7, "a count"))?,
+        request_id: row.string(8)?,
+        client_request_id: row.string(9)?,
+        ip: row.string(10)?,
+        user_agent: row.string(11)?,
+        hash: ChainHash::from_bytes(row.bytes(12)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{samples::NOW, sqlite};
+
+    fn event(action: &'static str) -> AuditEvent {
+        AuditEvent {
+            time: NOW,
+            actor: "local:0".to_owned(),
+            credential_id: "credential".to_owned(),
+            target: "target".to_owned(),
+            action,
+            outcome: "ok",
+            count: 3,
+            request_id: "request".to_owned(),
+            client_request_id: "client".to_owned(),
+            ip: "::1".to_owned(),
+            user_agent: "curl".to_owned(),
+        }
+    }
+
+    #[test]
+    fn rows_are_numbered_without_a_gap_and_chained() {
+        let connection = sqlite::in_memory();
+        let tx = sqlite::transaction(&connection);
+        assert_eq!(head(&tx).unwrap(), ChainHead::START);
+        let heads = ["one", "two", "three"].map(|action| append(&tx, event(action)).unwrap());
+        assert_eq!(head(&tx).unwrap(), heads[2]);
+        let rows = list(&tx, None, false, 9).unwrap();
+        let mut before = ChainHead::START;
+        for (row, head) in rows.iter().zip(heads) {
+            assert_eq!(row.sequence, before.sequence + 1);
+            assert_eq!(row.hash, row.compute_hash(before.hash));
+            assert_eq!((row.sequence, row.hash), (head.sequence, head.hash));
+            assert_eq!(find(&tx, row.sequence).unwrap().as_ref(), Some(row));
+            before = head;
+        }
+        let expected = AuditRow::append(event("one"), 1, ChainHead::START.hash);
+        assert_eq!(rows[0], expected);
+        assert_eq!(list(&tx, Some(1), false, 1).unwrap(), rows[1..2]);
+        assert_eq!(list(&tx, Some(3), true, 1).unwrap(), rows[1..2]);
+        assert_eq!(list(&tx, None, true, 1).unwrap(), rows[2..]);
+        assert_eq!(find(&tx, 4).unwrap(), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! The handle that the use cases hold.
+
+use std::sync::Arc;
+
+use super::{
+    error::Error,
+    job,
+    open::{OpenError, StoreOptions},
+    sqlite::Engine,
+    tx::Tx,
+};
+
+/// An open database. Clones share it; the last one that is dropped waits for the threads and closes the
+/// files.
+#[derive(Clone, Debug)]
+pub struct Db {
+    engine: Arc<Engine>,
+}
+
+impl Db {
+    /// Opens the database, or says why not. Looks at the file's header and schema only.
+    pub fn open(options: &StoreOptions) -> Result<Self, OpenError> {
+        let engine = Arc::new(Engine::open(options)?);
+        Ok(Self { engine })
+    }
+
+    /// Runs `work` in a read transaction that began after this call: it sees all that was committed before.
+    /// Work whose caller has gone is skipped. It must be short: others share its transaction.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (job, answer) = job::prepare(work);
+        self.engine.read(job)?;
+        answer.wait().await
+    }
+
+    /// Runs `work` in a write transaction. `Ok` is answered once the commit is durable; on `Err` nothing
+    /// that the work wrote is kept. Work whose caller has gone before it began is skipped.
+    ///
+    /// An engine may run the work again after a conflict, so all that it decides comes from `Tx` and from
+    /// values drawn before.
+    pub async fn write<T, E>(
+        &self,
+        work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (job, answer) = job::prepare(work);
+        self.engine.write(job)?;
+        answer.wait().await
+    }
+
+    /// Reads the whole database; one sentence for each thing that is wrong with it.
+    pub async fn check(&self) -> Result<Vec<String>, Error> {
+        self.engine.check().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

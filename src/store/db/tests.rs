@@ -1,0 +1,350 @@
+//! What the handle promises, on real files.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    task::Poll,
+};
+
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::*;
+use crate::store::{
+    OpenAs, Unavailable,
+    samples::{Folder, NOW, hash, person, token},
+    tokens, users,
+};
+
+/// Keeps the writer in a write until it is dropped, so that what follows makes one batch.
+struct Gate(#[expect(dead_code, reason = "its end opens the gate")] mpsc::Sender<()>);
+
+/// The one work that waits at a gate, and the news that it has begun.
+type Held = Box<dyn Fn(&Tx<'_>) -> Result<(), Error> + Send>;
+
+fn hold() -> (Gate, Held, oneshot::Receiver<()>) {
+    let (gate, opened) = mpsc::channel::<()>();
+    let (begun, begins) = oneshot::channel();
+    let (opened, begun) = (Mutex::new(opened), Mutex::new(Some(begun)));
+    let work: Held = Box::new(move |tx| {
+        // A read has its snapshot from here on.
+        users::is_empty(tx)?;
+        begun.lock().unwrap().take().unwrap().send(()).unwrap();
+        opened.lock().unwrap().recv().ok();
+        Ok(())
+    });
+    (Gate(gate), work, begins)
+}
+
+async fn hold_writer(db: &Db) -> Gate {
+    let (gate, work, begins) = hold();
+    let db = db.clone();
+    tokio::spawn(async move { db.write(work).await });
+    begins.await.unwrap();
+    gate
+}
+
+/// Of a database with one reader.
+async fn hold_reader(db: &Db) -> Gate {
+    let (gate, work, begins) = hold();
+    let db = db.clone();
+    tokio::spawn(async move { db.read(work).await });
+    begins.await.unwrap();
+    gate
+}
+
+fn open_with_one_reader(folder: &Folder) -> Db {
+    let mut options = folder.options(OpenAs::Serve);
+    options.readers = 1;
+    Db::open(&options).unwrap()
+}
+
+/// Starts a call as far as its place in the queue; its answer comes later.
+async fn enqueue<T: Send + 'static>(
+    call: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> JoinHandle<Result<T, Error>> {
+    let (sent, is_sent) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let mut call = pin!(call);
+        let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        sent.send(()).unwrap();
+        match first {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => call.await,
+        }
+    });
+    is_sent.await.unwrap();
+    task
+}
+
+async fn enqueue_write<T: Send + 'static>(
+    db: &Db,
+    work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+) -> JoinHandle<Result<T, Error>> {
+    let db = db.clone();
+    enqueue(async move { db.write(work).await }).await
+}
+
+/// Makes `SQLite` end the transaction, as it does where the disk is full.
+fn roll_back(tx: &Tx<'_>) -> Result<(), Error> {
+    let sql = "INSERT OR ROLLBACK INTO meta (key, value) VALUES ('page_key', x'00')";
+    tx.execute(sql, &[]).map(drop)
+}
+
+fn add_user(name: &'static str) -> impl Fn(&Tx<'_>) -> Result<(), Error> + Send {
+    let user = person(name);
+    move |tx| users::insert(tx, &user, None)
+}
+
+async fn names(db: &Db) -> Vec<String> {
+    let list = |tx: &Tx<'_>| users::list(tx, &users::UserFilter::default(), None, false, 50);
+    let users = db.read::<_, Error>(list).await.unwrap();
+    let mut names: Vec<_> = users.iter().map(|user| user.username.to_string()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_write_that_fails_or_panics_does_not_hurt_its_neighbours() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let gate = hold_writer(&db).await;
+    let first = enqueue_write(&db, add_user("first")).await;
+    let refused = enqueue_write(&db, |tx| {
+        add_user("refused")(tx)?;
+        Err::<(), _>(Error::Overloaded)
+    })
+    .await;
+    let panicked = enqueue_write(&db, |tx| -> Result<(), _> {
+        add_user("panicked")(tx)?;
+        panic!("on purpose")
+    })
+    .await;
+    let doubled = enqueue_write(&db, add_user("first")).await;
+    let last = enqueue_write(&db, add_user("last")).await;
+    drop(gate);
+    first.await.unwrap().unwrap();
+    assert!(matches!(refused.await.unwrap(), Err(Error::Overloaded)));
+    assert!(matches!(panicked.await.unwrap(), Err(Error::Panicked)));
+    let doubled = doubled.await.unwrap();
+    assert!(
+        matches!(doubled, Err(Error::Constraint { .. })),
+        "{doubled:?}"
+    );
+    last.await.unwrap().unwrap();
+    assert_eq!(names(&db).await, ["first", "last"]);
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_went_before_it_began_is_skipped() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let gate = hold_writer(&db).await;
+    let ran = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&ran);
+    let abandoned = enqueue_write(&db, move |_| {
+        flag.store(true, Ordering::SeqCst);
+        Ok(())
+    })
+    .await;
+    abandoned.abort();
+    assert!(abandoned.await.unwrap_err().is_cancelled());
+    let next = enqueue_write(&db, add_user("next")).await;
+    drop(gate);
+    next.await.unwrap().unwrap();
+    assert!(!ran.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn where_sqlite_rolls_back_the_whole_batch_is_unavailable_and_the_next_is_not() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let gate = hold_writer(&db).await;
+    let before = enqueue_write(&db, add_user("before")).await;
+    let culprit = enqueue_write(&db, roll_back).await;
+    let after = enqueue_write(&db, add_user("after")).await;
+    drop(gate);
+    for neighbour in [before, after] {
+        let answer = neighbour.await.unwrap();
+        let kind = Unavailable::RolledBack;
+        assert!(matches!(answer, Err(Error::Unavailable { kind: k, .. }) if k == kind));
+    }
+    let culprit = culprit.await.unwrap();
+    assert!(
+        matches!(culprit, Err(Error::Constraint { .. })),
+        "{culprit:?}"
+    );
+    db.write(add_user("later")).await.unwrap();
+    assert_eq!(names(&db).await, ["later"]);
+}
+
+#[tokio::test]
+async fn a_failed_commit_fails_the_whole_batch() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let gate = hold_writer(&db).await;
+    let innocent = enqueue_write(&db, add_user("innocent")).await;
+    let culprit = enqueue_write(&db, |tx| {
+        tx.execute("PRAGMA defer_foreign_keys = ON", &[])?;
+        let orphan = token(&person("nobody"));
+        tokens::insert(tx, &orphan, &hash(&orphan))
+    })
+    .await;
+    drop(gate);
+    for write in [innocent, culprit] {
+        let answer = write.await.unwrap();
+        assert!(
+            matches!(answer, Err(Error::Unavailable { .. })),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(names(&db).await, [""; 0]);
+    db.write(add_user("later")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_another_process_deletes_is_gone_at_the_next_read() {
+    let folder = Folder::new();
+    let (db, tool) = (folder.open(OpenAs::Serve), folder.open(OpenAs::Tool));
+    let user = person("alice");
+    let token = token(&user);
+    let (id, secret) = (token.id, hash(&token));
+    db.write(move |tx| {
+        users::insert(tx, &user, None)?;
+        tokens::insert(tx, &token, &secret)
+    })
+    .await
+    .unwrap();
+    for deleted in [false, true] {
+        if deleted {
+            let delete = move |tx: &Tx<'_>| tokens::mark_deleted(tx, id, NOW);
+            assert!(tool.write::<_, Error>(delete).await.unwrap());
+        }
+        let find = move |tx: &Tx<'_>| tokens::find_credential(tx, id);
+        let found = db.read::<_, Error>(find).await.unwrap().unwrap();
+        assert_eq!(found.lineage.check(NOW, None).is_err(), deleted);
+    }
+}
+
+#[tokio::test]
+async fn too_much_waiting_work_is_refused() {
+    let folder = Folder::new();
+    let mut options = folder.options(OpenAs::Serve);
+    options.max_waiting = 1;
+    let db = Db::open(&options).unwrap();
+    let gate = hold_writer(&db).await;
+    let waits = enqueue_write(&db, add_user("waits")).await;
+    let refused = db.write(add_user("refused")).await;
+    assert!(matches!(refused, Err(Error::Overloaded)));
+    drop(gate);
+    waits.await.unwrap().unwrap();
+    db.write(add_user("later")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_cannot_write_and_may_panic() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    for _ in 0..4 {
+        let written = db.read(add_user("sly")).await;
+        let kind = Unavailable::ReadOnly;
+        assert!(matches!(written, Err(Error::Unavailable { kind: k, .. }) if k == kind));
+        let panicked = db.read::<(), Error>(|_| panic!("on purpose")).await;
+        assert!(matches!(panicked, Err(Error::Panicked)));
+    }
+    assert_eq!(names(&db).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_moved_file_is_unavailable() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    std::fs::rename(folder.path(), folder.dir.path().join("away")).unwrap();
+    let read = db.read::<_, Error>(users::is_empty).await.map(drop);
+    for answer in [read, db.write(add_user("lost")).await] {
+        let kind = Unavailable::Moved;
+        assert!(matches!(answer, Err(Error::Unavailable { kind: k, .. }) if k == kind));
+    }
+}
+
+#[tokio::test]
+async fn a_locked_database_is_unavailable_and_recovers() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let mut options = folder.options(OpenAs::Tool);
+    options.busy_timeout = std::time::Duration::from_millis(1);
+    let tool = Db::open(&options).unwrap();
+    let gate = hold_writer(&db).await;
+    let answer = tool.write(add_user("waits")).await;
+    let kind = Unavailable::Busy;
+    assert!(matches!(answer, Err(Error::Unavailable { kind: k, .. }) if k == kind));
+    drop(gate);
+    db.write(add_user("serves")).await.unwrap();
+    assert_eq!(names(&tool).await, ["serves"]);
+}
+
+#[tokio::test]
+async fn the_last_handle_leaves_one_whole_file() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let other = db.clone();
+    other.write(add_user("kept")).await.unwrap();
+    drop(db);
+    assert_eq!(names(&other).await, ["kept"]);
+    drop(other);
+    assert_eq!(folder.files(), ["hallpass.db", "hallpass.db.lock"]);
+    assert_eq!(names(&folder.open(OpenAs::Tool)).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn work_that_goes_on_after_sqlite_rolled_back_writes_nothing() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let stubborn = |tx: &Tx<'_>| {
+        assert!(roll_back(tx).is_err());
+        drop(add_user("stray")(tx));
+        Ok::<_, Error>(())
+    };
+    let answer = db.write(stubborn).await;
+    let kind = Unavailable::RolledBack;
+    assert!(matches!(answer, Err(Error::Unavailable { kind: k, .. }) if k == kind));
+    assert_eq!(names(&db).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_read_never_joins_a_snapshot_older_than_itself() {
+    let folder = Folder::new();
+    let db = open_with_one_reader(&folder);
+    let gate = hold_reader(&db).await;
+    db.write(add_user("new")).await.unwrap();
+    let reads = db.clone();
+    let read = enqueue(async move { Ok(names(&reads).await) }).await;
+    drop(gate);
+    assert_eq!(read.await.unwrap().unwrap(), ["new"]);
+}
+
+#[tokio::test]
+async fn a_read_whose_caller_went_before_it_began_is_skipped() {
+    let folder = Folder::new();
+    let db = open_with_one_reader(&folder);
+    let gate = hold_reader(&db).await;
+    let ran = Arc::new(AtomicBool::new(false));
+    let (flag, reads) = (Arc::clone(&ran), db.clone());
+    let read = async move {
+        let work = move |_: &Tx<'_>| {
+            flag.store(true, Ordering::SeqCst);
+            Ok(())
+        };
+        reads.read(work).await
+    };
+    let abandoned = enqueue(read).await;
+    abandoned.abort();
+    assert!(abandoned.await.unwrap_err().is_cancelled());
+    drop(gate);
+    names(&db).await;
+    assert!(!ran.load(Ordering::SeqCst));
+}

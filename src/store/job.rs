@@ -1,0 +1,87 @@
+//! One caller's work on its way to a thread of the store and back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::oneshot;
+
+use super::{
+    error::{Error, Unavailable},
+    tx::Tx,
+};
+
+/// Work of some caller, of whatever type its answer is.
+pub(super) trait Job: Send {
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool;
+
+    /// Does the work and keeps the outcome. True where it succeeded: what it wrote is to be kept. A panic
+    /// is an outcome like any other failure.
+    fn run(&mut self, tx: &Tx<'_>) -> bool;
+
+    /// Answers with the outcome, or with `fault` where what the outcome rests on did not come to be.
+    fn settle(self: Box<Self>, fault: Option<Error>);
+}
+
+/// Where the caller waits for the answer.
+pub(super) struct Answer<T, E>(oneshot::Receiver<Result<T, E>>);
+
+impl<T, E: From<Error>> Answer<T, E> {
+    pub(super) async fn wait(self) -> Result<T, E> {
+        // A job dies unanswered only with its thread.
+        let answer = self.0.await;
+        answer.unwrap_or_else(|_| Err(Error::unavailable(Unavailable::Closed).into()))
+    }
+}
+
+struct Request<T, E, W> {
+    work: Option<W>,
+    outcome: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+/// Makes a job of `work`.
+pub(super) fn prepare<T, E, W>(work: W) -> (Box<dyn Job>, Answer<T, E>)
+where
+    W: FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let job = Request {
+        work: Some(work),
+        outcome: None,
+        reply,
+    };
+    (Box::new(job), Answer(answer))
+}
+
+impl<T, E, W> Job for Request<T, E, W>
+where
+    W: FnOnce(&Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<Error> + Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> bool {
+        let Some(work) = self.work.take() else {
+            return false;
+        };
+        // What the work broke is undone with its transaction; nothing else is in its reach.
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(tx)))
+            .unwrap_or_else(|_| Err(Error::Panicked.into()));
+        self.outcome.insert(outcome).is_ok()
+    }
+
+    fn settle(self: Box<Self>, fault: Option<Error>) {
+        let answer = match (fault, self.outcome) {
+            (Some(fault), _) => Err(fault.into()),
+            (None, Some(outcome)) => outcome,
+            (None, None) => Err(Error::unavailable(Unavailable::Closed).into()),
+        };
+        // The caller may have gone; then nobody is to be told.
+        drop(self.reply.send(answer));
+    }
+}

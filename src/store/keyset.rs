@@ -1,0 +1,37 @@
+//! Where a page of a list by (create time, ID) starts.
+
+use super::value::Value;
+use crate::domain::{
+    id::{Id, IdText},
+    page::Position,
+};
+
+/// The bound of a row-value comparison `(create_time, id) > (?, ?)`, or `<` in reverse.
+pub(super) struct Keyset {
+    create_time: i64,
+    id: IdText,
+}
+
+impl Keyset {
+    /// After `after` in the list's order, or from its beginning.
+    pub(super) fn new(after: Option<Position>, reverse: bool) -> Self {
+        let (create_time, id) = match after {
+            Some(Position { major, minor }) => (major, minor),
+            // No row has these times.
+            None if reverse => (i64::MAX, u128::MAX),
+            None => (i64::MIN, 0),
+        };
+        Self {
+            create_time,
+            id: Id::from_u128(id).encode(),
+        }
+    }
+
+    pub(super) fn create_time(&self) -> Value<'static> {
+        self.create_time.into()
+    }
+
+    pub(super) fn id(&self) -> Value<'_> {
+        self.id.as_str().into()
+    }
+}

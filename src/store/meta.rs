@@ -1,0 +1,26 @@
+//! What the database knows about itself.
+
+use super::{error::Error, tx::Tx};
+use crate::domain::{page::PageKey, random};
+
+const PAGE_KEY: &str = "page_key";
+
+/// The key that signs page tokens.
+pub fn page_key(tx: &Tx<'_>) -> Result<PageKey, Error> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    tx.find(sql, &[PAGE_KEY.into()], |row| {
+        row.bytes(0).map(PageKey::from_row)
+    })?
+    .ok_or_else(|| Error::Row {
+        column: PAGE_KEY.to_owned(),
+        expected: "there",
+    })
+}
+
+/// Makes that key, once: the first migration does.
+pub(super) fn create_page_key(tx: &Tx<'_>) -> Result<(), Error> {
+    let key = random::bytes::<32>();
+    let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
+    tx.execute(sql, &[PAGE_KEY.into(), (&key).into()])?;
+    Ok(())
+}

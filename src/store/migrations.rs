@@ -1,0 +1,18 @@
+//! The schema's history. Append only: a shipped migration is never edited.
+
+use super::{error::Error, meta, tx::Tx};
+
+/// One step of the schema.
+#[derive(Debug)]
+pub(super) struct Migration {
+    /// The statements.
+    pub(super) sql: &'static str,
+    /// What only the program can add, in the same transaction.
+    pub(super) finish: fn(&Tx<'_>) -> Result<(), Error>,
+}
+
+/// All steps in order; a file's schema is how many of them it has had.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    sql: include_str!("migrations/0001_first.sql"),
+    finish: meta::create_page_key,
+}];

@@ -1,0 +1,96 @@
+//! Rows and databases for the unit tests.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::{Db, OpenAs, StoreOptions};
+use crate::domain::{
+    cidr::CidrSet,
+    id::{TokenId, UserId},
+    note::Note,
+    scope::ScopeSet,
+    time::Timestamp,
+    token::Token,
+    token_text::{TokenHash, TokenPrefix, TokenText},
+    user::{Role, User, UserKind, Username},
+};
+
+/// The time at which all that these tests do happens.
+pub(super) const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+/// A folder with a database in it.
+pub(super) struct Folder {
+    pub(super) dir: TempDir,
+}
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.path().join("hallpass.db")
+    }
+
+    pub(super) fn options(&self, open_as: OpenAs) -> StoreOptions {
+        StoreOptions::new(self.path(), open_as)
+    }
+
+    pub(super) fn open(&self, open_as: OpenAs) -> Db {
+        Db::open(&self.options(open_as)).unwrap()
+    }
+
+    /// The names of the files in it, sorted.
+    pub(super) fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+pub(super) fn person(name: &str) -> User {
+    User {
+        id: UserId::generate(NOW),
+        username: Username::parse(name).unwrap(),
+        kind: UserKind::Person,
+        role: Role::Member,
+        description: Note::parse("someone".to_owned()).unwrap(),
+        create_time: NOW,
+        update_time: NOW,
+        deactivated: false,
+    }
+}
+
+pub(super) fn machine(name: &str, owner: &User) -> User {
+    User {
+        kind: UserKind::Machine { owner: owner.id },
+        ..person(name)
+    }
+}
+
+pub(super) fn token(user: &User) -> Token {
+    let id = TokenId::generate(NOW);
+    Token {
+        id,
+        user_id: user.id,
+        note: Note::parse("ci".to_owned()).unwrap(),
+        scopes: ScopeSet::parse(["deploy", "hallpass:tokens:read"]).unwrap(),
+        allowed_cidrs: CidrSet::parse(["10.0.0.0/8", "2001:db8::/32"]).unwrap(),
+        create_time: NOW,
+        expire_time: None,
+        disabled: false,
+        parent_id: None,
+        family_id: id,
+        delete_time: None,
+    }
+}
+
+pub(super) fn hash(token: &Token) -> TokenHash {
+    TokenText::generate(&TokenPrefix::default(), token.id).hash()
+}

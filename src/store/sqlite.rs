@@ -1,0 +1,159 @@
+//! `SQLite` behind the store: the only place that names its driver.
+//!
+//! What every request needs is answered by reader threads, what changes anything by one writer thread; each
+//! keeps its connection for life. Threads of our own and a oneshot back cost a lookup half of what a pool
+//! and blocking tasks do, and one transaction over all that waits together halves it again.
+
+mod check;
+mod connect;
+mod fault;
+mod identity;
+mod migrate;
+#[cfg(test)]
+mod plans;
+mod preflight;
+mod queue;
+mod reader;
+mod schema;
+pub(super) mod session;
+mod wal;
+mod writer;
+
+use std::{
+    fs::File,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    error::{Error, Unavailable},
+    job::Job,
+    open::{OpenAs, OpenError, StoreOptions},
+};
+use connect::Pool;
+use identity::Identity;
+use preflight::Place;
+use queue::Queue;
+
+/// An open `SQLite` database and the threads that work on it.
+#[derive(Debug)]
+pub(super) struct Engine {
+    reads: Arc<Queue>,
+    writes: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+    pool: Pool,
+    /// Held to the end: while it is locked no other server opens the file.
+    _serve_lock: Option<File>,
+}
+
+impl Engine {
+    pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
+        let place = Place::find(options)?;
+        let serve_lock = match options.open_as {
+            OpenAs::Serve => Some(place.lock_and_create()?),
+            OpenAs::Tool => None,
+        };
+        let manager = connect::manager(&place.path, options.busy_timeout);
+        migrate::prepare(&manager, &place.path, options.open_as)?;
+        let pool = connect::pool(manager, options)?;
+        if options.open_as == OpenAs::Serve {
+            // A tool may go on: one of them tells what is damaged.
+            schema::refuse_damaged(&*connect::get(&pool, &place.path)?, &place.path)?;
+        }
+        let mut engine = Self {
+            reads: Arc::new(Queue::new(options.max_waiting)),
+            writes: Arc::new(Queue::new(options.max_waiting)),
+            threads: Vec::new(),
+            pool,
+            _serve_lock: serve_lock,
+        };
+        engine.start(options, &place)?;
+        Ok(engine)
+    }
+
+    /// A thread that cannot start ends the ones before it: the half-made engine is dropped.
+    fn start(&mut self, options: &StoreOptions, place: &Place) -> Result<(), OpenError> {
+        let io = |source| OpenError::Io {
+            path: place.path.clone(),
+            source,
+        };
+        let identity = Identity::of(&place.path).map_err(io)?;
+        for number in 0..options.readers.max(1) {
+            let connection = connect::get(&self.pool, &place.path)?;
+            let queue = Arc::clone(&self.reads);
+            let reader = thread::Builder::new().name(format!("store-reader-{number}"));
+            let identity = identity.clone();
+            let work = move || reader::run(&connection, &queue, &identity);
+            self.threads.push(reader.spawn(work).map_err(io)?);
+        }
+        let connection = connect::get(&self.pool, &place.path)?;
+        let queue = Arc::clone(&self.writes);
+        let wal = wal::Wal::new(&place.path, options);
+        let writer = thread::Builder::new().name("store-writer".to_owned());
+        let work = move || writer::run(&connection, &queue, &identity, wal);
+        self.threads.push(writer.spawn(work).map_err(io)?);
+        Ok(())
+    }
+
+    pub(super) fn read(&self, job: Box<dyn Job>) -> Result<(), Error> {
+        self.reads.push(job)
+    }
+
+    pub(super) fn write(&self, job: Box<dyn Job>) -> Result<(), Error> {
+        self.writes.push(job)
+    }
+
+    /// On a thread of its own: it reads the whole file.
+    pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
+        let pool = self.pool.clone();
+        let (reply, answer) = oneshot::channel();
+        let work = move || {
+            let findings = match pool.get() {
+                Ok(connection) => check::run(&connection),
+                Err(error) => Err(fault::of_pool(error)),
+            };
+            drop(reply.send(findings));
+        };
+        let checker = thread::Builder::new().name("store-check".to_owned());
+        checker.spawn(work).map_err(|error| Error::Unavailable {
+            kind: Unavailable::Memory,
+            source: Some(Arc::new(error)),
+        })?;
+        let findings = answer.await;
+        findings.unwrap_or_else(|_| Err(Error::Panicked))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.reads.close();
+        self.writes.close();
+        let this = thread::current().id();
+        for thread in self.threads.drain(..) {
+            // A piece of work may hold the last handle; its own thread ends by itself.
+            if thread.thread().id() != this {
+                drop(thread.join());
+            }
+        }
+    }
+}
+
+/// What the unit tests of the tables run on: a database with the present schema, in memory.
+#[cfg(test)]
+pub(super) fn in_memory() -> rusqlite::Connection {
+    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+    connection
+        .pragma_update(None, "foreign_keys", true)
+        .unwrap();
+    migrate::migrate(&mut connection).unwrap();
+    connection
+}
+
+/// A transaction on such a database; it goes with it.
+#[cfg(test)]
+pub(super) fn transaction(connection: &rusqlite::Connection) -> super::tx::Tx<'_> {
+    connection.execute_batch("BEGIN").unwrap();
+    super::tx::Tx::sqlite(session::Session::new(connection))
+}

@@ -1,0 +1,74 @@
+//! Reads the whole database and says what is wrong with it.
+
+use rusqlite::Connection;
+
+use super::{fault, schema};
+use crate::store::error::Error;
+
+/// One sentence for each finding, with no value of any row in it.
+pub(super) fn run(connection: &Connection) -> Result<Vec<String>, Error> {
+    let mut findings = schema::findings(connection)?;
+    findings.extend(damage(connection).map_err(fault::of)?);
+    findings.extend(broken_references(connection).map_err(fault::of)?);
+    Ok(findings)
+}
+
+fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("PRAGMA integrity_check(100)")?;
+    let rows = statement.query_map((), |row| row.get::<_, String>(0))?;
+    let mut findings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    findings.retain(|line| line != "ok");
+    Ok(findings)
+}
+
+fn broken_references(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
+    let rows = statement.query_map((), |row| {
+        let (table, row_id, parent): (String, Option<i64>, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let row_id = row_id.unwrap_or_default();
+        Ok(format!(
+            "row {row_id} of {table} refers to a missing row of {parent}"
+        ))
+    })?;
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::in_memory;
+
+    #[test]
+    fn a_whole_database_has_no_findings() {
+        assert_eq!(run(&in_memory()).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_changed_schema_and_a_broken_reference_are_found() {
+        let connection = in_memory();
+        let harm = "PRAGMA foreign_keys = OFF; DROP INDEX tokens_children; CREATE TABLE extra (a); \
+                    INSERT INTO tokens VALUES ('0123456789012345678901', 'nobody', zeroblob(32), '', 0, \
+                    NULL, '', '', 0, NULL, '', NULL)";
+        connection.execute_batch(harm).unwrap();
+        let expected = [
+            "the schema lacks index tokens_children",
+            "the schema has table extra too many",
+            "row 1 of tokens refers to a missing row of users",
+        ];
+        assert_eq!(run(&connection).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_row_that_an_index_has_lost_is_found() {
+        let connection = in_memory();
+        let harm = "PRAGMA writable_schema = ON; \
+                    INSERT INTO users VALUES ('0123456789012345678901', 'alice', 'person', 'admin', NULL, \
+                    '', NULL, 0, 0, 0, NULL); \
+                    UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema \
+                    WHERE name = 'tokens_listed') WHERE name = 'users_admins'; \
+                    PRAGMA writable_schema = RESET";
+        connection.execute_batch(harm).unwrap();
+        assert!(!run(&connection).unwrap().is_empty());
+    }
+}

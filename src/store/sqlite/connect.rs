@@ -1,0 +1,91 @@
+//! Connections: one place opens them all and sets what each of them needs.
+
+use std::{path::Path, time::Duration};
+
+use r2d2::PooledConnection;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::OpenFlags;
+
+use super::fault;
+use crate::store::open::{OpenError, StoreOptions};
+
+pub(super) type Pool = r2d2::Pool<SqliteConnectionManager>;
+
+/// More than the statements that there are.
+const STATEMENTS: usize = 128;
+
+/// `synchronous` FULL: a commit is on the disk when it returns. The log is cut to `journal_size_limit`
+/// bytes whenever it starts anew.
+const PRAGMAS: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; \
+                       PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; \
+                       PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304;";
+
+/// Opens connections to the file at `path`, which must be there.
+pub(super) fn manager(path: &Path, busy_timeout: Duration) -> SqliteConnectionManager {
+    SqliteConnectionManager::file(path)
+        // Each connection stays on one thread at a time; no file is created and no URI is read.
+        .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .with_init(move |connection| {
+            connection.busy_timeout(busy_timeout)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS);
+            connection.execute_batch(PRAGMAS)
+        })
+}
+
+/// A pool that opens connections when they are asked for: one a reader, one for the writer, one for checks.
+pub(super) fn pool(
+    manager: SqliteConnectionManager,
+    options: &StoreOptions,
+) -> Result<Pool, OpenError> {
+    let size = options.readers.max(1).saturating_add(2);
+    r2d2::Pool::builder()
+        .max_size(u32::try_from(size).unwrap_or(u32::MAX))
+        .min_idle(Some(0))
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_on_check_out(false)
+        .connection_timeout(options.busy_timeout.max(Duration::from_secs(1)))
+        .build(manager)
+        .map_err(|error| OpenError::Database {
+            path: options.path.clone(),
+            source: fault::of_pool(error),
+        })
+}
+
+/// A connection for a thread to keep.
+pub(super) fn get(
+    pool: &Pool,
+    path: &Path,
+) -> Result<PooledConnection<SqliteConnectionManager>, OpenError> {
+    pool.get().map_err(|error| OpenError::Database {
+        path: path.to_owned(),
+        source: fault::of_pool(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use r2d2::ManageConnection as _;
+
+    use super::*;
+    use crate::store::{OpenAs, samples::Folder};
+
+    #[test]
+    fn every_connection_commits_to_the_disk_and_checks_references() {
+        let folder = Folder::new();
+        let _db = folder.open(OpenAs::Serve);
+        let manager = manager(&folder.path(), Duration::from_millis(70));
+        let connection = manager.connect().unwrap();
+        let pragmas = [
+            ("SELECT synchronous FROM pragma_synchronous", "2"),
+            ("SELECT foreign_keys FROM pragma_foreign_keys", "1"),
+            ("SELECT journal_mode FROM pragma_journal_mode", "wal"),
+            ("SELECT timeout FROM pragma_busy_timeout", "70"),
+        ];
+        for (sql, expected) in pragmas {
+            let sql = format!("SELECT CAST(({sql}) AS TEXT)");
+            let value: String = connection.query_row(&sql, (), |row| row.get(0)).unwrap();
+            assert_eq!(value, expected, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `SQLite`'s errors in the store's words.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Error as Driver, ErrorCode};
+
+use crate::store::error::{Error, Unavailable};
+
+/// The error of a statement.
+pub(super) fn of(error: Driver) -> Error {
+    match (kind(&error), error.sqlite_error_code()) {
+        (Some(kind), _) => Error::Unavailable {
+            kind,
+            source: Some(Arc::new(error)),
+        },
+        (None, Some(ErrorCode::ConstraintViolation)) => Error::Constraint {
+            source: Arc::new(error),
+        },
+        (None, _) => Error::Statement {
+            source: Arc::new(error),
+        },
+    }
+}
+
+/// The error of a statement that begins or ends a transaction: whatever it is, nothing was written.
+pub(super) fn unavailable(error: Driver) -> Error {
+    Error::Unavailable {
+        kind: kind(&error).unwrap_or(Unavailable::RolledBack),
+        source: Some(Arc::new(error)),
+    }
+}
+
+/// The error of a connection that could not be had.
+pub(super) fn of_pool(error: r2d2::Error) -> Error {
+    Error::Unavailable {
+        kind: Unavailable::Io,
+        source: Some(Arc::new(error)),
+    }
+}
+
+/// Runs one of the few statements that frame a transaction.
+pub(super) fn statement(connection: &Connection, sql: &'static str) -> Result<(), Error> {
+    let run = || connection.prepare_cached(sql)?.execute(());
+    run().map(drop).map_err(unavailable)
+}
+
+fn kind(error: &Driver) -> Option<Unavailable> {
+    Some(match error.sqlite_error_code()? {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Unavailable::Busy,
+        ErrorCode::DiskFull => Unavailable::Full,
+        ErrorCode::ReadOnly => Unavailable::ReadOnly,
+        ErrorCode::SystemIoFailure
+        | ErrorCode::CannotOpen
+        | ErrorCode::PermissionDenied
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::NoLargeFileSupport => Unavailable::Io,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Unavailable::Corrupt,
+        ErrorCode::OutOfMemory => Unavailable::Memory,
+        ErrorCode::OperationInterrupted | ErrorCode::OperationAborted => Unavailable::RolledBack,
+        _ => return None,
+    })
+}

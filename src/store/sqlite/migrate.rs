@@ -1,0 +1,151 @@
+//! The schema of an opened file: recognised, refused or raised.
+
+use std::path::Path;
+
+use r2d2::ManageConnection as _;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
+
+use super::{fault, session::Session};
+use crate::store::{
+    error::{Error, Unavailable},
+    migrations::MIGRATIONS,
+    open::{OpenAs, OpenError},
+    tx::Tx,
+};
+
+/// "HPAS" in the file's header says that the database is ours.
+pub(super) const APPLICATION_ID: i64 = 0x4850_4153;
+
+/// The schema that this program needs.
+pub(super) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("a list in memory is shorter than that")
+}
+
+/// What a file's header says of its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) application_id: i64,
+    pub(super) schema: i64,
+}
+
+impl Header {
+    /// Whether the program may go on with a file that has this header.
+    pub(super) fn check(self, path: &Path, open_as: OpenAs) -> Result<(), OpenError> {
+        let (path, found, known) = (path.to_owned(), self.schema, known());
+        match self.application_id {
+            // Not yet anyone's; the schema tells.
+            0 if found == 0 => Ok(()),
+            APPLICATION_ID if found > known => Err(OpenError::NewerSchema { path, found, known }),
+            APPLICATION_ID if found < known && open_as == OpenAs::Tool => {
+                Err(OpenError::OlderSchema { path, found, known })
+            }
+            APPLICATION_ID => Ok(()),
+            _ => Err(OpenError::Foreign { path }),
+        }
+    }
+}
+
+/// Looks at the schema and, as the server, raises it.
+pub(super) fn prepare(
+    manager: &SqliteConnectionManager,
+    path: &Path,
+    open_as: OpenAs,
+) -> Result<(), OpenError> {
+    let refuse = |error: rusqlite::Error| refusal(path, fault::of(error));
+    let mut connection = manager.connect().map_err(refuse)?;
+    // Until the schema is known to be ours, closing must not write what the log holds into the file.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(refuse)?;
+    if connection.is_readonly("main").map_err(refuse)? {
+        return Err(OpenError::FileNotWritable {
+            path: path.to_owned(),
+        });
+    }
+    let header = header(&connection).map_err(refuse)?;
+    header.check(path, open_as)?;
+    if header.application_id == 0 {
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        let count: i64 = connection
+            .query_row(tables, (), |row| row.get(0))
+            .map_err(refuse)?;
+        if count > 0 {
+            return Err(OpenError::Foreign {
+                path: path.to_owned(),
+            });
+        }
+        if open_as == OpenAs::Tool {
+            return Err(OpenError::OlderSchema {
+                path: path.to_owned(),
+                found: 0,
+                known: known(),
+            });
+        }
+    }
+    if open_as == OpenAs::Serve {
+        use_wal(&connection).map_err(|error| refusal(path, error))?;
+        if header.schema < known() {
+            migrate(&mut connection).map_err(|error| refusal(path, error))?;
+            // The header in the file itself tells the schema from now on: a start reads it there.
+            connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+                .map_err(refuse)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the migrations that the file has not had, each in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let done = header(connection).map_err(fault::of)?.schema;
+    for (migration, schema) in MIGRATIONS.iter().zip(1..) {
+        if schema <= done {
+            continue;
+        }
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fault::of)?;
+        transaction
+            .execute_batch(migration.sql)
+            .map_err(fault::of)?;
+        (migration.finish)(&Tx::sqlite(Session::new(&transaction)))?;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .and_then(|()| transaction.pragma_update(None, "user_version", schema))
+            .and_then(|()| transaction.commit())
+            .map_err(fault::of)?;
+    }
+    Ok(())
+}
+
+fn header(connection: &Connection) -> rusqlite::Result<Header> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
+    Ok(Header {
+        application_id: number("application_id")?,
+        schema: number("user_version")?,
+    })
+}
+
+fn use_wal(connection: &Connection) -> Result<(), Error> {
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
+        .map_err(fault::of)?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        // A file system without shared memory: nothing of what follows would hold.
+        Err(Error::unavailable(Unavailable::Io))
+    }
+}
+
+fn refusal(path: &Path, source: Error) -> OpenError {
+    let path = path.to_owned();
+    match source {
+        Error::Unavailable {
+            kind: Unavailable::Corrupt,
+            ..
+        } => OpenError::NotADatabase { path },
+        source => OpenError::Database { path, source },
+    }
+}

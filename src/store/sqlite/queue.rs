@@ -1,0 +1,193 @@
+//! What waits for the threads: bounded, taken in batches.
+//!
+//! To wake a thread costs more than most lookups do, so a job waits for a thread that is awake unless there
+//! is none, or too many wait already. It waits for one batch at most, as it would within the batch.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::store::{
+    error::{Error, Unavailable},
+    job::Job,
+};
+
+/// So many jobs wait for the threads that are awake; one more wakes another.
+const PATIENT: usize = 2;
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Box<dyn Job>>,
+    /// Threads that work, or have been called.
+    awake: usize,
+    /// Threads that wait to be called.
+    asleep: usize,
+    /// Threads that have been called and are not up yet.
+    called: usize,
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            limit,
+        }
+    }
+
+    /// Adds a job, or says that too many wait.
+    pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::unavailable(Unavailable::Closed));
+        }
+        if state.jobs.len() >= self.limit {
+            return Err(Error::Overloaded);
+        }
+        state.jobs.push_back(job);
+        let must_call = state.awake == 0 || state.jobs.len() > PATIENT;
+        if state.asleep > 0 && must_call {
+            state.asleep -= 1;
+            state.awake += 1;
+            state.called += 1;
+            drop(state);
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// A thread's place at the queue.
+    pub(super) fn join(&self) -> Seat<'_> {
+        self.lock().awake += 1;
+        Seat(self)
+    }
+
+    /// Takes all the jobs that are there, without waiting for any.
+    pub(super) fn take_waiting(&self) -> Vec<Box<dyn Job>> {
+        self.lock().jobs.drain(..).collect()
+    }
+
+    /// Lets no more jobs in; those that wait are still taken.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Nothing panics under the lock, so a poisoned one holds a whole state, too.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to take. A thread that ends, however it does, gives it back, and no job waits for it.
+pub(super) struct Seat<'a>(&'a Queue);
+
+impl Seat<'_> {
+    /// Waits for jobs and takes at most `max` of those that are there, oldest first, without waiting for
+    /// more. `None`: closed and empty.
+    pub(super) fn take(&self, max: usize) -> Option<Vec<Box<dyn Job>>> {
+        let mut state = self.0.lock();
+        while state.jobs.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state.awake -= 1;
+            state.asleep += 1;
+            while state.called == 0 && !state.closed {
+                let woken = self.0.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.called > 0 {
+                state.called -= 1;
+            } else {
+                // Closed: nobody called.
+                state.asleep -= 1;
+                state.awake += 1;
+            }
+        }
+        let count = state.jobs.len().min(max);
+        Some(state.jobs.drain(..count).collect())
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.lock().awake -= 1;
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+    use crate::store::{job, tx::Tx};
+
+    fn job() -> Box<dyn Job> {
+        job::prepare(|_: &Tx<'_>| Ok::<_, Error>(())).0
+    }
+
+    #[test]
+    fn a_job_waits_for_the_thread_that_is_awake_and_many_jobs_call_another() {
+        let queue = Queue::new(9);
+        thread::scope(|threads| {
+            let (taken, took) = mpsc::channel();
+            for _ in 0..2 {
+                let (queue, taken) = (&queue, taken.clone());
+                threads.spawn(move || {
+                    let seat = queue.join();
+                    // Holds its first batch until the queue is closed.
+                    let first = seat.take(1).map(|batch| batch.len());
+                    taken.send(first).unwrap();
+                    while !queue.lock().closed {
+                        thread::yield_now();
+                    }
+                    while seat.take(9).is_some() {}
+                });
+            }
+            while queue.lock().asleep < 2 {
+                thread::yield_now();
+            }
+            queue.push(job()).unwrap();
+            assert_eq!(took.recv(), Ok(Some(1)));
+            for _ in 0..PATIENT {
+                queue.push(job()).unwrap();
+            }
+            assert!(took.recv_timeout(Duration::from_millis(20)).is_err());
+            queue.push(job()).unwrap();
+            assert_eq!(took.recv(), Ok(Some(1)));
+            queue.close();
+        });
+        let state = queue.lock();
+        assert_eq!((state.awake, state.asleep, state.called), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_job_that_nobody_was_awake_for_is_taken_by_who_comes() {
+        let queue = Queue::new(1);
+        queue.push(job()).unwrap();
+        assert!(matches!(queue.push(job()), Err(Error::Overloaded)));
+        let seat = queue.join();
+        assert_eq!(seat.take(9).map(|batch| batch.len()), Some(1));
+        queue.close();
+        assert!(seat.take(9).is_none());
+        assert!(queue.push(job()).is_err());
+    }
+}

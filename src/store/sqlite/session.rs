@@ -1,0 +1,106 @@
+//! The statements of a transaction on one connection.
+
+use rusqlite::{
+    Connection, ToSql, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
+};
+
+use super::fault;
+use crate::store::{
+    error::{Error, Unavailable},
+    value::Value,
+};
+
+/// A connection within a transaction that its thread began and will end.
+#[derive(Debug)]
+pub(in crate::store) struct Session<'a> {
+    connection: &'a Connection,
+}
+
+impl<'a> Session<'a> {
+    pub(super) const fn new(connection: &'a Connection) -> Self {
+        Self { connection }
+    }
+
+    /// After some errors `SQLite` ends the transaction by itself. A statement that came then would be one of
+    /// its own and would stay.
+    fn check(&self) -> Result<(), Error> {
+        if self.connection.is_autocommit() {
+            return Err(Error::unavailable(Unavailable::RolledBack));
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) fn execute(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
+        self.check()?;
+        #[cfg(test)]
+        super::plans::note(sql);
+        let run = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.execute(params_from_iter(params))
+        };
+        let changed = run().map_err(fault::of)?;
+        Ok(u64::try_from(changed).expect("a usize fits 64 bits"))
+    }
+
+    /// Hands over row by row until `take` has enough and answers false.
+    pub(in crate::store) fn each(
+        &self,
+        sql: &str,
+        params: &[Value<'_>],
+        take: &mut dyn FnMut(Row<'_>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        self.check()?;
+        #[cfg(test)]
+        super::plans::note(sql);
+        let mut statement = self.connection.prepare_cached(sql).map_err(fault::of)?;
+        let mut rows = statement
+            .query(params_from_iter(params))
+            .map_err(fault::of)?;
+        while let Some(row) = rows.next().map_err(fault::of)? {
+            if !take(Row(row))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Id(id) => ValueRef::Text(id.as_str().as_bytes()),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// A row of an answer.
+pub(in crate::store) struct Row<'a>(&'a rusqlite::Row<'a>);
+
+impl Row<'_> {
+    pub(in crate::store) fn value(&self, at: usize) -> Result<Value<'_>, Error> {
+        let bad = |expected| Error::Row {
+            column: self.column(at),
+            expected,
+        };
+        match self.0.get_ref(at).map_err(fault::of)? {
+            ValueRef::Null => Ok(Value::Null),
+            ValueRef::Integer(number) => Ok(Value::Int(number)),
+            ValueRef::Text(bytes) => match str::from_utf8(bytes) {
+                Ok(text) => Ok(Value::Text(text)),
+                Err(_) => Err(bad("UTF-8")),
+            },
+            ValueRef::Blob(bytes) => Ok(Value::Blob(bytes)),
+            ValueRef::Real(_) => Err(bad("of a type that Hallpass writes")),
+        }
+    }
+
+    pub(in crate::store) fn column(&self, at: usize) -> String {
+        let name = self.0.as_ref().column_name(at);
+        name.map_or_else(|_| at.to_string(), str::to_owned)
+    }
+}

@@ -1,0 +1,111 @@
+//! The one thread that writes. It commits the requests that wait together in one transaction, each in a
+//! savepoint of its own, and never waits for more: a lone caller pays for nobody.
+
+use rusqlite::Connection;
+
+use super::{fault, identity::Identity, queue::Queue, session::Session, wal::Wal};
+use crate::store::{
+    error::{Error, Unavailable},
+    job::Job,
+    tx::Tx,
+};
+
+/// So many writes share a commit at most.
+const MAX_BATCH: usize = 256;
+
+/// Writes until the queue is closed, then leaves the log empty.
+pub(super) fn run(connection: &Connection, queue: &Queue, identity: &Identity, mut wal: Wal) {
+    let seat = queue.join();
+    while let Some(batch) = seat.take(MAX_BATCH) {
+        if let Err(fault) = write(connection, identity, batch)
+            && is_busy(&fault)
+        {
+            // These have waited for the same lock. Waiting anew for each batch would take a request beyond its
+            // deadline, whose error does not say that nothing was written.
+            fail(queue.take_waiting().into_iter(), &fault);
+        }
+        wal.keep_short(connection);
+    }
+    wal.empty(connection);
+}
+
+/// An error: the transaction could not be begun.
+fn write(
+    connection: &Connection,
+    identity: &Identity,
+    batch: Vec<Box<dyn Job>>,
+) -> Result<(), Error> {
+    let mut waiting = batch
+        .into_iter()
+        .filter(|job| !job.is_abandoned())
+        .peekable();
+    if waiting.peek().is_none() {
+        return Ok(());
+    }
+    let begun = identity
+        .check()
+        .and_then(|()| fault::statement(connection, "BEGIN IMMEDIATE"));
+    if let Err(fault) = begun {
+        fail(waiting, &fault);
+        return Err(fault);
+    }
+    let mut done = Vec::new();
+    let undone = loop {
+        let Some(mut job) = waiting.next() else {
+            break fault::statement(connection, "COMMIT").err();
+        };
+        let (succeeded, fault) = run_in_savepoint(connection, job.as_mut());
+        match fault {
+            None => done.push(job),
+            Some(fault) => {
+                // The culprit's own error says more than that the batch was undone.
+                job.settle(succeeded.then(|| fault.clone()));
+                break Some(fault);
+            }
+        }
+    };
+    // No outcome is told before the commit, refusals neither: they may rest on what a neighbour wrote.
+    match undone {
+        None => done.into_iter().for_each(|job| job.settle(None)),
+        Some(fault) => {
+            if !connection.is_autocommit() {
+                drop(fault::statement(connection, "ROLLBACK"));
+            }
+            fail(done.into_iter().chain(waiting), &fault);
+        }
+    }
+    Ok(())
+}
+
+const fn is_busy(fault: &Error) -> bool {
+    matches!(
+        fault,
+        Error::Unavailable {
+            kind: Unavailable::Busy,
+            ..
+        }
+    )
+}
+
+/// Whether the job succeeded, and what then went wrong with the whole transaction.
+fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> (bool, Option<Error>) {
+    if let Err(fault) = fault::statement(connection, "SAVEPOINT write") {
+        return (true, Some(fault));
+    }
+    let succeeded = job.run(&Tx::sqlite(Session::new(connection)));
+    if connection.is_autocommit() {
+        let fault = Error::unavailable(Unavailable::RolledBack);
+        return (succeeded, Some(fault));
+    }
+    let undone = if succeeded {
+        Ok(())
+    } else {
+        fault::statement(connection, "ROLLBACK TO write")
+    };
+    let ended = undone.and_then(|()| fault::statement(connection, "RELEASE write"));
+    (succeeded, ended.err())
+}
+
+fn fail(jobs: impl Iterator<Item = Box<dyn Job>>, fault: &Error) {
+    jobs.for_each(|job| job.settle(Some(fault.clone())));
+}

@@ -1,0 +1,255 @@
+//! Tokens as they are stored, found, listed, deleted and purged.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::*;
+use crate::{
+    domain::{
+        token::Invalid,
+        user::{Role, User},
+    },
+    store::{
+        Db, OpenAs,
+        samples::{Folder, NOW, hash, machine, person, token},
+        sqlite, users,
+    },
+};
+
+fn add(tx: &Tx<'_>, token: &Token) {
+    insert(tx, token, &hash(token)).unwrap();
+}
+
+fn child(parent: &Token, user: &User) -> Token {
+    Token {
+        parent_id: Some(parent.id),
+        ..token(user)
+    }
+}
+
+fn expired(token: Token) -> Token {
+    Token {
+        expire_time: Some(NOW),
+        ..token
+    }
+}
+
+#[test]
+fn a_token_comes_back_as_it_went_in() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let alice = person("alice");
+    users::insert(&tx, &alice, None).unwrap();
+    let parent = token(&alice);
+    let mut odd = child(&parent, &alice);
+    odd.expire_time = Some(Timestamp::from_micros(-1));
+    odd.disabled = true;
+    odd.scopes = ScopeSet::default();
+    odd.allowed_cidrs = CidrSet::default();
+    for token in [parent, odd] {
+        let secret = hash(&token);
+        insert(&tx, &token, &secret).unwrap();
+        assert_eq!(find(&tx, token.id).unwrap().as_ref(), Some(&token));
+        let found = find_credential(&tx, token.id).unwrap().unwrap();
+        assert!(found.hash.matches(&secret));
+        assert_eq!(found.lineage.token, token);
+        assert_eq!(found.user.as_ref(), Some(&alice));
+    }
+    assert_eq!(find(&tx, TokenId::generate(NOW)).unwrap(), None);
+    let orphan = token(&person("nobody"));
+    let refused = insert(&tx, &orphan, &hash(&orphan)).unwrap_err();
+    assert!(matches!(refused, Error::Constraint { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_credential_holds_the_state_of_user_owner_and_parent() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let mut alice = person("alice");
+    alice.role = Role::Admin;
+    let mut bot = machine("bot", &alice);
+    users::insert(&tx, &alice, None).unwrap();
+    users::insert(&tx, &bot, None).unwrap();
+    let parent = token(&alice);
+    let made = child(&parent, &bot);
+    add(&tx, &parent);
+    add(&tx, &made);
+    let credential = |id| find_credential(&tx, id).unwrap().unwrap();
+    let check = || credential(made.id).lineage.check(NOW, None);
+
+    assert_eq!(check(), Ok(()));
+    assert!(credential(made.id).owner_is_active_admin);
+    assert!(!credential(parent.id).owner_is_active_admin);
+    assert_eq!(credential(parent.id).lineage.parent, None);
+
+    alice.deactivated = true;
+    users::update(&tx, &alice).unwrap();
+    assert_eq!(check(), Err(Invalid::Parent));
+    assert!(!credential(made.id).owner_is_active_admin);
+    alice.deactivated = false;
+    users::update(&tx, &alice).unwrap();
+    assert_eq!(check(), Ok(()));
+
+    bot.deactivated = true;
+    users::update(&tx, &bot).unwrap();
+    assert_eq!(check(), Err(Invalid::UserDeactivated));
+    users::mark_deleted(&tx, bot.id, NOW).unwrap();
+    assert_eq!(credential(made.id).user, None);
+    assert_eq!(check(), Err(Invalid::UserDeactivated));
+
+    let other = child(&parent, &alice);
+    add(&tx, &other);
+    assert!(mark_deleted(&tx, parent.id, NOW).unwrap());
+    let deleted = credential(other.id).lineage;
+    assert_eq!(deleted.check(NOW, None), Err(Invalid::Parent));
+    assert_eq!(purge(&tx, NOW, 9).unwrap(), 1);
+    let purged = credential(other.id).lineage;
+    assert_eq!(purged.parent.as_ref().unwrap().token, None);
+    assert_eq!(purged.check(NOW, None), Err(Invalid::Parent));
+}
+
+#[test]
+fn deleting_reaches_the_live_children_whosever_they_are() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let (alice, carol) = (person("alice"), person("carol"));
+    let bot = machine("bot", &alice);
+    for user in [&alice, &carol, &bot] {
+        users::insert(&tx, user, None).unwrap();
+    }
+    let (first, second, other) = (token(&alice), token(&alice), token(&carol));
+    let mine = [
+        child(&first, &alice),
+        child(&first, &bot),
+        child(&second, &bot),
+    ];
+    let dead = expired(child(&first, &bot));
+    let foreign = child(&other, &carol);
+    for token in [&first, &second, &other, &dead, &foreign]
+        .into_iter()
+        .chain(&mine)
+    {
+        add(&tx, token);
+    }
+    assert_eq!(count_live(&tx, bot.id, NOW).unwrap(), 2);
+    assert_eq!(count_live_children(&tx, first.id, NOW).unwrap(), 2);
+    assert_eq!(delete_live_children(&tx, first.id, NOW).unwrap(), 2);
+    assert_eq!(delete_live_children(&tx, first.id, NOW).unwrap(), 0);
+    // Two of Alice's own are left, and the child of the second that is the machine's.
+    assert_eq!(delete_live_of_user(&tx, alice.id, NOW).unwrap(), 3);
+    assert_eq!(count_live(&tx, alice.id, NOW).unwrap(), 0);
+    assert_eq!(count_live(&tx, bot.id, NOW).unwrap(), 0);
+    assert_eq!(count_live(&tx, carol.id, NOW).unwrap(), 2);
+    assert_eq!(find(&tx, dead.id).unwrap().unwrap().delete_time, None);
+    assert!(!mark_deleted(&tx, first.id, NOW).unwrap());
+}
+
+#[test]
+fn the_purge_takes_what_is_old_in_chunks_and_nothing_else() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let alice = person("alice");
+    users::insert(&tx, &alice, None).unwrap();
+    let later = NOW.plus(Duration::from_micros(1));
+    let mut kept = [token(&alice), token(&alice), token(&alice)];
+    kept[1].delete_time = Some(later);
+    kept[2].expire_time = Some(later);
+    let mut old: Vec<_> = (0..5).map(|_| expired(token(&alice))).collect();
+    for (number, token) in old.iter_mut().enumerate() {
+        token.delete_time = [None, Some(NOW)][number % 2];
+    }
+    old.push(Token {
+        delete_time: Some(NOW),
+        ..token(&alice)
+    });
+    kept.iter().chain(&old).for_each(|token| add(&tx, token));
+    let chunks = [0; 4].map(|_| purge(&tx, NOW, 2).unwrap());
+    assert_eq!(chunks, [2, 2, 2, 0]);
+    for token in &kept {
+        assert_eq!(find(&tx, token.id).unwrap().as_ref(), Some(token));
+    }
+}
+
+#[test]
+fn expired_and_deleted_tokens_are_not_listed() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let alice = person("alice");
+    users::insert(&tx, &alice, None).unwrap();
+    let (live, gone) = (token(&alice), token(&alice));
+    for token in [&expired(token(&alice)), &live, &gone] {
+        add(&tx, token);
+    }
+    mark_deleted(&tx, gone.id, NOW).unwrap();
+    assert_eq!(
+        list_live(&tx, alice.id, NOW, None, false, 9).unwrap(),
+        [live]
+    );
+}
+
+const STAY: i64 = 2_000;
+
+async fn write(db: &Db, work: impl Fn(&Tx<'_>) -> Result<(), Error> + Send + 'static) {
+    db.write(work).await.unwrap();
+}
+
+/// Adds and deletes tokens between those that stay, until it is dropped.
+async fn disturb(db: Db, user: User) {
+    for time in (0..STAY).map(|time| time * 7 % STAY).cycle() {
+        let mut guest = token(&user);
+        guest.create_time = Timestamp::from_micros(time);
+        guest.disabled = true;
+        let secret = hash(&guest);
+        let id = guest.id;
+        write(&db, move |tx| insert(tx, &guest, &secret)).await;
+        if time % 2 == 0 {
+            write(&db, move |tx| mark_deleted(tx, id, NOW).map(drop)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_hold_what_stays_exactly_once_while_others_write() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let alice = person("alice");
+    let user = alice.clone();
+    write(&db, move |tx| {
+        users::insert(tx, &user, None)?;
+        (0..STAY).try_for_each(|time| {
+            let mut stays = token(&user);
+            stays.create_time = Timestamp::from_micros(time / 3);
+            insert(tx, &stays, &hash(&stays))
+        })
+    })
+    .await;
+    let writers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(disturb(db.clone(), alice.clone())))
+        .collect();
+    for reverse in [false, true] {
+        let (mut seen, mut ids, mut after) = (Vec::new(), BTreeSet::new(), None);
+        loop {
+            let next = move |tx: &Tx<'_>| list_live(tx, alice.id, NOW, after, reverse, 50);
+            let page = db.read::<_, Error>(next).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(Position {
+                major: last.create_time.as_micros(),
+                minor: last.id.id().as_u128(),
+            });
+            ids.extend(page.iter().map(|token| token.id));
+            seen.extend(
+                page.into_iter()
+                    .map(|token| (token.create_time, token.id, token.disabled)),
+            );
+        }
+        assert_eq!(ids.len(), seen.len(), "one came twice");
+        let stayed = seen.iter().filter(|(_, _, guest)| !guest).count();
+        assert_eq!(i64::try_from(stayed).unwrap(), STAY);
+        let sorted = if reverse {
+            seen.is_sorted_by(|a, b| a >= b)
+        } else {
+            seen.is_sorted()
+        };
+        assert!(sorted);
+    }
+    writers.iter().for_each(tokio::task::JoinHandle::abort);
+}
