@@ -1,5 +1,6 @@
 //! Hallpass issues, lists and revokes API tokens for machines: one binary, `SQLite` inside.
 
+pub mod app;
 pub mod domain;
 pub mod proto;
 pub mod store;

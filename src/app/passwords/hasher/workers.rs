@@ -1,0 +1,309 @@
+//! Low-priority threads that share a bounded queue, each with work memory that it reuses.
+//!
+//! They know nothing of passwords. The queue is a mutex and a condition rather than a channel because
+//! jobs whose callers have gone must give up their places, and an idle thread must wake to free memory.
+
+mod memory;
+mod priority;
+
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+pub(super) use self::memory::WorkMemory;
+
+/// Something to run, and whether anyone still waits for it.
+trait Job: Send {
+    fn is_abandoned(&self) -> bool;
+    fn run(self: Box<Self>, memory: &mut WorkMemory);
+}
+
+struct Call<T, F> {
+    reply: oneshot::Sender<T>,
+    work: F,
+}
+
+impl<T: Send, F: FnOnce(&mut WorkMemory) -> T + Send> Job for Call<T, F> {
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn run(self: Box<Self>, memory: &mut WorkMemory) {
+        // Nobody may be left to hear it, which is no error.
+        let _ = self.reply.send((self.work)(memory));
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Box<dyn Job>>,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+impl Shared {
+    /// No job runs under the lock, so a poisoned one guards a whole queue all the same.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next job that someone waits for; `None` when the threads are to end.
+    fn next(&self, memory: &mut WorkMemory, idle: Duration) -> Option<Box<dyn Job>> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            while let Some(job) = queue.jobs.pop_front() {
+                if !job.is_abandoned() {
+                    return Some(job);
+                }
+            }
+            if memory.is_empty() {
+                let woken = self.changed.wait(queue);
+                queue = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let woken = self.changed.wait_timeout(queue, idle);
+            let (guard, wait) = woken.unwrap_or_else(PoisonError::into_inner);
+            queue = guard;
+            if wait.timed_out() && queue.jobs.is_empty() {
+                // Unmapping takes a while, and callers queue under this lock.
+                drop(queue);
+                memory.release();
+                queue = self.lock();
+            }
+        }
+    }
+
+    fn work(&self, mut memory: WorkMemory, idle: Duration) {
+        priority::lower();
+        while let Some(job) = self.next(&mut memory, idle) {
+            // A job that panics drops its reply, so its caller hears; the thread goes on, with fresh
+            // memory since the old one's state is unknown.
+            if catch_unwind(AssertUnwindSafe(|| job.run(&mut memory))).is_err() {
+                memory.release();
+            }
+        }
+    }
+}
+
+/// The queue has no place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    places: usize,
+    held_bytes: Arc<AtomicUsize>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// `places` jobs may wait; a thread gives its memory back after `idle` without a job.
+    pub(super) fn start(threads: usize, places: usize, idle: Duration) -> io::Result<Self> {
+        let shared = Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let mut workers = Self {
+            shared: Arc::new(shared),
+            places,
+            held_bytes: Arc::default(),
+            threads: Vec::with_capacity(threads),
+        };
+        for number in 1..=threads {
+            let shared = Arc::clone(&workers.shared);
+            let memory = WorkMemory::new(Arc::clone(&workers.held_bytes));
+            let thread = thread::Builder::new().name(format!("hasher-{number}"));
+            // Where one cannot be started, dropping `workers` ends the others.
+            let thread = thread.spawn(move || shared.work(memory, idle))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Queues `work`, whose value goes to `reply`; it is skipped if by its turn nobody listens there.
+    pub(super) fn queue<T: Send + 'static>(
+        &self,
+        reply: oneshot::Sender<T>,
+        work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
+    ) -> Result<(), Full> {
+        let mut queue = self.shared.lock();
+        if queue.jobs.len() >= self.places {
+            queue.jobs.retain(|job| !job.is_abandoned());
+        }
+        if queue.jobs.len() >= self.places {
+            return Err(Full);
+        }
+        queue.jobs.push_back(Box::new(Call { reply, work }));
+        drop(queue);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        queue.jobs.clear();
+        drop(queue);
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker catches its jobs' panics; one of its own was reported by the hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut show = f.debug_struct("Workers");
+        show.field("threads", &self.threads.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Weak, mpsc},
+        time::Instant,
+    };
+
+    use super::*;
+
+    const NEVER: Duration = Duration::from_hours(1);
+
+    /// Keeps the one thread busy until the sender is dropped; returns once the thread is at it.
+    fn occupy(workers: &Workers) -> mpsc::Sender<()> {
+        let (release, gate) = mpsc::channel();
+        let (started, start) = mpsc::channel();
+        let (reply, answer) = oneshot::channel();
+        let work = move |_: &mut WorkMemory| {
+            let _keeps_the_job_wanted = answer;
+            started.send(()).unwrap();
+            let _ = gate.recv();
+        };
+        workers.queue(reply, work).unwrap();
+        start.recv().unwrap();
+        release
+    }
+
+    fn queue<T: Send + 'static>(
+        workers: &Workers,
+        work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, Full> {
+        let (reply, answer) = oneshot::channel();
+        workers.queue(reply, work).map(|()| answer)
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_once_and_recovers() {
+        let workers = Workers::start(1, 2, NEVER).unwrap();
+        let busy = occupy(&workers);
+        let waiting: Vec<_> = (0..2)
+            .map(|n| queue(&workers, move |_| n).unwrap())
+            .collect();
+        assert!(queue(&workers, |_| ()).is_err());
+        drop(busy);
+        for (n, answer) in waiting.into_iter().enumerate() {
+            assert_eq!(answer.blocking_recv(), Ok(n));
+        }
+        assert!(queue(&workers, |_| ()).is_ok());
+    }
+
+    #[test]
+    fn an_abandoned_job_never_runs() {
+        let workers = Workers::start(1, 3, NEVER).unwrap();
+        let busy = occupy(&workers);
+        let (ran, runs) = mpsc::channel();
+        let (abandoned_ran, wanted_ran) = (ran.clone(), ran);
+        drop(queue(&workers, move |_| abandoned_ran.send("abandoned").unwrap()).unwrap());
+        let wanted = queue(&workers, move |_| wanted_ran.send("wanted").unwrap()).unwrap();
+        drop(busy);
+        wanted.blocking_recv().unwrap();
+        assert_eq!(runs.iter().collect::<Vec<_>>(), ["wanted"]);
+    }
+
+    #[test]
+    fn an_abandoned_job_gives_up_its_place() {
+        let workers = Workers::start(1, 1, NEVER).unwrap();
+        let busy = occupy(&workers);
+        drop(queue(&workers, |_| ()).unwrap());
+        let wanted = queue(&workers, |_| ()).unwrap();
+        drop(busy);
+        assert_eq!(wanted.blocking_recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_panic_fails_its_job_alone() {
+        let workers = Workers::start(1, 1, NEVER).unwrap();
+        let lost = queue(&workers, |memory| {
+            memory.blocks(8);
+            panic!("expected by this test");
+        });
+        assert!(lost.unwrap().blocking_recv().is_err());
+        assert_eq!(queue(&workers, |_| 7).unwrap().blocking_recv(), Ok(7));
+        assert_eq!(workers.held_bytes(), 0);
+    }
+
+    #[test]
+    fn dropping_ends_the_threads_and_fails_what_waits() {
+        let workers = Workers::start(2, 8, NEVER).unwrap();
+        let shared: Weak<Shared> = Arc::downgrade(&workers.shared);
+        let busy = [occupy(&workers), occupy(&workers)];
+        let waiting = queue(&workers, |_| ()).unwrap();
+        // The drop waits for the running jobs: let them end once it has closed the queue.
+        let release = thread::spawn(move || {
+            assert!(waiting.blocking_recv().is_err());
+            drop(busy);
+        });
+        drop(workers);
+        release.join().unwrap();
+        assert_eq!(shared.strong_count(), 0);
+    }
+
+    #[test]
+    fn memory_is_kept_between_jobs_and_given_back_when_idle() {
+        let workers = Workers::start(1, 1, NEVER).unwrap();
+        let first = queue(&workers, |memory| memory.blocks(64).as_ptr().addr()).unwrap();
+        let second_address = {
+            let first = first.blocking_recv().unwrap();
+            let second = queue(&workers, |memory| memory.blocks(64).as_ptr().addr()).unwrap();
+            (first, second.blocking_recv().unwrap())
+        };
+        assert_eq!(second_address.0, second_address.1);
+        assert_eq!(workers.held_bytes(), 64 * 1_024);
+
+        let workers = Workers::start(1, 1, Duration::from_millis(5)).unwrap();
+        let done = queue(&workers, |memory| memory.blocks(64).len()).unwrap();
+        assert_eq!(done.blocking_recv(), Ok(64));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while workers.held_bytes() > 0 {
+            assert!(Instant::now() < deadline, "the memory was never given back");
+            thread::yield_now();
+        }
+        let again = queue(&workers, |memory| memory.blocks(64).len()).unwrap();
+        assert_eq!(again.blocking_recv(), Ok(64));
+    }
+}

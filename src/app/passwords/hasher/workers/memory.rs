@@ -1,0 +1,127 @@
+//! The memory that a thread hashes in: taken once, used again and again, given back whole.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use argon2::Block;
+
+/// Room is reserved for at least this much, though only what is used becomes resident. glibc maps a
+/// piece above 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`) on its own and unmaps it when it is freed. Below
+/// that it learns: after 19 MiB were freed once, the next 19 MiB come from the thread's heap, which it
+/// keeps when they are freed.
+const RESERVED_BLOCKS: usize = 33 * 1_024;
+
+/// Work memory in blocks of 1 KiB, counted in `held_bytes` while it is held.
+#[derive(Debug)]
+pub(in super::super) struct WorkMemory {
+    blocks: Vec<Block>,
+    held_bytes: Arc<AtomicUsize>,
+}
+
+impl WorkMemory {
+    pub(super) fn new(held_bytes: Arc<AtomicUsize>) -> Self {
+        Self {
+            blocks: Vec::new(),
+            held_bytes,
+        }
+    }
+
+    /// The first `count` blocks, with whatever the last job left in them.
+    pub(in super::super) fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.blocks.len() < count {
+            self.release();
+            self.blocks = Vec::with_capacity(count.max(RESERVED_BLOCKS));
+            self.blocks.resize(count, Block::new());
+            self.held_bytes
+                .fetch_add(count * Block::SIZE, Ordering::Relaxed);
+        }
+        &mut self.blocks[..count]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Gives it back to the system.
+    pub(super) fn release(&mut self) {
+        let held = std::mem::take(&mut self.blocks);
+        self.held_bytes
+            .fetch_sub(held.len() * Block::SIZE, Ordering::Relaxed);
+    }
+}
+
+impl Drop for WorkMemory {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::{env, fs, process::Command};
+
+    use super::*;
+
+    const BLOCKS: usize = 19_456;
+
+    fn resident_kib() -> usize {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_ascii_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// Holds and frees twice, since glibc keeps memory only from the second time on; KiB kept.
+    fn kept_kib(hold: impl Fn() + Send + 'static) -> usize {
+        let thread = std::thread::spawn(move || {
+            let before = resident_kib();
+            hold();
+            hold();
+            resident_kib().saturating_sub(before)
+        });
+        thread.join().unwrap()
+    }
+
+    #[test]
+    #[ignore = "alone in its process: freed_memory_goes_back_to_the_system runs it"]
+    fn probe() {
+        let kept = kept_kib(|| {
+            let mut memory = WorkMemory::new(Arc::default());
+            memory.blocks(BLOCKS).fill(Block::new());
+        });
+        assert!(kept < 4_096, "{kept} KiB kept");
+        // The control: without the reserve, glibc keeps it.
+        let kept = kept_kib(|| {
+            let mut blocks = vec![Block::new(); BLOCKS];
+            blocks.fill(Block::new());
+            std::hint::black_box(&blocks);
+        });
+        assert!(
+            cfg!(not(target_env = "gnu")) || kept > 16_384,
+            "the control kept only {kept} KiB: is the reserve still needed?"
+        );
+    }
+
+    #[test]
+    fn freed_memory_goes_back_to_the_system() {
+        let name = "app::passwords::hasher::workers::memory::tests::probe";
+        let probe = Command::new(env::current_exe().unwrap())
+            .args(["--ignored", "--exact", name, "--test-threads=1"])
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&probe.stdout);
+        assert!(
+            probe.status.success() && output.contains("1 passed"),
+            "{output}"
+        );
+    }
+}

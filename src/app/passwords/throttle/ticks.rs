@@ -1,0 +1,98 @@
+//! Time as the throttle counts it: it never goes back.
+
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+/// Time since the throttle began, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u64);
+
+impl Tick {
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(super) fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(micros(duration)))
+    }
+
+    pub(super) fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Callers read the clock before they come here, so some come late by this much at most; a time
+/// further back means that the clock was set.
+const LATE: Duration = Duration::from_secs(5);
+
+/// Turns the wall clock's times into ticks by adding up its steps forward. A clock that is set back
+/// by an hour thus neither stops a delay for that hour nor ends it.
+#[derive(Debug, Default)]
+pub(super) struct Ticks {
+    last: Option<Timestamp>,
+    tick: Tick,
+}
+
+impl Ticks {
+    pub(super) fn at(&mut self, now: Timestamp) -> Tick {
+        let last = *self.last.get_or_insert(now);
+        if now > last {
+            self.tick = self.tick.plus(now.since(last));
+        }
+        // Going along with every small step back would count the steps forward between late callers
+        // twice, and time would run fast.
+        if now > last || last.since(now) > LATE {
+            self.last = Some(now);
+        }
+        self.tick
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_clock_set_back_goes_on_from_there() {
+        let mut ticks = Ticks::default();
+        let start = ticks.at(at(1_000_000));
+        assert_eq!(ticks.at(at(1_000_000 - 86_400)), start);
+        let later = ticks.at(at(1_000_000 - 86_400 + 10));
+        assert_eq!(later.since(start), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn late_callers_do_not_hurry_time() {
+        let mut ticks = Ticks::default();
+        let start = ticks.at(at(100));
+        for _ in 0..1_000 {
+            ticks.at(at(98));
+            ticks.at(at(101));
+        }
+        assert_eq!(ticks.at(at(101)).since(start), Duration::from_secs(1));
+    }
+
+    proptest! {
+        #[test]
+        fn time_never_goes_back(times in prop::collection::vec(any::<i64>(), 1..50)) {
+            let mut ticks = Ticks::default();
+            let mut last = Tick::default();
+            for time in times {
+                let tick = ticks.at(Timestamp::from_micros(time));
+                prop_assert!(tick >= last);
+                last = tick;
+            }
+        }
+    }
+}

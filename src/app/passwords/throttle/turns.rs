@@ -1,0 +1,87 @@
+//! Turns at the hasher: an address has a few at a time, so that one cannot fill its queue.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time,
+};
+
+use super::{Throttled, keys::Key};
+
+/// More than the attempts that are under way at a time; addresses that share one wait for each other.
+const LANES: usize = 1_024;
+
+#[derive(Debug)]
+struct Lane {
+    turns: Semaphore,
+    /// For those at their turn and those waiting for one.
+    places: Semaphore,
+}
+
+#[derive(Debug)]
+pub(super) struct Turns(Box<[Lane]>);
+
+/// Held while an attempt has its turn.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    _turn: SemaphorePermit<'a>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Turns {
+    pub(super) fn new(turns: usize, waiting: usize) -> Self {
+        let lane = || Lane {
+            turns: Semaphore::new(turns),
+            places: Semaphore::new(turns + waiting),
+        };
+        Self((0..LANES).map(|_| lane()).collect())
+    }
+
+    /// Waits `wait` at most; refused at once where too many wait already.
+    pub(super) async fn take(&self, address: Key, wait: Duration) -> Result<Turn<'_>, Throttled> {
+        let lane = &self.0[address.index(LANES)];
+        let refused = Throttled {
+            retry_after: Duration::from_secs(1),
+        };
+        let place = lane.places.try_acquire().map_err(|_| refused)?;
+        let turn = time::timeout(wait, lane.turns.acquire()).await;
+        let turn = turn
+            .map_err(|_| refused)?
+            .expect("the semaphore is never closed");
+        Ok(Turn {
+            _turn: turn,
+            _place: place,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::keys::Keyer, *};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_third_attempt_waits_two_seconds_at_most() {
+        let address = Keyer::generate().keys("", [192, 0, 2, 1].into()).address;
+        let turns = Turns::new(2, 1);
+        let wait = Duration::from_secs(2);
+        let first = turns.take(address, wait).await.unwrap();
+        let _second = turns.take(address, wait).await.unwrap();
+        let before = time::Instant::now();
+        assert!(turns.take(address, wait).await.is_err());
+        assert_eq!(before.elapsed(), wait);
+
+        let (third, fourth, ()) = tokio::join!(
+            turns.take(address, wait),
+            async {
+                let before = time::Instant::now();
+                let refused = turns.take(address, wait).await.is_err();
+                refused && before.elapsed().is_zero()
+            },
+            async { drop(first) },
+        );
+        assert!(third.is_ok() && fourth, "the place in the queue was taken");
+        drop(third);
+        assert!(turns.take(address, wait).await.is_ok());
+    }
+}
