@@ -1,3 +1,143 @@
-//! The use cases: what Hallpass does for a caller. Nothing here knows a protocol or a driver.
+//! The use cases: what Hallpass does for a caller. One use case is one method of [`App`] is one transaction,
+//! its audit row included. Every way in (RPC, web pages, command line) calls these and nothing below them,
+//! so a rule cannot be in force on one way and not on another. Nothing here knows a protocol or a driver.
 
+pub mod audit;
+mod authenticate;
+pub mod authz;
+pub mod bootstrap;
+pub mod caller;
+pub mod error;
+mod jobs;
+pub mod page;
 pub mod passwords;
+mod refusals;
+pub mod tokens;
+pub mod users;
+
+pub use error::Error;
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{
+    domain::{clock::Clock, page::PageKey, time::Timestamp, token_text::TokenPrefix},
+    store::{Db, Tx, meta},
+};
+
+use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
+use refusals::Refusals;
+
+/// What the use cases are told by the settings.
+#[derive(Clone, Debug)]
+pub struct AppOptions {
+    /// How new tokens begin.
+    pub token_prefix: TokenPrefix,
+    /// The longest life of a new token; `None`: tokens may never expire.
+    pub max_token_ttl: Option<Duration>,
+    /// How many live tokens a user may have, and how many live children a token.
+    pub max_tokens_per_user: u32,
+    /// How long expired and deleted tokens are kept.
+    pub retention: Duration,
+    /// How passwords are hashed.
+    pub passwords: HasherOptions,
+    /// Where the first admin's password is written where none is given.
+    pub initial_password_file: PathBuf,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        Self {
+            token_prefix: TokenPrefix::default(),
+            max_token_ttl: None,
+            max_tokens_per_user: 500,
+            retention: Duration::from_hours(90 * 24),
+            passwords: HasherOptions::default(),
+            initial_password_file: PathBuf::from("initial-admin-password"),
+        }
+    }
+}
+
+/// The application. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    options: AppOptions,
+    page_key: PageKey,
+    hasher: Hasher,
+    throttle: Throttle,
+    refusals: Refusals,
+}
+
+impl App {
+    /// Makes the application on an open store.
+    pub async fn start(db: Db, clock: Arc<dyn Clock>, options: AppOptions) -> Result<Self, Error> {
+        let page_key = db.read(|tx| Ok::<_, Error>(meta::page_key(tx)?)).await?;
+        let hasher =
+            Hasher::start(&options.passwords).map_err(|error| Error::Internal(Box::new(error)))?;
+        let throttle = Throttle::new(&ThrottleLimits::default());
+        let refusals = Refusals::default();
+        Ok(Self(Arc::new(Inner {
+            db,
+            clock,
+            options,
+            page_key,
+            hasher,
+            throttle,
+            refusals,
+        })))
+    }
+
+    /// Whether the store answers.
+    pub async fn is_ready(&self) -> bool {
+        self.read(|tx| Ok::<_, Error>(meta::page_key(tx)?))
+            .await
+            .is_ok()
+    }
+
+    /// Looks through the whole database, and says what is wrong with it.
+    pub async fn check_data(&self) -> Result<Vec<String>, Error> {
+        Ok(self.0.db.check().await?)
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn options(&self) -> &AppOptions {
+        &self.0.options
+    }
+
+    fn page_key(&self) -> &PageKey {
+        &self.0.page_key
+    }
+
+    fn hasher(&self) -> &Hasher {
+        &self.0.hasher
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.db.read(work).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.db.write(work).await
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("options", &self.0.options)
+            .finish_non_exhaustive()
+    }
+}

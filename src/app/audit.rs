@@ -1,0 +1,109 @@
+//! The use cases of the audit log: recording reads, listing, verifying.
+
+mod verify;
+
+pub use verify::{Break, Verdict};
+
+use crate::{
+    domain::{
+        audit::{AuditEvent, AuditRow},
+        id::{RequestId, UserId},
+        page::{PageQuery, Position},
+        time::Timestamp,
+    },
+    store::{Tx, audit},
+};
+
+use super::{
+    App, Error,
+    authz::{self, Action, Relation},
+    caller::Caller,
+    page::{Cursor, Page, PageRequest},
+};
+
+/// The actor of what the server does by itself.
+const SYSTEM: &str = "system";
+
+/// The audit row for what the server itself did.
+pub(super) fn system_event(
+    now: Timestamp,
+    action: &'static str,
+    target: impl ToString,
+) -> AuditEvent {
+    AuditEvent {
+        time: now,
+        actor: SYSTEM.to_owned(),
+        credential_id: String::new(),
+        target: target.to_string(),
+        action,
+        outcome: "ok",
+        count: 1,
+        request_id: RequestId::generate(now).to_string(),
+        client_request_id: String::new(),
+        ip: String::new(),
+        user_agent: String::new(),
+    }
+}
+
+impl Caller {
+    /// Records that `count` live tokens of a user were deleted with something else, and gives the count
+    /// back as the wire has it.
+    pub(super) fn record_token_sweep(
+        &self,
+        tx: &Tx<'_>,
+        now: Timestamp,
+        user_id: UserId,
+        count: u64,
+    ) -> Result<u32, Error> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if count > 0 {
+            let mut event = self.event(now, "token.delete_all", user_id);
+            event.count = count;
+            audit::append(tx, event)?;
+        }
+        Ok(count)
+    }
+}
+
+impl App {
+    /// Records that an admin reads what is not its own. Nothing is told before the record is durable.
+    pub(super) async fn record_read(
+        &self,
+        caller: &Caller,
+        action: Action,
+        relation: Relation,
+        target: impl ToString,
+    ) -> Result<(), Error> {
+        if !relation.is_foreign() {
+            return Ok(());
+        }
+        let event = caller.event(self.now(), action.audit(), target);
+        self.write(move |tx| {
+            audit::append(tx, event.clone())?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lists the audit log.
+    pub async fn list_audit(
+        &self,
+        caller: &Caller,
+        page: PageRequest,
+    ) -> Result<Page<AuditRow>, Error> {
+        authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
+        let query = PageQuery::new("hallpass.v1.AuditService/ListAuditEvents");
+        let cursor = Cursor::parse(&page, query, self.page_key())?;
+        self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
+            .await?;
+        let (reverse, limit) = (cursor.reverse, cursor.limit());
+        let after = cursor.after.map(|position| position.major);
+        let items = self
+            .read(move |tx| Ok(audit::list(tx, after, reverse, limit)?))
+            .await?;
+        Ok(cursor.page(items, self.page_key(), |row| Position {
+            major: row.sequence,
+            minor: 0,
+        }))
+    }
+}

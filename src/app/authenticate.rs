@@ -1,0 +1,210 @@
+//! Who calls: checking tokens and passwords.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use crate::{
+    domain::{
+        id::{TokenId, UserId},
+        secret::Secret,
+        token_text::{TokenHash, TokenText},
+        user::{User, Username},
+    },
+    store::{tokens, users},
+};
+
+use super::{
+    App, Error,
+    caller::{Caller, Origin},
+    error::Unauthenticated,
+    passwords::{Attempt, HasherError, PasswordHash, Verdict},
+};
+
+/// What a sign-in found.
+struct Checked {
+    /// The account that the name is of.
+    account: Option<UserId>,
+    /// Its user, where that may sign in.
+    user: Option<User>,
+    stored: Option<PasswordHash>,
+    verdict: Verdict,
+}
+
+impl App {
+    /// The caller that a bearer token stands for.
+    pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
+        let text = TokenText::parse(bearer).map_err(|_| Unauthenticated::Malformed)?;
+        let (id, hash) = (text.id(), text.hash());
+        match self.check_token(id, hash, origin).await {
+            Err(Error::Unauthenticated(refusal)) => {
+                self.0.refusals.token(self.now(), refusal, id, origin);
+                Err(refusal.into())
+            }
+            other => other,
+        }
+    }
+
+    async fn check_token(
+        &self,
+        id: TokenId,
+        hash: TokenHash,
+        origin: &Origin,
+    ) -> Result<Caller, Error> {
+        let credential = self
+            .read(move |tx| Ok(tokens::find_credential(tx, id)?))
+            .await?;
+        let credential = credential.ok_or(Unauthenticated::WrongToken)?;
+        if !credential.hash.matches(&hash) {
+            return Err(Unauthenticated::WrongToken.into());
+        }
+        Ok(Caller::from_credential(
+            credential,
+            self.now(),
+            origin.clone(),
+        )?)
+    }
+
+    /// The caller that username and password stand for. An unknown name, a machine, a deactivated user and
+    /// a wrong password are answered alike, after the same work.
+    pub async fn sign_in(
+        &self,
+        username: &str,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<Caller, Error> {
+        let attempt = self.admit(username, origin).await?;
+        let checked = self.look_up_and_verify(username, &password).await;
+        let Checked {
+            account,
+            user,
+            stored,
+            verdict,
+        } = self.settle(attempt, checked, |c| c.verdict)?;
+        match user {
+            Some(user) if verdict.matches => {
+                if verdict.needs_rehash {
+                    self.rehash(user.id, stored, &password).await;
+                }
+                Ok(Caller::by_password(user, origin.clone()))
+            }
+            _ => {
+                self.0.refusals.password(self.now(), account, origin);
+                Err(Unauthenticated::WrongPassword.into())
+            }
+        }
+    }
+
+    async fn look_up_and_verify(
+        &self,
+        username: &str,
+        password: &Secret,
+    ) -> Result<Checked, Error> {
+        let found = match Username::parse(username) {
+            Ok(name) => {
+                self.read(move |tx| Ok(users::find_sign_in(tx, &name)?))
+                    .await?
+            }
+            Err(_) => None,
+        };
+        let account = found.as_ref().map(|(user, _)| user.id);
+        let (user, stored) = match found {
+            Some((user, Some(hash))) if !user.deactivated => {
+                (Some(user), Some(PasswordHash::from_row(hash)))
+            }
+            _ => (None, None),
+        };
+        let verdict = self.hasher().verify(password, stored.as_ref()).await?;
+        Ok(Checked {
+            account,
+            user,
+            stored,
+            verdict,
+        })
+    }
+
+    /// Checks a password of a known user, throttled as a sign-in is.
+    pub(super) async fn check_password(
+        &self,
+        username: &str,
+        password: &Secret,
+        stored: Option<PasswordHash>,
+        origin: &Origin,
+    ) -> Result<Verdict, Error> {
+        let attempt = self.admit(username, origin).await?;
+        let verdict = self
+            .hasher()
+            .verify(password, stored.as_ref())
+            .await
+            .map_err(Error::from);
+        self.settle(attempt, verdict, |verdict| *verdict)
+    }
+
+    /// Admits an attempt, or says when to come back: before anything is looked up, for every name alike.
+    async fn admit(&self, username: &str, origin: &Origin) -> Result<Attempt<'_>, Error> {
+        let ip = origin.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let now = self.now();
+        self.0
+            .throttle
+            .admit(username, ip, now)
+            .await
+            .map_err(|throttled| {
+                self.0.refusals.throttled(now, origin);
+                Error::Throttled {
+                    retry_after: whole_seconds(throttled.retry_after),
+                }
+            })
+    }
+
+    /// Settles an attempt: a success is refunded, a failure stays charged, and what was never checked is
+    /// as if it had not been tried.
+    fn settle<T>(
+        &self,
+        attempt: Attempt<'_>,
+        checked: Result<T, Error>,
+        verdict: impl Fn(&T) -> Verdict,
+    ) -> Result<T, Error> {
+        match &checked {
+            Ok(checked) if verdict(checked).matches => attempt.succeed(self.now()),
+            Ok(_) => drop(attempt),
+            Err(_) => attempt.withdraw(self.now()),
+        }
+        checked
+    }
+
+    /// Stores a password's hash anew, at the present cost. The sign-in is well without it, so a failure is
+    /// only logged: the next sign-in tries again.
+    async fn rehash(&self, id: UserId, old: Option<PasswordHash>, password: &Secret) {
+        let result = async {
+            let new = self.hasher().rehash(password).await?;
+            let now = self.now();
+            self.write(move |tx| {
+                // Unless the password was set to another one meanwhile.
+                let stored = users::password_hash(tx, id)?;
+                if stored.as_deref() == old.as_ref().map(PasswordHash::as_str) {
+                    users::set_password_hash(tx, id, new.as_str(), now)?;
+                }
+                Ok(())
+            })
+            .await
+        };
+        if let Err(error) = result.await {
+            tracing::warn!(user.id = %id, %error, "a password could not be hashed anew");
+        }
+    }
+}
+
+/// Rounded up: who comes back after that is admitted.
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
+}
+
+impl From<HasherError> for Error {
+    fn from(error: HasherError) -> Self {
+        match error {
+            HasherError::Full => Self::Busy,
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Who may do what: one table, one question. What has no line here is denied.
+//!
+//! A procedure is found here by its path, so that a test can walk the descriptors and see that none is
+//! without a line. What the line says of `oneself`, `owner` and `admin` is DESIGN's table of users.
+
+use crate::domain::{id::UserId, scope::OwnScope, user::User};
+
+use super::{caller::Caller, error::Denied};
+
+/// Something that a caller does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Create a token for a user.
+    CreateToken,
+    /// Read one token.
+    GetToken,
+    /// List a user's tokens.
+    ListTokens,
+    /// Delete a token.
+    DeleteToken,
+    /// Create a person.
+    CreatePerson,
+    /// Create a machine owned by the caller.
+    CreateMachine,
+    /// Read one user.
+    GetUser,
+    /// List or count the users that the caller may see.
+    ListUsers,
+    /// Set a user's description.
+    DescribeUser,
+    /// Set a user's role.
+    SetRole,
+    /// Set a machine's owner.
+    SetOwner,
+    /// Set a person's password.
+    SetPassword,
+    /// Deactivate a user.
+    DeactivateUser,
+    /// Reactivate a user.
+    ReactivateUser,
+    /// Delete a user.
+    DeleteUser,
+    /// Be told who one is.
+    GetCurrentUser,
+    /// Read the audit log.
+    ReadAudit,
+}
+
+/// What a role may act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing.
+    None,
+    /// All machines.
+    Machines,
+    /// All users.
+    All,
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// What is done.
+    pub action: Action,
+    /// The procedures that do it.
+    pub procedures: &'static [&'static str],
+    /// The scope that a scoped token needs for it; `None`: any token may.
+    pub scope: Option<OwnScope>,
+    /// Whether the caller may do it to itself, or where there is no target.
+    pub oneself: bool,
+    /// Whether a person may do it to a machine of its own.
+    pub owner: bool,
+    /// What an admin may do it to.
+    pub admin: Reach,
+    /// What it is called in the audit log.
+    pub audit: &'static str,
+}
+
+const fn rule(action: Action, procedures: &'static [&'static str], audit: &'static str) -> Rule {
+    Rule {
+        action,
+        procedures,
+        scope: None,
+        oneself: false,
+        owner: false,
+        admin: Reach::None,
+        audit,
+    }
+}
+
+impl Rule {
+    const fn scope(self, scope: OwnScope) -> Self {
+        Self {
+            scope: Some(scope),
+            ..self
+        }
+    }
+    const fn oneself(self) -> Self {
+        Self {
+            oneself: true,
+            ..self
+        }
+    }
+    const fn owner(self) -> Self {
+        Self {
+            owner: true,
+            ..self
+        }
+    }
+    const fn admin(self, admin: Reach) -> Self {
+        Self { admin, ..self }
+    }
+}
+
+/// The table.
+#[rustfmt::skip]
+pub const RULES: &[Rule] = {
+    use {Action as A, OwnScope as S, Reach::{All, Machines}};
+    &[
+    rule(A::CreateToken, &["/hallpass.v1.TokenService/CreateToken"], "token.create")
+        .scope(S::TokensWrite).oneself().owner().admin(Machines),
+    rule(A::GetToken, &["/hallpass.v1.TokenService/GetToken"], "token.get")
+        .scope(S::TokensRead).oneself().owner().admin(All),
+    rule(A::ListTokens, &["/hallpass.v1.TokenService/ListTokens"], "token.list")
+        .scope(S::TokensRead).oneself().owner().admin(All),
+    rule(A::DeleteToken, &["/hallpass.v1.TokenService/DeleteToken"], "token.delete")
+        .scope(S::TokensWrite).oneself().owner().admin(All),
+    rule(A::CreatePerson, &["/hallpass.v1.UserService/CreateUser"], "user.create")
+        .scope(S::UsersWrite).admin(All),
+    rule(A::CreateMachine, &["/hallpass.v1.UserService/CreateUser"], "user.create")
+        .scope(S::UsersWrite).oneself(),
+    rule(A::GetUser, &["/hallpass.v1.UserService/GetUser", "/hallpass.v1.UserService/GetUserByUsername"], "user.get")
+        .scope(S::UsersRead).oneself().owner().admin(All),
+    rule(A::ListUsers, &["/hallpass.v1.UserService/ListUsers", "/hallpass.v1.UserService/CountUsers"], "user.list")
+        .scope(S::UsersRead).oneself(),
+    rule(A::DescribeUser, &["/hallpass.v1.UserService/UpdateUserSettings"], "user.describe")
+        .scope(S::UsersWrite).oneself().owner().admin(All),
+    rule(A::SetRole, &["/hallpass.v1.UserService/UpdateUserServerRole"], "user.set_role")
+        .scope(S::UsersWrite).admin(All),
+    rule(A::SetOwner, &["/hallpass.v1.UserService/SetOwner"], "user.set_owner")
+        .scope(S::UsersWrite).admin(All),
+    rule(A::SetPassword, &["/hallpass.v1.UserService/SetPassword"], "user.set_password")
+        .scope(S::UsersWrite).oneself().admin(All),
+    rule(A::DeactivateUser, &["/hallpass.v1.UserService/DeactivateUser"], "user.deactivate")
+        .scope(S::UsersWrite).owner().admin(All),
+    rule(A::ReactivateUser, &["/hallpass.v1.UserService/ReactivateUser"], "user.reactivate")
+        .scope(S::UsersWrite).admin(All),
+    rule(A::DeleteUser, &["/hallpass.v1.UserService/DeleteUser"], "user.delete")
+        .scope(S::UsersWrite).owner().admin(All),
+    rule(A::GetCurrentUser, &["/hallpass.v1.AuthnService/GetCurrentUser",
+        "/buf.registry.owner.v1.UserService/GetCurrentUser"], "user.get_current")
+        .oneself(),
+    rule(A::ReadAudit, &["/hallpass.v1.AuditService/ListAuditEvents"], "audit.list")
+        .scope(S::AuditRead).admin(All),
+    ]
+};
+
+/// What anyone may ask without a credential: services by the beginning of their paths, pages by theirs.
+pub const PUBLIC: &[&str] = &[
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// The one procedure that also takes a password, and so is authenticated after its message is read.
+pub const DEFERRED: &str = "/hallpass.v1.TokenService/CreateToken";
+
+impl Action {
+    /// Its line in the table.
+    pub fn rule(self) -> Option<&'static Rule> {
+        RULES.iter().find(|rule| rule.action == self)
+    }
+
+    /// What it is called in the audit log.
+    pub fn audit(self) -> &'static str {
+        self.rule().map_or("unknown", |rule| rule.audit)
+    }
+}
+
+/// What the target of an action is to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Relation {
+    /// The caller's own user, or no user at all.
+    Oneself,
+    /// A machine that the caller owns.
+    OwnMachine,
+    /// A machine that another owns.
+    OtherMachine,
+    /// Another person, or a user that is no more.
+    OtherPerson,
+}
+
+impl Relation {
+    /// Of the user `id`, who is `user` if there still is one.
+    pub fn to(caller: &Caller, id: UserId, user: Option<&User>) -> Self {
+        match (caller.user_id(), user) {
+            (Some(own), _) if own == id => Self::Oneself,
+            (Some(own), Some(user)) if user.is_machine_of(own) => Self::OwnMachine,
+            (_, Some(user)) if user.owner().is_some() => Self::OtherMachine,
+            _ => Self::OtherPerson,
+        }
+    }
+
+    /// Whether the target is not the caller's own: an admin's acts on it are recorded, reads included.
+    pub const fn is_foreign(self) -> bool {
+        matches!(self, Self::OtherMachine | Self::OtherPerson)
+    }
+}
+
+/// Whether the caller's token may do such a thing at all, whatever the target.
+///
+/// # Errors
+/// It has scopes, and not the one for this.
+pub fn admit(caller: &Caller, action: Action) -> Result<(), Denied> {
+    match action.rule() {
+        None => Err(Denied::Role),
+        Some(Rule {
+            scope: Some(scope), ..
+        }) if !caller.allows(*scope) => Err(Denied::Scope(*scope)),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether the caller may do `action` to a target that is `relation` to it.
+///
+/// # Errors
+/// Why it may not.
+pub fn may(caller: &Caller, action: Action, relation: Relation) -> Result<(), Denied> {
+    admit(caller, action)?;
+    let rule = action.rule().ok_or(Denied::Role)?;
+    if caller.is_local() {
+        // Who can write the database may do anything; that it is recorded is what counts here.
+        return Ok(());
+    }
+    let own = match relation {
+        Relation::Oneself => rule.oneself,
+        // A machine owns nothing, so none is ever its own machine.
+        Relation::OwnMachine => rule.owner,
+        Relation::OtherMachine | Relation::OtherPerson => false,
+    };
+    let reach = match rule.admin {
+        Reach::None => false,
+        Reach::Machines => matches!(relation, Relation::OwnMachine | Relation::OtherMachine),
+        Reach::All => true,
+    };
+    if own || (reach && caller.acts_as_admin()) {
+        Ok(())
+    } else {
+        Err(Denied::Role)
+    }
+}

@@ -1,0 +1,103 @@
+//! The first start: an empty database gets the user `admin`.
+
+mod password_file;
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    domain::{secret::Secret, user::Username},
+    store::users,
+};
+
+use super::{
+    App, Error,
+    passwords::{NewPassword, PasswordError},
+};
+use password_file::PasswordFile;
+
+/// The name of the first admin.
+pub const FIRST_ADMIN: &str = "admin";
+
+/// What a start found or did.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There are users: nothing was done.
+    AlreadySetUp,
+    /// The first admin was created with the password that was given.
+    CreatedWithGivenPassword,
+    /// The first admin was created with a random password.
+    CreatedWithRandomPassword {
+        /// The password, to be shown on a terminal only.
+        password: Secret,
+        /// The file that it is in until it is changed.
+        file: PathBuf,
+    },
+}
+
+/// Why the first admin could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The password that was given is refused.
+    #[error("the password given for the first admin {0}")]
+    Password(#[from] PasswordError),
+    /// The file for the random password cannot be used.
+    #[error("cannot keep the first admin's password in {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// As in every use case.
+    #[error(transparent)]
+    App(#[from] Error),
+}
+
+impl App {
+    /// Creates the first admin on an empty database, with the password `given` or else a random one. That
+    /// one is safe in its file before the user is there, and is used again by a start after a crash.
+    pub async fn bootstrap(&self, given: Option<Secret>) -> Result<Outcome, BootstrapError> {
+        if !self.read(|tx| Ok(users::is_empty(tx)?)).await? {
+            return Ok(Outcome::AlreadySetUp);
+        }
+        let username = Username::parse(FIRST_ADMIN).expect("the name is well formed");
+        if let Some(given) = given {
+            let password = NewPassword::parse(&given, FIRST_ADMIN)?;
+            let created = self.create_first_admin(username, password).await?;
+            return Ok(match created {
+                Some(_) => Outcome::CreatedWithGivenPassword,
+                None => Outcome::AlreadySetUp,
+            });
+        }
+        let file = PasswordFile::new(&self.options().initial_password_file);
+        let password = file
+            .read_or_create()
+            .map_err(|source| BootstrapError::File {
+                path: file.path().to_owned(),
+                source,
+            })?;
+        let checked = NewPassword::parse(&password, FIRST_ADMIN)?;
+        Ok(match self.create_first_admin(username, checked).await? {
+            Some(_) => Outcome::CreatedWithRandomPassword {
+                password,
+                file: file.path().to_owned(),
+            },
+            None => Outcome::AlreadySetUp,
+        })
+    }
+
+    /// Deletes the file with the first admin's password, which is of no more use.
+    pub(super) fn forget_initial_password(&self, username: &Username) {
+        if username.as_str() != FIRST_ADMIN {
+            return;
+        }
+        let file = PasswordFile::new(&self.options().initial_password_file);
+        if let Err(error) = file.delete() {
+            tracing::warn!(
+                file = %file.path().display(),
+                %error,
+                "the file with the first admin's old password could not be deleted"
+            );
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the server does by itself: purging, writing refusals, telling the audit log's head.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time};
+
+use crate::{
+    domain::audit::AuditEvent,
+    store::{audit, tokens},
+};
+
+use super::{App, Error, audit::system_event};
+
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+const HOURLY: Duration = Duration::from_hours(1);
+
+/// How many tokens a transaction purges: few enough that no writer waits for long.
+const PURGE_CHUNK: u32 = 500;
+
+/// How many refusals wait for a store that cannot be written. Beyond that the newest are dropped.
+const MAX_BACKLOG: usize = 1_200;
+
+impl App {
+    /// Runs the jobs until `stop` turns true or its sender is gone, then writes what is left.
+    pub async fn run_jobs(&self, mut stop: watch::Receiver<bool>) {
+        let mut flush = time::interval(FLUSH_EVERY);
+        flush.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut hourly = time::interval(HOURLY);
+        hourly.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut backlog = Vec::new();
+        loop {
+            tokio::select! {
+                () = told(&mut stop) => break,
+                _ = flush.tick() => self.flush_refusals(&mut backlog, false).await,
+                _ = hourly.tick() => {
+                    log_result("purge", self.purge().await);
+                    log_result("audit head", self.log_audit_head().await);
+                }
+            }
+        }
+        self.flush_refusals(&mut backlog, true).await;
+    }
+
+    /// Purges what was deleted or has expired longer than the retention ago, a chunk a transaction, and
+    /// says how many tokens that were.
+    pub async fn purge(&self) -> Result<u64, Error> {
+        let mut purged = 0;
+        loop {
+            let now = self.now();
+            let cutoff = now.minus(self.options().retention);
+            let chunk = self
+                .write(move |tx| {
+                    let chunk = tokens::purge(tx, cutoff, PURGE_CHUNK)?;
+                    if chunk > 0 {
+                        let mut event = system_event(now, "token.purge", "");
+                        event.count = u32::try_from(chunk).unwrap_or(u32::MAX);
+                        audit::append(tx, event)?;
+                    }
+                    Ok(chunk)
+                })
+                .await?;
+            purged += chunk;
+            if chunk < u64::from(PURGE_CHUNK) {
+                return Ok(purged);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn log_audit_head(&self) -> Result<(), Error> {
+        let head = self.read(|tx| Ok(audit::head(tx)?)).await?;
+        tracing::info!(audit.head = %head, "the audit log's head");
+        Ok(())
+    }
+
+    async fn flush_refusals(&self, backlog: &mut Vec<AuditEvent>, all: bool) {
+        backlog.extend(self.0.refusals.take(self.now(), all));
+        backlog.truncate(MAX_BACKLOG);
+        if backlog.is_empty() {
+            return;
+        }
+        let events = backlog.clone();
+        let written = self
+            .write(move |tx| {
+                for event in &events {
+                    audit::append(tx, event.clone())?;
+                }
+                Ok(())
+            })
+            .await;
+        match written {
+            Ok(()) => backlog.clear(),
+            Err(error) => log_result("refusals", Err::<(), _>(error)),
+        }
+    }
+}
+
+fn log_result<T>(job: &'static str, result: Result<T, Error>) {
+    if let Err(error) = result {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(job, %error, source, "a job failed; it will be tried again");
+    }
+}
+
+/// Waits until `stop` turns true or its sender is gone. What `wait_for` gives holds a lock, which must not be
+/// held while a job runs: the jobs could then not be spawned.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

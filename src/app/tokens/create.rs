@@ -1,0 +1,232 @@
+//! Creating a token.
+
+use crate::{
+    domain::{
+        cidr::CidrSet,
+        id::{TokenId, UserId},
+        lifetime::{self, LifetimeLimits},
+        note::Note,
+        reason::Reason,
+        scope::ScopeSet,
+        time::Timestamp,
+        token::Token,
+        token_text::TokenText,
+        user::User,
+    },
+    store::{Tx, audit, tokens, users},
+};
+
+use super::super::{
+    App, Error,
+    authz::{self, Action, Relation},
+    caller::Caller,
+    error::{Denied, FieldError, Noun},
+};
+
+/// What a client asks for, as it came.
+#[derive(Clone, Debug, Default)]
+pub struct CreateToken {
+    /// What to remember the token by.
+    pub note: String,
+    /// Seconds and nanoseconds of the time until which it should be valid; `None`: for ever.
+    pub expire_time: Option<(i64, i32)>,
+    /// The user to create it for; empty: the caller.
+    pub user_id: String,
+    /// What to limit it to.
+    pub scopes: Vec<String>,
+    /// Where it may be used from.
+    pub allowed_cidrs: Vec<String>,
+}
+
+/// A new token. This is the one time that its text is known.
+#[derive(Clone, Debug)]
+pub struct CreatedToken {
+    /// The plaintext.
+    pub text: TokenText,
+    /// What is stored of it.
+    pub token: Token,
+}
+
+/// The fields of a request, checked.
+#[derive(Clone, Debug)]
+struct Draft {
+    note: Note,
+    expire_time: Option<Timestamp>,
+    scopes: ScopeSet,
+    allowed_cidrs: CidrSet,
+}
+
+impl App {
+    /// Creates a token for the caller or a machine.
+    ///
+    /// The order of checks: authorisation, fields, state, quota.
+    pub async fn create_token(
+        &self,
+        caller: &Caller,
+        request: CreateToken,
+    ) -> Result<CreatedToken, Error> {
+        let now = self.now();
+        let id = TokenId::generate(now);
+        let text = TokenText::generate(&self.options().token_prefix, id);
+        let hash = text.hash();
+        let draft = Draft::parse(&request, now);
+        let (app, caller) = (self.clone(), caller.clone());
+        let token = self
+            .write(move |tx| {
+                let caller = caller.refresh(tx, now)?;
+                let user = target(tx, &caller, &request.user_id)?;
+                let token = app.draft(tx, &caller, &user, id, draft.clone()?, now)?;
+                tokens::insert(tx, &token, &hash)?;
+                audit::append(tx, caller.event(now, Action::CreateToken.audit(), id))?;
+                Ok::<_, Error>(token)
+            })
+            .await?;
+        Ok(CreatedToken { text, token })
+    }
+
+    fn draft(
+        &self,
+        tx: &Tx<'_>,
+        caller: &Caller,
+        user: &User,
+        id: TokenId,
+        draft: Draft,
+        now: Timestamp,
+    ) -> Result<Token, Error> {
+        if user.deactivated {
+            return Err(Error::Precondition {
+                reason: Reason::TargetDeactivated,
+                problem: "the user is deactivated: reactivate it first".to_owned(),
+            });
+        }
+        let parent = caller.token();
+        let limits = LifetimeLimits {
+            max_ttl: self.options().max_token_ttl,
+            parent_expires: parent.and_then(|parent| parent.expire_time),
+        };
+        lifetime::check(draft.expire_time, now, limits)?;
+        let (scopes, allowed_cidrs) = match parent {
+            Some(parent) => within_parent(parent, draft.scopes, draft.allowed_cidrs)?,
+            None => (draft.scopes, draft.allowed_cidrs),
+        };
+
+        let max = u64::from(self.options().max_tokens_per_user);
+        if tokens::count_live(tx, user.id, now)? >= max {
+            return Err(too_many(format!(
+                "the user has {max} live tokens: delete some first"
+            )));
+        }
+        if let Some(parent) = parent
+            && tokens::count_live_children(tx, parent.id, now)? >= max
+        {
+            return Err(too_many(format!(
+                "{max} live tokens were made with this one"
+            )));
+        }
+        Ok(Token {
+            id,
+            user_id: user.id,
+            note: draft.note,
+            scopes,
+            allowed_cidrs,
+            create_time: now,
+            expire_time: draft.expire_time,
+            disabled: false,
+            parent_id: parent.map(|parent| parent.id),
+            family_id: id,
+            delete_time: None,
+        })
+    }
+}
+
+/// The user to create for, if the caller may.
+///
+/// Whatever the caller may not create for is answered alike, whether it is there or not.
+fn target(tx: &Tx<'_>, caller: &Caller, user_id: &str) -> Result<User, Error> {
+    authz::admit(caller, Action::CreateToken)?;
+    if caller
+        .token()
+        .is_some_and(|token| token.parent_id.is_some())
+    {
+        return Err(Denied::Lineage.into());
+    }
+    if user_id.is_empty() {
+        return caller
+            .user()
+            .cloned()
+            .ok_or_else(|| FieldError::new("user_id", "is required").into());
+    }
+    let found = match UserId::parse(user_id) {
+        Some(id) => users::find(tx, id)?,
+        None => None,
+    };
+    match found {
+        Some(user) => {
+            let relation = Relation::to(caller, user.id, Some(&user));
+            authz::may(caller, Action::CreateToken, relation)?;
+            Ok(user)
+        }
+        None if caller.acts_as_admin() => Err(Error::NotFound(Noun::User)),
+        None => Err(Denied::Role.into()),
+    }
+}
+
+impl Draft {
+    fn parse(request: &CreateToken, now: Timestamp) -> Result<Self, FieldError> {
+        let note = Note::parse(request.note.clone()).map_err(|e| FieldError::new("note", e))?;
+        let expire_time = request
+            .expire_time
+            .map(|(seconds, nanos)| Timestamp::parse(seconds, nanos))
+            .transpose()
+            .map_err(|error| FieldError::new("expire_time", error))?;
+        lifetime::check_future(expire_time, now)
+            .map_err(|error| FieldError::new("expire_time", error))?;
+        let scopes = ScopeSet::parse(request.scopes.iter().map(String::as_str))
+            .map_err(|error| FieldError::new("scopes", error))?;
+        let allowed_cidrs = CidrSet::parse(request.allowed_cidrs.iter().map(String::as_str))
+            .map_err(|error| FieldError::new("allowed_cidrs", error))?;
+        Ok(Self {
+            note,
+            expire_time,
+            scopes,
+            allowed_cidrs,
+        })
+    }
+}
+
+/// What a child of `parent` gets: what it asked for, where that is within the parent's; the parent's own
+/// where it asked for nothing.
+fn within_parent(
+    parent: &Token,
+    scopes: ScopeSet,
+    cidrs: CidrSet,
+) -> Result<(ScopeSet, CidrSet), Error> {
+    let exceeds = |what: &str, allowed: &dyn std::fmt::Display| Error::Precondition {
+        reason: Reason::ExceedsParent,
+        problem: format!("the {what} must be within those of the token it is made with: {allowed}"),
+    };
+    let scopes = if scopes.is_empty() {
+        parent.scopes.clone()
+    } else {
+        scopes
+    };
+    if !scopes.is_within(&parent.scopes) {
+        return Err(exceeds("scopes", &parent.scopes));
+    }
+    let cidrs = if cidrs.is_empty() {
+        parent.allowed_cidrs.clone()
+    } else {
+        cidrs
+    };
+    if !cidrs.is_within(&parent.allowed_cidrs) {
+        return Err(exceeds("networks", &parent.allowed_cidrs));
+    }
+    Ok((scopes, cidrs))
+}
+
+fn too_many(problem: String) -> Error {
+    Error::Quota {
+        reason: Reason::TooManyTokens,
+        problem,
+    }
+}

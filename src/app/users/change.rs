@@ -1,0 +1,133 @@
+//! Changing a user: its role, owner, description, and whether it is active.
+
+use crate::{
+    domain::{
+        note::Note,
+        time::Timestamp,
+        user::{Role, User, UserKind},
+    },
+    store::{Tx, audit, users},
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::Action,
+        caller::Caller,
+        error::{Checked, FieldError},
+    },
+    create::{check_machine_limit, find_owner},
+    find_target, keep_an_admin, wrong_type,
+};
+
+impl App {
+    /// Sets a user's role.
+    pub async fn set_role(
+        &self,
+        caller: &Caller,
+        id: &str,
+        role: Checked<Role>,
+    ) -> Result<(), Error> {
+        self.change(caller, Action::SetRole, "user_id", id, move |tx, user| {
+            let role = role.clone()?;
+            if role != Role::Admin {
+                keep_an_admin(tx, user)?;
+            }
+            user.role = role;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Hands a machine to another person.
+    pub async fn set_owner(&self, caller: &Caller, id: &str, owner_id: &str) -> Result<(), Error> {
+        let owner_id = owner_id.to_owned();
+        self.change(caller, Action::SetOwner, "user_id", id, move |tx, user| {
+            if owner_id.is_empty() {
+                return Err(FieldError::new("owner_id", "is required").into());
+            }
+            let UserKind::Machine { owner: old } = user.kind else {
+                return Err(wrong_type("only a machine has an owner"));
+            };
+            let owner = find_owner(tx, &owner_id)?.id;
+            if owner != old {
+                check_machine_limit(tx, owner)?;
+            }
+            user.kind = UserKind::Machine { owner };
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets a user's description, where one is given.
+    pub async fn set_description(
+        &self,
+        caller: &Caller,
+        id: &str,
+        description: Option<String>,
+    ) -> Result<(), Error> {
+        let description = description
+            .map(Note::parse)
+            .transpose()
+            .map_err(|error| FieldError::new("description", error));
+        self.change(
+            caller,
+            Action::DescribeUser,
+            "user_id",
+            id,
+            move |_, user| {
+                if let Some(description) = description.clone()? {
+                    user.description = description;
+                }
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    /// Makes all of a user's tokens invalid until it is reactivated.
+    pub async fn deactivate_user(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        self.change(caller, Action::DeactivateUser, "id", id, |tx, user| {
+            keep_an_admin(tx, user)?;
+            user.deactivated = true;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Undoes [`App::deactivate_user`].
+    pub async fn reactivate_user(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        self.change(caller, Action::ReactivateUser, "id", id, |_, user| {
+            user.deactivated = false;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Does `change` to a user, in one transaction with its audit row. What changes nothing writes nothing.
+    async fn change(
+        &self,
+        caller: &Caller,
+        action: Action,
+        field: &'static str,
+        id: &str,
+        change: impl Fn(&Tx<'_>, &mut User) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let now: Timestamp = self.now();
+        let (caller, id) = (caller.clone(), id.to_owned());
+        self.write(move |tx| {
+            let caller = caller.refresh(tx, now)?;
+            let before = find_target(tx, &caller, action, field, &id)?;
+            let mut user = before.clone();
+            change(tx, &mut user)?;
+            if user == before {
+                return Ok(());
+            }
+            user.update_time = now;
+            users::update(tx, &user)?;
+            audit::append(tx, caller.event(now, action.audit(), user.id))?;
+            Ok(())
+        })
+        .await
+    }
+}

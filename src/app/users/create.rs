@@ -1,0 +1,190 @@
+//! Creating people and machines.
+
+use crate::{
+    domain::{
+        id::UserId,
+        note::Note,
+        reason::Reason,
+        secret::Secret,
+        user::{Role, User, UserKind, Username},
+    },
+    store::{Tx, audit, users},
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action, Relation},
+        caller::Caller,
+        error::{Checked, Denied, FieldError, Noun},
+        passwords::{NewPassword, PasswordHash},
+    },
+    MAX_MACHINES, wrong_type,
+};
+
+/// What a client asks for, as it came.
+#[derive(Clone, Debug)]
+pub struct CreateUser {
+    /// The name.
+    pub username: String,
+    /// A description for people.
+    pub description: String,
+    /// The role.
+    pub role: Checked<Role>,
+    /// Person or machine.
+    pub kind: Checked<NewUser>,
+}
+
+/// Person or machine, and what is only asked for one of them.
+#[derive(Clone, Debug)]
+pub enum NewUser {
+    /// A person.
+    Person {
+        /// The password.
+        password: Secret,
+    },
+    /// A machine.
+    Machine {
+        /// The person who shall own it: `None` for the caller, which only the command line may not leave
+        /// out and only it may give.
+        owner_id: Option<String>,
+    },
+}
+
+impl App {
+    /// Creates a person (admins) or a machine owned by the caller (people).
+    pub async fn create_user(&self, caller: &Caller, request: CreateUser) -> Result<User, Error> {
+        let (action, relation) = match &request.kind {
+            Ok(NewUser::Person { .. }) => (Action::CreatePerson, Relation::OtherPerson),
+            Ok(NewUser::Machine { .. }) | Err(_) => (Action::CreateMachine, machine_maker(caller)),
+        };
+        authz::may(caller, action, relation)?;
+        if request.role == Ok(Role::Admin) && !caller.acts_as_admin() {
+            return Err(Denied::Role.into());
+        }
+        let role = request.role?;
+        let username = Username::parse(&request.username)
+            .map_err(|error| FieldError::new("username", error))?;
+        let description = Note::parse(request.description)
+            .map_err(|error| FieldError::new("description", error))?;
+        let (password_hash, owner_id) = match request.kind? {
+            NewUser::Person { password } => {
+                let password = NewPassword::parse(&password, username.as_str())
+                    .map_err(|error| FieldError::new("password", error))?;
+                (Some(self.hasher().hash(password).await?), None)
+            }
+            NewUser::Machine { owner_id } => (None, owner_id),
+        };
+
+        let now = self.now();
+        let id = UserId::generate(now);
+        let caller = caller.clone();
+        self.write(move |tx| {
+            let caller = caller.refresh(tx, now)?;
+            authz::may(&caller, action, relation)?;
+            let kind = match &password_hash {
+                Some(_) => UserKind::Person,
+                None => UserKind::Machine {
+                    owner: owner(tx, &caller, owner_id.as_deref())?,
+                },
+            };
+            if users::username_taken(tx, &username)? {
+                return Err(Error::UsernameTaken);
+            }
+            let user = User {
+                id,
+                username: username.clone(),
+                kind,
+                role,
+                description: description.clone(),
+                create_time: now,
+                update_time: now,
+                deactivated: false,
+            };
+            users::insert(tx, &user, password_hash.as_ref().map(PasswordHash::as_str))?;
+            audit::append(tx, caller.event(now, action.audit(), id))?;
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Creates the first admin, if there is no user yet.
+    pub(in crate::app) async fn create_first_admin(
+        &self,
+        username: Username,
+        password: NewPassword,
+    ) -> Result<Option<User>, Error> {
+        let hash = self.hasher().hash(password).await?;
+        let now = self.now();
+        let id = UserId::generate(now);
+        self.write(move |tx| {
+            if !users::is_empty(tx)? {
+                return Ok(None);
+            }
+            let user = User {
+                id,
+                username: username.clone(),
+                kind: UserKind::Person,
+                role: Role::Admin,
+                description: Note::default(),
+                create_time: now,
+                update_time: now,
+                deactivated: false,
+            };
+            users::insert(tx, &user, Some(hash.as_str()))?;
+            audit::append(
+                tx,
+                super::super::audit::system_event(now, "user.create", id),
+            )?;
+            Ok(Some(user))
+        })
+        .await
+    }
+}
+
+/// What the owner of a new machine is to the caller: oneself, if the caller can own one.
+fn machine_maker(caller: &Caller) -> Relation {
+    match caller.user() {
+        Some(user) if user.owner().is_none() => Relation::Oneself,
+        _ => Relation::OtherPerson,
+    }
+}
+
+/// The person who shall own a new machine.
+fn owner(tx: &Tx<'_>, caller: &Caller, owner_id: Option<&str>) -> Result<UserId, Error> {
+    let owner = match owner_id {
+        Some(id) if caller.is_local() => find_owner(tx, id)?.id,
+        Some(_) => return Err(Denied::Role.into()),
+        None => caller
+            .user_id()
+            .ok_or_else(|| FieldError::new("owner_id", "is required"))?,
+    };
+    check_machine_limit(tx, owner)?;
+    Ok(owner)
+}
+
+/// The person who shall own a machine.
+pub(super) fn find_owner(tx: &Tx<'_>, id: &str) -> Result<User, Error> {
+    let found = match UserId::parse(id) {
+        Some(id) => users::find(tx, id)?,
+        None => None,
+    };
+    let owner = found.ok_or(Error::NotFound(Noun::User))?;
+    if owner.owner().is_some() {
+        return Err(wrong_type(
+            "a machine owns nothing: name a person as the owner",
+        ));
+    }
+    Ok(owner)
+}
+
+/// Refuses one machine more than a person may own.
+pub(super) fn check_machine_limit(tx: &Tx<'_>, owner: UserId) -> Result<(), Error> {
+    if users::count_machines(tx, owner)? >= MAX_MACHINES {
+        return Err(Error::Quota {
+            reason: Reason::TooManyMachines,
+            problem: format!("a person may own at most {MAX_MACHINES} machines"),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Deleting a user.
+
+use crate::{
+    domain::reason::Reason,
+    store::{audit, tokens, users},
+};
+
+use super::{
+    super::{App, Error, authz::Action, caller::Caller},
+    find_target, keep_an_admin,
+};
+
+impl App {
+    /// Deletes a user with its tokens, and says how many live ones these were. Its name is never given
+    /// again.
+    pub async fn delete_user(&self, caller: &Caller, id: &str) -> Result<u32, Error> {
+        let now = self.now();
+        let (caller, id) = (caller.clone(), id.to_owned());
+        self.write(move |tx| {
+            let caller = caller.refresh(tx, now)?;
+            let user = find_target(tx, &caller, Action::DeleteUser, "id", &id)?;
+            if users::count_machines(tx, user.id)? > 0 {
+                return Err(Error::Precondition {
+                    reason: Reason::UserOwnsMachines,
+                    problem: "the user owns machines: delete them or give them another owner first"
+                        .to_owned(),
+                });
+            }
+            keep_an_admin(tx, &user)?;
+            let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
+            users::mark_deleted(tx, user.id, now)?;
+            audit::append(tx, caller.event(now, Action::DeleteUser.audit(), user.id))?;
+            caller.record_token_sweep(tx, now, user.id, deleted)
+        })
+        .await
+    }
+}

@@ -1,0 +1,105 @@
+//! Setting a password.
+
+use crate::{
+    domain::{id::UserId, secret::Secret},
+    store::{audit, tokens, users},
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action, Relation},
+        caller::Caller,
+        error::{Denied, FieldError},
+        passwords::{NewPassword, PasswordHash},
+    },
+    find_target, wrong_type,
+};
+
+/// What a client asks for, as it came.
+#[derive(Clone, Debug)]
+pub struct SetPassword {
+    /// Whose; empty: the caller's.
+    pub user_id: String,
+    /// The present one, which one must know to set one's own.
+    pub old: Secret,
+    /// The new one.
+    pub new: Secret,
+    /// Whether to delete all of the user's tokens too.
+    pub delete_tokens: bool,
+}
+
+impl App {
+    /// Sets a person's password, and says how many live tokens were deleted with it.
+    ///
+    /// One's own needs the old one, whose check is throttled as a sign-in is.
+    pub async fn set_password(&self, caller: &Caller, request: SetPassword) -> Result<u32, Error> {
+        authz::admit(caller, Action::SetPassword)?;
+        let own = caller
+            .user_id()
+            .map(|id| id.to_string())
+            .unwrap_or_default();
+        let id = if request.user_id.is_empty() {
+            own.clone()
+        } else {
+            request.user_id
+        };
+        let (asker, target_id) = (caller.clone(), id.clone());
+        let user = self
+            .read(move |tx| find_target(tx, &asker, Action::SetPassword, "user_id", &target_id))
+            .await?;
+        let new = NewPassword::parse(&request.new, user.username.as_str())
+            .map_err(|error| FieldError::new("new_password", error))?;
+        if user.owner().is_some() {
+            return Err(wrong_type("a machine has no password"));
+        }
+        if Relation::to(caller, user.id, Some(&user)) == Relation::Oneself {
+            self.check_old_password(caller, user.id, user.username.as_str(), request.old)
+                .await?;
+        }
+        let hash = self.hasher().hash(new).await?;
+
+        let now = self.now();
+        let caller = caller.clone();
+        let username = user.username.clone();
+        let deleted = self
+            .write(move |tx| {
+                let caller = caller.refresh(tx, now)?;
+                let user = find_target(tx, &caller, Action::SetPassword, "user_id", &id)?;
+                users::set_password_hash(tx, user.id, hash.as_str(), now)?;
+                audit::append(tx, caller.event(now, Action::SetPassword.audit(), user.id))?;
+                if !request.delete_tokens {
+                    return Ok(0);
+                }
+                let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
+                caller.record_token_sweep(tx, now, user.id, deleted)
+            })
+            .await?;
+        self.forget_initial_password(&username);
+        Ok(deleted)
+    }
+
+    async fn check_old_password(
+        &self,
+        caller: &Caller,
+        id: UserId,
+        username: &str,
+        old: Secret,
+    ) -> Result<(), Error> {
+        if old.expose().is_empty() {
+            return Err(FieldError::new("old_password", "is required to set one's own").into());
+        }
+        let stored = self
+            .read(move |tx| Ok(users::password_hash(tx, id)?))
+            .await?;
+        let stored = stored.map(PasswordHash::from_row);
+        let ok = self
+            .check_password(username, &old, stored, caller.origin())
+            .await?;
+        if ok.matches {
+            Ok(())
+        } else {
+            Err(Denied::OldPassword.into())
+        }
+    }
+}
