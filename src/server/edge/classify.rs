@@ -1,0 +1,147 @@
+//! First step: whose request is this, how does it speak, and may it be heard at all? Everything here is
+//! read from the head; the body is not touched.
+//!
+//! A request for no procedure goes to the web routes, one for gRPC's own services to tonic. A refusal
+//! that can be told in the caller's protocol is left in the extensions for the step that writes replies.
+
+mod rpc;
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use futures_util::future::BoxFuture;
+use http::{Request, StatusCode, request::Parts};
+use tower::{Service, ServiceExt};
+
+use super::{
+    asked::{Asked, Call, Refused},
+    error, head,
+    loan::Loan,
+    method::MethodTable,
+    own, plain,
+    query::Query,
+    web,
+};
+use crate::server::limits::Limits;
+
+/// What to do with a request.
+enum Plan {
+    Web,
+    Own(Asked),
+    Rpc(Asked, Box<Result<Call, Refused>>),
+    /// Refused outside of all protocols.
+    Http(Response),
+}
+
+/// The step.
+#[derive(Clone)]
+pub(super) struct Classify<S, O> {
+    pub(super) methods: Arc<MethodTable>,
+    pub(super) web: axum::Router,
+    /// The steps before tonic's services.
+    pub(super) own: O,
+    pub(super) limits: Arc<Limits>,
+    /// The steps before our handlers.
+    pub(super) inner: S,
+}
+
+impl<S, O> Classify<S, O> {
+    fn plan(&self, parts: &mut Parts, body: &mut Body) -> Plan {
+        let fault = head::check(parts, &self.limits);
+        let query = parts.uri.query().map(Query::parse).unwrap_or_default();
+        let method = self.methods.get(parts.uri.path()).cloned();
+        let is_call = method.is_some() || rpc::is_call(parts, &query);
+        if !is_call {
+            return match fault {
+                None => Plan::Web,
+                Some(fault) => Plan::Http(plain::refusal(fault.status, &fault.error)),
+            };
+        }
+        let wire = match rpc::wire(parts, &query, method.as_deref()) {
+            Ok(wire) => wire,
+            Err(refusal) => return Plan::Http(*refusal),
+        };
+        let own = (method.is_none() && parts.method == http::Method::POST)
+            .then(|| own::find(parts.uri.path()))
+            .flatten();
+        let procedure = match &method {
+            Some(method) => Some(Arc::clone(method.path())),
+            None => own.map(Arc::from),
+        };
+        let asked = Asked { wire, procedure };
+        let refused = |error, status| Box::new(Err(Refused { error, status }));
+        if let Some(fault) = fault {
+            return Plan::Rpc(asked, refused(fault.error, Some(fault.status)));
+        }
+        if let Some(method) = method {
+            return match rpc::call(parts, body, query, &method, wire, &self.limits) {
+                Ok(call) => Plan::Rpc(asked, Box::new(Ok(call))),
+                Err(error) => Plan::Rpc(asked, refused(error, None)),
+            };
+        }
+        if own.is_some() {
+            return Plan::Own(asked);
+        }
+        let status = StatusCode::NOT_FOUND;
+        Plan::Rpc(asked, refused(error::no_such_procedure(), Some(status)))
+    }
+}
+
+impl<S, O> Service<Request<Body>> for Classify<S, O>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    O: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    O::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        // Each call clones the services behind and waits for its own clone.
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (mut parts, mut body) = request.into_parts();
+        match self.plan(&mut parts, &mut body) {
+            Plan::Web => {
+                let request = Request::from_parts(parts, body);
+                Box::pin(web::answer(
+                    self.web.clone(),
+                    request,
+                    Arc::clone(&self.limits),
+                ))
+            }
+            Plan::Own(asked) => {
+                parts.extensions.insert(asked);
+                let request = Request::from_parts(parts, body);
+                Box::pin(self.own.clone().oneshot(request))
+            }
+            Plan::Rpc(asked, verdict) => {
+                parts.extensions.insert(asked);
+                match *verdict {
+                    Ok(call) => {
+                        parts.extensions.insert(call);
+                    }
+                    Err(refused) => {
+                        parts.extensions.insert(refused);
+                    }
+                }
+                Box::pin(self.inner.clone().oneshot(Request::from_parts(parts, body)))
+            }
+            Plan::Http(response) => {
+                let limits = Arc::clone(&self.limits);
+                let (loan, _) = Loan::new(body, &parts.headers);
+                Box::pin(async move {
+                    loan.drain(&limits).await;
+                    Ok(response)
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What the head of a call says: its wire, its encoding, its timeout.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use connectrpc_axum::ConnectError;
+use http::{HeaderMap, Method as HttpMethod, Uri, header, request::Parts};
+use tokio::time::Instant;
+
+use crate::server::{
+    edge::{
+        asked::Call,
+        error, frame,
+        method::{Method, Streaming},
+        plain,
+        query::Query,
+        timeout,
+        wire::{Protocol, Wire},
+    },
+    limits::Limits,
+};
+
+/// Whether a request for no procedure is a call all the same, so that its caller is told in its own
+/// protocol. Connect's unary content types are common in web routes too, so there the path must look like
+/// a procedure's.
+pub(super) fn is_call(parts: &Parts, query: &Query) -> bool {
+    match parts.method {
+        HttpMethod::POST => Wire::of_post(&parts.headers)
+            .is_some_and(|wire| wire.protocol.is_framed() || is_procedure_like(parts.uri.path())),
+        HttpMethod::GET => query.is_call() && is_procedure_like(parts.uri.path()),
+        _ => false,
+    }
+}
+
+/// `/package.Service/Method`, or `/Service/Method`.
+fn is_procedure_like(path: &str) -> bool {
+    let mut segments = path.split('/').skip(1);
+    let (Some(service), Some(method), None) = (segments.next(), segments.next(), segments.next())
+    else {
+        return false;
+    };
+    let is_name = service.contains('.') || service.starts_with(|c: char| c.is_ascii_uppercase());
+    is_name && !method.is_empty()
+}
+
+/// The wire, or the refusal of a method or content type that no protocol has.
+pub(super) fn wire(
+    parts: &Parts,
+    query: &Query,
+    method: Option<&Method>,
+) -> Result<Wire, Box<Response>> {
+    let streaming = method.map(Method::streaming);
+    let may_get = method.is_none_or(Method::is_get_able);
+    match parts.method {
+        HttpMethod::POST => Wire::of_post(&parts.headers)
+            .filter(|wire| match wire.protocol {
+                Protocol::Connect => streaming.is_none_or(|s| s == Streaming::Unary),
+                Protocol::ConnectStream => streaming.is_none_or(|s| s != Streaming::Unary),
+                _ => true,
+            })
+            .ok_or_else(|| Box::new(plain::unsupported_media_type())),
+        HttpMethod::GET if may_get => query
+            .codec()
+            .map(|codec| Wire::of_get(codec, &parts.headers))
+            .ok_or_else(|| Box::new(plain::unsupported_media_type())),
+        _ => Err(Box::new(plain::method_not_allowed(may_get))),
+    }
+}
+
+/// The call. Its path becomes the canonical one; a GET becomes a POST with the message as its body.
+pub(super) fn call(
+    parts: &mut Parts,
+    body: &mut Body,
+    query: Query,
+    method: &Arc<Method>,
+    wire: Wire,
+    limits: &Limits,
+) -> Result<Call, ConnectError> {
+    let now = Instant::now();
+    parts.uri = Uri::try_from(&**method.path()).expect("names of services and methods are paths");
+    if method.streaming() == Streaming::Client {
+        return Err(error::unsupported("streams of requests are not supported"));
+    }
+    let timeout = timeout::read(&parts.headers, wire.protocol)?;
+    let deadline = now + timeout.map_or(limits.handler_timeout, |t| t.min(limits.handler_timeout));
+    let compressed = match wire.protocol {
+        Protocol::ConnectGet => {
+            let compressed = query.is_compressed()?;
+            *body = Body::from(query.into_message()?);
+            parts.method = HttpMethod::POST;
+            compressed
+        }
+        Protocol::Connect => is_compressed(&parts.headers, "content-encoding")?,
+        Protocol::ConnectStream => is_compressed(&parts.headers, "connect-content-encoding")?,
+        Protocol::Grpc | Protocol::GrpcWeb | Protocol::GrpcWebText => {
+            is_compressed(&parts.headers, "grpc-encoding")?
+        }
+    };
+    check_version(&parts.headers, wire.protocol)?;
+    if declared_length(&parts.headers) > frame::largest_body(wire.protocol, limits) {
+        return Err(error::too_large(limits.max_body_bytes));
+    }
+    Ok(Call {
+        method: Arc::clone(method),
+        wire,
+        compressed,
+        timeout,
+        deadline,
+    })
+}
+
+fn is_compressed(headers: &HeaderMap, name: &str) -> Result<bool, ConnectError> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map_or(&b"identity"[..], |v| v.as_bytes());
+    if values.next().is_none() {
+        if value.eq_ignore_ascii_case(b"identity") {
+            return Ok(false);
+        }
+        if value.eq_ignore_ascii_case(b"gzip") {
+            return Ok(true);
+        }
+    }
+    Err(error::unsupported(format!(
+        "{name} is none of gzip, identity"
+    )))
+}
+
+fn check_version(headers: &HeaderMap, protocol: Protocol) -> Result<(), ConnectError> {
+    let mut versions = headers.get_all("connect-protocol-version").iter();
+    if protocol.is_grpc() || versions.all(|version| version == "1") {
+        return Ok(());
+    }
+    Err(error::malformed(
+        "connect-protocol-version is not 1, the version that is spoken here",
+    ))
+}
+
+/// What is no number is refused by HTTP itself, before we see it.
+fn declared_length(headers: &HeaderMap) -> usize {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length
+        .and_then(|l| l.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connectrpc_axum::Code;
+
+    #[test]
+    fn procedures_have_two_segments_and_a_service_name() {
+        for path in [
+            "/a.B/C",
+            "/TokenService/Nope",
+            "/grpc.health.v1.Health/Check",
+        ] {
+            assert!(is_procedure_like(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/a.B",
+            "/a.B/",
+            "/oauth2/introspect",
+            "/oauth2/device/registration",
+            "/a.B/C/D",
+        ] {
+            assert!(!is_procedure_like(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_gzip_and_identity_are_known() {
+        let encoded = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-encoding", http::HeaderValue::from_static(value));
+            is_compressed(&headers, "grpc-encoding").map_err(|e| e.code())
+        };
+        assert_eq!(encoded("gzip"), Ok(true));
+        assert_eq!(encoded("Identity"), Ok(false));
+        assert_eq!(encoded("gzip, gzip"), Err(Code::Unimplemented));
+        assert_eq!(encoded("br"), Err(Code::Unimplemented));
+    }
+}

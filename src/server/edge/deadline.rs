@@ -1,0 +1,52 @@
+//! Second step: the time that a call may take, over all that follows; and a panic's end.
+
+use std::{
+    panic::AssertUnwindSafe,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body, response::Response};
+use connectrpc_axum::ConnectError;
+use futures_util::{FutureExt, future::BoxFuture};
+use http::Request;
+use tower::{Service, ServiceExt};
+
+use super::{
+    asked::{Call, not_classified},
+    error,
+};
+
+/// The step.
+#[derive(Clone)]
+pub(super) struct Deadline<S>(pub(super) S);
+
+impl<S> Service<Request<Body>> for Deadline<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = ConnectError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Response, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let inner = self.0.clone();
+        Box::pin(async move {
+            let call: &Call = request.extensions().get().ok_or_else(not_classified)?;
+            let (deadline, method) = (call.deadline, call.method.clone());
+            let answer = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
+            match tokio::time::timeout_at(deadline, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => {
+                    tracing::error!(procedure = &**method.path(), "a handler panicked");
+                    Err(error::internal("something is wrong in the server"))
+                }
+                Err(_) => Err(error::deadline_exceeded()),
+            }
+        })
+    }
+}

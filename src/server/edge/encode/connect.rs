@@ -1,0 +1,66 @@
+//! Replies of Connect's unary calls: the status says what happened, trailers are header fields.
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use connectrpc_axum::{Code, ConnectError};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::{Writer, append};
+
+pub(super) fn success(writer: &Writer, message: Bytes, compressed: bool) -> Response {
+    let mut response = writer.response(Body::from(message));
+    if compressed {
+        let gzip = HeaderValue::from_static("gzip");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, gzip);
+    }
+    append(response.headers_mut(), trailers(writer));
+    response
+}
+
+pub(super) fn failure(
+    writer: &Writer,
+    error: &ConnectError,
+    status: Option<StatusCode>,
+) -> Response {
+    let body = serde_json::to_vec(error).expect("a ConnectError is strings");
+    let mut response = writer.response(Body::from(body));
+    *response.status_mut() = status.unwrap_or_else(|| status_of(error.code()));
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    append(headers, error.meta().cloned().unwrap_or_default());
+    append(headers, trailers(writer));
+    response
+}
+
+fn trailers(writer: &Writer) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for (name, value) in &writer.reply.take_trailers() {
+        if let Ok(name) = HeaderName::try_from(format!("trailer-{name}")) {
+            fields.append(name, value.clone());
+        }
+    }
+    fields
+}
+
+/// The table of the Connect protocol, "Error codes".
+fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::Canceled => StatusCode::from_u16(499).expect("499 is a status"),
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

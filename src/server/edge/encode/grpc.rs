@@ -1,0 +1,120 @@
+//! Replies of gRPC and gRPC-web: the status is a trailer. gRPC-web writes the trailers as a last frame of
+//! the body, because browsers cannot read real ones.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body, response::Response};
+use bytes::{BufMut, Bytes, BytesMut};
+use connectrpc_axum::ConnectError;
+use http::{HeaderMap, HeaderValue};
+use http_body::Frame;
+
+use super::{Protocol, Writer, append};
+use crate::server::edge::frame;
+
+pub(super) fn success(writer: &Writer, message: &[u8], compressed: bool) -> Response {
+    let flags = if compressed { frame::COMPRESSED } else { 0 };
+    let message = frame::wrap(flags, message);
+    let trailers = status(None, writer.reply.take_trailers());
+    let body = match writer.wire.protocol {
+        Protocol::Grpc => {
+            let frames = vec![Frame::data(message), Frame::trailers(trailers)];
+            Body::new(Frames(frames.into()))
+        }
+        protocol => {
+            let all = [&message[..], &web_trailers(&trailers)].concat();
+            Body::from(text(protocol, all.into()))
+        }
+    };
+    let mut response = writer.response(body);
+    add_encodings(response.headers_mut(), compressed);
+    response
+}
+
+pub(super) fn failure(writer: &Writer, error: &ConnectError) -> Response {
+    let trailers = status(Some(error), writer.reply.take_trailers());
+    let mut response = writer.response(Body::empty());
+    // Beside the content type.
+    let has_headers = response.headers().len() > 1;
+    add_encodings(response.headers_mut(), false);
+    match writer.wire.protocol {
+        Protocol::Grpc if has_headers => {
+            *response.body_mut() = Body::new(Frames(vec![Frame::trailers(trailers)].into()));
+        }
+        // Nothing but a status: one block of header fields, as gRPC's "Trailers-Only" has it.
+        Protocol::Grpc => append(response.headers_mut(), trailers),
+        protocol => {
+            *response.body_mut() = Body::from(text(protocol, web_trailers(&trailers)));
+        }
+    }
+    response
+}
+
+/// The trailers that tell the end of a call.
+pub(super) fn status(error: Option<&ConnectError>, mut trailers: HeaderMap) -> HeaderMap {
+    match error {
+        None => {
+            trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        }
+        Some(error) => {
+            let status = tonic::Status::from(error.clone());
+            if status.add_header(&mut trailers).is_err() {
+                let internal = HeaderValue::from_static("13");
+                trailers.insert("grpc-status", internal);
+            }
+        }
+    }
+    trailers
+}
+
+/// The frame that stands for trailers in gRPC-web.
+pub(super) fn web_trailers(trailers: &HeaderMap) -> Bytes {
+    let mut lines = BytesMut::new();
+    for (name, value) in trailers {
+        lines.put_slice(name.as_str().as_bytes());
+        lines.put_slice(b": ");
+        lines.put_slice(value.as_bytes());
+        lines.put_slice(b"\r\n");
+    }
+    frame::wrap(frame::TRAILERS, &lines)
+}
+
+/// Bytes of a gRPC-web body, in base64 where the caller asked for that.
+pub(super) fn text(protocol: Protocol, bytes: Bytes) -> Bytes {
+    match protocol {
+        Protocol::GrpcWebText => frame::to_base64(&bytes),
+        _ => bytes,
+    }
+}
+
+pub(super) fn add_encodings(headers: &mut HeaderMap, compressed: bool) {
+    let gzip = HeaderValue::from_static("gzip");
+    if compressed {
+        headers.insert("grpc-encoding", gzip.clone());
+    }
+    headers.insert("grpc-accept-encoding", gzip);
+}
+
+/// A body whose frames are all there.
+struct Frames(VecDeque<Frame<Bytes>>);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,176 @@
+//! The bounds of a request's head: method, target, `Host`, header fields.
+//!
+//! hyper lets more pass than we take, so that these refusals are answers in the caller's protocol on a
+//! connection that lives on.
+
+use connectrpc_axum::{Code, ConnectError};
+use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
+
+use super::error;
+use crate::{proto::hallpass::v1::Reason, server::limits::Limits};
+
+/// A head that is refused: the status for HTTP, and the error for the protocols.
+pub(super) struct HeadFault {
+    pub(super) status: StatusCode,
+    pub(super) error: ConnectError,
+}
+
+/// The first thing that is wrong with the head.
+pub(super) fn check(parts: &Parts, limits: &Limits) -> Option<HeadFault> {
+    if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+        return Some(fault(
+            StatusCode::NOT_IMPLEMENTED,
+            error::unsupported("this method is not served"),
+        ));
+    }
+    if let Some(refusal) = check_framing(parts) {
+        return Some(refusal);
+    }
+    let target_bytes = parts.uri.path_and_query().map_or(0, |t| t.as_str().len());
+    if target_bytes > limits.max_uri_bytes {
+        let message = format!(
+            "the request target is longer than {} bytes",
+            limits.max_uri_bytes
+        );
+        return Some(fault(StatusCode::URI_TOO_LONG, too_large(message)));
+    }
+    if parts.headers.len() > limits.max_header_fields {
+        let message = format!(
+            "there are more than {} header fields",
+            limits.max_header_fields
+        );
+        return Some(fault(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            too_large(message),
+        ));
+    }
+    if header_bytes(&parts.headers) > limits.max_header_bytes {
+        let message = format!(
+            "the header is larger than {} bytes",
+            limits.max_header_bytes
+        );
+        return Some(fault(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            too_large(message),
+        ));
+    }
+    (!names_one_host(parts)).then(|| {
+        let message = "the request must name its host exactly once";
+        fault(StatusCode::BAD_REQUEST, error::malformed(message))
+    })
+}
+
+/// What HTTP/1.1 may put around a body, and the scheme that HTTP/2 must name (RFC 9113, 8.3.1). hyper undoes
+/// `chunked` and hands on whatever lies below it as if it were the body (RFC 9112, 6.1: then 501).
+fn check_framing(parts: &Parts) -> Option<HeadFault> {
+    let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    let is_chunked = first.is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !is_chunked || codings.next().is_some() {
+        let error = error::unsupported("the transfer coding is not chunked");
+        return Some(fault(StatusCode::NOT_IMPLEMENTED, error));
+    }
+    let scheme = parts.uri.scheme_str();
+    (parts.version == Version::HTTP_2 && !matches!(scheme, Some("http" | "https"))).then(|| {
+        let message = "the scheme is neither http nor https";
+        fault(StatusCode::BAD_REQUEST, error::malformed(message))
+    })
+}
+
+fn fault(status: StatusCode, error: ConnectError) -> HeadFault {
+    HeadFault { status, error }
+}
+
+fn too_large(message: String) -> ConnectError {
+    error::refusal(Code::ResourceExhausted, Reason::RequestTooLarge, message)
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+/// RFC 9112, 3.2: exactly one Host in HTTP/1. In HTTP/2 `:authority` stands for it (RFC 9113, 8.3.1); a
+/// Host beside it must say the same. Neither names a user.
+fn names_one_host(parts: &Parts) -> bool {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next().is_some());
+    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
+    let names_a_user = |text: &[u8]| text.contains(&b'@');
+    if more
+        || host.is_some_and(|h| names_a_user(h.as_bytes()))
+        || authority.is_some_and(names_a_user)
+    {
+        return false;
+    }
+    match (host, authority) {
+        (Some(host), Some(authority)) if parts.version == Version::HTTP_2 => {
+            host.as_bytes().eq_ignore_ascii_case(authority)
+        }
+        (None, authority) => parts.version == Version::HTTP_2 && authority.is_some(),
+        (Some(_), _) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn status(request: http::request::Builder) -> Option<u16> {
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        check(&parts, &Limits::default()).map(|fault| fault.status.as_u16())
+    }
+
+    #[test]
+    fn the_host_is_named_exactly_once() {
+        assert_eq!(status(Request::get("/")), Some(400));
+        assert_eq!(status(Request::get("/").header("host", "a")), None);
+        assert_eq!(
+            status(Request::get("/").header("host", "a").header("host", "a")),
+            Some(400)
+        );
+        let h2 = |uri: &str| Request::get(uri).version(Version::HTTP_2);
+        assert_eq!(status(h2("http://a/")), None);
+        assert_eq!(status(h2("http://a/").header("host", "b")), Some(400));
+        assert_eq!(status(h2("/")), Some(400));
+        assert_eq!(status(h2("ftp://a/")), Some(400));
+        assert_eq!(status(h2("http://a@b/")), Some(400));
+        assert_eq!(status(Request::get("/").header("host", "a@b")), Some(400));
+    }
+
+    #[test]
+    fn bodies_are_plain_or_chunked() {
+        let post = |coding: &str| {
+            Request::post("/")
+                .header("host", "a")
+                .header("transfer-encoding", coding)
+        };
+        assert_eq!(status(post("chunked")), None);
+        assert_eq!(status(post("Chunked")), None);
+        for coding in ["gzip, chunked", "chunked, chunked", "gzip", ""] {
+            assert_eq!(status(post(coding)), Some(501), "{coding}");
+        }
+        assert_eq!(
+            status(post("gzip").header("transfer-encoding", "chunked")),
+            Some(501)
+        );
+    }
+
+    #[test]
+    fn methods_targets_and_headers_are_bounded() {
+        let ok = || Request::get("/").header("host", "a");
+        assert_eq!(status(ok().method("TRACE")), Some(501));
+        assert_eq!(status(ok().method("CONNECT").uri("a:1")), Some(501));
+        assert_eq!(status(ok().uri(format!("/{}", "x".repeat(8191)))), None);
+        assert_eq!(
+            status(ok().uri(format!("/{}", "x".repeat(8192)))),
+            Some(414)
+        );
+        assert_eq!(status(ok().header("x", "y".repeat(16_384))), Some(431));
+        let many = (0..63).fold(ok(), |request, _| request.header("x", "y"));
+        assert_eq!(status(many.header("x", "y")), Some(431));
+    }
+}

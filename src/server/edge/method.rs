@@ -1,0 +1,192 @@
+//! The table of procedures, made from the descriptors.
+//!
+//! It is what the edge knows of a service: where it is, whether it may be asked by GET, whether it
+//! streams, and what its messages look like. An alias leads to the same entry as the canonical path, so
+//! that nothing behind the table ever sees it.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
+use prost_types::method_options::IdempotencyLevel;
+
+use super::json::holds_text_times;
+
+/// How many messages go each way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streaming {
+    /// One each way.
+    Unary,
+    /// One request, any number of replies.
+    Server,
+    /// Any number of requests; the edge refuses these.
+    Client,
+}
+
+/// A procedure.
+#[derive(Clone, Debug)]
+pub struct Method {
+    path: Arc<str>,
+    get_able: bool,
+    streaming: Streaming,
+    input: MessageDescriptor,
+    output: MessageDescriptor,
+    input_holds_times: bool,
+}
+
+impl Method {
+    fn new(method: &MethodDescriptor) -> Self {
+        let streaming = match (method.is_client_streaming(), method.is_server_streaming()) {
+            (true, _) => Streaming::Client,
+            (false, true) => Streaming::Server,
+            (false, false) => Streaming::Unary,
+        };
+        let proto = method.method_descriptor_proto();
+        let safe = proto
+            .options
+            .as_ref()
+            .is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects);
+        let service = method.parent_service().full_name();
+        Self {
+            path: format!("/{service}/{}", method.name()).into(),
+            get_able: safe && streaming == Streaming::Unary,
+            streaming,
+            input_holds_times: holds_text_times(&method.input()),
+            input: method.input(),
+            output: method.output(),
+        }
+    }
+
+    /// The canonical path: `/hallpass.v1.TokenService/GetToken`.
+    pub fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// Whether it may be called by GET: unary, and marked `NO_SIDE_EFFECTS`.
+    pub fn is_get_able(&self) -> bool {
+        self.get_able
+    }
+
+    /// How many messages go each way.
+    pub fn streaming(&self) -> Streaming {
+        self.streaming
+    }
+
+    /// The request's message.
+    pub fn input(&self) -> &MessageDescriptor {
+        &self.input
+    }
+
+    /// The reply's message.
+    pub fn output(&self) -> &MessageDescriptor {
+        &self.output
+    }
+
+    pub(super) fn input_holds_times(&self) -> bool {
+        self.input_holds_times
+    }
+}
+
+/// All procedures by path.
+#[derive(Clone, Debug)]
+pub struct MethodTable {
+    methods: HashMap<Box<str>, Arc<Method>>,
+}
+
+/// An alias leads to a service that the descriptors do not have, or hides one that they have.
+#[derive(Debug)]
+pub struct BadAlias(String);
+
+impl fmt::Display for BadAlias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the alias of {} leads nowhere or hides a service",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BadAlias {}
+
+impl MethodTable {
+    /// The table of all services in `pool`. `aliases` are pairs of service names: another name, and the
+    /// full name in the descriptors.
+    pub fn new(pool: &DescriptorPool, aliases: &[(&str, &str)]) -> Result<Self, BadAlias> {
+        let mut methods = HashMap::new();
+        for method in pool
+            .services()
+            .flat_map(|s| s.methods().collect::<Vec<_>>())
+        {
+            let method = Arc::new(Method::new(&method));
+            methods.insert(Box::from(&**method.path()), method);
+        }
+        for (alias, name) in aliases {
+            let bad = || BadAlias((*alias).to_owned());
+            let service = pool.get_service_by_name(name).ok_or_else(bad)?;
+            for method in service.methods() {
+                let canonical = format!("/{name}/{}", method.name());
+                let target = Arc::clone(methods.get(&*canonical).ok_or_else(bad)?);
+                let path = format!("/{alias}/{}", method.name()).into_boxed_str();
+                if methods.insert(path, target).is_some() {
+                    return Err(bad());
+                }
+            }
+        }
+        Ok(Self { methods })
+    }
+
+    /// The procedure at this path, canonical or alias.
+    pub fn get(&self, path: &str) -> Option<&Arc<Method>> {
+        self.methods.get(path)
+    }
+
+    /// All procedures, each once, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Method>> {
+        self.methods
+            .iter()
+            .filter(|(path, method)| ***path == **method.path())
+            .map(|(_, method)| method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> DescriptorPool {
+        DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap()
+    }
+
+    #[test]
+    fn an_alias_leads_to_the_canonical_procedure() {
+        let table =
+            MethodTable::new(&pool(), &[("TokenService", "hallpass.v1.TokenService")]).unwrap();
+        let method = table.get("/TokenService/GetToken").unwrap();
+        assert_eq!(&**method.path(), "/hallpass.v1.TokenService/GetToken");
+        assert!(method.is_get_able());
+        assert!(
+            !table
+                .get("/TokenService/CreateToken")
+                .unwrap()
+                .is_get_able()
+        );
+        assert!(table.get("/TokenService/Nope").is_none());
+    }
+
+    #[test]
+    fn an_alias_that_leads_nowhere_or_hides_a_service_is_refused() {
+        assert!(MethodTable::new(&pool(), &[("X", "hallpass.v1.Nope")]).is_err());
+        let hiding = [("hallpass.v1.UserService", "hallpass.v1.UserService")];
+        assert!(MethodTable::new(&pool(), &hiding).is_err());
+    }
+
+    #[test]
+    fn each_procedure_is_listed_once() {
+        let aliases = [("TokenService", "hallpass.v1.TokenService")];
+        let plain = MethodTable::new(&pool(), &[]).unwrap().iter().count();
+        assert_eq!(
+            MethodTable::new(&pool(), &aliases).unwrap().iter().count(),
+            plain
+        );
+    }
+}

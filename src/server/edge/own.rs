@@ -1,0 +1,183 @@
+//! gRPC's own services, health and reflection. tonic serves them in gRPC alone; here they are asked in every
+//! protocol with protobuf, within the bounds of calls. Reflection streams both ways, so these requests are
+//! not read first: their frames, which all protocols share, are passed on as they come.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{Router, body::Body, response::Response};
+use bytes::Bytes;
+use connectrpc_axum::{ConnectError, message::build_end_stream_frame};
+use futures_util::{future::BoxFuture, stream};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, Limited, StreamBody};
+use tower::{Service, ServiceExt};
+
+use super::{
+    asked::{Asked, not_classified},
+    error, frame,
+    method::Streaming,
+    read, timeout,
+    wire::{Codec, Protocol},
+};
+use crate::server::limits::Limits;
+
+/// What tonic serves.
+const PROCEDURES: [(&str, Streaming); 4] = [
+    ("/grpc.health.v1.Health/Check", Streaming::Unary),
+    ("/grpc.health.v1.Health/Watch", Streaming::Server),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Streaming::Client,
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Streaming::Client,
+    ),
+];
+
+/// The path, if it is one of tonic's.
+pub(super) fn find(path: &str) -> Option<&'static str> {
+    let mut procedures = PROCEDURES.into_iter();
+    procedures
+        .find(|(name, _)| *name == path)
+        .map(|(name, _)| name)
+}
+
+/// Asks tonic.
+#[derive(Clone)]
+pub(super) struct Own {
+    pub(super) services: Router,
+    pub(super) limits: Arc<Limits>,
+}
+
+impl Service<Request<Body>> for Own {
+    type Response = Response;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Response, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self { services, limits } = self.clone();
+        Box::pin(async move {
+            let asked: &Asked = request.extensions().get().ok_or_else(not_classified)?;
+            let (protocol, codec) = (asked.wire.protocol, asked.wire.codec);
+            let path = request.uri().path();
+            let is_unary = PROCEDURES.contains(&(path, Streaming::Unary));
+            let is_possible = match protocol {
+                Protocol::Connect => is_unary,
+                Protocol::ConnectStream => !is_unary,
+                _ => true,
+            };
+            if codec == Codec::Json || !is_possible {
+                let message = "this procedure does not speak the protocol of the content type";
+                return Err(error::unsupported(message));
+            }
+            let client = timeout::read(request.headers(), protocol)?;
+            let request = to_grpc(request, protocol, &limits).await?;
+            let answer = async {
+                let Ok(response) = services.oneshot(request).await;
+                answer(response, is_unary).await
+            };
+            if !is_unary {
+                return answer.await;
+            }
+            let time = client.map_or(limits.handler_timeout, |t| t.min(limits.handler_timeout));
+            let answer = tokio::time::timeout(time, answer).await;
+            answer.unwrap_or_else(|_| Err(error::deadline_exceeded()))
+        })
+    }
+}
+
+/// The request in gRPC.
+async fn to_grpc(
+    request: Request<Body>,
+    protocol: Protocol,
+    limits: &Limits,
+) -> Result<Request<Body>, ConnectError> {
+    let (mut parts, body) = request.into_parts();
+    let headers = &mut parts.headers;
+    let most = frame::largest_body(protocol, limits);
+    let body = match protocol {
+        Protocol::Connect | Protocol::ConnectGet => {
+            if headers.contains_key(header::CONTENT_ENCODING) {
+                return Err(error::unsupported(
+                    "this procedure takes no compressed message",
+                ));
+            }
+            let message = read::collect(body, most, limits.max_body_bytes).await?;
+            Body::from(frame::wrap(0, &message))
+        }
+        Protocol::GrpcWebText => {
+            let text = read::collect(body, most, limits.max_body_bytes).await?;
+            Body::from(frame::from_base64(&text)?)
+        }
+        _ => Body::new(Limited::new(body, most)),
+    };
+    if let Some(encoding) = headers.remove("connect-content-encoding") {
+        headers.insert("grpc-encoding", encoding);
+    }
+    headers.remove(header::CONTENT_LENGTH);
+    let grpc = HeaderValue::from_static("application/grpc");
+    headers.insert(header::CONTENT_TYPE, grpc);
+    Ok(Request::from_parts(parts, body))
+}
+
+/// tonic's answer as the router of our own handlers would give it: a message, or a Connect stream.
+async fn answer(response: Response, is_unary: bool) -> Result<Response, ConnectError> {
+    let (parts, body) = response.into_parts();
+    if parts.status != StatusCode::OK {
+        return Err(error::no_such_procedure());
+    }
+    if let Some(error) = status(&parts.headers) {
+        return Err(error);
+    }
+    if !is_unary {
+        let body = StreamBody::new(stream::unfold(Some(body), next_frame));
+        return Ok(reply("application/connect+proto", Body::new(body)));
+    }
+    let unreadable = || error::internal("the reply cannot be read");
+    let body = body.collect().await.map_err(|_| unreadable())?;
+    if let Some(error) = body.trailers().and_then(status) {
+        return Err(error);
+    }
+    let (_, message, _) = frame::split(&body.to_bytes()).ok_or_else(unreadable)?;
+    Ok(reply("application/proto", Body::from(message)))
+}
+
+async fn next_frame(
+    body: Option<Body>,
+) -> Option<(Result<Frame<Bytes>, Infallible>, Option<Body>)> {
+    let mut body = body?;
+    let error = match body.frame().await {
+        Some(Ok(frame)) => match frame.into_data() {
+            Ok(data) => return Some((Ok(Frame::data(data)), Some(body))),
+            Err(frame) => frame.trailers_ref().and_then(status),
+        },
+        Some(Err(_)) | None => Some(error::internal("the reply cannot be read")),
+    };
+    let end = build_end_stream_frame(error.as_ref(), None);
+    Some((Ok(Frame::data(end.into())), None))
+}
+
+fn reply(content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static(content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// The error that these fields tell, if they tell one.
+fn status(fields: &HeaderMap) -> Option<ConnectError> {
+    let status = tonic::Status::from_header_map(fields)?;
+    (status.code() != tonic::Code::Ok).then(|| error::complete(status.into()))
+}

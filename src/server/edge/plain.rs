@@ -1,0 +1,48 @@
+//! Refusals outside of all protocols: the status says it, and the body is a sentence for whoever reads it.
+//! It is no Connect error: a caller whose content type or method is wrong did not speak Connect.
+
+use axum::{body::Body, response::Response};
+use connectrpc_axum::{Code, ConnectError};
+use http::{HeaderValue, StatusCode, header};
+
+use super::{error, outcome::Outcome, wire::ACCEPT_POST};
+
+/// A refusal with this status.
+pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
+    let sentence = format!("{}\n", error.message().unwrap_or_default());
+    let mut response = Response::new(Body::from(sentence));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let code: Option<Code> = Some(error.code());
+    Outcome {
+        procedure: None,
+        protocol: None,
+        code,
+    }
+    .note(response.extensions_mut());
+    response
+}
+
+pub(super) fn unsupported_media_type() -> Response {
+    let error =
+        error::unsupported("the content type, or a GET's encoding, is none of this procedure's");
+    let mut response = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
+    let accepted = HeaderValue::from_static(ACCEPT_POST);
+    response.headers_mut().insert("accept-post", accepted);
+    response
+}
+
+pub(super) fn method_not_allowed(may_get: bool) -> Response {
+    let allowed = if may_get { "GET, POST" } else { "POST" };
+    let error = error::unsupported(format!("this procedure is called by {allowed}"));
+    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, &error);
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,0 +1,129 @@
+//! Fourth step: read the body to its end and take the one message out of it: unframed, decompressed, in
+//! protobuf, within the limit. Behind this step every call is a POST of one plain message.
+
+use std::{
+    error::Error as _,
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body, response::Response};
+use bytes::{Bytes, BytesMut};
+use connectrpc_axum::ConnectError;
+use futures_util::future::BoxFuture;
+use http::Request;
+use http_body_util::BodyExt;
+use tower::{Service, ServiceExt};
+
+use super::{
+    asked::{Call, not_classified},
+    error, frame, gzip, json,
+    method::Streaming,
+    wire::{Codec, Protocol},
+};
+use crate::server::limits::Limits;
+
+/// The step.
+#[derive(Clone, Debug)]
+pub struct Read<S> {
+    pub(super) limits: Arc<Limits>,
+    pub(super) inner: S,
+}
+
+impl<S> Service<Request<Body>> for Read<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = ConnectError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Response, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let inner = self.inner.clone();
+        let limits = Arc::clone(&self.limits);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let call: &Call = parts.extensions.get().ok_or_else(not_classified)?;
+            let message = message(body, call, &limits).await?;
+            let message = match call.method.streaming() {
+                Streaming::Unary => message,
+                Streaming::Server | Streaming::Client => frame::wrap(0, &message),
+            };
+            inner
+                .oneshot(Request::from_parts(parts, Body::from(message)))
+                .await
+        })
+    }
+}
+
+async fn message(body: Body, call: &Call, limits: &Limits) -> Result<Bytes, ConnectError> {
+    let protocol = call.wire.protocol;
+    let limit = limits.max_body_bytes;
+    let body = collect(body, frame::largest_body(protocol, limits), limit).await?;
+    let body = match protocol {
+        Protocol::GrpcWebText => frame::from_base64(&body)?,
+        _ => body,
+    };
+    let message = if protocol.is_framed() {
+        frame::only_message(&body, call.compressed, limit)?
+    } else if call.compressed && !body.is_empty() {
+        gzip::decompress(&body, limit)?
+    } else if body.len() > limit {
+        return Err(error::too_large(limit));
+    } else {
+        body
+    };
+    match call.wire.codec {
+        Codec::Proto => Ok(message),
+        Codec::Json => json::to_proto(
+            call.method.input(),
+            &message,
+            call.method.input_holds_times(),
+        ),
+    }
+}
+
+/// The whole body, if it is not larger than `most`; the refusal names `limit`.
+pub(super) async fn collect(
+    mut body: Body,
+    most: usize,
+    limit: usize,
+) -> Result<Bytes, ConnectError> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| broken_off(&error))?.into_data() else {
+            continue;
+        };
+        if first.len() + all.len() + data.len() > most {
+            return Err(error::too_large(limit));
+        }
+        // Nearly all bodies come in one piece, which then need not be copied.
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// The listener ends a body that does not arrive in time with `TimedOut`.
+fn broken_off(error: &axum::Error) -> ConnectError {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
+            return error::deadline_exceeded();
+        }
+        source = error.source();
+    }
+    error::malformed("the body could not be read to its end")
+}

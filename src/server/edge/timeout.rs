@@ -1,0 +1,78 @@
+//! How long the caller says it will wait: `Connect-Timeout-Ms` and `grpc-timeout`.
+
+use std::time::Duration;
+
+use connectrpc_axum::ConnectError;
+use http::HeaderMap;
+
+use super::{error, wire::Protocol};
+
+/// The caller's timeout, if it tells one. One that is not of the protocol's form is an error: to wait
+/// longer or shorter than the caller thinks would be worse.
+pub(super) fn read(
+    headers: &HeaderMap,
+    protocol: Protocol,
+) -> Result<Option<Duration>, ConnectError> {
+    let (name, parse): (&str, fn(&str) -> Option<Duration>) = if protocol.is_grpc() {
+        ("grpc-timeout", grpc)
+    } else {
+        ("connect-timeout-ms", connect)
+    };
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let timeout = value.to_str().ok().and_then(parse);
+    match timeout {
+        Some(timeout) if values.next().is_none() => Ok(Some(timeout)),
+        _ => Err(error::malformed(format!("{name} is not a timeout"))),
+    }
+}
+
+/// One to ten digits of milliseconds.
+fn connect(text: &str) -> Option<Duration> {
+    Some(Duration::from_millis(digits(text, 10)?))
+}
+
+/// One to eight digits and a unit.
+fn grpc(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let amount = digits(text.strip_suffix(unit)?, 8)?;
+    Some(match unit {
+        'H' => Duration::from_secs(amount * 3600),
+        'M' => Duration::from_secs(amount * 60),
+        'S' => Duration::from_secs(amount),
+        'm' => Duration::from_millis(amount),
+        'u' => Duration::from_micros(amount),
+        'n' => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+fn digits(text: &str, most: usize) -> Option<u64> {
+    let well_formed = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    well_formed.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_have_the_form_of_their_protocol() {
+        assert_eq!(connect("0"), Some(Duration::ZERO));
+        assert_eq!(
+            connect("9999999999"),
+            Some(Duration::from_millis(9_999_999_999))
+        );
+        for text in ["", "-1", "+1", "1.5", "1s", " 1", "10000000000"] {
+            assert_eq!(connect(text), None, "{text:?}");
+        }
+        assert_eq!(grpc("1S"), Some(Duration::from_secs(1)));
+        assert_eq!(grpc("2H"), Some(Duration::from_hours(2)));
+        assert_eq!(grpc("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for text in ["", "S", "1", "1s", "1h", "-1S", "123456789S", "1µ", "1 S"] {
+            assert_eq!(grpc(text), None, "{text:?}");
+        }
+    }
+}

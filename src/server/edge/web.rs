@@ -1,0 +1,36 @@
+//! Requests that are no calls: web routes answer them, within the same bounds as calls.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{Router, body::Body, response::Response};
+use futures_util::FutureExt;
+use http::{Request, StatusCode};
+use http_body_util::Limited;
+use tower::ServiceExt;
+
+use super::{error, loan::Loan, plain};
+use crate::server::limits::Limits;
+
+/// Asks the web routes.
+pub(super) async fn answer(
+    routes: Router,
+    request: Request<Body>,
+    limits: Arc<Limits>,
+) -> Result<Response, Infallible> {
+    let (parts, body) = request.into_parts();
+    let (loan, body) = Loan::new(body, &parts.headers);
+    let body = Body::new(Limited::new(body, limits.max_body_bytes));
+    let answer = routes.oneshot(Request::from_parts(parts, body));
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    let response = match tokio::time::timeout(limits.handler_timeout, answer).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Err(_)) => {
+            tracing::error!("a web handler panicked");
+            let error = error::internal("something is wrong in the server");
+            plain::refusal(StatusCode::INTERNAL_SERVER_ERROR, &error)
+        }
+        Err(_) => plain::refusal(StatusCode::SERVICE_UNAVAILABLE, &error::deadline_exceeded()),
+    };
+    loan.drain(&limits).await;
+    Ok(response)
+}

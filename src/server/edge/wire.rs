@@ -1,0 +1,248 @@
+//! How a caller speaks: its protocol and codec, as its method and content type tell.
+//!
+//! The reply, error or not, goes back the same way, so this is found out before anything can fail.
+
+use http::{HeaderMap, header};
+
+/// One of the protocols that the edge speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Connect, one message each way: POST.
+    Connect,
+    /// Connect, one message each way, the request in the query.
+    ConnectGet,
+    /// Connect with enveloped messages.
+    ConnectStream,
+    /// gRPC.
+    Grpc,
+    /// gRPC-web, binary.
+    GrpcWeb,
+    /// gRPC-web in base64.
+    GrpcWebText,
+}
+
+impl Protocol {
+    /// A short name for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConnectGet => "connect-get",
+            Self::ConnectStream => "connect-stream",
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+            Self::GrpcWebText => "grpc-web-text",
+        }
+    }
+
+    /// Whether messages come with a five-byte prefix.
+    pub const fn is_framed(self) -> bool {
+        !matches!(self, Self::Connect | Self::ConnectGet)
+    }
+
+    /// Whether this is gRPC in one of its three forms.
+    pub const fn is_grpc(self) -> bool {
+        matches!(self, Self::Grpc | Self::GrpcWeb | Self::GrpcWebText)
+    }
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// Protobuf.
+    Proto,
+    /// `ProtoJSON`.
+    Json,
+}
+
+/// The caller's protocol, codec and compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The codec.
+    pub codec: Codec,
+    /// Whether the reply may be compressed with gzip.
+    pub accepts_gzip: bool,
+    /// The content type of the reply's messages.
+    pub(super) content_type: &'static str,
+}
+
+impl Wire {
+    /// The wire of a POST: `None` where the content type is none of the protocols'.
+    pub(super) fn of_post(headers: &HeaderMap) -> Option<Self> {
+        let (protocol, codec, content_type) = content_type(headers)?;
+        let accepts_gzip = match protocol {
+            Protocol::Connect | Protocol::ConnectGet => accepts_gzip(headers, "accept-encoding"),
+            Protocol::ConnectStream => accepts_gzip(headers, "connect-accept-encoding"),
+            Protocol::Grpc | Protocol::GrpcWeb | Protocol::GrpcWebText => {
+                accepts_gzip(headers, "grpc-accept-encoding")
+            }
+        };
+        Some(Self {
+            protocol,
+            codec,
+            accepts_gzip,
+            content_type,
+        })
+    }
+
+    /// The wire of a GET with this codec.
+    pub(super) fn of_get(codec: Codec, headers: &HeaderMap) -> Self {
+        Self {
+            protocol: Protocol::ConnectGet,
+            codec,
+            accepts_gzip: accepts_gzip(headers, "accept-encoding"),
+            content_type: match codec {
+                Codec::Proto => "application/proto",
+                Codec::Json => "application/json",
+            },
+        }
+    }
+}
+
+/// The media types of all protocols.
+const MEDIA_TYPES: [(&str, Protocol, Codec); 13] = [
+    ("application/proto", Protocol::Connect, Codec::Proto),
+    ("application/json", Protocol::Connect, Codec::Json),
+    (
+        "application/connect+proto",
+        Protocol::ConnectStream,
+        Codec::Proto,
+    ),
+    (
+        "application/connect+json",
+        Protocol::ConnectStream,
+        Codec::Json,
+    ),
+    ("application/grpc", Protocol::Grpc, Codec::Proto),
+    ("application/grpc+proto", Protocol::Grpc, Codec::Proto),
+    ("application/grpc+json", Protocol::Grpc, Codec::Json),
+    ("application/grpc-web", Protocol::GrpcWeb, Codec::Proto),
+    (
+        "application/grpc-web+proto",
+        Protocol::GrpcWeb,
+        Codec::Proto,
+    ),
+    ("application/grpc-web+json", Protocol::GrpcWeb, Codec::Json),
+    (
+        "application/grpc-web-text",
+        Protocol::GrpcWebText,
+        Codec::Proto,
+    ),
+    (
+        "application/grpc-web-text+proto",
+        Protocol::GrpcWebText,
+        Codec::Proto,
+    ),
+    (
+        "application/grpc-web-text+json",
+        Protocol::GrpcWebText,
+        Codec::Json,
+    ),
+];
+
+/// What a refusal for an unknown content type tells in `Accept-Post`.
+pub(super) const ACCEPT_POST: &str = "application/json, application/proto, application/grpc, \
+     application/grpc+proto, application/grpc+json, application/grpc-web, application/grpc-web+proto, \
+     application/grpc-web+json, application/grpc-web-text, application/grpc-web-text+proto";
+
+/// The protocol that the content type names. Media types are matched without regard to case (RFC 9110,
+/// 8.3.1); of the parameters only `charset=utf-8` is let pass.
+fn content_type(headers: &HeaderMap) -> Option<(Protocol, Codec, &'static str)> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let mut parts = value.split(';').map(str::trim);
+    let media = parts.next()?;
+    let charset_is_utf8 = parts.filter(|p| !p.is_empty()).all(|parameter| {
+        parameter.split_once('=').is_none_or(|(name, value)| {
+            !name.trim().eq_ignore_ascii_case("charset")
+                || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+    });
+    let (name, protocol, codec) = MEDIA_TYPES
+        .iter()
+        .find(|(name, ..)| media.eq_ignore_ascii_case(name))?;
+    charset_is_utf8.then_some((*protocol, *codec, *name))
+}
+
+/// Whether a list of encodings names gzip, and not with `q=0` (RFC 9110, 12.5.3).
+fn accepts_gzip(headers: &HeaderMap, name: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let is_gzip = parts.next().is_some_and(|e| e.eq_ignore_ascii_case("gzip"));
+            let refused = parts.any(|p| {
+                p.strip_prefix("q=")
+                    .and_then(|q| q.parse::<f32>().ok())
+                    .is_some_and(|q| q <= 0.0)
+            });
+            is_gzip && !refused
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        headers
+    }
+
+    fn protocol(value: &'static str) -> Option<(Protocol, Codec)> {
+        Wire::of_post(&headers("content-type", value)).map(|w| (w.protocol, w.codec))
+    }
+
+    #[test]
+    fn media_types_are_matched_without_case_and_with_utf8_alone() {
+        let json = Some((Protocol::Connect, Codec::Json));
+        assert_eq!(protocol("application/json"), json);
+        assert_eq!(protocol("Application/JSON"), json);
+        assert_eq!(protocol("application/json; charset=UTF-8"), json);
+        assert_eq!(protocol("application/json;charset=\"utf-8\""), json);
+        assert_eq!(protocol("application/json; charset=latin1"), None);
+        assert_eq!(protocol("application/grpc+foo"), None);
+        assert_eq!(
+            protocol("application/grpc-web-text"),
+            Some((Protocol::GrpcWebText, Codec::Proto))
+        );
+        assert_eq!(protocol("text/plain"), None);
+    }
+
+    #[test]
+    fn two_content_types_are_none() {
+        let mut both = headers("content-type", "application/json");
+        both.append(
+            "content-type",
+            HeaderValue::from_static("application/proto"),
+        );
+        assert!(Wire::of_post(&both).is_none());
+    }
+
+    #[test]
+    fn gzip_with_a_zero_weight_is_not_accepted() {
+        for (value, accepted) in [
+            ("gzip", true),
+            ("br, gzip;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("identity", false),
+            ("xgzip", false),
+        ] {
+            assert_eq!(
+                accepts_gzip(&headers("accept-encoding", value), "accept-encoding"),
+                accepted,
+                "{value}"
+            );
+        }
+    }
+}

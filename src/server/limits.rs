@@ -1,0 +1,67 @@
+//! Every bound that a request or a connection can run into, in one place.
+//!
+//! The values are DESIGN.md's; tests and the conformance server inject others. Nothing here enforces:
+//! each bound names where it is kept.
+
+use std::time::Duration;
+
+/// The bounds of the server. All sizes are in bytes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest message, after decompression, and the largest body of a web request.
+    pub max_body_bytes: usize,
+    /// The largest sum of the names and values of a request's header fields.
+    pub max_header_bytes: usize,
+    /// The most header fields of a request.
+    pub max_header_fields: usize,
+    /// The longest request target.
+    pub max_uri_bytes: usize,
+    /// The time in which a new connection must send its first byte.
+    pub first_byte_timeout: Duration,
+    /// The time from the first byte of an HTTP/1 request to the end of its header, and from the first byte
+    /// of an HTTP/2 connection to its first request.
+    pub header_timeout: Duration,
+    /// The time from the end of the header to the end of the body.
+    pub body_timeout: Duration,
+    /// The time that a call may take, its body's arrival included; a client may ask for less.
+    pub handler_timeout: Duration,
+    /// The time that a connection may stay open without a request.
+    pub idle_timeout: Duration,
+    /// The time for which a client may refuse to take bytes that are ready for it.
+    pub write_timeout: Duration,
+    /// The most connections at a time.
+    pub max_connections: usize,
+    /// The most HTTP/2 streams of a connection at a time.
+    pub max_streams: u32,
+    /// How much of a refused request's body is read, so that the client sees the refusal.
+    pub drain_bytes: usize,
+    /// For how long a refused request's body is read.
+    pub drain_timeout: Duration,
+    /// The time in which the store must answer for the server to be ready.
+    pub ready_timeout: Duration,
+    /// Replies shorter than this are not compressed: it would cost more than it saves.
+    pub compress_min_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 64 * 1024,
+            max_header_bytes: 16 * 1024,
+            max_header_fields: 64,
+            max_uri_bytes: 8 * 1024,
+            first_byte_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            handler_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(1),
+            write_timeout: Duration::from_secs(10),
+            max_connections: 1024,
+            max_streams: 100,
+            drain_bytes: 8 * 1024 * 1024,
+            drain_timeout: Duration::from_secs(2),
+            ready_timeout: Duration::from_secs(2),
+            compress_min_bytes: 1024,
+        }
+    }
+}

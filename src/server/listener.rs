@@ -1,0 +1,117 @@
+//! The accept loop: sockets in, requests out. It bounds what a peer can do to a connection; what a
+//! request may look like is the edge's matter.
+//!
+//! `axum::serve` sets no timers, so a half-sent header would stay open for ever. Here each connection has
+//! a pulse that knows what it is waiting for, and a socket that ends it when that does not
+//! come.
+
+mod body;
+mod connection;
+mod io;
+mod pulse;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io::{Error, ErrorKind},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::{Request, Response};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tower::Service;
+
+use self::{connection::Connection, roster::Roster};
+use super::limits::Limits;
+
+/// The address at the other end of the connection, in the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// After a failed accept: long enough not to spin while all file descriptors are taken, short enough to
+/// go unnoticed.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// At a shutdown, the time to tell a request that its time is over, when it began just before.
+const TO_TELL: Duration = Duration::from_millis(250);
+
+/// How often to look for a silent connection while all are busy.
+const ROOM_CHECK: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown` is done: then no connection is accepted any more, and what is under way is
+/// answered, for at most `limits.handler_timeout`.
+pub async fn serve<S>(
+    listener: TcpListener,
+    service: S,
+    limits: Arc<Limits>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let mut shutdown = pin!(shutdown);
+    let (stop, stopped) = watch::channel(());
+    let mut roster = Roster::default();
+    let mut tasks = JoinSet::new();
+    // Accepted, and not served before there is room. Only once it is here can one know: while it was waited
+    // for, the last silent connection may have become busy.
+    let mut next = None;
+    loop {
+        if roster.has_room(limits.max_connections)
+            && let Some((stream, peer)) = next.take()
+        {
+            let pulse = roster.enter(limits.max_connections);
+            let limits = Arc::clone(&limits);
+            let connection = Connection {
+                stream,
+                peer: Peer(peer),
+                pulse,
+                limits,
+            };
+            tasks.spawn(connection.serve(service.clone(), stopped.clone()));
+        }
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = tasks.join_next() => roster.sweep(),
+            accepted = listener.accept(), if next.is_none() => match accepted {
+                Ok(accepted) => next = Some(accepted),
+                Err(error) => rest_after(&error).await,
+            },
+            () = tokio::time::sleep(ROOM_CHECK), if next.is_some() => {}
+        }
+    }
+    drop(next);
+    drop(listener);
+    drop(stop);
+    let all_done = async { while tasks.join_next().await.is_some() {} };
+    let most = limits.handler_timeout + TO_TELL;
+    if tokio::time::timeout(most, all_done).await.is_err() {
+        tracing::warn!("some requests were cut off: they outlasted the shutdown");
+    }
+    Ok(())
+}
+
+/// A peer that is gone before it was accepted is its own affair; anything else is most likely the end of
+/// the file descriptors, which others must give back first.
+async fn rest_after(error: &Error) {
+    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if !matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    ) {
+        tracing::error!(%error, "cannot accept connections; trying again");
+        tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+    }
+}
