@@ -1,5 +1,85 @@
 //! Hallpass over HTTP: the way of a request from the socket to a use case and back.
+//!
+//! ```text
+//! listener → origin → CORS → edge ─┬→ rpc/  (calls: authenticated, decoded)
+//!                                  ├→ grpc  (tonic: health, reflection)
+//!                                  └→ web/  (pages and probes)
+//! ```
+//!
+//! What is said here in which words is decided here; what may be done is decided in `app`.
 
+mod auth;
+mod cors;
 pub mod edge;
+mod error;
+mod grpc;
 pub mod limits;
 pub mod listener;
+mod origin;
+mod router;
+mod rpc;
+pub mod web;
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use limits::Limits;
+
+/// What the server is told by the settings.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The origins whose pages may call: `*`, or such as `https://app.example`.
+    pub cors_origins: Vec<String>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The bounds of requests and connections.
+    pub limits: Limits,
+}
+
+/// A server that has its address, and is not yet serving.
+pub struct Server {
+    app: App,
+    options: ServerOptions,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Takes the address.
+    pub async fn bind(app: App, options: ServerOptions) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            app,
+            options,
+            listener,
+            address,
+        })
+    }
+
+    /// The address, with the real port where 0 was asked for.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is over, then answers what is under way.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
+        let limits = Arc::new(self.options.limits.clone());
+        let grpc = grpc::Services::start(&self.app)?;
+        let service = router::service(&self.app, &self.options, grpc.routes(), Arc::clone(&limits));
+        listener::serve(self.listener, service, limits, shutdown).await
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,175 @@
+//! Authentication: a tower layer between the head of a call and its body. It denies by default: what is no
+//! procedure with a caller does not come through, and a handler cannot be called without one.
+
+use std::task::{Context, Poll};
+
+use axum::{body::Body, extract::FromRequestParts, response::Response};
+use connectrpc_axum::ConnectError;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request, header, request::Parts};
+use tower::{Layer, Service};
+
+use crate::{
+    app::{
+        App, Error, authz,
+        caller::{Caller, Origin},
+        error::Unauthenticated,
+    },
+    domain::secret::Secret,
+};
+
+use super::edge::Call;
+
+/// The layer.
+#[derive(Clone, Debug)]
+pub(super) struct AuthLayer(pub(super) App);
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Auth<S> {
+        Auth {
+            app: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+/// Puts the caller into a call's extensions, or refuses the call.
+#[derive(Clone, Debug)]
+pub(super) struct Auth<S> {
+    app: App,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Auth<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = ConnectError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Response, ConnectError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let app = self.app.clone();
+        Box::pin(async move {
+            let bearer = bearer(request.headers());
+            if is_deferred(&request) {
+                request.extensions_mut().insert(Deferred(bearer));
+            } else {
+                let origin = origin(request.extensions())?;
+                let caller = authenticate(&app, bearer, &origin).await?;
+                request.extensions_mut().insert(Authenticated(caller));
+            }
+            inner.call(request).await
+        })
+    }
+}
+
+fn is_deferred(request: &Request<Body>) -> bool {
+    let call = request.extensions().get::<Call>();
+    call.is_some_and(|call| **call.method().path() == *authz::DEFERRED)
+}
+
+fn origin(extensions: &http::Extensions) -> Result<Origin, Error> {
+    let missing = || Error::Internal("a request came without its origin".into());
+    extensions.get().cloned().ok_or_else(missing)
+}
+
+/// The caller that an Authorization header stands for.
+pub(super) async fn authenticate(
+    app: &App,
+    bearer: Result<Secret, Unauthenticated>,
+    origin: &Origin,
+) -> Result<Caller, Error> {
+    app.authenticate(bearer?.expose(), origin).await
+}
+
+/// The token in the Authorization header (RFC 6750 §2.1). Two such headers are none.
+fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Err(Unauthenticated::Missing);
+    };
+    let text = value.to_str().map_err(|_| Unauthenticated::Malformed)?;
+    let (scheme, token) = text.split_once(' ').ok_or(Unauthenticated::Malformed)?;
+    if values.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Unauthenticated::Malformed);
+    }
+    Ok(Secret::new(token.trim_matches(' ').to_owned()))
+}
+
+/// The caller, as an argument of a handler.
+#[derive(Clone, Debug)]
+pub(super) struct Authenticated(pub(super) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Authenticated {
+    type Rejection = ConnectError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
+        let caller = parts.extensions.remove();
+        caller.ok_or_else(|| Error::from(Unauthenticated::Missing).into())
+    }
+}
+
+/// What a call, that is authenticated after its message is read, has in its Authorization header.
+#[derive(Clone, Debug)]
+pub(super) struct Deferred(pub(super) Result<Secret, Unauthenticated>);
+
+impl<S: Sync> FromRequestParts<S> for Deferred {
+    type Rejection = ConnectError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
+        Ok(parts
+            .extensions
+            .remove()
+            .unwrap_or(Self(Err(Unauthenticated::Missing))))
+    }
+}
+
+/// Where a request came from, as an argument of a handler.
+#[derive(Clone, Debug)]
+pub(super) struct From(pub(super) Origin);
+
+impl<S: Sync> FromRequestParts<S> for From {
+    type Rejection = ConnectError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
+        Ok(Self(origin(&parts.extensions)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<String, Unauthenticated> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        bearer(&headers).map(|secret| secret.expose().to_owned())
+    }
+
+    #[test]
+    fn one_bearer_token_is_read_and_nothing_else() {
+        assert_eq!(read(&["Bearer abc"]).as_deref(), Ok("abc"));
+        assert_eq!(read(&["bearer  abc "]).as_deref(), Ok("abc"));
+        assert_eq!(read(&[]), Err(Unauthenticated::Missing));
+        for bad in [
+            &["Basic abc"][..],
+            &["Bearer"],
+            &["abc"],
+            &["Bearer a", "Bearer a"],
+        ] {
+            assert_eq!(read(bad), Err(Unauthenticated::Malformed), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The address that a request came from, behind proxies or not.
+
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Knows which proxies to believe.
+#[derive(Debug)]
+pub(in crate::server) struct ClientAddress {
+    trusted: Vec<IpNet>,
+    warned: AtomicBool,
+}
+
+impl ClientAddress {
+    pub(in crate::server) const fn new(trusted: Vec<IpNet>) -> Self {
+        Self {
+            trusted,
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    /// The peer's own address, or, where the peer is a trusted proxy, the one that it names: the entries of
+    /// `X-Forwarded-For` are walked from the right, as far as they were written by trusted proxies.
+    pub(super) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut address = peer.to_canonical();
+        if !headers.contains_key(FORWARDED_FOR) {
+            return address;
+        }
+        if !self.trusts(address) {
+            self.warn_once(address);
+            return address;
+        }
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+        let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for entry in entries {
+            let Some(forwarded) = parse(entry) else {
+                // Nobody vouches for what stands left of nonsense.
+                return address;
+            };
+            address = forwarded;
+            if !self.trusts(address) {
+                return address;
+            }
+        }
+        address
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+
+    fn warn_once(&self, peer: IpAddr) {
+        if self.trusted.is_empty() && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %peer,
+                "a peer sends X-Forwarded-For, which is ignored: if it is your proxy, name it with \
+                 --trusted-proxy"
+            );
+        }
+    }
+}
+
+/// An address, with or without a port, as proxies write it.
+fn parse(entry: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(entry).ok()?.trim();
+    let address = text.parse::<IpAddr>().ok();
+    let address = address.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()));
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = address.or_else(|| bare.and_then(|text| text.parse().ok()));
+    address.map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(trusted: &[&str], peer: &str, forwarded: &[&'static str]) -> String {
+        let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(FORWARDED_FOR, line.parse().unwrap());
+        }
+        ClientAddress::new(trusted)
+            .find(peer.parse().unwrap(), &headers)
+            .to_string()
+    }
+
+    #[test]
+    fn without_trusted_proxies_the_header_is_ignored() {
+        assert_eq!(find(&[], "192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
+        assert_eq!(
+            find(&["10.0.0.0/8"], "192.0.2.1", &["10.0.0.1"]),
+            "192.0.2.1"
+        );
+    }
+
+    #[test]
+    fn the_walk_from_the_right_ends_at_the_first_untrusted_address() {
+        let trusted = ["10.0.0.0/8", "fd00::/8"];
+        assert_eq!(
+            find(&trusted, "10.0.0.1", &["203.0.113.9, 198.51.100.7"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            find(&trusted, "10.0.0.1", &["198.51.100.7, 10.0.0.2"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            find(&trusted, "10.0.0.1", &["198.51.100.7", "10.0.0.2"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            find(&trusted, "::ffff:10.0.0.1", &["[2001:db8::1]:443"]),
+            "2001:db8::1"
+        );
+        assert_eq!(
+            find(&trusted, "10.0.0.1", &["10.0.0.3, 10.0.0.2"]),
+            "10.0.0.3"
+        );
+    }
+
+    #[test]
+    fn nonsense_ends_the_walk() {
+        assert_eq!(
+            find(&["10.0.0.0/8"], "10.0.0.1", &["198.51.100.7, nonsense"]),
+            "10.0.0.1"
+        );
+        assert_eq!(find(&["10.0.0.0/8"], "10.0.0.1", &[""]), "10.0.0.1");
+    }
+}

@@ -1,0 +1,61 @@
+//! The handlers: each decodes its message, calls the use case, encodes what comes back. No SQL, no policy.
+//!
+//! A handler takes its caller as an argument, so it cannot run without one.
+
+mod audit;
+mod authn;
+mod message;
+mod token;
+mod user;
+
+use axum::Router;
+
+use crate::{
+    app::{App, page::PageRequest},
+    proto::{
+        buf::registry::owner::v1::user_service_connect as owner,
+        hallpass::v1::{
+            audit_service_connect::AuditServiceBuilder, authn_service_connect::AuthnServiceBuilder,
+            token_service_connect::TokenServiceBuilder, user_service_connect::UserServiceBuilder,
+        },
+    },
+};
+
+/// All procedures.
+pub(super) fn routes(app: &App) -> Router {
+    let tokens = TokenServiceBuilder::new()
+        .create_token(token::create)
+        .get_token(token::get)
+        .list_tokens(token::list)
+        .delete_token(token::delete);
+    let users = UserServiceBuilder::new()
+        .create_user(user::create)
+        .get_user(user::get)
+        .get_user_by_username(user::get_by_username)
+        .list_users(user::list)
+        .count_users(user::count)
+        .update_user_server_role(user::set_role)
+        .update_user_settings(user::set_settings)
+        .set_password(user::set_password)
+        .set_owner(user::set_owner)
+        .deactivate_user(user::deactivate)
+        .reactivate_user(user::reactivate)
+        .delete_user(user::delete);
+    let authn = AuthnServiceBuilder::new().get_current_user(authn::current);
+    let owner = owner::UserServiceBuilder::new().get_current_user(authn::current_as_owner);
+    let audit = AuditServiceBuilder::new().list_audit_events(audit::list);
+    Router::new()
+        .merge(tokens.with_state(app.clone()).build())
+        .merge(users.with_state(app.clone()).build())
+        .merge(authn.with_state(app.clone()).build())
+        .merge(owner.with_state(app.clone()).build())
+        .merge(audit.with_state(app.clone()).build())
+}
+
+fn page_request(size: u32, token: String, reverse: bool) -> PageRequest {
+    PageRequest {
+        size,
+        token,
+        reverse,
+    }
+}

@@ -1,0 +1,36 @@
+//! `hallpass.v1.AuthnService`, and the one procedure of `buf.registry.owner.v1.UserService`.
+
+use axum::extract::State;
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+
+use crate::{
+    app::App,
+    proto::{
+        buf::registry::owner::v1 as owner,
+        hallpass::v1::{GetCurrentUserRequest, GetCurrentUserResponse},
+    },
+};
+
+use super::{super::auth::Authenticated, message};
+
+pub(super) async fn current(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(_): ConnectRequest<GetCurrentUserRequest>,
+) -> Result<ConnectResponse<GetCurrentUserResponse>, ConnectError> {
+    let user = app.current_user(&caller)?;
+    Ok(ConnectResponse(GetCurrentUserResponse {
+        user: Some(message::user(user)),
+    }))
+}
+
+pub(super) async fn current_as_owner(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(_): ConnectRequest<owner::GetCurrentUserRequest>,
+) -> Result<ConnectResponse<owner::GetCurrentUserResponse>, ConnectError> {
+    let user = app.current_user(&caller)?;
+    Ok(ConnectResponse(owner::GetCurrentUserResponse {
+        user: Some(message::owner_user(user)),
+    }))
+}

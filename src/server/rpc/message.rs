@@ -1,0 +1,111 @@
+//! Domain types as protobuf messages.
+
+use pbjson_types::Timestamp as ProtoTimestamp;
+
+use crate::{
+    domain::{
+        audit::AuditRow,
+        time::Timestamp,
+        token::Token,
+        user::{Role, User},
+    },
+    proto::{buf::registry::owner::v1 as owner, hallpass::v1},
+};
+
+pub(super) fn timestamp(time: Timestamp) -> ProtoTimestamp {
+    let (seconds, nanos) = time.to_parts();
+    ProtoTimestamp { seconds, nanos }
+}
+
+pub(super) fn token(token: Token) -> v1::Token {
+    v1::Token {
+        id: token.id.to_string(),
+        create_time: Some(timestamp(token.create_time)),
+        expire_time: token.expire_time.map(timestamp),
+        note: token.note.as_str().to_owned(),
+        scopes: token.scopes.iter().map(str::to_owned).collect(),
+        allowed_cidrs: token
+            .allowed_cidrs
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        user_id: token.user_id.to_string(),
+        disabled: token.disabled,
+        parent_id: token.parent_id.map(|id| id.to_string()).unwrap_or_default(),
+        family_id: token.family_id.to_string(),
+    }
+}
+
+pub(super) fn user(user: User) -> v1::User {
+    let (user_type, role) = (user_type(&user), role(user.role));
+    v1::User {
+        id: user.id.to_string(),
+        create_time: Some(timestamp(user.create_time)),
+        update_time: Some(timestamp(user.update_time)),
+        username: user.username.as_str().to_owned(),
+        deactivated: user.deactivated,
+        description: user.description.as_str().to_owned(),
+        user_type: user_type.into(),
+        role: role.into(),
+        owner_id: user.owner().map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+fn user_type(user: &User) -> v1::UserType {
+    if user.owner().is_some() {
+        v1::UserType::Machine
+    } else {
+        v1::UserType::Personal
+    }
+}
+
+const fn role(role: Role) -> v1::ServerRole {
+    match role {
+        Role::Admin => v1::ServerRole::Admin,
+        Role::Member => v1::ServerRole::Member,
+    }
+}
+
+pub(super) fn owner_user(user: User) -> owner::User {
+    let user_type = match user_type(&user) {
+        v1::UserType::Machine => owner::UserType::Bot,
+        _ => owner::UserType::Standard,
+    };
+    let state = if user.deactivated {
+        owner::UserState::Inactive
+    } else {
+        owner::UserState::Active
+    };
+    let role = match user.role {
+        Role::Admin => owner::UserInstanceRole::Admin,
+        Role::Member => owner::UserInstanceRole::Member,
+    };
+    owner::User {
+        id: user.id.to_string(),
+        create_time: Some(timestamp(user.create_time)),
+        update_time: Some(timestamp(user.update_time)),
+        name: user.username.as_str().to_owned(),
+        r#type: user_type.into(),
+        state: state.into(),
+        description: user.description.as_str().to_owned(),
+        user_instance_role: role.into(),
+    }
+}
+
+pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {
+    v1::AuditEvent {
+        sequence: u64::try_from(row.sequence).unwrap_or_default(),
+        time: Some(timestamp(row.time)),
+        actor: row.actor,
+        credential_id: row.credential_id,
+        target: row.target,
+        action: row.action,
+        outcome: row.outcome,
+        count: row.count,
+        request_id: row.request_id,
+        client_request_id: row.client_request_id,
+        ip: row.ip,
+        user_agent: row.user_agent,
+        hash: row.hash.as_bytes().to_vec(),
+    }
+}

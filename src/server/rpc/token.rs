@@ -1,0 +1,122 @@
+//! `hallpass.v1.TokenService`.
+
+use axum::extract::State;
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+
+use crate::{
+    app::{
+        App, Error,
+        caller::{Caller, Origin},
+        error::FieldError,
+        tokens::{CreateToken, ListTokens},
+    },
+    domain::secret::Secret,
+    proto::hallpass::v1::{
+        CreateTokenRequest, CreateTokenResponse, DeleteTokenRequest, DeleteTokenResponse,
+        GetTokenRequest, GetTokenResponse, ListTokensRequest, ListTokensResponse,
+    },
+};
+
+use super::{
+    super::{
+        auth::{self, Authenticated, Deferred},
+        cors::PasswordOrigin,
+    },
+    message, page_request,
+};
+
+type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
+
+pub(super) async fn create(
+    State(app): State<App>,
+    auth::From(origin): auth::From,
+    deferred: Deferred,
+    page: PasswordOrigin,
+    ConnectRequest(request): ConnectRequest<CreateTokenRequest>,
+) -> Reply<CreateTokenResponse> {
+    let CreateTokenRequest {
+        note,
+        expire_time,
+        user_id,
+        username,
+        password,
+        scopes,
+        allowed_cidrs,
+    } = request;
+    let password = Secret::new(password);
+    let caller = if username.is_empty() && password.expose().is_empty() {
+        auth::authenticate(&app, deferred.0, &origin).await?
+    } else {
+        page.check()?;
+        sign_in(&app, &username, password, &origin).await?
+    };
+    let expire_time = expire_time.map(|time| (time.seconds, time.nanos));
+    let request = CreateToken {
+        note,
+        expire_time,
+        user_id,
+        scopes,
+        allowed_cidrs,
+    };
+    let created = app.create_token(&caller, request).await?;
+    Ok(ConnectResponse(CreateTokenResponse {
+        token: created.text.expose().to_owned(),
+        metadata: Some(message::token(created.token)),
+    }))
+}
+
+async fn sign_in(
+    app: &App,
+    username: &str,
+    password: Secret,
+    origin: &Origin,
+) -> Result<Caller, Error> {
+    if username.is_empty() {
+        return Err(FieldError::new("username", "is required where password is set").into());
+    }
+    if password.expose().is_empty() {
+        return Err(FieldError::new("password", "is required where username is set").into());
+    }
+    app.sign_in(username, password, origin).await
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<GetTokenRequest>,
+) -> Reply<GetTokenResponse> {
+    let token = app.get_token(&caller, &request.token_id).await?;
+    Ok(ConnectResponse(GetTokenResponse {
+        token: Some(message::token(token)),
+    }))
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<ListTokensRequest>,
+) -> Reply<ListTokensResponse> {
+    let page = page_request(request.page_size, request.page_token, request.reverse);
+    let page = app
+        .list_tokens(
+            &caller,
+            ListTokens {
+                page,
+                user_id: request.user_id,
+            },
+        )
+        .await?;
+    Ok(ConnectResponse(ListTokensResponse {
+        tokens: page.items.into_iter().map(message::token).collect(),
+        next_page_token: page.next_page_token,
+    }))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<DeleteTokenRequest>,
+) -> Reply<DeleteTokenResponse> {
+    let deleted_children = app.delete_token(&caller, &request.token_id).await?;
+    Ok(ConnectResponse(DeleteTokenResponse { deleted_children }))
+}

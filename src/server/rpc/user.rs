@@ -1,0 +1,254 @@
+//! `hallpass.v1.UserService`.
+
+use axum::extract::State;
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+
+use crate::{
+    app::{
+        App,
+        error::{Checked, FieldError},
+        users::{CreateUser, KindFilter, ListUsers, NewUser, SetPassword},
+    },
+    domain::{secret::Secret, user::Role},
+    proto::hallpass::v1::{
+        CountUsersRequest, CountUsersResponse, CreateUserRequest, CreateUserResponse,
+        DeactivateUserRequest, DeactivateUserResponse, DeleteUserRequest, DeleteUserResponse,
+        GetUserByUsernameRequest, GetUserByUsernameResponse, GetUserRequest, GetUserResponse,
+        ListUsersRequest, ListUsersResponse, ReactivateUserRequest, ReactivateUserResponse,
+        ServerRole, SetOwnerRequest, SetOwnerResponse, SetPasswordRequest, SetPasswordResponse,
+        UpdateUserServerRoleRequest, UpdateUserServerRoleResponse, UpdateUserSettingsRequest,
+        UpdateUserSettingsResponse, UserState, UserType,
+    },
+};
+
+use super::{
+    super::{auth::Authenticated, cors::PasswordOrigin},
+    message, page_request,
+};
+
+const NOT_OF_THE_ENUM: &str = "is not one of the enum";
+
+type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
+
+pub(super) async fn create(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    page: PasswordOrigin,
+    ConnectRequest(request): ConnectRequest<CreateUserRequest>,
+) -> Reply<CreateUserResponse> {
+    let CreateUserRequest {
+        username,
+        password,
+        user_type,
+        role,
+        description,
+    } = request;
+    let password = Secret::new(password);
+    if !password.expose().is_empty() {
+        page.check()?;
+    }
+    let role = read_role("role", role).map(|role| role.unwrap_or(Role::Member));
+    let kind = match UserType::try_from(user_type) {
+        Ok(UserType::Unspecified | UserType::Personal) => Ok(NewUser::Person { password }),
+        Ok(UserType::Machine) if password.expose().is_empty() => {
+            Ok(NewUser::Machine { owner_id: None })
+        }
+        Ok(UserType::Machine) => Err(FieldError::new("password", "must be empty for a machine")),
+        Err(_) => Err(FieldError::new("user_type", NOT_OF_THE_ENUM)),
+    };
+    let user = app
+        .create_user(
+            &caller,
+            CreateUser {
+                username,
+                description,
+                role,
+                kind,
+            },
+        )
+        .await?;
+    Ok(ConnectResponse(CreateUserResponse {
+        user: Some(message::user(user)),
+    }))
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<GetUserRequest>,
+) -> Reply<GetUserResponse> {
+    let user = app.get_user(&caller, &request.id).await?;
+    Ok(ConnectResponse(GetUserResponse {
+        user: Some(message::user(user)),
+    }))
+}
+
+pub(super) async fn get_by_username(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<GetUserByUsernameRequest>,
+) -> Reply<GetUserByUsernameResponse> {
+    let user = app.get_user_by_username(&caller, &request.username).await?;
+    Ok(ConnectResponse(GetUserByUsernameResponse {
+        user: Some(message::user(user)),
+    }))
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<ListUsersRequest>,
+) -> Reply<ListUsersResponse> {
+    let page = page_request(request.page_size, request.page_token, request.reverse);
+    let deactivated = read_state(request.user_state_filter);
+    let kind = read_kinds(&request.user_type_filters);
+    let page = app
+        .list_users(
+            &caller,
+            ListUsers {
+                page,
+                deactivated,
+                kind,
+            },
+        )
+        .await?;
+    Ok(ConnectResponse(ListUsersResponse {
+        users: page.items.into_iter().map(message::user).collect(),
+        next_page_token: page.next_page_token,
+    }))
+}
+
+pub(super) async fn count(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<CountUsersRequest>,
+) -> Reply<CountUsersResponse> {
+    let deactivated = read_state(request.user_state_filter);
+    let count = app.count_users(&caller, deactivated).await?;
+    let total_count = u32::try_from(count).unwrap_or(u32::MAX);
+    Ok(ConnectResponse(CountUsersResponse { total_count }))
+}
+
+pub(super) async fn set_role(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<UpdateUserServerRoleRequest>,
+) -> Reply<UpdateUserServerRoleResponse> {
+    let role = read_role("server_role", request.server_role);
+    let role = role.and_then(|role| role.ok_or(FieldError::new("server_role", "is required")));
+    app.set_role(&caller, &request.user_id, role).await?;
+    Ok(ConnectResponse(UpdateUserServerRoleResponse {}))
+}
+
+pub(super) async fn set_settings(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<UpdateUserSettingsRequest>,
+) -> Reply<UpdateUserSettingsResponse> {
+    app.set_description(&caller, &request.user_id, request.description)
+        .await?;
+    Ok(ConnectResponse(UpdateUserSettingsResponse {}))
+}
+
+pub(super) async fn set_password(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    page: PasswordOrigin,
+    ConnectRequest(request): ConnectRequest<SetPasswordRequest>,
+) -> Reply<SetPasswordResponse> {
+    page.check()?;
+    let SetPasswordRequest {
+        user_id,
+        old_password,
+        new_password,
+        delete_tokens,
+    } = request;
+    let (old, new) = (Secret::new(old_password), Secret::new(new_password));
+    let deleted_tokens = app
+        .set_password(
+            &caller,
+            SetPassword {
+                user_id,
+                old,
+                new,
+                delete_tokens,
+            },
+        )
+        .await?;
+    Ok(ConnectResponse(SetPasswordResponse { deleted_tokens }))
+}
+
+pub(super) async fn set_owner(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<SetOwnerRequest>,
+) -> Reply<SetOwnerResponse> {
+    app.set_owner(&caller, &request.user_id, &request.owner_id)
+        .await?;
+    Ok(ConnectResponse(SetOwnerResponse {}))
+}
+
+pub(super) async fn deactivate(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<DeactivateUserRequest>,
+) -> Reply<DeactivateUserResponse> {
+    app.deactivate_user(&caller, &request.id).await?;
+    Ok(ConnectResponse(DeactivateUserResponse {}))
+}
+
+pub(super) async fn reactivate(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<ReactivateUserRequest>,
+) -> Reply<ReactivateUserResponse> {
+    app.reactivate_user(&caller, &request.id).await?;
+    Ok(ConnectResponse(ReactivateUserResponse {}))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<DeleteUserRequest>,
+) -> Reply<DeleteUserResponse> {
+    let deleted_tokens = app.delete_user(&caller, &request.id).await?;
+    Ok(ConnectResponse(DeleteUserResponse { deleted_tokens }))
+}
+
+fn read_role(field: &'static str, role: i32) -> Checked<Option<Role>> {
+    match ServerRole::try_from(role) {
+        Ok(ServerRole::Unspecified) => Ok(None),
+        Ok(ServerRole::Admin) => Ok(Some(Role::Admin)),
+        Ok(ServerRole::Member) => Ok(Some(Role::Member)),
+        Err(_) => Err(FieldError::new(field, NOT_OF_THE_ENUM)),
+    }
+}
+
+fn read_state(state: i32) -> Checked<Option<bool>> {
+    match UserState::try_from(state) {
+        Ok(UserState::Unspecified) => Ok(None),
+        Ok(UserState::Active) => Ok(Some(false)),
+        Ok(UserState::Deactivated) => Ok(Some(true)),
+        Err(_) => Err(FieldError::new("user_state_filter", NOT_OF_THE_ENUM)),
+    }
+}
+
+/// Both types, like none, are no filter.
+fn read_kinds(types: &[i32]) -> Checked<Option<KindFilter>> {
+    let (mut people, mut machines) = (false, false);
+    for user_type in types {
+        match UserType::try_from(*user_type) {
+            Ok(UserType::Personal) => people = true,
+            Ok(UserType::Machine) => machines = true,
+            Ok(UserType::Unspecified) | Err(_) => {
+                let problem = "must name types of users";
+                return Err(FieldError::new("user_type_filters", problem));
+            }
+        }
+    }
+    Ok(match (people, machines) {
+        (true, false) => Some(KindFilter::People),
+        (false, true) => Some(KindFilter::Machines),
+        _ => None,
+    })
+}

@@ -1,0 +1,131 @@
+//! The page at `/` and what it loads: the files of `static/`, embedded in the binary.
+//!
+//! They are the signed-out face of the server: the same bytes for everybody, so nothing here knows a
+//! caller. The version is written into the page when the routes are made, hence is there without
+//! JavaScript and counts in the `ETag`.
+
+use std::fmt::Write;
+
+use axum::{
+    Router,
+    body::Bytes,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use sha2::{Digest, Sha256};
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// What is served: path, content type, bytes. A test compares it with the folder.
+const FILES: [(&str, &str, &[u8]); 7] = [
+    ("/", HTML, include_bytes!("../../../static/index.html")),
+    ("/app.css", CSS, include_bytes!("../../../static/app.css")),
+    ("/app.js", JS, include_bytes!("../../../static/app.js")),
+    ("/copy.js", JS, include_bytes!("../../../static/copy.js")),
+    ("/dom.js", JS, include_bytes!("../../../static/dom.js")),
+    ("/icon.svg", SVG, include_bytes!("../../../static/icon.svg")),
+    (
+        "/readiness.js",
+        JS,
+        include_bytes!("../../../static/readiness.js"),
+    ),
+];
+
+/// Where the page wants the version.
+const VERSION_MARK: &str = "{{version}}";
+
+/// Only our own files, and no way to make code out of text.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'";
+
+const HEADERS: [(HeaderName, &str); 7] = [
+    // Kept, but asked for each time: an upgraded server shows its new page at once.
+    (header::CACHE_CONTROL, "no-cache"),
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+];
+
+/// `GET` and `HEAD` of `/` and of every file that the page loads, with a strong `ETag` (RFC 9110 §8.8.3).
+pub fn routes() -> Router {
+    FILES
+        .into_iter()
+        .fold(Router::new(), |router, (path, content_type, bytes)| {
+            let file = File::new(content_type, bytes);
+            router.route(path, get(async move |asked: HeaderMap| file.answer(&asked)))
+        })
+}
+
+/// A file as it is sent.
+#[derive(Clone)]
+struct File {
+    content_type: &'static str,
+    etag: HeaderValue,
+    body: Bytes,
+}
+
+impl File {
+    fn new(content_type: &'static str, bytes: &'static [u8]) -> Self {
+        let body = if content_type == HTML {
+            let page = String::from_utf8_lossy(bytes);
+            Bytes::from(page.replace(VERSION_MARK, env!("CARGO_PKG_VERSION")))
+        } else {
+            Bytes::from_static(bytes)
+        };
+        Self {
+            content_type,
+            etag: etag(&body),
+            body,
+        }
+    }
+
+    fn answer(&self, asked: &HeaderMap) -> Response {
+        let etag = (header::ETAG, self.etag.clone());
+        if none_match(asked, &self.etag) {
+            let content_type = (header::CONTENT_TYPE, self.content_type);
+            return (HEADERS, [content_type], [etag], self.body.clone()).into_response();
+        }
+        (StatusCode::NOT_MODIFIED, HEADERS, [etag]).into_response()
+    }
+}
+
+/// 128 bits of the SHA-256 in hex: a file that differs has another.
+fn etag(body: &[u8]) -> HeaderValue {
+    let mut tag = String::from("\"");
+    for byte in &Sha256::digest(body)[..16] {
+        write!(tag, "{byte:02x}").expect("a String takes all that is written");
+    }
+    tag.push('"');
+    HeaderValue::from_str(&tag).expect("quotes and hex digits are legal in a header")
+}
+
+/// Whether `If-None-Match` (RFC 9110 §13.1.2, compared weakly) lets the file be sent.
+fn none_match(asked: &HeaderMap, etag: &HeaderValue) -> bool {
+    let etag = etag.as_bytes();
+    !asked
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == etag)
+}
+
+#[cfg(test)]
+mod tests;

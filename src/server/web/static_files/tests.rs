@@ -1,0 +1,163 @@
+use std::{collections::BTreeSet, fs, path::Path};
+
+use axum::body::{Body, to_bytes};
+use http::{Method, Request};
+use tower::ServiceExt;
+
+use super::*;
+
+async fn ask(method: Method, path: &str, known: &[&str]) -> (StatusCode, HeaderMap, Bytes) {
+    let mut request = Request::builder().method(method).uri(path);
+    for etag in known {
+        request = request.header(header::IF_NONE_MATCH, *etag);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let (parts, body) = routes().oneshot(request).await.unwrap().into_parts();
+    (
+        parts.status,
+        parts.headers,
+        to_bytes(body, 1 << 20).await.unwrap(),
+    )
+}
+
+async fn page() -> String {
+    let (status, _, body) = ask(Method::GET, "/", &[]).await;
+    assert_eq!(status, StatusCode::OK);
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn page_tells_the_version_that_was_built() {
+    let page = page().await;
+    assert!(page.contains(&format!("<dd>{}</dd>", env!("CARGO_PKG_VERSION"))));
+    assert!(!page.contains("{{"));
+}
+
+#[test]
+fn every_file_of_the_folder_is_served() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("static");
+    let there: BTreeSet<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| format!("/{}", entry.unwrap().file_name().display()))
+        .map(|path| path.replace("/index.html", "/"))
+        .collect();
+    let served = FILES.iter().map(|(path, ..)| (*path).to_owned()).collect();
+    assert_eq!(there, served);
+}
+
+#[tokio::test]
+async fn every_file_has_its_type_and_the_guarding_headers() {
+    for (path, content_type, _) in FILES {
+        let (status, headers, body) = ask(Method::GET, path, &[]).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert_eq!(headers["content-type"], content_type, "{path}");
+        assert_eq!(headers["cache-control"], "no-cache", "{path}");
+        assert_eq!(
+            headers["content-security-policy"],
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+             require-trusted-types-for 'script'; trusted-types 'none'",
+            "{path}"
+        );
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        assert_eq!(
+            headers["cross-origin-opener-policy"], "same-origin",
+            "{path}"
+        );
+        assert!(headers.contains_key("permissions-policy"), "{path}");
+        assert!(!body.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn etag_is_strong_and_tells_files_apart() {
+    let mut seen = BTreeSet::new();
+    for (path, ..) in FILES {
+        let (_, headers, _) = ask(Method::GET, path, &[]).await;
+        let etag = headers["etag"].to_str().unwrap().to_owned();
+        assert!(etag.starts_with('"') && etag.len() == 34, "{path}: {etag}");
+        assert!(seen.insert(etag), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn known_file_is_not_sent_again() {
+    let (_, first, _) = ask(Method::GET, "/", &[]).await;
+    let etag = first["etag"].to_str().unwrap();
+    let weak = format!("W/{etag}");
+    let listed = format!("\"other\" , {etag}");
+    for known in [
+        &[etag][..],
+        &[&weak],
+        &[&listed],
+        &["\"other\"", etag],
+        &["*"],
+    ] {
+        let (status, headers, body) = ask(Method::GET, "/", known).await;
+        assert_eq!(status, StatusCode::NOT_MODIFIED, "{known:?}");
+        assert_eq!(headers["etag"], etag, "{known:?}");
+        assert_eq!(headers["cache-control"], "no-cache", "{known:?}");
+        assert!(body.is_empty(), "{known:?}");
+    }
+    for known in [&["\"other\""][..], &["\"\""], &[""], &[&etag[1..33]]] {
+        let (status, ..) = ask(Method::GET, "/", known).await;
+        assert_eq!(status, StatusCode::OK, "{known:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let (_, get, body) = ask(Method::GET, "/", &[]).await;
+    let (status, head, nothing) = ask(Method::HEAD, "/", &[]).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(head["etag"], get["etag"]);
+    assert_eq!(head["content-type"], get["content-type"]);
+    assert_eq!(head["content-length"], body.len().to_string());
+    assert!(nothing.is_empty());
+}
+
+#[tokio::test]
+async fn other_methods_are_refused() {
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        let (status, headers, _) = ask(method.clone(), "/", &[]).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(headers["allow"], "GET,HEAD", "{method}");
+    }
+}
+
+/// What the policy would block in a browser is not there to be blocked.
+#[tokio::test]
+async fn page_has_no_inline_code_and_names_no_other_host() {
+    let page = page().await;
+    assert!(!page.contains("<style") && !page.contains(" style="));
+    for word in page
+        .split_ascii_whitespace()
+        .filter(|word| word.starts_with("on"))
+    {
+        assert!(!word.contains('='), "an event handler: {word}");
+    }
+    for script in page.split("<script").skip(1) {
+        assert!(script.starts_with(" type=\"module\" src=\"/app.js\"></script>"));
+    }
+    for link in page.split("://").skip(1) {
+        assert!(link.starts_with("127.0.0.1:8080"), "{link:.40}");
+    }
+}
+
+#[test]
+fn scripts_use_no_sink_that_reads_text_as_code() {
+    for (path, _, bytes) in FILES.iter().filter(|(_, kind, _)| *kind == JS) {
+        let script = str::from_utf8(bytes).unwrap();
+        assert!(script.starts_with("// @ts-check\n"), "{path}");
+        for sink in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "eval(",
+            "Function(",
+        ] {
+            assert!(!script.contains(sink), "{path}: {sink}");
+        }
+    }
+}
