@@ -1,0 +1,184 @@
+//! The command line: one file a noun. A command opens the database itself, beside a server that may be
+//! running, and calls the same use cases as every other way in; there is no policy and no SQL here.
+//!
+//! stdout holds the answer alone; everything else goes to stderr. A failure is one line and an exit code
+//! from the one table in [`exit_code`].
+
+mod answer;
+mod audit;
+mod completions;
+mod config;
+mod confirmation;
+mod data;
+pub mod exit_code;
+mod failure;
+mod healthcheck;
+mod local_app;
+mod logging;
+mod machine;
+mod open_files;
+mod output;
+mod password_input;
+mod relative_time;
+mod serve;
+mod token;
+mod usage_error;
+mod user;
+mod user_view;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
+
+use clap::{
+    ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+};
+
+use crate::config::{Settings, environment, variables};
+use exit_code::ExitCode;
+use failure::Failure;
+
+/// Issues, lists, verifies and revokes API tokens for machines.
+///
+/// `hallpass serve` is the server. Every other command works on the same database, beside a running server
+/// or without one. Settings are flags or environment variables: `--database-url` is `HALLPASS_DATABASE_URL`.
+#[derive(Parser, Debug)]
+#[command(
+    name = "hallpass",
+    bin_name = "hallpass",
+    version,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+#[derive(Subcommand, Debug)]
+enum Noun {
+    /// Run the server.
+    Serve(Box<Settings>),
+    /// People, and what is done to any user.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Machines: users that have no password, only tokens.
+    #[command(subcommand)]
+    Machine(machine::MachineCommand),
+    /// Tokens.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// The database as a whole.
+    #[command(subcommand)]
+    Data(data::DataCommand),
+    /// The settings.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Ask the server on this machine whether it is ready.
+    Healthcheck(healthcheck::Healthcheck),
+    /// Print a script that lets a shell complete these commands.
+    Completions(completions::Completions),
+}
+
+/// The command line as clap knows it: for completions, and for whoever describes it.
+pub fn command() -> Command {
+    Cli::command().after_help(exit_code::help())
+}
+
+/// Runs the command that `args` say, and tells how it ended.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match parse_and_run(args) {
+        Ok(()) => ExitCode::Ok,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                drop(writeln!(io::stderr(), "hallpass: {message}"));
+            }
+            failure.code()
+        }
+    }
+}
+
+fn parse_and_run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let command = command();
+    let known = variables(&command);
+    let matches = match command.try_get_matches_from(args) {
+        Ok(matches) => matches,
+        // `--help` and `--version` are errors to clap.
+        Err(error) if !error.use_stderr() => return Ok(error.print()?),
+        // The same text, where `hallpass` or `hallpass user` was told nothing to do.
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.print()?;
+            return Err(Failure::silent(ExitCode::Usage));
+        }
+        Err(error) => return Err(usage_error::failure(&error)),
+    };
+    environment::refuse_unknown(&known)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| usage_error::failure(&error))?;
+    dispatch(cli.noun, &matches)
+}
+
+fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {
+    if !matches!(noun, Noun::Serve(_)) {
+        logging::start_for_command();
+    }
+    match noun {
+        Noun::Serve(settings) => serve::run(&settings),
+        Noun::User(command) => user::run(command),
+        Noun::Machine(command) => machine::run(command),
+        Noun::Token(command) => token::run(command),
+        Noun::Audit(command) => audit::run(command),
+        Noun::Data(command) => data::run(command),
+        Noun::Config(command) => {
+            let matches = matches.subcommand_matches("config").unwrap_or(matches);
+            config::run(&command, matches)
+        }
+        Noun::Healthcheck(args) => healthcheck::run(&args),
+        Noun::Completions(args) => completions::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(command: &Command, found: &mut Vec<Command>) {
+        found.push(command.clone());
+        for sub in command.get_subcommands() {
+            commands(sub, found);
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_mistake() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_is_described() {
+        let mut found = vec![];
+        commands(&command(), &mut found);
+        for command in found {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{name}: {}", arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn no_argument_is_a_password() {
+        let mut found = vec![];
+        commands(&command(), &mut found);
+        for command in found {
+            for arg in command.get_arguments() {
+                let is_file_or_switch =
+                    !arg.get_action().takes_values() || arg.get_id().as_str() == "password_file";
+                assert!(is_file_or_switch || !arg.get_id().as_str().contains("password"));
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Asking before something that is hard to undo.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::Args;
+
+use super::failure::Failure;
+
+/// Whether to ask.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Confirmation {
+    /// Do not ask. Needed where there is no terminal to ask on.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Confirmation {
+    /// Asks on the terminal, if nobody said yes already.
+    ///
+    /// # Errors
+    /// The answer is no, or there is no terminal.
+    pub(super) fn ask(self, question: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() {
+            return Err(Failure::usage("give --yes: there is no terminal to ask on"));
+        }
+        let answer = read_answer(question)
+            .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            Ok(())
+        } else {
+            Err(Failure::failed("nothing was done"))
+        }
+    }
+}
+
+fn read_answer(question: &str) -> io::Result<String> {
+    let mut stderr = io::stderr();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer)
+}

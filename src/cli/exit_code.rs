@@ -1,0 +1,84 @@
+//! What `hallpass` tells a script by its exit code. This table is the only one: `--help` and the README
+//! show it.
+
+macro_rules! exit_codes {
+    ($($name:ident = $code:literal, $text:literal;)*) => {
+        /// The exit codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum ExitCode {
+            $(#[doc = $text] $name = $code,)*
+        }
+
+        impl ExitCode {
+            /// All of them, rising.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The number.
+            pub const fn number(self) -> u8 {
+                self as u8
+            }
+
+            /// What it says.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+exit_codes! {
+    Ok = 0, "Done";
+    Failed = 1, "Refused or failed: the message says why";
+    Usage = 2, "Wrong arguments, or a setting that is not allowed";
+    Missing = 3, "There is no database, or no folder for it";
+    NotADatabase = 4, "The file is not a database of Hallpass";
+    OpenPermissions = 5, "Others may read or write the database's file";
+    NotWritable = 6, "The database's folder or file is not writable";
+    NewerSchema = 7, "A newer Hallpass made the database";
+    OlderSchema = 8, "An older Hallpass made the database, and `serve` has not raised it yet";
+    AlreadyServed = 9, "Another `serve` runs on the database";
+    CannotOpen = 10, "The database cannot be opened for another reason";
+    AuditBroken = 11, "`audit verify`: the log was changed";
+    DataDamaged = 12, "`data check`: the database is damaged";
+    NotReady = 13, "`healthcheck`: the server is away or not ready";
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        code.number().into()
+    }
+}
+
+/// The table as `--help` shows it.
+pub fn help() -> String {
+    let lines = ExitCode::ALL
+        .iter()
+        .map(|code| format!("  {:>2}  {}", code.number(), code.meaning()));
+    let lines: Vec<_> = lines.collect();
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_its_own_and_the_table_is_in_order() {
+        let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        // From 126 on a shell has meanings of its own.
+        assert!(numbers.iter().all(|number| *number < 126));
+        assert_eq!(ExitCode::Ok.number(), 0);
+    }
+
+    #[test]
+    fn the_help_names_every_code() {
+        let help = help();
+        for code in ExitCode::ALL {
+            assert!(help.contains(code.meaning()), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Why a command did not do what it was asked: one line for people, one code for scripts.
+
+use std::{error::Error as StdError, io};
+
+use crate::{
+    app,
+    config::{
+        environment::{AdminPasswordError, UnknownVariable},
+        password_file::PasswordFileError,
+    },
+    store::OpenError,
+};
+
+use super::exit_code::ExitCode;
+
+/// A failure of a command.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: ExitCode,
+    message: Option<String>,
+}
+
+impl Failure {
+    /// With `code`, and a sentence that says what to do.
+    pub(super) fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: Some(message.into()),
+        }
+    }
+
+    /// Wrong arguments.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, message)
+    }
+
+    /// With `code`, all being said already or nobody there to be told.
+    pub(super) const fn silent(code: ExitCode) -> Self {
+        Self {
+            code,
+            message: None,
+        }
+    }
+
+    /// Whatever has no code of its own.
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Failed, message)
+    }
+
+    /// The code for scripts.
+    pub(super) const fn code(&self) -> ExitCode {
+        self.code
+    }
+
+    /// The line for people, on one line.
+    pub(super) fn message(&self) -> Option<String> {
+        let message = self.message.as_ref()?;
+        Some(message.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// The operator stands at the machine: unlike a client, it is told the causes too.
+fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<app::Error> for Failure {
+    fn from(error: app::Error) -> Self {
+        Self::failed(with_causes(&error))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let code = match &error {
+            OpenError::Missing { .. } | OpenError::FolderMissing { .. } => ExitCode::Missing,
+            OpenError::FolderNotWritable { .. } | OpenError::FileNotWritable { .. } => {
+                ExitCode::NotWritable
+            }
+            OpenError::OpenPermissions { .. } => ExitCode::OpenPermissions,
+            OpenError::NotADatabase { .. } | OpenError::Foreign { .. } => ExitCode::NotADatabase,
+            OpenError::NewerSchema { .. } => ExitCode::NewerSchema,
+            OpenError::OlderSchema { .. } => ExitCode::OlderSchema,
+            OpenError::AlreadyServed { .. } => ExitCode::AlreadyServed,
+            OpenError::SqliteTooOld { .. } | OpenError::Io { .. } | OpenError::Database { .. } => {
+                ExitCode::CannotOpen
+            }
+        };
+        Self::new(code, with_causes(&error))
+    }
+}
+
+impl From<UnknownVariable> for Failure {
+    fn from(error: UnknownVariable) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<AdminPasswordError> for Failure {
+    fn from(error: AdminPasswordError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<PasswordFileError> for Failure {
+    fn from(error: PasswordFileError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+/// Of writing to stdout.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // `hallpass token list | head -1`: not a failure of ours, and not a success.
+            io::ErrorKind::BrokenPipe => Self::silent(ExitCode::Failed),
+            _ => Self::failed(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        let failure = Failure::failed("first\n  second");
+        assert_eq!(failure.message().as_deref(), Some("first second"));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_told_nothing() {
+        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(failure.message(), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! `hallpass healthcheck`: asks the server on this machine, as an orchestrator does who can run a command
+//! but has no curl.
+
+use std::{
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use clap::Args;
+
+use crate::config::server::ListenArgs;
+
+use super::{exit_code::ExitCode, failure::Failure, output};
+
+/// How long connecting, and each read, may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `hallpass healthcheck`.
+#[derive(Args, Debug)]
+pub(super) struct Healthcheck {
+    /// Ask only whether the process lives (`/healthz`), not whether it is ready (`/readyz`).
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    listen: ListenArgs,
+}
+
+/// Runs `hallpass healthcheck`.
+pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
+    let address = reachable(args.listen.listen);
+    if address.port() == 0 {
+        return Err(Failure::usage(
+            "--listen: port 0 does not tell which port the server took: give that one",
+        ));
+    }
+    let (path, word) = if args.live {
+        ("/healthz", "live")
+    } else {
+        ("/readyz", "ready")
+    };
+    match get(address, path) {
+        Ok(200) => Ok(output::line(word)?),
+        Ok(status) => Err(not_ready(&format!(
+            "http://{address}{path} answered {status}"
+        ))),
+        Err(error) => Err(not_ready(&format!(
+            "http://{address}{path} does not answer: {error}"
+        ))),
+    }
+}
+
+fn not_ready(why: &str) -> Failure {
+    Failure::new(ExitCode::NotReady, why)
+}
+
+/// Where a server that listens on `listen` is reached from this machine.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listen
+}
+
+/// The status that `path` is answered with.
+fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    // `HTTP/1.1 200`: no more of the answer is looked at.
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    let status = start
+        .strip_prefix(b"HTTP/1.1 ")
+        .and_then(|status| str::from_utf8(status).ok());
+    status
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(|| io::Error::other("this is no HTTP server"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_addresses_is_asked_on_loopback() {
+        for (listen, asked) in [
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+            ("10.1.2.3:80", "10.1.2.3:80"),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
+}

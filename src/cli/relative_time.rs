@@ -1,0 +1,86 @@
+//! Times for people: absolute, with how far from now beside it.
+
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+/// `2026-11-24T23:28:56Z (3 minutes ago)`.
+pub(super) fn show(time: Timestamp, now: Timestamp) -> String {
+    // People do not read microseconds; `--json` has them.
+    let micros = time.as_micros();
+    let seconds = Timestamp::from_micros(micros - micros.rem_euclid(1_000_000));
+    format!("{seconds} ({})", relative(time, now))
+}
+
+/// When a token expires: a time as [`show`] tells it, or `never`.
+pub(super) fn show_expiry(time: Option<Timestamp>, now: Timestamp) -> String {
+    time.map_or_else(|| "never".to_owned(), |time| show(time, now))
+}
+
+/// How far `time` is from `now`, in whole ones of the largest unit that it has one of.
+fn relative(time: Timestamp, now: Timestamp) -> String {
+    if time > now {
+        return match length(time.since(now)) {
+            Some(length) => format!("in {length}"),
+            None => "in a moment".to_owned(),
+        };
+    }
+    match length(now.since(time)) {
+        Some(length) => format!("{length} ago"),
+        None => "just now".to_owned(),
+    }
+}
+
+fn length(duration: Duration) -> Option<String> {
+    const UNITS: [(u64, &str); 5] = [
+        (365 * 86_400, "year"),
+        (86_400, "day"),
+        (3_600, "hour"),
+        (60, "minute"),
+        (1, "second"),
+    ];
+    // To the nearest second: what was asked to live for 90 days does not have 89 when it is shown.
+    let seconds = (duration + Duration::from_millis(500)).as_secs();
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| seconds >= *unit)?;
+    let number = seconds / unit;
+    let plural = if number == 1 { "" } else { "s" };
+    Some(format!("{number} {name}{plural}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_123_456);
+
+    #[test]
+    fn the_largest_whole_unit_is_told_on_both_sides_of_now() {
+        for (seconds, ago, ahead) in [
+            (0, "just now", "just now"),
+            (1, "1 second ago", "in 1 second"),
+            (59, "59 seconds ago", "in 59 seconds"),
+            (60, "1 minute ago", "in 1 minute"),
+            (3_599, "59 minutes ago", "in 59 minutes"),
+            (3_600, "1 hour ago", "in 1 hour"),
+            (86_399, "23 hours ago", "in 23 hours"),
+            (86_400, "1 day ago", "in 1 day"),
+            (364 * 86_400, "364 days ago", "in 364 days"),
+            (800 * 86_400, "2 years ago", "in 2 years"),
+        ] {
+            let far = Duration::from_secs(seconds);
+            assert_eq!(relative(NOW.minus(far), NOW), ago);
+            assert_eq!(relative(NOW.plus(far), NOW), ahead);
+        }
+        let moment = Duration::from_millis(10);
+        assert_eq!(relative(NOW.plus(moment), NOW), "in a moment");
+    }
+
+    #[test]
+    fn what_never_expires_says_so() {
+        assert_eq!(show_expiry(None, NOW), "never");
+        assert_eq!(
+            show_expiry(Some(NOW), NOW),
+            "2027-01-15T08:00:00Z (just now)"
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! `hallpass serve`: the server, from the settings to the last request.
+
+use std::{
+    io::{self, IsTerminal},
+    num::NonZero,
+    process,
+    sync::Arc,
+    thread,
+};
+
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    app::{
+        App,
+        bootstrap::{BootstrapError, Outcome},
+        caller::Caller,
+    },
+    config::{
+        Settings,
+        environment::{ADMIN_PASSWORD, AdminPassword},
+    },
+    domain::clock::SystemClock,
+    server::Server,
+    store::{Db, OpenAs},
+};
+
+use super::{exit_code::ExitCode, failure::Failure, logging, open_files, output};
+
+/// Runs `hallpass serve` until it is told to stop.
+pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
+    let password = AdminPassword::read()?;
+    logging::start(&settings.log);
+    let db = Db::open(&settings.store.options(OpenAs::Serve))?;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(cores.max(2))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the threads: {error}")))?;
+    runtime.block_on(serve(db, settings, password))
+}
+
+async fn serve(db: Db, settings: &Settings, password: AdminPassword) -> Result<(), Failure> {
+    // Before anything else: a signal that comes early is not lost, and ends the server in order.
+    let stop = stop_signal()
+        .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+    let app = App::start(db, Arc::new(SystemClock), settings.app_options()).await?;
+    first_start(&app, password).await?;
+    let listen = settings.server.listen.listen;
+    let mut options = settings.server.options();
+    options.limits.max_connections = open_files::make_room(options.limits.max_connections);
+    let server = Server::bind(app.clone(), options).await.map_err(|error| {
+        let advice = "free the address, or give another one with --listen";
+        Failure::failed(format!("cannot listen on {listen}: {error}: {advice}"))
+    })?;
+    let (stop_jobs, stopped) = watch::channel(false);
+    // That nobody reads stdout any more is no reason not to serve.
+    drop(output::line(&format!(
+        "hallpass listening on http://{}",
+        server.local_addr()
+    )));
+    let serving = async {
+        let ended = server.run(stop).await;
+        drop(stop_jobs);
+        ended
+    };
+    // Not a task of its own: a job that panics must end the server, not be missed for weeks.
+    let (ended, ()) = tokio::join!(serving, app.run_jobs(stopped));
+    ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
+}
+
+/// Completes when the process is told to stop. Told once more, the process ends at once: whoever asks twice
+/// does not want to wait, and the store is safe at any moment.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    Ok(async move {
+        // Not within the macro: what is not logged is not awaited.
+        let signal = next().await;
+        tracing::info!("stopping on {signal}");
+        tokio::spawn(async move {
+            let signal = next().await;
+            tracing::warn!("ending at once on a second signal, {signal}");
+            process::exit(ExitCode::Failed.number().into());
+        });
+    })
+}
+
+/// On an empty database, creates the first admin and tells how to sign in.
+async fn first_start(app: &App, password: AdminPassword) -> Result<(), Failure> {
+    let is_given = !matches!(password, AdminPassword::NotSet);
+    let given = match password {
+        AdminPassword::NotSet => None,
+        AdminPassword::Given(password) => Some(password),
+        AdminPassword::Unreadable(error) => {
+            // Only a first start needs it. A later one does not mind that the file is gone.
+            let caller = Caller::local(rustix::process::getuid().as_raw(), app.now());
+            if app.count_users(&caller, Ok(None)).await? == 0 {
+                return Err(error.into());
+            }
+            None
+        }
+    };
+    let outcome = app.bootstrap(given).await.map_err(|error| match error {
+        BootstrapError::App(error) => Failure::from(error),
+        other => Failure::failed(other.to_string()),
+    })?;
+    match outcome {
+        Outcome::AlreadySetUp if is_given => {
+            tracing::info!("{ADMIN_PASSWORD} is ignored: the database has users already");
+        }
+        Outcome::AlreadySetUp => {}
+        Outcome::CreatedWithGivenPassword => {
+            tracing::info!("created the user admin with the password of {ADMIN_PASSWORD}");
+        }
+        Outcome::CreatedWithRandomPassword { password, file } => {
+            let file = file.display();
+            if io::stderr().is_terminal() {
+                output::hint(&format!(
+                    "Created the first user. Sign in as:\n  username: admin\n  password: {}\n\
+                     The password is also in {file}, until it is changed: hallpass user set-password admin",
+                    password.expose()
+                ));
+            } else {
+                tracing::warn!(
+                    %file,
+                    "created the user admin: its password is in this file, until it is changed"
+                );
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `hallpass token create`.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use crate::{
+    app::{AppOptions, tokens::CreateToken},
+    config::{app::TokenArgs, store::StoreArgs},
+    domain::{
+        clock::{Clock, SystemClock},
+        time::Timestamp,
+    },
+};
+
+use super::super::{
+    answer::{CreatedAnswer, TokenAnswer},
+    failure::Failure,
+    local_app::{LocalApp, find_user},
+    output::{self, OutputArgs},
+    relative_time,
+};
+
+/// `token create`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Create {
+    /// Whose it shall be: the name or ID of a person or, better, a machine.
+    user: String,
+    /// When it stops being valid: a duration such as 90d, a time such as 2027-01-01T00:00:00Z, or never.
+    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_expiry)]
+    expires: Expiry,
+    /// What to remember the token by.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    note: String,
+    /// A scope that limits the token. May be repeated. None: all that the user may.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// A network that the token may be used from, such as 10.0.0.0/8. May be repeated. None: from anywhere.
+    #[arg(long = "cidr", value_name = "CIDR")]
+    cidrs: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    limits: TokenArgs,
+}
+
+/// When a token stops being valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    Never,
+    At(Timestamp),
+    After(Duration),
+}
+
+fn parse_expiry(text: &str) -> Result<Expiry, String> {
+    if text == "never" {
+        return Ok(Expiry::Never);
+    }
+    if let Ok(duration) = humantime::parse_duration(text) {
+        return Ok(Expiry::After(duration));
+    }
+    humantime::parse_rfc3339(text)
+        .map(|time: SystemTime| Expiry::At(time.into()))
+        .map_err(|_| {
+            "must be never, a duration such as 90d, or a time in UTC such as 2027-01-01T00:00:00Z"
+                .to_owned()
+        })
+}
+
+/// Runs `hallpass token create`.
+pub(super) fn run(args: Create) -> Result<(), Failure> {
+    let mut options = AppOptions::default();
+    args.limits.apply(&mut options);
+    let local = LocalApp::open(&args.store, options)?;
+    let user = local.run(async |app, caller| find_user(app, caller, &args.user).await)?;
+    let expires = match args.expires {
+        Expiry::Never => None,
+        Expiry::At(time) => Some(time),
+        Expiry::After(duration) => Some(SystemClock.now().plus(duration)),
+    };
+    let request = CreateToken {
+        note: args.note,
+        expire_time: expires.map(Timestamp::to_parts),
+        user_id: user.id.to_string(),
+        scopes: args.scopes,
+        allowed_cidrs: args.cidrs,
+    };
+    let created = local.run(async |app, caller| app.create_token(caller, request).await)?;
+    let (text, token) = (created.text, created.token);
+    if args.output.json {
+        let (token, metadata) = (text.expose(), TokenAnswer::from(&token));
+        return Ok(output::json(&CreatedAnswer { token, metadata })?);
+    }
+    output::line(text.expose())?;
+    let expires = relative_time::show_expiry(token.expire_time, SystemClock.now());
+    output::hint(&format!(
+        "Keep it now: it is not shown again. It is the token {} of {}; it expires: {expires}.",
+        token.id, user.username
+    ));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_never_a_duration_or_a_time() {
+        assert_eq!(parse_expiry("never"), Ok(Expiry::Never));
+        let days = Duration::from_hours(90 * 24);
+        assert_eq!(parse_expiry("90d"), Ok(Expiry::After(days)));
+        assert_eq!(
+            parse_expiry("2027-01-15T08:00:00Z"),
+            Ok(Expiry::At(Timestamp::from_micros(1_800_000_000_000_000)))
+        );
+        for bad in [
+            "",
+            "90",
+            "tomorrow",
+            "2027-01-15",
+            "2027-01-15T08:00:00+01:00",
+        ] {
+            assert!(parse_expiry(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The settings: each is a flag and, for those in `ENV`, an environment variable of the same name
+//! (`--database-url` is `HALLPASS_DATABASE_URL`). They are grouped by the room that they are for, so that
+//! a command takes the groups that it needs, and become the `Options` that store, app and server define:
+//! those know nothing of flags. The environment is read here alone; only `main` and `cli` import this.
+//!
+//! A value is checked when it is read, and refused with the setting's name and the reason.
+
+pub mod app;
+pub mod effective;
+pub mod environment;
+pub mod log;
+pub mod password_file;
+pub mod server;
+pub mod store;
+mod values;
+
+use clap::{Args, Command};
+
+use crate::app::AppOptions;
+
+/// All settings: what `serve` takes and `config check` prints.
+#[derive(Args, Debug)]
+pub struct Settings {
+    /// Where to listen, and how much to take in.
+    #[command(flatten)]
+    pub server: server::ServerArgs,
+    /// The database.
+    #[command(flatten)]
+    pub store: store::StoreArgs,
+    /// Which tokens may be made.
+    #[command(flatten)]
+    pub tokens: app::TokenArgs,
+    /// How passwords are hashed.
+    #[command(flatten)]
+    pub passwords: app::PasswordArgs,
+    /// How long what is over is kept.
+    #[command(flatten)]
+    pub retention: app::RetentionArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: log::LogArgs,
+}
+
+impl Settings {
+    /// The use cases' options.
+    pub fn app_options(&self) -> AppOptions {
+        let mut options = AppOptions {
+            retention: self.retention.retention,
+            passwords: self.passwords.options(),
+            initial_password_file: self.store.initial_password_file(),
+            ..AppOptions::default()
+        };
+        self.tokens.apply(&mut options);
+        options
+    }
+}
+
+/// The names of all variables that `command` or one below it reads, each once, sorted.
+pub fn variables(command: &Command) -> Vec<String> {
+    let mut names: Vec<String> = command
+        .get_arguments()
+        .filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()))
+        .chain(command.get_subcommands().flat_map(variables))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Probe {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
+        let args = ["probe"].iter().chain(args);
+        Probe::try_parse_from(args).map(|probe| probe.settings)
+    }
+
+    #[test]
+    fn every_setting_has_the_variable_of_its_name_and_a_description() {
+        use clap::CommandFactory;
+        let command = Probe::command();
+        for arg in command.get_arguments() {
+            let long = arg.get_long().expect("settings have long flags");
+            let variable = format!("HALLPASS_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(arg.get_env(), Some(variable.as_ref()), "--{long}");
+            assert!(arg.is_hide_env_values_set(), "--{long}");
+            assert!(arg.get_help().is_some(), "--{long}");
+        }
+        assert_eq!(variables(&command).len(), command.get_arguments().count());
+    }
+
+    #[test]
+    fn flags_are_parsed_into_what_they_mean() {
+        let settings = parse(&[
+            "--listen=[::1]:0",
+            "--cors-origin=https://a.example",
+            "--cors-origin=https://b.example,https://c.example",
+            "--trusted-proxy=10.0.0.0/8",
+            "--max-token-ttl=36h",
+            "--max-body-bytes=128KiB",
+            "--argon2-memory-kib=65536",
+        ])
+        .unwrap();
+        assert_eq!(settings.server.cors_origin.len(), 3);
+        assert_eq!(settings.server.max_body_bytes, 131_072);
+        let hours = settings
+            .tokens
+            .max_token_ttl
+            .map(|ttl| ttl.as_secs() / 3_600);
+        assert_eq!(hours, Some(36));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused() {
+        for bad in [
+            "--listen=8080",
+            "--argon2-memory-kib=19455",
+            "--argon2-passes=1",
+            "--hasher-threads=3",
+            "--hasher-threads=0",
+            "--max-tokens-per-user=0",
+            "--max-connections=0",
+            "--max-body-bytes=0",
+            "--handler-timeout=0s",
+            "--token-prefix=Hallpass",
+            "--log-format=xml",
+            "--retention=soon",
+            "--database-url=postgres://db/hallpass",
+            "--cors-origin=example.com",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

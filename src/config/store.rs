@@ -1,0 +1,50 @@
+//! The settings of the database, which every command takes that opens it.
+
+use std::path::{self, PathBuf};
+
+use clap::Args;
+
+use super::values;
+use crate::store::{OpenAs, StoreOptions};
+
+/// Where the database is.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Database")]
+pub struct StoreArgs {
+    /// The database: sqlite:PATH, relative to the working directory.
+    #[arg(
+        long,
+        env = "HALLPASS_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "sqlite:hallpass.db",
+        value_parser = values::database_url
+    )]
+    pub database_url: PathBuf,
+
+    /// Work on a database file that others on this machine may read, too.
+    #[arg(
+        long,
+        env = "HALLPASS_ALLOW_OPEN_PERMISSIONS",
+        hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub allow_open_permissions: bool,
+}
+
+impl StoreArgs {
+    /// The store's options.
+    pub fn options(&self, open_as: OpenAs) -> StoreOptions {
+        StoreOptions {
+            allow_open_permissions: self.allow_open_permissions,
+            ..StoreOptions::new(self.database_url.clone(), open_as)
+        }
+    }
+
+    /// Where the first start leaves the password that it makes up: beside the database.
+    pub fn initial_password_file(&self) -> PathBuf {
+        let file = self.database_url.with_file_name("initial-admin-password");
+        // People are told of it: where it is must not hang on where they stand.
+        path::absolute(&file).unwrap_or(file)
+    }
+}
