@@ -1,4 +1,49 @@
 //! Hallpass issues, lists and revokes API tokens for machines: one binary, `SQLite` inside.
+//!
+//! This page is the map of the codebase. Who has read it finds any room.
+//!
+//! # The floors
+//!
+//! | floor | what it owns | what it must not know |
+//! |---|---|---|
+//! | `main.rs` | parse, run, exit code | everything else |
+//! | [`cli`] | the commands, a file a noun; `serve` puts the floors below together | how anything is stored or sent |
+//! | [`config`] | flags and environment become the options of the floors below; only `main` and `cli` import it | what the options do |
+//! | [`server`] | sockets, protocols, pages: `listener`, `origin`, `cors`, `edge`, `auth`, `rpc`, `web`; the route table is `router` | the store |
+//! | [`app`] | the use cases, a method of [`App`](app::App) each; who may do what ([`app::authz`]); passwords; jobs | protocols, settings' names, drivers |
+//! | [`store`] | transactions, one file of SQL a table, migrations; `SQLite` below `store::sqlite` alone | who may do what |
+//! | [`domain`] | the words and their rules: identifiers, token text, scopes, networks, lifetimes, pages, the audit chain, time and randomness | any I/O |
+//!
+//! An import goes down, never up or across: `main → cli → server → app → store → domain`; a test walks all
+//! `use` lines. [`proto`] is the code generated from `proto/`, for the server alone: what a client sees is
+//! made in `server::rpc`, from domain types.
+//!
+//! # The way of a request
+//!
+//! ```text
+//! socket
+//!  └ server::listener     bounds on time, size and number; HTTP/1.1 and HTTP/2
+//!     └ server::origin    request ID, client address, the log line
+//!        └ server::cors   which pages may call
+//!           └ server::edge::classify      procedure, protocol, codec; else a page or gRPC's own services
+//!              └ server::auth             the caller, from the store, before the body is read
+//!                 └ server::edge::read    one message, bounded, decompressed, JSON made protobuf
+//!                    └ server::rpc        decode, call a use case, encode
+//!                       └ app::…          may(caller, action, target)? fields, state, quota
+//!                          └ store::Db    a reader thread, or the writer's next batch
+//!                             └ store::tokens, users, audit   SQL, one transaction, its audit row in it
+//! ```
+//!
+//! On the way back, `server::error` turns an [`app::Error`] into code, reason and details, and
+//! `server::edge::encode` writes reply or error as the caller's protocol has it. A write is answered when it
+//! is on the disk: the writer commits all that waits together, then tells each.
+//!
+//! # Where a rule lives
+//!
+//! - What a token's text looks like: [`domain::token_text`]. What makes a token valid: [`domain::token`].
+//! - Who may do what: the table in [`app::authz`]. What a refusal is called: [`domain::reason`].
+//! - What a bound is: [`server::limits`]. What a setting is called: [`config`].
+//! - How guessing is slowed: [`app::passwords`].
 
 pub mod app;
 pub mod cli;

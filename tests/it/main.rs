@@ -1,3 +1,45 @@
-//! The one integration-test binary.
+//! The one integration-test binary: a real server, a real store, real sockets; only the clock is fake.
+//!
+//! `test_app` starts the server and `client` speaks its six wires. Every other module is a theme, whose tests
+//! are named for what they guarantee.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails there"
+)]
 
-fn main() {}
+mod admins;
+mod aliases;
+mod audit_chain;
+mod audit_log;
+mod audit_refusals;
+mod check_order;
+mod cli;
+mod client;
+mod cors;
+mod create_fields;
+mod create_for;
+mod delete_token;
+mod expiry;
+mod get_token;
+mod grpc_own;
+mod house;
+mod imports;
+mod lineage;
+mod list_tokens;
+mod model;
+mod mutations;
+mod networks;
+mod page_tokens;
+mod passwords;
+mod quota;
+mod scopes;
+mod sign_in;
+mod store_faults;
+mod test_app;
+mod throttle;
+mod users;
+mod users_table;
+mod validity;
+mod web;
+mod wires;

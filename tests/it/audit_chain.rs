@@ -1,0 +1,113 @@
+//! `verify_audit` names what was done to the log behind our back.
+
+use hallpass::domain::audit::ChainHead;
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::test_app::TestApp;
+
+/// No row is named.
+const WHOLE: [i64; 0] = [];
+
+/// A log of more than ten rows, and its head.
+async fn with_a_log() -> (TestApp, ChainHead) {
+    let app = TestApp::start().await;
+    for _ in 0..10 {
+        app.child(&app.admin.token, json!({})).await;
+    }
+    let head = app.app.verify_audit(None).await.unwrap().head;
+    (app, head)
+}
+
+async fn broken_at(app: &TestApp, noted: Option<ChainHead>) -> Vec<i64> {
+    let verdict = app.app.verify_audit(noted).await.unwrap();
+    verdict.breaks.iter().map(|b| b.sequence).collect()
+}
+
+fn execute(sql: &Connection, statement: &str) {
+    sql.execute_batch(statement).unwrap();
+}
+
+#[tokio::test]
+async fn untouched_log_is_whole_and_goes_on_from_a_noted_head() {
+    let (app, head) = with_a_log().await;
+    app.child(&app.admin.token, json!({})).await;
+    assert_eq!(broken_at(&app, None).await, WHOLE);
+    assert_eq!(broken_at(&app, Some(head)).await, WHOLE);
+}
+
+#[tokio::test]
+async fn any_edited_field_is_named() {
+    let (app, _) = with_a_log().await;
+    for column in [
+        "time = time + 1",
+        "actor = actor || 'x'",
+        "credential_id = ''",
+        "target = actor",
+        "action = 'token.delete'",
+        "outcome = 'x'",
+        "count = 2",
+        "request_id = ''",
+        "client_request_id = 'x'",
+        "ip = '127.0.0.2'",
+        "user_agent = 'x'",
+        "hash = zeroblob(32)",
+    ] {
+        let sql = app.sql();
+        execute(&sql, "CREATE TABLE saved AS SELECT * FROM audit");
+        let update = format!("UPDATE audit SET {column} WHERE sequence = 5");
+        execute(&sql, &update);
+        let breaks = broken_at(&app, None).await;
+        assert_eq!(breaks.first(), Some(&5), "{column}: {breaks:?}");
+        execute(
+            &sql,
+            "DELETE FROM audit; INSERT INTO audit SELECT * FROM saved; DROP TABLE saved",
+        );
+        assert_eq!(broken_at(&app, None).await, WHOLE, "{column}");
+    }
+}
+
+#[tokio::test]
+async fn removed_rows_are_named() {
+    for first in [1, 5] {
+        let (app, _) = with_a_log().await;
+        let delete = format!("DELETE FROM audit WHERE sequence = {first}");
+        execute(&app.sql(), &delete);
+        let breaks = broken_at(&app, None).await;
+        assert!(!breaks.is_empty() && breaks[0] <= first + 1, "{breaks:?}");
+    }
+}
+
+#[tokio::test]
+async fn swapped_rows_are_named() {
+    let (app, _) = with_a_log().await;
+    execute(
+        &app.sql(),
+        "UPDATE audit SET sequence = 1000 WHERE sequence = 4;
+         UPDATE audit SET sequence = 4 WHERE sequence = 5;
+         UPDATE audit SET sequence = 5 WHERE sequence = 1000",
+    );
+    let breaks = broken_at(&app, None).await;
+    assert_eq!(breaks.first(), Some(&4), "{breaks:?}");
+}
+
+#[tokio::test]
+async fn truncation_is_seen_with_a_noted_head_only() {
+    let (app, head) = with_a_log().await;
+    let delete = format!("DELETE FROM audit WHERE sequence > {}", head.sequence - 3);
+    execute(&app.sql(), &delete);
+    assert_eq!(
+        broken_at(&app, None).await,
+        WHOLE,
+        "the rest is a whole chain"
+    );
+    let breaks = broken_at(&app, Some(head)).await;
+    assert!(!breaks.is_empty());
+    // Nor can the log grow over it again.
+    for _ in 0..5 {
+        app.child(&app.admin.token, json!({})).await;
+    }
+    assert_eq!(broken_at(&app, None).await, WHOLE);
+    let breaks = broken_at(&app, Some(head)).await;
+    assert_eq!(breaks, [head.sequence]);
+}

@@ -1,0 +1,11 @@
+//! The command line as people and scripts have it: the real binary on a folder of its own, alone and beside
+//! a running server.
+
+mod audit;
+mod nouns;
+mod refusals;
+pub(crate) mod sandbox;
+mod serve;
+mod settings;
+mod terminal;
+mod tokens;

@@ -1,0 +1,226 @@
+//! A folder of its own for the real binary: what it runs there, and the server that it starts there.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A password that the policy takes.
+pub(crate) const PASSWORD: &str = "wander maple kettle drum";
+
+/// A working directory for commands.
+pub(crate) struct Sandbox {
+    folder: TempDir,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Sandbox {
+    /// With nothing in it.
+    pub(crate) fn empty() -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    /// With a database whose server has stopped, and its one user `admin`.
+    pub(crate) fn set_up() -> Self {
+        let sandbox = Self::empty();
+        sandbox.serve(&[]).stop();
+        sandbox
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command in this folder, with no environment but what the test gives it.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args))
+    }
+
+    pub(crate) fn run_with(&self, args: &[&str], stdin: &str) -> Ran {
+        let mut command = self.command(args);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its stdin has gone before this is written.
+        drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
+        Ran::from(child.wait_with_output().unwrap())
+    }
+
+    /// What a command that succeeds prints.
+    pub(crate) fn print(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+        ran.stdout
+    }
+
+    /// What a command that succeeds prints with `--json`.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        args.push("--json");
+        serde_json::from_str(&self.print(&args)).unwrap()
+    }
+
+    /// A person with [`PASSWORD`].
+    pub(crate) fn create_person(&self, name: &str) {
+        let ran = self.run_with(&["user", "create", name, "--password-stdin"], PASSWORD);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
+    /// A new token of a user, with `args`: its plaintext.
+    pub(crate) fn create_token(&self, user: &str, args: &[&str]) -> String {
+        let printed = self.print(&[&["token", "create", user], args].concat());
+        printed.strip_suffix('\n').unwrap().to_owned()
+    }
+
+    pub(crate) fn serve(&self, args: &[&str]) -> Serving {
+        self.serve_command(self.command(&[&["serve", "--listen=127.0.0.1:0"], args].concat()))
+    }
+
+    /// Starts a server, and returns when it has said that it is ready.
+    pub(crate) fn serve_command(&self, mut command: Command) -> Serving {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("serve.log"))
+            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let address = line
+            .strip_prefix("hallpass listening on http://")
+            .and_then(|address| address.strip_suffix('\n'))
+            .unwrap_or_else(|| panic!("{line:?}, {}", self.log()))
+            .to_owned();
+        Serving {
+            child,
+            address,
+            stdout,
+        }
+    }
+
+    /// What this folder's servers logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("serve.log")).unwrap()
+    }
+
+    /// Changes the database behind the program's back.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let database = rusqlite::Connection::open(self.path("hallpass.db")).unwrap();
+        database.execute_batch(sql).unwrap();
+    }
+}
+
+impl Ran {
+    pub(crate) fn of(mut command: Command) -> Self {
+        Self::from(command.output().unwrap())
+    }
+
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// A failure, as all are: this code, nothing but one line on stderr; its text is given back.
+    pub(crate) fn refused(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{self:?}");
+        assert_eq!(self.stdout, "");
+        let line = self.stderr.strip_prefix("hallpass: ").unwrap();
+        let line = line.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "{line}");
+        line.to_owned()
+    }
+}
+
+/// A running server; killed where a test forgets it.
+pub(crate) struct Serving {
+    child: Child,
+    pub(crate) address: String,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Serving {
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, and waits until it has: how, and what else it printed on stdout.
+    pub(crate) fn end(mut self, signal: Signal) -> (ExitStatus, String) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap(), rest)
+    }
+
+    pub(crate) fn stop(self) {
+        let (status, _) = self.end(Signal::TERM);
+        assert_eq!(status.code(), Some(0));
+    }
+
+    /// Calls a procedure by Connect JSON with `token`: the status and the answer.
+    pub(crate) fn call(&self, procedure: &str, token: &str, message: &Value) -> (u16, Value) {
+        let body = message.to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "POST /hallpass.v1.{procedure} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    /// Whether `token` is accepted.
+    pub(crate) fn accepts(&self, token: &str) -> bool {
+        let (status, _) = self.call("AuthnService/GetCurrentUser", token, &serde_json::json!({}));
+        assert!(matches!(status, 200 | 401), "{status}");
+        status == 200
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

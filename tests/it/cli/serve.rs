@@ -1,0 +1,122 @@
+//! `hallpass serve`, `hallpass healthcheck` and the first start.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use rustix::process::Signal;
+
+use super::sandbox::{PASSWORD, Ran, Sandbox};
+
+const PASSWORD_FILE: &str = "initial-admin-password";
+
+#[test]
+fn the_first_start_leaves_a_password_that_is_deleted_when_it_is_changed() {
+    let sandbox = Sandbox::empty();
+    let server = sandbox.serve(&[]);
+    let file = sandbox.path(PASSWORD_FILE);
+    let password = fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let log = sandbox.log();
+    assert!(log.contains(file.to_str().unwrap()), "{log}");
+    assert!(!log.contains(password.trim()), "{log}");
+
+    let set = ["user", "set-password", "admin", "--password-stdin"];
+    let ran = sandbox.run_with(&set, PASSWORD);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!file.exists());
+    server.stop();
+}
+
+#[test]
+fn a_given_password_is_used_once_and_later_starts_say_that_it_is_ignored() {
+    let sandbox = Sandbox::empty();
+    fs::write(sandbox.path("secret"), format!("{PASSWORD}\n")).unwrap();
+    let with_file = || {
+        let mut command = sandbox.command(&["serve", "--listen=127.0.0.1:0"]);
+        command.env("HALLPASS_ADMIN_PASSWORD_FILE", "secret");
+        command
+    };
+    sandbox.serve_command(with_file()).stop();
+    assert!(!sandbox.path(PASSWORD_FILE).exists());
+    assert!(!sandbox.log().contains("is ignored"));
+
+    // By then the secret may be gone.
+    fs::remove_file(sandbox.path("secret")).unwrap();
+    sandbox.serve_command(with_file()).stop();
+    let log = sandbox.log();
+    assert!(log.contains("HALLPASS_ADMIN_PASSWORD is ignored"), "{log}");
+    assert!(!log.contains(PASSWORD), "{log}");
+}
+
+#[test]
+fn a_first_start_without_the_promised_password_creates_no_user() {
+    let sandbox = Sandbox::empty();
+    let with = |name: &str, value: &str| {
+        let mut command = sandbox.command(&["serve", "--listen=127.0.0.1:0", "--log-level=error"]);
+        command.env(name, value);
+        Ran::of(command)
+    };
+    let refusal = with("HALLPASS_ADMIN_PASSWORD_FILE", "not-there").refused(1);
+    assert!(refusal.contains("not-there"), "{refusal}");
+    let refusal = with("HALLPASS_ADMIN_PASSWORD", "short").refused(1);
+    assert!(!refusal.contains("short"), "{refusal}");
+    assert!(
+        sandbox.json(&["user", "list"])["users"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn both_signals_end_the_server_in_order_and_stdout_holds_one_line() {
+    let sandbox = Sandbox::empty();
+    for signal in [Signal::TERM, Signal::INT] {
+        let (status, rest) = sandbox.serve(&[]).end(signal);
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(rest, "");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_failure_that_names_it() {
+    let sandbox = Sandbox::empty();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("--listen={}", taken.local_addr().unwrap());
+    let refusal = sandbox
+        .run(&["serve", &listen, "--log-level=error"])
+        .refused(1);
+    assert!(refusal.contains("--listen"), "{refusal}");
+}
+
+#[test]
+fn json_logs_are_one_object_a_line() {
+    let sandbox = Sandbox::empty();
+    sandbox.serve(&["--log-format=json"]).stop();
+    let log = sandbox.log();
+    assert!(log.lines().count() > 0);
+    for line in log.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(
+            record["level"].is_string() && record["message"].is_string(),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_healthcheck_tells_a_ready_server_from_one_that_is_away() {
+    let sandbox = Sandbox::empty();
+    let server = sandbox.serve(&[]);
+    let listen = format!("--listen={}", server.address);
+    assert_eq!(sandbox.print(&["healthcheck", &listen]), "ready\n");
+    assert_eq!(sandbox.print(&["healthcheck", "--live", &listen]), "live\n");
+    server.stop();
+    let refusal = sandbox.run(&["healthcheck", &listen]).refused(13);
+    assert!(refusal.contains("/readyz"), "{refusal}");
+    sandbox
+        .run(&["healthcheck", "--listen=127.0.0.1:0"])
+        .refused(2);
+}

@@ -1,0 +1,113 @@
+//! What is asked and shown on a terminal only. `script` of util-linux gives each command one.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
+};
+
+use super::sandbox::{PASSWORD, Sandbox};
+
+/// A command on a terminal of its own.
+struct Terminal {
+    child: Child,
+    seen: String,
+}
+
+impl Terminal {
+    fn run(sandbox: &Sandbox, args: &str) -> Self {
+        // No shell stays in between: its exit code is not the command's.
+        let command = format!("exec '{}' {args}", env!("CARGO_BIN_EXE_hallpass"));
+        let child = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .current_dir(sandbox.path(""))
+            .env_remove("SHELL")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let seen = String::new();
+        Self { child, seen }
+    }
+
+    /// Waits until `text` is shown.
+    fn expect(&mut self, text: &str) -> &mut Self {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        while !self.seen.contains(text) {
+            let mut bytes = [0; 1_024];
+            let len = stdout.read(&mut bytes).unwrap();
+            assert_ne!(len, 0, "{text:?} is not in {:?}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&bytes[..len]));
+        }
+        self
+    }
+
+    fn type_keys(&mut self, keys: &str) -> &mut Self {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(keys.as_bytes()).unwrap();
+        self
+    }
+
+    /// Waits for the end: the exit code, and all that was shown.
+    fn end(&mut self) -> (i32, String) {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        stdout.read_to_string(&mut self.seen).unwrap();
+        let status = self.child.wait().unwrap();
+        (status.code().unwrap(), self.seen.clone())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn the_first_password_is_shown_and_control_c_ends_the_server_in_order() {
+    let sandbox = Sandbox::empty();
+    let mut terminal = Terminal::run(&sandbox, "serve --listen=127.0.0.1:0");
+    terminal.expect("hallpass listening on").type_keys("\x03");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen}");
+    let password = fs::read_to_string(sandbox.path("initial-admin-password")).unwrap();
+    assert!(
+        seen.contains(&format!("password: {}", password.trim())),
+        "{seen}"
+    );
+}
+
+#[test]
+fn a_typed_password_is_asked_for_twice_and_not_shown() {
+    let sandbox = Sandbox::set_up();
+    let create = |again: &str| {
+        let mut terminal = Terminal::run(&sandbox, "user create alice");
+        terminal
+            .expect("New password: ")
+            .type_keys(&format!("{PASSWORD}\n"));
+        terminal.expect("Again: ").type_keys(&format!("{again}\n"));
+        terminal.end()
+    };
+    let (code, seen) = create("another thing entirely");
+    assert_eq!(code, 1, "{seen}");
+    assert!(seen.contains("differ"), "{seen}");
+    let (code, seen) = create(PASSWORD);
+    assert_eq!(code, 0, "{seen}");
+    sandbox.print(&["user", "get", "alice"]);
+}
+
+#[test]
+fn what_is_hard_to_undo_is_asked_about_and_no_is_the_default() {
+    let sandbox = Sandbox::set_up();
+    sandbox.create_person("alice");
+    let delete = |answer: &str| {
+        let mut terminal = Terminal::run(&sandbox, "user delete alice");
+        terminal.expect("[y/N]").type_keys(answer);
+        terminal.end()
+    };
+    assert_eq!(delete("\n").0, 1);
+    sandbox.print(&["user", "get", "alice"]);
+    assert_eq!(delete("y\n").0, 0);
+    sandbox.run(&["user", "get", "alice"]).refused(1);
+}

@@ -1,0 +1,134 @@
+//! A client for all wires, generic over procedures: requests and replies are JSON, carried as each wire has
+//! them, so that the answers of different wires can be compared.
+
+mod answer;
+mod connect;
+mod details;
+mod envelope;
+mod message;
+mod wire;
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+
+pub(crate) use self::{
+    answer::{Answer, Failure},
+    envelope::{split as split_frame, wrap as wrap_frame},
+    message::{Procedure, procedures},
+    wire::{Codec, Protocol, Wire},
+};
+
+/// One connection pool a version of HTTP, to one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) server: SocketAddr,
+    http1: HttpClient<HttpConnector, Full<Bytes>>,
+    http2: HttpClient<HttpConnector, Full<Bytes>>,
+}
+
+/// A whole HTTP reply.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) head: http::response::Parts,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
+}
+
+/// A call, however it is carried.
+#[derive(Clone, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) procedure: &'a str,
+    pub(crate) message: Value,
+    pub(crate) headers: HeaderMap,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(procedure: &'a str, message: Value) -> Self {
+        let headers = HeaderMap::new();
+        Self {
+            procedure,
+            message,
+            headers,
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).unwrap();
+        self.headers.append(HeaderName::from_static(name), value);
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+}
+
+impl Client {
+    pub(crate) fn new(server: SocketAddr) -> Self {
+        // Else each HTTP/2 request waits 40 ms between its head and its body.
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let build = |http2| {
+            HttpClient::builder(TokioExecutor::new())
+                .http2_only(http2)
+                .build(connector.clone())
+        };
+        Self {
+            server,
+            http1: build(false),
+            http2: build(true),
+        }
+    }
+
+    /// Makes a call and reads the answer as its wire has it.
+    pub(crate) async fn call(&self, wire: Wire, call: Call<'_>) -> Answer {
+        let procedure = Procedure::find(call.procedure);
+        let request = wire.request(&procedure, &call.message);
+        let reply = self
+            .send(request, call.headers, wire.protocol == Protocol::Grpc)
+            .await;
+        wire.answer(&procedure, reply)
+    }
+
+    /// Sends any request over HTTP/1.1, or HTTP/2 with prior knowledge.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Bytes>,
+        headers: HeaderMap,
+        http2: bool,
+    ) -> Reply {
+        let (mut parts, body) = request.into_parts();
+        let target = parts.uri.path_and_query().unwrap();
+        parts.uri = format!("http://{}{target}", self.server).parse().unwrap();
+        parts.headers.extend(headers);
+        let client = if http2 { &self.http2 } else { &self.http1 };
+        let request = Request::from_parts(parts, Full::new(body));
+        let response: Response<_> = client.request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Reply {
+            head,
+            body: body.to_bytes(),
+            trailers,
+        }
+    }
+
+    /// A request without a body over HTTP/1.1.
+    pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Bytes::new()).unwrap();
+        self.send(request, HeaderMap::new(), false).await
+    }
+}

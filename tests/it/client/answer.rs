@@ -1,0 +1,114 @@
+//! What a call got, the same for all wires.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) result: Result<Value, Failure>,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// As it came.
+    pub(crate) body: Bytes,
+}
+
+#[derive(Clone, PartialEq)]
+pub(crate) struct Failure {
+    /// The code's name, as Connect has it.
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) details: Vec<Value>,
+}
+
+impl Answer {
+    /// The reply.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        match self.result {
+            Ok(message) => message,
+            Err(failure) => panic!("refused: {failure:?}"),
+        }
+    }
+
+    /// The refusal, which must have this code and reason.
+    #[track_caller]
+    pub(crate) fn refused(self, code: &str, reason: &str) -> Failure {
+        let failure = match self.result {
+            Ok(message) => panic!("not refused: {message}"),
+            Err(failure) => failure,
+        };
+        assert_eq!(
+            (failure.code.as_str(), failure.reason()),
+            (code, reason),
+            "{failure:?}"
+        );
+        failure
+    }
+
+    /// An invalid field, named by a `BadRequest` too.
+    #[track_caller]
+    pub(crate) fn invalid_field(self, field: &str) -> Failure {
+        let failure = self.refused("invalid_argument", "INVALID_FIELD");
+        let bad_request = failure.detail("BadRequest").unwrap();
+        assert_eq!(bad_request["violations"][0]["field"], field);
+        assert_eq!(bad_request["violations"].as_array().unwrap().len(), 1);
+        assert!(failure.message.starts_with(field), "{failure:?}");
+        failure
+    }
+
+    /// The refusal as it came: status, header fields, body, but the request's ID and the date.
+    #[track_caller]
+    pub(crate) fn raw_refusal(self) -> (StatusCode, Vec<(String, String)>, Bytes) {
+        assert!(self.result.is_err(), "not refused: {:?}", self.result);
+        (self.status, without_request_id(&self.headers), self.body)
+    }
+
+    #[track_caller]
+    pub(crate) fn request_id(&self) -> String {
+        self.headers["x-request-id"].to_str().unwrap().to_owned()
+    }
+}
+
+/// Header fields but those that differ between any two replies, sorted.
+fn without_request_id(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut fields: Vec<_> = headers
+        .iter()
+        .filter(|(name, _)| !["x-request-id", "date"].contains(&name.as_str()))
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    fields.sort();
+    fields
+}
+
+impl Failure {
+    /// The one reason that each error carries.
+    #[track_caller]
+    pub(crate) fn reason(&self) -> &str {
+        let info = self.detail("ErrorInfo").expect("every error has a reason");
+        assert_eq!(info["domain"], "hallpass");
+        info["reason"].as_str().unwrap()
+    }
+
+    /// The one detail of this type.
+    #[track_caller]
+    pub(crate) fn detail(&self, name: &str) -> Option<&Value> {
+        let mut details = self.details.iter().filter(|detail| detail["type"] == name);
+        let detail = details.next();
+        assert!(details.next().is_none(), "two of {name}");
+        detail
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            code,
+            message,
+            details,
+        } = self;
+        write!(f, "{code}: {message} {}", Value::from(details.clone()))
+    }
+}

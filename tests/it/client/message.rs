@@ -1,0 +1,78 @@
+//! Messages: JSON made what a codec carries and back, by the descriptors that the server publishes.
+
+use std::sync::LazyLock;
+
+use hallpass::proto::FILE_DESCRIPTOR_SET;
+use prost::Message;
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, MethodDescriptor,
+    SerializeOptions,
+};
+use prost_types::method_options::IdempotencyLevel;
+use serde_json::Value;
+
+use super::Codec;
+
+static POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap());
+
+/// A procedure, as the descriptors have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Procedure(MethodDescriptor);
+
+/// All procedures.
+pub(crate) fn procedures() -> impl Iterator<Item = Procedure> {
+    POOL.services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .map(Procedure)
+}
+
+impl Procedure {
+    /// By `Service/Method`, in `hallpass.v1` where no other package is named.
+    pub(crate) fn find(name: &str) -> Self {
+        let path = if name.contains('.') {
+            format!("/{name}")
+        } else {
+            format!("/hallpass.v1.{name}")
+        };
+        procedures()
+            .find(|procedure| procedure.path() == path)
+            .unwrap_or_else(|| panic!("no procedure {name}"))
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/{}/{}", self.0.parent_service().full_name(), self.0.name())
+    }
+
+    /// Whether it can be called by GET.
+    pub(crate) fn has_no_side_effects(&self) -> bool {
+        let options = self.0.method_descriptor_proto().options.clone();
+        options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects)
+    }
+
+    pub(super) fn encode(&self, codec: Codec, message: &Value) -> Vec<u8> {
+        match codec {
+            Codec::Json => serde_json::to_vec(message).unwrap(),
+            Codec::Proto => parse(self.0.input(), message).encode_to_vec(),
+        }
+    }
+
+    /// The reply's canonical JSON. One that has an unknown field, or that cannot be read, is a fault.
+    pub(super) fn decode(&self, codec: Codec, bytes: &[u8]) -> Value {
+        let message = match codec {
+            Codec::Json => parse(self.0.output(), &serde_json::from_slice(bytes).unwrap()),
+            Codec::Proto => DynamicMessage::decode(self.0.output(), bytes).unwrap(),
+        };
+        assert_eq!(message.unknown_fields().count(), 0, "unknown fields");
+        let options = SerializeOptions::new();
+        message
+            .serialize_with_options(serde_json::value::Serializer, &options)
+            .unwrap()
+    }
+}
+
+fn parse(descriptor: MessageDescriptor, json: &Value) -> DynamicMessage {
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    DynamicMessage::deserialize_with_options(descriptor, json, &options)
+        .unwrap_or_else(|error| panic!("{json} is no such message: {error}"))
+}

@@ -1,0 +1,125 @@
+//! The wires: a protocol with a codec each.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use serde_json::Value;
+
+use super::{Answer, Procedure, Reply, connect, envelope};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Protocol {
+    /// Connect, by POST.
+    Connect,
+    /// Connect, by GET.
+    ConnectGet,
+    /// gRPC over HTTP/2 with prior knowledge.
+    Grpc,
+    /// gRPC-web over HTTP/1.1.
+    GrpcWeb,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Codec {
+    Proto,
+    Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Wire {
+    pub(crate) protocol: Protocol,
+    pub(crate) codec: Codec,
+}
+
+impl Wire {
+    /// Connect with JSON: what curl and the tests of semantics speak.
+    pub(crate) const CURL: Self = Self::new(Protocol::Connect, Codec::Json);
+
+    pub(crate) const ALL: [Self; 8] = [
+        Self::CURL,
+        Self::new(Protocol::Connect, Codec::Proto),
+        Self::new(Protocol::ConnectGet, Codec::Json),
+        Self::new(Protocol::ConnectGet, Codec::Proto),
+        Self::new(Protocol::Grpc, Codec::Proto),
+        Self::new(Protocol::Grpc, Codec::Json),
+        Self::new(Protocol::GrpcWeb, Codec::Proto),
+        Self::new(Protocol::GrpcWeb, Codec::Json),
+    ];
+
+    pub(crate) const fn new(protocol: Protocol, codec: Codec) -> Self {
+        Self { protocol, codec }
+    }
+
+    pub(crate) fn is_get(self) -> bool {
+        self.protocol == Protocol::ConnectGet
+    }
+
+    fn content_type(self) -> &'static str {
+        match (self.protocol, self.codec) {
+            (Protocol::Connect | Protocol::ConnectGet, Codec::Proto) => "application/proto",
+            (Protocol::Connect | Protocol::ConnectGet, Codec::Json) => "application/json",
+            (Protocol::Grpc, Codec::Proto) => "application/grpc+proto",
+            (Protocol::Grpc, Codec::Json) => "application/grpc+json",
+            (Protocol::GrpcWeb, Codec::Proto) => "application/grpc-web+proto",
+            (Protocol::GrpcWeb, Codec::Json) => "application/grpc-web+json",
+        }
+    }
+
+    pub(super) fn request(self, procedure: &Procedure, message: &Value) -> Request<Bytes> {
+        let message = procedure.encode(self.codec, message);
+        let path = procedure.path();
+        if self.is_get() {
+            let uri = format!("{path}?{}", connect::query(self.codec, &message));
+            return Request::builder().uri(uri).body(Bytes::new()).unwrap();
+        }
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("content-type", self.content_type());
+        match self.protocol {
+            Protocol::Connect | Protocol::ConnectGet => request
+                .header("connect-protocol-version", "1")
+                .body(message.into()),
+            Protocol::Grpc => request
+                .header("te", "trailers")
+                .body(envelope::wrap(0, &message)),
+            Protocol::GrpcWeb => request
+                .header("x-grpc-web", "1")
+                .body(envelope::wrap(0, &message)),
+        }
+        .unwrap()
+    }
+
+    pub(super) fn answer(self, procedure: &Procedure, reply: Reply) -> Answer {
+        let content_type = reply.head.headers["content-type"].to_str().unwrap();
+        let result = match self.protocol {
+            Protocol::Connect | Protocol::ConnectGet if reply.head.status == 200 => {
+                assert_eq!(content_type, self.content_type());
+                Ok(procedure.decode(self.codec, &reply.body))
+            }
+            Protocol::Connect | Protocol::ConnectGet => {
+                assert_eq!(content_type, "application/json");
+                Err(connect::failure(&reply))
+            }
+            Protocol::Grpc | Protocol::GrpcWeb => {
+                assert_eq!(content_type, self.content_type());
+                assert_eq!(reply.head.status, 200, "gRPC tells errors in trailers");
+                let web = self.protocol == Protocol::GrpcWeb;
+                envelope::answer(&reply, web).map(|m| procedure.decode(self.codec, &m))
+            }
+        };
+        Answer {
+            result,
+            status: reply.head.status,
+            headers: reply.head.headers,
+            body: reply.body,
+        }
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} with {:?}", self.protocol, self.codec)
+    }
+}

@@ -1,0 +1,190 @@
+//! `expire_time`: what is kept of it, and which are refused.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hallpass::{
+    domain::time::Timestamp,
+    proto::hallpass::v1::{CreateTokenRequest, CreateTokenResponse},
+};
+use http::{HeaderMap, Request};
+use pbjson_types::Timestamp as ProtoTimestamp;
+use proptest::prelude::*;
+use prost::Message;
+use serde_json::{Value, json};
+
+use crate::test_app::{START, TestApp, rfc3339};
+
+const CREATE: &str = "TokenService/CreateToken";
+const MIN_SECONDS: i64 = -62_135_596_800;
+const MAX_SECONDS: i64 = 253_402_300_799;
+
+/// Creates a token over Connect binary, where a timestamp can be any two numbers. Gives back what the reply
+/// has, or the error's message.
+async fn create_raw(app: &TestApp, seconds: i64, nanos: i32) -> Result<ProtoTimestamp, String> {
+    let message = CreateTokenRequest {
+        expire_time: Some(ProtoTimestamp { seconds, nanos }),
+        ..CreateTokenRequest::default()
+    };
+    let request = Request::post("/hallpass.v1.TokenService/CreateToken")
+        .header("content-type", "application/proto")
+        .header("authorization", format!("Bearer {}", app.admin.token))
+        .body(Bytes::from(message.encode_to_vec()))
+        .unwrap();
+    let reply = app.client.send(request, HeaderMap::new(), false).await;
+    if reply.head.status == 200 {
+        let created = CreateTokenResponse::decode(reply.body).unwrap();
+        return Ok(created.metadata.unwrap().expire_time.unwrap());
+    }
+    let error: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(error["code"], "invalid_argument");
+    Err(error["message"].as_str().unwrap().to_owned())
+}
+
+/// What must come back: the microsecond that it lies in; `None` where it is refused.
+fn expected(now: Timestamp, seconds: i64, nanos: i32) -> Option<(i64, i32)> {
+    let in_range =
+        (MIN_SECONDS..=MAX_SECONDS).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
+    let kept = (seconds, nanos / 1_000 * 1_000);
+    (in_range && kept > now.to_parts()).then_some(kept)
+}
+
+#[tokio::test]
+async fn boundaries_are_exact() {
+    let app = TestApp::start().await;
+    let (now, now_nanos) = START.to_parts();
+    for (seconds, nanos) in [
+        (MIN_SECONDS - 1, 0),
+        (MIN_SECONDS, 0),
+        (i64::MIN, 0),
+        (i64::MAX, 0),
+        (-1, 999_999_999),
+        (0, 0),
+        (now, now_nanos - 1),
+        (now, now_nanos),
+        (now, now_nanos + 999),
+        (now, now_nanos + 1_000),
+        (now, now_nanos + 1_999),
+        (now + 1, -1),
+        (now + 1, 1_000_000_000),
+        (now + 1, i32::MIN),
+        (now + 1, i32::MAX),
+        (now + 1, 999_999_999),
+        (MAX_SECONDS, 999_999_999),
+        (MAX_SECONDS + 1, 0),
+    ] {
+        let kept = create_raw(&app, seconds, nanos).await;
+        let kept = kept.map(|time| (time.seconds, time.nanos));
+        match (kept, expected(START, seconds, nanos)) {
+            (Ok(kept), Some(expected)) => assert_eq!(kept, expected),
+            (Err(message), None) => assert!(message.starts_with("expire_time: "), "{message}"),
+            other => panic!("{seconds} s {nanos} ns: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn any_timestamp_is_kept_to_the_microsecond_or_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (now, _) = START.to_parts();
+    let app = runtime.block_on(TestApp::start_with(|settings| {
+        settings.app.max_tokens_per_user = u32::MAX;
+    }));
+    let seconds = prop_oneof![
+        any::<i64>(),
+        MIN_SECONDS - 2..MIN_SECONDS + 2,
+        MAX_SECONDS - 2..MAX_SECONDS + 2,
+        now - 2..now + 2,
+        now..MAX_SECONDS,
+    ];
+    let nanos = prop_oneof![
+        any::<i32>(),
+        0..1_000_000_000,
+        -2..2_i32,
+        999_999_998..1_000_000_002_i32
+    ];
+    proptest!(|(seconds in seconds, nanos in nanos)| {
+        let kept = runtime.block_on(create_raw(&app, seconds, nanos)).ok();
+        let kept = kept.map(|time| (time.seconds, time.nanos));
+        prop_assert_eq!(kept, expected(START, seconds, nanos));
+    });
+}
+
+#[tokio::test]
+async fn absent_means_never_and_comes_back_unset() {
+    let app = TestApp::start().await;
+    for message in [json!({}), json!({ "expireTime": null })] {
+        let token = app.child(&app.admin.token, message).await;
+        assert_eq!(token.metadata.get("expireTime"), None);
+        let stored: Option<i64> = app
+            .sql()
+            .query_one(
+                "SELECT expire_time FROM tokens WHERE id = ?1",
+                [&token.id],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(stored, None, "null, not a magic number");
+    }
+}
+
+#[tokio::test]
+async fn json_times_come_back_in_utc_and_rounded_down() {
+    let app = TestApp::start().await;
+    for (asked, kept) in [
+        ("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z"),
+        ("2030-01-01T02:00:00+02:00", "2030-01-01T00:00:00Z"),
+        ("2030-01-01T00:00:00.000000999Z", "2030-01-01T00:00:00Z"),
+        ("2030-01-01T00:00:00.5Z", "2030-01-01T00:00:00.500Z"),
+        (
+            "2030-01-01T00:00:00.123456789Z",
+            "2030-01-01T00:00:00.123456Z",
+        ),
+        (
+            "9999-12-31T23:59:59.999999999Z",
+            "9999-12-31T23:59:59.999999Z",
+        ),
+    ] {
+        let token = app.child(&app.admin.token, json!({ "expireTime": asked }));
+        assert_eq!(token.await.metadata["expireTime"], kept);
+    }
+}
+
+#[tokio::test]
+async fn token_works_until_its_expiry_to_the_microsecond() {
+    let app = TestApp::start().await;
+    let lifetime = Duration::from_mins(1);
+    let message = json!({ "expireTime": app.clock.after(lifetime) });
+    let token = app.sign_in(&app.admin, message).await;
+    app.clock
+        .advance(lifetime.saturating_sub(Duration::from_micros(1)));
+    assert!(app.accepts(&token.text).await);
+    app.clock.advance(Duration::from_micros(1));
+    let answer = app.call(&token.text, "AuthnService/GetCurrentUser", json!({}));
+    answer.await.refused("unauthenticated", "TOKEN_EXPIRED");
+}
+
+#[tokio::test]
+async fn maximum_lifetime_is_named_and_never_clamped_to() {
+    let max = Duration::from_hours(90 * 24);
+    let app = TestApp::start_with(|settings| settings.app.max_token_ttl = Some(max)).await;
+    let sign_in = async |expire_time: Value| {
+        let mut message = json!({ "username": "admin", "password": app.admin.password });
+        message["expireTime"] = expire_time;
+        app.call("", CREATE, message).await
+    };
+    let last = app.clock.after(max);
+    let beyond = app.clock.after(max + Duration::from_micros(1));
+    for too_long in [Value::Null, beyond.into()] {
+        let failure = sign_in(too_long).await;
+        let failure = failure.refused("failed_precondition", "LIFETIME_TOO_LONG");
+        assert!(failure.message.contains(" 90d"), "{failure:?}");
+    }
+    let created = sign_in(last.clone().into()).await.ok();
+    assert_eq!(created["metadata"]["expireTime"], last);
+}
+
+#[test]
+fn times_are_written_as_the_wire_has_them() {
+    assert_eq!(rfc3339(START), "2026-01-02T03:04:05.678901Z");
+}

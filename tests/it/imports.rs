@@ -1,0 +1,141 @@
+//! Who may import whom: DESIGN's table, checked over the syntax trees of all of `src/`.
+//!
+//! Code under `#[cfg(test)]` is free: it may set up what the floor above does.
+
+mod circles;
+mod rules;
+mod source;
+
+pub(crate) use self::source::{Source, sources, walk};
+use self::{
+    circles::circles,
+    rules::violations,
+    source::{Import, imports_of},
+};
+
+#[test]
+fn every_import_goes_down() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for source in sources() {
+        for import in imports_of(&source.module, &source.text) {
+            count += 1;
+            for rule in violations(&source.module, &import) {
+                wrong.push(format!("{}: {import}: {rule}", source.path.display()));
+            }
+        }
+    }
+    assert!(count > 500, "only {count} imports were seen");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Two files that need each other are one file with a wall through it.
+#[test]
+fn no_circle_of_imports_between_files() {
+    let mut all = Vec::new();
+    for source in sources() {
+        for import in imports_of(&source.module, &source.text) {
+            if let Import::Ours(path) = import {
+                all.push((source.module.clone(), path));
+            }
+        }
+    }
+    let files = sources().into_iter().map(|source| source.module).collect();
+    let circles = circles(&files, &all);
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn planted_circle_is_seen() {
+    let path = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
+    let imports = [
+        ("app::a::x", "app::b"),
+        ("app::b::y", "app::c"),
+        ("app::c", "app::a::z"),
+    ];
+    let imports = imports.map(|(from, to)| (path(from), path(to)));
+    let files = ["app::a::x", "app::a::z", "app::b", "app::b::y", "app::c"];
+    let files = files.map(path).into_iter().collect();
+    let none: [String; 0] = [];
+    assert_eq!(circles(&files, &imports), none, "x is not z");
+    let imports = [&imports[..], &[(path("app::a::z"), path("app::a::x"))]].concat();
+    let none_either = circles(&files, &imports);
+    assert_eq!(none_either, none, "b is above y");
+    let imports = [&imports[..], &[(path("app::b"), path("app::c::Thing"))]].concat();
+    let way = "app::a::x -> app::b -> app::c -> app::a::z -> app::a::x";
+    assert_eq!(circles(&files, &imports), [way]);
+}
+
+/// The control: each rule, broken once, is seen.
+#[test]
+fn each_broken_rule_is_seen() {
+    let broken = [
+        ("domain::token", "use crate::store::Tx;"),
+        ("domain::token", "use crate::app;"),
+        ("domain::id", "fn f() { let _ = tokio::spawn(async {}); }"),
+        ("domain::id", "use {std::fmt, rusqlite::Connection};"),
+        ("domain::id", "fn f(_: super::super::proto::X) {}"),
+        ("store::tokens", "use crate::app::App;"),
+        ("store::tokens", "use rusqlite::Row;"),
+        ("store::db", "fn f() { r2d2::Pool::new() }"),
+        ("store::sqlite::writer", "use crate::{domain::id, server};"),
+        ("app::tokens", "use axum::Router;"),
+        ("app::tokens", "use http::StatusCode;"),
+        ("app::tokens", "use crate::proto::hallpass::v1::Token;"),
+        ("app::tokens", "fn f() -> super::super::server::Server {}"),
+        ("app::users", "use r2d2_sqlite::SqliteConnectionManager;"),
+        (
+            "app::users",
+            "macro_rules! m { () => { crate::server::run() } }",
+        ),
+        ("server::rpc::token", "use crate::store::tokens;"),
+        ("server::rpc::token", "use super::super::web::health;"),
+        ("server::web::health", "use crate::server::rpc;"),
+        ("server::web::health", "use crate::store;"),
+        ("server::router", "use crate::config::Config;"),
+        ("server", "use crate::cli::serve;"),
+        ("server", "mod inner { use super::super::store::Db; }"),
+    ];
+    for (module, text) in broken {
+        let module: Vec<_> = module.split("::").map(str::to_owned).collect();
+        let imports = imports_of(&module, text);
+        let seen = imports
+            .iter()
+            .any(|import| !violations(&module, import).is_empty());
+        assert!(seen, "{module:?} {text}");
+    }
+    let fine = [
+        (
+            "store::sqlite::writer",
+            "use rusqlite::Connection; use crate::domain::id;",
+        ),
+        (
+            "app::tokens",
+            "#[cfg(test)] mod tests { use http::StatusCode; }",
+        ),
+        (
+            "server::rpc::token",
+            "use super::super::auth; use crate::app::App;",
+        ),
+        (
+            "cli::serve",
+            "use crate::{config::Config, store::Db, app::App, server::Server};",
+        ),
+        ("domain::token", "use super::id::UserId;"),
+    ];
+    for (module, text) in fine {
+        let module: Vec<_> = module.split("::").map(str::to_owned).collect();
+        for import in imports_of(&module, text) {
+            assert_eq!(violations(&module, &import), [""; 0], "{module:?} {import}");
+        }
+    }
+}
+
+impl std::fmt::Display for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ours(path) => write!(f, "crate::{}", path.join("::")),
+            Self::Crate(name) => f.write_str(name),
+        }
+    }
+}

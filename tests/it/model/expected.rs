@@ -1,0 +1,137 @@
+//! The model: DESIGN's words about tokens, as plainly as they can be written.
+
+use std::time::Duration;
+
+use hallpass::domain::{reason::Reason, time::Timestamp};
+
+/// A person, who owns [`ROBOT`].
+pub(super) const OWNER: usize = 0;
+/// A machine. The third user is another person.
+pub(super) const ROBOT: usize = 1;
+
+pub(super) struct Model {
+    pub(super) now: Timestamp,
+    pub(super) active: [bool; 3],
+    tokens: Vec<Token>,
+}
+
+struct Token {
+    user: usize,
+    parent: Option<usize>,
+    made: Timestamp,
+    expires: Option<Timestamp>,
+    deleted: bool,
+}
+
+impl Model {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            active: [true; 3],
+            tokens: Vec::new(),
+        }
+    }
+
+    pub(super) fn after(&self, secs: u8) -> Timestamp {
+        self.now.plus(Duration::from_secs(secs.into()))
+    }
+
+    fn live(&self, token: &Token) -> bool {
+        !token.deleted && token.expires.is_none_or(|end| self.now < end)
+    }
+
+    /// Whether a token is valid, or why not.
+    pub(super) fn check(&self, token: usize) -> Result<(), Reason> {
+        let token = &self.tokens[token];
+        if token.deleted {
+            Err(Reason::TokenDeleted)
+        } else if !self.live(token) {
+            Err(Reason::TokenExpired)
+        } else if !self.active[token.user] {
+            Err(Reason::UserDeactivated)
+        } else if token
+            .parent
+            .is_some_and(|parent| self.check(parent).is_err())
+        {
+            Err(Reason::ParentInvalid)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether `user` may act on what is `other`'s.
+    fn reaches(user: usize, other: usize) -> bool {
+        user == other || (user == OWNER && other == ROBOT)
+    }
+
+    /// Makes a token for `user`, with the valid token `parent` or else by the command line.
+    pub(super) fn create(
+        &mut self,
+        user: usize,
+        parent: Option<usize>,
+        ttl_secs: Option<u8>,
+    ) -> Result<(), Reason> {
+        let expires = ttl_secs.map(|ttl| self.after(ttl));
+        if let Some(by) = parent.map(|parent| &self.tokens[parent]) {
+            if by.parent.is_some() {
+                return Err(Reason::LineageTooDeep);
+            }
+            if !Self::reaches(by.user, user) {
+                return Err(Reason::PermissionDenied);
+            }
+        }
+        if !self.active[user] {
+            return Err(Reason::TargetDeactivated);
+        }
+        if let Some(end) = parent.and_then(|parent| self.tokens[parent].expires)
+            && expires.is_none_or(|expires| expires > end)
+        {
+            return Err(Reason::OutlivesParent);
+        }
+        self.tokens.push(Token {
+            user,
+            parent,
+            made: self.now,
+            expires,
+            deleted: false,
+        });
+        Ok(())
+    }
+
+    pub(super) fn get(&self, by: usize, token: usize) -> Result<(), Reason> {
+        let (by, token) = (&self.tokens[by], &self.tokens[token]);
+        if token.deleted || !Self::reaches(by.user, token.user) {
+            return Err(Reason::TokenNotFound);
+        }
+        Ok(())
+    }
+
+    /// When the live tokens of `user` were made, and their numbers.
+    pub(super) fn list(&self, by: usize, user: usize) -> Result<Vec<(Timestamp, usize)>, Reason> {
+        if !Self::reaches(self.tokens[by].user, user) {
+            return Err(Reason::PermissionDenied);
+        }
+        let tokens = self.tokens.iter().enumerate();
+        let live = tokens.filter(|(_, token)| token.user == user && self.live(token));
+        Ok(live.map(|(number, token)| (token.made, number)).collect())
+    }
+
+    /// Deletes a token and its live children, and says how many these were.
+    pub(super) fn delete(&mut self, by: usize, token: usize) -> Result<u32, Reason> {
+        if !Self::reaches(self.tokens[by].user, self.tokens[token].user) {
+            return Err(Reason::TokenNotFound);
+        }
+        if self.tokens[token].deleted {
+            return Ok(0);
+        }
+        self.tokens[token].deleted = true;
+        let mut children = 0;
+        for child in 0..self.tokens.len() {
+            if self.tokens[child].parent == Some(token) && self.live(&self.tokens[child]) {
+                self.tokens[child].deleted = true;
+                children += 1;
+            }
+        }
+        Ok(children)
+    }
+}

@@ -1,0 +1,110 @@
+//! One of every mutation that the API has, for the tests that hold for all of them.
+
+use serde_json::{Value, json};
+
+use crate::test_app::{NewToken, Person, TestApp};
+
+pub(crate) struct Mutation {
+    /// The caller's token.
+    pub(crate) by: String,
+    pub(crate) procedure: &'static str,
+    pub(crate) message: Value,
+    /// What it is called in the audit log.
+    pub(crate) action: &'static str,
+    /// What it is done to; `None` where it is made by it.
+    pub(crate) target: Option<String>,
+    /// Whether it changes nothing when it is done again.
+    pub(crate) repeats: bool,
+}
+
+impl Mutation {
+    /// One that makes something.
+    fn new(by: &str, procedure: &'static str, action: &'static str, message: Value) -> Self {
+        Self {
+            by: by.to_owned(),
+            procedure,
+            message,
+            action,
+            target: None,
+            repeats: false,
+        }
+    }
+
+    fn on(self, target: &str) -> Self {
+        let target = Some(target.to_owned());
+        Self { target, ..self }
+    }
+
+    fn repeats(self) -> Self {
+        let repeats = true;
+        Self { repeats, ..self }
+    }
+}
+
+/// To be done in this order. Each does something, and only once.
+pub(crate) async fn all(app: &TestApp) -> Vec<Mutation> {
+    let alice = app.person("alice").await;
+    let robot = app.machine(&alice, "robot").await;
+    let token = app.sign_in(&alice, json!({})).await;
+    let bob = app.person("bob").await;
+    let mut all = of_tokens(&alice, &token, &bob);
+    all.extend(of_users(&app.admin.token, &alice.token, &robot.id, &bob.id));
+    all
+}
+
+fn of_tokens(alice: &Person, token: &NewToken, bob: &Person) -> Vec<Mutation> {
+    let (create, delete) = ("TokenService/CreateToken", "TokenService/DeleteToken");
+    let note = json!({ "note": "n" });
+    let password = json!({ "username": "bob", "password": bob.password });
+    let id = json!({ "tokenId": token.id });
+    vec![
+        Mutation::new(&alice.token, create, "token.create", note),
+        Mutation::new("", create, "token.create", password),
+        Mutation::new(&alice.token, delete, "token.delete", id)
+            .on(&token.id)
+            .repeats(),
+    ]
+}
+
+fn of_users(admin: &str, own: &str, robot: &str, bob: &str) -> Vec<Mutation> {
+    let create = "UserService/CreateUser";
+    let person = json!({ "username": "carol", "password": "vexed marmots juggle" });
+    let machine = json!({ "username": "second", "userType": "USER_TYPE_MACHINE" });
+    let describe = json!({ "userId": robot, "description": "builds" });
+    let password = json!({ "userId": bob, "newPassword": "vexed marmots juggle" });
+    let role = json!({ "userId": bob, "serverRole": 1 });
+    let owner = json!({ "userId": robot, "ownerId": bob });
+    let id = json!({ "id": robot });
+    let on = |by: &str, procedure, action, target: &str, message: &Value| {
+        Mutation::new(by, procedure, action, message.clone()).on(target)
+    };
+    #[rustfmt::skip]
+    let all = vec![
+        Mutation::new(admin, create, "user.create", person),
+        Mutation::new(own, create, "user.create", machine),
+        on(own, "UserService/UpdateUserSettings", "user.describe", robot, &describe).repeats(),
+        on(admin, "UserService/SetPassword", "user.set_password", bob, &password),
+        on(admin, "UserService/UpdateUserServerRole", "user.set_role", bob, &role).repeats(),
+        on(own, "UserService/DeactivateUser", "user.deactivate", robot, &id).repeats(),
+        on(admin, "UserService/ReactivateUser", "user.reactivate", robot, &id).repeats(),
+        on(admin, "UserService/SetOwner", "user.set_owner", robot, &owner).repeats(),
+        on(admin, "UserService/DeleteUser", "user.delete", robot, &id),
+    ];
+    all
+}
+
+/// All users and tokens, to see whether anything has changed.
+pub(crate) fn contents(app: &TestApp) -> Vec<Vec<rusqlite::types::Value>> {
+    let sql = app.sql();
+    let mut all = Vec::new();
+    for table in ["users", "tokens"] {
+        let select = format!("SELECT * FROM {table} ORDER BY id");
+        let mut select = sql.prepare(&select).unwrap();
+        let columns = select.column_count();
+        let rows = select
+            .query_map([], |row| (0..columns).map(|i| row.get(i)).collect())
+            .unwrap();
+        all.extend(rows.map(Result::unwrap));
+    }
+    all
+}

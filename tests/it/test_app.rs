@@ -1,0 +1,273 @@
+//! A Hallpass of a test's own: a real server on a free port, a real store in a temporary folder. Only the
+//! clock is fake, and passwords are hashed at little cost.
+
+mod clock;
+mod people;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use hallpass::{
+    app::{App, AppOptions, passwords::HasherOptions},
+    domain::{clock::Clock, secret::Secret},
+    server::{Server, ServerOptions, limits::Limits},
+    store::{Db, OpenAs, OpenError, StoreOptions},
+};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time,
+};
+
+use crate::client::{Answer, Call, Client, Wire};
+
+pub(crate) use self::{
+    clock::{FakeClock, START, rfc3339},
+    people::{ADMIN_PASSWORD, Machine, NewToken, Person, password_of},
+};
+
+/// What a test may set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) app: AppOptions,
+    pub(crate) server: ServerOptions,
+    /// How long the store waits for a lock of another process.
+    pub(crate) busy_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let passwords = HasherOptions {
+            memory_kib: 64,
+            passes: 1,
+            ..HasherOptions::default()
+        };
+        let app = AppOptions {
+            passwords,
+            ..AppOptions::default()
+        };
+        let server = ServerOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            cors_origins: vec![],
+            trusted_proxies: vec![],
+            // Hashing is of low priority: on a machine that does much else it may take its time.
+            limits: Limits {
+                handler_timeout: Duration::from_mins(2),
+                ..Limits::default()
+            },
+        };
+        Self {
+            app,
+            server,
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A running Hallpass with an admin.
+#[derive(Debug)]
+pub(crate) struct TestApp {
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) client: Client,
+    pub(crate) app: App,
+    /// The first admin.
+    pub(crate) admin: Person,
+    settings: Settings,
+    running: Running,
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop_server: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+    stop_jobs: watch::Sender<bool>,
+    jobs: JoinHandle<()>,
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let folder = TempDir::new().unwrap();
+        settings.app.initial_password_file = folder.path().join("initial-admin-password");
+        let clock = Arc::new(FakeClock::default());
+        let (app, client, running) = launch(&folder, &clock, &settings).await;
+        app.bootstrap(Some(Secret::new(ADMIN_PASSWORD.to_owned())))
+            .await
+            .unwrap();
+        let mut this = Self {
+            clock,
+            client,
+            app,
+            admin: Person::first_admin(),
+            settings,
+            running,
+            folder,
+        };
+        // Within whatever lifetime the test allows.
+        let expires = longest(&this);
+        let token = this.sign_in(&this.admin, expires).await;
+        this.admin.id = token.metadata["userId"].as_str().unwrap().to_owned();
+        this.admin.token = token.text;
+        this
+    }
+
+    /// Stops it, then starts it again on the same folder.
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// Stops it, then starts it again with other settings.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut stopped = self.stop().await;
+        change(&mut stopped.settings);
+        let (app, client, running) =
+            launch(&stopped.folder, &stopped.clock, &stopped.settings).await;
+        Self {
+            clock: stopped.clock,
+            client,
+            app,
+            admin: stopped.admin,
+            settings: stopped.settings,
+            running,
+            folder: stopped.folder,
+        }
+    }
+
+    /// Stops it, as a signal does: what is under way is answered, what waits is written.
+    pub(crate) async fn stop(self) -> Stopped {
+        let running = self.running;
+        running.stop_server.send(()).unwrap();
+        running.server.await.unwrap();
+        running.stop_jobs.send(true).unwrap();
+        running.jobs.await.unwrap();
+        Stopped {
+            clock: self.clock,
+            admin: self.admin,
+            settings: self.settings,
+            folder: self.folder,
+        }
+    }
+
+    /// Calls a procedure over Connect JSON, with a token unless it is empty.
+    pub(crate) async fn call(&self, token: &str, procedure: &str, message: Value) -> Answer {
+        let call = Call::new(procedure, message);
+        let call = if token.is_empty() {
+            call
+        } else {
+            call.bearer(token)
+        };
+        self.client.call(Wire::CURL, call).await
+    }
+
+    /// A connection of the test's own to the database.
+    pub(crate) fn sql(&self) -> Connection {
+        open(&self.folder)
+    }
+
+    /// How many rows of the audit log there are.
+    pub(crate) fn audit_len(&self) -> i64 {
+        self.sql()
+            .query_one("SELECT count(*) FROM audit", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    /// Whether a token is accepted.
+    pub(crate) async fn accepts(&self, token: &str) -> bool {
+        let answer = self.call(token, "AuthnService/GetCurrentUser", json!({}));
+        match answer.await.result {
+            Ok(_) => true,
+            Err(failure) if failure.code == "unauthenticated" => false,
+            Err(failure) => panic!("neither accepted nor refused: {failure:?}"),
+        }
+    }
+}
+
+/// What is left when it has stopped.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    clock: Arc<FakeClock>,
+    admin: Person,
+    settings: Settings,
+    folder: TempDir,
+}
+
+impl Stopped {
+    /// A connection of the test's own to the database.
+    pub(crate) fn sql(&self) -> Connection {
+        open(&self.folder)
+    }
+}
+
+/// The longest lifetime that the settings allow.
+fn longest(app: &TestApp) -> Value {
+    match app.settings.app.max_token_ttl {
+        Some(ttl) => json!({ "expireTime": app.clock.after(ttl) }),
+        None => json!({}),
+    }
+}
+
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("hallpass.db")
+}
+
+fn open(folder: &TempDir) -> Connection {
+    let connection = Connection::open(file(folder)).unwrap();
+    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    connection
+}
+
+async fn launch(
+    folder: &TempDir,
+    clock: &Arc<FakeClock>,
+    settings: &Settings,
+) -> (App, Client, Running) {
+    let db = open_store(file(folder), settings.busy_timeout).await;
+    let clock: Arc<dyn Clock> = Arc::<FakeClock>::clone(clock);
+    let app = App::start(db, clock, settings.app.clone()).await.unwrap();
+    let server = Server::bind(app.clone(), settings.server.clone())
+        .await
+        .unwrap();
+    let client = Client::new(server.local_addr());
+    let (stop_server, stopped) = oneshot::channel();
+    let server = tokio::spawn(async move {
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        server.run(stopped).await.unwrap();
+    });
+    let (stop_jobs, stop) = watch::channel(false);
+    let jobs = tokio::spawn({
+        let app = app.clone();
+        async move { app.run_jobs(stop).await }
+    });
+    let running = Running {
+        stop_server,
+        server,
+        stop_jobs,
+        jobs,
+    };
+    (app, client, running)
+}
+
+/// Opens the store; a server that has just stopped may still be letting go of it.
+async fn open_store(path: PathBuf, busy_timeout: Duration) -> Db {
+    let mut options = StoreOptions::new(path, OpenAs::Serve);
+    options.busy_timeout = busy_timeout;
+    let opened = time::timeout(Duration::from_secs(10), async {
+        loop {
+            match Db::open(&options) {
+                Err(OpenError::AlreadyServed { .. }) => tokio::task::yield_now().await,
+                opened => return opened,
+            }
+        }
+    });
+    opened.await.expect("the old server lets go").unwrap()
+}

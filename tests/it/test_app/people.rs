@@ -1,0 +1,128 @@
+//! Users and tokens, made through the API.
+
+use serde_json::{Value, json};
+
+use super::TestApp;
+
+pub(crate) const ADMIN_PASSWORD: &str = "vexed marmots juggle quince";
+
+/// A person, with a token that may do all that the person may.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) token: String,
+}
+
+/// A machine, with such a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+/// A token just made.
+#[derive(Clone, Debug)]
+pub(crate) struct NewToken {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) metadata: Value,
+}
+
+impl Person {
+    pub(super) fn first_admin() -> Self {
+        Self {
+            id: String::new(),
+            name: "admin".to_owned(),
+            password: ADMIN_PASSWORD.to_owned(),
+            token: String::new(),
+        }
+    }
+}
+
+impl NewToken {
+    pub(crate) fn read(created: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            id: text(&created["metadata"]["id"]),
+            text: text(&created["token"]),
+            metadata: created["metadata"].clone(),
+        }
+    }
+}
+
+pub(crate) fn password_of(name: &str) -> String {
+    format!("seven drowsy lanterns hum for {name}")
+}
+
+impl TestApp {
+    /// A member.
+    pub(crate) async fn person(&self, name: &str) -> Person {
+        self.create_person(name, "SERVER_ROLE_MEMBER").await
+    }
+
+    /// A further admin.
+    pub(crate) async fn further_admin(&self, name: &str) -> Person {
+        self.create_person(name, "SERVER_ROLE_ADMIN").await
+    }
+
+    async fn create_person(&self, name: &str, role: &str) -> Person {
+        let password = password_of(name);
+        let message = json!({ "username": name, "password": password, "role": role });
+        let created = self.call(&self.admin.token, "UserService/CreateUser", message);
+        let id = created.await.ok()["user"]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let mut person = Person {
+            id,
+            name: name.to_owned(),
+            password,
+            token: String::new(),
+        };
+        person.token = self.sign_in(&person, json!({})).await.text;
+        person
+    }
+
+    /// A machine of `owner`. Its token has no parent.
+    pub(crate) async fn machine(&self, owner: &Person, name: &str) -> Machine {
+        let role = "SERVER_ROLE_MEMBER";
+        self.machine_with_role(owner, name, role).await
+    }
+
+    pub(crate) async fn machine_with_role(
+        &self,
+        owner: &Person,
+        name: &str,
+        role: &str,
+    ) -> Machine {
+        let message = json!({ "username": name, "userType": "USER_TYPE_MACHINE", "role": role });
+        let created = self.call(&owner.token, "UserService/CreateUser", message);
+        let id = created.await.ok()["user"]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let token = self.sign_in(owner, json!({ "userId": id })).await.text;
+        Machine { id, token }
+    }
+
+    /// Makes a token with a password, so that it has no parent.
+    pub(crate) async fn sign_in(&self, person: &Person, fields: Value) -> NewToken {
+        let mut message = json!({ "username": person.name, "password": person.password });
+        if let Value::Object(fields) = fields {
+            message.as_object_mut().unwrap().extend(fields);
+        }
+        self.create(message, "").await
+    }
+
+    /// Makes a token with a token, which becomes its parent.
+    pub(crate) async fn child(&self, parent: &str, fields: Value) -> NewToken {
+        self.create(fields, parent).await
+    }
+
+    async fn create(&self, message: Value, token: &str) -> NewToken {
+        let created = self.call(token, "TokenService/CreateToken", message);
+        NewToken::read(&created.await.ok())
+    }
+}

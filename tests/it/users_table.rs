@@ -1,0 +1,198 @@
+//! The table of users: every row of it for every role, on every relation of the target to the caller.
+
+use serde_json::{Value, json};
+
+use crate::test_app::{Machine, Person, TestApp};
+
+/// Who calls, and whom the columns of a row are about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By {
+    /// Itself, its own machine, another person, another's machine.
+    Member,
+    /// Itself, its owner, its sibling.
+    Machine,
+    /// As a member.
+    Admin,
+}
+
+/// A row: what is done, and for each column `+` done, `d` permission denied, `n` not found, `t` wrong type.
+struct Row {
+    what: &'static str,
+    member: &'static str,
+    machine: &'static str,
+    admin: &'static str,
+}
+
+const fn row(
+    what: &'static str,
+    member: &'static str,
+    machine: &'static str,
+    admin: &'static str,
+) -> Row {
+    Row {
+        what,
+        member,
+        machine,
+        admin,
+    }
+}
+
+#[rustfmt::skip]
+const TABLE: [Row; 13] = [
+    row("UserService/GetUser",              "++nn", "+nn", "++++"),
+    row("UserService/GetUserByUsername",    "++nn", "+nn", "++++"),
+    row("UserService/UpdateUserSettings",   "++nn", "+nn", "++++"),
+    row("UserService/DeactivateUser",       "d+nn", "dnn", "++++"),
+    row("UserService/DeleteUser",           "d+nn", "dnn", "++++"),
+    row("UserService/ReactivateUser",       "dddd", "ddd", "++++"),
+    row("UserService/UpdateUserServerRole", "dddd", "ddd", "++++"),
+    row("UserService/SetOwner",             "dddd", "ddd", "t+t+"),
+    row("UserService/SetPassword",          "+nnn", "tnn", "+t+t"),
+    row("TokenService/CreateToken",         "++dd", "+dd", "++d+"),
+    row("TokenService/ListTokens",          "++dd", "+dd", "++++"),
+    row("TokenService/GetToken",            "++nn", "+nn", "++++"),
+    row("TokenService/DeleteToken",         "++nn", "+nn", "++++"),
+];
+
+/// The user that something is done to.
+struct Target {
+    id: String,
+    name: String,
+    token_id: String,
+}
+
+impl Target {
+    fn person(person: &Person) -> Self {
+        Self::new(&person.id, &person.name, &person.token)
+    }
+
+    fn machine(machine: &Machine, name: &str) -> Self {
+        Self::new(&machine.id, name, &machine.token)
+    }
+
+    fn new(id: &str, name: &str, token: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            token_id: token.split('_').nth(1).unwrap().to_owned(),
+        }
+    }
+}
+
+fn request(what: &str, target: &Target, caller: &Person, new_owner: &str) -> Value {
+    let (_, method) = what.split_once('/').unwrap();
+    match method {
+        "GetUserByUsername" => json!({ "username": target.name }),
+        "UpdateUserSettings" => json!({ "userId": target.id, "description": "seen" }),
+        "UpdateUserServerRole" => json!({ "userId": target.id, "serverRole": 2 }),
+        "SetOwner" => json!({ "userId": target.id, "ownerId": new_owner }),
+        "SetPassword" => json!({
+            "userId": target.id,
+            "oldPassword": caller.password,
+            "newPassword": "a password that is long enough",
+        }),
+        "CreateToken" | "ListTokens" => json!({ "userId": target.id }),
+        "GetToken" | "DeleteToken" => json!({ "tokenId": target.token_id }),
+        _ => json!({ "id": target.id }),
+    }
+}
+
+/// Makes everyone anew, so that no cell sees what another has done.
+async fn cell(app: &TestApp, row: &Row, by: By, column: usize, n: usize) -> char {
+    let caller = match by {
+        By::Admin => app.further_admin(&format!("caller-{n}")).await,
+        By::Member | By::Machine => app.person(&format!("caller-{n}")).await,
+    };
+    let other = app.person(&format!("other-{n}")).await;
+    let robot = format!("robot-{n}");
+    let (token, target) = match (by, column) {
+        (By::Machine, _) => {
+            let own = app.machine(&caller, &robot).await;
+            let sibling = format!("sibling-{n}");
+            let target = match column {
+                0 => Target::machine(&own, &robot),
+                1 => Target::person(&caller),
+                _ => Target::machine(&app.machine(&caller, &sibling).await, &sibling),
+            };
+            (own.token, target)
+        }
+        (_, 0) => (caller.token.clone(), Target::person(&caller)),
+        (_, 1) => {
+            let own = app.machine(&caller, &robot).await;
+            (caller.token.clone(), Target::machine(&own, &robot))
+        }
+        (_, 2) => (caller.token.clone(), Target::person(&other)),
+        _ => {
+            let theirs = app.machine(&other, &robot).await;
+            (caller.token.clone(), Target::machine(&theirs, &robot))
+        }
+    };
+    let message = request(row.what, &target, &caller, &app.admin.id);
+    match app.call(&token, row.what, message).await.result {
+        Ok(_) => '+',
+        Err(failure) => match (failure.code.as_str(), failure.reason()) {
+            ("permission_denied", "PERMISSION_DENIED") => 'd',
+            ("not_found", "USER_NOT_FOUND" | "TOKEN_NOT_FOUND") => 'n',
+            ("failed_precondition", "WRONG_USER_TYPE") => 't',
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+#[tokio::test]
+async fn every_row_holds_for_every_role() {
+    let app = TestApp::start().await;
+    let mut n = 0;
+    for row in &TABLE {
+        let columns = [
+            (By::Member, row.member),
+            (By::Machine, row.machine),
+            (By::Admin, row.admin),
+        ];
+        for (by, expected) in columns {
+            let mut got = String::new();
+            for column in 0..expected.len() {
+                n += 1;
+                got.push(cell(&app, row, by, column, n).await);
+            }
+            assert_eq!(got, expected, "{} by {by:?}", row.what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn people_are_made_by_admins_and_machines_by_people() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let robot = app.machine(&alice, "robot").await;
+    let role = "SERVER_ROLE_ADMIN";
+    let admin_robot = app.machine_with_role(&app.admin, "admin-robot", role).await;
+    let create = async |by: &str, message: Value| {
+        let answer = app.call(by, "UserService/CreateUser", message);
+        answer.await
+    };
+    let person = |name: &str| json!({ "username": name, "password": "vexed marmots juggle" });
+    let machine = |name: &str| json!({ "username": name, "userType": "USER_TYPE_MACHINE" });
+
+    for by in [&alice.token, &robot.token] {
+        let answer = create(by, person("someone")).await;
+        answer.refused("permission_denied", "PERMISSION_DENIED");
+    }
+    create(&admin_robot.token, person("by-admin-robot"))
+        .await
+        .ok();
+    // A machine owns nothing, whatever its role.
+    for by in [&robot.token, &admin_robot.token] {
+        let answer = create(by, machine("something")).await;
+        answer.refused("permission_denied", "PERMISSION_DENIED");
+    }
+    let made = create(&alice.token, machine("second")).await.ok();
+    assert_eq!(made["user"]["ownerId"], alice.id);
+    assert_eq!(made["user"]["role"], "SERVER_ROLE_MEMBER");
+    let mut admin = machine("third");
+    admin["role"] = role.into();
+    let answer = create(&alice.token, admin.clone()).await;
+    answer.refused("permission_denied", "PERMISSION_DENIED");
+    let made = create(&app.admin.token, admin).await.ok();
+    assert_eq!(made["user"]["role"], role);
+}

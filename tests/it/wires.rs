@@ -1,0 +1,320 @@
+//! The same requests give the same answers over every wire: one session, successes and errors of every
+//! procedure, played once a wire on a server of its own.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Call, Codec, Failure, Procedure, Protocol, Wire, procedures},
+    test_app::TestApp,
+};
+
+/// What a session got, one entry a call.
+type Transcript = Vec<(String, Result<Value, Failure>)>;
+
+struct Session {
+    app: TestApp,
+    wire: Wire,
+    names: Names,
+    transcript: Transcript,
+}
+
+impl Session {
+    async fn call(&mut self, by: &str, procedure: &str, message: Value) -> Value {
+        // GET is for what has no side effects; the rest goes by POST.
+        let found = Procedure::find(procedure);
+        let wire = if self.wire.is_get() && !found.has_no_side_effects() {
+            Wire::new(Protocol::Connect, self.wire.codec)
+        } else {
+            self.wire
+        };
+        // Each at a moment of its own, so that what is listed has one order.
+        self.app.clock.advance(Duration::from_millis(1));
+        let call = Call::new(procedure, message);
+        let call = if by.is_empty() { call } else { call.bearer(by) };
+        let answer = self.app.client.call(wire, call).await;
+        assert_eq!(answer.headers["cache-control"], "no-store", "{wire:?}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.request_id().len(), 22);
+        if let Err(failure) = &answer.result {
+            assert_ne!(failure.reason(), "INTERNAL", "{procedure} over {wire:?}");
+        }
+        let shown = answer.result.clone().map(|reply| self.names.give(reply));
+        self.transcript.push((procedure.to_owned(), shown));
+        answer.result.unwrap_or_default()
+    }
+
+    async fn calls(&mut self, by: &str, calls: &[(&str, Value)]) {
+        for (procedure, message) in calls {
+            self.call(by, procedure, message.clone()).await;
+        }
+    }
+}
+
+/// Names for what is random, by the order in which it is first seen.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn give(&mut self, value: Value) -> Value {
+        match value {
+            Value::String(text) if is_random(&text) => {
+                let known = self.0.iter().position(|name| *name == text);
+                let index = known.unwrap_or_else(|| {
+                    self.0.push(text);
+                    self.0.len() - 1
+                });
+                format!("random {index}").into()
+            }
+            Value::Array(values) => values.into_iter().map(|value| self.give(value)).collect(),
+            Value::Object(fields) => {
+                let fields = fields
+                    .into_iter()
+                    .map(|(key, value)| (key, self.give(value)));
+                Value::Object(fields.collect())
+            }
+            other => other,
+        }
+    }
+}
+
+/// An ID, a plaintext, a page token or a hash.
+fn is_random(text: &str) -> bool {
+    let of_an_id = text.len() == 22 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    of_an_id || text.starts_with("hallpass_") || [44, 75].contains(&text.len())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+async fn play(wire: Wire) -> Transcript {
+    let app = TestApp::start_with(|settings| settings.app.max_tokens_per_user = 4).await;
+    let admin = app.admin.clone();
+    let (names, transcript) = (Names::default(), Vec::new());
+    let mut session = Session {
+        app,
+        wire,
+        names,
+        transcript,
+    };
+    let own = users(&mut session, &admin.token).await;
+    tokens(&mut session, &admin.token, &own).await;
+    refusals(&mut session, &admin.token, &own).await;
+    session.transcript
+}
+
+/// Makes a person and a machine. Gives back the person's token.
+async fn users(session: &mut Session, admin: &str) -> String {
+    let password = "seven drowsy lanterns hum";
+    let alice = json!({ "username": "alice", "password": password, "description": "é \u{1F600}" });
+    let alice = session.call(admin, "UserService/CreateUser", alice).await;
+    let alice = text(&alice["user"]["id"]);
+    let sign_in = json!({ "username": "alice", "password": password });
+    let own = session.call("", "TokenService/CreateToken", sign_in).await;
+    let own = text(&own["token"]);
+    let robot = json!({ "username": "robot", "userType": 2 });
+    let robot = session.call(&own, "UserService/CreateUser", robot).await;
+    let robot = text(&robot["user"]["id"]);
+    let new_password = json!({ "oldPassword": password, "newPassword": "another drowsy lantern" });
+    let to = |id: &str| json!({ "id": id });
+    session
+        .calls(
+            &own,
+            &[
+                ("AuthnService/GetCurrentUser", json!({})),
+                (
+                    "buf.registry.owner.v1.UserService/GetCurrentUser",
+                    json!({}),
+                ),
+                ("UserService/GetUser", to(&robot)),
+                ("UserService/GetUser", to("nobody")),
+                (
+                    "UserService/GetUserByUsername",
+                    json!({ "username": "Robot" }),
+                ),
+                (
+                    "UserService/GetUserByUsername",
+                    json!({ "username": "admin" }),
+                ),
+                ("UserService/ListUsers", json!({ "pageSize": 1 })),
+                ("UserService/ListUsers", json!({ "pageToken": "x" })),
+                ("UserService/CountUsers", json!({ "userStateFilter": 1 })),
+                ("UserService/CountUsers", json!({ "userStateFilter": 7 })),
+                (
+                    "UserService/UpdateUserSettings",
+                    json!({ "userId": robot, "description": "b" }),
+                ),
+                (
+                    "UserService/UpdateUserSettings",
+                    json!({ "userId": robot, "description": "\n" }),
+                ),
+                ("UserService/SetPassword", json!({ "newPassword": "short" })),
+                ("UserService/SetPassword", new_password),
+                (
+                    "UserService/UpdateUserServerRole",
+                    json!({ "userId": alice, "serverRole": 1 }),
+                ),
+                (
+                    "UserService/CreateUser",
+                    json!({ "username": "admin", "userType": 2 }),
+                ),
+            ],
+        )
+        .await;
+    session
+        .calls(
+            admin,
+            &[
+                (
+                    "UserService/UpdateUserServerRole",
+                    json!({ "userId": robot, "serverRole": 1 }),
+                ),
+                ("UserService/DeactivateUser", to(&robot)),
+                ("UserService/DeactivateUser", to("x")),
+                ("UserService/ReactivateUser", to(&robot)),
+                ("UserService/ReactivateUser", to("x")),
+                (
+                    "UserService/SetOwner",
+                    json!({ "userId": robot, "ownerId": alice }),
+                ),
+                (
+                    "UserService/SetOwner",
+                    json!({ "userId": alice, "ownerId": alice }),
+                ),
+                ("UserService/DeleteUser", to(&alice)),
+                ("UserService/DeleteUser", to(&robot)),
+                ("UserService/ListUsers", json!({ "reverse": true })),
+            ],
+        )
+        .await;
+    own
+}
+
+async fn tokens(session: &mut Session, admin: &str, own: &str) {
+    let create = "TokenService/CreateToken";
+    let made = json!({
+        "note": "CI – \u{1F600}",
+        "expireTime": "2030-01-01T00:00:00.123456Z",
+        "scopes": ["hallpass:tokens:read", "deploy"],
+        "allowedCidrs": ["127.0.0.0/8"],
+    });
+    let made = session.call(own, create, made).await;
+    let scoped = text(&made["token"]);
+    let id = json!({ "tokenId": made["metadata"]["id"] });
+    let list = session.call(own, "TokenService/ListTokens", json!({ "pageSize": 1 }));
+    let next = text(&list.await["nextPageToken"]);
+    session
+        .calls(
+            own,
+            &[
+                (
+                    "TokenService/ListTokens",
+                    json!({ "pageToken": next, "pageSize": 9 }),
+                ),
+                ("TokenService/ListTokens", json!({ "reverse": true })),
+                ("TokenService/ListTokens", json!({ "pageToken": "x" })),
+                ("TokenService/ListTokens", json!({ "userId": "x" })),
+                ("TokenService/GetToken", id.clone()),
+                ("TokenService/GetToken", json!({})),
+                ("TokenService/GetToken", json!({ "tokenId": "é" })),
+                (create, json!({ "note": "\u{7f}" })),
+                (create, json!({ "expireTime": "1970-01-01T00:00:00Z" })),
+                (create, json!({ "username": "alice" })),
+                (create, json!({})),
+                (create, json!({})),
+                (create, json!({})),
+            ],
+        )
+        .await;
+    session.call(&scoped, create, json!({})).await;
+    session
+        .call(&scoped, "UserService/ListUsers", json!({}))
+        .await;
+    session
+        .calls(
+            own,
+            &[
+                ("TokenService/DeleteToken", id.clone()),
+                ("TokenService/DeleteToken", id),
+                ("TokenService/DeleteToken", json!({ "tokenId": "x" })),
+            ],
+        )
+        .await;
+    session
+        .call(&scoped, "TokenService/ListTokens", json!({}))
+        .await;
+    let audit = "AuditService/ListAuditEvents";
+    session.call(own, audit, json!({})).await;
+    session.call(admin, audit, json!({ "pageSize": 100 })).await;
+}
+
+/// Unauthenticated, throttled, the last admin.
+async fn refusals(session: &mut Session, admin: &str, own: &str) {
+    for procedure in procedures() {
+        let path = procedure.path();
+        let name = path
+            .trim_start_matches("/hallpass.v1.")
+            .trim_start_matches('/');
+        session.call("", name, json!({})).await;
+        session.call(&own[..own.len() - 1], name, json!({})).await;
+    }
+    for _ in 0..7 {
+        let wrong = json!({ "username": "alice", "password": "wrong" });
+        session.call("", "TokenService/CreateToken", wrong).await;
+    }
+    let me = session.call(admin, "AuthnService/GetCurrentUser", json!({}));
+    let me = json!({ "id": me.await["user"]["id"] });
+    session.call(admin, "UserService/DeactivateUser", me).await;
+}
+
+#[tokio::test]
+async fn same_requests_give_the_same_answers_over_every_wire() {
+    let expected = play(Wire::CURL).await;
+    let all: BTreeSet<_> = procedures().map(|p| p.path()).collect();
+    let seen = |ok: bool| -> BTreeSet<String> {
+        let calls = expected.iter().filter(|(_, result)| result.is_ok() == ok);
+        calls
+            .map(|(name, _)| Procedure::find(name).path())
+            .collect()
+    };
+    assert_eq!(seen(true), all, "each procedure succeeds once");
+    assert_eq!(seen(false), all, "and fails once");
+    for wire in Wire::ALL {
+        let got = play(wire).await;
+        assert_eq!(got.len(), expected.len());
+        for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert_eq!(got, expected, "call {number} over {wire:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn get_is_for_procedures_without_side_effects_alone() {
+    let app = TestApp::start().await;
+    let bearer = format!("Bearer {}", app.admin.token);
+    for procedure in procedures() {
+        let path = format!(
+            "{}?connect=v1&encoding=json&message=%7B%7D",
+            procedure.path()
+        );
+        let headers = [("authorization", bearer.as_str())];
+        let reply = app.client.ask(http::Method::GET, &path, &headers).await;
+        if procedure.has_no_side_effects() {
+            assert_ne!(reply.head.status, 405, "{path}");
+        } else {
+            assert_eq!(reply.head.status, 405, "{path}");
+            assert_eq!(reply.head.headers["allow"], "POST", "{path}");
+        }
+        let head = app.client.ask(http::Method::HEAD, &path, &headers).await;
+        assert_eq!(head.head.status, 405, "{path}");
+    }
+    let rows = app.audit_len();
+    for _ in 0..2 {
+        let call = Call::new("TokenService/ListTokens", json!({})).bearer(&app.admin.token);
+        let wire = Wire::new(Protocol::ConnectGet, Codec::Proto);
+        app.client.call(wire, call).await.ok();
+    }
+    assert_eq!(app.audit_len(), rows);
+}
