@@ -1,0 +1,71 @@
+//! A server under test for `connectconformance`: it reads how it should serve from stdin, says where it
+//! does on stdout, and serves until it is killed.
+
+use std::{
+    error::Error,
+    io::{Read, Write},
+    sync::Arc,
+};
+
+use hallpass::server::{
+    edge::{self, MethodTable, Parts},
+    limits::Limits,
+    listener,
+};
+use hallpass_conformance::{
+    proto::{self, ServerCompatRequest, ServerCompatResponse},
+    service,
+};
+use prost::Message;
+use prost_reflect::DescriptorPool;
+use tokio::net::TcpListener;
+use tower::layer::util::Identity;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let request = ServerCompatRequest::decode(&*read_message()?)?;
+    let mut limits = Limits::default();
+    if request.message_receive_limit > 0 {
+        limits.max_body_bytes = usize::try_from(request.message_receive_limit)?;
+    }
+    let limits = Arc::new(limits);
+
+    let socket = TcpListener::bind("127.0.0.1:0").await?;
+    let address = socket.local_addr()?;
+    write_message(&ServerCompatResponse {
+        host: address.ip().to_string(),
+        port: address.port().into(),
+        ..ServerCompatResponse::default()
+    })?;
+
+    let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)?;
+    let parts = Parts {
+        methods: Arc::new(MethodTable::new(&pool, &[])?),
+        router: service::router(),
+        grpc: axum::Router::new(),
+        web: axum::Router::new(),
+        limits: Arc::clone(&limits),
+        // The suite compares the details of errors exactly.
+        with_reasons: false,
+    };
+    let edge = edge::assemble(parts, &Identity::new());
+    listener::serve(socket, edge, limits, std::future::pending()).await?;
+    Ok(())
+}
+
+/// A message on stdin: its length in four bytes, big-endian, then the message.
+fn read_message() -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut length = [0; 4];
+    std::io::stdin().read_exact(&mut length)?;
+    let mut message = vec![0; usize::try_from(u32::from_be_bytes(length))?];
+    std::io::stdin().read_exact(&mut message)?;
+    Ok(message)
+}
+
+fn write_message(message: &impl Message) -> Result<(), Box<dyn Error>> {
+    let message = message.encode_to_vec();
+    let mut stdout = std::io::stdout();
+    stdout.write_all(&u32::try_from(message.len())?.to_be_bytes())?;
+    stdout.write_all(&message)?;
+    Ok(stdout.flush()?)
+}
