@@ -33,6 +33,7 @@ mod networks;
 mod page_tokens;
 mod passwords;
 mod quota;
+mod readme;
 mod scopes;
 mod sign_in;
 mod store_faults;

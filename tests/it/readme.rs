@@ -1,0 +1,98 @@
+//! The README is true: its shell blocks run, and its tables are those of the program.
+
+mod session;
+
+use std::fmt::Write;
+
+use hallpass::cli::{self, exit_code::ExitCode};
+
+const README: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+
+/// What stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+fn part(name: &str) -> &'static str {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (_, rest) = README.split_once(&begin).expect("the part begins");
+    let (part, _) = rest.split_once(&end).expect("the part ends");
+    part
+}
+
+#[test]
+fn the_settings_table_is_what_clap_knows() {
+    let command = cli::command();
+    let serve = command.find_subcommand("serve").expect("there is `serve`");
+    let mut table = String::from("| flag | variable | default | |\n|---|---|---|---|\n");
+    let settings = serve.get_arguments().filter(|arg| arg.get_env().is_some());
+    for arg in settings {
+        let variable = arg.get_env().expect("filtered").to_string_lossy();
+        let defaults = arg.get_default_values().iter();
+        let defaults: Vec<_> = defaults
+            .map(|value| format!("`{}`", value.display()))
+            .collect();
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let flag = match arg.get_long() {
+            Some(long) => format!("`--{long}`"),
+            None => String::new(),
+        };
+        writeln!(
+            table,
+            "| {flag} | `{variable}` | {} | {help} |",
+            defaults.join(", ")
+        )
+        .unwrap();
+    }
+    assert_eq!(part("settings"), table, "\nthe table should be:\n{table}");
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_program() {
+    let mut table = String::from("| code | meaning |\n|---|---|\n");
+    for code in ExitCode::ALL {
+        writeln!(table, "| {} | {} |", code.number(), code.meaning()).unwrap();
+    }
+    assert_eq!(part("exit codes"), table, "\nthe table should be:\n{table}");
+}
+
+fn file(path: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// `tests/clients/run` runs these files, so what the README shows is what runs.
+#[test]
+fn the_snippets_are_the_files_that_the_clients_run() {
+    let snippets: Vec<_> = README.split("<!-- snippet ").skip(1).collect();
+    assert_eq!(snippets.len(), 8);
+    for snippet in snippets {
+        let (path, rest) = snippet.split_once(" -->\n```").expect("a block follows");
+        let (_, block) = rest.split_once('\n').expect("the block begins");
+        let (block, _) = block.split_once("```\n").expect("the block ends");
+        assert_eq!(block, file(path), "{path}");
+    }
+}
+
+#[test]
+fn each_client_is_listed_in_the_version_that_is_run() {
+    let node = file("tests/clients/node/package.json");
+    let go = file("tests/clients/go/go.mod");
+    let tonic = file("Cargo.lock");
+    let python = file("tests/clients/python/requirements.txt");
+    for (client, pins, pin) in [
+        ("connect-web", &node, "\"@connectrpc/connect-web\": \"_\""),
+        ("connect-node", &node, "\"@connectrpc/connect-node\": \"_\""),
+        ("connect-go", &go, "connectrpc.com/connect v_\n"),
+        ("grpcio", &python, "grpcio==_\n"),
+        ("tonic", &tonic, "name = \"tonic\"\nversion = \"_\""),
+        ("grpcurl", &go, "github.com/fullstorydev/grpcurl v_ "),
+        ("`buf curl`", &node, "\"@bufbuild/buf\": \"_\""),
+        ("`buf registry`", &node, "\"@bufbuild/buf\": \"_\""),
+        ("`buf registry`", &node, "\"npm:@bufbuild/buf@_\""),
+    ] {
+        let (before, after) = pin.split_once('_').expect("it has a place for it");
+        let (_, rest) = pins.split_once(before).expect(before);
+        let (version, _) = rest.split_once(after).expect(after);
+        let mut rows = part("clients").lines();
+        let row = rows.find(|row| row.starts_with(&format!("| {client} |")));
+        let listed = row.is_some_and(|row| row.contains(version));
+        assert!(listed, "{client} {version}: {row:?}");
+    }
+}

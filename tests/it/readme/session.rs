@@ -1,0 +1,147 @@
+//! Runs every shell block of the README, in order, as one reader would: `serve` in one shell, the rest in
+//! another. Only two things differ from what is printed: `cargo run` runs the binary that this test was
+//! built with, and the address has a free port.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use super::README;
+
+const SERVE: &str = "cargo run --release -- serve\n";
+/// The test run of which this test is a part.
+const TESTS: &str = "tests/run\n";
+
+/// Stands for cargo: what comes after `--` goes to the binary.
+const CARGO: &str = r#"#!/bin/sh
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$TESTED_BINARY" "$@"
+"#;
+
+/// A folder in which `serve` runs in one shell, and a second shell to type into.
+struct Reader {
+    folder: TempDir,
+    serve: Child,
+    address: String,
+}
+
+impl Reader {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cargo = folder.path().join("cargo");
+        fs::write(&cargo, CARGO).unwrap();
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut serve = shell(folder.path(), &format!("exec {SERVE}"));
+        let serve = serve
+            .env("HALLPASS_LISTEN", "127.0.0.1:0")
+            .stdout(Stdio::piped());
+        let mut serve = serve.stdout(Stdio::piped()).spawn().unwrap();
+        let line = BufReader::new(serve.stdout.take().unwrap()).lines().next();
+        let line = line.expect("it prints a line").unwrap();
+        let address = line
+            .strip_prefix("hallpass listening on http://")
+            .expect("where it listens");
+        Self {
+            folder,
+            serve,
+            address: address.to_owned(),
+        }
+    }
+
+    /// What the script, with the real address in it, prints; it must succeed.
+    fn run(&self, script: &str) -> String {
+        let script = script.replace("127.0.0.1:8080", &self.address);
+        let output = shell(self.folder.path(), &script).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}\n{stdout}\n{stderr}");
+        stdout
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        drop(self.serve.kill());
+        drop(self.serve.wait());
+    }
+}
+
+fn shell(folder: &Path, script: &str) -> Command {
+    // The folder first: `cargo` is the one in it.
+    let script = format!("PATH=\"$PWD:$PATH\"\n{script}");
+    let mut command = Command::new("bash");
+    command
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(folder)
+        .env("TESTED_BINARY", env!("CARGO_BIN_EXE_hallpass"));
+    command
+}
+
+fn blocks() -> Vec<&'static str> {
+    let blocks = README.split("```sh\n").skip(1);
+    blocks
+        .map(|block| block.split_once("```").expect("the block ends").0)
+        .collect()
+}
+
+#[test]
+#[ignore = "needs curl and jq: tests/run installs them and runs this"]
+fn every_shell_block_runs_as_it_stands() {
+    let blocks = blocks();
+    assert_eq!(blocks[..2], [SERVE, TESTS]);
+    let stdout = Reader::start().run(&blocks[2..].join("\n"));
+    for seen in [
+        "\"username\":\"admin\"",
+        "\"note\":\"my laptop\"",
+        "deploy",
+        "rows, head",
+    ] {
+        assert!(stdout.contains(seen), "{seen} in\n{stdout}");
+    }
+}
+
+/// The calls on the server's own page are shell, too.
+#[test]
+#[ignore = "needs curl and jq: tests/run installs them and runs this"]
+fn the_calls_on_the_page_run() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/static/index.html"));
+    let calls = page.split("<pre").skip(1).take(4);
+    let calls: Vec<_> = calls
+        .filter_map(|part| Some(text(part.split_once("</pre>")?.0)))
+        .collect();
+    assert_eq!(calls.len(), 4);
+    let stdout = Reader::start().run(&calls.join("\n"));
+    assert!(stdout.contains("\"username\":\"admin\""), "{stdout}");
+    assert!(!stdout.contains("\"code\""), "{stdout}");
+}
+
+/// What a browser shows of the inside of an element.
+fn text(html: &str) -> String {
+    let mut text = String::new();
+    let mut inside = true; // the rest of the opening tag
+    for char in html.chars() {
+        match char {
+            '<' => inside = true,
+            '>' if inside => inside = false,
+            _ if inside => {}
+            _ => text.push(char),
+        }
+    }
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#39;", "'"),
+        ("&amp;", "&"),
+    ];
+    entities
+        .iter()
+        .fold(text, |text, (entity, char)| text.replace(entity, char))
+}
