@@ -23,6 +23,7 @@ mod delete_token;
 mod expiry;
 mod get_token;
 mod grpc_own;
+mod hostile;
 mod house;
 mod imports;
 mod lineage;

@@ -1,0 +1,20 @@
+//! What hostile and broken peers send, and what they do not: limits, malformed requests, slow sockets, floods,
+//! and a stop in the midst of it. Bytes are written by hand where no client would write them.
+
+mod connections;
+mod drain;
+mod endurance;
+mod every_reply;
+mod gzip_bomb;
+mod http1;
+mod http2;
+mod limits;
+mod malformed;
+mod process;
+mod raw_http2;
+mod shape;
+mod slow_sockets;
+mod smuggling;
+mod targets;
+mod time_limits;
+mod verdict;

@@ -1,0 +1,116 @@
+//! A stop by signal: what is under way is answered, what is new is refused, and it does not take long.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::net::TcpStream;
+
+use super::{
+    http1::{HANG, Http1},
+    http2::{self, Http2},
+    process::Process,
+    shape::Shape,
+    verdict::verdict,
+};
+
+const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
+const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
+
+/// A request that waits for the database, and is certainly under way.
+async fn held(process: &Process) -> Http1 {
+    let mut socket = Http1::connect(process.address).await;
+    let message = r#"{"note":"held"}"#;
+    let head = format!(
+        "POST {CREATE} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\nexpect: 100-continue\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        process.token,
+        message.len()
+    );
+    socket.write(head.as_bytes()).await;
+    socket.await_continue().await;
+    socket.write(message.as_bytes()).await;
+    socket
+}
+
+/// Until new connections are refused: the signal was heard.
+async fn refuses(process: &Process) {
+    let refused = tokio::time::timeout(HANG, async {
+        while TcpStream::connect(process.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(refused.await.is_ok(), "still accepts: {}", process.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_is_answered_and_what_is_new_refused() {
+    let process = Process::start(&["--handler-timeout=5s"]);
+    let lock = process.sql();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut waiting = held(&process).await;
+    let good = Shape::JSON.request(CURRENT_USER, &process.token, b"{}");
+    let mut idle = Http1::connect(process.address).await;
+    idle.ask(&good).await.unwrap();
+    let mut multiplexed = Http2::connect(process.address).await;
+    multiplexed.ask(&good).await.unwrap();
+    let create = Shape::JSON.request(CREATE, &process.token, b"{}");
+    let second = multiplexed.begin(&create).await.unwrap();
+    // An answer on the same connection: what was sent before it has been heard.
+    multiplexed.ask(&good).await.unwrap();
+
+    process.signal(Signal::TERM);
+    refuses(&process).await;
+    assert!(
+        idle.is_closed_within(HANG).await,
+        "an idle connection keeps it"
+    );
+    lock.execute_batch("COMMIT").unwrap();
+    assert_eq!(verdict(&waiting.read().await.unwrap()), "ok");
+    assert!(waiting.is_closed_within(HANG).await);
+    let second = tokio::time::timeout(HANG, http2::read(second)).await;
+    assert_eq!(verdict(&second.expect("in time").unwrap()), "ok");
+    let (status, _) = process.ended(Duration::from_secs(5)).await;
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_takes_no_longer_than_a_handler_may() {
+    let process = Process::start(&["--handler-timeout=2s"]);
+    let lock = process.sql();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut waiting = held(&process).await;
+    // And a body that never comes.
+    let mut half = Http1::connect(process.address).await;
+    let head = format!(
+        "POST {CURRENT_USER} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n",
+        process.token
+    );
+    half.write(head.as_bytes()).await;
+    half.await_continue().await;
+    process.signal(Signal::TERM);
+    refuses(&process).await;
+    let answer = waiting.read_within(Duration::from_secs(5)).await;
+    assert_eq!(verdict(&answer.expect("answered")), "deadline_exceeded");
+    // The second more is for a busy machine.
+    let (status, time) = process.ended(Duration::from_secs(20)).await;
+    assert_eq!(status.code(), Some(0));
+    assert!(time < Duration::from_secs(3), "{time:?}");
+    drop(lock);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let process = Process::start(&["--handler-timeout=1m"]);
+        let lock = process.sql();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let waiting = held(&process).await;
+        process.signal(Signal::TERM);
+        refuses(&process).await;
+        process.signal(signal);
+        let (status, _) = process.ended(HANG).await;
+        assert_eq!(status.code(), Some(1));
+        drop((lock, waiting));
+    }
+}

@@ -1,0 +1,173 @@
+//! What every reply has, whatever it says and however it was asked for.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use http::Request;
+
+use super::{
+    http1::Http1,
+    http2::Http2,
+    shape::{Shape, with},
+    verdict::text,
+};
+use crate::test_app::TestApp;
+
+const ORIGIN: &str = "https://app.example";
+const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
+
+/// Requests of every outcome, and whether they are calls.
+fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
+    let ask = |method: &str, uri: &str| {
+        let request = Request::builder().method(method).uri(uri);
+        request.body(Bytes::new()).unwrap()
+    };
+    let long = format!("/healthz?{}", "y".repeat(9_000));
+    let crowded = (0..70).fold(ask("GET", "/healthz"), |request, _| with(request, "x", "y"));
+    let mut preflight = with(ask("OPTIONS", CURRENT_USER), "origin", ORIGIN);
+    preflight = with(preflight, "access-control-request-method", "POST");
+    let mut no_type = Shape::JSON.request(CURRENT_USER, token, b"{}");
+    no_type.headers_mut().remove("content-type");
+    let mut all = vec![
+        ("a page", ask("GET", "/"), false),
+        ("a page's head", ask("HEAD", "/app.css"), false),
+        (
+            "a page that is known",
+            with(ask("GET", "/"), "if-none-match", "*"),
+            false,
+        ),
+        ("a probe", ask("GET", "/healthz"), false),
+        ("no such page", ask("GET", "/nope"), false),
+        ("a method of no page", ask("PUT", "/healthz"), false),
+        ("a method of nothing", ask("TRACE", "/"), false),
+        ("a target too long", ask("GET", &long), false),
+        ("fields too many", crowded, false),
+        ("a preflight", preflight, false),
+        ("a method of no procedure", ask("PUT", CURRENT_USER), true),
+        ("a content type of none", no_type, true),
+        ("a GET without a message", ask("GET", CURRENT_USER), true),
+    ];
+    let get = ask(
+        "GET",
+        &format!("{CURRENT_USER}?encoding=json&message=%7B%7D"),
+    );
+    let bearer = format!("Bearer {token}");
+    all.push(("a GET", with(get, "authorization", &bearer), true));
+    for shape in Shape::ALL {
+        let message: &[u8] = if shape.json { b"{}" } else { b"" };
+        let large = shape.padded(70_000);
+        let fields = |count| {
+            let request = shape.request(CURRENT_USER, token, message);
+            (0..count).fold(request, |request, _| with(request, "x", "y"))
+        };
+        all.extend([
+            ("a call", shape.request(CURRENT_USER, token, message), true),
+            (
+                "a caller unknown",
+                shape.request(CURRENT_USER, "nope", message),
+                true,
+            ),
+            ("a page's call", with(fields(0), "origin", ORIGIN), true),
+            (
+                "a foreign page's call",
+                with(fields(0), "origin", "https://x.example"),
+                true,
+            ),
+            (
+                "no such procedure",
+                shape.request("/hallpass.v1.TokenService/Nope", token, message),
+                true,
+            ),
+            (
+                "no such service",
+                shape.request("/x.Y/Z", token, message),
+                true,
+            ),
+            (
+                "a message too large",
+                shape.request(CURRENT_USER, token, &large),
+                true,
+            ),
+            ("fields of a call too many", fields(70), true),
+            (
+                "a message that is none",
+                shape.request(CURRENT_USER, token, b"\xff"),
+                true,
+            ),
+            (
+                "an encoding unknown",
+                with(fields(0), shape.encoding, "br"),
+                true,
+            ),
+            (
+                "a time over",
+                with(
+                    fields(0),
+                    shape.timeout.0,
+                    if shape.timeout.0 == "grpc-timeout" {
+                        "0S"
+                    } else {
+                        "0"
+                    },
+                ),
+                true,
+            ),
+        ]);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reply_has_its_id_and_is_neither_sniffed_nor_stored() {
+    let test = TestApp::start_with(|settings| {
+        settings.server.cors_origins = vec![ORIGIN.to_owned()];
+    })
+    .await;
+    let mut ids = HashSet::new();
+    let mut count = 0;
+    for (name, request, is_call) in requests(&test.admin.token) {
+        // A reply to HEAD has a length and no body.
+        let mut http1 = Http1::connect(test.client.server).await;
+        let mut http2 = Http2::connect(test.client.server).await;
+        let mut replies = vec![http2.ask(&request).await.unwrap()];
+        if request.method() != "HEAD" {
+            replies.push(http1.ask(&request).await.unwrap());
+        }
+        for reply in replies {
+            count += 1;
+            let content_type = text(&reply, "content-type");
+            assert!(
+                ids.insert(text(&reply, "x-request-id").to_owned()),
+                "{name}"
+            );
+            assert_eq!(text(&reply, "x-content-type-options"), "nosniff", "{name}");
+            if is_call {
+                assert_eq!(
+                    text(&reply, "cache-control"),
+                    "no-store",
+                    "{name} {content_type}"
+                );
+            }
+        }
+    }
+    assert!(!ids.contains(""));
+    assert_eq!(ids.len(), count);
+    assert!(count >= 200, "{count}");
+}
+
+/// Such bytes never become a request, so nothing of ours can be in the answer. It is hyper's: a status, no
+/// word, and the end of the connection.
+#[tokio::test]
+async fn what_is_no_http_gets_a_status_and_no_more() {
+    let test = TestApp::start().await;
+    let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(300_000));
+    for (bytes, status) in [("x y z\r\n\r\n", 400), (&*long, 431)] {
+        let mut socket = Http1::connect(test.client.server).await;
+        socket.write(bytes.as_bytes()).await;
+        let reply = socket.read().await.unwrap();
+        assert_eq!(reply.head.status, status);
+        assert_eq!(text(&reply, "connection"), "close");
+        assert!(reply.body.is_empty());
+        assert!(socket.read().await.is_none());
+    }
+}

@@ -1,0 +1,95 @@
+//! One HTTP/2 connection, by the `h2` crate: requests on it, one after the other or many at a time.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use h2::{
+    SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::{HeaderMap, Request};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::http1::HANG;
+use crate::client::Reply;
+
+#[derive(Clone)]
+pub(super) struct Http2 {
+    server: SocketAddr,
+    sender: SendRequest<Bytes>,
+}
+
+impl Http2 {
+    pub(super) async fn connect(server: SocketAddr) -> Self {
+        let stream = TcpStream::connect(server).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        Self { server, sender }
+    }
+
+    /// Sends a request, and reads its reply, which must come in time.
+    pub(super) async fn ask(&mut self, request: &Request<Bytes>) -> Result<Reply, h2::Error> {
+        let reply = async {
+            let response = self.begin(request).await?;
+            read(response).await
+        };
+        timeout(HANG, reply)
+            .await
+            .expect("no answer in two seconds")
+    }
+
+    /// Sends a request.
+    pub(super) async fn begin(
+        &mut self,
+        request: &Request<Bytes>,
+    ) -> Result<ResponseFuture, h2::Error> {
+        let body = request.body().clone();
+        let (response, mut stream) = self.send_head(request, body.is_empty()).await?;
+        if !body.is_empty() {
+            stream.send_data(body, true)?;
+        }
+        Ok(response)
+    }
+
+    /// Sends a request whose body is still to come.
+    pub(super) async fn open(
+        &mut self,
+        request: &Request<Bytes>,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.send_head(request, false).await
+    }
+
+    async fn send_head(
+        &mut self,
+        request: &Request<Bytes>,
+        ends: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        let mut head = Request::builder()
+            .method(request.method())
+            .uri(format!("http://{}{}", self.server, request.uri()))
+            .body(())
+            .unwrap();
+        *head.headers_mut() = request.headers().clone();
+        let mut sender = self.sender.clone().ready().await?;
+        sender.send_request(head, ends)
+    }
+}
+
+/// The whole reply.
+pub(super) async fn read(response: ResponseFuture) -> Result<Reply, h2::Error> {
+    let (head, mut body) = response.await?.into_parts();
+    let mut all = Vec::new();
+    while let Some(part) = body.data().await {
+        let part = part?;
+        body.flow_control().release_capacity(part.len())?;
+        all.extend_from_slice(&part);
+    }
+    let trailers = body.trailers().await?.unwrap_or_else(HeaderMap::new);
+    let body = all.into();
+    Ok(Reply {
+        head,
+        body,
+        trailers,
+    })
+}

@@ -1,0 +1,107 @@
+//! Methods, content types, versions and timeouts that no protocol has.
+
+use http::{HeaderValue, Method};
+
+use super::{
+    super::shape::{Shape, with},
+    Case, Expected, run,
+};
+use crate::client::procedures;
+
+const CONTENT_TYPES: [&str; 16] = [
+    "",
+    "text/plain",
+    "application",
+    "application/",
+    "application/jsonx",
+    "application/json; charset=latin1",
+    "application/json, application/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/connect+proto",
+    "application/connect+json",
+    "application/grpc+foo",
+    "application/grpc+",
+    "application/grpc-web+foo",
+    "application/grpc-web-text+foo",
+    "*/*",
+];
+
+const CONNECT_TIMEOUTS: [&str; 7] = ["", "-1", "+1", "1.5", "1s", "0x10", "10000000000"];
+const GRPC_TIMEOUTS: [&str; 7] = ["", "S", "1", "-1S", "1s", "123456789S", "1 S"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_procedure() {
+    let mut cases = Vec::new();
+    for procedure in procedures() {
+        let path = procedure.path();
+        let may_get = procedure.has_no_side_effects();
+        let mut add = |name: &str, request, http2, expected| {
+            cases.push(Case {
+                name: format!("{name} to {path}"),
+                request,
+                http2,
+                expected: Expected::Is(expected),
+            });
+        };
+        for (index, content_type) in CONTENT_TYPES.into_iter().enumerate() {
+            let mut request = Shape::JSON.request(&path, "", b"{}");
+            let value = HeaderValue::from_static(content_type);
+            request.headers_mut().insert("content-type", value);
+            add(content_type, request, index % 2 == 0, "http 415");
+        }
+        let mut none = Shape::JSON.request(&path, "", b"{}");
+        none.headers_mut().remove("content-type");
+        add("no content type", none, false, "http 415");
+        let two = with(
+            Shape::JSON.request(&path, "", b"{}"),
+            "content-type",
+            "application/json",
+        );
+        add("two content types", two, false, "http 415");
+
+        for method in [
+            "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "MKCOL", "get", "POSTT",
+        ] {
+            for http2 in [false, true] {
+                let mut request = Shape::JSON.request(&path, "", b"{}");
+                *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
+                add(method, request, http2, "http 405");
+            }
+        }
+        let mut get = Shape::JSON.request(&path, "", b"");
+        *get.method_mut() = Method::GET;
+        add(
+            "a plain GET",
+            get,
+            false,
+            if may_get { "http 415" } else { "http 405" },
+        );
+
+        let version = |value| {
+            with(
+                Shape::JSON.request(&path, "", b"{}"),
+                "connect-protocol-version",
+                value,
+            )
+        };
+        add("version 2", version("2"), false, "invalid_argument");
+        add("version v1", version("v1"), true, "invalid_argument");
+        for shape in Shape::ALL {
+            let (name, _) = shape.timeout;
+            let timeouts = if name == "grpc-timeout" {
+                GRPC_TIMEOUTS
+            } else {
+                CONNECT_TIMEOUTS
+            };
+            for timeout in timeouts {
+                let message: &[u8] = if shape.json { b"{}" } else { b"" };
+                let request = with(shape.request(&path, "", message), name, timeout);
+                let name = format!("{name} {timeout:?} as {}", shape.content_type);
+                add(&name, request, shape.http2, "invalid_argument");
+            }
+        }
+    }
+    let count = run(cases).await;
+    assert!(count >= 1_000, "{count}");
+}

@@ -1,0 +1,140 @@
+//! The forms in which a message can be sent: content type, framing, codec.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request};
+
+use crate::client::wrap_frame;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    None,
+    Binary,
+    Base64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) content_type: &'static str,
+    pub(super) framing: Framing,
+    pub(super) json: bool,
+    /// Only gRPC must have it.
+    pub(super) http2: bool,
+    /// The header field that names how the message is compressed.
+    pub(super) encoding: &'static str,
+    /// The header field that names the caller's deadline, and one of 50 ms.
+    pub(super) timeout: (&'static str, &'static str),
+}
+
+const CONNECT: (&str, &str) = ("connect-timeout-ms", "50");
+const GRPC: (&str, &str) = ("grpc-timeout", "50m");
+
+impl Shape {
+    pub(super) const JSON: Self = Self {
+        content_type: "application/json",
+        framing: Framing::None,
+        json: true,
+        http2: false,
+        encoding: "content-encoding",
+        timeout: CONNECT,
+    };
+
+    /// All of them. HTTP/1.1 and HTTP/2 take turns where both are possible.
+    pub(super) const ALL: [Self; 8] = [
+        Self::JSON,
+        Self {
+            content_type: "application/proto",
+            json: false,
+            ..Self::JSON
+        },
+        Self {
+            content_type: "application/proto",
+            json: false,
+            http2: true,
+            ..Self::JSON
+        },
+        Self::grpc("application/grpc", Framing::Binary, false, true),
+        Self::grpc("application/grpc+json", Framing::Binary, true, true),
+        Self::grpc("application/grpc-web+proto", Framing::Binary, false, false),
+        Self::grpc("application/grpc-web+json", Framing::Binary, true, true),
+        Self::grpc("application/grpc-web-text", Framing::Base64, false, false),
+    ];
+
+    const fn grpc(content_type: &'static str, framing: Framing, json: bool, http2: bool) -> Self {
+        Self {
+            content_type,
+            framing,
+            json,
+            http2,
+            encoding: "grpc-encoding",
+            timeout: GRPC,
+        }
+    }
+
+    /// A request with this message.
+    pub(super) fn request(self, path: &str, token: &str, message: &[u8]) -> Request<Bytes> {
+        self.framed(path, token, 0, message)
+    }
+
+    /// A request whose message is packed, and says so.
+    pub(super) fn packed(self, path: &str, token: &str, packed: &[u8]) -> Request<Bytes> {
+        let request = self.framed(path, token, 1, packed);
+        with(request, self.encoding, "gzip")
+    }
+
+    fn framed(self, path: &str, token: &str, flags: u8, message: &[u8]) -> Request<Bytes> {
+        let body = match self.framing {
+            Framing::None => Bytes::copy_from_slice(message),
+            Framing::Binary | Framing::Base64 => wrap_frame(flags, message),
+        };
+        self.raw(path, token, &body)
+    }
+
+    /// A request whose body, before base64, is this.
+    pub(super) fn raw(self, path: &str, token: &str, body: &[u8]) -> Request<Bytes> {
+        let body = match self.framing {
+            Framing::Base64 => STANDARD.encode(body).into(),
+            _ => Bytes::copy_from_slice(body),
+        };
+        let request = Request::post(path)
+            .header("content-type", self.content_type)
+            .header("authorization", format!("Bearer {token}"));
+        request.body(body).unwrap()
+    }
+
+    /// A message that every procedure can read, of this many bytes.
+    pub(super) fn padded(self, bytes: usize) -> Vec<u8> {
+        if self.json {
+            let mut message = b"{}".to_vec();
+            message.resize(bytes, b' ');
+            return message;
+        }
+        // An unknown field of 4,000: its tag has three bytes, its length three.
+        let length = bytes - 5;
+        let mut message = vec![0x82, 0xfa, 0x01];
+        let mut rest = length - 1;
+        for _ in 0..2 {
+            message.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+            rest >>= 7;
+        }
+        message.push(u8::try_from(rest).unwrap());
+        message.resize(bytes, 0);
+        message
+    }
+}
+
+/// With one more header field.
+pub(super) fn with(mut request: Request<Bytes>, name: &str, value: &str) -> Request<Bytes> {
+    let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+    let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+    request.headers_mut().append(name, value);
+    request
+}
+
+/// `message`, packed.
+pub(super) fn gzip(message: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(message).unwrap();
+    packer.finish().unwrap()
+}

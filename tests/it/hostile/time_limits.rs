@@ -1,0 +1,166 @@
+//! Limits of time, shortened: what comes in time is served, what does not ends, in the caller's own protocol.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+
+use super::{
+    http1::{HANG, Http1, bytes_of},
+    http2::Http2,
+    raw_http2::{GOAWAY, RawHttp2},
+    shape::{Shape, with},
+    verdict::verdict,
+};
+use crate::test_app::TestApp;
+
+const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
+const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
+const SHORT: Duration = Duration::from_millis(400);
+
+async fn in_half_the_time() {
+    // Nothing happens that could be awaited: that is the point.
+    tokio::time::sleep(SHORT / 2).await;
+}
+
+/// How long it takes until the server closes.
+async fn closed_after(socket: &mut Http1) -> Duration {
+    let start = Instant::now();
+    assert!(socket.is_closed_within(SHORT + HANG).await, "still open");
+    start.elapsed()
+}
+
+fn good(token: &str) -> Request<Bytes> {
+    Shape::JSON.request(CURRENT_USER, token, b"{}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_byte_and_the_header_have_a_time_each() {
+    let test = TestApp::start_with(|settings| {
+        settings.server.limits.first_byte_timeout = SHORT;
+        settings.server.limits.header_timeout = SHORT;
+    })
+    .await;
+    let bytes = bytes_of(&good(&test.admin.token));
+    let mut slow = Http1::connect(test.client.server).await;
+    in_half_the_time().await;
+    slow.write(&bytes[..10]).await;
+    in_half_the_time().await;
+    slow.write(&bytes[10..]).await;
+    assert_eq!(verdict(&slow.read().await.unwrap()), "ok");
+
+    let mut silent = Http1::connect(test.client.server).await;
+    assert!(closed_after(&mut silent).await >= SHORT / 2);
+    let mut half = Http1::connect(test.client.server).await;
+    half.write(&bytes[..10]).await;
+    assert!(closed_after(&mut half).await >= SHORT / 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http2_that_asks_nothing_is_ended_like_a_header_that_does_not_come() {
+    let test = TestApp::start_with(|settings| settings.server.limits.header_timeout = SHORT).await;
+    let mut silent = RawHttp2::connect(test.client.server).await;
+    let mut told = false;
+    while let Some(frame) = silent.read(SHORT + HANG).await {
+        told |= frame.kind == GOAWAY;
+    }
+    assert!(told, "no GOAWAY");
+
+    // One that has asked once may be idle.
+    let mut asking = Http2::connect(test.client.server).await;
+    asking.ask(&good(&test.admin.token)).await.unwrap();
+    in_half_the_time().await;
+    in_half_the_time().await;
+    in_half_the_time().await;
+    asking.ask(&good(&test.admin.token)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_late_is_told_in_every_protocol() {
+    let test = TestApp::start_with(|settings| settings.server.limits.body_timeout = SHORT).await;
+    for shape in Shape::ALL {
+        let message: &[u8] = if shape.json { b"{}" } else { b"" };
+        let request = shape.request(CURRENT_USER, &test.admin.token, message);
+        if shape.http2 {
+            let mut socket = Http2::connect(test.client.server).await;
+            let (response, stream) = socket.open(&request).await.unwrap();
+            let reply = tokio::time::timeout(SHORT + HANG, super::http2::read(response)).await;
+            let reply = reply.expect("in time").unwrap();
+            assert_eq!(verdict(&reply), "deadline_exceeded", "{shape:?}");
+            drop(stream);
+            let next = socket.ask(&good(&test.admin.token)).await.unwrap();
+            assert_eq!(verdict(&next), "ok", "{shape:?}");
+        } else {
+            let mut socket = Http1::connect(test.client.server).await;
+            let late = with(request, "content-length", "100");
+            socket.write(&bytes_of(&late)).await;
+            let reply = socket.read_within(SHORT + HANG).await.unwrap();
+            assert_eq!(verdict(&reply), "deadline_exceeded", "{shape:?}");
+            // HTTP/1.1 does not allow more: what comes next might be the body.
+            closed_after(&mut socket).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_ends_at_the_sooner_of_its_own_deadline_and_the_servers() {
+    let test = TestApp::start_with(|settings| {
+        settings.server.limits.handler_timeout = SHORT;
+        settings.busy_timeout = Duration::from_mins(1);
+    })
+    .await;
+    let lock = test.sql();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut http1 = Http1::connect(test.client.server).await;
+    let mut http2 = Http2::connect(test.client.server).await;
+    for shape in Shape::ALL {
+        let message: &[u8] = if shape.json { b"{}" } else { b"" };
+        let request = || shape.request(CREATE, &test.admin.token, message);
+        let (name, sooner) = shape.timeout;
+        let later = if name == "grpc-timeout" {
+            "1H"
+        } else {
+            "3600000"
+        };
+        for (request, least, most) in [
+            (with(request(), name, sooner), Duration::ZERO, SHORT),
+            (with(request(), name, later), SHORT, HANG),
+            (request(), SHORT, HANG),
+        ] {
+            let start = Instant::now();
+            let reply = if shape.http2 {
+                http2.ask(&request).await.unwrap()
+            } else {
+                http1.ask(&request).await.expect("the connection lives")
+            };
+            let time = start.elapsed();
+            assert_eq!(verdict(&reply), "deadline_exceeded", "{shape:?}");
+            assert!(time >= least && time < most, "{shape:?}: {time:?}");
+        }
+        // A read needs no lock: the connections live, and so does the server.
+        let good = good(&test.admin.token);
+        assert_eq!(verdict(&http1.ask(&good).await.unwrap()), "ok");
+        assert_eq!(verdict(&http2.ask(&good).await.unwrap()), "ok");
+    }
+    lock.execute_batch("ROLLBACK").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_is_ended_and_not_before_its_time() {
+    let test = TestApp::start_with(|settings| settings.server.limits.idle_timeout = SHORT).await;
+    let good = good(&test.admin.token);
+    let mut http1 = Http1::connect(test.client.server).await;
+    let mut http2 = Http2::connect(test.client.server).await;
+    for _ in 0..3 {
+        assert_eq!(verdict(&http1.ask(&good).await.unwrap()), "ok");
+        assert_eq!(verdict(&http2.ask(&good).await.unwrap()), "ok");
+        in_half_the_time().await;
+    }
+    closed_after(&mut http1).await;
+    let ended = tokio::time::timeout(SHORT + HANG, async {
+        while http2.ask(&good).await.is_ok() {
+            tokio::time::sleep(SHORT * 2).await;
+        }
+    });
+    assert!(ended.await.is_ok(), "still open");
+}

@@ -1,0 +1,78 @@
+//! What a reply says, whatever the protocol.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::client::{Reply, split_frame};
+
+const CODES: [&str; 17] = [
+    "ok",
+    "canceled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+];
+
+/// `ok`, the code of an error in the caller's own protocol, or such as `http 415` outside of all.
+pub(super) fn verdict(reply: &Reply) -> String {
+    let content_type = text(reply, "content-type");
+    let status = reply.head.status.as_u16();
+    if content_type.starts_with("application/grpc") {
+        assert_eq!(status, 200, "gRPC tells errors in trailers");
+        return CODES[grpc_status(reply, content_type)].to_owned();
+    }
+    if status == 200 {
+        return "ok".to_owned();
+    }
+    if content_type != "application/json" {
+        return format!("http {status}");
+    }
+    let error: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    error["code"].as_str().unwrap().to_owned()
+}
+
+fn grpc_status(reply: &Reply, content_type: &str) -> usize {
+    let number = |text: &str| text.trim().parse().unwrap();
+    if !content_type.starts_with("application/grpc-web") {
+        let found = reply.head.headers.get("grpc-status");
+        let status = found.or_else(|| reply.trailers.get("grpc-status"));
+        return number(status.expect("a status").to_str().unwrap());
+    }
+    let body = if content_type.starts_with("application/grpc-web-text") {
+        STANDARD.decode(&reply.body).unwrap()
+    } else {
+        reply.body.to_vec()
+    };
+    let frames = split_frame(&body);
+    let (flags, trailers) = *frames.last().expect("gRPC-web ends with its trailers");
+    assert_eq!(flags, 0x80);
+    let trailers = str::from_utf8(trailers).unwrap();
+    let mut lines = trailers.lines();
+    let status = lines.find_map(|line| line.strip_prefix("grpc-status:"));
+    number(status.expect("a status"))
+}
+
+pub(super) fn text<'a>(reply: &'a Reply, name: &str) -> &'a str {
+    let value = reply.head.headers.get(name);
+    value.map_or("", |value| value.to_str().unwrap())
+}
+
+/// Whether the server takes the blame, or says that somebody behind it is to blame: never for what a
+/// client did.
+pub(super) fn blames_the_server(reply: &Reply) -> bool {
+    let status = reply.head.status.as_u16();
+    let code = verdict(reply);
+    matches!(status, 500 | 502 | 503 | 504)
+        || matches!(&*code, "internal" | "unknown" | "unavailable" | "data_loss")
+}
