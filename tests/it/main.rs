@@ -20,6 +20,7 @@ mod cors;
 mod create_fields;
 mod create_for;
 mod delete_token;
+mod durability;
 mod expiry;
 mod get_token;
 mod grpc_own;

@@ -1,0 +1,135 @@
+//! What a disk may hold after a power cut: all that was synced, and any part of the rest.
+//!
+//! A file's data is safe once the file was synced, its name once the folder was: the model promises no more
+//! than POSIX does. Names change in order, as a journal has them; data in any order.
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt as _, rngs::StdRng};
+
+use super::{bytes::Change, recording::Event};
+
+/// What is kept of that which was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kept {
+    Nothing,
+    /// Some of the writes.
+    Some,
+    /// Some of the 512-byte sectors of the writes.
+    Torn,
+    All,
+}
+
+/// The files of the folder by name.
+pub(super) type Image = BTreeMap<String, Vec<u8>>;
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    safe: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Add(String, usize),
+    Remove(String),
+}
+
+/// A disk with one folder, empty at first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    files: Vec<File>,
+    /// The file that has the inode now.
+    by_inode: BTreeMap<u64, usize>,
+    names: BTreeMap<String, usize>,
+    pending_names: Vec<NameChange>,
+}
+
+impl Disk {
+    /// `counts`: a sync that does not count does nothing.
+    pub(super) fn apply(&mut self, event: &Event, counts: bool) {
+        match event {
+            Event::Create { name, inode } => {
+                self.by_inode.insert(*inode, self.files.len());
+                let change = NameChange::Add(name.clone(), self.files.len());
+                self.pending_names.push(change);
+                self.files.push(File::default());
+            }
+            Event::Unlink { name } => {
+                self.pending_names.push(NameChange::Remove(name.clone()));
+            }
+            Event::Write {
+                inode,
+                offset,
+                data,
+            } => {
+                let (offset, data) = (*offset, data.clone());
+                self.file(*inode)
+                    .pending
+                    .push(Change::Write { offset, data });
+            }
+            Event::Truncate { inode, size } => {
+                self.file(*inode)
+                    .pending
+                    .push(Change::Truncate { size: *size });
+            }
+            Event::Sync { inode } if counts => {
+                let File { safe, pending } = self.file(*inode);
+                pending.drain(..).for_each(|change| change.apply(safe));
+            }
+            Event::SyncFailed { inode } => self.file(*inode).pending.clear(),
+            Event::SyncFolder if counts => {
+                let changes = std::mem::take(&mut self.pending_names);
+                for change in changes {
+                    change.apply(&mut self.names);
+                }
+            }
+            Event::Sync { .. } | Event::SyncFolder | Event::Answer { .. } => {}
+        }
+    }
+
+    fn file(&mut self, inode: u64) -> &mut File {
+        &mut self.files[self.by_inode[&inode]]
+    }
+
+    /// What the disk holds if the power goes now.
+    pub(super) fn image(&self, kept: Kept, dice: &mut StdRng) -> Image {
+        let mut names = self.names.clone();
+        let changed = match kept {
+            Kept::Nothing => 0,
+            Kept::Some | Kept::Torn => dice.random_range(0..=self.pending_names.len()),
+            Kept::All => self.pending_names.len(),
+        };
+        for change in &self.pending_names[..changed] {
+            change.apply(&mut names);
+        }
+        let mut content = |file: &usize| {
+            let File { safe, pending } = &self.files[*file];
+            let mut content = safe.clone();
+            // As often nearly nothing as nearly all.
+            let share = dice.random_range(0.0..1.0);
+            for change in pending {
+                match kept {
+                    Kept::Some if dice.random_bool(share) => change.apply(&mut content),
+                    Kept::Nothing | Kept::Some => {}
+                    Kept::Torn => change.apply_torn(&mut content, || dice.random_bool(share)),
+                    Kept::All => change.apply(&mut content),
+                }
+            }
+            content
+        };
+        let files = names.iter();
+        files
+            .map(|(name, file)| (name.clone(), content(file)))
+            .collect()
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Self::Add(name, file) => names.insert(name.clone(), *file),
+            Self::Remove(name) => names.remove(name),
+        };
+    }
+}

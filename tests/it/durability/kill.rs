@@ -1,0 +1,151 @@
+//! The process dies, at any moment, while it writes for many.
+
+use std::{path::Path, process::Output, thread, time::Duration};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{
+    client::{Client, id_of},
+    recovered::{State, compare},
+    report,
+    server::{PASSWORD, Server, hallpass},
+};
+
+const WRITERS: usize = 4;
+const ROUNDS: u64 = 50;
+/// A bound of the project: what a user sees of a crash.
+const RESTART: Duration = Duration::from_secs(2);
+
+/// A token that was answered.
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    state: State,
+}
+
+/// Creates and deletes until the server is gone. Deletes also what it is given: tokens of earlier rounds.
+fn write(server: &Server, admin: &str, mut tokens: Vec<Token>, seed: u64) -> Vec<Token> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let Ok(mut client) = Client::connect(server.address) else {
+        return tokens;
+    };
+    loop {
+        let chosen = match tokens.len() {
+            0 => None,
+            len => Some(dice.random_range(0..len)).filter(|_| dice.random_bool(0.45)),
+        };
+        match chosen {
+            Some(at) if tokens[at].state == State::Live => {
+                tokens[at].state = State::Either;
+                match client.delete(admin, &id_of(&tokens[at].text)) {
+                    Ok(reply) => assert_eq!(reply.outcome(), "ok"),
+                    Err(_) => return tokens,
+                }
+                tokens[at].state = State::Deleted;
+            }
+            _ => match client.create(admin, "kill") {
+                Ok(reply) => tokens.push(Token {
+                    text: reply.text("token"),
+                    state: State::Live,
+                }),
+                Err(_) => return tokens,
+            },
+        }
+    }
+}
+
+/// Each token does what was acknowledged; where either is right, it stays with what it did.
+fn check(server: &Server, tokens: &mut [Token]) {
+    let mut client = Client::connect(server.address).unwrap();
+    for token in tokens {
+        let outcome = client.check(&token.text).unwrap().outcome();
+        let expected = match (token.state, outcome.as_str()) {
+            (State::Either, "ok") => State::Live,
+            (State::Either, _) => State::Deleted,
+            (state, _) => state,
+        };
+        token.state = expected;
+        match expected {
+            State::Live => assert_eq!(outcome, "ok", "an acknowledged creation is lost"),
+            _ => assert_eq!(
+                outcome, "unauthenticated TOKEN_DELETED",
+                "a deletion is undone"
+            ),
+        }
+    }
+}
+
+/// Verifies the audit log from the head that was noted before, and returns its head.
+fn verify_audit(folder: &Path, noted: Option<&str>) -> String {
+    let mut command = hallpass(folder, &["audit", "verify", "--json"]);
+    if let Some(noted) = noted {
+        command.args(["--head", noted]);
+    }
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let verdict: serde_json::Value = serde_json::from_slice(&stdout).unwrap();
+    verdict["head"].as_str().expect("a head").to_owned()
+}
+
+#[test]
+fn kill_9_loses_nothing_acknowledged_and_the_server_is_back_within_2_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dice = StdRng::seed_from_u64(9);
+    let mut server = Server::start(folder.path());
+    let mut client = Client::connect(server.address).unwrap();
+    let admin = client.sign_in(PASSWORD).unwrap().text("token");
+    let mut slices: Vec<Vec<Token>> = vec![Vec::new(); WRITERS];
+    let (mut head, mut slowest) = (None, Duration::ZERO);
+    for round in 0..ROUNDS {
+        let moment = Duration::from_micros(dice.random_range(1_000..150_000));
+        slices = thread::scope(|scope| {
+            let (served, admin) = (&server, &admin);
+            let writers: Vec<_> = (round * 10..)
+                .zip(slices)
+                .map(|(seed, tokens)| scope.spawn(move || write(served, admin, tokens, seed)))
+                .collect();
+            // A moment is what is wanted here, not an event.
+            thread::sleep(moment);
+            server.signal_kill();
+            writers
+                .into_iter()
+                .map(|writer| writer.join().unwrap())
+                .collect()
+        });
+        server.kill();
+        server = Server::start(folder.path());
+        slowest = slowest.max(server.started_in);
+        assert!(server.started_in <= RESTART, "{:?}", server.started_in);
+        for tokens in &mut slices {
+            // Of those of earlier rounds, some; the last comparison is over all.
+            let old = tokens.len().saturating_sub(60);
+            check(&server, &mut tokens[old..]);
+            for token in &mut tokens[..old] {
+                if token.state == State::Either {
+                    check(&server, std::slice::from_mut(token));
+                }
+            }
+        }
+        head = Some(verify_audit(folder.path(), head.as_deref()));
+    }
+    let tokens: Vec<_> = slices
+        .iter()
+        .flatten()
+        .map(|token| (token.text.as_str(), token.state))
+        .collect();
+    let losses = compare(folder.path(), &tokens).unwrap();
+    let deleted = tokens
+        .iter()
+        .filter(|(_, state)| *state == State::Deleted)
+        .count();
+    report(&format!(
+        "kill -9: {ROUNDS} rounds, {} creates and {deleted} deletes, {losses:?}, slowest restart {slowest:?}",
+        tokens.len()
+    ));
+    assert!(deleted > 100, "too little happened to see anything");
+    assert_eq!(losses.sum(), 0, "{losses:?}");
+}

@@ -1,0 +1,83 @@
+//! Another process holds the database, for longer than any request may take.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+
+use super::{
+    report,
+    server::{database, serve},
+    standing::{Standing, UNAVAILABLE},
+};
+
+const HELD: Duration = Duration::from_secs(12);
+/// No answer may take longer than the server's deadline for a request.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[test]
+fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_recover() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut standing = Standing::start(serve(folder.path()));
+    let other = Connection::open(database(folder.path())).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let begun = Instant::now();
+    let released = AtomicBool::new(false);
+    let write = |wait: Duration| {
+        // Staggered: some come while the writer already waits for the lock.
+        thread::sleep(wait);
+        let mut client = standing.client();
+        let mut outcomes = Vec::new();
+        while !released.load(Ordering::Relaxed) {
+            let asked = Instant::now();
+            let outcome = client.create(&standing.admin, "locked").unwrap().outcome();
+            outcomes.push((outcome, asked.elapsed()));
+        }
+        outcomes
+    };
+    let mut outcomes = Vec::new();
+    let (mut checks, mut slowest) = (0, Duration::ZERO);
+    thread::scope(|scope| {
+        let write = &write;
+        let writers: Vec<_> = [0, 50, 3_000, 5_500]
+            .map(|wait| scope.spawn(move || write(Duration::from_millis(wait))))
+            .into();
+        let mut client = standing.client();
+        while begun.elapsed() < HELD {
+            let asked = Instant::now();
+            assert_eq!(client.check(&standing.admin).unwrap().outcome(), "ok");
+            slowest = slowest.max(asked.elapsed());
+            checks += 1;
+        }
+        released.store(true, Ordering::Relaxed);
+        other.execute_batch("ROLLBACK").unwrap();
+        outcomes.extend(
+            writers
+                .into_iter()
+                .flat_map(|writer| writer.join().unwrap()),
+        );
+    });
+    let refused = outcomes
+        .iter()
+        .filter(|(outcome, _)| outcome == UNAVAILABLE)
+        .count();
+    report(&format!(
+        "outside lock: {checks} checks, slowest {slowest:?}; writes: {outcomes:?}"
+    ));
+    assert!(refused > 0);
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    for (outcome, took) in &outcomes {
+        // Those that still waited when the lock went are done.
+        assert!(
+            outcome == UNAVAILABLE || outcome == "ok",
+            "{outcome} after {took:?}"
+        );
+        assert!(*took < DEADLINE, "{outcome} after {took:?}");
+    }
+    standing.look(false);
+    standing.create().expect("it recovers without a restart");
+    standing.finish(folder.path());
+}

@@ -1,0 +1,170 @@
+//! The power goes: at any moment, and the disk keeps any part of what it was not told to make safe.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, thread};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    disk_model::{Disk, Image, Kept},
+    full, in_memory,
+    recording::{Event, Synchronous, counting},
+    recovered::{Losses, State, compare, findings, tally},
+    report,
+    run::{Run, SEED},
+    server::database,
+};
+
+/// What came of all images of one setting.
+#[derive(Debug, Default)]
+struct Outcome {
+    images: usize,
+    acknowledged: usize,
+    damaged: usize,
+    losses: Losses,
+    /// By what the disk kept.
+    lost_by_kept: BTreeMap<Kept, usize>,
+    first: Option<String>,
+}
+
+struct Judge {
+    folder: TempDir,
+    runtime: Runtime,
+}
+
+impl Judge {
+    fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        Self {
+            folder: in_memory(),
+            runtime,
+        }
+    }
+
+    /// Starts on the image, looks through it and compares it.
+    fn judge(&self, image: &Image, known: &[(&str, State)]) -> Result<Losses, String> {
+        let folder = self.folder.path().join("image");
+        drop(fs::remove_dir_all(&folder));
+        fs::create_dir(&folder).unwrap();
+        for (name, bytes) in image {
+            let path = folder.join(name);
+            fs::write(&path, bytes).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let findings = self.runtime.block_on(findings(&folder))?;
+        if !findings.is_empty() {
+            return Err(findings.join("; "));
+        }
+        assert!(database(&folder).exists());
+        compare(&folder, known).map_err(|error| error.to_string())
+    }
+}
+
+fn cut_power(run: &Run, cuts: &[usize], synchronous: Synchronous, kept: &[Kept]) -> Outcome {
+    let judge = Judge::new();
+    let counts = counting(&run.events, synchronous);
+    let mut dice = StdRng::seed_from_u64(SEED);
+    let (mut disk, mut done) = (Disk::default(), 0);
+    let mut outcome = Outcome::default();
+    for &cut in cuts {
+        for (event, counts) in run.events[done..cut].iter().zip(&counts[done..cut]) {
+            disk.apply(event, *counts);
+        }
+        done = cut;
+        let known = run.known(cut);
+        for &kept in kept {
+            outcome.images += 1;
+            outcome.acknowledged += known.len();
+            match judge.judge(&disk.image(kept, &mut dice), &known) {
+                Ok(losses) => {
+                    let Losses {
+                        lost,
+                        back,
+                        deleted,
+                        unaudited,
+                    } = losses;
+                    tally(&mut outcome.lost_by_kept, &kept, losses.sum());
+                    outcome.losses.lost += lost;
+                    outcome.losses.back += back;
+                    outcome.losses.deleted += deleted;
+                    outcome.losses.unaudited += unaudited;
+                }
+                Err(problem) => {
+                    outcome.damaged += 1;
+                    let first = || format!("at {cut}, {kept:?} kept: {problem}");
+                    outcome.first.get_or_insert_with(first);
+                }
+            }
+        }
+    }
+    outcome
+}
+
+#[test]
+#[ignore = "needs a C compiler: tests/run runs this"]
+fn power_cut_loses_nothing_acknowledged_and_a_weaker_setting_would() {
+    let run = Run::record(if full() { 800 } else { 400 }, false);
+    let cuts = run.cuts(if full() { 600 } else { 240 });
+    assert!(cuts.len() >= 200);
+    let kept = [
+        Kept::Nothing,
+        Kept::Some,
+        Kept::Some,
+        Kept::Torn,
+        Kept::Torn,
+        Kept::All,
+    ];
+    let [full, normal, off] = thread::scope(|scope| {
+        let (run, cuts) = (&run, &cuts);
+        let few: Vec<_> = cuts.iter().copied().step_by(4).collect();
+        let proof = scope.spawn(move || cut_power(run, cuts, Synchronous::Full, &kept));
+        let controls = scope.spawn(move || {
+            [Synchronous::Normal, Synchronous::Off]
+                .map(|setting| cut_power(run, &few, setting, &kept))
+        });
+        let [normal, off] = controls.join().unwrap();
+        [proof.join().unwrap(), normal, off]
+    });
+    report(&format!(
+        "power cut: {} calls recorded, {} answers, {} cut points\n  FULL: {full:?}\n  NORMAL: {normal:?}\n  OFF: {off:?}",
+        run.events.len(),
+        run.answers(),
+        cuts.len(),
+    ));
+    assert_eq!((full.losses.sum(), full.damaged), (0, 0), "{full:?}");
+    assert!(full.acknowledged > 0);
+    // The controls. NORMAL keeps a database whole and forgets its last commits; OFF keeps nothing.
+    assert!(
+        normal.losses.lost > 0 && normal.losses.back > 0,
+        "{normal:?}"
+    );
+    assert_eq!(normal.damaged, 0, "{normal:?}");
+    assert!(
+        off.losses.lost + off.damaged > normal.losses.lost,
+        "{off:?}"
+    );
+}
+
+/// A kernel that could not write a page takes it for written: a later sync says nothing of it. What was
+/// refused then must be written again, and what is acknowledged later must not rest on it.
+#[test]
+#[ignore = "needs a C compiler: tests/run runs this"]
+fn power_cut_after_syncs_that_failed_loses_nothing_acknowledged() {
+    let run = Run::record(if full() { 600 } else { 300 }, true);
+    let failed = |event: &&Event| matches!(event, Event::SyncFailed { .. });
+    let failed = run.events.iter().filter(failed).count();
+    let cuts = run.cuts(if full() { 300 } else { 120 });
+    let kept = [Kept::Nothing, Kept::Some, Kept::Torn, Kept::All];
+    let outcome = cut_power(&run, &cuts, Synchronous::Full, &kept);
+    report(&format!(
+        "power cut after {failed} failed syncs, {} cut points: {outcome:?}",
+        cuts.len()
+    ));
+    assert!(failed > 5, "too few to see anything");
+    assert_eq!(
+        (outcome.losses.sum(), outcome.damaged),
+        (0, 0),
+        "{outcome:?}"
+    );
+}

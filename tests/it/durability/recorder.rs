@@ -1,0 +1,99 @@
+//! The recorder of `recorder.c`: built once, preloaded into a server, and told what shall fail.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use tempfile::NamedTempFile;
+
+use super::server::serve;
+
+/// What a test can change while the server runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Knob {
+    /// The error that each write to a file of the folder fails with; 0: none.
+    Write = 0,
+    /// Likewise each read.
+    Read = 1,
+    /// Likewise each sync.
+    Sync = 2,
+    /// Likewise each opening for writing.
+    Open = 3,
+    /// How far the wall clock is off.
+    ClockOffsetSecs = 4,
+    /// How many calls were made to fail: read by the test.
+    FailedCalls = 5,
+}
+
+/// A recorder for one server.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    control: NamedTempFile,
+    log: Option<PathBuf>,
+}
+
+impl Recorder {
+    /// One that records to `log`, or only makes things fail.
+    pub(super) fn new(log: Option<PathBuf>) -> Self {
+        let control = NamedTempFile::new().unwrap();
+        control.as_file().set_len(64).unwrap();
+        Self { control, log }
+    }
+
+    /// The command that serves `folder` under this recorder.
+    pub(super) fn serve(&self, folder: &Path) -> Command {
+        let folder = fs::canonicalize(folder).unwrap();
+        let mut command = serve(&folder);
+        command
+            .env("LD_PRELOAD", library())
+            .env("RECORDER_FOLDER", &folder)
+            .env("RECORDER_CONTROL", self.control.path());
+        if let Some(log) = &self.log {
+            command.env("RECORDER_LOG", log);
+        }
+        command
+    }
+
+    pub(super) fn set(&self, knob: Knob, value: i64) {
+        let file = self.control.as_file();
+        file.write_all_at(&value.to_ne_bytes(), knob as u64 * 8)
+            .unwrap();
+    }
+
+    pub(super) fn get(&self, knob: Knob) -> i64 {
+        let mut bytes = [0; 8];
+        let file: &File = self.control.as_file();
+        file.read_exact_at(&mut bytes, knob as u64 * 8).unwrap();
+        i64::from_ne_bytes(bytes)
+    }
+}
+
+/// Compiled by the first test that needs it.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let source = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/it/durability/recorder.c"
+        );
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let library = folder.join(format!("recorder-{}.so", std::process::id()));
+        let compiled = Command::new("cc")
+            .args([
+                "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o",
+            ])
+            .args([library.as_os_str(), source.as_ref()])
+            .status()
+            .expect("there is a C compiler");
+        assert!(compiled.success());
+        // Loaded at once by each server; nothing else ever needs the file by its present name.
+        let stable = folder.join("recorder.so");
+        fs::rename(&library, &stable).unwrap();
+
+        stable
+    })
+}

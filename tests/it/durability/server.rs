@@ -1,0 +1,143 @@
+//! The real binary, serving a folder of the test's own.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The first admin's password.
+pub(super) const PASSWORD: &str = "a long password of the tests";
+
+/// A serving process. It is killed when it goes out of scope.
+pub(super) struct Server {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    log: File,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// From its start to its being ready.
+    pub(super) started_in: Duration,
+}
+
+/// Why a start did not come to serve.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: ExitStatus,
+    pub(super) log: String,
+}
+
+/// The database in `folder`.
+pub(super) fn database(folder: &Path) -> PathBuf {
+    folder.join("hallpass.db")
+}
+
+/// The binary with a command, on the database in `folder`.
+pub(super) fn hallpass(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    command
+        .args(args)
+        .args([
+            "--database-url",
+            &format!("sqlite:{}", database(folder).display()),
+        ])
+        .stdin(Stdio::null());
+    command
+}
+
+/// Arguments and environment of a server: no two of these tests meet a limit that is not their subject.
+pub(super) fn serve(folder: &Path) -> Command {
+    let mut command = hallpass(folder, &["serve", "--listen", "127.0.0.1:0"]);
+    command
+        .args(["--max-tokens-per-user", "1000000"])
+        .env("HALLPASS_ADMIN_PASSWORD", PASSWORD)
+        .current_dir("/");
+    command
+}
+
+impl Server {
+    pub(super) fn start(folder: &Path) -> Self {
+        Self::spawn(serve(folder)).expect("it serves")
+    }
+
+    /// Starts `command` and waits until it serves or ends.
+    pub(super) fn spawn(mut command: Command) -> Result<Self, Refused> {
+        let log = tempfile::tempfile().unwrap();
+        command
+            .stdout(Stdio::piped())
+            .stderr(log.try_clone().unwrap());
+        let begun = Instant::now();
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let started_in = begun.elapsed();
+        let Some(address) = line.trim().strip_prefix("hallpass listening on http://") else {
+            let status = child.wait().unwrap();
+            return Err(Refused {
+                status,
+                log: text(&log),
+            });
+        };
+        Ok(Self {
+            address: address.parse().unwrap(),
+            child,
+            _stdout: stdout,
+            log,
+            started_in,
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// kill -9, without waiting for the end: others may still be using the server.
+    pub(super) fn signal_kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// kill -9.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, to its orderly end.
+    pub(super) fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it has logged so far.
+    pub(super) fn log(&self) -> String {
+        text(&self.log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Read without moving the position, which the file shares with the process that writes it.
+fn text(log: &File) -> String {
+    let length = usize::try_from(log.metadata().unwrap().len()).unwrap();
+    let mut text = vec![0; length];
+    log.read_exact_at(&mut text, 0).unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,156 @@
+//! A server with tokens of which is known what they are, while something fails around it.
+
+use std::{path::Path, process::Command};
+
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, Reply, id_of},
+    recovered::{State, compare},
+    server::{PASSWORD, Server},
+};
+
+/// What a store that cannot be used answers.
+pub(super) const UNAVAILABLE: &str = "unavailable STORE_UNAVAILABLE";
+pub(super) const DELETED: &str = "unauthenticated TOKEN_DELETED";
+
+/// The server and what it has acknowledged.
+pub(super) struct Standing {
+    pub(super) server: Server,
+    pub(super) admin: String,
+    tokens: Vec<(String, State)>,
+    client: Client,
+}
+
+impl Standing {
+    /// Starts `command` on an empty folder.
+    pub(super) fn start(command: Command) -> Self {
+        let server = Server::spawn(command).expect("it serves");
+        let mut client = Client::connect(server.address).unwrap();
+        let admin = client.sign_in(PASSWORD).unwrap().text("token");
+        let tokens = Vec::new();
+        let mut standing = Self {
+            server,
+            admin,
+            tokens,
+            client,
+        };
+        for number in 0..10 {
+            standing.create().unwrap();
+            if number % 2 == 0 {
+                standing.delete(number / 2).unwrap();
+            }
+        }
+        standing
+    }
+
+    /// Another connection: an answer that was refused may have closed the one there was.
+    pub(super) fn client(&self) -> Client {
+        Client::connect(self.server.address).unwrap()
+    }
+
+    fn call(&mut self, procedure: &str, bearer: &str, message: &Value) -> Reply {
+        if let Ok(reply) = self.client.call(procedure, bearer, message) {
+            return reply;
+        }
+        self.client = self.client();
+        self.client.call(procedure, bearer, message).unwrap()
+    }
+
+    /// Creates a token, and knows of it once that is acknowledged.
+    pub(super) fn create(&mut self) -> Result<(), String> {
+        let admin = self.admin.clone();
+        // Long notes: the log grows, and with it the need for room.
+        let message = json!({ "note": "n".repeat(1_000) });
+        let reply = self.call("TokenService/CreateToken", &admin, &message);
+        if reply.outcome() != "ok" {
+            return Err(reply.outcome());
+        }
+        self.tokens.push((reply.text("token"), State::Live));
+        Ok(())
+    }
+
+    /// Deletes the token `at` and knows of it likewise. A deletion that fails has not happened.
+    pub(super) fn delete(&mut self, at: usize) -> Result<(), String> {
+        let (admin, id) = (self.admin.clone(), id_of(&self.tokens[at].0));
+        let reply = self.call(
+            "TokenService/DeleteToken",
+            &admin,
+            &json!({ "tokenId": id }),
+        );
+        if reply.outcome() != "ok" {
+            return Err(reply.outcome());
+        }
+        self.tokens[at].1 = State::Deleted;
+        Ok(())
+    }
+
+    /// A live token to delete.
+    pub(super) fn some_live(&self) -> usize {
+        let live = |(_, state): &(String, State)| *state == State::Live;
+        self.tokens
+            .iter()
+            .position(live)
+            .expect("there are live ones")
+    }
+
+    /// Asks for the last twenty tokens and the list. Each is answered as it is or, where `may_fail`, as
+    /// unavailable: nothing else, whatever happens. How many were answered, and how many were not.
+    pub(super) fn look(&mut self, may_fail: bool) -> (usize, usize) {
+        let (mut answered, mut failed) = (0, 0);
+        let from = self.tokens.len().saturating_sub(20);
+        for (token, state) in self.tokens.clone().split_off(from) {
+            let outcome = self
+                .call("AuthnService/GetCurrentUser", &token, &json!({}))
+                .outcome();
+            let expected = if state == State::Live { "ok" } else { DELETED };
+            if outcome == expected {
+                answered += 1;
+            } else {
+                assert!(
+                    may_fail && outcome == UNAVAILABLE,
+                    "{expected} became {outcome}: {}",
+                    self.server.log()
+                );
+                failed += 1;
+            }
+        }
+        let admin = self.admin.clone();
+        let message = json!({ "pageSize": 3 });
+        let reply = self.call("TokenService/ListTokens", &admin, &message);
+        if reply.outcome() == "ok" {
+            let listed = reply.body["tokens"].as_array().map_or(0, Vec::len);
+            assert_eq!(listed, 3, "a list that is short: {reply:?}");
+            answered += 1;
+        } else {
+            assert!(may_fail && reply.outcome() == UNAVAILABLE, "{reply:?}");
+            failed += 1;
+        }
+        assert!(self.server.is_alive());
+        (answered, failed)
+    }
+
+    /// All is as it was acknowledged, now and after a kill -9, and nothing panicked.
+    pub(super) fn finish(mut self, folder: &Path) {
+        self.create().expect("it recovered by itself");
+        let live = self.some_live();
+        self.delete(live).expect("it recovered by itself");
+        assert_eq!(self.look(false).1, 0);
+        self.server.kill();
+        assert!(
+            !self.server.log().contains("panicked"),
+            "{}",
+            self.server.log()
+        );
+        self.server = Server::start(folder);
+        self.client = self.client();
+        self.look(false);
+        let known: Vec<_> = self
+            .tokens
+            .iter()
+            .map(|(token, state)| (token.as_str(), *state))
+            .collect();
+        assert_eq!(compare(folder, &known).unwrap().sum(), 0);
+        self.server.stop();
+    }
+}
