@@ -1,0 +1,61 @@
+//! Floods: what comes in masses costs a bounded amount of memory and disk, and harms nobody else.
+
+mod memory;
+mod names;
+mod sign_ins;
+
+use hallpass::{
+    app::{Error, caller::Origin, error::Unauthenticated},
+    domain::{
+        id::{RequestId, TokenId},
+        token_text::{TokenPrefix, TokenText},
+    },
+};
+
+use crate::test_app::{START, TestApp};
+
+const MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// The use case that every request begins with, since 100,000 requests would take minutes; the way there is the
+/// same for each bad bearer.
+#[tokio::test]
+async fn unknown_tokens_by_the_100_000_write_at_most_600_rows_a_minute() {
+    const BEARERS: u32 = 100_000;
+    let app = TestApp::start().await;
+    let before = app.audit_len();
+    for n in 0..BEARERS {
+        // Well-formed, from 50,000 networks.
+        let text = TokenText::generate(&TokenPrefix::default(), TokenId::generate(START));
+        let origin = Origin {
+            request_id: RequestId::generate(START),
+            client_request_id: None,
+            ip: Some(std::net::Ipv4Addr::from_bits((n / 2) << 8).into()),
+            user_agent: "x".repeat(256),
+        };
+        match app.app.authenticate(text.expose(), &origin).await {
+            Err(Error::Unauthenticated(Unauthenticated::WrongToken)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    app.clock.advance(MINUTE);
+    let stopped = app.stop().await;
+    let sql = stopped.sql();
+    let (rows, counted): (i64, u32) = sql
+        .query_one(
+            "SELECT count(*), sum(count) FROM audit WHERE action = 'authenticate.token'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert!(rows <= 600, "{rows} rows");
+    assert_eq!(counted, BEARERS, "none is lost from the count");
+    assert!(rows + before > 100, "and the first of them are told apart");
+    let bytes: i64 = sql
+        .query_one(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert!(bytes < 2 * 1024 * 1024, "{bytes} bytes of database");
+}

@@ -1,0 +1,192 @@
+//! Running the cases: each request, what came of it, and that what was refused changed nothing.
+
+use std::fmt::Write;
+
+use rusqlite::{Connection, OptionalExtension};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Call, Wire};
+
+use super::{
+    table::Line,
+    world::{Caller, Named, Target, World},
+};
+
+/// A case that was run.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) line: &'static Line,
+    pub(super) caller: String,
+    pub(super) target: Target,
+    pub(super) expected: String,
+    pub(super) got: String,
+    /// A refusal as it came, but for the request's ID.
+    pub(super) raw: Option<String>,
+}
+
+/// Puts users and tokens back to what they were.
+#[derive(Debug)]
+pub(super) struct Undo(Connection);
+
+const STATE: &str = "SELECT (SELECT json_group_array(json_array(id, username, role, owner_id, description, \
+     password_hash, update_time, deactivated, delete_time)) FROM users) \
+     || (SELECT json_group_array(json_array(id, user_id, hex(hash), note, expire_time, scopes, allowed_cidrs, \
+     disabled, delete_time)) FROM tokens)";
+
+impl Undo {
+    pub(super) fn new(world: &World) -> Self {
+        let sql = world.app.sql();
+        let copy = "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; \
+                    CREATE TEMP TABLE old_users AS SELECT * FROM users; \
+                    CREATE TEMP TABLE old_tokens AS SELECT * FROM tokens;";
+        sql.execute_batch(copy).unwrap();
+        Self(sql)
+    }
+
+    /// The last row of the audit log.
+    fn head(&self) -> i64 {
+        let last = "SELECT max(sequence) FROM audit";
+        self.0.query_one(last, [], |row| row.get(0)).unwrap()
+    }
+
+    /// What a caller's first row after `head` says that it did.
+    fn recorded(&self, head: i64, caller: &Caller) -> Option<String> {
+        let sql = "SELECT action FROM audit WHERE sequence > ?1 AND actor = ?2 AND outcome = 'ok' \
+                   ORDER BY sequence LIMIT 1";
+        let params = (head, &caller.who.oneself.id);
+        let found = self.0.query_one(sql, params, |row| row.get(0));
+        found.optional().unwrap()
+    }
+
+    fn state(&self) -> String {
+        self.0.query_one(STATE, [], |row| row.get(0)).unwrap()
+    }
+
+    pub(super) fn undo(&self) {
+        let back = "BEGIN IMMEDIATE; DELETE FROM tokens; DELETE FROM users; \
+                    INSERT INTO users SELECT * FROM old_users; \
+                    INSERT INTO tokens SELECT * FROM old_tokens; COMMIT;";
+        self.0.execute_batch(back).unwrap();
+    }
+}
+
+impl World {
+    /// Every case of `line` by `caller`.
+    pub(super) async fn run(
+        &self,
+        undo: &Undo,
+        wire: Wire,
+        line: &'static Line,
+        caller: &Caller,
+    ) -> Vec<Case> {
+        let mut cases = Vec::new();
+        if caller.by_password && line.method() != "CreateToken" {
+            return cases;
+        }
+        let before = line.changes.then(|| undo.state());
+        for target in line.targets() {
+            let message = request(line, &self.named(caller, target), caller, self);
+            let call = Call::new(line.procedure, message);
+            let call = if caller.token.is_empty() {
+                call
+            } else {
+                call.bearer(&caller.token)
+            };
+            let head = undo.head();
+            let answer = self.app.client.call(wire, call).await;
+            let (got, raw) = outcome(line, answer);
+            let changed = before
+                .as_ref()
+                .is_some_and(|before| *before != undo.state());
+            let (mut got, mut expected) = (got, line.expected(caller, target));
+            if got.starts_with("ok") && expected.starts_with("ok") {
+                write!(got, " {:?}", undo.recorded(head, caller)).unwrap();
+                let recorded = line.recorded(caller, target, changed);
+                write!(expected, " {recorded:?}").unwrap();
+            }
+            if changed {
+                assert!(
+                    got.starts_with("ok"),
+                    "{} {} by {} to {target:?} was refused and changed something",
+                    line.procedure,
+                    line.variant,
+                    caller.name
+                );
+                undo.undo();
+            }
+            cases.push(Case {
+                line,
+                caller: caller.name.clone(),
+                target,
+                expected,
+                got,
+                raw,
+            });
+        }
+        cases
+    }
+}
+
+fn outcome(line: &Line, answer: Answer) -> (String, Option<String>) {
+    let id = answer.request_id();
+    match answer.result.clone() {
+        Ok(message) => {
+            let seen = match line.method() {
+                "ListUsers" => Some(message["users"].as_array().unwrap().len()),
+                "CountUsers" => message["totalCount"]
+                    .as_u64()
+                    .map(|n| usize::try_from(n).unwrap()),
+                _ => None,
+            };
+            (
+                seen.map_or("ok".to_owned(), |seen| format!("ok {seen}")),
+                None,
+            )
+        }
+        Err(failure) => {
+            let got = format!("{} {}", failure.code, failure.reason());
+            let (status, headers, body) = answer.raw_refusal();
+            let body = String::from_utf8_lossy(&body).replace(&id, "ID");
+            (
+                got,
+                Some(format!("{status} {headers:?} {body} {failure:?}")),
+            )
+        }
+    }
+}
+
+fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value {
+    let Named { id, name, token_id } = target;
+    match (line.method(), line.variant) {
+        ("GetToken" | "DeleteToken", _) => json!({ "tokenId": token_id }),
+        ("CreateToken", _) if caller.by_password => json!({
+            "userId": id,
+            "username": caller.who.oneself.name,
+            "password": caller.who.password,
+        }),
+        ("CreateToken" | "ListTokens", _) => json!({ "userId": id }),
+        ("CreateUser", "person") => {
+            json!({ "username": "newcomer", "password": "seven drowsy lanterns hum" })
+        }
+        ("CreateUser", "machine") => {
+            json!({ "username": "newcomer", "userType": "USER_TYPE_MACHINE" })
+        }
+        ("CreateUser", _) => json!({
+            "username": "newcomer",
+            "userType": "USER_TYPE_MACHINE",
+            "role": "SERVER_ROLE_ADMIN",
+        }),
+        ("GetUserByUsername", _) => json!({ "username": name }),
+        ("UpdateUserSettings", _) => json!({ "userId": id, "description": "seen" }),
+        ("UpdateUserServerRole", _) => json!({ "userId": id, "serverRole": 2 }),
+        ("SetOwner", _) => json!({ "userId": id, "ownerId": world.app.admin.id }),
+        ("SetPassword", _) => json!({
+            "userId": id,
+            "oldPassword": caller.who.password,
+            "newPassword": "a password that is long enough",
+        }),
+        ("GetUser" | "DeactivateUser" | "ReactivateUser" | "DeleteUser", _) => json!({ "id": id }),
+        ("GetCurrentUser" | "ListUsers" | "CountUsers" | "ListAuditEvents", _) => json!({}),
+        other => unreachable!("{other:?} has a line and no request"),
+    }
+}

@@ -1,0 +1,98 @@
+//! Controls: the matrix sees one check that is missing, and one answer that is another than the table's.
+
+use super::{
+    Undo, World, faults,
+    table::{Line, TABLE},
+};
+use crate::client::Wire;
+
+async fn count(world: &World, undo: &Undo, caller: &str) -> usize {
+    let caller = world.callers.iter().find(|one| one.name == caller);
+    let caller = caller.expect("a caller of this name");
+    let mut cases = Vec::new();
+    for line in TABLE {
+        cases.extend(world.run(undo, Wire::CURL, line, caller).await);
+    }
+    faults(&cases).len()
+}
+
+/// Each takes away, from the data, what one check looks at: as if that check were not made.
+const DOCTORED: [(&str, &str); 12] = [
+    (
+        "member",
+        "UPDATE users SET role = 'admin' WHERE username = 'alice'",
+    ),
+    (
+        "admin machine of a member",
+        "UPDATE users SET role = 'admin' WHERE username = 'alice'",
+    ),
+    (
+        "machine",
+        "UPDATE users SET owner_id = (SELECT id FROM users WHERE username = 'root'), role = 'admin' \
+      WHERE username = 'robot'",
+    ),
+    (
+        "member",
+        "UPDATE users SET owner_id = (SELECT id FROM users WHERE username = 'alice') \
+      WHERE username = 'droid'",
+    ),
+    (
+        "member with hallpass:users:read",
+        "UPDATE tokens SET scopes = ''",
+    ),
+    (
+        "child of a narrowed parent",
+        "UPDATE tokens SET scopes = ''",
+    ),
+    ("member's child", "UPDATE tokens SET parent_id = NULL"),
+    ("expired", "UPDATE tokens SET expire_time = NULL"),
+    ("deleted", "UPDATE tokens SET delete_time = NULL"),
+    ("disabled parent", "UPDATE tokens SET disabled = 0"),
+    (
+        "deactivated parent's user",
+        "UPDATE users SET deactivated = 0",
+    ),
+    (
+        "wrong address for its parent",
+        "UPDATE tokens SET allowed_cidrs = ''",
+    ),
+];
+
+#[tokio::test]
+async fn one_check_that_looks_away_is_seen() {
+    let world = World::make().await;
+    let undo = Undo::new(&world);
+    for (caller, doctor) in DOCTORED {
+        assert_eq!(count(&world, &undo, caller).await, 0, "{caller}: before");
+        world.app.sql().execute_batch(doctor).unwrap();
+        // What the cases undo is what is true now.
+        let doctored = Undo::new(&world);
+        assert!(count(&world, &doctored, caller).await > 0, "{doctor}");
+        undo.undo();
+    }
+}
+
+#[tokio::test]
+async fn one_answer_that_is_not_the_tables_is_seen() {
+    let world = World::make().await;
+    let undo = Undo::new(&world);
+    let caller = &world.callers[world.callers.len() - 1];
+    let lines = TABLE
+        .iter()
+        .filter(|line: &&Line| line.method() == "GetToken");
+    let mut cases = Vec::new();
+    for line in lines {
+        cases.extend(world.run(&undo, Wire::CURL, line, caller).await);
+    }
+    assert_eq!(faults(&cases).len(), 0);
+    for at in 0..cases.len() {
+        let mut wrong = cases.clone();
+        wrong[at].expected = "ok, or so".to_owned();
+        assert_eq!(faults(&wrong).len(), 1);
+        let Some(raw) = &mut wrong[at].raw else {
+            continue;
+        };
+        raw.push('.');
+        assert!(!faults(&wrong).is_empty());
+    }
+}

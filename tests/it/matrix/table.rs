@@ -1,0 +1,299 @@
+//! The expectation: DESIGN's §2, §3 and §6 written down once more, as data. Nothing of it is taken from the
+//! code under test.
+
+use super::world::{Caller, Kind, Target};
+
+/// What an admin may act on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Admin {
+    All,
+    Machines,
+}
+
+/// How what is not for the caller is answered, and what is not there with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Foreign {
+    Denied,
+    NotFound,
+}
+
+/// What a request that names nobody means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Empty {
+    Oneself,
+    InvalidField,
+}
+
+/// Who may, by the table of §6.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum May {
+    /// Depending on what the target is to the caller.
+    To {
+        oneself: bool,
+        owner: bool,
+        admin: Admin,
+        foreign: Foreign,
+        empty: Empty,
+    },
+    /// Everyone, and sees so many users.
+    See,
+    Everyone,
+    /// People, since a machine owns nothing.
+    People,
+    AdminPeople,
+    Admins,
+}
+
+/// What the target's state then refuses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Needs {
+    Nothing,
+    Machine,
+    Person,
+    NoMachines,
+}
+
+/// A line of the expectation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// `package.Service/Method`.
+    pub(super) procedure: &'static str,
+    /// Which of several requests of that procedure.
+    pub(super) variant: &'static str,
+    pub(super) scope: Option<&'static str>,
+    pub(super) may: May,
+    pub(super) needs: Needs,
+    /// Whether it changes something.
+    pub(super) changes: bool,
+    /// What it is called in the audit log.
+    pub(super) audit: &'static str,
+}
+
+const TR: Option<&str> = Some("hallpass:tokens:read");
+const TW: Option<&str> = Some("hallpass:tokens:write");
+const UR: Option<&str> = Some("hallpass:users:read");
+const UW: Option<&str> = Some("hallpass:users:write");
+const AR: Option<&str> = Some("hallpass:audit:read");
+
+const fn to(oneself: bool, owner: bool, admin: Admin, foreign: Foreign, empty: Empty) -> May {
+    May::To {
+        oneself,
+        owner,
+        admin,
+        foreign,
+        empty,
+    }
+}
+
+/// Admins alone: denied to others before anything is looked up.
+const ADMINS: May = to(
+    false,
+    false,
+    Admin::All,
+    Foreign::Denied,
+    Empty::InvalidField,
+);
+const HIDDEN: May = to(
+    true,
+    true,
+    Admin::All,
+    Foreign::NotFound,
+    Empty::InvalidField,
+);
+const NOT_ONESELF: May = to(
+    false,
+    true,
+    Admin::All,
+    Foreign::NotFound,
+    Empty::InvalidField,
+);
+
+const fn line(
+    procedure: &'static str,
+    audit: &'static str,
+    scope: Option<&'static str>,
+    may: May,
+) -> Line {
+    Line {
+        procedure,
+        variant: "",
+        scope,
+        may,
+        needs: Needs::Nothing,
+        changes: true,
+        audit,
+    }
+}
+
+impl Line {
+    const fn reads(self) -> Self {
+        Self {
+            changes: false,
+            ..self
+        }
+    }
+    const fn needs(self, needs: Needs) -> Self {
+        Self { needs, ..self }
+    }
+    const fn variant(self, variant: &'static str) -> Self {
+        Self { variant, ..self }
+    }
+}
+
+#[rustfmt::skip]
+pub(super) const TABLE: &[Line] = &[
+    line("hallpass.v1.TokenService/CreateToken", "token.create", TW, to(true, true, Admin::Machines, Foreign::Denied, Empty::Oneself)),
+    line("hallpass.v1.TokenService/GetToken", "token.get",    TR, HIDDEN).reads(),
+    line("hallpass.v1.TokenService/ListTokens", "token.list",  TR, to(true, true, Admin::All, Foreign::Denied, Empty::Oneself)).reads(),
+    line("hallpass.v1.TokenService/DeleteToken", "token.delete", TW, HIDDEN),
+    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::Admins).variant("person"),
+    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::People).variant("machine"),
+    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::AdminPeople).variant("admin machine"),
+    line("hallpass.v1.UserService/GetUser", "user.get",            UR, HIDDEN).reads(),
+    line("hallpass.v1.UserService/GetUserByUsername", "user.get",  UR, HIDDEN).reads(),
+    line("hallpass.v1.UserService/ListUsers", "user.list",          UR, May::See).reads(),
+    line("hallpass.v1.UserService/CountUsers", "",         UR, May::See).reads(),
+    line("hallpass.v1.UserService/UpdateUserSettings", "user.describe", UW, HIDDEN),
+    line("hallpass.v1.UserService/UpdateUserServerRole", "user.set_role", UW, ADMINS),
+    line("hallpass.v1.UserService/SetOwner", "user.set_owner",       UW, ADMINS).needs(Needs::Machine),
+    line("hallpass.v1.UserService/SetPassword", "user.set_password",    UW, to(true, false, Admin::All, Foreign::NotFound, Empty::Oneself)).needs(Needs::Person),
+    line("hallpass.v1.UserService/DeactivateUser", "user.deactivate", UW, NOT_ONESELF),
+    line("hallpass.v1.UserService/ReactivateUser", "user.reactivate", UW, ADMINS),
+    line("hallpass.v1.UserService/DeleteUser", "user.delete",     UW, NOT_ONESELF).needs(Needs::NoMachines),
+    line("hallpass.v1.AuthnService/GetCurrentUser", "", None, May::Everyone).reads(),
+    line("buf.registry.owner.v1.UserService/GetCurrentUser", "", None, May::Everyone).reads(),
+    line("hallpass.v1.AuditService/ListAuditEvents", "audit.list", AR, May::Admins).reads(),
+];
+
+const OK: &str = "ok";
+const SCOPE: &str = "permission_denied SCOPE_MISSING";
+const DENIED: &str = "permission_denied PERMISSION_DENIED";
+const FIELD: &str = "invalid_argument INVALID_FIELD";
+const WRONG_TYPE: &str = "failed_precondition WRONG_USER_TYPE";
+
+impl Line {
+    pub(super) fn method(&self) -> &'static str {
+        self.procedure.split_once('/').unwrap().1
+    }
+
+    fn is_of_tokens(&self) -> bool {
+        matches!(self.method(), "GetToken" | "DeleteToken")
+    }
+
+    /// The targets that its request can name.
+    pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
+        let named = matches!(self.may, May::To { .. });
+        let tokens = self.is_of_tokens();
+        let targets = Target::ALL.into_iter();
+        targets.filter(move |target| match target {
+            Target::Empty => true,
+            Target::Itself => tokens,
+            _ => named,
+        })
+    }
+
+    /// What the case, which ended well and `changed` something or not, is to leave in the audit log: changes,
+    /// and what an admin reads of others.
+    pub(super) fn recorded(
+        &self,
+        caller: &Caller,
+        target: Target,
+        changed: bool,
+    ) -> Option<String> {
+        let foreign = match target {
+            Target::OtherPerson | Target::OthersMachine => true,
+            Target::OwnMachine => caller.who.kind == Kind::Machine,
+            _ => false,
+        };
+        let as_admin = caller.who.admin && caller.has("hallpass:admin");
+        let recorded = match self.may {
+            May::To { .. } if !self.changes => foreign,
+            May::See | May::Admins if !self.changes => as_admin,
+            _ => changed,
+        };
+        (recorded && !self.audit.is_empty()).then(|| self.audit.to_owned())
+    }
+
+    /// How the case is to end, in the order of checks: authentication, authorisation, fields, state.
+    pub(super) fn expected(&self, caller: &Caller, target: Target) -> String {
+        if let Some(reason) = caller.refused {
+            return format!("unauthenticated {reason}");
+        }
+        let deletes_itself = self.method() == "DeleteToken" && target == Target::Itself;
+        if self.scope.is_some_and(|scope| !caller.has(scope)) && !deletes_itself {
+            return SCOPE.to_owned();
+        }
+        let person = caller.who.kind == Kind::Person;
+        let admin = caller.who.admin && caller.has("hallpass:admin");
+        let allowed = |yes: bool| if yes { OK } else { DENIED }.to_owned();
+        match self.may {
+            May::Everyone => OK.to_owned(),
+            May::See if admin => format!("ok {}", caller.who.sees_as_admin),
+            May::See => format!("ok {}", caller.who.sees),
+            May::People => allowed(person),
+            May::AdminPeople => allowed(person && admin),
+            May::Admins => allowed(admin),
+            May::To { .. } if self.method() == "CreateToken" && caller.is_child => {
+                "permission_denied LINEAGE_TOO_DEEP".to_owned()
+            }
+            May::To { .. } => self.expected_to(caller, admin, target),
+        }
+    }
+
+    fn expected_to(&self, caller: &Caller, by_admin: bool, target: Target) -> String {
+        let May::To {
+            oneself,
+            owner,
+            admin,
+            foreign,
+            empty,
+        } = self.may
+        else {
+            unreachable!("only called for these")
+        };
+        if !oneself && !owner && !by_admin {
+            return DENIED.to_owned();
+        }
+        let target = match (target, empty) {
+            (Target::Empty, Empty::InvalidField) => return FIELD.to_owned(),
+            (Target::Empty, Empty::Oneself) => Target::Oneself,
+            (target, _) => target,
+        };
+        let hidden = match foreign {
+            Foreign::NotFound if self.is_of_tokens() => "not_found TOKEN_NOT_FOUND",
+            Foreign::NotFound => "not_found USER_NOT_FOUND",
+            Foreign::Denied => DENIED,
+        };
+        let kind = match target {
+            Target::Missing | Target::Malformed | Target::Gone if !by_admin => {
+                return hidden.to_owned();
+            }
+            // A deletion may be repeated by one who might have made it.
+            Target::Gone if self.method() == "DeleteToken" => return OK.to_owned(),
+            Target::Missing | Target::Malformed | Target::Gone if self.is_of_tokens() => {
+                return hidden.to_owned();
+            }
+            Target::Missing | Target::Malformed | Target::Gone => {
+                return "not_found USER_NOT_FOUND".to_owned();
+            }
+            Target::Oneself | Target::Itself => caller.who.kind,
+            Target::OwnMachine | Target::OthersMachine => Kind::Machine,
+            Target::OtherPerson => Kind::Person,
+            Target::Empty => unreachable!("read above"),
+        };
+        let is_own = matches!(target, Target::Oneself | Target::Itself);
+        let owns = target == Target::OwnMachine && caller.who.kind == Kind::Person;
+        let reach = by_admin && (admin == Admin::All || kind == Kind::Machine);
+        if !(is_own && oneself || owns && owner || reach) {
+            // That one is there is no secret from oneself.
+            return if is_own { DENIED } else { hidden }.to_owned();
+        }
+        match (self.needs, kind) {
+            (Needs::Machine, Kind::Person) | (Needs::Person, Kind::Machine) => WRONG_TYPE,
+            // All people of this world who are targets own machines.
+            (Needs::NoMachines, Kind::Person) => "failed_precondition USER_OWNS_MACHINES",
+            _ => OK,
+        }
+        .to_owned()
+    }
+}

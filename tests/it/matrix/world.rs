@@ -1,0 +1,252 @@
+//! Whom the matrix is about: users in all standings, their tokens, and what each caller's targets are.
+
+use std::time::Duration;
+
+use hallpass::domain::{
+    id::{TokenId, UserId},
+    token_text::{TokenPrefix, TokenText},
+};
+use serde_json::json;
+
+use crate::test_app::{Machine, Person, START, TestApp};
+
+use super::callers;
+
+/// What a request names, as seen from the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    /// The caller's user; of tokens, another one of it.
+    Oneself,
+    /// The very token that the caller shows.
+    Itself,
+    /// A machine of the caller; for a machine, one of its owner.
+    OwnMachine,
+    OtherPerson,
+    OthersMachine,
+    /// Was there, and is deleted.
+    Gone,
+    Missing,
+    Malformed,
+    Empty,
+}
+
+impl Target {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Oneself,
+        Self::Itself,
+        Self::OwnMachine,
+        Self::OtherPerson,
+        Self::OthersMachine,
+        Self::Gone,
+        Self::Missing,
+        Self::Malformed,
+        Self::Empty,
+    ];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Person,
+    Machine,
+}
+
+/// A user that can be named, and a token of it.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) token_id: String,
+}
+
+/// A user that calls, and its targets.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    pub(super) kind: Kind,
+    /// Whether its role counts as admin's.
+    pub(super) admin: bool,
+    pub(super) password: String,
+    /// How many users it may see.
+    pub(super) sees: usize,
+    pub(super) sees_as_admin: usize,
+    pub(super) oneself: Named,
+    pub(super) own_machine: Named,
+    pub(super) other_person: Named,
+    pub(super) others_machine: Named,
+}
+
+/// A line of callers.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) name: String,
+    /// What it shows; empty: nothing.
+    pub(super) token: String,
+    pub(super) token_id: String,
+    /// Why it is not let in.
+    pub(super) refused: Option<&'static str>,
+    /// What its token is limited to.
+    pub(super) scopes: Option<Vec<String>>,
+    /// Its token was made with a token.
+    pub(super) is_child: bool,
+    /// It shows a password instead, which is for creating tokens alone.
+    pub(super) by_password: bool,
+    pub(super) who: Who,
+}
+
+impl Caller {
+    pub(super) fn has(&self, scope: &str) -> bool {
+        let scopes = self.scopes.as_ref();
+        scopes.is_none_or(|scopes| scopes.iter().any(|own| own == scope))
+    }
+}
+
+/// All that the matrix needs.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) app: TestApp,
+    pub(super) callers: Vec<Caller>,
+    pub(super) gone: Named,
+    pub(super) missing: Named,
+}
+
+/// The people and machines before they are anyone's targets.
+#[derive(Debug)]
+pub(super) struct Cast {
+    pub(super) alice: Person,
+    pub(super) dora: Person,
+    pub(super) dave: Person,
+    pub(super) paul: Person,
+    pub(super) root: Person,
+    pub(super) robot: Machine,
+    pub(super) promoted: Machine,
+    pub(super) droid: Machine,
+    pub(super) engine: Machine,
+    pub(super) pauls: Machine,
+}
+
+const ADMIN: &str = "SERVER_ROLE_ADMIN";
+/// With the first admin, without dave.
+const ALL_USERS: usize = 14;
+
+impl World {
+    pub(super) async fn make() -> Self {
+        let app = TestApp::start().await;
+        let alice = app.person("alice").await;
+        let bob = app.person("bob").await;
+        let root = app.further_admin("root").await;
+        let paul = app.person("paul").await;
+        let robot = app.machine(&alice, "robot").await;
+        let spare = app.machine(&alice, "spare").await;
+        let droid = app.machine(&bob, "droid").await;
+        let drone = app.machine(&bob, "drone").await;
+        let engine = app.machine_with_role(&root, "engine", ADMIN).await;
+        let gear = app.machine(&root, "gear").await;
+        let promoted = app.machine_with_role(&root, "promoted", ADMIN).await;
+        let handed = json!({ "userId": promoted.id, "ownerId": alice.id });
+        let handed = app.call(&root.token, "UserService/SetOwner", handed);
+        handed.await.ok();
+        let cast = Cast {
+            dora: app.person("dora").await,
+            dave: app.person("dave").await,
+            pauls: app.machine(&paul, "pauls").await,
+            alice,
+            paul,
+            root,
+            robot,
+            promoted,
+            droid,
+            engine,
+        };
+        let named = async |id: &str, name: &str, owner: &Person| {
+            let token = app.sign_in(owner, json!({ "userId": id })).await;
+            Named {
+                id: id.to_owned(),
+                name: name.to_owned(),
+                token_id: token.id,
+            }
+        };
+        let (alice, root) = (&cast.alice, &cast.root);
+        let alice_named = named(&alice.id, "alice", alice).await;
+        let bob_named = named(&bob.id, "bob", &bob).await;
+        let robot = named(&cast.robot.id, "robot", alice).await;
+        let spare = named(&spare.id, "spare", alice).await;
+        let droid = named(&cast.droid.id, "droid", &bob).await;
+        let drone = named(&drone.id, "drone", &bob).await;
+        let engine = named(&cast.engine.id, "engine", root).await;
+        let gear = named(&gear.id, "gear", root).await;
+        let promoted = named(&cast.promoted.id, "promoted", alice).await;
+        let root_named = named(&root.id, "root", root).await;
+        let gone = named(&cast.dave.id, "dave", &cast.dave).await;
+
+        let who = |oneself: &Named, own_machine: &Named, others_machine: &Named| Who {
+            kind: Kind::Machine,
+            admin: false,
+            password: "a machine has none, it need not".to_owned(),
+            sees: 1,
+            sees_as_admin: ALL_USERS,
+            oneself: oneself.clone(),
+            own_machine: own_machine.clone(),
+            other_person: bob_named.clone(),
+            others_machine: others_machine.clone(),
+        };
+        let person = |person: &Person, sees: usize, who: Who| Who {
+            kind: Kind::Person,
+            password: person.password.clone(),
+            sees,
+            ..who
+        };
+        let admin = |who: Who| Who { admin: true, ..who };
+        let of_alice = |who: Who| Who {
+            other_person: alice_named.clone(),
+            ..who
+        };
+        let roles = callers::Roles {
+            // Herself, robot, spare, promoted.
+            member: person(alice, 4, who(&alice_named, &robot, &droid)),
+            // Its owner is as foreign to a machine as anyone.
+            machine: of_alice(who(&robot, &spare, &droid)),
+            others_machine: of_alice(who(&droid, &drone, &robot)),
+            // Its owner is a member, so that its role counts for nothing.
+            promoted: who(&promoted, &robot, &droid),
+            admin_machine: admin(who(&engine, &gear, &droid)),
+            admin: admin(person(root, 3, who(&root_named, &gear, &droid))),
+        };
+        let unknown = TokenText::generate(&TokenPrefix::default(), TokenId::generate(START));
+        let missing = Named {
+            id: UserId::generate(START).to_string(),
+            name: "nobody-here".to_owned(),
+            token_id: unknown.id().to_string(),
+        };
+        let callers = callers::make(&app, &cast, &roles, unknown.expose()).await;
+        app.clock.advance(Duration::from_hours(2));
+        Self {
+            app,
+            callers,
+            gone,
+            missing,
+        }
+    }
+
+    /// The user and token that a case names.
+    pub(super) fn named(&self, caller: &Caller, target: Target) -> Named {
+        let text = |text: &str| Named {
+            id: text.to_owned(),
+            name: text.to_owned(),
+            token_id: text.to_owned(),
+        };
+        match target {
+            Target::Oneself => caller.who.oneself.clone(),
+            Target::Itself => Named {
+                token_id: caller.token_id.clone(),
+                ..caller.who.oneself.clone()
+            },
+            Target::OwnMachine => caller.who.own_machine.clone(),
+            Target::OtherPerson => caller.who.other_person.clone(),
+            Target::OthersMachine => caller.who.others_machine.clone(),
+            Target::Gone => self.gone.clone(),
+            Target::Missing => self.missing.clone(),
+            // As long as any ID that is looked at.
+            Target::Malformed => text(&"No such form!!!! ".repeat(16)[..256]),
+            Target::Empty => text(""),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Revocation is linearisable: once it is answered, no check that starts later succeeds. Eight readers check a
+//! token without a pause while it is revoked, by the server itself and by a command beside it.
+
+mod race;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::sandbox::Sandbox,
+    client::{Call, Client, Codec, Protocol, Wire},
+    test_app::{NewToken, Person, TestApp},
+};
+
+use self::race::{Race, Verify};
+
+const ME: &str = "AuthnService/GetCurrentUser";
+
+/// Asks the server, each reader over a wire of its own.
+fn ask(client: &Client) -> Verify {
+    let client = client.clone();
+    let wires = [
+        Wire::CURL,
+        Wire::new(Protocol::ConnectGet, Codec::Json),
+        Wire::new(Protocol::Grpc, Codec::Proto),
+        Wire::new(Protocol::GrpcWeb, Codec::Proto),
+    ];
+    Arc::new(move |reader, token: String| {
+        let (client, wire) = (client.clone(), wires[reader % wires.len()]);
+        Box::pin(async move {
+            let call = Call::new(ME, json!({})).bearer(&token);
+            match client.call(wire, call).await.result {
+                Ok(_) => true,
+                Err(failure) if failure.code == "unauthenticated" => false,
+                Err(failure) => panic!("neither accepted nor refused: {failure:?}"),
+            }
+        })
+    })
+}
+
+async fn done(app: &TestApp, procedure: &str, message: Value) {
+    let answer = app.call(&app.admin.token, procedure, message);
+    answer.await.ok();
+}
+
+async fn delete(app: &TestApp, token: &NewToken) {
+    done(
+        app,
+        "TokenService/DeleteToken",
+        json!({ "tokenId": token.id }),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_that_starts_after_a_deletion_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let race = Race::start(ask(&app.client));
+    for _ in 0..100 {
+        // Ten at a time, which share their commit.
+        let ten = (0..10).map(|_| app.sign_in(&alice, json!({})));
+        for token in join_all(ten).await {
+            race.round(&token.text, delete(&app, &token)).await;
+        }
+    }
+    assert_eq!(race.end().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_that_starts_after_the_parents_deletion_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let race = Race::start(ask(&app.client));
+    for _ in 0..200 {
+        let parent = app.sign_in(&alice, json!({})).await;
+        let child = app.child(&parent.text, json!({})).await;
+        race.round(&child.text, delete(&app, &parent)).await;
+    }
+    assert_eq!(race.end().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_that_starts_after_a_deactivation_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let id = json!({ "id": alice.id });
+    let race = Race::start(ask(&app.client));
+    for _ in 0..200 {
+        let deactivate = done(&app, "UserService/DeactivateUser", id.clone());
+        race.round(&alice.token, deactivate).await;
+        done(&app, "UserService/ReactivateUser", id.clone()).await;
+    }
+    assert_eq!(race.end().await, 0);
+}
+
+/// Fewer rounds than by RPC: each is a process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_that_starts_after_a_command_has_ended_succeeds() {
+    let sandbox = Arc::new(Sandbox::empty());
+    let server = sandbox.serve(&[]);
+    sandbox.create_person("alice");
+    let client = Client::new(server.address.parse().unwrap());
+    let run = async |args: &[&str]| {
+        let sandbox = Arc::clone(&sandbox);
+        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        let run = move || sandbox.print(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        tokio::task::spawn_blocking(run).await.unwrap()
+    };
+    let create = async || {
+        run(&["token", "create", "alice"])
+            .await
+            .trim_end()
+            .to_owned()
+    };
+    let race = Race::start(ask(&client));
+    for _ in 0..50 {
+        let token = create().await;
+        let id = token.split('_').nth(1).unwrap();
+        let delete = async {
+            run(&["token", "delete", id]).await;
+        };
+        race.round(&token, delete).await;
+    }
+    for _ in 0..20 {
+        let parent = create().await;
+        let child = Call::new("TokenService/CreateToken", json!({})).bearer(&parent);
+        let child = NewToken::read(&client.call(Wire::CURL, child).await.ok());
+        let id = parent.split('_').nth(1).unwrap();
+        let delete = async {
+            run(&["token", "delete", id]).await;
+        };
+        race.round(&child.text, delete).await;
+    }
+    let token = create().await;
+    for _ in 0..20 {
+        let deactivate = async {
+            run(&["user", "deactivate", "alice", "--yes"]).await;
+        };
+        race.round(&token, deactivate).await;
+        run(&["user", "reactivate", "alice"]).await;
+    }
+    assert_eq!(race.end().await, 0);
+}
+
+/// The control: a cache that knows a success for one second, in front of the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_second_cache_is_caught() {
+    let app = TestApp::start().await;
+    let alice: Person = app.person("alice").await;
+    let (asked, known) = (ask(&app.client), Arc::new(Mutex::new(HashMap::new())));
+    let cached: Verify = Arc::new(move |reader, token: String| {
+        let (asked, known) = (Arc::clone(&asked), Arc::clone(&known));
+        Box::pin(async move {
+            let since = known.lock().unwrap().get(&token).map(Instant::elapsed);
+            if since.is_some_and(|since| since < Duration::from_secs(1)) {
+                tokio::task::yield_now().await;
+                return true;
+            }
+            let valid = asked(reader, token.clone()).await;
+            if valid {
+                known.lock().unwrap().insert(token, Instant::now());
+            }
+            valid
+        })
+    });
+    let race = Race::start(cached);
+    for _ in 0..5 {
+        let token = app.sign_in(&alice, json!({})).await;
+        race.round(&token.text, delete(&app, &token)).await;
+    }
+    assert!(race.end().await > 0);
+}

@@ -1,0 +1,115 @@
+//! Readers that check one token after the other, and count the checks that should have failed.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tokio::{sync::Notify, task::JoinSet};
+
+/// Whether a token is accepted, as asked by a reader.
+pub(super) type Verify =
+    Arc<dyn Fn(usize, String) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+const READERS: usize = 8;
+
+/// One token's life.
+#[derive(Debug)]
+struct Round {
+    token: String,
+    /// Its revocation was answered.
+    revoked: AtomicBool,
+    /// Which readers found it valid before, and which finished a check that started after.
+    valid: [AtomicBool; READERS],
+    after: [AtomicBool; READERS],
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    round: Mutex<Option<Arc<Round>>>,
+    ended: AtomicBool,
+    wrong: AtomicUsize,
+    checked: Notify,
+    begun: Notify,
+}
+
+#[derive(Debug)]
+pub(super) struct Race {
+    shared: Arc<Shared>,
+    readers: JoinSet<()>,
+}
+
+impl Race {
+    pub(super) fn start(verify: Verify) -> Self {
+        let shared = Arc::new(Shared::default());
+        let mut readers = JoinSet::new();
+        for reader in 0..READERS {
+            readers.spawn(read(reader, Arc::clone(&shared), Arc::clone(&verify)));
+        }
+        Self { shared, readers }
+    }
+
+    /// Revokes `token` while all readers check it; ends when each has finished a check that started after.
+    pub(super) async fn round(&self, token: &str, revoke: impl Future<Output = ()>) {
+        let round = Arc::new(Round {
+            token: token.to_owned(),
+            revoked: AtomicBool::new(false),
+            valid: Default::default(),
+            after: Default::default(),
+        });
+        *self.shared.round.lock().unwrap() = Some(Arc::clone(&round));
+        self.shared.begun.notify_waiters();
+        self.until(|| round.valid.iter().all(|valid| valid.load(SeqCst)))
+            .await;
+        revoke.await;
+        round.revoked.store(true, SeqCst);
+        self.until(|| round.after.iter().all(|after| after.load(SeqCst)))
+            .await;
+        *self.shared.round.lock().unwrap() = None;
+        // Nobody still checks it when the test goes on, perhaps to undo the revocation.
+        self.until(|| Arc::strong_count(&round) == 1).await;
+    }
+
+    async fn until(&self, reached: impl Fn() -> bool) {
+        while !reached() {
+            self.shared.checked.notified().await;
+        }
+    }
+
+    /// Stops the readers: how many checks succeeded that should not have.
+    pub(super) async fn end(self) -> usize {
+        self.shared.ended.store(true, SeqCst);
+        self.shared.begun.notify_waiters();
+        self.readers.join_all().await;
+        self.shared.wrong.load(SeqCst)
+    }
+}
+
+async fn read(reader: usize, shared: Arc<Shared>, verify: Verify) {
+    while !shared.ended.load(SeqCst) {
+        let mut begun = std::pin::pin!(shared.begun.notified());
+        begun.as_mut().enable();
+        let round = shared.round.lock().unwrap().clone();
+        let Some(round) = round else {
+            if !shared.ended.load(SeqCst) {
+                begun.await;
+            }
+            continue;
+        };
+        let started_after = round.revoked.load(SeqCst);
+        let valid = verify(reader, round.token.clone()).await;
+        if started_after {
+            round.after[reader].store(true, SeqCst);
+            if valid {
+                shared.wrong.fetch_add(1, SeqCst);
+            }
+        } else if valid {
+            round.valid[reader].store(true, SeqCst);
+        }
+        drop(round);
+        shared.checked.notify_one();
+    }
+}
