@@ -1,0 +1,150 @@
+//! The ratios that Hallpass is held to. Each is taken within a round, so that what else the machine does
+//! is in both of its terms.
+
+use crate::{
+    measure::Turn,
+    report::{Spread, line},
+    scenarios::{Prepared, Scenario},
+};
+
+/// What of a turn.
+type Value = fn(&Turn) -> f64;
+
+const CPU: Value = |turn| turn.cpu_us;
+const RATE: Value = |turn| turn.rate;
+const P50: Value = |turn| turn.p50_us;
+const P99: Value = |turn| turn.p99_us;
+
+/// What a ratio should be.
+#[derive(Clone, Copy, Debug)]
+enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+    /// It is told, and nothing is asked of it.
+    Told,
+}
+
+/// Prints each ratio whose terms were measured.
+pub(crate) fn report(all: &Prepared) {
+    line("");
+    line("| ratio | median | least–most | goal | |");
+    line("|---|---|---|---|---|");
+    let ratios = Ratios(&all.scenarios);
+    ratios.tell(
+        "CPU: noop proto / bare axum",
+        CPU,
+        ["noop proto", "bare axum"],
+        Goal::AtMost(1.5),
+    );
+    let sizes: Vec<&str> = all
+        .scenarios
+        .iter()
+        .filter_map(|s| s.name.strip_prefix("get proto "))
+        .filter(|size| !size.starts_with("beside"))
+        .collect();
+    for size in &sizes {
+        ratios.of_size(size);
+    }
+    if let (Some(small), Some(large)) = (sizes.first(), sizes.last())
+        && small != large
+    {
+        for get in ["get proto", "get alone"] {
+            let terms = [&*format!("{get} {large}"), &*format!("{get} {small}")];
+            let text = format!("p50: {} / {}", terms[0], terms[1]);
+            ratios.tell(&text, P50, terms, Goal::AtMost(1.3));
+        }
+    }
+}
+
+struct Ratios<'a>(&'a [Scenario]);
+
+impl Ratios<'_> {
+    fn of_size(&self, size: &str) {
+        self.reads(size);
+        self.creates(size);
+        self.beside(size);
+    }
+
+    fn tell_of(&self, size: &str, text: &str, value: Value, [over, under]: [&str; 2], goal: Goal) {
+        self.tell(&format!("{text} ({size})"), value, [over, under], goal);
+    }
+
+    fn reads(&self, size: &str) {
+        let named = |what: &str| format!("{what} {size}");
+        for wire in ["json", "proto", "grpc"] {
+            let (noop, whoami) = (format!("noop {wire}"), named(&format!("whoami {wire}")));
+            let get = named(&format!("get {wire}"));
+            let text = format!("CPU: get {wire} / whoami {wire}");
+            self.tell_of(size, &text, CPU, [&get, &whoami], Goal::AtMost(1.3));
+            let text = format!("CPU: whoami {wire} / noop {wire}");
+            self.tell_of(size, &text, CPU, [&whoami, &noop], Goal::Told);
+        }
+        let (get, json) = (named("get proto"), named("get json"));
+        let text = "CPU: get proto / bare axum";
+        self.tell_of(size, text, CPU, [&get, "bare axum"], Goal::Told);
+        self.tell_of(
+            size,
+            "CPU: get json / get proto",
+            CPU,
+            [&json, &get],
+            Goal::Told,
+        );
+        let (deep, list) = (named("list deep"), named("list"));
+        let goal = Goal::AtMost(1.2);
+        self.tell_of(size, "CPU: list deep / list", CPU, [&deep, &list], goal);
+        self.tell_of(size, "p50: list deep / list", P50, [&deep, &list], goal);
+    }
+
+    fn creates(&self, size: &str) {
+        let (told, rate) = (Goal::Told, Goal::AtLeast);
+        for (clients, rate, p99) in [
+            (1, rate(1.0), told),
+            (16, told, told),
+            (64, rate(4.0), Goal::AtMost(0.05)),
+        ] {
+            let create = format!("create {size} x{clients}");
+            let terms = [&*create, &*format!("pool {size} x{clients}")];
+            let text = |what| format!("{what}: create x{clients} / pool");
+            self.tell_of(size, &text("rate"), RATE, terms, rate);
+            self.tell_of(size, &text("p99"), P99, terms, p99);
+        }
+    }
+
+    /// This hallpass and the one beside it.
+    fn beside(&self, size: &str) {
+        for name in ["whoami proto", "get json", "get proto", "get grpc", "list"] {
+            let terms = [format!("{name} {size}"), format!("{name} beside {size}")];
+            let text = format!("CPU: {name} / beside");
+            self.tell_of(size, &text, CPU, [&terms[0], &terms[1]], Goal::Told);
+        }
+        for clients in [1, 16, 64] {
+            let one = format!("create {size} x{clients}");
+            let other = format!("create beside {size} x{clients}");
+            let text = format!("rate: create x{clients} / beside");
+            self.tell_of(size, &text, RATE, [&one, &other], Goal::Told);
+        }
+    }
+
+    fn tell(&self, text: &str, value: Value, [over, under]: [&str; 2], goal: Goal) {
+        let find = |name: &str| self.0.iter().find(|scenario| scenario.name == name);
+        let (Some(over), Some(under)) = (find(over), find(under)) else {
+            return;
+        };
+        let rounds = over.turns.iter().zip(&under.turns);
+        let spread = Spread::of(rounds.map(|(over, under)| value(over) / value(under)));
+        let (bound, met) = match goal {
+            Goal::AtMost(most) => (format!("≤ {most}"), Some(spread.median <= most)),
+            Goal::AtLeast(least) => (format!("≥ {least}"), Some(spread.median >= least)),
+            Goal::Told => (String::new(), None),
+        };
+        let met = met.map_or("", |met| if met { "met" } else { "MISSED" });
+        let Spread {
+            median,
+            least,
+            most,
+        } = spread;
+        line(&format!(
+            "| {text} | {median:.3} | {least:.3}–{most:.3} | {bound} | {met} |"
+        ));
+    }
+}
