@@ -34,8 +34,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 pub use self::failures::Backoff;
 use self::{
     failures::{Charge, Failures},
@@ -161,9 +159,8 @@ impl Throttle {
         let keys = self.keyer.keys(account, ip);
         // Asked twice: those who must not come anyway are not to take up places in the queue.
         self.lock().check(&keys, now)?;
-        let arrived = Instant::now();
         let turn = self.turns.take(keys.address, self.wait).await?;
-        let now = now.plus(arrived.elapsed());
+        let now = now.plus(turn.waited());
         let mut state = self.lock();
         state.check(&keys, now)?;
         let charges = state.charge(&keys, now);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time,
+    time::{self, Instant},
 };
 
 use super::{Throttled, keys::Key};
@@ -25,8 +25,16 @@ pub(super) struct Turns(Box<[Lane]>);
 /// Held while an attempt has its turn.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
-    _turn: SemaphorePermit<'a>,
+    _lane: SemaphorePermit<'a>,
     _place: SemaphorePermit<'a>,
+    waited: Duration,
+}
+
+impl Turn<'_> {
+    /// How long it had to be waited for: nothing where it was free.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
+    }
 }
 
 impl Turns {
@@ -45,13 +53,20 @@ impl Turns {
             retry_after: Duration::from_secs(1),
         };
         let place = lane.places.try_acquire().map_err(|_| refused)?;
-        let turn = time::timeout(wait, lane.turns.acquire()).await;
-        let turn = turn
-            .map_err(|_| refused)?
-            .expect("the semaphore is never closed");
+        let (turn, waited) = if let Ok(turn) = lane.turns.try_acquire() {
+            (turn, Duration::ZERO)
+        } else {
+            let arrived = Instant::now();
+            let turn = time::timeout(wait, lane.turns.acquire()).await;
+            let turn = turn
+                .map_err(|_| refused)?
+                .expect("the semaphore is never closed");
+            (turn, arrived.elapsed())
+        };
         Ok(Turn {
-            _turn: turn,
+            _lane: turn,
             _place: place,
+            waited,
         })
     }
 }
@@ -67,14 +82,14 @@ mod tests {
         let wait = Duration::from_secs(2);
         let first = turns.take(address, wait).await.unwrap();
         let _second = turns.take(address, wait).await.unwrap();
-        let before = time::Instant::now();
+        let before = Instant::now();
         assert!(turns.take(address, wait).await.is_err());
         assert_eq!(before.elapsed(), wait);
 
         let (third, fourth, ()) = tokio::join!(
             turns.take(address, wait),
             async {
-                let before = time::Instant::now();
+                let before = Instant::now();
                 let refused = turns.take(address, wait).await.is_err();
                 refused && before.elapsed().is_zero()
             },
