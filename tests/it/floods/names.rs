@@ -61,5 +61,6 @@ async fn in_a_process_of_its_own() {
         }
     }
     assert!(wait > Duration::from_secs(1), "{wait:?}");
-    assert!(after <= before + 512, "{before} KiB, then {after} KiB");
+    // An entry a name would be 16 bytes at the least, 1,600 KiB; the kernel counts resident pages in lots.
+    assert!(after <= before + 1_200, "{before} KiB, then {after} KiB");
 }
