@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub(crate) use self::{
     answer::{Answer, Failure},
-    envelope::{split as split_frame, wrap as wrap_frame},
+    envelope::{CODES, split as split_frame, wrap as wrap_frame},
     message::{Procedure, procedures},
     wire::{Codec, Protocol, Wire},
 };

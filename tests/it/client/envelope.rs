@@ -22,7 +22,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-const CODES: [&str; 17] = [
+/// The codes of Connect and gRPC, by gRPC's numbers.
+pub(crate) const CODES: [&str; 17] = [
     "ok",
     "canceled",
     "unknown",

@@ -2,27 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::client::{Reply, split_frame};
-
-const CODES: [&str; 17] = [
-    "ok",
-    "canceled",
-    "unknown",
-    "invalid_argument",
-    "deadline_exceeded",
-    "not_found",
-    "already_exists",
-    "permission_denied",
-    "resource_exhausted",
-    "failed_precondition",
-    "aborted",
-    "out_of_range",
-    "unimplemented",
-    "internal",
-    "unavailable",
-    "data_loss",
-    "unauthenticated",
-];
+use crate::client::{CODES, Reply, split_frame};
 
 /// `ok`, the code of an error in the caller's own protocol, or such as `http 415` outside of all.
 pub(super) fn verdict(reply: &Reply) -> String {
