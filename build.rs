@@ -16,11 +16,12 @@ const PROTOS: [&str; 6] = [
 ];
 
 /// Messages with a secret in them: they get no `Debug` that could print it.
-const SECRET: [&str; 4] = [
+const SECRET: [&str; 5] = [
     "hallpass.v1.CreateTokenRequest",
     "hallpass.v1.CreateTokenResponse",
     "hallpass.v1.CreateUserRequest",
     "hallpass.v1.SetPasswordRequest",
+    "hallpass.v1.VerifyTokenRequest",
 ];
 
 #[expect(

@@ -7,6 +7,7 @@ mod authenticate;
 pub mod authz;
 pub mod bootstrap;
 pub mod caller;
+mod credential;
 pub mod error;
 mod jobs;
 pub mod page;
@@ -14,6 +15,7 @@ pub mod passwords;
 mod refusals;
 pub mod tokens;
 pub mod users;
+pub mod verify;
 
 pub use error::Error;
 

@@ -7,17 +7,17 @@ use std::{
 
 use crate::{
     domain::{
-        id::{TokenId, UserId},
+        id::UserId,
         secret::Secret,
-        token_text::{TokenHash, TokenText},
         user::{User, Username},
     },
-    store::{tokens, users},
+    store::users,
 };
 
 use super::{
     App, Error,
     caller::{Caller, Origin},
+    credential::Shown,
     error::Unauthenticated,
     passwords::{Attempt, HasherError, PasswordHash, Verdict},
 };
@@ -35,35 +35,20 @@ struct Checked {
 impl App {
     /// The caller that a bearer token stands for.
     pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
-        let text = TokenText::parse(bearer).map_err(|_| Unauthenticated::Malformed)?;
-        let (id, hash) = (text.id(), text.hash());
-        match self.check_token(id, hash, origin).await {
+        let shown = Shown::parse(bearer)?;
+        match self.check_token(shown, origin).await {
             Err(Error::Unauthenticated(refusal)) => {
-                self.0.refusals.token(self.now(), refusal, id, origin);
+                self.0.refusals.token(self.now(), refusal, shown.id, origin);
                 Err(refusal.into())
             }
             other => other,
         }
     }
 
-    async fn check_token(
-        &self,
-        id: TokenId,
-        hash: TokenHash,
-        origin: &Origin,
-    ) -> Result<Caller, Error> {
-        let credential = self
-            .read(move |tx| Ok(tokens::find_credential(tx, id)?))
-            .await?;
-        let credential = credential.ok_or(Unauthenticated::WrongToken)?;
-        if !credential.hash.matches(&hash) {
-            return Err(Unauthenticated::WrongToken.into());
-        }
-        Ok(Caller::from_credential(
-            credential,
-            self.now(),
-            origin.clone(),
-        )?)
+    async fn check_token(&self, shown: Shown, origin: &Origin) -> Result<Caller, Error> {
+        let credential = self.find_credential(shown).await?;
+        let caller = Caller::from_credential(credential, self.now(), origin.clone())?;
+        Ok(caller)
     }
 
     /// The caller that username and password stand for. An unknown name, a machine, a deactivated user and

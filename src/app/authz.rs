@@ -18,6 +18,8 @@ pub enum Action {
     ListTokens,
     /// Delete a token.
     DeleteToken,
+    /// Ask about a token whose plaintext one has.
+    VerifyToken,
     /// Create a person.
     CreatePerson,
     /// Create a machine owned by the caller.
@@ -125,6 +127,8 @@ pub const RULES: &[Rule] = {
         .scope(S::TokensRead).oneself().owner().admin(All),
     rule(A::DeleteToken, &["/hallpass.v1.TokenService/DeleteToken"], "token.delete")
         .scope(S::TokensWrite).oneself().owner().admin(All),
+    rule(A::VerifyToken, &["/hallpass.v1.TokenService/VerifyToken"], "token.verify")
+        .scope(S::TokensVerify).oneself(),
     rule(A::CreatePerson, &["/hallpass.v1.UserService/CreateUser"], "user.create")
         .scope(S::UsersWrite).admin(All),
     rule(A::CreateMachine, &["/hallpass.v1.UserService/CreateUser"], "user.create")

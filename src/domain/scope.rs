@@ -98,6 +98,23 @@ impl ScopeSet {
         self.0.is_empty() || self.0.contains(scope.as_str())
     }
 
+    /// Whether a token with the scopes `of` has all of these.
+    pub fn is_covered_by(&self, of: &Self) -> bool {
+        of.0.is_empty() || self.0.is_subset(&of.0)
+    }
+
+    /// What tokens with these and with `other` scopes may both do. `None`: nothing.
+    pub fn in_common(&self, other: &Self) -> Option<Self> {
+        match (self.is_empty(), other.is_empty()) {
+            (_, true) => Some(self.clone()),
+            (true, false) => Some(other.clone()),
+            (false, false) => {
+                let common: BTreeSet<_> = self.0.intersection(&other.0).cloned().collect();
+                (!common.is_empty()).then_some(Self(common))
+            }
+        }
+    }
+
     /// Whether a token with these scopes is limited to no more than one with `other`.
     pub fn is_within(&self, other: &Self) -> bool {
         other.0.is_empty() || (!self.0.is_empty() && self.0.is_subset(&other.0))
@@ -141,6 +158,18 @@ mod tests {
 
     fn set(scopes: &[&str]) -> ScopeSet {
         ScopeSet::parse(scopes.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn what_is_in_common_is_never_more_than_either() {
+        let (none, ab, bc, d) = (set(&[]), set(&["a", "b"]), set(&["b", "c"]), set(&["d"]));
+        assert_eq!(ab.in_common(&bc), Some(set(&["b"])));
+        assert_eq!(none.in_common(&ab), Some(ab.clone()));
+        assert_eq!(ab.in_common(&none), Some(ab.clone()));
+        assert_eq!(none.in_common(&none), Some(none.clone()));
+        assert_eq!(ab.in_common(&d), None, "not the empty set, which is all");
+        assert!(set(&["a"]).is_covered_by(&ab) && !bc.is_covered_by(&ab));
+        assert!(bc.is_covered_by(&none) && none.is_covered_by(&ab));
     }
 
     #[test]

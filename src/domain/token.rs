@@ -35,6 +35,19 @@ pub struct Token {
     pub family_id: TokenId,
     /// When it was deleted.
     pub delete_time: Option<Timestamp>,
+    /// The token that took over from it by rotation.
+    pub successor_id: Option<TokenId>,
+    /// Its latest use that is written down, which may lag by a minute.
+    pub last_use: Option<LastUse>,
+}
+
+/// When and from where a token was last used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// When.
+    pub time: Timestamp,
+    /// From which address; `None`: not known.
+    pub ip: Option<IpAddr>,
 }
 
 impl Token {
@@ -81,6 +94,13 @@ pub struct Parent {
 }
 
 impl Lineage {
+    /// Whether the token or its parent, whose narrowing counts at use, may be used from some networks only.
+    pub fn is_bound_to_networks(&self) -> bool {
+        let parent = self.parent.as_ref().and_then(|p| p.token.as_ref());
+        !self.token.allowed_cidrs.is_empty()
+            || parent.is_some_and(|token| !token.allowed_cidrs.is_empty())
+    }
+
     /// Whether the token is valid at `now`, from `address` where one is given: live, enabled, its user
     /// active, its parent valid. The parent's narrowing counts at use, so its networks are checked too.
     ///

@@ -63,7 +63,8 @@ impl From<app::Error> for ConnectError {
     }
 }
 
-fn reason(reason: Reason) -> v1::Reason {
+/// The value of the protobuf enum.
+pub(super) fn reason(reason: Reason) -> v1::Reason {
     v1::Reason::from_str_name(reason.as_str()).expect("a test compares the two enums")
 }
 

@@ -7,6 +7,7 @@ mod authn;
 mod message;
 mod token;
 mod user;
+mod verify;
 
 use axum::Router;
 
@@ -27,7 +28,8 @@ pub(super) fn routes(app: &App) -> Router {
         .create_token(token::create)
         .get_token(token::get)
         .list_tokens(token::list)
-        .delete_token(token::delete);
+        .delete_token(token::delete)
+        .verify_token(verify::verify);
     let users = UserServiceBuilder::new()
         .create_user(user::create)
         .get_user(user::get)

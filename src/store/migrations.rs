@@ -12,7 +12,13 @@ pub(super) struct Migration {
 }
 
 /// All steps in order; a file's schema is how many of them it has had.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    sql: include_str!("migrations/0001_first.sql"),
-    finish: meta::create_page_key,
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        sql: include_str!("migrations/0001_first.sql"),
+        finish: meta::create_page_key,
+    },
+    Migration {
+        sql: include_str!("migrations/0002_verification.sql"),
+        finish: |_| Ok(()),
+    },
+];

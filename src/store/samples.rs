@@ -88,6 +88,8 @@ pub(super) fn token(user: &User) -> Token {
         parent_id: None,
         family_id: id,
         delete_time: None,
+        successor_id: None,
+        last_use: None,
     }
 }
 

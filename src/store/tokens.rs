@@ -16,7 +16,7 @@ use crate::domain::{
     page::Position,
     scope::ScopeSet,
     time::Timestamp,
-    token::Token,
+    token::{LastUse, Token},
     token_text::TokenHash,
 };
 
@@ -24,7 +24,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, disabled, \
-             parent_id, family_id, delete_time FROM tokens WHERE ",
+             parent_id, family_id, delete_time, successor_id, last_use_time, last_use_ip \
+             FROM tokens WHERE ",
             $rest
         )
     };
@@ -147,7 +148,7 @@ pub fn purge(tx: &Tx<'_>, cutoff: Timestamp, limit: u32) -> Result<u64, Error> {
     Ok(first + tx.execute(expired, &[cutoff.into(), rest.into()])?)
 }
 
-/// A token from eleven columns of a row, the first at `at`.
+/// A token from fourteen columns of a row, the first at `at`.
 fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
     Ok(Token {
         id: row.parse(at, "an ID", TokenId::parse)?,
@@ -161,6 +162,14 @@ fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
         parent_id: row.opt_parse(at + 8, "an ID", TokenId::parse)?,
         family_id: row.parse(at + 9, "an ID", TokenId::parse)?,
         delete_time: row.opt_time(at + 10)?,
+        successor_id: row.opt_parse(at + 11, "an ID", TokenId::parse)?,
+        last_use: match row.opt_time(at + 12)? {
+            None => None,
+            Some(time) => Some(LastUse {
+                time,
+                ip: row.opt_parse(at + 13, "an address", |text| text.parse().ok())?,
+            }),
+        },
     })
 }
 

@@ -102,10 +102,16 @@ fn every_floor_and_every_room_of_the_server_is_on_the_map() {
 /// A shipped migration is never edited: a change is a new file.
 #[test]
 fn migrations_are_what_they_were_when_they_were_shipped() {
-    let shipped = [(
-        "0001_first.sql",
-        "328a8dce80876afb021d3aee7cfc386b8d16cac984317b936f640ae1037d2415",
-    )];
+    let shipped = [
+        (
+            "0001_first.sql",
+            "328a8dce80876afb021d3aee7cfc386b8d16cac984317b936f640ae1037d2415",
+        ),
+        (
+            "0002_verification.sql",
+            "1358f6cf0323cf983b89c211a969727bbc0bc00523a932191a81f7a79551393a",
+        ),
+    ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();
     let mut names: Vec<_> = fs::read_dir(&folder)

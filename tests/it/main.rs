@@ -48,5 +48,6 @@ mod throttle;
 mod users;
 mod users_table;
 mod validity;
+mod verify;
 mod web;
 mod wires;

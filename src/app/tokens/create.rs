@@ -135,6 +135,8 @@ impl App {
             parent_id: parent.map(|parent| parent.id),
             family_id: id,
             delete_time: None,
+            successor_id: None,
+            last_use: None,
         })
     }
 }

@@ -33,6 +33,10 @@ pub(super) fn token(token: Token) -> v1::Token {
         disabled: token.disabled,
         parent_id: token.parent_id.map(|id| id.to_string()).unwrap_or_default(),
         family_id: token.family_id.to_string(),
+        last_use: token.last_use.map(|last| v1::LastUse {
+            time: Some(timestamp(last.time)),
+            ip: last.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        }),
     }
 }
 

@@ -129,7 +129,9 @@ fn a_list_pages_through_everything_once() {
     // More than two pages of 250; a thousand commands would take longer.
     sandbox.tamper(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
-         INSERT INTO tokens SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note,
+         INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, allowed_cidrs,
+             disabled, parent_id, family_id, delete_time)
+         SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note,
              create_time + i / 7, expire_time, scopes, allowed_cidrs, disabled, parent_id, family_id,
              delete_time FROM n, tokens",
     );

@@ -185,6 +185,7 @@ fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value
             "oldPassword": caller.who.password,
             "newPassword": "a password that is long enough",
         }),
+        ("VerifyToken", _) => json!({ "token": world.app.admin.token }),
         ("GetUser" | "DeactivateUser" | "ReactivateUser" | "DeleteUser", _) => json!({ "id": id }),
         ("GetCurrentUser" | "ListUsers" | "CountUsers" | "ListAuditEvents", _) => json!({}),
         other => unreachable!("{other:?} has a line and no request"),

@@ -71,6 +71,7 @@ pub(super) struct Line {
 
 const TR: Option<&str> = Some("hallpass:tokens:read");
 const TW: Option<&str> = Some("hallpass:tokens:write");
+const TV: Option<&str> = Some("hallpass:tokens:verify");
 const UR: Option<&str> = Some("hallpass:users:read");
 const UW: Option<&str> = Some("hallpass:users:write");
 const AR: Option<&str> = Some("hallpass:audit:read");
@@ -146,6 +147,7 @@ pub(super) const TABLE: &[Line] = &[
     line("hallpass.v1.TokenService/GetToken", "token.get",    TR, HIDDEN).reads(),
     line("hallpass.v1.TokenService/ListTokens", "token.list",  TR, to(true, true, Admin::All, Foreign::Denied, Empty::Oneself)).reads(),
     line("hallpass.v1.TokenService/DeleteToken", "token.delete", TW, HIDDEN),
+    line("hallpass.v1.TokenService/VerifyToken", "", TV, May::Everyone).reads(),
     line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::Admins).variant("person"),
     line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::People).variant("machine"),
     line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::AdminPeople).variant("admin machine"),

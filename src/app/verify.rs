@@ -1,0 +1,204 @@
+//! Whose token is this, and is it still good? Every surface that verifies asks here, so none can know better.
+//!
+//! An invalid token is an answer; an error means that there is no answer. Verifications are not audited.
+
+use std::net::IpAddr;
+
+use crate::{
+    domain::{
+        reason::Reason,
+        scope::ScopeSet,
+        secret::Secret,
+        time::Timestamp,
+        token::{Invalid, Lineage, Token},
+        user::User,
+    },
+    store::tokens::Credential,
+};
+
+use super::{
+    App, Error,
+    authz::{self, Action},
+    caller::Caller,
+    credential::Shown,
+    error::{FieldError, Unauthenticated},
+};
+
+/// What is asked about a token.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The plaintext, as it was shown.
+    pub token: Secret,
+    /// The scopes that it must have, all of them.
+    pub required_scopes: ScopeSet,
+    /// From where it is used. Without an address, a token that is bound to networks is not valid.
+    pub client_ip: Option<IpAddr>,
+}
+
+impl Question {
+    /// From the fields of a request.
+    ///
+    /// # Errors
+    /// A scope or the address is malformed.
+    pub fn parse<'a>(
+        token: Secret,
+        required_scopes: impl IntoIterator<Item = &'a str>,
+        client_ip: &str,
+    ) -> Result<Self, FieldError> {
+        let required_scopes = ScopeSet::parse(required_scopes)
+            .map_err(|error| FieldError::new("required_scopes", error))?;
+        let client_ip = match client_ip {
+            "" => None,
+            text => {
+                let ip: IpAddr = text
+                    .parse()
+                    .map_err(|_| FieldError::new("client_ip", "must be an IP address"))?;
+                Some(ip.to_canonical())
+            }
+        };
+        Ok(Self {
+            token,
+            required_scopes,
+            client_ip,
+        })
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// The token is valid.
+    Valid(Box<Verified>),
+    /// It is not.
+    Invalid(Refused),
+}
+
+/// A valid token, whose `scopes` are the ones in force: those that its parent has, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The token.
+    pub token: Token,
+    /// Whose it is.
+    pub user: User,
+}
+
+/// Why a token is not valid. More than "the credentials are invalid" is only said where the full secret was
+/// right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is no token, none of ours, or not valid any more.
+    #[error(transparent)]
+    Token(#[from] Unauthenticated),
+    /// It is valid, but has not all the scopes that are required.
+    #[error("the token lacks a scope that is required here")]
+    Scope,
+}
+
+impl Refused {
+    /// The word of `hallpass.v1.Reason` for it.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Token(refusal) => refusal.reason(),
+            Self::Scope => Reason::ScopeMissing,
+        }
+    }
+}
+
+impl App {
+    /// Verifies a token for a caller who may ask.
+    pub async fn verify_for(
+        &self,
+        caller: &Caller,
+        question: Result<Question, FieldError>,
+    ) -> Result<Verification, Error> {
+        authz::may(caller, Action::VerifyToken, authz::Relation::Oneself)?;
+        self.verify(question?).await
+    }
+
+    /// Verifies a token for whoever holds it.
+    pub async fn verify(&self, question: Question) -> Result<Verification, Error> {
+        match self.judge(&question).await {
+            Ok(verified) => Ok(Verification::Valid(Box::new(verified))),
+            Err(Judgement::Refused(refused)) => Ok(Verification::Invalid(refused)),
+            Err(Judgement::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn judge(&self, question: &Question) -> Result<Verified, Judgement> {
+        let shown = Shown::parse(question.token.expose()).map_err(Refused::from)?;
+        let credential = self.find_credential(shown).await?;
+        Ok(judge(credential, question, self.now())?)
+    }
+}
+
+/// Why there is no verified token.
+enum Judgement {
+    Refused(Refused),
+    Failed(Error),
+}
+
+impl From<Refused> for Judgement {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Error> for Judgement {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unauthenticated(refusal) => Self::Refused(refusal.into()),
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// Whether a token, whose secret was right, answers the question.
+fn judge(credential: Credential, question: &Question, now: Timestamp) -> Result<Verified, Refused> {
+    let Credential { lineage, user, .. } = credential;
+    let invalid = |invalid: Invalid| Refused::Token(invalid.into());
+    lineage.check(now, question.client_ip).map_err(invalid)?;
+    if question.client_ip.is_none() && lineage.is_bound_to_networks() {
+        return Err(invalid(Invalid::Address));
+    }
+    let user = user.ok_or(invalid(Invalid::UserDeactivated))?;
+    let scopes = scopes_in_force(&lineage).ok_or(Refused::Scope)?;
+    if !question.required_scopes.is_covered_by(&scopes) {
+        return Err(Refused::Scope);
+    }
+    let mut token = lineage.token;
+    token.scopes = scopes;
+    Ok(Verified { token, user })
+}
+
+/// The scopes that a token has and its parent, too; none: it is not limited. `None`: they have none in
+/// common, so that it may do nothing.
+fn scopes_in_force(lineage: &Lineage) -> Option<ScopeSet> {
+    let own = &lineage.token.scopes;
+    let parent = lineage.parent.as_ref().and_then(|p| p.token.as_ref());
+    match parent.map(|token| &token.scopes) {
+        None => Some(own.clone()),
+        Some(parents) => own.in_common(parents),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(scopes: &[&str]) -> ScopeSet {
+        ScopeSet::parse(scopes.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn fields_are_checked() {
+        let question = |scopes: &[&str], ip| {
+            Question::parse(Secret::new(String::new()), scopes.iter().copied(), ip)
+                .map_err(|error| error.field)
+        };
+        assert_eq!(question(&["Deploy"], "").unwrap_err(), "required_scopes");
+        assert_eq!(question(&[], "localhost").unwrap_err(), "client_ip");
+        let mapped = question(&["deploy"], "::ffff:10.0.0.1").unwrap();
+        assert_eq!(mapped.client_ip, Some([10, 0, 0, 1].into()));
+        assert_eq!(mapped.required_scopes, set(&["deploy"]));
+    }
+}

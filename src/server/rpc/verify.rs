@@ -1,0 +1,43 @@
+//! `hallpass.v1.TokenService/VerifyToken`.
+
+use axum::extract::State;
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+
+use crate::{
+    app::{
+        App,
+        verify::{Question, Verification},
+    },
+    domain::secret::Secret,
+    proto::hallpass::v1::{VerifyTokenRequest, VerifyTokenResponse},
+};
+
+use super::{
+    super::{auth::Authenticated, error},
+    message,
+};
+
+pub(super) async fn verify(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<VerifyTokenRequest>,
+) -> Result<ConnectResponse<VerifyTokenResponse>, ConnectError> {
+    let question = Question::parse(
+        Secret::new(request.token),
+        request.required_scopes.iter().map(String::as_str),
+        &request.client_ip,
+    );
+    let reply = match app.verify_for(&caller, question).await? {
+        Verification::Valid(verified) => VerifyTokenResponse {
+            valid: true,
+            token: Some(message::token(verified.token)),
+            user: Some(message::user(verified.user)),
+            ..VerifyTokenResponse::default()
+        },
+        Verification::Invalid(refused) => VerifyTokenResponse {
+            reason: error::reason(refused.reason()).into(),
+            ..VerifyTokenResponse::default()
+        },
+    };
+    Ok(ConnectResponse(reply))
+}

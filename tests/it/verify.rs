@@ -1,0 +1,180 @@
+//! `VerifyToken`: whose token it is, and whether it is still good.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Call, Wire},
+    test_app::{START, TestApp, rfc3339},
+};
+
+const VERIFY: &str = "TokenService/VerifyToken";
+
+/// The answer's reason; `None`: valid.
+async fn reason(app: &TestApp, message: Value) -> Option<String> {
+    let answer = app.call(&app.admin.token, VERIFY, message).await.ok();
+    if answer["valid"] == true {
+        assert_eq!(answer.get("reason"), None);
+        return None;
+    }
+    assert_eq!(answer.get("token"), None);
+    assert_eq!(answer.get("user"), None);
+    Some(answer["reason"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn valid_token_is_told_with_its_user_over_every_wire() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app.child(&alice.token, json!({"scopes": ["deploy"]})).await;
+    let user = app
+        .call(&alice.token, "AuthnService/GetCurrentUser", json!({}))
+        .await
+        .ok();
+    for wire in Wire::ALL.into_iter().filter(|wire| !wire.is_get()) {
+        let call = Call::new(
+            "hallpass.v1.TokenService/VerifyToken",
+            json!({"token": token.text}),
+        );
+        let answer = app.client.call(wire, call.bearer(&app.admin.token)).await;
+        let answer = answer.ok();
+        assert_eq!(answer["valid"], true, "{wire:?}");
+        assert_eq!(answer["token"], token.metadata, "{wire:?}");
+        assert_eq!(answer["user"], user["user"], "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn invalid_token_is_an_answer_whose_reason_needs_the_secret() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let ask = |token: &str| json!({ "token": token });
+    let expiring = json!({"expireTime": rfc3339(START.plus(Duration::from_mins(1)))});
+    let expired = app.child(&alice.token, expiring).await;
+    let deleted = app.child(&alice.token, json!({})).await;
+    let disabled = app.child(&alice.token, json!({})).await;
+    assert_eq!(reason(&app, ask(&disabled.text)).await, None);
+    app.call(
+        &alice.token,
+        "TokenService/DeleteToken",
+        json!({"tokenId": deleted.id}),
+    )
+    .await
+    .ok();
+    app.sql()
+        .execute(
+            "UPDATE tokens SET disabled = 1 WHERE id = ?1",
+            [&disabled.id],
+        )
+        .unwrap();
+    app.clock.advance(Duration::from_mins(1));
+
+    // The right form and checksum, and another secret.
+    let forged = {
+        use hallpass::domain::token_text::{TokenPrefix, TokenText};
+        let id = TokenText::parse(&deleted.text).unwrap().id();
+        TokenText::generate(&TokenPrefix::default(), id)
+            .expose()
+            .to_owned()
+    };
+    for (token, expected) in [
+        (expired.text.as_str(), "TOKEN_EXPIRED"),
+        (&deleted.text, "TOKEN_DELETED"),
+        (&disabled.text, "TOKEN_DISABLED"),
+        (&forged, "CREDENTIALS_INVALID"),
+        ("", "CREDENTIALS_INVALID"),
+        ("nonsense", "CREDENTIALS_INVALID"),
+    ] {
+        assert_eq!(reason(&app, ask(token)).await.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn deactivated_users_and_dead_parents_end_validity() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let child = app.child(&alice.token, json!({})).await;
+    let ask = json!({ "token": child.text });
+    assert_eq!(reason(&app, ask.clone()).await, None);
+    let id = json!({ "id": alice.id });
+    app.call(&app.admin.token, "UserService/DeactivateUser", id.clone())
+        .await
+        .ok();
+    let told = reason(&app, ask.clone()).await;
+    assert_eq!(told.as_deref(), Some("USER_DEACTIVATED"));
+    app.call(&app.admin.token, "UserService/ReactivateUser", id)
+        .await
+        .ok();
+    let parent = &alice.token["hallpass_".len()..][..22];
+    app.sql()
+        .execute("UPDATE tokens SET disabled = 1 WHERE id = ?1", [parent])
+        .unwrap();
+    let told = reason(&app, ask).await;
+    assert_eq!(told.as_deref(), Some("PARENT_INVALID"));
+}
+
+#[tokio::test]
+async fn required_scopes_must_all_be_in_force() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let scopes = json!({"scopes": ["deploy", "read"]});
+    let token = app.child(&alice.token, scopes).await;
+    let ask = |scopes: &[&str]| json!({ "token": token.text.clone(), "requiredScopes": scopes });
+    assert_eq!(reason(&app, ask(&["deploy", "read"])).await, None);
+    let told = reason(&app, ask(&["deploy", "admin"])).await;
+    assert_eq!(told.as_deref(), Some("SCOPE_MISSING"));
+    let everything = json!({ "token": alice.token, "requiredScopes": ["whatever"] });
+    assert_eq!(reason(&app, everything).await, None, "no scopes: all");
+
+    // Its parent is narrowed afterwards.
+    let parent = &alice.token["hallpass_".len()..][..22];
+    let narrow = |scopes: &str| {
+        let sql = "UPDATE tokens SET scopes = ?2 WHERE id = ?1";
+        app.sql().execute(sql, [parent, scopes]).unwrap();
+    };
+    narrow("other read");
+    let told = reason(&app, ask(&["deploy"])).await;
+    assert_eq!(told.as_deref(), Some("SCOPE_MISSING"));
+    let answer = app.call(&app.admin.token, VERIFY, ask(&["read"])).await;
+    assert_eq!(answer.ok()["token"]["scopes"], json!(["read"]));
+    narrow("other");
+    let told = reason(&app, ask(&[])).await;
+    assert_eq!(told.as_deref(), Some("SCOPE_MISSING"), "none is not all");
+}
+
+#[tokio::test]
+async fn networks_hold_against_the_clients_address_and_are_not_skipped_without_one() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let networks = json!({"allowedCidrs": ["10.0.0.0/8", "2001:db8::/32"]});
+    let token = app.child(&alice.token, networks).await;
+    for (ip, expected) in [
+        ("10.1.2.3", None),
+        ("::ffff:10.1.2.3", None),
+        ("2001:db8::1", None),
+        ("192.0.2.1", Some("ADDRESS_NOT_ALLOWED")),
+        ("", Some("ADDRESS_NOT_ALLOWED")),
+    ] {
+        let ask = json!({ "token": token.text, "clientIp": ip });
+        assert_eq!(reason(&app, ask).await.as_deref(), expected, "{ip:?}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_fields_are_named_and_the_scope_comes_first() {
+    let app = TestApp::start().await;
+    let limited = json!({"scopes": ["hallpass:tokens:read"]});
+    let limited = app.child(&app.admin.token, limited).await;
+    let bad = json!({ "token": "x", "clientIp": "localhost" });
+    app.call(&limited.text, VERIFY, bad.clone())
+        .await
+        .refused("permission_denied", "SCOPE_MISSING");
+    app.call(&app.admin.token, VERIFY, bad)
+        .await
+        .invalid_field("client_ip");
+    let bad = json!({ "token": "x", "requiredScopes": ["Deploy"] });
+    app.call(&app.admin.token, VERIFY, bad)
+        .await
+        .invalid_field("required_scopes");
+}
