@@ -26,6 +26,7 @@ use crate::{
     store::{Db, Tx, meta},
 };
 
+use credential::Memory;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
 use refusals::Refusals;
 
@@ -71,6 +72,7 @@ struct Inner {
     hasher: Hasher,
     throttle: Throttle,
     refusals: Refusals,
+    credentials: Memory,
 }
 
 impl App {
@@ -80,7 +82,6 @@ impl App {
         let hasher =
             Hasher::start(&options.passwords).map_err(|error| Error::Internal(Box::new(error)))?;
         let throttle = Throttle::new(&ThrottleLimits::default());
-        let refusals = Refusals::default();
         Ok(Self(Arc::new(Inner {
             db,
             clock,
@@ -88,7 +89,8 @@ impl App {
             page_key,
             hasher,
             throttle,
-            refusals,
+            refusals: Refusals::default(),
+            credentials: Memory::default(),
         })))
     }
 

@@ -26,7 +26,7 @@
 //!     └ server::origin    request ID, client address, the log line
 //!        └ server::cors   which pages may call
 //!           └ server::edge::classify      procedure, protocol, codec; else a page or gRPC's own services
-//!              └ server::auth             the caller, from the store, before the body is read
+//!              └ server::auth             the caller, from memory or the store, before the body is read
 //!                 └ server::edge::read    one message, bounded, decompressed, JSON made protobuf
 //!                    └ server::rpc        decode, call a use case, encode
 //!                       └ app::…          may(caller, action, target)? fields, state, quota

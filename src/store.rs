@@ -13,6 +13,7 @@ pub mod users;
 
 mod db;
 mod error;
+mod freshness;
 mod job;
 mod keyset;
 mod migrations;
@@ -25,5 +26,6 @@ mod value;
 
 pub use db::Db;
 pub use error::{Cause, Error, Unavailable};
+pub use freshness::Stamp;
 pub use open::{OpenAs, OpenError, StoreOptions};
 pub use tx::Tx;

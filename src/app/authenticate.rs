@@ -47,8 +47,7 @@ impl App {
 
     async fn check_token(&self, shown: Shown, origin: &Origin) -> Result<Caller, Error> {
         let credential = self.find_credential(shown).await?;
-        let caller = Caller::from_credential(credential, self.now(), origin.clone())?;
-        Ok(caller)
+        Ok(Caller::by_token(credential, self.now(), origin.clone())?)
     }
 
     /// The caller that username and password stand for. An unknown name, a machine, a deactivated user and

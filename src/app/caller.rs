@@ -1,12 +1,12 @@
 //! Who calls, with what, from where. A use case cannot be called without one.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     domain::{
         audit::AuditEvent,
-        id::{RequestId, TokenId, UserId},
-        scope::{OwnScope, ScopeSet},
+        id::{RequestId, UserId},
+        scope::OwnScope,
         time::Timestamp,
         token::Token,
         user::{Role, User},
@@ -30,63 +30,50 @@ pub struct Origin {
 }
 
 /// What the caller showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// A valid token.
-    Token {
-        /// The token.
-        token: Box<Token>,
-        /// The scopes of its parent, which limit it too; empty where there is no parent.
-        parent_scopes: ScopeSet,
-    },
+#[derive(Clone, Debug)]
+enum Proof {
+    /// A valid token, whose user is there.
+    Token(Arc<tokens::Credential>),
     /// Username and password.
-    Password,
-    /// A shell on the machine that the database is on.
-    Local {
-        /// The operating system's number for the user.
-        uid: u32,
-    },
+    Password(User),
+    /// A shell on the machine that the database is on, as the operating system's user of this number.
+    Local { uid: u32 },
 }
 
-/// A caller whose credential was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A caller whose credential was checked. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Caller {
-    user: Option<User>,
+    proof: Proof,
     admin: bool,
-    credential: Credential,
-    origin: Origin,
+    origin: Arc<Origin>,
 }
 
 impl Caller {
-    /// By a valid token. A machine's admin role counts only while its owner is an active admin.
+    /// The caller that a stored credential, whose secret was checked, stands for. A machine's admin role
+    /// counts only while its owner is an active admin.
     pub(super) fn by_token(
-        token: Token,
-        parent_scopes: ScopeSet,
-        user: User,
-        owner_is_active_admin: bool,
-        origin: Origin,
-    ) -> Self {
-        let admin = user.role == Role::Admin && (user.owner().is_none() || owner_is_active_admin);
-        let credential = Credential::Token {
-            token: Box::new(token),
-            parent_scopes,
-        };
-        Self {
-            user: Some(user),
-            admin,
-            credential,
+        credential: Arc<tokens::Credential>,
+        now: Timestamp,
+        origin: impl Into<Arc<Origin>>,
+    ) -> Result<Self, Unauthenticated> {
+        let origin = origin.into();
+        credential.lineage.check(now, origin.ip)?;
+        let user = credential.user.as_ref();
+        let user = user.ok_or(Unauthenticated::WrongToken)?;
+        let counts = user.owner().is_none() || credential.owner_is_active_admin;
+        Ok(Self {
+            admin: user.role == Role::Admin && counts,
+            proof: Proof::Token(credential),
             origin,
-        }
+        })
     }
 
     /// By a right password.
-    pub(super) fn by_password(user: User, origin: Origin) -> Self {
-        let admin = user.role == Role::Admin;
+    pub(super) fn by_password(user: User, origin: impl Into<Arc<Origin>>) -> Self {
         Self {
-            user: Some(user),
-            admin,
-            credential: Credential::Password,
-            origin,
+            admin: user.role == Role::Admin,
+            proof: Proof::Password(user),
+            origin: origin.into(),
         }
     }
 
@@ -99,50 +86,53 @@ impl Caller {
             user_agent: concat!("hallpass/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         Self {
-            user: None,
             admin: true,
-            credential: Credential::Local { uid },
-            origin,
+            proof: Proof::Local { uid },
+            origin: Arc::new(origin),
         }
     }
 
     /// The caller's user; `None` on the command line.
-    pub const fn user(&self) -> Option<&User> {
-        self.user.as_ref()
+    pub fn user(&self) -> Option<&User> {
+        match &self.proof {
+            Proof::Token(credential) => credential.user.as_ref(),
+            Proof::Password(user) => Some(user),
+            Proof::Local { .. } => None,
+        }
     }
 
     /// The ID of the caller's user; `None` on the command line.
     pub fn user_id(&self) -> Option<UserId> {
-        self.user.as_ref().map(|user| user.id)
+        self.user().map(|user| user.id)
     }
 
     /// The token that the caller showed.
     pub fn token(&self) -> Option<&Token> {
-        match &self.credential {
-            Credential::Token { token, .. } => Some(token),
-            Credential::Password | Credential::Local { .. } => None,
+        match &self.proof {
+            Proof::Token(credential) => Some(&credential.lineage.token),
+            Proof::Password(_) | Proof::Local { .. } => None,
         }
     }
 
     /// Whether it is the command line.
     pub const fn is_local(&self) -> bool {
-        matches!(self.credential, Credential::Local { .. })
+        matches!(self.proof, Proof::Local { .. })
     }
 
     /// Where the request came from.
-    pub const fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
     /// Whether the caller's token, where it has one, may do what needs `scope`.
     pub fn allows(&self, scope: OwnScope) -> bool {
-        match &self.credential {
-            Credential::Token {
-                token,
-                parent_scopes,
-            } => token.scopes.allows(scope) && parent_scopes.allows(scope),
-            Credential::Password | Credential::Local { .. } => true,
-        }
+        let Proof::Token(credential) = &self.proof else {
+            return true;
+        };
+        let parent = credential.lineage.parent.as_ref();
+        let mut parent = parent.and_then(|parent| parent.token.as_ref()).into_iter();
+        let token = &credential.lineage.token;
+        token.scopes.allows(scope) && parent.all(|parent| parent.scopes.allows(scope))
     }
 
     /// Whether the caller may act on what is not its own.
@@ -156,42 +146,21 @@ impl Caller {
     /// # Errors
     /// The credential is no longer valid, or the store failed.
     pub(super) fn refresh(&self, tx: &Tx<'_>, now: Timestamp) -> Result<Self, Error> {
-        match &self.credential {
-            Credential::Local { .. } => Ok(self.clone()),
-            Credential::Password => {
-                let id = self.user_id().ok_or(Unauthenticated::WrongPassword)?;
-                let user = users::find(tx, id)?.filter(|user| !user.deactivated);
+        let origin = Arc::clone(&self.origin);
+        match &self.proof {
+            Proof::Local { .. } => Ok(self.clone()),
+            Proof::Password(user) => {
+                let user = users::find(tx, user.id)?.filter(|user| !user.deactivated);
                 let user = user.ok_or(Unauthenticated::WrongPassword)?;
-                Ok(Self::by_password(user, self.origin.clone()))
+                Ok(Self::by_password(user, origin))
             }
-            Credential::Token { token, .. } => Self::find(tx, token.id, now, self.origin.clone()),
+            Proof::Token(credential) => {
+                let id = credential.lineage.token.id;
+                let found = tokens::find_credential(tx, id)?;
+                let found = found.ok_or(Unauthenticated::WrongToken)?;
+                Ok(Self::by_token(Arc::new(found), now, origin)?)
+            }
         }
-    }
-
-    /// The caller that the token `id`, whose secret was checked, stands for.
-    fn find(tx: &Tx<'_>, id: TokenId, now: Timestamp, origin: Origin) -> Result<Self, Error> {
-        let credential = tokens::find_credential(tx, id)?.ok_or(Unauthenticated::WrongToken)?;
-        Self::from_credential(credential, now, origin).map_err(Error::from)
-    }
-
-    /// The caller that a stored credential, whose secret was checked, stands for.
-    pub(super) fn from_credential(
-        credential: tokens::Credential,
-        now: Timestamp,
-        origin: Origin,
-    ) -> Result<Self, Unauthenticated> {
-        credential.lineage.check(now, origin.ip)?;
-        let parent = credential.lineage.parent.and_then(|parent| parent.token);
-        let parent_scopes = parent.map(|token| token.scopes).unwrap_or_default();
-        let user = credential.user.ok_or(Unauthenticated::WrongToken)?;
-        let token = credential.lineage.token;
-        Ok(Self::by_token(
-            token,
-            parent_scopes,
-            user,
-            credential.owner_is_active_admin,
-            origin,
-        ))
     }
 
     /// The audit row for what this caller did to `target` at `now`.
@@ -201,9 +170,9 @@ impl Caller {
         action: &'static str,
         target: impl ToString,
     ) -> AuditEvent {
-        let actor = match (&self.credential, &self.user) {
-            (Credential::Local { uid }, _) => format!("local:{uid}"),
-            (_, Some(user)) => user.id.to_string(),
+        let actor = match (&self.proof, self.user_id()) {
+            (Proof::Local { uid }, _) => format!("local:{uid}"),
+            (_, Some(id)) => id.to_string(),
             (_, None) => String::new(),
         };
         AuditEvent {

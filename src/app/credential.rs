@@ -1,6 +1,12 @@
 //! Finding what a shown token stands for. All that accepts tokens comes through here: authentication and
 //! verification cannot differ in what they look up.
 
+mod memory;
+
+pub(super) use memory::Memory;
+
+use std::sync::Arc;
+
 use crate::{
     domain::{
         id::TokenId,
@@ -33,18 +39,30 @@ impl Shown {
 }
 
 impl App {
-    /// What is stored of the token that was shown, as it was committed after this call began. That its
-    /// secret is right says nothing of its being valid still.
+    /// What is stored of the token that was shown, as it is at some moment after this call began, whichever
+    /// process changed it before: a deletion that was answered is seen. That its secret is right says
+    /// nothing of its being valid still.
     ///
     /// # Errors
     /// There is none with that secret, or the store failed.
-    pub(super) async fn find_credential(&self, shown: Shown) -> Result<Credential, Error> {
-        let credential = self
-            .read(move |tx| Ok(tokens::find_credential(tx, shown.id)?))
-            .await?;
-        match credential {
-            Some(credential) if credential.hash.matches(&shown.hash) => Ok(credential),
-            _ => Err(Unauthenticated::WrongToken.into()),
+    pub(super) async fn find_credential(&self, shown: Shown) -> Result<Arc<Credential>, Error> {
+        let Shown { id, hash } = shown;
+        // Before the read: what is committed from here on makes the stamp another.
+        let stamp = self.0.db.stamp(id);
+        if let Some(known) = self.0.credentials.find(id, stamp, &hash) {
+            return Ok(known);
         }
+        let read = self.read(move |tx| Ok(tokens::find_credential(tx, id)?));
+        let found = read.await?.filter(|found| found.hash.matches(&hash));
+        let found = Arc::new(found.ok_or(Unauthenticated::WrongToken)?);
+        if let Some(stamp) = stamp {
+            self.0.credentials.keep(stamp, &found);
+        }
+        Ok(found)
+    }
+
+    /// How many credentials were found in memory since the start, and how many had to be read.
+    pub fn credential_lookups(&self) -> (u64, u64) {
+        self.0.credentials.counts()
     }
 }

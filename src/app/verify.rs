@@ -127,7 +127,7 @@ impl App {
     async fn judge(&self, question: &Question) -> Result<Verified, Judgement> {
         let shown = Shown::parse(question.token.expose()).map_err(Refused::from)?;
         let credential = self.find_credential(shown).await?;
-        Ok(judge(credential, question, self.now())?)
+        Ok(judge(&credential, question, self.now())?)
     }
 }
 
@@ -153,20 +153,25 @@ impl From<Error> for Judgement {
 }
 
 /// Whether a token, whose secret was right, answers the question.
-fn judge(credential: Credential, question: &Question, now: Timestamp) -> Result<Verified, Refused> {
+fn judge(
+    credential: &Credential,
+    question: &Question,
+    now: Timestamp,
+) -> Result<Verified, Refused> {
     let Credential { lineage, user, .. } = credential;
     let invalid = |invalid: Invalid| Refused::Token(invalid.into());
     lineage.check(now, question.client_ip).map_err(invalid)?;
     if question.client_ip.is_none() && lineage.is_bound_to_networks() {
         return Err(invalid(Invalid::Address));
     }
-    let user = user.ok_or(invalid(Invalid::UserDeactivated))?;
-    let scopes = scopes_in_force(&lineage).ok_or(Refused::Scope)?;
+    let user = user.as_ref().ok_or(invalid(Invalid::UserDeactivated))?;
+    let scopes = scopes_in_force(lineage).ok_or(Refused::Scope)?;
     if !question.required_scopes.is_covered_by(&scopes) {
         return Err(Refused::Scope);
     }
-    let mut token = lineage.token;
+    let mut token = lineage.token.clone();
     token.scopes = scopes;
+    let user = user.clone();
     Ok(Verified { token, user })
 }
 

@@ -50,7 +50,7 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
         row.user_agent.as_str().into(),
         row.hash.as_bytes().into(),
     ];
-    tx.execute(sql, &params)?;
+    tx.insert(sql, &params)?;
     Ok(ChainHead {
         sequence: row.sequence,
         hash: row.hash,

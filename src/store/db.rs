@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::domain::id::TokenId;
+
 use super::{
     error::Error,
+    freshness::Stamp,
     job,
     open::{OpenError, StoreOptions},
     sqlite::Engine,
@@ -55,6 +58,15 @@ impl Db {
         let (job, answer) = job::prepare(work);
         self.engine.write(job)?;
         answer.wait().await
+    }
+
+    /// A stamp for the credential of the token `id` that is read after this call. Where a later call answers
+    /// an equal one, no commit of any process made that credential another since: what was read may be used
+    /// as if it were read now. It does not wait for anything.
+    ///
+    /// `None`: commits cannot be heard, or one is under way. Then read, and keep nothing.
+    pub fn stamp(&self, id: TokenId) -> Option<Stamp> {
+        self.engine.stamp(id)
     }
 
     /// Reads the whole database; one sentence for each thing that is wrong with it.

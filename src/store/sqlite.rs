@@ -5,6 +5,7 @@
 //! and blocking tasks do, and one transaction over all that waits together halves it again.
 
 mod check;
+mod commits;
 mod connect;
 mod fault;
 mod identity;
@@ -29,9 +30,12 @@ use tokio::sync::oneshot;
 
 use super::{
     error::{Error, Unavailable},
+    freshness::Stamp,
     job::Job,
     open::{OpenAs, OpenError, StoreOptions},
 };
+use crate::domain::id::TokenId;
+use commits::Commits;
 use connect::Pool;
 use identity::Identity;
 use preflight::Place;
@@ -44,6 +48,8 @@ pub(super) struct Engine {
     writes: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
     pool: Pool,
+    /// After the connections: see there. A tool has none; it looks at no token twice.
+    commits: Option<Arc<Commits>>,
     /// Held to the end: while it is locked no other server opens the file.
     _serve_lock: Option<File>,
 }
@@ -62,24 +68,37 @@ impl Engine {
             // A tool may go on: one of them tells what is damaged.
             schema::refuse_damaged(&*connect::get(&pool, &place.path)?, &place.path)?;
         }
+        let identity = Identity::of(&place.path).map_err(|source| OpenError::Io {
+            path: place.path.clone(),
+            source,
+        })?;
+        let commits = match options.open_as {
+            OpenAs::Serve => Commits::of(&place.path, identity.clone()).ok(),
+            OpenAs::Tool => None,
+        };
         let mut engine = Self {
             reads: Arc::new(Queue::new(options.max_waiting)),
             writes: Arc::new(Queue::new(options.max_waiting)),
             threads: Vec::new(),
             pool,
+            commits: commits.map(Arc::new),
             _serve_lock: serve_lock,
         };
-        engine.start(options, &place)?;
+        engine.start(options, &place, &identity)?;
         Ok(engine)
     }
 
     /// A thread that cannot start ends the ones before it: the half-made engine is dropped.
-    fn start(&mut self, options: &StoreOptions, place: &Place) -> Result<(), OpenError> {
+    fn start(
+        &mut self,
+        options: &StoreOptions,
+        place: &Place,
+        identity: &Identity,
+    ) -> Result<(), OpenError> {
         let io = |source| OpenError::Io {
             path: place.path.clone(),
             source,
         };
-        let identity = Identity::of(&place.path).map_err(io)?;
         for number in 0..options.readers.max(1) {
             let connection = connect::get(&self.pool, &place.path)?;
             let queue = Arc::clone(&self.reads);
@@ -92,7 +111,8 @@ impl Engine {
         let queue = Arc::clone(&self.writes);
         let wal = wal::Wal::new(&place.path, options);
         let writer = thread::Builder::new().name("store-writer".to_owned());
-        let work = move || writer::run(&connection, &queue, &identity, wal);
+        let (identity, commits) = (identity.clone(), self.commits.clone());
+        let work = move || writer::run(&connection, &queue, &identity, commits.as_deref(), wal);
         self.threads.push(writer.spawn(work).map_err(io)?);
         Ok(())
     }
@@ -105,9 +125,13 @@ impl Engine {
         self.writes.push(job)
     }
 
+    pub(super) fn stamp(&self, id: TokenId) -> Option<Stamp> {
+        self.commits.as_ref()?.stamp(id)
+    }
+
     /// On a thread of its own: it reads the whole file.
     pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
-        let pool = self.pool.clone();
+        let (pool, commits) = (self.pool.clone(), self.commits.clone());
         let (reply, answer) = oneshot::channel();
         let work = move || {
             let findings = match pool.get() {
@@ -115,6 +139,9 @@ impl Engine {
                 Err(error) => Err(fault::of_pool(error)),
             };
             drop(reply.send(findings));
+            // The connections first, as in the engine itself.
+            drop(pool);
+            drop(commits);
         };
         let checker = thread::Builder::new().name("store-check".to_owned());
         checker.spawn(work).map_err(|error| Error::Unavailable {

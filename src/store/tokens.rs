@@ -51,8 +51,7 @@ pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error>
         token.delete_time.into(),
         hash.as_bytes().into(),
     ];
-    tx.execute(sql, &params)?;
-    Ok(())
+    tx.insert(sql, &params)
 }
 
 /// The token, also where it is deleted or expired, unless it is purged.
@@ -114,7 +113,18 @@ pub fn count_live_children(tx: &Tx<'_>, parent: TokenId, now: Timestamp) -> Resu
 /// [`delete_live_children`]'s.
 pub fn mark_deleted(tx: &Tx<'_>, id: TokenId, now: Timestamp) -> Result<bool, Error> {
     let sql = "UPDATE tokens SET delete_time = ?2 WHERE id = ?1 AND delete_time IS NULL";
-    tx.execute_one(sql, &[id.into(), now.into()])
+    let params = [id.into(), now.into()];
+    if has_children(tx, id)? {
+        tx.execute_one(sql, &params)
+    } else {
+        tx.execute_alone(id, sql, &params)
+    }
+}
+
+/// Whether a token that is not deleted was made with `parent`.
+fn has_children(tx: &Tx<'_>, parent: TokenId) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM tokens WHERE parent_id = ?1 AND delete_time IS NULL LIMIT 1";
+    Ok(tx.find(sql, &[parent.into()], |_| Ok(()))?.is_some())
 }
 
 /// Deletes the live tokens that were made with `parent`; how many.

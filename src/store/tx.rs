@@ -2,13 +2,19 @@
 //!
 //! An enum stands where more engines will: the SQL is written once and no trait is spelled out for them.
 
-use super::{error::Error, sqlite::session, value::Value};
-use crate::domain::time::Timestamp;
+use super::{
+    error::Error,
+    freshness::{Changes, Notes},
+    sqlite::session,
+    value::Value,
+};
+use crate::domain::{id::TokenId, time::Timestamp};
 
 /// A transaction that a piece of work runs in. What it can do stands in the tables' modules.
 #[derive(Debug)]
 pub struct Tx<'a> {
     engine: Engine<'a>,
+    notes: Notes,
 }
 
 #[derive(Debug)]
@@ -17,14 +23,51 @@ enum Engine<'a> {
 }
 
 impl<'a> Tx<'a> {
-    pub(super) const fn sqlite(session: session::Session<'a>) -> Self {
+    pub(super) fn sqlite(session: session::Session<'a>) -> Self {
         Self {
             engine: Engine::Sqlite(session),
+            notes: Notes::default(),
         }
     }
 
-    /// Runs a statement that answers no rows; how many rows it changed.
+    /// What the statements changed of what credentials are made of.
+    pub(super) fn into_changes(self) -> Changes {
+        self.notes.into_changes()
+    }
+
+    /// Runs a statement that answers no rows; how many rows it changed. Where it changed any, no credential
+    /// that was read before counts any more; the next two are for what changes less.
     pub(super) fn execute(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
+        let changed = self.run(sql, params)?;
+        if changed > 0 {
+            self.notes.everything();
+        }
+        Ok(changed)
+    }
+
+    /// Adds a row, and touches no other: whatever was read before is as true as it was.
+    pub(super) fn insert(&self, sql: &str, params: &[Value<'_>]) -> Result<(), Error> {
+        self.run(sql, params)?;
+        self.notes.row();
+        Ok(())
+    }
+
+    /// Runs a statement that changes the token `id` and nothing that another one's credential depends on;
+    /// whether it did.
+    pub(super) fn execute_alone(
+        &self,
+        id: TokenId,
+        sql: &str,
+        params: &[Value<'_>],
+    ) -> Result<bool, Error> {
+        let changed = self.run(sql, params)? > 0;
+        if changed {
+            self.notes.token(id);
+        }
+        Ok(changed)
+    }
+
+    fn run(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         match &self.engine {
             Engine::Sqlite(session) => session.execute(sql, params),
         }

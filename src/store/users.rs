@@ -55,8 +55,7 @@ pub fn insert(tx: &Tx<'_>, user: &User, password_hash: Option<&str>) -> Result<(
         user.deactivated.into(),
         password_hash.into(),
     ];
-    tx.execute(sql, &params)?;
-    Ok(())
+    tx.insert(sql, &params)
 }
 
 /// The user, unless it is deleted.

@@ -1,16 +1,24 @@
 //! Revocation is linearisable: once it is answered, no check that starts later succeeds. Eight readers check a
-//! token without a pause while it is revoked, by the server itself and by a command beside it.
+//! token without a pause while it is revoked, by the server itself and by a command beside it: over sockets,
+//! and in the process itself, where nearly all checks are answered from memory.
 
 mod race;
 
 use std::{
     collections::HashMap,
+    net::Ipv4Addr,
+    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
+use hallpass::{
+    app::{App, Error, caller::Origin},
+    domain::{clock::Clock, id::RequestId},
+};
 use serde_json::{Value, json};
+use tokio::task::{spawn_blocking, yield_now};
 
 use crate::{
     cli::sandbox::Sandbox,
@@ -44,6 +52,44 @@ fn ask(client: &Client) -> Verify {
     })
 }
 
+/// Asks the use case itself, without a socket between.
+fn ask_within(app: &TestApp) -> Verify {
+    let origin = Origin {
+        request_id: RequestId::generate(app.clock.now()),
+        client_request_id: None,
+        ip: Some(Ipv4Addr::LOCALHOST.into()),
+        user_agent: String::new(),
+    };
+    let app: App = app.app.clone();
+    Arc::new(move |_, token| {
+        let (app, origin) = (app.clone(), origin.clone());
+        Box::pin(async move {
+            // What is known in memory is answered without waiting for anything.
+            yield_now().await;
+            match app.authenticate(&token, &origin).await {
+                Ok(_) => true,
+                Err(Error::Unauthenticated(_)) => false,
+                Err(error) => panic!("neither accepted nor refused: {error:?}"),
+            }
+        })
+    })
+}
+
+/// Half of the readers ask in one way, half in the other.
+fn ask_both(app: &TestApp) -> Verify {
+    let (outside, within) = (ask(&app.client), ask_within(app));
+    Arc::new(move |reader, token| match reader % 2 {
+        0 => outside(reader / 2, token),
+        _ => within(reader, token),
+    })
+}
+
+/// Memory was asked, and had nearly always the answer.
+fn was_from_memory(app: &TestApp) {
+    let (hits, misses) = app.app.credential_lookups();
+    assert!(hits > 10 * misses, "{hits} hits, {misses} misses");
+}
+
 async fn done(app: &TestApp, procedure: &str, message: Value) {
     let answer = app.call(&app.admin.token, procedure, message);
     answer.await.ok();
@@ -62,7 +108,7 @@ async fn delete(app: &TestApp, token: &NewToken) {
 async fn no_check_that_starts_after_a_deletion_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
-    let race = Race::start(ask(&app.client));
+    let race = Race::start(ask_both(&app));
     for _ in 0..100 {
         // Ten at a time, which share their commit.
         let ten = (0..10).map(|_| app.sign_in(&alice, json!({})));
@@ -71,19 +117,21 @@ async fn no_check_that_starts_after_a_deletion_succeeds() {
         }
     }
     assert_eq!(race.end().await, 0);
+    was_from_memory(&app);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_check_that_starts_after_the_parents_deletion_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
-    let race = Race::start(ask(&app.client));
+    let race = Race::start(ask_both(&app));
     for _ in 0..200 {
         let parent = app.sign_in(&alice, json!({})).await;
         let child = app.child(&parent.text, json!({})).await;
         race.round(&child.text, delete(&app, &parent)).await;
     }
     assert_eq!(race.end().await, 0);
+    was_from_memory(&app);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,13 +139,14 @@ async fn no_check_that_starts_after_a_deactivation_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let id = json!({ "id": alice.id });
-    let race = Race::start(ask(&app.client));
+    let race = Race::start(ask_both(&app));
     for _ in 0..200 {
         let deactivate = done(&app, "UserService/DeactivateUser", id.clone());
         race.round(&alice.token, deactivate).await;
         done(&app, "UserService/ReactivateUser", id.clone()).await;
     }
     assert_eq!(race.end().await, 0);
+    was_from_memory(&app);
 }
 
 /// Fewer rounds than by RPC: each is a process.
@@ -111,7 +160,7 @@ async fn no_check_that_starts_after_a_command_has_ended_succeeds() {
         let sandbox = Arc::clone(&sandbox);
         let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         let run = move || sandbox.print(&args.iter().map(String::as_str).collect::<Vec<_>>());
-        tokio::task::spawn_blocking(run).await.unwrap()
+        spawn_blocking(run).await.unwrap()
     };
     let create = async || {
         run(&["token", "create", "alice"])
@@ -149,6 +198,41 @@ async fn no_check_that_starts_after_a_command_has_ended_succeeds() {
     assert_eq!(race.end().await, 0);
 }
 
+/// The readers and the command are of different processes, as above, and nothing slows the readers down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_in_memory_that_starts_after_a_command_has_ended_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let run = async |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HALLPASS_DATABASE_URL", app.database_url());
+        let ran = spawn_blocking(move || command.output().unwrap()).await;
+        let ran = ran.unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    let race = Race::start(ask_within(&app));
+    for nth in 0..50 {
+        let token = app.sign_in(&alice, json!({})).await;
+        let child = app.child(&token.text, json!({})).await;
+        let (asked, delete) = match nth % 2 {
+            0 => (&token, &token.id),
+            _ => (&child, &token.id),
+        };
+        race.round(&asked.text, run(&["token", "delete", delete]))
+            .await;
+    }
+    for _ in 0..20 {
+        let deactivate = run(&["user", "deactivate", "alice", "--yes"]);
+        race.round(&alice.token, deactivate).await;
+        run(&["user", "reactivate", "alice"]).await;
+    }
+    assert_eq!(race.end().await, 0);
+    was_from_memory(&app);
+}
+
 /// The control: a cache that knows a success for one second, in front of the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_second_cache_is_caught() {
@@ -160,7 +244,7 @@ async fn one_second_cache_is_caught() {
         Box::pin(async move {
             let since = known.lock().unwrap().get(&token).map(Instant::elapsed);
             if since.is_some_and(|since| since < Duration::from_secs(1)) {
-                tokio::task::yield_now().await;
+                yield_now().await;
                 return true;
             }
             let valid = asked(reader, token.clone()).await;

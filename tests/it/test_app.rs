@@ -172,6 +172,11 @@ impl TestApp {
         open(&self.folder)
     }
 
+    /// The database, as commands are told of it.
+    pub(crate) fn database_url(&self) -> String {
+        format!("sqlite:{}", file(&self.folder).display())
+    }
+
     /// How many rows of the audit log there are.
     pub(crate) fn audit_len(&self) -> i64 {
         self.sql()

@@ -12,8 +12,11 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::preflight::beside;
-use crate::store::open::{OpenAs, StoreOptions};
+use super::{commits::Commits, preflight::beside};
+use crate::store::{
+    freshness::Changes,
+    open::{OpenAs, StoreOptions},
+};
 
 /// From this size on the log is cut. One batch of writes adds at most a few MiB to it.
 const LONG: u64 = 8 << 20;
@@ -39,10 +42,15 @@ impl Wal {
     }
 
     /// Cuts the log where it is long. Where a reader stands in the way, tries again once it has grown more.
-    pub(super) fn keep_short(&mut self, connection: &Connection) {
+    pub(super) fn keep_short(&mut self, connection: &Connection, commits: Option<&Commits>) {
         let size = fs::metadata(&self.path).map_or(0, |file| file.len());
         if size >= self.next {
+            let mut writing = commits.map(Commits::writing);
             let cut = self.truncate(connection);
+            if let Some(writing) = &mut writing {
+                // The log begins anew, and nothing is changed by it.
+                writing.ended(connection, &Changes::default());
+            }
             self.next = if cut { LONG } else { size + LONG / 4 };
         }
     }

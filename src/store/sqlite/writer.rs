@@ -3,9 +3,12 @@
 
 use rusqlite::Connection;
 
-use super::{fault, identity::Identity, queue::Queue, session::Session, wal::Wal};
+use super::{
+    commits::Commits, fault, identity::Identity, queue::Queue, session::Session, wal::Wal,
+};
 use crate::store::{
     error::{Error, Unavailable},
+    freshness::Changes,
     job::Job,
     tx::Tx,
 };
@@ -14,17 +17,23 @@ use crate::store::{
 const MAX_BATCH: usize = 256;
 
 /// Writes until the queue is closed, then leaves the log empty.
-pub(super) fn run(connection: &Connection, queue: &Queue, identity: &Identity, mut wal: Wal) {
+pub(super) fn run(
+    connection: &Connection,
+    queue: &Queue,
+    identity: &Identity,
+    commits: Option<&Commits>,
+    mut wal: Wal,
+) {
     let seat = queue.join();
     while let Some(batch) = seat.take(MAX_BATCH) {
-        if let Err(fault) = write(connection, identity, batch)
+        if let Err(fault) = write(connection, identity, commits, batch)
             && is_busy(&fault)
         {
             // These have waited for the same lock. Waiting anew for each batch would take a request beyond its
             // deadline, whose error does not say that nothing was written.
             fail(queue.take_waiting().into_iter(), &fault);
         }
-        wal.keep_short(connection);
+        wal.keep_short(connection, commits);
     }
     wal.empty(connection);
 }
@@ -33,6 +42,7 @@ pub(super) fn run(connection: &Connection, queue: &Queue, identity: &Identity, m
 fn write(
     connection: &Connection,
     identity: &Identity,
+    commits: Option<&Commits>,
     batch: Vec<Box<dyn Job>>,
 ) -> Result<(), Error> {
     let mut waiting = batch
@@ -49,12 +59,16 @@ fn write(
         fail(waiting, &fault);
         return Err(fault);
     }
+    let mut writing = commits.map(Commits::writing);
+    let mut changes = Changes::default();
     let mut done = Vec::new();
     let undone = loop {
         let Some(mut job) = waiting.next() else {
             break fault::statement(connection, "COMMIT").err();
         };
-        let (succeeded, fault) = run_in_savepoint(connection, job.as_mut());
+        let (wrote, fault) = run_in_savepoint(connection, job.as_mut());
+        let succeeded = wrote.is_some();
+        changes.add(wrote.unwrap_or_default());
         match fault {
             None => done.push(job),
             Some(fault) => {
@@ -66,7 +80,15 @@ fn write(
     };
     // No outcome is told before the commit, refusals neither: they may rest on what a neighbour wrote.
     match undone {
-        None => done.into_iter().for_each(|job| job.settle(None)),
+        None => {
+            if let Some(writing) = &mut writing {
+                writing.ended(connection, &changes);
+            }
+            drop(writing);
+            for job in done {
+                job.settle(None);
+            }
+        }
         Some(fault) => {
             if !connection.is_autocommit() {
                 drop(fault::statement(connection, "ROLLBACK"));
@@ -87,15 +109,20 @@ const fn is_busy(fault: &Error) -> bool {
     )
 }
 
-/// Whether the job succeeded, and what then went wrong with the whole transaction.
-fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> (bool, Option<Error>) {
+/// What the job changed if it succeeded, and what then went wrong with the whole transaction.
+fn run_in_savepoint(
+    connection: &Connection,
+    job: &mut dyn Job,
+) -> (Option<Changes>, Option<Error>) {
     if let Err(fault) = fault::statement(connection, "SAVEPOINT write") {
-        return (true, Some(fault));
+        return (Some(Changes::default()), Some(fault));
     }
-    let succeeded = job.run(&Tx::sqlite(Session::new(connection)));
+    let tx = Tx::sqlite(Session::new(connection));
+    let succeeded = job.run(&tx);
+    let changes = succeeded.then(|| tx.into_changes());
     if connection.is_autocommit() {
         let fault = Error::unavailable(Unavailable::RolledBack);
-        return (succeeded, Some(fault));
+        return (changes, Some(fault));
     }
     let undone = if succeeded {
         Ok(())
@@ -103,7 +130,7 @@ fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> (bool, Option
         fault::statement(connection, "ROLLBACK TO write")
     };
     let ended = undone.and_then(|()| fault::statement(connection, "RELEASE write"));
-    (succeeded, ended.err())
+    (changes, ended.err())
 }
 
 fn fail(jobs: impl Iterator<Item = Box<dyn Job>>, fault: &Error) {

@@ -1,0 +1,140 @@
+//! Credentials in memory: what every token check needs, as it was read, for as long as the store vouches
+//! that it is still so.
+//!
+//! Only what a right secret was shown for is kept, with the secret's hash and nothing of its text. Whether
+//! the token is valid is judged anew at each use: time passes. Nothing is kept of what was refused.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::{
+    domain::{id::TokenId, token::Token, token_text::TokenHash},
+    store::{Stamp, tokens::Credential},
+};
+
+/// A credential has its place in one of so many sets, by its ID,
+const SETS: usize = 1 << 14;
+/// and so many places there: 65,536 in all.
+const WAYS: usize = 4;
+/// So many bytes of texts and lists go with a credential at most; what has more is not kept. A full memory
+/// takes about 60 MiB where tokens are as usual, and never more than 180.
+const MAX_VARIABLE_BYTES: usize = 2_048;
+
+/// The credentials that are kept.
+#[derive(Debug)]
+pub(in crate::app) struct Memory {
+    sets: Box<[Mutex<Set>]>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    kept: [Option<Kept>; WAYS],
+    /// The place that is given away next where none is free.
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stamp: Stamp,
+    credential: Arc<Credential>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            sets: (0..SETS).map(|_| Mutex::default()).collect(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Memory {
+    /// What was kept of the token under a stamp equal to this one, where the secret is right.
+    pub(super) fn find(
+        &self,
+        id: TokenId,
+        stamp: Option<Stamp>,
+        hash: &TokenHash,
+    ) -> Option<Arc<Credential>> {
+        let found = stamp.and_then(|stamp| {
+            let set = self.set(id);
+            let kept = set.kept.iter().flatten().find(|kept| kept.is_of(id))?;
+            (kept.stamp == stamp).then(|| Arc::clone(&kept.credential))
+        });
+        let found = found.filter(|known| known.hash.matches(hash));
+        let count = if found.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
+        count.fetch_add(1, Relaxed);
+        found
+    }
+
+    /// How many were found here, and how many were not.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.hits.load(Relaxed), self.misses.load(Relaxed))
+    }
+
+    /// Keeps a credential that was read after the stamp was made.
+    pub(super) fn keep(&self, stamp: Stamp, credential: &Arc<Credential>) {
+        if variable_bytes(credential) > MAX_VARIABLE_BYTES {
+            return;
+        }
+        let id = credential.lineage.token.id;
+        let mut set = self.set(id);
+        let own = set
+            .kept
+            .iter()
+            .position(|kept| kept.as_ref().is_none_or(|kept| kept.is_of(id)));
+        let place = own.unwrap_or_else(|| {
+            set.next = (set.next + 1) % WAYS;
+            set.next
+        });
+        set.kept[place] = Some(Kept {
+            stamp,
+            credential: Arc::clone(credential),
+        });
+    }
+
+    /// The lowest bits of an ID are random.
+    fn set(&self, id: TokenId) -> MutexGuard<'_, Set> {
+        let [.., high, low] = id.id().as_u128().to_be_bytes();
+        let set = usize::from(u16::from_be_bytes([high, low])) % SETS;
+        // Nothing panics under the lock.
+        self.sets[set]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn is_of(&self, id: TokenId) -> bool {
+        self.credential.lineage.token.id == id
+    }
+}
+
+/// How much memory is taken by what a client chose the size of.
+fn variable_bytes(credential: &Credential) -> usize {
+    // Its text, and what is around it in the set.
+    let scope = |scope: &str| scope.len() + 48;
+    let of = |token: &Token| {
+        token.note.as_str().len()
+            + token.scopes.iter().map(scope).sum::<usize>()
+            + token.allowed_cidrs.iter().map(size_of_val).sum::<usize>()
+    };
+    let parent = credential.lineage.parent.as_ref();
+    let parent = parent.and_then(|parent| parent.token.as_ref());
+    let user = credential.user.as_ref();
+    of(&credential.lineage.token)
+        + parent.map_or(0, of)
+        + user.map_or(0, |user| user.description.as_str().len())
+}
+
+#[cfg(test)]
+mod tests;

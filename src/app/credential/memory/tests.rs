@@ -1,0 +1,85 @@
+use super::*;
+use crate::domain::{
+    cidr::CidrSet,
+    note::Note,
+    scope::ScopeSet,
+    time::Timestamp,
+    token::Lineage,
+    token_text::{TokenPrefix, TokenText},
+};
+
+const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+fn credential(note: &str) -> Arc<Credential> {
+    let id = TokenId::generate(NOW);
+    let user_id = crate::domain::id::UserId::generate(NOW);
+    let token = Token {
+        id,
+        user_id,
+        note: Note::from_row(note.to_owned()),
+        scopes: ScopeSet::default(),
+        allowed_cidrs: CidrSet::default(),
+        create_time: NOW,
+        expire_time: None,
+        disabled: false,
+        parent_id: None,
+        family_id: id,
+        delete_time: None,
+        successor_id: None,
+        last_use: None,
+    };
+    Arc::new(Credential {
+        hash: TokenText::generate(&TokenPrefix::default(), id).hash(),
+        lineage: Lineage {
+            token,
+            user_active: true,
+            parent: None,
+        },
+        user: None,
+        owner_is_active_admin: false,
+    })
+}
+
+fn stamp(all: u64) -> Stamp {
+    Stamp::for_tests(all)
+}
+
+fn is_found(all: &Memory, at: u64, credential: &Credential) -> bool {
+    let id = credential.lineage.token.id;
+    all.find(id, Some(stamp(at)), &credential.hash).is_some()
+}
+
+#[test]
+fn only_the_right_secret_under_an_equal_stamp_is_a_hit() {
+    let all = Memory::default();
+    let (one, other) = (credential("ci"), credential("ci"));
+    assert!(!is_found(&all, 1, &one));
+    all.keep(stamp(1), &one);
+    assert!(is_found(&all, 1, &one));
+    assert!(!is_found(&all, 2, &one));
+    let id = one.lineage.token.id;
+    assert!(all.find(id, Some(stamp(1)), &other.hash).is_none());
+    assert!(all.find(id, None, &one.hash).is_none());
+    all.keep(stamp(2), &one);
+    assert!(is_found(&all, 2, &one) && !is_found(&all, 1, &one));
+    assert_eq!(all.counts(), (2, 5));
+}
+
+#[test]
+fn memory_is_bounded() {
+    let all = Memory::default();
+    let large = credential(&"x".repeat(MAX_VARIABLE_BYTES + 1));
+    all.keep(stamp(1), &large);
+    assert!(!is_found(&all, 1, &large));
+    for _ in 0..2 * SETS * WAYS {
+        all.keep(stamp(1), &credential(""));
+    }
+    let newest = credential("");
+    all.keep(stamp(1), &newest);
+    assert!(is_found(&all, 1, &newest));
+    let kept = |set: &Mutex<Set>| set.lock().unwrap().kept.iter().flatten().count();
+    let kept: usize = all.sets.iter().map(kept).sum();
+    assert!(kept > SETS * WAYS / 2 && kept <= SETS * WAYS, "{kept}");
+    let largest = size_of::<Credential>() + MAX_VARIABLE_BYTES;
+    assert!(largest * SETS * WAYS < 180 << 20, "{largest}");
+}
