@@ -3,7 +3,7 @@
 //! ```text
 //! listener → origin → CORS → edge ─┬→ rpc/  (calls: authenticated, decoded)
 //!                                  ├→ grpc  (tonic: health, reflection)
-//!                                  └→ web/  (pages and probes)
+//!                                  └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
 //! ```
 //!
 //! What is said here in which words is decided here; what may be done is decided in `app`.
@@ -13,6 +13,7 @@ mod cors;
 pub mod edge;
 mod error;
 mod grpc;
+mod identity;
 pub mod limits;
 pub mod listener;
 mod origin;

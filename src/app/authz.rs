@@ -64,7 +64,7 @@ pub enum Reach {
 pub struct Rule {
     /// What is done.
     pub action: Action,
-    /// The procedures that do it.
+    /// The paths that do it: procedures, and a web endpoint.
     pub procedures: &'static [&'static str],
     /// The scope that a scoped token needs for it; `None`: any token may.
     pub scope: Option<OwnScope>,
@@ -127,7 +127,7 @@ pub const RULES: &[Rule] = {
         .scope(S::TokensRead).oneself().owner().admin(All),
     rule(A::DeleteToken, &["/hallpass.v1.TokenService/DeleteToken"], "token.delete")
         .scope(S::TokensWrite).oneself().owner().admin(All),
-    rule(A::VerifyToken, &["/hallpass.v1.TokenService/VerifyToken"], "token.verify")
+    rule(A::VerifyToken, &["/hallpass.v1.TokenService/VerifyToken", "/oauth2/introspect"], "token.verify")
         .scope(S::TokensVerify).oneself(),
     rule(A::CreatePerson, &["/hallpass.v1.UserService/CreateUser"], "user.create")
         .scope(S::UsersWrite).admin(All),
@@ -161,10 +161,15 @@ pub const RULES: &[Rule] = {
 
 /// What anyone may ask without a credential: services by the beginning of their paths, pages by theirs.
 pub const PUBLIC: &[&str] = &[
+    "/.well-known/oauth-authorization-server",
     "/grpc.health.v1.Health/",
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
+
+/// What is done with the token that the request itself shows, and with no other: to verify it, or to end it.
+/// Whoever holds a token may, so there is no further caller. Paths, with all below them.
+pub const HOLDER: &[&str] = &["/forward-auth", "/oauth2/revoke"];
 
 /// The one procedure that also takes a password, and so is authenticated after its message is read.
 pub const DEFERRED: &str = "/hallpass.v1.TokenService/CreateToken";

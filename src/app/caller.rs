@@ -29,6 +29,33 @@ pub struct Origin {
     pub user_agent: String,
 }
 
+impl Origin {
+    /// An audit row for what a request from here did to `target` at `now`, whose actor is still to be named.
+    pub(super) fn event(
+        &self,
+        now: Timestamp,
+        action: &'static str,
+        target: impl ToString,
+    ) -> AuditEvent {
+        AuditEvent {
+            time: now,
+            actor: String::new(),
+            credential_id: String::new(),
+            target: target.to_string(),
+            action,
+            outcome: "ok",
+            count: 1,
+            request_id: self.request_id.to_string(),
+            client_request_id: self.client_request_id.clone().unwrap_or_default(),
+            ip: self
+                .ip
+                .map(|ip| ip.to_canonical().to_string())
+                .unwrap_or_default(),
+            user_agent: self.user_agent.clone(),
+        }
+    }
+}
+
 /// What the caller showed.
 #[derive(Clone, Debug)]
 enum Proof {
@@ -176,24 +203,12 @@ impl Caller {
             (_, None) => String::new(),
         };
         AuditEvent {
-            time: now,
             actor,
             credential_id: self
                 .token()
                 .map(|token| token.id.to_string())
                 .unwrap_or_default(),
-            target: target.to_string(),
-            action,
-            outcome: "ok",
-            count: 1,
-            request_id: self.origin.request_id.to_string(),
-            client_request_id: self.origin.client_request_id.clone().unwrap_or_default(),
-            ip: self
-                .origin
-                .ip
-                .map(|ip| ip.to_canonical().to_string())
-                .unwrap_or_default(),
-            user_agent: self.origin.user_agent.clone(),
+            ..self.origin.event(now, action, target)
         }
     }
 }

@@ -99,20 +99,8 @@ impl Refusals {
     ) {
         let network = origin.ip.map(address::network_of);
         let event = AuditEvent {
-            time: now,
-            actor: String::new(),
-            credential_id: String::new(),
-            target: target.clone(),
-            action,
             outcome: reason.as_str(),
-            count: 1,
-            request_id: origin.request_id.to_string(),
-            client_request_id: origin.client_request_id.clone().unwrap_or_default(),
-            ip: origin
-                .ip
-                .map(|ip| ip.to_canonical().to_string())
-                .unwrap_or_default(),
-            user_agent: origin.user_agent.clone(),
+            ..origin.event(now, action, &target)
         };
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         window.start.get_or_insert(now);

@@ -1,9 +1,11 @@
 //! Authentication: a tower layer between the head of a call and its body. It denies by default: what is no
-//! procedure with a caller does not come through, and a handler cannot be called without one.
+//! procedure with a caller does not come through, and a handler cannot be called without one. The web
+//! endpoints find here what an Authorization header says.
 
 use std::task::{Context, Poll};
 
 use axum::{body::Body, extract::FromRequestParts, response::Response};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use connectrpc_axum::ConnectError;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, header, request::Parts};
@@ -61,9 +63,9 @@ where
         let app = self.app.clone();
         Box::pin(async move {
             let bearer = bearer(request.headers());
-            if is_deferred(&request) {
+            if is_of(&request, &[authz::DEFERRED]) {
                 request.extensions_mut().insert(Deferred(bearer));
-            } else {
+            } else if !is_of(&request, authz::HOLDER) {
                 let origin = origin(request.extensions())?;
                 let caller = authenticate(&app, bearer, &origin).await?;
                 request.extensions_mut().insert(Authenticated(caller));
@@ -73,9 +75,9 @@ where
     }
 }
 
-fn is_deferred(request: &Request<Body>) -> bool {
+fn is_of(request: &Request<Body>, procedures: &[&str]) -> bool {
     let call = request.extensions().get::<Call>();
-    call.is_some_and(|call| **call.method().path() == *authz::DEFERRED)
+    call.is_some_and(|call| procedures.contains(&&**call.method().path()))
 }
 
 fn origin(extensions: &http::Extensions) -> Result<Origin, Error> {
@@ -93,17 +95,43 @@ pub(super) async fn authenticate(
 }
 
 /// The token in the Authorization header (RFC 6750 §2.1). Two such headers are none.
-fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+    let (scheme, token) = authorization(headers)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(Secret::new(token.to_owned()))
+    } else {
+        Err(Unauthenticated::Malformed)
+    }
+}
+
+/// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: the way of OAuth's clients.
+pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+    let (scheme, pair) = authorization(headers)?;
+    if scheme.eq_ignore_ascii_case("basic") {
+        password_of(pair).ok_or(Unauthenticated::Malformed)
+    } else {
+        bearer(headers)
+    }
+}
+
+fn password_of(pair: &str) -> Option<Secret> {
+    let pair = STANDARD.decode(pair).ok()?;
+    let pair = Secret::new(String::from_utf8(pair).ok()?);
+    let (_, password) = pair.expose().split_once(':')?;
+    Some(Secret::new(password.to_owned()))
+}
+
+fn authorization(headers: &HeaderMap) -> Result<(&str, &str), Unauthenticated> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Err(Unauthenticated::Missing);
     };
     let text = value.to_str().map_err(|_| Unauthenticated::Malformed)?;
-    let (scheme, token) = text.split_once(' ').ok_or(Unauthenticated::Malformed)?;
-    if values.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
+    let (scheme, rest) = text.split_once(' ').ok_or(Unauthenticated::Malformed)?;
+    if values.next().is_some() {
         return Err(Unauthenticated::Malformed);
     }
-    Ok(Secret::new(token.trim_matches(' ').to_owned()))
+    Ok((scheme, rest.trim_matches(' ')))
 }
 
 /// The caller, as an argument of a handler.
@@ -170,6 +198,27 @@ mod tests {
             &["Bearer a", "Bearer a"],
         ] {
             assert_eq!(read(bad), Err(Unauthenticated::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn password_of_basic_is_read_whatever_the_user_name() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer_or_basic(&headers).map(|secret| secret.expose().to_owned())
+        };
+        let basic = |pair: &[u8]| read(&format!("basic {}", STANDARD.encode(pair)));
+        assert_eq!(basic(b"admin:abc").as_deref(), Ok("abc"));
+        assert_eq!(basic(b":a:c").as_deref(), Ok("a:c"));
+        assert_eq!(read("Bearer abc").as_deref(), Ok("abc"));
+        for bad in [
+            basic(b"abc"),
+            basic(b"a:\xff"),
+            read("Basic !"),
+            read("Digest x"),
+        ] {
+            assert_eq!(bad, Err(Unauthenticated::Malformed));
         }
     }
 }

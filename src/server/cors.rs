@@ -1,5 +1,7 @@
 //! Which web pages of other origins may call, by `--cors-origin`.
 
+mod split;
+
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -14,6 +16,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::proto::hallpass::v1::Reason;
 
 use super::edge;
+pub(super) use split::Split;
 
 /// For how long a browser may remember what a preflight told it.
 const MAX_AGE: Duration = Duration::from_hours(2);

@@ -48,6 +48,7 @@ use tower::{Layer, Service, util::BoxCloneSyncService};
 pub use self::{
     asked::Call,
     call::Handlers,
+    classify::is_below,
     error::{DOMAIN, refusal, with_reason},
     method::{BadAlias, Method, MethodTable, Streaming},
     outcome::Outcome,
@@ -71,6 +72,9 @@ pub struct Parts {
     pub grpc: Router,
     /// The routes for all requests that are no calls.
     pub web: Router,
+    /// Paths, with all below them, by which a proxy asks on behalf of another request: never calls, whatever
+    /// that request's content type, and its body is not for us.
+    pub on_behalf: &'static [&'static str],
     /// The bounds.
     pub limits: Arc<Limits>,
     /// Whether errors carry our `google.rpc.ErrorInfo`. Only the conformance suite, which compares
@@ -95,6 +99,7 @@ where
         router,
         grpc,
         web,
+        on_behalf,
         limits,
         with_reasons,
     } = parts;
@@ -121,6 +126,7 @@ where
     BoxCloneSyncService::new(classify::Classify {
         methods,
         web,
+        on_behalf,
         own,
         limits,
         inner,

@@ -3,6 +3,10 @@
 //! No source text of an error goes out. What only the log may tell is logged here, once, inside the span
 //! that carries the request ID the client gets.
 
+pub(super) mod challenge;
+pub(super) mod denial;
+pub(super) mod oauth;
+
 use std::{error::Error as StdError, time::Duration};
 
 use connectrpc_axum::{Code, ConnectError};
@@ -13,7 +17,7 @@ use tonic_types::pb::{BadRequest, RetryInfo, bad_request::FieldViolation};
 use crate::{
     app::{
         self,
-        error::{FieldError, Unauthenticated},
+        error::{Denied, FieldError},
     },
     domain::reason::Reason,
     proto::hallpass::v1,
@@ -23,6 +27,8 @@ use super::edge;
 
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+
+const CHALLENGE: &str = "www-authenticate";
 
 /// When to come back to a full queue of passwords: it is about so long.
 const BUSY: Duration = Duration::from_secs(2);
@@ -51,12 +57,11 @@ impl From<app::Error> for ConnectError {
             app::Error::Field(field) => with_field(reply, field),
             app::Error::Throttled { retry_after } => with_retry(reply, retry_after),
             app::Error::Busy => with_retry(reply, BUSY),
-            // RFC 6750 §3: a 401 names the scheme to use.
-            app::Error::Unauthenticated(Unauthenticated::Missing) => {
-                reply.with_meta("www-authenticate", "Bearer")
+            app::Error::Unauthenticated(refusal) => {
+                reply.with_meta(CHALLENGE, challenge::unauthenticated(refusal))
             }
-            app::Error::Unauthenticated(_) => {
-                reply.with_meta("www-authenticate", "Bearer error=\"invalid_token\"")
+            app::Error::Denied(Denied::Scope(scope)) => {
+                reply.with_meta(CHALLENGE, challenge::insufficient_scope(scope.as_str()))
             }
             _ => reply,
         }

@@ -37,6 +37,9 @@ pub struct Limits {
     pub drain_bytes: usize,
     /// For how long a refused request's body is read.
     pub drain_timeout: Duration,
+    /// The time for which the answer to a proxy, that asks on behalf of another request, waits for the body
+    /// that was sent along: a body that is here by then does not cost the connection.
+    pub sent_along_timeout: Duration,
     /// The time in which the store must answer for the server to be ready.
     pub ready_timeout: Duration,
     /// Replies shorter than this are not compressed: it would cost more than it saves.
@@ -60,6 +63,7 @@ impl Default for Limits {
             max_streams: 100,
             drain_bytes: 8 * 1024 * 1024,
             drain_timeout: Duration::from_secs(2),
+            sent_along_timeout: Duration::from_millis(20),
             ready_timeout: Duration::from_secs(2),
             compress_min_bytes: 1024,
         }

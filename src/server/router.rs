@@ -18,7 +18,7 @@ use crate::{app::App, proto};
 use super::{
     ServerOptions,
     auth::AuthLayer,
-    cors::CorsOrigins,
+    cors::{CorsOrigins, Split},
     edge::{self, MethodTable, Parts},
     limits::Limits,
     origin::{ClientAddress, WithOrigin},
@@ -79,50 +79,60 @@ pub(super) fn service(
             async move { app.is_ready().await }
         }
     };
+    let addresses = Arc::new(ClientAddress::new(options.trusted_proxies.clone()));
     let web = Router::new()
         .merge(web::static_files::routes())
-        .merge(web::health::routes(ready, limits.ready_timeout));
+        .merge(web::health::routes(ready, limits.ready_timeout))
+        .merge(web::introspection::routes(app.clone()))
+        .merge(web::revocation::routes(app.clone()))
+        .merge(web::metadata::routes(Arc::clone(&addresses)))
+        .merge(web::forward_auth::routes(app.clone()));
     let parts = Parts {
         methods: Arc::clone(&METHODS),
         router: rpc::routes(app),
         grpc,
         web,
+        on_behalf: &[web::forward_auth::PATH],
         limits,
         with_reasons: true,
     };
     let edge = edge::assemble(parts, &AuthLayer(app.clone()));
 
     let origins = CorsOrigins::new(&options.cors_origins);
-    let addresses = Arc::new(ClientAddress::new(options.trusted_proxies.clone()));
-    let app = app.clone();
-    let layers = ServiceBuilder::new()
-        .layer_fn(move |inner| WithOrigin {
-            app: app.clone(),
-            addresses: Arc::clone(&addresses),
-            inner,
-        })
+    let pages = ServiceBuilder::new()
         .layer(option_layer(origins.layer()))
         .map_request(move |mut request: Request<Body>| {
             origins.mark(&mut request);
             request
         });
-    BoxCloneSyncService::new(layers.service(edge))
+    BoxCloneSyncService::new(WithOrigin {
+        app: app.clone(),
+        addresses,
+        inner: Split {
+            is_for_pages: web::is_for_browsers,
+            pages: pages.service(edge.clone()),
+            machines: edge,
+        },
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::app::authz::RULES;
+    use crate::app::authz::{HOLDER, RULES};
 
     use super::*;
 
     #[test]
-    fn every_procedure_has_a_line_in_the_authorisation_table_and_every_line_a_procedure() {
+    fn every_procedure_and_endpoint_has_a_line_in_the_authorisation_table_and_every_line_one_of_them()
+     {
         let mut served: Vec<&str> = METHODS.iter().map(|method| &**method.path()).collect();
-        let mut ruled: Vec<&str> = RULES
-            .iter()
-            .flat_map(|rule| rule.procedures)
-            .copied()
-            .collect();
+        served.extend([
+            "/oauth2/introspect",
+            "/oauth2/revoke",
+            web::forward_auth::PATH,
+        ]);
+        let ruled = RULES.iter().flat_map(|rule| rule.procedures);
+        let mut ruled: Vec<&str> = ruled.chain(HOLDER).copied().collect();
         served.sort_unstable();
         ruled.sort_unstable();
         ruled.dedup();

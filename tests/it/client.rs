@@ -71,6 +71,22 @@ impl<'a> Call<'a> {
     }
 }
 
+impl Reply {
+    /// The body, which must be JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.head.headers["content-type"], "application/json");
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The status, and the values of a header field.
+    pub(crate) fn status_and(&self, name: &str) -> (u16, Vec<&str>) {
+        let values = self.head.headers.get_all(name).iter();
+        let values = values.map(|value| value.to_str().unwrap()).collect();
+        (self.head.status.as_u16(), values)
+    }
+}
+
 impl Client {
     pub(crate) fn new(server: SocketAddr) -> Self {
         // Else each HTTP/2 request waits 40 ms between its head and its body.
@@ -120,6 +136,24 @@ impl Client {
             body: body.to_bytes(),
             trailers,
         }
+    }
+
+    /// A form by POST over HTTP/1.1.
+    pub(crate) async fn form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &[(&str, &str)],
+    ) -> Reply {
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        let body = body.extend_pairs(form).finish();
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let mut request = Request::post(path);
+        for (name, value) in [&[form], headers].concat() {
+            request = request.header(name, value);
+        }
+        let request = request.body(Bytes::from(body)).unwrap();
+        self.send(request, HeaderMap::new(), false).await
     }
 
     /// A request without a body over HTTP/1.1.

@@ -37,12 +37,13 @@ async fn one_of_username_and_password_alone_is_refused_even_beside_a_token() {
 async fn no_credentials_are_told_apart_from_wrong_ones() {
     let app = TestApp::start().await;
     let missing = app.call("", CREATE, json!({})).await;
-    assert_eq!(missing.headers["www-authenticate"], "Bearer");
+    let bearer = "Bearer realm=\"hallpass\"";
+    assert_eq!(missing.headers["www-authenticate"], bearer);
     missing.refused("unauthenticated", "CREDENTIALS_MISSING");
     let wrong = app.call("nonsense", CREATE, json!({})).await;
     assert_eq!(
         wrong.headers["www-authenticate"],
-        "Bearer error=\"invalid_token\""
+        &*format!("{bearer}, error=\"invalid_token\", error_description=\"the token is invalid\"")
     );
     wrong.refused("unauthenticated", "CREDENTIALS_INVALID");
 }

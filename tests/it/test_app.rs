@@ -1,6 +1,7 @@
 //! A Hallpass of a test's own: a real server on a free port, a real store in a temporary folder. Only the
 //! clock is fake, and passwords are hashed at little cost.
 
+mod bad_tokens;
 mod clock;
 mod people;
 

@@ -1,12 +1,16 @@
-//! Deleting a token.
+//! Deleting a token: by one who may, or by whoever holds it.
 
-use crate::store::{audit, tokens, users};
+use crate::{
+    domain::{audit::AuditEvent, id::TokenId, secret::Secret, time::Timestamp},
+    store::{Tx, audit, tokens, users},
+};
 
 use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::Caller,
+        caller::{Caller, Origin},
+        credential::Shown,
         error::Noun,
     },
     parse_token_id,
@@ -36,19 +40,60 @@ impl App {
                 authz::may(&caller, Action::DeleteToken, relation)
                     .map_err(|_| Error::NotFound(Noun::Token))?;
             }
-            if !tokens::mark_deleted(tx, id, now)? {
-                return Ok(0);
-            }
-            let children = tokens::delete_live_children(tx, id, now)?;
-            audit::append(tx, caller.event(now, Action::DeleteToken.audit(), id))?;
-            let children = u32::try_from(children).unwrap_or(u32::MAX);
-            if children > 0 {
-                let mut event = caller.event(now, "token.delete_children", id);
-                event.count = children;
-                audit::append(tx, event)?;
-            }
-            Ok(children)
+            delete(tx, id, now, |action| caller.event(now, action, id))
         })
         .await
     }
+
+    /// Deletes the token that is shown, valid or not, and its live children: whoever holds a secret may end
+    /// it. What is no token of ours, or none any more, is well too (RFC 7009 §2.2).
+    ///
+    /// When this returns, the deletion is durable, and no check that starts later succeeds.
+    pub async fn revoke_shown(&self, shown: &Secret, origin: &Origin) -> Result<(), Error> {
+        let found = match Shown::parse(shown.expose()) {
+            Ok(shown) => self.find_credential(shown).await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        let (id, user_id) = match found {
+            Ok(credential) => (
+                credential.lineage.token.id,
+                credential.lineage.token.user_id,
+            ),
+            Err(Error::Unauthenticated(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let now = self.now();
+        let origin = origin.clone();
+        self.write(move |tx| {
+            delete(tx, id, now, |action| AuditEvent {
+                actor: user_id.to_string(),
+                credential_id: id.to_string(),
+                ..origin.event(now, action, id)
+            })
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Deletes a token and its live children, and says how many these were; `event` makes the audit rows. A
+/// token that is deleted already stays as it is.
+fn delete(
+    tx: &Tx<'_>,
+    id: TokenId,
+    now: Timestamp,
+    event: impl Fn(&'static str) -> AuditEvent,
+) -> Result<u32, Error> {
+    if !tokens::mark_deleted(tx, id, now)? {
+        return Ok(0);
+    }
+    let children = tokens::delete_live_children(tx, id, now)?;
+    audit::append(tx, event(Action::DeleteToken.audit()))?;
+    let children = u32::try_from(children).unwrap_or(u32::MAX);
+    if children > 0 {
+        let mut event = event("token.delete_children");
+        event.count = children;
+        audit::append(tx, event)?;
+    }
+    Ok(children)
 }

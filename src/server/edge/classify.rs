@@ -27,6 +27,8 @@ use crate::server::limits::Limits;
 /// What to do with a request.
 enum Plan {
     Web,
+    /// For another request.
+    OnBehalf,
     Own(Asked),
     Rpc(Asked, Box<Result<Call, Refused>>),
     /// Refused outside of all protocols.
@@ -38,6 +40,7 @@ enum Plan {
 pub(super) struct Classify<S, O> {
     pub(super) methods: Arc<MethodTable>,
     pub(super) web: axum::Router,
+    pub(super) on_behalf: &'static [&'static str],
     /// The steps before tonic's services.
     pub(super) own: O,
     pub(super) limits: Arc<Limits>,
@@ -48,6 +51,16 @@ pub(super) struct Classify<S, O> {
 impl<S, O> Classify<S, O> {
     fn plan(&self, parts: &mut Parts, body: &mut Body) -> Plan {
         let fault = head::check(parts, &self.limits);
+        if self
+            .on_behalf
+            .iter()
+            .any(|top| is_below(parts.uri.path(), top))
+        {
+            return match fault {
+                None => Plan::OnBehalf,
+                Some(fault) => Plan::Http(plain::refusal(fault.status, &fault.error)),
+            };
+        }
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
         let method = self.methods.get(parts.uri.path()).cloned();
         let is_call = method.is_some() || rpc::is_call(parts, &query);
@@ -87,6 +100,12 @@ impl<S, O> Classify<S, O> {
     }
 }
 
+/// Whether a path is `top` or lies below it.
+pub fn is_below(path: &str, top: &str) -> bool {
+    let rest = path.strip_prefix(top);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl<S, O> Service<Request<Body>> for Classify<S, O>
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -111,11 +130,13 @@ where
         match self.plan(&mut parts, &mut body) {
             Plan::Web => {
                 let request = Request::from_parts(parts, body);
-                Box::pin(web::answer(
-                    self.web.clone(),
-                    request,
-                    Arc::clone(&self.limits),
-                ))
+                let (routes, limits) = (self.web.clone(), Arc::clone(&self.limits));
+                Box::pin(web::answer(routes, request, limits))
+            }
+            Plan::OnBehalf => {
+                let request = Request::from_parts(parts, body);
+                let (routes, limits) = (self.web.clone(), Arc::clone(&self.limits));
+                Box::pin(web::answer_on_behalf(routes, request, limits))
             }
             Plan::Own(asked) => {
                 parts.extensions.insert(asked);

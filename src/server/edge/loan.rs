@@ -43,26 +43,32 @@ impl Loan {
         )
     }
 
-    /// Reads what is left, within the bounds.
-    pub(super) async fn drain(self, limits: &Limits) {
-        if !self.expects_leave && !lock(&self.body).is_end_stream() {
-            drain(&self.body, limits.drain_bytes, limits.drain_timeout).await;
+    /// Whether all of it was read, or there is none.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        lock(&self.body).is_end_stream()
+    }
+
+    /// Reads what is left, within the bounds. Whether the end was reached makes no difference to most answers.
+    pub(super) async fn drain(self, limits: &Limits) -> bool {
+        if self.is_at_its_end() {
+            return true;
         }
+        !self.expects_leave && drain(&self.body, limits.drain_bytes, limits.drain_timeout).await
     }
 }
 
-async fn drain(body: &Mutex<Body>, mut bytes: usize, time: Duration) {
+async fn drain(body: &Mutex<Body>, mut bytes: usize, time: Duration) -> bool {
     let read = async {
         while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut *lock(body)).poll_frame(cx)).await {
             let length = frame.data_ref().map_or(0, Bytes::len);
             if length > bytes {
-                break;
+                return false;
             }
             bytes -= length;
         }
+        true
     };
-    // The bound is the point: whether the end was reached makes no difference to the answer.
-    let _ = tokio::time::timeout(time, read).await;
+    tokio::time::timeout(time, read).await.unwrap_or(false)
 }
 
 fn lock(body: &Mutex<Body>) -> MutexGuard<'_, Body> {

@@ -10,6 +10,8 @@ use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// Knows which proxies to believe.
 #[derive(Debug)]
 pub(in crate::server) struct ClientAddress {
@@ -27,7 +29,7 @@ impl ClientAddress {
 
     /// The peer's own address, or, where the peer is a trusted proxy, the one that it names: the entries of
     /// `X-Forwarded-For` are walked from the right, as far as they were written by trusted proxies.
-    pub(super) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(in crate::server) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer.to_canonical();
         if !headers.contains_key(FORWARDED_FOR) {
             return address;
@@ -49,6 +51,17 @@ impl ClientAddress {
             }
         }
         address
+    }
+
+    /// Whether a trusted proxy says that its client came by TLS.
+    pub(in crate::server) fn is_forwarded_from_https(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+    ) -> bool {
+        let mut schemes = headers.get_all(FORWARDED_PROTO).iter();
+        let scheme = schemes.next().filter(|_| schemes.next().is_none());
+        self.trusts(peer.to_canonical()) && scheme.is_some_and(|scheme| scheme == "https")
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

@@ -31,7 +31,8 @@ session() {
   check "$http: is then unauthenticated" "unauthenticated TOKEN_DELETED" "$(list "$child" '{}' | error_of)"
   check "$http: reads an error's reason and field" "invalid_argument INVALID_FIELD token_id" \
     "$(call GetToken "$token" '{}' | error_of)"
-  check "$http: is told how to authenticate" 'Bearer error="invalid_token"' \
+  check "$http: is told how to authenticate" \
+    'Bearer realm="hallpass", error="invalid_token", error_description="the token was deleted"' \
     "$(curl -sS "$http" -o /dev/null -w '%header{www-authenticate}' --oauth2-bearer "$child" --json '{}' "$SERVICE/ListTokens")"
 
   for note in 1 2 3; do

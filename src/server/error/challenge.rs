@@ -1,0 +1,60 @@
+//! `WWW-Authenticate`: how to show a token, and what was wrong with the one that was shown (RFC 6750 §3).
+
+use std::fmt::Display;
+
+use crate::app::error::Unauthenticated;
+
+/// For who may show a token as the password of Basic, too (RFC 7617 §2).
+pub(in crate::server) const BASIC: &str = "Basic realm=\"hallpass\", charset=\"UTF-8\"";
+
+const BEARER: &str = "Bearer realm=\"hallpass\"";
+
+/// Who showed nothing is told of no error. The description says more than "invalid" only where the full
+/// secret was right.
+pub(in crate::server) fn unauthenticated(refusal: Unauthenticated) -> String {
+    match refusal {
+        Unauthenticated::Missing => BEARER.to_owned(),
+        refusal => format!("{BEARER}, error=\"invalid_token\", error_description=\"{refusal}\""),
+    }
+}
+
+/// `scopes` are the ones that it takes.
+pub(in crate::server) fn insufficient_scope(scopes: impl Display) -> String {
+    format!("{BEARER}, error=\"insufficient_scope\", scope=\"{scopes}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::Invalid;
+
+    #[test]
+    fn every_description_is_a_quoted_string() {
+        let invalid = [
+            Invalid::Deleted,
+            Invalid::Expired,
+            Invalid::Disabled,
+            Invalid::UserDeactivated,
+            Invalid::Parent,
+            Invalid::Address,
+        ];
+        let others = [
+            Unauthenticated::Malformed,
+            Unauthenticated::WrongToken,
+            Unauthenticated::WrongPassword,
+        ];
+        for refusal in invalid
+            .map(Unauthenticated::Invalid)
+            .into_iter()
+            .chain(others)
+        {
+            let value = unauthenticated(refusal);
+            assert_eq!(value.matches('"').count(), 6, "{value}");
+            assert!(value.is_ascii() && !value.contains('\\'), "{value}");
+        }
+        assert_eq!(
+            unauthenticated(Unauthenticated::Missing),
+            "Bearer realm=\"hallpass\""
+        );
+    }
+}

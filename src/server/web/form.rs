@@ -1,0 +1,129 @@
+//! Form-encoded bodies, as OAuth's endpoints take them.
+
+use std::error::Error as _;
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    response::Response,
+};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::LengthLimitError;
+
+use crate::{app::error::FieldError, domain::secret::Secret};
+
+use super::super::error::oauth;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Refuses what is no form, before its body is looked at.
+pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let media_type = content_type.map(|value| value.split(';').next().unwrap_or(value).trim());
+    let is_form = media_type.is_some_and(|found| found.eq_ignore_ascii_case(FORM));
+    if is_form && !headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(());
+    }
+    let description = format!("the body must be {FORM}, not compressed");
+    Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &description))
+}
+
+/// The parameters as they stand. No `Debug`: a token is among them.
+pub(super) struct Form(Bytes);
+
+impl Form {
+    /// Reads a body, which is bounded where it came in.
+    pub(super) async fn read(body: Body) -> Result<Self, Box<Response>> {
+        match to_bytes(body, usize::MAX).await {
+            Ok(body) => Ok(Self(body)),
+            Err(error) if is_too_large(&error) => Err(refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is larger than is accepted",
+            )),
+            Err(_) => Err(refuse(
+                StatusCode::BAD_REQUEST,
+                "the body did not arrive as a whole",
+            )),
+        }
+    }
+
+    /// The parameter of this name. Without a value it is left out (RFC 6749 §3.1).
+    ///
+    /// # Errors
+    /// It is there more than once.
+    pub(super) fn find(&self, name: &'static str) -> Result<Option<Secret>, FieldError> {
+        let mut values = form_urlencoded::parse(&self.0).filter(|(found, _)| found == name);
+        let value = values.next().map(|(_, value)| value.into_owned());
+        if values.next().is_some() {
+            return Err(FieldError::new(name, "must not be repeated"));
+        }
+        Ok(value.filter(|value| !value.is_empty()).map(Secret::new))
+    }
+
+    /// The token that the request is about.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub(super) fn token(&self) -> Result<Secret, FieldError> {
+        // What kind of token the client takes it for makes no difference.
+        self.find("token_type_hint")?;
+        let token = self.find("token")?;
+        token.ok_or_else(|| FieldError::new("token", "is required"))
+    }
+}
+
+fn refuse(status: StatusCode, description: &str) -> Box<Response> {
+    Box::new(oauth::object(status, "invalid_request", description))
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(body: &'static str) -> Result<Option<String>, &'static str> {
+        let form = Form(Bytes::from_static(body.as_bytes()));
+        let found = form.find("scope").map_err(|error| error.field)?;
+        Ok(found.map(|value| value.expose().to_owned()))
+    }
+
+    #[test]
+    fn one_value_is_read_and_an_empty_one_is_none() {
+        assert_eq!(find("a=b&scope=a+b%3ac"), Ok(Some("a b:c".to_owned())));
+        for body in ["", "scope", "scope=", "scopes=a", "token=a"] {
+            assert_eq!(find(body), Ok(None), "{body}");
+        }
+        assert_eq!(find("scope=a&scope=a"), Err("scope"));
+        assert_eq!(find("scope=&%73cope="), Err("scope"));
+    }
+
+    #[test]
+    fn only_plain_forms_are_taken() {
+        let check = |content_type: &str, coding: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+            if let Some(coding) = coding {
+                headers.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
+            }
+            check(&headers).map_err(|response| response.status().as_u16())
+        };
+        assert_eq!(check(FORM, None), Ok(()));
+        assert_eq!(
+            check("Application/X-WWW-Form-Urlencoded; charset=UTF-8", None),
+            Ok(())
+        );
+        assert_eq!(check("application/json", None), Err(415));
+        assert_eq!(check("", None), Err(415));
+        assert_eq!(check(FORM, Some("gzip")), Err(415));
+    }
+}

@@ -1,0 +1,115 @@
+//! `/forward-auth` and all below it, by any method: a reverse proxy asks whether a request may pass (nginx
+//! `auth_request`, Caddy `forward_auth`, Traefik `ForwardAuth`, Envoy `ext_authz` over HTTP).
+//!
+//! What is checked is the request's own bearer token, which the proxy hands on: never a cookie, which any page
+//! could make a browser send, and nothing from the query, which logs keep. All scopes of all `?scope=`
+//! parameters are required together. An empty one is refused, for the variable that should have been there
+//! would have been a requirement; other parameters may be the request's own and are not looked at.
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{RawQuery, State},
+    response::Response,
+    routing::any,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{
+    app::{
+        App, Error,
+        caller::Origin,
+        error::FieldError,
+        verify::{Question, Refused, Verification, Verified},
+    },
+    domain::scope::ScopeSet,
+};
+
+use super::{
+    super::{
+        auth,
+        error::{denial::Denial, oauth},
+        identity,
+    },
+    never_stored,
+};
+
+/// Where it begins.
+pub const PATH: &str = "/forward-auth";
+
+/// The routes.
+pub fn routes(app: App) -> Router {
+    let routes = Router::new()
+        .route(PATH, any(check))
+        .route("/forward-auth/", any(check))
+        .route("/forward-auth/{*below}", any(check));
+    never_stored(routes.with_state(app))
+}
+
+async fn check(
+    State(app): State<App>,
+    Extension(origin): Extension<Origin>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let required = match required(query.as_deref().unwrap_or_default()) {
+        Ok(required) => required,
+        Err(error) => return oauth::refusal(error.into()),
+    };
+    let refused = match auth::bearer(&headers) {
+        Err(refusal) => Refused::from(refusal),
+        Ok(token) => {
+            let question = Question {
+                token,
+                required_scopes: required.clone(),
+                client_ip: origin.ip,
+            };
+            match app.verify(question).await {
+                Ok(Verification::Valid(verified)) => return allowed(&verified),
+                Ok(Verification::Invalid(refused)) => refused,
+                Err(error) => return oauth::refusal(error),
+            }
+        }
+    };
+    Denial::new(refused, &required).into_response()
+}
+
+fn required(query: &str) -> Result<ScopeSet, FieldError> {
+    let parameters = form_urlencoded::parse(query.as_bytes());
+    let values = parameters.filter(|(name, _)| name == "scope");
+    let values: Vec<_> = values.map(|(_, value)| value).collect();
+    let scopes = values.iter().flat_map(|value| value.split(' '));
+    ScopeSet::parse(scopes).map_err(|error| FieldError::new("scope", error))
+}
+
+fn allowed(verified: &Verified) -> Response {
+    let mut response = Response::new(Body::empty());
+    for (name, value) in identity::headers(verified) {
+        match HeaderValue::try_from(value) {
+            Ok(value) => {
+                let name = HeaderName::from_static(name);
+                response.headers_mut().insert(name, value);
+            }
+            // A name or scope that none of ours could be: nothing may pass under it.
+            Err(error) => return oauth::refusal(Error::Internal(Box::new(error))),
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_scopes_are_required_and_an_empty_one_is_none() {
+        let read = |query| required(query).map(|scopes| scopes.to_string()).ok();
+        assert_eq!(read("").as_deref(), Some(""));
+        assert_eq!(read("a=scope&Scope=x").as_deref(), Some(""));
+        let all = read("scope=b&x=1&scope=a%20c&scope=d+b");
+        assert_eq!(all.as_deref(), Some("a b c d"));
+        for bad in ["scope", "scope=", "scope=a&scope=", "scope=a++b", "scope=A"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}

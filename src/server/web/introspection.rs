@@ -1,0 +1,121 @@
+//! `POST /oauth2/introspect` (RFC 7662): whether a token is valid, and whose, for services that speak OAuth.
+//!
+//! Two parameters are ours: `scope`, the scopes that the token must have, separated by spaces; and
+//! `client_ip`, from where it is used, without which a token that is bound to networks is not active.
+
+use axum::{
+    Extension, Json, Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::HeaderMap;
+use serde::Serialize;
+
+use crate::{
+    app::{
+        App, Error,
+        caller::Origin,
+        error::FieldError,
+        verify::{Question, Verification, Verified},
+    },
+    domain::{secret::Secret, time::Timestamp},
+};
+
+use super::{
+    super::{auth, error::oauth},
+    form::{self, Form},
+    never_stored,
+};
+
+/// The route.
+pub fn routes(app: App) -> Router {
+    let routes = Router::new().route("/oauth2/introspect", post(introspect));
+    never_stored(routes.with_state(app))
+}
+
+async fn introspect(
+    State(app): State<App>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    match answer(&app, &origin, &headers, request.into_body()).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn answer(
+    app: &App,
+    origin: &Origin,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Introspection, Box<Response>> {
+    let refused = |error: Error| Box::new(oauth::refusal(error));
+    form::check(headers)?;
+    let credential = auth::bearer_or_basic(headers);
+    let caller = auth::authenticate(app, credential, origin).await;
+    let caller = caller.map_err(refused)?;
+    let form = Form::read(body).await?;
+    let verification = app.verify_for(&caller, question(&form)).await;
+    Ok(match verification.map_err(refused)? {
+        Verification::Valid(verified) => Introspection::of(*verified),
+        // Why it is not, is not told here (RFC 7662 §2.2).
+        Verification::Invalid(_) => Introspection::default(),
+    })
+}
+
+fn question(form: &Form) -> Result<Question, FieldError> {
+    let (scope, client_ip) = (form.find("scope")?, form.find("client_ip")?);
+    let scopes = scope.iter().flat_map(|scope| scope.expose().split(' '));
+    let client_ip = client_ip.as_ref().map_or("", Secret::expose);
+    Question::parse(form.token()?, scopes, client_ip).map_err(|error| match error.field {
+        "required_scopes" => FieldError::new("scope", error.problem),
+        _ => error,
+    })
+}
+
+/// The answer. Of a token that is not active nothing else is said.
+#[derive(Debug, Default, Serialize)]
+struct Introspection {
+    active: bool,
+    /// Absent: it is not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    /// The user's ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    /// Whole seconds, rounded down. Absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
+    /// The token's ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
+}
+
+impl Introspection {
+    fn of(Verified { token, user }: Verified) -> Self {
+        Self {
+            active: true,
+            scope: (!token.scopes.is_empty()).then(|| token.scopes.to_string()),
+            username: Some(user.username.as_str().to_owned()),
+            sub: Some(user.id.to_string()),
+            token_type: Some("Bearer"),
+            exp: token.expire_time.map(seconds),
+            iat: Some(seconds(token.create_time)),
+            jti: Some(token.id.to_string()),
+        }
+    }
+}
+
+fn seconds(time: Timestamp) -> i64 {
+    time.as_micros().div_euclid(1_000_000)
+}

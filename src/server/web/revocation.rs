@@ -1,0 +1,57 @@
+//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it. The token in the body is the authority;
+//! an Authorization header need not be there, but if it is, it must be good.
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, StatusCode};
+
+use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
+
+use super::{
+    super::{auth, error::oauth},
+    form::{self, Form},
+    never_stored,
+};
+
+/// The route.
+pub fn routes(app: App) -> Router {
+    let routes = Router::new().route("/oauth2/revoke", post(revoke));
+    never_stored(routes.with_state(app))
+}
+
+async fn revoke(
+    State(app): State<App>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    match end(&app, &origin, &headers, request.into_body()).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn end(
+    app: &App,
+    origin: &Origin,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Box<Response>> {
+    let refused = |error: Error| Box::new(oauth::refusal(error));
+    form::check(headers)?;
+    match auth::bearer_or_basic(headers) {
+        Err(Unauthenticated::Missing) => {}
+        credential => {
+            let caller = auth::authenticate(app, credential, origin).await;
+            caller.map_err(refused)?;
+        }
+    }
+    let form = Form::read(body).await?;
+    let token = form.token().map_err(|error| refused(error.into()))?;
+    app.revoke_shown(&token, origin).await.map_err(refused)
+}

@@ -1,0 +1,317 @@
+//! `/forward-auth`: whether a request may pass, asked by a reverse proxy on its behalf.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time,
+};
+
+use crate::{
+    client::Reply,
+    introspection::basic,
+    test_app::{ADMIN_PASSWORD, TestApp},
+};
+
+const PATH: &str = "/forward-auth";
+const IDENTITY: [&str; 4] = [
+    "x-auth-user",
+    "x-auth-user-id",
+    "x-auth-token-id",
+    "x-auth-scopes",
+];
+
+async fn ask(app: &TestApp, token: &str, query: &str) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let path = format!("{PATH}{query}");
+    let headers = [("authorization", &*bearer)];
+    app.client.ask(Method::GET, &path, &headers).await
+}
+
+/// What the proxy is told, if the request may pass.
+fn identity(reply: &Reply) -> Option<[String; 4]> {
+    assert_eq!(reply.head.headers["cache-control"], "no-store");
+    if reply.head.status != 200 {
+        let told = IDENTITY.map(|name| reply.head.headers.get(name));
+        assert_eq!(told, [None; 4]);
+        return None;
+    }
+    assert!(reply.body.is_empty());
+    Some(IDENTITY.map(|name| {
+        let (_, values) = reply.status_and(name);
+        assert_eq!(values.len(), 1, "{name}");
+        values[0].to_owned()
+    }))
+}
+
+#[tokio::test]
+async fn request_with_a_valid_token_passes_by_any_method_anywhere_below_over_both_https() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app
+        .child(&alice.token, json!({ "scopes": ["read", "deploy"] }))
+        .await;
+    let expected = ["alice", &alice.id, &token.id, "deploy read"].map(str::to_owned);
+    for path in [
+        "",
+        "/",
+        "/any/path%20of/it",
+        "/TokenService/GetToken",
+        "//x?y=z&scope=read",
+    ] {
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "PROPFIND",
+        ] {
+            for http2 in [false, true] {
+                let request = Request::builder()
+                    .method(method)
+                    .uri(format!("{PATH}{path}"))
+                    .header("authorization", format!("Bearer {}", token.text));
+                let request = request.body(Bytes::new()).unwrap();
+                let reply = app.client.send(request, HeaderMap::new(), http2).await;
+                assert_eq!(
+                    identity(&reply).as_ref(),
+                    Some(&expected),
+                    "{method} {path}"
+                );
+            }
+        }
+    }
+    for path in ["/forward-authority", "/forward-auth2/x", "/x/forward-auth"] {
+        let reply = app.client.ask(Method::GET, path, &[]).await;
+        assert_eq!(reply.head.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn identity_is_whole_and_overwrites_what_the_client_wrote() {
+    let app = TestApp::start().await;
+    let bearer = format!("Bearer {}", app.admin.token);
+    let id = &app.admin.token["hallpass_".len()..][..22];
+    let forged = IDENTITY.map(|name| (name, "forged"));
+    let headers = [&[("authorization", &*bearer)][..], &forged].concat();
+    let reply = app.client.ask(Method::GET, PATH, &headers).await;
+    let expected = ["admin", &app.admin.id, id, ""].map(str::to_owned);
+    assert_eq!(identity(&reply), Some(expected), "an empty one, too");
+    let reply = app.client.ask(Method::GET, PATH, &forged).await;
+    assert_eq!(identity(&reply), None);
+}
+
+#[tokio::test]
+async fn bad_token_is_401_and_its_holder_alone_is_told_why() {
+    let app = TestApp::start().await;
+    for bad in app.bad_tokens().await {
+        for query in ["", "?scope=deploy"] {
+            let reply = ask(&app, &bad.text, query).await;
+            let challenge = format!(
+                "Bearer realm=\"hallpass\", error=\"invalid_token\", error_description=\"{}\"",
+                bad.told
+            );
+            let got = reply.status_and("www-authenticate");
+            assert_eq!(got, (401, vec![&*challenge]), "{}", bad.reason);
+            let error = json!({ "error": "invalid_token", "error_description": bad.told });
+            assert_eq!(reply.json(), error);
+            assert_eq!(identity(&reply), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_one_authorization_header_with_a_bearer_token_counts() {
+    let app = TestApp::start().await;
+    let token = &app.admin.token;
+    let bearer = format!("Bearer {token}");
+    let cookie = format!("token={token}; session={token}; __Host-session={token}");
+    let query = format!("{PATH}?access_token={token}&token={token}");
+    let none = app
+        .client
+        .ask(Method::GET, &query, &[("cookie", &cookie)])
+        .await;
+    let challenge = "Bearer realm=\"hallpass\"";
+    assert_eq!(none.status_and("www-authenticate"), (401, vec![challenge]));
+    for authorization in [
+        &[&*basic("admin", token)][..],
+        &[&basic("admin", ADMIN_PASSWORD)],
+        &[&format!("Bearer {bearer}")],
+        &[&format!("{bearer}, {bearer}")],
+        &["Bearer"],
+        &["Bearer "],
+        &[&bearer, &bearer],
+        &[&bearer, "Basic eDp4"],
+    ] {
+        let headers: Vec<_> = authorization
+            .iter()
+            .map(|a| ("authorization", *a))
+            .collect();
+        let reply = app.client.ask(Method::GET, PATH, &headers).await;
+        assert_eq!(reply.head.status, 401, "{authorization:?}");
+        assert_eq!(identity(&reply), None);
+    }
+}
+
+#[tokio::test]
+async fn all_scopes_of_all_parameters_are_required() {
+    let app = TestApp::start().await;
+    let token = app
+        .child(&app.admin.token, json!({ "scopes": ["a", "b:c"] }))
+        .await;
+    for (query, status) in [
+        ("?scope=a", 200),
+        ("?scope=a&scope=b:c", 200),
+        ("?scope=a%20b%3Ac&x=/original?scope=b:c", 200),
+        ("?scope=a&scope=d", 403),
+        ("?scope=d+a", 403),
+        ("?x=/original&scope=d", 403),
+        ("?scope=", 400),
+        ("?scope=a&scope=", 400),
+        ("?scope", 400),
+        ("?scope=A", 400),
+        ("?scope=hallpass:nonsense", 400),
+    ] {
+        let reply = ask(&app, &token.text, query).await;
+        assert_eq!(reply.head.status, status, "{query}");
+        assert_eq!(identity(&reply).is_some(), status == 200);
+        let unlimited = ask(&app, &app.admin.token, query).await;
+        let passes = if status == 403 { 200 } else { status };
+        assert_eq!(unlimited.head.status, passes, "{query}");
+        match status {
+            400 => assert_eq!(reply.json()["error"], "invalid_request"),
+            403 => {
+                let (_, challenge) = reply.status_and("www-authenticate");
+                let begin = "Bearer realm=\"hallpass\", error=\"insufficient_scope\", scope=\"";
+                assert!(challenge[0].starts_with(begin), "{challenge:?}");
+                assert!(challenge[0].contains('d'));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn networks_hold_against_the_address_that_trusted_proxies_name() {
+    let trusted = vec!["127.0.0.0/8".parse().unwrap()];
+    let app = TestApp::start_with(|settings| settings.server.trusted_proxies = trusted).await;
+    let token = json!({ "allowedCidrs": ["10.0.0.0/8"] });
+    let token = app.child(&app.admin.token, token).await;
+    let bearer = format!("Bearer {}", token.text);
+    for (forwarded, passes) in [
+        ("10.1.2.3", true),
+        ("192.0.2.1, 10.1.2.3", true),
+        ("10.1.2.3, 192.0.2.1", false),
+        ("10.1.2.3, 127.0.0.1", true),
+        ("10.1.2.3, nonsense", false),
+        ("192.0.2.1", false),
+    ] {
+        let headers = [("authorization", &*bearer), ("x-forwarded-for", forwarded)];
+        let reply = app.client.ask(Method::GET, PATH, &headers).await;
+        assert_eq!(identity(&reply).is_some(), passes, "{forwarded}");
+    }
+}
+
+#[tokio::test]
+async fn store_that_fails_is_503_and_nothing_passes() {
+    let app = TestApp::start().await;
+    let damage = "ALTER TABLE tokens RENAME TO hidden";
+    app.sql().execute_batch(damage).unwrap();
+    let reply = ask(&app, &app.admin.token, "").await;
+    assert_eq!(reply.head.status, 503);
+    assert_eq!(identity(&reply), None);
+    let repair = "ALTER TABLE hidden RENAME TO tokens";
+    app.sql().execute_batch(repair).unwrap();
+    assert!(identity(&ask(&app, &app.admin.token, "").await).is_some());
+}
+
+/// An answered preflight would let the request behind it pass.
+#[tokio::test]
+async fn preflight_of_a_page_is_verified_like_any_request_whatever_pages_may_call() {
+    for origin in ["*", "https://app.example"] {
+        let origins = vec![origin.to_owned()];
+        let app = TestApp::start_with(|settings| settings.server.cors_origins = origins).await;
+        let headers = [
+            ("origin", "https://app.example"),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization"),
+        ];
+        for (path, status) in [
+            ("/forward-auth", 401),
+            ("/forward-auth/x", 401),
+            ("/oauth2/introspect", 405),
+        ] {
+            let reply = app.client.ask(Method::OPTIONS, path, &headers).await;
+            assert_eq!(reply.head.status, status, "{path}");
+            let cors = reply
+                .head
+                .headers
+                .keys()
+                .find(|name| name.as_str().starts_with("access-control"));
+            assert_eq!(cors, None);
+        }
+    }
+}
+
+/// Sends requests on one connection, without what their heads announce where `body` is shorter.
+async fn exchange(socket: &mut TcpStream, head: &str, body: &[u8]) -> String {
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(body).await.unwrap();
+    let (mut reply, mut bytes) = (String::new(), [0; 1024]);
+    while !reply.contains("\r\n\r\n") {
+        let read = time::timeout(Duration::from_secs(60), socket.read(&mut bytes));
+        let read = read.await.unwrap().unwrap();
+        assert!(read > 0, "closed: {reply}");
+        reply.push_str(str::from_utf8(&bytes[..read]).unwrap());
+    }
+    reply.to_ascii_lowercase()
+}
+
+fn head(app: &TestApp, more: &str) -> String {
+    let token = &app.admin.token;
+    format!("POST {PATH} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n{more}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn body_that_is_sent_along_is_thrown_away_and_the_connection_lives() {
+    let app = TestApp::start_with(|settings| {
+        // However slow the machine is.
+        settings.server.limits.sent_along_timeout = Duration::from_secs(60);
+    })
+    .await;
+    let mut socket = TcpStream::connect(app.client.server).await.unwrap();
+    for content_type in [
+        "text/plain",
+        "application/json",
+        "application/grpc",
+        "application/grpc-web",
+    ] {
+        for length in [1, 1_000, 1_000_000] {
+            let more = format!("content-type: {content_type}\r\ncontent-length: {length}");
+            let reply = exchange(&mut socket, &head(&app, &more), &vec![b'x'; length]).await;
+            assert!(
+                reply.starts_with("http/1.1 200"),
+                "{content_type} {length}: {reply}"
+            );
+            assert!(!reply.contains("connection: close"), "{reply}");
+        }
+        let more = format!("content-type: {content_type}\r\ntransfer-encoding: chunked");
+        let reply = exchange(&mut socket, &head(&app, &more), b"3\r\nabc\r\n0\r\n\r\n").await;
+        assert!(reply.starts_with("http/1.1 200"), "{content_type}: {reply}");
+    }
+}
+
+/// As a proxy does that hands on `Content-Length` and not the body.
+#[tokio::test]
+async fn body_that_is_announced_and_never_sent_does_not_delay_the_answer() {
+    let app = TestApp::start_with(|settings| {
+        // Only what waits for the body waits as long as this.
+        settings.server.limits.drain_timeout = Duration::from_secs(600);
+        settings.server.limits.body_timeout = Duration::from_secs(600);
+    })
+    .await;
+    let mut socket = TcpStream::connect(app.client.server).await.unwrap();
+    let reply = exchange(&mut socket, &head(&app, "content-length: 1000"), b"").await;
+    assert!(reply.starts_with("http/1.1 200"), "{reply}");
+    assert!(reply.contains("connection: close"), "{reply}");
+}

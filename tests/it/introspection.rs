@@ -1,0 +1,298 @@
+//! `POST /oauth2/introspect` (RFC 7662), and the metadata that says where it is (RFC 8414).
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use serde_json::{Value, json};
+
+use crate::{
+    client::Reply,
+    test_app::{ADMIN_PASSWORD, START, TestApp},
+};
+
+const PATH: &str = "/oauth2/introspect";
+
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+async fn ask(app: &TestApp, form: &[(&str, &str)]) -> Reply {
+    let bearer = format!("Bearer {}", app.admin.token);
+    let headers = [("authorization", &*bearer)];
+    app.client.form(PATH, &headers, form).await
+}
+
+/// The answer to a question that may be asked.
+async fn answer(app: &TestApp, form: &[(&str, &str)]) -> Value {
+    let reply = ask(app, form).await;
+    assert_eq!(reply.status_and("cache-control"), (200, vec!["no-store"]));
+    reply.json()
+}
+
+fn inactive() -> Value {
+    json!({ "active": false })
+}
+
+#[tokio::test]
+async fn active_token_is_told_with_its_user_scopes_and_times() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let expires = Duration::from_mins(10);
+    let token = json!({ "scopes": ["read", "deploy"], "expireTime": app.clock.after(expires) });
+    let token = app.child(&alice.token, token).await;
+    let now = START.as_micros() / 1_000_000;
+    let expected = json!({
+        "active": true,
+        "scope": "deploy read",
+        "username": "alice",
+        "sub": alice.id,
+        "token_type": "Bearer",
+        "exp": now + 600,
+        "iat": now,
+        "jti": token.id,
+    });
+    for hint in ["access_token", "refresh_token", "whatever"] {
+        let form = [("token", &*token.text), ("token_type_hint", hint)];
+        assert_eq!(answer(&app, &form).await, expected, "{hint}");
+    }
+    let unlimited = answer(&app, &[("token", &alice.token)]).await;
+    assert_eq!(unlimited["active"], true);
+    for absent in ["scope", "exp", "nbf", "client_id", "iss"] {
+        assert_eq!(unlimited.get(absent), None);
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_the_token_it_is_inactive_and_nothing_more() {
+    let app = TestApp::start().await;
+    for bad in app.bad_tokens().await {
+        let token = ("token", &*bad.text);
+        assert_eq!(answer(&app, &[token]).await, inactive(), "{}", bad.reason);
+    }
+    let password = ("token", ADMIN_PASSWORD);
+    assert_eq!(answer(&app, &[password]).await, inactive());
+}
+
+#[tokio::test]
+async fn scopes_and_address_are_required_where_they_are_asked_for() {
+    let app = TestApp::start().await;
+    let fields = json!({ "scopes": ["a", "b"], "allowedCidrs": ["10.0.0.0/8"] });
+    let token = app.child(&app.admin.token, fields).await;
+    for (scope, ip, active) in [
+        ("", "10.0.0.1", true),
+        ("a b", "10.0.0.1", true),
+        ("b", "::ffff:10.0.0.1", true),
+        ("a c", "10.0.0.1", false),
+        ("a", "192.0.2.1", false),
+        ("a", "", false),
+    ] {
+        let form = [("token", &*token.text), ("scope", scope), ("client_ip", ip)];
+        let got = answer(&app, &form).await;
+        assert_eq!(got["active"], active, "{scope} {ip}");
+        assert!(active || got == inactive());
+    }
+}
+
+#[tokio::test]
+async fn caller_shows_a_token_as_bearer_or_as_the_password_of_basic() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    for user in ["", "alice", "nobody", "hallpass"] {
+        let authorization = basic(user, &alice.token);
+        let headers = [("authorization", &*authorization)];
+        let form = [("token", &*app.admin.token)];
+        let reply = app.client.form(PATH, &headers, &form).await;
+        assert_eq!(reply.json()["username"], "admin", "{user}");
+    }
+}
+
+#[tokio::test]
+async fn bad_caller_is_refused_by_both_schemes_and_before_its_body_is_read() {
+    let app = TestApp::start().await;
+    let mut bad = vec![
+        (
+            String::new(),
+            "sign in: this needs a token in the Authorization header (Bearer)",
+        ),
+        ("Digest x".to_owned(), "the token is invalid"),
+        ("Basic !".to_owned(), "the token is invalid"),
+        (basic("admin", ADMIN_PASSWORD), "the token is invalid"),
+        (basic(&app.admin.token, ""), "the token is invalid"),
+    ];
+    for token in app.bad_tokens().await {
+        bad.push((format!("Bearer {}", token.text), token.told));
+        bad.push((basic("x", &token.text), token.told));
+    }
+    for (authorization, told) in bad {
+        for form in [&[("token", &*app.admin.token)][..], &[]] {
+            let headers = [("authorization", &*authorization)];
+            let headers = if authorization.is_empty() {
+                &[]
+            } else {
+                &headers[..]
+            };
+            let reply = app.client.form(PATH, headers, form).await;
+            let (status, challenges) = reply.status_and("www-authenticate");
+            assert_eq!(status, 401, "{authorization}");
+            let [bearer, basic] = challenges[..] else {
+                panic!("{challenges:?}")
+            };
+            assert!(bearer.starts_with("Bearer realm=\"hallpass\""), "{bearer}");
+            assert_eq!(bearer.contains(told), !authorization.is_empty(), "{bearer}");
+            assert_eq!(basic, "Basic realm=\"hallpass\", charset=\"UTF-8\"");
+            let error = json!({ "error": "invalid_client", "error_description": told });
+            assert_eq!(reply.json(), error);
+        }
+    }
+}
+
+#[tokio::test]
+async fn scoped_caller_needs_the_scope_before_anything_is_said_of_the_question() {
+    let app = TestApp::start().await;
+    let other = app.child(
+        &app.admin.token,
+        json!({ "scopes": ["hallpass:tokens:read"] }),
+    );
+    let verify = app.child(
+        &app.admin.token,
+        json!({ "scopes": ["hallpass:tokens:verify"] }),
+    );
+    let (other, verify) = (other.await.text, verify.await.text);
+    for form in [&[("token", &*app.admin.token)][..], &[], &[("scope", "A")]] {
+        let bearer = format!("Bearer {other}");
+        let reply = app
+            .client
+            .form(PATH, &[("authorization", &bearer)], form)
+            .await;
+        let scope = "scope=\"hallpass:tokens:verify\"";
+        let challenge = format!("Bearer realm=\"hallpass\", error=\"insufficient_scope\", {scope}");
+        assert_eq!(
+            reply.status_and("www-authenticate"),
+            (403, vec![&*challenge])
+        );
+        assert_eq!(reply.json()["error"], "insufficient_scope");
+    }
+    let bearer = format!("Bearer {verify}");
+    let form = [("token", &*app.admin.token)];
+    let reply = app
+        .client
+        .form(PATH, &[("authorization", &bearer)], &form)
+        .await;
+    assert_eq!(reply.json()["active"], true);
+}
+
+#[tokio::test]
+async fn question_that_is_none_is_an_invalid_request() {
+    let app = TestApp::start().await;
+    let token = ("token", &*app.admin.token);
+    for (form, named) in [
+        (&[][..], "token: "),
+        (&[("token", "")], "token: "),
+        (&[("tokens", "x")], "token: "),
+        (&[token, token], "token: "),
+        (&[token, ("scope", "A")], "scope: "),
+        (&[token, ("scope", "a  b")], "scope: "),
+        (&[token, ("scope", "a"), ("scope", "b")], "scope: "),
+        (&[token, ("client_ip", "localhost")], "client_ip: "),
+        (
+            &[token, ("token_type_hint", "a"), ("token_type_hint", "b")],
+            "token_type_hint: ",
+        ),
+    ] {
+        let reply = ask(&app, form).await;
+        assert_eq!(reply.status_and("cache-control"), (400, vec!["no-store"]));
+        let error = reply.json();
+        assert_eq!(error["error"], "invalid_request");
+        let description = error["error_description"].as_str().unwrap();
+        assert!(description.starts_with(named), "{description}");
+    }
+}
+
+#[tokio::test]
+async fn only_forms_by_post_are_read_and_never_the_query() {
+    let app = TestApp::start().await;
+    let bearer = format!("Bearer {}", app.admin.token);
+    let authorization = [("authorization", &*bearer)];
+    let query = format!("{PATH}?token={}", app.admin.token);
+    for method in [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS] {
+        let reply = app.client.ask(method, &query, &authorization).await;
+        assert_eq!(reply.status_and("allow"), (405, vec!["POST"]));
+        assert_eq!(reply.head.headers["cache-control"], "no-store");
+    }
+    let reply = app.client.form(&query, &authorization, &[]).await;
+    assert_eq!(reply.head.status, 400);
+    for (content_type, body) in [
+        (
+            "application/json",
+            json!({ "token": app.admin.token }).to_string(),
+        ),
+        ("text/plain", format!("token={}", app.admin.token)),
+    ] {
+        let request = Request::post(PATH)
+            .header("content-type", content_type)
+            .header("authorization", &bearer)
+            .body(Bytes::from(body));
+        let request = request.unwrap();
+        let reply = app.client.send(request, HeaderMap::new(), false).await;
+        assert_eq!(reply.head.status, 415);
+        assert_eq!(reply.json()["error"], "invalid_request");
+    }
+    let long = "x".repeat(70_000);
+    let reply = ask(&app, &[("token", &app.admin.token), ("x", &long)]).await;
+    assert_eq!(reply.head.status, 413);
+}
+
+#[tokio::test]
+async fn store_that_fails_is_503_and_never_inactive() {
+    let app = TestApp::start().await;
+    let damage = "ALTER TABLE tokens RENAME TO hidden";
+    app.sql().execute_batch(damage).unwrap();
+    let reply = ask(&app, &[("token", &app.admin.token)]).await;
+    assert_eq!(reply.head.status, 503);
+    assert_eq!(reply.json()["error"], "server_error");
+    let repair = "ALTER TABLE hidden RENAME TO tokens";
+    app.sql().execute_batch(repair).unwrap();
+    let mended = answer(&app, &[("token", &app.admin.token)]).await;
+    assert_eq!(mended["active"], true);
+}
+
+#[tokio::test]
+async fn metadata_names_the_endpoints_as_the_client_sees_them() {
+    let app = TestApp::start().await;
+    let path = "/.well-known/oauth-authorization-server";
+    let ask = async |app: &TestApp, headers: &[(&str, &str)]| {
+        let reply = app.client.ask(Method::GET, path, headers).await;
+        assert_eq!(reply.status_and("cache-control"), (200, vec!["no-store"]));
+        reply.json()
+    };
+    let forwarded = ("x-forwarded-proto", "https");
+    let issuer = format!("http://{}", app.client.server);
+    let told = ask(&app, &[forwarded]).await;
+    assert_eq!(told["issuer"], issuer, "no proxy is trusted");
+    assert_eq!(told["introspection_endpoint"], format!("{issuer}{PATH}"));
+    assert_eq!(
+        told["revocation_endpoint"],
+        format!("{issuer}/oauth2/revoke")
+    );
+    let methods = json!(["Bearer", "client_secret_basic"]);
+    assert_eq!(
+        told["introspection_endpoint_auth_methods_supported"],
+        methods
+    );
+    let scopes = told["scopes_supported"].as_array().unwrap();
+    assert!(scopes.contains(&json!("hallpass:tokens:verify")));
+
+    let trust = |net: &str| vec![net.parse().unwrap()];
+    let app = app.restart_with(|settings| settings.server.trusted_proxies = trust("127.0.0.0/8"));
+    let app = app.await;
+    let https = format!("https://{}", app.client.server);
+    assert_eq!(ask(&app, &[forwarded]).await["issuer"], https);
+    let host = [("host", "tokens.example"), forwarded];
+    assert_eq!(ask(&app, &host).await["issuer"], "https://tokens.example");
+    for odd in ["http", "HTTPS, http", "ftp"] {
+        let told = ask(&app, &[("x-forwarded-proto", odd)]).await;
+        assert!(told["issuer"].as_str().unwrap().starts_with("http://"));
+    }
+}
