@@ -6,22 +6,32 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 12] = [
     "hallpass/v1/token.proto",
     "hallpass/v1/user.proto",
     "hallpass/v1/authn.proto",
     "hallpass/v1/audit.proto",
     "hallpass/v1/reason.proto",
     "buf/registry/owner/v1/user.proto",
+    "envoy/config/core/v3/address.proto",
+    "envoy/config/core/v3/base.proto",
+    "envoy/service/auth/v3/attribute_context.proto",
+    "envoy/service/auth/v3/external_auth.proto",
+    "envoy/type/v3/http_status.proto",
+    "google/rpc/status.proto",
 ];
 
 /// Messages with a secret in them: they get no `Debug` that could print it.
-const SECRET: [&str; 5] = [
+const SECRET: [&str; 9] = [
     "hallpass.v1.CreateTokenRequest",
     "hallpass.v1.CreateTokenResponse",
     "hallpass.v1.CreateUserRequest",
     "hallpass.v1.SetPasswordRequest",
     "hallpass.v1.VerifyTokenRequest",
+    "envoy.service.auth.v3.AttributeContext.HttpRequest",
+    "envoy.service.auth.v3.AttributeContext.Request",
+    "envoy.service.auth.v3.AttributeContext",
+    "envoy.service.auth.v3.CheckRequest",
 ];
 
 #[expect(

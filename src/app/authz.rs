@@ -169,7 +169,11 @@ pub const PUBLIC: &[&str] = &[
 
 /// What is done with the token that the request itself shows, and with no other: to verify it, or to end it.
 /// Whoever holds a token may, so there is no further caller. Paths, with all below them.
-pub const HOLDER: &[&str] = &["/forward-auth", "/oauth2/revoke"];
+pub const HOLDER: &[&str] = &[
+    "/envoy.service.auth.v3.Authorization/Check",
+    "/forward-auth",
+    "/oauth2/revoke",
+];
 
 /// The one procedure that also takes a password, and so is authenticated after its message is read.
 pub const DEFERRED: &str = "/hallpass.v1.TokenService/CreateToken";

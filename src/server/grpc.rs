@@ -11,13 +11,14 @@ use crate::{app::App, proto};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a client may ask after; the empty name is the whole server.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "",
     "hallpass.v1.TokenService",
     "hallpass.v1.UserService",
     "hallpass.v1.AuthnService",
     "hallpass.v1.AuditService",
     "buf.registry.owner.v1.UserService",
+    "envoy.service.auth.v3.Authorization",
 ];
 
 /// The services, and the task that keeps the health status true. The task ends with them.

@@ -89,7 +89,7 @@ pub(super) fn service(
         .merge(web::forward_auth::routes(app.clone()));
     let parts = Parts {
         methods: Arc::clone(&METHODS),
-        router: rpc::routes(app),
+        router: rpc::routes(app, Arc::clone(&addresses)),
         grpc,
         web,
         on_behalf: &[web::forward_auth::PATH],

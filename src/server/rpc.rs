@@ -4,10 +4,13 @@
 
 mod audit;
 mod authn;
+mod envoy;
 mod message;
 mod token;
 mod user;
 mod verify;
+
+use std::sync::Arc;
 
 use axum::Router;
 
@@ -15,6 +18,7 @@ use crate::{
     app::{App, page::PageRequest},
     proto::{
         buf::registry::owner::v1::user_service_connect as owner,
+        envoy::service::auth::v3::authorization_connect::AuthorizationServiceBuilder,
         hallpass::v1::{
             audit_service_connect::AuditServiceBuilder, authn_service_connect::AuthnServiceBuilder,
             token_service_connect::TokenServiceBuilder, user_service_connect::UserServiceBuilder,
@@ -22,8 +26,10 @@ use crate::{
     },
 };
 
+use super::origin::ClientAddress;
+
 /// All procedures.
-pub(super) fn routes(app: &App) -> Router {
+pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
     let tokens = TokenServiceBuilder::new()
         .create_token(token::create)
         .get_token(token::get)
@@ -46,7 +52,13 @@ pub(super) fn routes(app: &App) -> Router {
     let authn = AuthnServiceBuilder::new().get_current_user(authn::current);
     let owner = owner::UserServiceBuilder::new().get_current_user(authn::current_as_owner);
     let audit = AuditServiceBuilder::new().list_audit_events(audit::list);
+    let envoy = envoy::Envoy {
+        app: app.clone(),
+        addresses,
+    };
+    let authorization = AuthorizationServiceBuilder::new().check(envoy::check);
     Router::new()
+        .merge(authorization.with_state(envoy).build())
         .merge(tokens.with_state(app.clone()).build())
         .merge(users.with_state(app.clone()).build())
         .merge(authn.with_state(app.clone()).build())

@@ -145,8 +145,9 @@ impl Client {
         headers: &[(&str, &str)],
         form: &[(&str, &str)],
     ) -> Reply {
-        let mut body = form_urlencoded::Serializer::new(String::new());
-        let body = body.extend_pairs(form).finish();
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
         let form = ("content-type", "application/x-www-form-urlencoded");
         let mut request = Request::post(path);
         for (name, value) in [&[form], headers].concat() {

@@ -25,8 +25,12 @@ const IDENTITY: [&str; 4] = [
     "x-auth-scopes",
 ];
 
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
 async fn ask(app: &TestApp, token: &str, query: &str) -> Reply {
-    let bearer = format!("Bearer {token}");
+    let bearer = bearer(token);
     let path = format!("{PATH}{query}");
     let headers = [("authorization", &*bearer)];
     app.client.ask(Method::GET, &path, &headers).await
@@ -298,6 +302,25 @@ async fn body_that_is_sent_along_is_thrown_away_and_the_connection_lives() {
         let more = format!("content-type: {content_type}\r\ntransfer-encoding: chunked");
         let reply = exchange(&mut socket, &head(&app, &more), b"3\r\nabc\r\n0\r\n\r\n").await;
         assert!(reply.starts_with("http/1.1 200"), "{content_type}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn body_that_is_sent_along_over_http2_is_thrown_away_and_a_leave_is_not_waited_for() {
+    let app = TestApp::start().await;
+    let post = |expect: bool| {
+        let request = Request::post(PATH).header("authorization", bearer(&app.admin.token));
+        let request = match expect {
+            true => request.header("expect", "100-continue"),
+            false => request,
+        };
+        request.body(Bytes::from(vec![b'x'; 1_000_000])).unwrap()
+    };
+    for _ in 0..3 {
+        let reply = app.client.send(post(false), HeaderMap::new(), true).await;
+        assert!(identity(&reply).is_some());
+        let reply = app.client.send(post(true), HeaderMap::new(), false).await;
+        assert!(identity(&reply).is_some());
     }
 }
 

@@ -21,6 +21,7 @@ mod create_fields;
 mod create_for;
 mod delete_token;
 mod durability;
+mod envoy;
 mod expiry;
 mod floods;
 mod forward_auth;

@@ -3,6 +3,7 @@
 //! and in the process itself, where nearly all checks are answered from memory.
 
 mod race;
+mod surfaces;
 
 use std::{
     collections::HashMap,
@@ -26,7 +27,10 @@ use crate::{
     test_app::{NewToken, Person, TestApp},
 };
 
-use self::race::{Race, Verify};
+use self::{
+    race::{Race, Verify},
+    surfaces::verify,
+};
 
 const ME: &str = "AuthnService/GetCurrentUser";
 
@@ -84,6 +88,15 @@ fn ask_both(app: &TestApp) -> Verify {
     })
 }
 
+/// Half of the readers authenticate, half verify.
+fn ask_everywhere(client: &Client, asker: &str) -> Verify {
+    let (callers, verifiers) = (ask(client), verify(client, asker));
+    Arc::new(move |reader, token| match reader % 2 {
+        0 => callers(reader / 2, token),
+        _ => verifiers(reader / 2, token),
+    })
+}
+
 /// Memory was asked, and had nearly always the answer.
 fn was_from_memory(app: &TestApp) {
     let (hits, misses) = app.app.credential_lookups();
@@ -104,6 +117,13 @@ async fn delete(app: &TestApp, token: &NewToken) {
     .await;
 }
 
+/// By whoever holds it.
+async fn revoke(app: &TestApp, token: &NewToken) {
+    let form = [("token", &*token.text)];
+    let reply = app.client.form("/oauth2/revoke", &[], &form).await;
+    assert_eq!(reply.head.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_check_that_starts_after_a_deletion_succeeds() {
     let app = TestApp::start().await;
@@ -114,6 +134,28 @@ async fn no_check_that_starts_after_a_deletion_succeeds() {
         let ten = (0..10).map(|_| app.sign_in(&alice, json!({})));
         for token in join_all(ten).await {
             race.round(&token.text, delete(&app, &token)).await;
+        }
+    }
+    assert_eq!(race.end().await, 0);
+    was_from_memory(&app);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_verification_that_starts_after_a_deletion_or_revocation_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let race = Race::start(verify(&app.client, &app.admin.token));
+    for _ in 0..100 {
+        let ten = (0..10).map(|_| app.sign_in(&alice, json!({})));
+        for (n, token) in join_all(ten).await.into_iter().enumerate() {
+            match n % 3 {
+                0 => race.round(&token.text, delete(&app, &token)).await,
+                1 => race.round(&token.text, revoke(&app, &token)).await,
+                _ => {
+                    let child = app.child(&token.text, json!({})).await;
+                    race.round(&child.text, revoke(&app, &token)).await;
+                }
+            }
         }
     }
     assert_eq!(race.end().await, 0);
@@ -168,7 +210,9 @@ async fn no_check_that_starts_after_a_command_has_ended_succeeds() {
             .trim_end()
             .to_owned()
     };
-    let race = Race::start(ask(&client));
+    sandbox.create_person("auditor");
+    let asker = run(&["token", "create", "auditor"]).await;
+    let race = Race::start(ask_everywhere(&client, asker.trim_end()));
     for _ in 0..50 {
         let token = create().await;
         let id = token.split('_').nth(1).unwrap();

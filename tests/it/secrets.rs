@@ -1,6 +1,7 @@
 //! Secrets stay where they belong: nothing that a caller keeps secret is found in what the server prints,
 //! stores or answers, and time does not tell known users from unknown ones.
 
+mod endpoints;
 mod errors;
 mod scan;
 mod timing;
@@ -183,6 +184,7 @@ async fn run(format: &str) {
     for (n, wire) in WIRES.into_iter().filter(|wire| !wire.is_get()).enumerate() {
         watched.use_over(wire, n).await;
     }
+    watched.use_endpoints().await;
     watched.provoke_errors().await;
     let secrets = watched.secrets.clone();
     let places = watched.places();

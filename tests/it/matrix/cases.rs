@@ -58,7 +58,7 @@ impl Undo {
         found.optional().unwrap()
     }
 
-    fn state(&self) -> String {
+    pub(super) fn state(&self) -> String {
         self.0.query_one(STATE, [], |row| row.get(0)).unwrap()
     }
 

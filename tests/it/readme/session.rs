@@ -101,6 +101,9 @@ fn every_shell_block_runs_as_it_stands() {
         "\"username\":\"admin\"",
         "\"note\":\"my laptop\"",
         "deploy",
+        "\"valid\":true",
+        "\"active\":true",
+        "x-auth-user: ci-bot",
         "rows, head",
     ] {
         assert!(stdout.contains(seen), "{seen} in\n{stdout}");

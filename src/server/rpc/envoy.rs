@@ -1,0 +1,155 @@
+//! `envoy.service.auth.v3.Authorization/Check`: Envoy asks whether a request may pass (`ext_authz` over gRPC).
+//!
+//! There is no caller to authenticate: it is about the token that the request within the message shows, and
+//! nothing is told but to its holder. What cannot be answered is an error, which Envoy takes for a no unless
+//! `failure_mode_allow` is set.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::extract::State;
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::{
+    app::{
+        App, Error,
+        error::FieldError,
+        verify::{Question, Refused, Verification, Verified},
+    },
+    domain::scope::ScopeSet,
+    proto::{
+        envoy::{
+            config::core::v3::{
+                HeaderValue as HeaderField, HeaderValueOption, address::Address,
+                header_value_option::HeaderAppendAction,
+            },
+            service::auth::v3::{
+                AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
+                check_response::HttpResponse,
+            },
+            r#type::v3::HttpStatus,
+        },
+        google::rpc::Status,
+    },
+};
+
+use super::super::{auth, error::denial::Denial, identity, origin::ClientAddress};
+
+/// What the check needs.
+#[derive(Clone, Debug)]
+pub(super) struct Envoy {
+    pub(super) app: App,
+    pub(super) addresses: Arc<ClientAddress>,
+}
+
+pub(super) async fn check(
+    State(Envoy { app, addresses }): State<Envoy>,
+    ConnectRequest(request): ConnectRequest<CheckRequest>,
+) -> Result<ConnectResponse<CheckResponse>, ConnectError> {
+    let context = request.attributes.unwrap_or_default();
+    let required = required(&context).map_err(Error::from)?;
+    let headers = headers(&context);
+    let refused = match auth::bearer(&headers) {
+        Err(refusal) => Refused::from(refusal),
+        Ok(token) => {
+            let question = Question {
+                token,
+                required_scopes: required.clone(),
+                client_ip: peer(&context).map(|peer| addresses.find(peer, &headers)),
+            };
+            match app.verify(question).await? {
+                Verification::Valid(verified) => return Ok(ConnectResponse(allowed(&verified))),
+                Verification::Invalid(refused) => refused,
+            }
+        }
+    };
+    Ok(ConnectResponse(denied(Denial::new(refused, &required))))
+}
+
+/// An empty text is no scope: the variable that should have been there would have been one.
+fn required(context: &AttributeContext) -> Result<ScopeSet, FieldError> {
+    let scope = context.context_extensions.get("scope");
+    let scopes = scope.iter().flat_map(|scope| scope.split(' '));
+    ScopeSet::parse(scopes).map_err(|error| FieldError::new("scope", error))
+}
+
+/// The header fields of the request that are read. Two names that differ in case only are the same twice.
+fn headers(context: &AttributeContext) -> HeaderMap {
+    let http = context.request.as_ref().and_then(|r| r.http.as_ref());
+    let fields = http.iter().flat_map(|http| &http.headers);
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        let read = [
+            header::AUTHORIZATION,
+            HeaderName::from_static("x-forwarded-for"),
+        ];
+        let name = read
+            .into_iter()
+            .find(|read| name.eq_ignore_ascii_case(read.as_str()));
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// Who is connected to Envoy; `None`: not said.
+fn peer(context: &AttributeContext) -> Option<IpAddr> {
+    let address = context
+        .source
+        .as_ref()?
+        .address
+        .as_ref()?
+        .address
+        .as_ref()?;
+    let Address::SocketAddress(socket) = address;
+    socket.address.parse().ok()
+}
+
+fn allowed(verified: &Verified) -> CheckResponse {
+    let headers = identity::headers(verified);
+    let headers = headers.into_iter().map(|(name, value)| set(name, value));
+    let answer = HttpResponse::OkResponse(OkHttpResponse {
+        headers: headers.collect(),
+    });
+    response(tonic::Code::Ok, answer)
+}
+
+fn denied(denial: Denial) -> CheckResponse {
+    let code = match denial.status {
+        StatusCode::FORBIDDEN => tonic::Code::PermissionDenied,
+        _ => tonic::Code::Unauthenticated,
+    };
+    let answer = HttpResponse::DeniedResponse(DeniedHttpResponse {
+        status: Some(HttpStatus {
+            code: denial.status.as_u16().into(),
+        }),
+        headers: vec![
+            set("www-authenticate", denial.challenge),
+            set("content-type", "application/json".to_owned()),
+        ],
+        body: denial.body,
+    });
+    response(code, answer)
+}
+
+fn response(code: tonic::Code, answer: HttpResponse) -> CheckResponse {
+    CheckResponse {
+        status: Some(Status {
+            code: code.into(),
+            ..Status::default()
+        }),
+        http_response: Some(answer),
+    }
+}
+
+fn set(name: &str, value: String) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderField {
+            key: name.to_owned(),
+            value,
+        }),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        keep_empty_value: true,
+    }
+}

@@ -1,0 +1,243 @@
+//! `envoy.service.auth.v3.Authorization/Check`: whether a request may pass, asked by Envoy over gRPC.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Call, Codec, Protocol, Wire},
+    introspection::basic,
+    test_app::TestApp,
+};
+
+const CHECK: &str = "envoy.service.auth.v3.Authorization/Check";
+const GRPC: Wire = Wire::new(Protocol::Grpc, Codec::Proto);
+
+/// As Envoy asks about a request with these header fields.
+pub(crate) fn check(headers: Value, address: &str, scope: Option<&str>) -> Value {
+    let socket = json!({ "address": address, "portValue": 50_000 });
+    let mut attributes = json!({
+        "source": { "address": { "socketAddress": socket } },
+        "request": { "http": { "method": "POST", "path": "/x?scope=a", "host": "app", "headers": headers } },
+    });
+    if let Some(scope) = scope {
+        attributes["contextExtensions"] = json!({ "scope": scope });
+    }
+    json!({ "attributes": attributes })
+}
+
+pub(crate) fn bearer(token: &str) -> Value {
+    json!({ "authorization": format!("Bearer {token}") })
+}
+
+/// What becomes of the request: the header fields that are set, or the status with its fields and body.
+async fn ask(app: &TestApp, message: Value) -> Result<Value, (u64, Value, Value)> {
+    let answer = app.client.call(GRPC, Call::new(CHECK, message)).await.ok();
+    verdict(&answer)
+}
+
+pub(crate) fn verdict(answer: &Value) -> Result<Value, (u64, Value, Value)> {
+    let status = answer["status"]
+        .get("code")
+        .map_or(0, |code| code.as_u64().unwrap());
+    let set = |options: &Value| {
+        let mut fields = json!({});
+        for option in options.as_array().unwrap() {
+            assert_eq!(option["appendAction"], "OVERWRITE_IF_EXISTS_OR_ADD");
+            assert_eq!(option["keepEmptyValue"], true);
+            let (name, value) = (&option["header"]["key"], &option["header"]["value"]);
+            let value = value.as_str().unwrap_or_default();
+            let name = name.as_str().unwrap();
+            let before = fields
+                .as_object_mut()
+                .unwrap()
+                .insert(name.to_owned(), value.into());
+            assert_eq!(before, None);
+        }
+        fields
+    };
+    if let Some(allowed) = answer.get("okResponse") {
+        assert_eq!((status, answer.get("deniedResponse")), (0, None));
+        return Ok(set(&allowed["headers"]));
+    }
+    let denied = &answer["deniedResponse"];
+    let body = serde_json::from_str(denied["body"].as_str().unwrap()).unwrap();
+    let mut fields = set(&denied["headers"]);
+    let content_type = fields.as_object_mut().unwrap().remove("content-type");
+    assert_eq!(content_type, Some(json!("application/json")));
+    let http = match status {
+        16 => "Unauthorized",
+        7 => "Forbidden",
+        other => panic!("{other}"),
+    };
+    assert_eq!(denied["status"]["code"], http);
+    Err((status, fields["www-authenticate"].clone(), body))
+}
+
+#[tokio::test]
+async fn request_with_a_valid_token_passes_with_its_identity_over_every_wire() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app
+        .child(&alice.token, json!({ "scopes": ["b", "a"] }))
+        .await;
+    let expected = json!({
+        "x-auth-user": "alice",
+        "x-auth-user-id": alice.id,
+        "x-auth-token-id": token.id,
+        "x-auth-scopes": "a b",
+    });
+    // Whatever the client wrote there: it is overwritten.
+    let mut headers = bearer(&token.text);
+    headers["x-auth-user"] = "root".into();
+    let message = check(headers, "192.0.2.1", None);
+    for wire in Wire::ALL.into_iter().filter(|wire| !wire.is_get()) {
+        let call = Call::new(CHECK, message.clone());
+        let answer = app.client.call(wire, call).await.ok();
+        assert_eq!(verdict(&answer), Ok(expected.clone()), "{wire:?}");
+    }
+    let unlimited = ask(&app, check(bearer(&alice.token), "192.0.2.1", None)).await;
+    assert_eq!(unlimited.unwrap()["x-auth-scopes"], "", "set all the same");
+}
+
+#[tokio::test]
+async fn bad_token_is_denied_and_its_holder_alone_is_told_why() {
+    let app = TestApp::start().await;
+    for bad in app.bad_tokens().await {
+        let message = check(bearer(&bad.text), "192.0.2.1", Some("deploy"));
+        let (status, challenge, body) = ask(&app, message).await.unwrap_err();
+        let told = format!("error_description=\"{}\"", bad.told);
+        assert!(challenge.as_str().unwrap().ends_with(&told), "{challenge}");
+        assert_eq!((status, &body["error"]), (16, &json!("invalid_token")));
+        assert_eq!(body["error_description"], bad.told);
+    }
+}
+
+#[tokio::test]
+async fn only_the_authorization_of_the_request_within_the_message_counts() {
+    let app = TestApp::start().await;
+    let token = &app.admin.token;
+    let authorization = |value: &str| check(json!({ "authorization": value }), "::1", None);
+    let twice = json!({
+        "authorization": format!("Bearer {token}"),
+        "Authorization": format!("Bearer {token}"),
+    });
+    let cookie = json!({ "cookie": format!("token={token}") });
+    for message in [
+        json!({}),
+        json!({ "attributes": {} }),
+        check(json!({}), "::1", None),
+        check(cookie, "::1", None),
+        check(twice, "::1", None),
+        authorization(""),
+        authorization(token),
+        authorization(&basic("admin", token)),
+        // As Envoy puts two of them together.
+        authorization(&format!("Bearer {token},Bearer {token}")),
+    ] {
+        // The credential of the call itself is none of the request's.
+        let call = Call::new(CHECK, message.clone()).bearer(token);
+        let answer = app.client.call(GRPC, call).await.ok();
+        let (status, ..) = verdict(&answer).unwrap_err();
+        assert_eq!(status, 16, "{message}");
+    }
+    let bad = Call::new(CHECK, check(bearer(token), "::1", None)).bearer("nonsense");
+    let answer = app.client.call(GRPC, bad).await.ok();
+    assert!(verdict(&answer).is_ok());
+}
+
+#[tokio::test]
+async fn scopes_of_the_routes_configuration_are_required_together() {
+    let app = TestApp::start().await;
+    let token = app
+        .child(&app.admin.token, json!({ "scopes": ["a", "b"] }))
+        .await;
+    for (scope, passes) in [("a", true), ("b a", true), ("a c", false)] {
+        let message = check(bearer(&token.text), "::1", Some(scope));
+        match ask(&app, message).await {
+            Ok(_) => assert!(passes, "{scope}"),
+            Err((status, challenge, _)) => {
+                assert!(!passes && status == 7, "{scope}: {status}");
+                let expected = format!(
+                    "Bearer realm=\"hallpass\", error=\"insufficient_scope\", scope=\"{scope}\""
+                );
+                assert_eq!(challenge, expected);
+            }
+        }
+    }
+    for scope in ["", "A", "a  b"] {
+        let call = Call::new(CHECK, check(bearer(&app.admin.token), "::1", Some(scope)));
+        app.client.call(GRPC, call).await.invalid_field("scope");
+    }
+}
+
+#[tokio::test]
+async fn networks_hold_against_the_clients_address_behind_trusted_proxies() {
+    let trusted = vec!["192.0.2.0/24".parse().unwrap()];
+    let app = TestApp::start_with(|settings| settings.server.trusted_proxies = trusted).await;
+    let token = json!({ "allowedCidrs": ["10.0.0.0/8"] });
+    let token = app.child(&app.admin.token, token).await;
+    for (address, forwarded, passes) in [
+        ("10.0.0.1", "", true),
+        ("10.0.0.1", "198.51.100.1", true),
+        ("198.51.100.1", "10.0.0.1", false),
+        ("192.0.2.1", "10.0.0.1", true),
+        ("192.0.2.1", "10.0.0.1,198.51.100.1", false),
+        ("192.0.2.1", "10.0.0.1, 192.0.2.7", true),
+        ("192.0.2.1", "", false),
+        ("", "10.0.0.1", false),
+        ("localhost", "10.0.0.1", false),
+    ] {
+        let mut headers = bearer(&token.text);
+        if !forwarded.is_empty() {
+            headers["x-forwarded-for"] = forwarded.into();
+        }
+        let got = ask(&app, check(headers, address, None)).await;
+        assert_eq!(got.is_ok(), passes, "{address} {forwarded}");
+    }
+    let unknown =
+        json!({ "attributes": { "request": { "http": { "headers": bearer(&token.text) } } } });
+    assert!(ask(&app, unknown).await.is_err(), "no address is not any");
+}
+
+/// Verifications are not audited: a proxy asks all day.
+#[tokio::test]
+async fn refusals_of_verified_tokens_leave_no_row_in_the_audit_log() {
+    let app = TestApp::start().await;
+    let bad = app.bad_tokens().await;
+    for bad in &bad {
+        let message = check(bearer(&bad.text), "192.0.2.1", None);
+        assert!(ask(&app, message).await.is_err());
+        let authorization = format!("Bearer {}", bad.text);
+        let headers = [("authorization", &*authorization)];
+        let reply = app.client.ask(Method::GET, "/forward-auth", &headers).await;
+        assert_eq!(reply.head.status, 401);
+        let asker = format!("Bearer {}", app.admin.token);
+        let asker = [("authorization", &*asker)];
+        let form = [("token", &*bad.text)];
+        let reply = app.client.form("/oauth2/introspect", &asker, &form).await;
+        assert_eq!(reply.head.status, 200);
+    }
+    let rows = |sql: rusqlite::Connection| -> i64 {
+        let count = "SELECT count(*) FROM audit WHERE action = 'authenticate.token'";
+        sql.query_one(count, [], |row| row.get(0)).unwrap()
+    };
+    let app = app.restart().await;
+    assert_eq!(rows(app.sql()), 0);
+    // The control: as a caller it leaves one.
+    assert!(!app.accepts(&bad[4].text).await);
+    assert_eq!(rows(app.stop().await.sql()), 1);
+}
+
+#[tokio::test]
+async fn store_that_fails_is_an_error_which_envoy_takes_for_a_no() {
+    let app = TestApp::start().await;
+    let damage = "ALTER TABLE tokens RENAME TO hidden";
+    app.sql().execute_batch(damage).unwrap();
+    let call = || Call::new(CHECK, check(bearer(&app.admin.token), "::1", None));
+    let failure = app.client.call(GRPC, call()).await.result.unwrap_err();
+    assert!(["unavailable", "internal"].contains(&&*failure.code));
+    let repair = "ALTER TABLE hidden RENAME TO tokens";
+    app.sql().execute_batch(repair).unwrap();
+    let answer = app.client.call(GRPC, call()).await.ok();
+    assert!(verdict(&answer).is_ok());
+}

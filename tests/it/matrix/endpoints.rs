@@ -1,0 +1,230 @@
+//! The endpoints at which tokens are verified and ended without our procedures, by every caller. The
+//! expectation is DESIGN's §5 written down once more.
+
+use http::Method;
+
+use crate::{
+    client::{Call, Codec, Protocol, Wire},
+    envoy::{self, bearer, check},
+    introspection::basic,
+};
+
+use super::{
+    cases::Undo,
+    world::{Caller, World},
+};
+
+#[derive(Clone, Copy, Debug)]
+enum Endpoint {
+    /// Asking about the admin's token.
+    IntrospectByBearer,
+    IntrospectByBasic,
+    /// Ending a token that is not there, as a caller.
+    RevokeAsCaller,
+    /// Ending the token that one holds, without a caller.
+    RevokeItself,
+    ForwardAuth,
+    ForwardAuthWithScope,
+    Check,
+    CheckWithScope,
+}
+
+use Endpoint::{
+    Check, CheckWithScope, ForwardAuth, ForwardAuthWithScope, IntrospectByBasic,
+    IntrospectByBearer, RevokeAsCaller, RevokeItself,
+};
+
+const ALL: [Endpoint; 8] = [
+    IntrospectByBearer,
+    IntrospectByBasic,
+    RevokeAsCaller,
+    RevokeItself,
+    ForwardAuth,
+    ForwardAuthWithScope,
+    Check,
+    CheckWithScope,
+];
+
+/// What proxies are told of whoever may pass.
+fn identity(caller: &Caller) -> String {
+    let user = &caller.who.oneself;
+    let mut scopes = caller.scopes.clone().unwrap_or_default();
+    scopes.sort();
+    let scopes = scopes.join(" ");
+    format!(
+        "200 {} {} {} [{scopes}]",
+        user.name, user.id, caller.token_id
+    )
+}
+
+/// How it is to end.
+fn expected(endpoint: Endpoint, caller: &Caller) -> String {
+    let refused = caller.refused.is_some();
+    let holds_a_secret = caller
+        .refused
+        .is_none_or(|reason| !reason.starts_with("CREDENTIALS"));
+    match endpoint {
+        IntrospectByBearer | IntrospectByBasic if refused => "401".to_owned(),
+        IntrospectByBearer | IntrospectByBasic if !caller.has("hallpass:tokens:verify") => {
+            "403".to_owned()
+        }
+        IntrospectByBearer | IntrospectByBasic => "200 true".to_owned(),
+        RevokeAsCaller if refused && !caller.token.is_empty() => "401".to_owned(),
+        RevokeAsCaller => "200 same".to_owned(),
+        RevokeItself if caller.token.is_empty() => "400".to_owned(),
+        RevokeItself if holds_a_secret && caller.refused != Some("TOKEN_DELETED") => {
+            "200 changed".to_owned()
+        }
+        RevokeItself => "200 same".to_owned(),
+        ForwardAuth | ForwardAuthWithScope | Check | CheckWithScope if refused => "401".to_owned(),
+        ForwardAuthWithScope | CheckWithScope if !caller.has("deploy") => "403".to_owned(),
+        ForwardAuth | ForwardAuthWithScope | Check | CheckWithScope => identity(caller),
+    }
+}
+
+/// How it ends.
+async fn run(world: &World, undo: &Undo, endpoint: Endpoint, caller: &Caller) -> String {
+    let client = &world.app.client;
+    let token = match endpoint {
+        IntrospectByBasic => basic("anyone", &caller.token),
+        _ => format!("Bearer {}", caller.token),
+    };
+    let token = [("authorization", &*token)];
+    let token = if caller.token.is_empty() {
+        &[][..]
+    } else {
+        &token
+    };
+    match endpoint {
+        IntrospectByBearer | IntrospectByBasic => {
+            let form = [("token", &*world.app.admin.token)];
+            let reply = client.form("/oauth2/introspect", token, &form).await;
+            let active = reply
+                .json()
+                .get("active")
+                .map(|active| format!(" {active}"));
+            format!(
+                "{}{}",
+                reply.head.status.as_u16(),
+                active.unwrap_or_default()
+            )
+        }
+        RevokeAsCaller | RevokeItself => {
+            let (as_caller, shown) = match endpoint {
+                RevokeItself => (&[][..], &*caller.token),
+                _ => (token, "hallpass_unknown"),
+            };
+            let before = undo.state();
+            let reply = client
+                .form("/oauth2/revoke", as_caller, &[("token", shown)])
+                .await;
+            let changed = before != undo.state();
+            undo.undo();
+            let what = match (reply.head.status.as_u16(), changed) {
+                (200, true) => " changed",
+                (200, false) => " same",
+                (_, true) => " refused and changed",
+                (_, false) => "",
+            };
+            format!("{}{what}", reply.head.status.as_u16())
+        }
+        ForwardAuth | ForwardAuthWithScope => {
+            let query = match endpoint {
+                ForwardAuth => "",
+                _ => "?scope=deploy",
+            };
+            let path = format!("/forward-auth/any{query}");
+            let reply = client.ask(Method::GET, &path, token).await;
+            if reply.head.status != 200 {
+                return reply.head.status.as_u16().to_string();
+            }
+            let told = |name: &str| reply.head.headers[name].to_str().unwrap().to_owned();
+            let (user, id) = (told("x-auth-user"), told("x-auth-user-id"));
+            let (token, scopes) = (told("x-auth-token-id"), told("x-auth-scopes"));
+            format!("200 {user} {id} {token} [{scopes}]")
+        }
+        Check | CheckWithScope => {
+            let scope = matches!(endpoint, CheckWithScope).then_some("deploy");
+            let headers = match token {
+                [] => serde_json::json!({}),
+                _ => bearer(&caller.token),
+            };
+            let message = check(headers, "127.0.0.1", scope);
+            let call = Call::new("envoy.service.auth.v3.Authorization/Check", message);
+            let wire = Wire::new(Protocol::Grpc, Codec::Proto);
+            match envoy::verdict(&client.call(wire, call).await.ok()) {
+                Err((16, ..)) => "401".to_owned(),
+                Err(_) => "403".to_owned(),
+                Ok(told) => {
+                    let told = |name: &str| told[name].as_str().unwrap().to_owned();
+                    let (user, id) = (told("x-auth-user"), told("x-auth-user-id"));
+                    let (token, scopes) = (told("x-auth-token-id"), told("x-auth-scopes"));
+                    format!("200 {user} {id} {token} [{scopes}]")
+                }
+            }
+        }
+    }
+}
+
+async fn faults(world: &World, undo: &Undo, caller: &Caller) -> Vec<String> {
+    let mut faults = Vec::new();
+    for endpoint in ALL {
+        let (expected, got) = (
+            expected(endpoint, caller),
+            run(world, undo, endpoint, caller).await,
+        );
+        if got != expected {
+            let name = &caller.name;
+            faults.push(format!("{endpoint:?} by {name}: {got}, not {expected}"));
+        }
+    }
+    faults
+}
+
+#[tokio::test]
+async fn every_case_ends_as_is_expected() {
+    let world = World::make().await;
+    let undo = Undo::new(&world);
+    let callers = world.callers.iter().filter(|caller| !caller.by_password);
+    let callers: Vec<_> = callers.collect();
+    assert_eq!(callers.len(), 43);
+    let mut all = Vec::new();
+    for caller in callers {
+        all.extend(faults(&world, &undo, caller).await);
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+/// The control: each takes away what one check looks at, as if that check were not made.
+#[tokio::test]
+async fn one_check_that_looks_away_is_seen() {
+    let world = World::make().await;
+    let undo = Undo::new(&world);
+    for (name, doctor, seen) in [
+        (
+            "member with hallpass:users:read",
+            "UPDATE tokens SET scopes = ''",
+            6,
+        ),
+        (
+            "child of a narrowed parent",
+            "UPDATE tokens SET scopes = ''",
+            6,
+        ),
+        ("expired", "UPDATE tokens SET expire_time = NULL", 7),
+        ("deleted", "UPDATE tokens SET delete_time = NULL", 8),
+        ("disabled parent", "UPDATE tokens SET disabled = 0", 7),
+        ("deactivated user", "UPDATE users SET deactivated = 0", 7),
+        ("wrong address", "UPDATE tokens SET allowed_cidrs = ''", 7),
+    ] {
+        let caller = world.callers.iter().find(|caller| caller.name == name);
+        let caller = caller.expect("a caller of this name");
+        assert_eq!(faults(&world, &undo, caller).await, [""; 0], "{name}");
+        world.app.sql().execute_batch(doctor).unwrap();
+        // What a case undoes is what is true now.
+        let doctored = Undo::new(&world);
+        let faults = faults(&world, &doctored, caller).await;
+        assert_eq!(faults.len(), seen, "{name}: {faults:?}");
+        undo.undo();
+    }
+}
