@@ -7,6 +7,7 @@ mod authenticate;
 pub mod authz;
 pub mod bootstrap;
 pub mod caller;
+mod census;
 mod credential;
 pub mod error;
 mod jobs;
@@ -23,9 +24,11 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     domain::{clock::Clock, page::PageKey, time::Timestamp, token_text::TokenPrefix},
+    metrics::Metrics,
     store::{Db, Tx, meta},
 };
 
+use census::Census;
 use credential::Memory;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
 use refusals::Refusals;
@@ -45,6 +48,8 @@ pub struct AppOptions {
     pub passwords: HasherOptions,
     /// Where the first admin's password is written where none is given.
     pub initial_password_file: PathBuf,
+    /// Where it is counted what happens.
+    pub metrics: Metrics,
 }
 
 impl Default for AppOptions {
@@ -56,6 +61,7 @@ impl Default for AppOptions {
             retention: Duration::from_hours(90 * 24),
             passwords: HasherOptions::default(),
             initial_password_file: PathBuf::from("initial-admin-password"),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -72,6 +78,7 @@ struct Inner {
     hasher: Hasher,
     throttle: Throttle,
     refusals: Refusals,
+    census: Census,
     credentials: Memory,
 }
 
@@ -90,6 +97,7 @@ impl App {
             hasher,
             throttle,
             refusals: Refusals::default(),
+            census: Census::default(),
             credentials: Memory::default(),
         })))
     }
@@ -109,6 +117,11 @@ impl App {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.options.metrics
     }
 
     fn options(&self) -> &AppOptions {

@@ -16,7 +16,7 @@
 //!
 //! An import goes down, never up or across: `main → cli → server → app → store → domain`; a test walks all
 //! `use` lines. [`proto`] is the code generated from `proto/`, for the server alone: what a client sees is
-//! made in `server::rpc`, from domain types.
+//! made in `server::rpc`, from domain types. [`metrics`] is a leaf that store, app and server count into.
 //!
 //! # The way of a request
 //!
@@ -49,6 +49,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod metrics;
 pub mod proto;
 pub mod server;
 pub mod store;

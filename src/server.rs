@@ -6,6 +6,8 @@
 //!                                  └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
 //! ```
 //!
+//! `/metrics` has a listener of its own.
+//!
 //! What is said here in which words is decided here; what may be done is decided in `app`.
 
 mod auth;
@@ -24,7 +26,7 @@ pub mod web;
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use ipnet::IpNet;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::app::App;
 use limits::Limits;
@@ -34,6 +36,8 @@ use limits::Limits;
 pub struct ServerOptions {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to serve `/metrics`; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// The origins whose pages may call: `*`, or such as `https://app.example`.
     pub cors_origins: Vec<String>,
     /// The proxies whose `X-Forwarded-For` is believed.
@@ -48,19 +52,32 @@ pub struct Server {
     options: ServerOptions,
     listener: TcpListener,
     address: SocketAddr,
+    metrics: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Server {
-    /// Takes the address.
-    pub async fn bind(app: App, options: ServerOptions) -> io::Result<Self> {
-        let listener = TcpListener::bind(options.listen).await?;
-        let address = listener.local_addr()?;
+    /// Takes the addresses.
+    ///
+    /// # Errors
+    /// The address that cannot be taken, and why.
+    pub async fn bind(app: App, options: ServerOptions) -> Result<Self, (SocketAddr, io::Error)> {
+        let (listener, address) = take(options.listen).await?;
+        let metrics = match options.metrics_listen {
+            Some(address) => Some(take(address).await?),
+            None => None,
+        };
         Ok(Self {
             app,
             options,
             listener,
             address,
+            metrics,
         })
+    }
+
+    /// Where `/metrics` is served, with the real port.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
     }
 
     /// The address, with the real port where 0 was asked for.
@@ -73,8 +90,35 @@ impl Server {
         let limits = Arc::new(self.options.limits.clone());
         let grpc = grpc::Services::start(&self.app)?;
         let service = router::service(&self.app, &self.options, grpc.routes(), Arc::clone(&limits));
-        listener::serve(self.listener, service, limits, shutdown).await
+        let Some((metrics, _)) = self.metrics else {
+            return listener::serve(self.listener, service, limits, shutdown).await;
+        };
+        let (stop, mut stopped) = watch::channel(());
+        let calls = async {
+            let ended =
+                listener::serve(self.listener, service, Arc::clone(&limits), shutdown).await;
+            drop(stop);
+            ended
+        };
+        let stop_metrics = async move { drop(stopped.changed().await) };
+        let metrics = listener::serve(
+            metrics,
+            router::metrics(&self.app),
+            Arc::clone(&limits),
+            stop_metrics,
+        );
+        let (ended, of_metrics) = tokio::join!(calls, metrics);
+        ended.and(of_metrics)
     }
+}
+
+async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), (SocketAddr, io::Error)> {
+    let listener = TcpListener::bind(address).await;
+    let taken = listener.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    taken.map_err(|error| (address, error))
 }
 
 impl fmt::Debug for Server {

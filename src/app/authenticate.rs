@@ -35,6 +35,13 @@ struct Checked {
 impl App {
     /// The caller that a bearer token stands for.
     pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
+        let checked = self.check_bearer(bearer, origin).await;
+        let result = checked.as_ref().map_or_else(Error::result, |_| "ok");
+        self.metrics().authentication(result);
+        checked
+    }
+
+    async fn check_bearer(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
         let shown = Shown::parse(bearer)?;
         match self.check_token(shown, origin).await {
             Err(Error::Unauthenticated(refusal)) => {
@@ -53,6 +60,18 @@ impl App {
     /// The caller that username and password stand for. An unknown name, a machine, a deactivated user and
     /// a wrong password are answered alike, after the same work.
     pub async fn sign_in(
+        &self,
+        username: &str,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<Caller, Error> {
+        let checked = self.try_sign_in(username, password, origin).await;
+        let result = checked.as_ref().map_or_else(Error::result, |_| "ok");
+        self.metrics().sign_in(result);
+        checked
+    }
+
+    async fn try_sign_in(
         &self,
         username: &str,
         password: Secret,

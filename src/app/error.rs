@@ -81,6 +81,13 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The name that metrics count it by.
+    pub(super) fn result(&self) -> &'static str {
+        self.reason().as_str()
+    }
+}
+
 /// What passes, or a repair mends, is unavailability; what this program did wrong is not.
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {

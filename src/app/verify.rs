@@ -117,11 +117,16 @@ impl App {
 
     /// Verifies a token for whoever holds it.
     pub async fn verify(&self, question: Question) -> Result<Verification, Error> {
-        match self.judge(&question).await {
-            Ok(verified) => Ok(Verification::Valid(Box::new(verified))),
-            Err(Judgement::Refused(refused)) => Ok(Verification::Invalid(refused)),
-            Err(Judgement::Failed(error)) => Err(error),
-        }
+        let (result, answer) = match self.judge(&question).await {
+            Ok(verified) => ("valid", Ok(Verification::Valid(Box::new(verified)))),
+            Err(Judgement::Refused(refused)) => {
+                let result = refused.reason().as_str();
+                (result, Ok(Verification::Invalid(refused)))
+            }
+            Err(Judgement::Failed(error)) => (error.result(), Err(error)),
+        };
+        self.metrics().verification(result);
+        answer
     }
 
     async fn judge(&self, question: &Question) -> Result<Verified, Judgement> {

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     app::{
-        App,
+        App, AppOptions,
         bootstrap::{BootstrapError, Outcome},
         caller::Caller,
     },
@@ -25,6 +25,7 @@ use crate::{
         environment::{ADMIN_PASSWORD, AdminPassword},
     },
     domain::clock::SystemClock,
+    metrics::Metrics,
     server::Server,
     store::{Db, OpenAs},
 };
@@ -35,35 +36,53 @@ use super::{exit_code::ExitCode, failure::Failure, logging, open_files, output};
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     let password = AdminPassword::read()?;
     logging::start(&settings.log);
-    let db = Db::open(&settings.store.options(OpenAs::Serve))?;
+    let metrics = Metrics::default();
+    let mut store = settings.store.options(OpenAs::Serve);
+    store.metrics = metrics.store();
+    let db = Db::open(&store)?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = Builder::new_multi_thread()
         .worker_threads(cores.max(2))
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the threads: {error}")))?;
-    runtime.block_on(serve(db, settings, password))
+    runtime.block_on(serve(db, settings, metrics, password))
 }
 
-async fn serve(db: Db, settings: &Settings, password: AdminPassword) -> Result<(), Failure> {
+async fn serve(
+    db: Db,
+    settings: &Settings,
+    metrics: Metrics,
+    password: AdminPassword,
+) -> Result<(), Failure> {
     // Before anything else: a signal that comes early is not lost, and ends the server in order.
     let stop = stop_signal()
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    let app = App::start(db, Arc::new(SystemClock), settings.app_options()).await?;
+    let app_options = AppOptions {
+        metrics,
+        ..settings.app_options()
+    };
+    let app = App::start(db, Arc::new(SystemClock), app_options).await?;
     first_start(&app, password).await?;
-    let listen = settings.server.listen.listen;
     let mut options = settings.server.options();
     options.limits.max_connections = open_files::make_room(options.limits.max_connections);
-    let server = Server::bind(app.clone(), options).await.map_err(|error| {
-        let advice = "free the address, or give another one with --listen";
-        Failure::failed(format!("cannot listen on {listen}: {error}: {advice}"))
-    })?;
+    let server = Server::bind(app.clone(), options)
+        .await
+        .map_err(|(address, error)| {
+            let advice = "free the address, or give another one with --listen or --metrics-listen";
+            Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
+        })?;
     let (stop_jobs, stopped) = watch::channel(false);
     // That nobody reads stdout any more is no reason not to serve.
     drop(output::line(&format!(
         "hallpass listening on http://{}",
         server.local_addr()
     )));
+    if let Some(address) = server.metrics_addr() {
+        drop(output::line(&format!(
+            "hallpass metrics on http://{address}/metrics"
+        )));
+    }
     let serving = async {
         let ended = server.run(stop).await;
         drop(stop_jobs);

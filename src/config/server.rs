@@ -32,6 +32,17 @@ pub struct ServerArgs {
     #[command(flatten)]
     pub listen: ListenArgs,
 
+    /// The address and port to serve /metrics on, for Prometheus: for the operator's network, it asks for no
+    /// credential. Not set: nowhere.
+    #[arg(
+        long,
+        env = "HALLPASS_METRICS_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS:PORT",
+        value_parser = values::socket_address
+    )]
+    pub metrics_listen: Option<SocketAddr>,
+
     /// An origin that browsers may call from, such as `https://console.example.com`, or *. May be repeated;
     /// in the environment, separated by commas. Not set: the server's own origin only.
     #[arg(
@@ -95,6 +106,7 @@ impl ServerArgs {
     pub fn options(&self) -> ServerOptions {
         ServerOptions {
             listen: self.listen.listen,
+            metrics_listen: self.metrics_listen,
             cors_origins: self.cors_origin.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
             limits: Limits {

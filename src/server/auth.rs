@@ -91,7 +91,13 @@ pub(super) async fn authenticate(
     bearer: Result<Secret, Unauthenticated>,
     origin: &Origin,
 ) -> Result<Caller, Error> {
-    app.authenticate(bearer?.expose(), origin).await
+    match bearer {
+        Ok(bearer) => app.authenticate(bearer.expose(), origin).await,
+        Err(refusal) => {
+            app.metrics().authentication(refusal.reason().as_str());
+            Err(refusal.into())
+        }
+    }
 }
 
 /// The token in the Authorization header (RFC 6750 §2.1). Two such headers are none.

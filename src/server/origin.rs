@@ -2,9 +2,10 @@
 //!
 //! The request ID is ours always. A client's `x-request-id` of an acceptable form is kept beside it, for
 //! the log and the audit log. The canonical log line of a request is written here, once, when its reply
-//! is known: it has the path, never the query.
+//! is known: it has the path, never the query. It is counted for the metrics there, too.
 
 mod client_address;
+mod counted;
 
 use std::{
     convert::Infallible,
@@ -23,6 +24,7 @@ use tracing::Instrument;
 use crate::{
     app::{App, caller::Origin},
     domain::{audit::escape_user_agent, id::RequestId},
+    metrics::Metrics,
 };
 
 use super::{
@@ -58,7 +60,7 @@ where
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
         let ip = peer.map(|peer| self.addresses.find(peer, request.headers()));
         let origin = describe(RequestId::generate(self.app.now()), ip, request.headers());
-        let line = Line::new(&request, origin.clone());
+        let line = Line::new(&request, origin.clone(), self.app.metrics().clone());
         let span = tracing::info_span!("request", request.id = %origin.request_id);
         let id = origin.request_id;
         request.extensions_mut().insert(origin);
@@ -105,16 +107,18 @@ struct Line {
     method: http::Method,
     path: String,
     origin: Origin,
+    metrics: Metrics,
 }
 
 impl Line {
-    fn new(request: &Request<Body>, origin: Origin) -> Self {
+    fn new(request: &Request<Body>, origin: Origin, metrics: Metrics) -> Self {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         Self {
             begin: Instant::now(),
             method,
             path,
             origin,
+            metrics,
         }
     }
 
@@ -126,13 +130,16 @@ impl Line {
         let protocol = outcome
             .and_then(|outcome| outcome.protocol)
             .map(Protocol::name);
+        let elapsed = self.begin.elapsed();
+        self.metrics
+            .request(counted::request(&self.path, response, outcome), elapsed);
         tracing::info!(
             method = %self.method,
             path = %self.path,
             status = response.status().as_u16(),
             code = outcome.map(|_| code),
             protocol,
-            duration_us = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX),
+            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             ip = self.origin.ip.map(tracing::field::display),
             client_request_id = self.origin.client_request_id,
             "request"

@@ -116,6 +116,16 @@ pub(super) fn service(
     })
 }
 
+/// What is served on the metrics' own address.
+pub(super) fn metrics(app: &App) -> Service {
+    let routes = web::metrics::routes(app.clone());
+    BoxCloneSyncService::new(
+        ServiceBuilder::new()
+            .map_request(std::convert::identity::<Request<Body>>)
+            .service(routes),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use crate::app::authz::{HOLDER, RULES};

@@ -9,6 +9,7 @@ pub mod forward_auth;
 pub mod health;
 pub mod introspection;
 pub mod metadata;
+pub mod metrics;
 pub mod revocation;
 pub mod static_files;
 

@@ -1,6 +1,9 @@
 //! One caller's work on its way to a thread of the store and back.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
@@ -13,6 +16,9 @@ use super::{
 pub(super) trait Job: Send {
     /// Whether nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool;
+
+    /// How long ago it was asked for.
+    fn waited(&self) -> Duration;
 
     /// Does the work and keeps the outcome. True where it succeeded: what it wrote is to be kept. A panic
     /// is an outcome like any other failure.
@@ -34,6 +40,7 @@ impl<T, E: From<Error>> Answer<T, E> {
 }
 
 struct Request<T, E, W> {
+    asked: Instant,
     work: Option<W>,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -48,6 +55,7 @@ where
 {
     let (reply, answer) = oneshot::channel();
     let job = Request {
+        asked: Instant::now(),
         work: Some(work),
         outcome: None,
         reply,
@@ -63,6 +71,10 @@ where
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    fn waited(&self) -> Duration {
+        self.asked.elapsed()
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> bool {

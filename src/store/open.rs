@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use super::error::Error;
+use crate::metrics::StoreMetrics;
 
 /// How to open the database.
 #[derive(Clone, Debug)]
@@ -19,11 +20,13 @@ pub struct StoreOptions {
     pub busy_timeout: Duration,
     /// How many reads, and how many writes, may wait before more are refused.
     pub max_waiting: usize,
+    /// Where its times are counted.
+    pub metrics: StoreMetrics,
 }
 
 impl StoreOptions {
     /// The usual options for the file at `path`.
-    pub const fn new(path: PathBuf, open_as: OpenAs) -> Self {
+    pub fn new(path: PathBuf, open_as: OpenAs) -> Self {
         Self {
             path,
             open_as,
@@ -31,6 +34,7 @@ impl StoreOptions {
             readers: 2,
             busy_timeout: Duration::from_secs(5),
             max_waiting: 4_096,
+            metrics: StoreMetrics::default(),
         }
     }
 }

@@ -34,7 +34,7 @@ use super::{
     job::Job,
     open::{OpenAs, OpenError, StoreOptions},
 };
-use crate::domain::id::TokenId;
+use crate::{domain::id::TokenId, metrics::QueueName};
 use commits::Commits;
 use connect::Pool;
 use identity::Identity;
@@ -76,9 +76,10 @@ impl Engine {
             OpenAs::Serve => Commits::of(&place.path, identity.clone()).ok(),
             OpenAs::Tool => None,
         };
+        let queue = |name| Queue::new(options.max_waiting, name, options.metrics.clone());
         let mut engine = Self {
-            reads: Arc::new(Queue::new(options.max_waiting)),
-            writes: Arc::new(Queue::new(options.max_waiting)),
+            reads: Arc::new(queue(QueueName::Read)),
+            writes: Arc::new(queue(QueueName::Write)),
             threads: Vec::new(),
             pool,
             commits: commits.map(Arc::new),

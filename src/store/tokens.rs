@@ -1,7 +1,9 @@
 //! The tokens' table. A deleted token's row stays as a tombstone until the purge.
 
+mod census;
 mod credential;
 
+pub use census::{count_by_state, last_row};
 pub use credential::{Credential, find_credential};
 
 use super::{

@@ -34,6 +34,7 @@ mod introspection;
 mod lineage;
 mod list_tokens;
 mod matrix;
+mod metrics;
 mod model;
 mod mutations;
 mod networks;

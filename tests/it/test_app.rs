@@ -5,7 +5,7 @@ mod bad_tokens;
 mod clock;
 mod people;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use hallpass::{
     app::{App, AppOptions, passwords::HasherOptions},
@@ -50,6 +50,7 @@ impl Default for Settings {
             ..AppOptions::default()
         };
         let server = ServerOptions {
+            metrics_listen: None,
             listen: ([127, 0, 0, 1], 0).into(),
             cors_origins: vec![],
             trusted_proxies: vec![],
@@ -82,6 +83,7 @@ pub(crate) struct TestApp {
 
 #[derive(Debug)]
 struct Running {
+    metrics: Option<SocketAddr>,
     stop_server: oneshot::Sender<()>,
     server: JoinHandle<()>,
     stop_jobs: watch::Sender<bool>,
@@ -168,6 +170,11 @@ impl TestApp {
         self.client.call(Wire::CURL, call).await
     }
 
+    /// A client of the metrics' listener, where the settings have one.
+    pub(crate) fn metrics(&self) -> Client {
+        Client::new(self.running.metrics.unwrap())
+    }
+
     /// A connection of the test's own to the database.
     pub(crate) fn sql(&self) -> Connection {
         open(&self.folder)
@@ -235,13 +242,17 @@ async fn launch(
     clock: &Arc<FakeClock>,
     settings: &Settings,
 ) -> (App, Client, Running) {
-    let db = open_store(file(folder), settings.busy_timeout).await;
+    let mut options = StoreOptions::new(file(folder), OpenAs::Serve);
+    options.busy_timeout = settings.busy_timeout;
+    options.metrics = settings.app.metrics.store();
+    let db = open_store(&options).await;
     let clock: Arc<dyn Clock> = Arc::<FakeClock>::clone(clock);
     let app = App::start(db, clock, settings.app.clone()).await.unwrap();
     let server = Server::bind(app.clone(), settings.server.clone())
         .await
         .unwrap();
     let client = Client::new(server.local_addr());
+    let metrics = server.metrics_addr();
     let (stop_server, stopped) = oneshot::channel();
     let server = tokio::spawn(async move {
         let stopped = async {
@@ -255,6 +266,7 @@ async fn launch(
         async move { app.run_jobs(stop).await }
     });
     let running = Running {
+        metrics,
         stop_server,
         server,
         stop_jobs,
@@ -264,12 +276,10 @@ async fn launch(
 }
 
 /// Opens the store; a server that has just stopped may still be letting go of it.
-async fn open_store(path: PathBuf, busy_timeout: Duration) -> Db {
-    let mut options = StoreOptions::new(path, OpenAs::Serve);
-    options.busy_timeout = busy_timeout;
+async fn open_store(options: &StoreOptions) -> Db {
     let opened = time::timeout(Duration::from_secs(10), async {
         loop {
-            match Db::open(&options) {
+            match Db::open(options) {
                 Err(OpenError::AlreadyServed { .. }) => tokio::task::yield_now().await,
                 opened => return opened,
             }

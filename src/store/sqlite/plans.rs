@@ -116,6 +116,8 @@ fn run_all(tx: &Tx<'_>) {
     tokens::delete_live_children(tx, id, NOW).unwrap();
     tokens::delete_live_of_user(tx, user, NOW).unwrap();
     tokens::purge(tx, NOW, 100).unwrap();
+    tokens::last_row(tx).unwrap();
+    tokens::count_by_state(tx, NOW, 0, 10_000).unwrap();
     for reverse in [false, true] {
         tokens::list_live(tx, user, NOW, after, reverse, 50).unwrap();
         audit::list(tx, None, reverse, 50).unwrap();

@@ -7,11 +7,15 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use crate::store::{
-    error::{Error, Unavailable},
-    job::Job,
+use crate::{
+    metrics::{QueueName, StoreMetrics},
+    store::{
+        error::{Error, Unavailable},
+        job::Job,
+    },
 };
 
 /// So many jobs wait for the threads that are awake; one more wakes another.
@@ -21,6 +25,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     limit: usize,
+    name: QueueName,
+    metrics: StoreMetrics,
 }
 
 #[derive(Default)]
@@ -36,12 +42,24 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, name: QueueName, metrics: StoreMetrics) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
             limit,
+            name,
+            metrics,
         }
+    }
+
+    /// Counts a transaction that failed as a whole.
+    pub(super) fn failed(&self) {
+        self.metrics.failed(self.name);
+    }
+
+    /// Counts a commit of so many writes.
+    pub(super) fn committed(&self, writes: usize, time: Duration) {
+        self.metrics.committed(writes, time);
     }
 
     /// Adds a job, or says that too many wait.
@@ -115,7 +133,12 @@ impl Seat<'_> {
             }
         }
         let count = state.jobs.len().min(max);
-        Some(state.jobs.drain(..count).collect())
+        let taken: Vec<_> = state.jobs.drain(..count).collect();
+        drop(state);
+        for job in &taken {
+            self.0.metrics.waited(self.0.name, job.waited());
+        }
+        Some(taken)
     }
 }
 
@@ -146,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_job_waits_for_the_thread_that_is_awake_and_many_jobs_call_another() {
-        let queue = Queue::new(9);
+        let queue = Queue::new(9, QueueName::Read, StoreMetrics::default());
         thread::scope(|threads| {
             let (taken, took) = mpsc::channel();
             for _ in 0..2 {
@@ -181,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_job_that_nobody_was_awake_for_is_taken_by_who_comes() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, QueueName::Read, StoreMetrics::default());
         queue.push(job()).unwrap();
         assert!(matches!(queue.push(job()), Err(Error::Overloaded)));
         let seat = queue.join();

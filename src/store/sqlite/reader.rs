@@ -24,9 +24,12 @@ pub(super) fn run(connection: &Connection, queue: &Queue, identity: &Identity) {
             .and_then(|()| fault::statement(connection, "BEGIN"));
         match begun {
             Ok(()) => answer(connection, batch),
-            Err(fault) => batch
-                .into_iter()
-                .for_each(|job| job.settle(Some(fault.clone()))),
+            Err(fault) => {
+                queue.failed();
+                for job in batch {
+                    job.settle(Some(fault.clone()));
+                }
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The one thread that writes. It commits the requests that wait together in one transaction, each in a
 //! savepoint of its own, and never waits for more: a lone caller pays for nobody.
 
+use std::time::Instant;
+
 use rusqlite::Connection;
 
 use super::{
@@ -26,7 +28,7 @@ pub(super) fn run(
 ) {
     let seat = queue.join();
     while let Some(batch) = seat.take(MAX_BATCH) {
-        if let Err(fault) = write(connection, identity, commits, batch)
+        if let Err(fault) = write(connection, queue, identity, commits, batch)
             && is_busy(&fault)
         {
             // These have waited for the same lock. Waiting anew for each batch would take a request beyond its
@@ -41,6 +43,7 @@ pub(super) fn run(
 /// An error: the transaction could not be begun.
 fn write(
     connection: &Connection,
+    queue: &Queue,
     identity: &Identity,
     commits: Option<&Commits>,
     batch: Vec<Box<dyn Job>>,
@@ -56,6 +59,7 @@ fn write(
         .check()
         .and_then(|()| fault::statement(connection, "BEGIN IMMEDIATE"));
     if let Err(fault) = begun {
+        queue.failed();
         fail(waiting, &fault);
         return Err(fault);
     }
@@ -64,7 +68,10 @@ fn write(
     let mut done = Vec::new();
     let undone = loop {
         let Some(mut job) = waiting.next() else {
-            break fault::statement(connection, "COMMIT").err();
+            let begin = Instant::now();
+            let committed = fault::statement(connection, "COMMIT");
+            queue.committed(done.len(), begin.elapsed());
+            break committed.err();
         };
         let (wrote, fault) = run_in_savepoint(connection, job.as_mut());
         let succeeded = wrote.is_some();
@@ -90,6 +97,7 @@ fn write(
             }
         }
         Some(fault) => {
+            queue.failed();
             if !connection.is_autocommit() {
                 drop(fault::statement(connection, "ROLLBACK"));
             }

@@ -168,7 +168,7 @@ impl Ran {
 pub(crate) struct Serving {
     child: Child,
     pub(crate) address: String,
-    stdout: BufReader<std::process::ChildStdout>,
+    pub(crate) stdout: BufReader<std::process::ChildStdout>,
 }
 
 impl Serving {

@@ -11,19 +11,19 @@ const DRIVERS: [&str; 5] = [
 ];
 
 /// `main` is no module that can be imported.
-const FLOORS: [&str; 8] = [
-    "domain", "store", "app", "server", "cli", "config", "proto", "main",
+const FLOORS: [&str; 9] = [
+    "domain", "metrics", "store", "app", "server", "cli", "config", "proto", "main",
 ];
 
 /// What of ours a floor may import besides itself.
 fn may_import(floor: &str) -> &'static [&'static str] {
     match floor {
-        "store" => &["domain"],
-        "app" => &["domain", "store"],
-        "server" => &["domain", "app", "proto"],
+        "store" => &["domain", "metrics"],
+        "app" => &["domain", "metrics", "store"],
+        "server" => &["domain", "metrics", "app", "proto"],
         // Both put the floors together.
         "config" => &["domain", "store", "app", "server"],
-        "cli" => &["domain", "store", "app", "server", "config"],
+        "cli" => &["domain", "metrics", "store", "app", "server", "config"],
         "main" => &["cli", "config"],
         _ => &[],
     }
@@ -32,7 +32,7 @@ fn may_import(floor: &str) -> &'static [&'static str] {
 fn never_uses(module: &[String]) -> Vec<&'static str> {
     let protocols = ["axum", "prost", "http", "hyper", "tonic", "connectrpc_axum"];
     let mut never = match module[0].as_str() {
-        "domain" => [&protocols[..], &["tokio"]].concat(),
+        "domain" | "metrics" => [&protocols[..], &["tokio"]].concat(),
         "store" | "app" => protocols.to_vec(),
         _ => vec![],
     };

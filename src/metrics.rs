@@ -1,0 +1,170 @@
+//! What Hallpass counts about itself. A leaf: store, app and server count into it, and it knows none of them.
+//!
+//! Labels have values from fixed lists only (procedures, protocols, codes, reasons, states): no ID, name,
+//! address or path that a client sent, so that what clients do cannot add series.
+
+mod exposition;
+mod requests;
+mod store;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+
+pub use exposition::Format;
+pub use requests::Request;
+pub use store::{QueueName, StoreMetrics};
+
+use requests::Requests;
+
+/// What something ended with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// What state tokens are in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+/// How many stored tokens are in which state; each token is in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCounts {
+    /// Live and not disabled.
+    pub active: u64,
+    /// Live and disabled.
+    pub disabled: u64,
+    /// Not deleted, and their time is over.
+    pub expired: u64,
+    /// Deleted and not yet purged.
+    pub deleted: u64,
+}
+
+/// All that is counted. Clones share it.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Mutex<Registry>,
+    requests: Requests,
+    verifications: Family<ResultLabel, Counter>,
+    authentications: Family<ResultLabel, Counter>,
+    sign_ins: Family<ResultLabel, Counter>,
+    tokens: Family<StateLabel, Gauge>,
+    store: StoreMetrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("hallpass");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The running program", version);
+        let inner = Inner {
+            requests: Requests::register(&mut registry),
+            verifications: family(
+                &mut registry,
+                "verifications",
+                "Tokens that others asked about, by what they were told",
+            ),
+            authentications: family(
+                &mut registry,
+                "authentications",
+                "Tokens that callers showed, by what came of it",
+            ),
+            sign_ins: family(
+                &mut registry,
+                "sign_ins",
+                "Passwords that were tried, by what came of it",
+            ),
+            tokens: family(
+                &mut registry,
+                "tokens",
+                "Stored tokens by state, counted now and then",
+            ),
+            store: StoreMetrics::register(&mut registry),
+            registry: Mutex::new(registry),
+        };
+        Self(Arc::new(inner))
+    }
+}
+
+/// A family that is in `registry`.
+fn family<L, M>(registry: &mut Registry, name: &str, help: &str) -> Family<L, M>
+where
+    Family<L, M>: prometheus_client::registry::Metric + Clone + Default,
+{
+    let family = Family::<L, M>::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+impl Metrics {
+    /// Counts a request that was answered after `time`.
+    pub fn request(&self, request: Request, time: Duration) {
+        self.0.requests.count(request, time);
+    }
+
+    /// Counts a verification by its result: `valid`, or a reason's name.
+    pub fn verification(&self, result: &'static str) {
+        count(&self.0.verifications, result);
+    }
+
+    /// Counts a caller's token by its result: `ok`, or a reason's name.
+    pub fn authentication(&self, result: &'static str) {
+        count(&self.0.authentications, result);
+    }
+
+    /// Counts a sign-in by its result: `ok`, or a reason's name.
+    pub fn sign_in(&self, result: &'static str) {
+        count(&self.0.sign_ins, result);
+    }
+
+    /// Tells how many tokens are stored.
+    pub fn tokens(&self, counts: TokenCounts) {
+        for (state, count) in [
+            ("active", counts.active),
+            ("disabled", counts.disabled),
+            ("expired", counts.expired),
+            ("deleted", counts.deleted),
+        ] {
+            let gauge = self.0.tokens.get_or_create(&StateLabel { state });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The store's part.
+    pub fn store(&self) -> StoreMetrics {
+        self.0.store.clone()
+    }
+
+    /// All of it as text.
+    pub fn encode(&self, format: Format) -> String {
+        // Registering panics half way or not at all; nothing registers later.
+        let registry = self
+            .0
+            .registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        exposition::encode(&registry, format)
+    }
+}
+
+fn count(family: &Family<ResultLabel, Counter>, result: &'static str) {
+    family.get_or_create(&ResultLabel { result }).inc();
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}

@@ -1,0 +1,69 @@
+//! Requests: how many, and how long they took.
+
+use std::{borrow::Cow, time::Duration};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// Upper bounds in seconds: most requests take less than the first, and none more than the last, which is
+/// the default of `--handler-timeout`.
+const BUCKETS_SECS: [f64; 12] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
+
+/// What was asked, and what came of it. All values are from fixed lists.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Request {
+    /// A procedure as `package.Service/Method`, a web route such as `/forward-auth`, or `other`.
+    pub procedure: Cow<'static, str>,
+    /// `connect`, `grpc`, … or `http`.
+    pub protocol: &'static str,
+    /// `ok`, or the error's code; of a web route, the status.
+    pub code: Cow<'static, str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Procedure {
+    procedure: Cow<'static, str>,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS_SECS)
+}
+
+#[derive(Debug)]
+pub(super) struct Requests {
+    count: Family<Request, Counter>,
+    duration: Family<Procedure, Histogram, fn() -> Histogram>,
+}
+
+impl Requests {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let count = Family::default();
+        registry.register(
+            "requests",
+            "Requests by procedure, protocol and code",
+            Family::clone(&count),
+        );
+        let duration = Family::new_with_constructor(histogram as fn() -> Histogram);
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's head to its reply's head",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        Self { count, duration }
+    }
+
+    pub(super) fn count(&self, request: Request, time: Duration) {
+        let procedure = Procedure {
+            procedure: request.procedure.clone(),
+        };
+        self.count.get_or_create(&request).inc();
+        let histogram = self.duration.get_or_create(&procedure);
+        histogram.observe(time.as_secs_f64());
+    }
+}

@@ -1,0 +1,125 @@
+//! The store: how long work waits, and how long commits take.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// Upper bounds in seconds: from the wake-up of a thread to the wait for another process's lock.
+const BUCKETS_SECS: [f64; 12] = [
+    0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0,
+];
+/// Upper bounds of how many writes share a commit.
+const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Whose queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueName {
+    /// The readers'.
+    Read,
+    /// The writer's.
+    Write,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Queue {
+    queue: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS_SECS)
+}
+
+/// What the store's threads count into. Clones share it.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    reads: Histogram,
+    writes: Histogram,
+    commit: Histogram,
+    batch: Histogram,
+    failures: Family<Kind, Counter>,
+}
+
+/// One that nobody reads, for tools and tests.
+impl Default for StoreMetrics {
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl StoreMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let waits =
+            Family::<Queue, Histogram, _>::new_with_constructor(histogram as fn() -> Histogram);
+        registry.register_with_unit(
+            "store_queue",
+            "Time that work waits for a thread of the store",
+            Unit::Seconds,
+            waits.clone(),
+        );
+        let of = |queue| waits.get_or_create(&Queue { queue }).clone();
+        let (reads, writes) = (of("read"), of("write"));
+        let commit = histogram();
+        registry.register_with_unit(
+            "store_commit",
+            "Time that a COMMIT takes, until it is on the disk",
+            Unit::Seconds,
+            commit.clone(),
+        );
+        let batch = Histogram::new(BATCHES);
+        registry.register(
+            "store_commit_writes",
+            "How many writes shared a commit",
+            batch.clone(),
+        );
+        let failures: Family<Kind, Counter> = super::family(
+            registry,
+            "store_failures",
+            "Transactions that failed as a whole",
+        );
+        // There from the start, so that the first failure is a rise.
+        for kind in ["read", "write"] {
+            drop(failures.get_or_create(&Kind { kind }));
+        }
+        Self {
+            reads,
+            writes,
+            commit,
+            batch,
+            failures,
+        }
+    }
+
+    /// Some work has waited so long.
+    pub fn waited(&self, queue: QueueName, time: Duration) {
+        let histogram = match queue {
+            QueueName::Read => &self.reads,
+            QueueName::Write => &self.writes,
+        };
+        histogram.observe(time.as_secs_f64());
+    }
+
+    /// So many writes were committed together.
+    pub fn committed(&self, writes: usize, time: Duration) {
+        self.commit.observe(time.as_secs_f64());
+        self.batch
+            .observe(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
+    }
+
+    /// A transaction failed, so that nothing in it happened.
+    pub fn failed(&self, queue: QueueName) {
+        let kind = match queue {
+            QueueName::Read => "read",
+            QueueName::Write => "write",
+        };
+        self.failures.get_or_create(&Kind { kind }).inc();
+    }
+}

@@ -1,0 +1,37 @@
+//! Counting all tokens, a stretch of rows at a time.
+
+use crate::{
+    domain::time::Timestamp,
+    metrics::TokenCounts,
+    store::{error::Error, tx::Tx},
+};
+
+/// The number of the last row; rows are numbered from 1, with gaps.
+pub fn last_row(tx: &Tx<'_>) -> Result<i64, Error> {
+    let last = tx.number("SELECT coalesce(max(rowid), 0) FROM tokens", &[])?;
+    Ok(i64::try_from(last).unwrap_or(i64::MAX))
+}
+
+/// How many tokens are in which state at `now`, of the rows after `after`, up to `until`.
+pub fn count_by_state(
+    tx: &Tx<'_>,
+    now: Timestamp,
+    after: i64,
+    until: i64,
+) -> Result<TokenCounts, Error> {
+    let sql = "SELECT coalesce(sum(delete_time IS NULL AND coalesce(expire_time > ?1, 1) AND NOT disabled), 0), \
+               coalesce(sum(delete_time IS NULL AND coalesce(expire_time > ?1, 1) AND disabled), 0), \
+               coalesce(sum(delete_time IS NULL AND expire_time <= ?1), 0), \
+               coalesce(sum(delete_time IS NOT NULL), 0) \
+               FROM tokens WHERE rowid > ?2 AND rowid <= ?3";
+    let counts = tx.find(sql, &[now.into(), after.into(), until.into()], |row| {
+        let count = |at| Ok::<_, Error>(u64::try_from(row.int(at)?).unwrap_or_default());
+        Ok(TokenCounts {
+            active: count(0)?,
+            disabled: count(1)?,
+            expired: count(2)?,
+            deleted: count(3)?,
+        })
+    })?;
+    Ok(counts.unwrap_or_default())
+}
