@@ -22,10 +22,11 @@ const PROTOS: [&str; 12] = [
 ];
 
 /// Messages with a secret in them: they get no `Debug` that could print it.
-const SECRET: [&str; 9] = [
+const SECRET: [&str; 10] = [
     "hallpass.v1.CreateTokenRequest",
     "hallpass.v1.CreateTokenResponse",
     "hallpass.v1.CreateUserRequest",
+    "hallpass.v1.RotateTokenResponse",
     "hallpass.v1.SetPasswordRequest",
     "hallpass.v1.VerifyTokenRequest",
     "envoy.service.auth.v3.AttributeContext.HttpRequest",

@@ -10,6 +10,7 @@ pub mod caller;
 mod census;
 mod credential;
 pub mod error;
+pub mod explain;
 mod jobs;
 pub mod page;
 pub mod passwords;

@@ -13,6 +13,7 @@ pub mod note;
 pub mod page;
 pub mod random;
 pub mod reason;
+pub mod rotation;
 pub mod scope;
 pub mod secret;
 pub mod time;

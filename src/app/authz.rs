@@ -18,6 +18,12 @@ pub enum Action {
     ListTokens,
     /// Delete a token.
     DeleteToken,
+    /// Put a successor in a token's place.
+    RotateToken,
+    /// Change a token.
+    UpdateToken,
+    /// Be told all about a token.
+    ExplainToken,
     /// Ask about a token whose plaintext one has.
     VerifyToken,
     /// Create a person.
@@ -127,6 +133,12 @@ pub const RULES: &[Rule] = {
         .scope(S::TokensRead).oneself().owner().admin(All),
     rule(A::DeleteToken, &["/hallpass.v1.TokenService/DeleteToken"], "token.delete")
         .scope(S::TokensWrite).oneself().owner().admin(All),
+    rule(A::RotateToken, &["/hallpass.v1.TokenService/RotateToken"], "token.rotate")
+        .scope(S::TokensWrite).oneself().owner().admin(Machines),
+    rule(A::UpdateToken, &["/hallpass.v1.TokenService/UpdateToken"], "token.update")
+        .scope(S::TokensWrite).oneself().owner().admin(All),
+    rule(A::ExplainToken, &["/hallpass.v1.TokenService/ExplainToken"], "token.explain")
+        .scope(S::TokensRead).oneself().owner().admin(All),
     rule(A::VerifyToken, &["/hallpass.v1.TokenService/VerifyToken", "/oauth2/introspect"], "token.verify")
         .scope(S::TokensVerify).oneself(),
     rule(A::CreatePerson, &["/hallpass.v1.UserService/CreateUser"], "user.create")

@@ -3,23 +3,82 @@
 mod create;
 mod delete;
 mod read;
+mod rotate;
+mod update;
 
 pub use create::{CreateToken, CreatedToken};
 pub use read::ListTokens;
+pub use rotate::{RotateToken, RotatedToken};
+pub use update::UpdateToken;
 
-use crate::domain::id::TokenId;
+use crate::{
+    domain::{
+        cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp,
+        token::Token,
+    },
+    store::{Tx, tokens, users},
+};
 
-use super::{Error, error::FieldError};
+use super::{
+    Error,
+    authz::{self, Action, Relation},
+    caller::Caller,
+    error::{Checked, FieldError, Noun},
+};
 
 /// How many bytes of a token ID are looked at.
 const MAX_ID_BYTES: usize = 256;
 
 /// The token ID that a request names. `None`: it cannot be one of ours, which is answered like one that is
 /// not there.
-fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
+pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
     match text.len() {
         0 => Err(FieldError::new("token_id", "is required").into()),
         1..=MAX_ID_BYTES => Ok(TokenId::parse(text)),
         _ => Err(FieldError::new("token_id", "must be at most 256 bytes").into()),
     }
+}
+
+/// The token `id`, also where it is deleted, if the caller may do `action` to it. One that it may not is
+/// answered like one that is not there.
+pub(super) fn find_target(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    action: Action,
+    id: TokenId,
+) -> Result<(Token, Relation), Error> {
+    let token = tokens::find(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
+    let relation = if caller.user_id() == Some(token.user_id) {
+        Relation::Oneself
+    } else {
+        let user = users::find(tx, token.user_id)?;
+        Relation::to(caller, token.user_id, user.as_ref())
+    };
+    authz::may(caller, action, relation).map_err(|_| Error::NotFound(Noun::Token))?;
+    Ok((token, relation))
+}
+
+fn parse_note(text: &str) -> Checked<Note> {
+    Note::parse(text.to_owned()).map_err(|error| FieldError::new("note", error))
+}
+
+fn parse_scopes(scopes: &[String]) -> Checked<ScopeSet> {
+    ScopeSet::parse(scopes.iter().map(String::as_str))
+        .map_err(|error| FieldError::new("scopes", error))
+}
+
+fn parse_cidrs(cidrs: &[String]) -> Checked<CidrSet> {
+    CidrSet::parse(cidrs.iter().map(String::as_str))
+        .map_err(|error| FieldError::new("allowed_cidrs", error))
+}
+
+/// An expiry, which must be later than `now`.
+fn parse_expire_time(parts: Option<(i64, i32)>, now: Timestamp) -> Checked<Option<Timestamp>> {
+    let expire_time = parts
+        .map(|(seconds, nanos)| Timestamp::parse(seconds, nanos))
+        .transpose()
+        .map_err(|error| FieldError::new("expire_time", error))?;
+    lifetime::check_future(expire_time, now)
+        .map_err(|error| FieldError::new("expire_time", error))?;
+    Ok(expire_time)
 }

@@ -10,7 +10,7 @@ use crate::{
         scope::ScopeSet,
         secret::Secret,
         time::Timestamp,
-        token::{Invalid, Lineage, Token},
+        token::{Invalid, Token},
         user::User,
     },
     store::tokens::Credential,
@@ -170,7 +170,7 @@ fn judge(
         return Err(invalid(Invalid::Address));
     }
     let user = user.as_ref().ok_or(invalid(Invalid::UserDeactivated))?;
-    let scopes = scopes_in_force(lineage).ok_or(Refused::Scope)?;
+    let scopes = lineage.scopes().ok_or(Refused::Scope)?;
     if !question.required_scopes.is_covered_by(&scopes) {
         return Err(Refused::Scope);
     }
@@ -178,17 +178,6 @@ fn judge(
     token.scopes = scopes;
     let user = user.clone();
     Ok(Verified { token, user })
-}
-
-/// The scopes that a token has and its parent, too; none: it is not limited. `None`: they have none in
-/// common, so that it may do nothing.
-fn scopes_in_force(lineage: &Lineage) -> Option<ScopeSet> {
-    let own = &lineage.token.scopes;
-    let parent = lineage.parent.as_ref().and_then(|p| p.token.as_ref());
-    match parent.map(|token| &token.scopes) {
-        None => Some(own.clone()),
-        Some(parents) => own.in_common(parents),
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! What `--json` prints: the API's answers, with the names and forms of their protobuf JSON, so that a
 //! script reads both alike. Fields are always there, but for those that stand for what there is none of.
 
+mod explanation;
+
+pub(super) use explanation::ExplanationAnswer;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use self::explanation::LastUseAnswer;
 use crate::domain::{
     audit::AuditRow,
     time::Timestamp,
@@ -38,6 +43,15 @@ pub(super) struct CreatedAnswer<'a> {
     /// The plaintext: no `Debug`, which would print it.
     pub(super) token: &'a str,
     pub(super) metadata: TokenAnswer,
+}
+
+/// `hallpass.v1.RotateTokenResponse`.
+#[derive(Serialize)]
+pub(super) struct RotatedAnswer<'a> {
+    /// The plaintext: no `Debug`, which would print it.
+    pub(super) token: &'a str,
+    pub(super) metadata: TokenAnswer,
+    pub(super) predecessor: TokenAnswer,
 }
 
 /// `hallpass.v1.User`.
@@ -95,6 +109,10 @@ pub(super) struct TokenAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_id: Option<String>,
     family_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_use: Option<LastUseAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor_id: Option<String>,
 }
 
 impl From<&Token> for TokenAnswer {
@@ -114,6 +132,8 @@ impl From<&Token> for TokenAnswer {
             disabled: token.disabled,
             parent_id: token.parent_id.map(|id| id.to_string()),
             family_id: token.family_id.to_string(),
+            last_use: token.last_use.map(LastUseAnswer::from),
+            successor_id: token.successor_id.map(|id| id.to_string()),
         }
     }
 }

@@ -1,7 +1,11 @@
-//! `hallpass token`: creating, listing, showing and deleting tokens, and reading a token's text.
+//! `hallpass token`: making, showing, changing, explaining and ending tokens, and reading a token's text.
 
 mod create;
+mod expiry;
+mod explain;
 mod inspect;
+mod rotate;
+mod update;
 
 use clap::{Args, Subcommand};
 
@@ -31,6 +35,16 @@ pub(super) enum TokenCommand {
     List(List),
     /// Show a token.
     Get(Named),
+    /// Put a successor in a token's place, and print its plaintext: the one time that it is shown.
+    Rotate(rotate::Rotate),
+    /// Change a token's note, or narrow its scopes and networks.
+    Update(update::Update),
+    /// Disable a token: it is kept and listed, but not accepted.
+    Disable(Named),
+    /// Enable a token that was disabled.
+    Enable(Named),
+    /// Tell why a token is valid or not, where it comes from, and what will end it.
+    Explain(explain::Explain),
     /// Delete a token, and those that were made with it. No check that starts later accepts them.
     Delete(Named),
     /// Read a plaintext from stdin, offline: is it of the form, and what is its ID?
@@ -69,6 +83,11 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
         TokenCommand::Create(args) => create::run(args),
         TokenCommand::List(args) => list(&args),
         TokenCommand::Get(args) => get(&args),
+        TokenCommand::Rotate(args) => rotate::run(args),
+        TokenCommand::Update(args) => update::run(args),
+        TokenCommand::Disable(args) => update::disable(args, true),
+        TokenCommand::Enable(args) => update::disable(args, false),
+        TokenCommand::Explain(args) => explain::run(&args),
         TokenCommand::Delete(args) => delete(&args),
         TokenCommand::Inspect(args) => inspect::run(&args),
     }
@@ -120,6 +139,8 @@ fn get(args: &Named) -> Result<(), Failure> {
     }
     let now = SystemClock.now();
     let parent = token.parent_id.map(|id| id.to_string()).unwrap_or_default();
+    let successor = token.successor_id.map(|id| id.to_string());
+    let successor = successor.unwrap_or_default();
     Ok(output::fields([
         ("ID", token.id.to_string()),
         ("User", token.user_id.to_string()),
@@ -132,6 +153,8 @@ fn get(args: &Named) -> Result<(), Failure> {
         ("Scopes", or_dash(token.scopes.to_string())),
         ("Networks", or_dash(token.allowed_cidrs.to_string())),
         ("Parent", or_dash(parent)),
+        ("Successor", or_dash(successor)),
+        ("Last used", last_used(&token)),
         ("Note", token.note.as_str().to_owned()),
     ])?)
 }
@@ -153,11 +176,24 @@ fn delete(args: &Named) -> Result<(), Failure> {
 fn state(token: &Token) -> &'static str {
     if token.disabled {
         "disabled"
-    } else if token.is_live(SystemClock.now()) {
-        "live"
-    } else {
+    } else if !token.is_live(SystemClock.now()) {
         "expired"
+    } else if token.successor_id.is_some() {
+        "rotated"
+    } else {
+        "live"
     }
+}
+
+fn last_used(token: &Token) -> String {
+    token.last_use.map_or_else(
+        || "-".to_owned(),
+        |last| {
+            let ip = last.ip.map(|ip| format!(" from {ip}"));
+            let time = relative_time::show(last.time, SystemClock.now());
+            format!("{time}{}", ip.unwrap_or_default())
+        },
+    )
 }
 
 fn or_dash(text: String) -> String {

@@ -57,6 +57,30 @@ impl CidrSet {
         self.0.is_empty() || self.0.iter().any(|net| net.contains(&address))
     }
 
+    /// The networks that lie in these and in `other`'s, too. `None`: there are none.
+    pub fn in_common(&self, other: &Self) -> Option<Self> {
+        match (self.is_empty(), other.is_empty()) {
+            (_, true) => Some(self.clone()),
+            (true, false) => Some(other.clone()),
+            (false, false) => {
+                let pairs = self
+                    .iter()
+                    .flat_map(|own| other.iter().map(move |its| (own, its)));
+                // Of two networks one lies in the other, or they have nothing in common.
+                let mut nets: Vec<_> = pairs
+                    .filter_map(|(own, its)| match (own.contains(its), its.contains(own)) {
+                        (true, _) => Some(*its),
+                        (false, true) => Some(*own),
+                        (false, false) => None,
+                    })
+                    .collect();
+                nets.sort_unstable();
+                nets.dedup();
+                (!nets.is_empty()).then_some(Self(nets))
+            }
+        }
+    }
+
     /// Whether each of these networks lies inside one of `other`'s.
     pub fn is_within(&self, other: &Self) -> bool {
         let inside = |net: &IpNet| other.0.iter().any(|outer| outer.contains(net));
@@ -158,6 +182,19 @@ mod tests {
         assert!(!set(&["10.0.0.0/8"]).is_within(&set(&["10.0.0.0/9", "10.128.0.0/9"])));
         assert!(!set(&[]).is_within(&set(&["10.0.0.0/8"])));
         assert!(set(&["10.0.0.0/8"]).is_within(&set(&[])));
+    }
+
+    #[test]
+    fn what_is_in_common_lies_in_both() {
+        let (any, wide) = (set(&[]), set(&["10.0.0.0/8", "192.0.2.0/24"]));
+        let narrow = set(&["10.1.0.0/16", "192.0.0.0/16", "2001:db8::/32"]);
+        let common = set(&["10.1.0.0/16", "192.0.2.0/24"]);
+        assert_eq!(wide.in_common(&narrow), Some(common.clone()));
+        assert_eq!(narrow.in_common(&wide), Some(common));
+        assert_eq!(any.in_common(&wide), Some(wide.clone()));
+        assert_eq!(wide.in_common(&any), Some(wide.clone()));
+        assert_eq!(any.in_common(&any), Some(any));
+        assert_eq!(wide.in_common(&set(&["11.0.0.0/8"])), None, "not any");
     }
 
     #[test]

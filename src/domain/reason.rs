@@ -79,6 +79,10 @@ reasons! {
     UserOwnsMachines = "USER_OWNS_MACHINES",
     /// For the other type of user.
     WrongUserType = "WRONG_USER_TYPE",
+    /// Rotated already.
+    AlreadyRotated = "ALREADY_ROTATED",
+    /// More than the token may now.
+    ExceedsToken = "EXCEEDS_TOKEN",
     /// As many tokens as are allowed.
     TooManyTokens = "TOO_MANY_TOKENS",
     /// As many machines as are allowed.

@@ -1,6 +1,6 @@
 //! Tokens and what makes one valid.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
     cidr::CidrSet,
@@ -53,23 +53,37 @@ pub struct LastUse {
 impl Token {
     /// Not deleted and not expired: listed and counted.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.delete_time.is_none() && self.expire_time.is_none_or(|end| now < end)
+        self.delete_time.is_none() && !self.has_expired(now)
+    }
+
+    fn has_expired(&self, now: Timestamp) -> bool {
+        self.expire_time.is_some_and(|end| end <= now)
+    }
+
+    /// How long it was made to live; `None`: for ever.
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.expire_time.map(|end| end.since(self.create_time))
+    }
+
+    /// All that keeps the token itself from being accepted at `now`. Deletion comes before expiry: it is the
+    /// stronger word.
+    pub fn faults(&self, now: Timestamp) -> impl Iterator<Item = Invalid> + use<> {
+        let faults = [
+            (self.delete_time.is_some(), Invalid::Deleted),
+            (self.has_expired(now), Invalid::Expired),
+            (self.disabled, Invalid::Disabled),
+        ];
+        faults
+            .into_iter()
+            .filter_map(|(is, fault)| is.then_some(fault))
     }
 
     /// Whether the token itself, its user and its parent aside, is accepted at `now`.
     ///
     /// # Errors
-    /// Why it is not. Deletion is told before expiry: it is the stronger word.
+    /// Why it is not.
     pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
-        if self.delete_time.is_some() {
-            Err(Invalid::Deleted)
-        } else if !self.is_live(now) {
-            Err(Invalid::Expired)
-        } else if self.disabled {
-            Err(Invalid::Disabled)
-        } else {
-            Ok(())
-        }
+        self.faults(now).next().map_or(Ok(()), Err)
     }
 }
 
@@ -93,12 +107,54 @@ pub struct Parent {
     pub user_active: bool,
 }
 
+impl Parent {
+    /// Whether the parent itself and its user let the child be valid at `now`.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        let token = self.token.as_ref();
+        token.is_some_and(|token| token.check(now).is_ok()) && self.user_active
+    }
+}
+
 impl Lineage {
+    /// The parent, as far as it is still there.
+    pub fn parent_token(&self) -> Option<&Token> {
+        self.parent.as_ref()?.token.as_ref()
+    }
+
     /// Whether the token or its parent, whose narrowing counts at use, may be used from some networks only.
     pub fn is_bound_to_networks(&self) -> bool {
-        let parent = self.parent.as_ref().and_then(|p| p.token.as_ref());
         !self.token.allowed_cidrs.is_empty()
-            || parent.is_some_and(|token| !token.allowed_cidrs.is_empty())
+            || self
+                .parent_token()
+                .is_some_and(|token| !token.allowed_cidrs.is_empty())
+    }
+
+    /// The scopes that the token has and its parent, too; none: it is not limited. `None`: they have none in
+    /// common, so that it may do nothing.
+    pub fn scopes(&self) -> Option<ScopeSet> {
+        let own = &self.token.scopes;
+        match self.parent_token() {
+            None => Some(own.clone()),
+            Some(parent) => own.in_common(&parent.scopes),
+        }
+    }
+
+    /// The networks that the token may be used from and its parent, too; none: any. `None`: they have none in
+    /// common, so that it can be used from nowhere.
+    pub fn networks(&self) -> Option<CidrSet> {
+        let own = &self.token.allowed_cidrs;
+        match self.parent_token() {
+            None => Some(own.clone()),
+            Some(parent) => own.in_common(&parent.allowed_cidrs),
+        }
+    }
+
+    /// All that keeps the token from being accepted at `now`, wherever it is used from.
+    pub fn faults(&self, now: Timestamp) -> impl Iterator<Item = Invalid> + use<> {
+        let user = (!self.user_active).then_some(Invalid::UserDeactivated);
+        let parent = self.parent.as_ref().filter(|parent| !parent.is_valid(now));
+        let parent = parent.map(|_| Invalid::Parent);
+        self.token.faults(now).chain(user).chain(parent)
     }
 
     /// Whether the token is valid at `now`, from `address` where one is given: live, enabled, its user
@@ -107,21 +163,10 @@ impl Lineage {
     /// # Errors
     /// Why it is not.
     pub fn check(&self, now: Timestamp, address: Option<IpAddr>) -> Result<(), Invalid> {
-        self.token.check(now)?;
-        if !self.user_active {
-            return Err(Invalid::UserDeactivated);
+        if let Some(fault) = self.faults(now).next() {
+            return Err(fault);
         }
-        if let Some(parent) = &self.parent {
-            let token = parent.token.as_ref().ok_or(Invalid::Parent)?;
-            token.check(now).map_err(|_| Invalid::Parent)?;
-            if !parent.user_active {
-                return Err(Invalid::Parent);
-            }
-        }
-        let parent = self
-            .parent
-            .as_ref()
-            .and_then(|parent| parent.token.as_ref());
+        let parent = self.parent_token();
         let allows = |address| {
             self.token.allowed_cidrs.allows(address)
                 && parent.is_none_or(|token| token.allowed_cidrs.allows(address))
@@ -154,4 +199,16 @@ pub enum Invalid {
     /// It may not be used from this address.
     #[error("the token may not be used from this address")]
     Address,
+}
+
+impl Invalid {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 6] = [
+        Self::Deleted,
+        Self::Expired,
+        Self::Disabled,
+        Self::UserDeactivated,
+        Self::Parent,
+        Self::Address,
+    ];
 }

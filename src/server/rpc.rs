@@ -4,7 +4,9 @@
 
 mod audit;
 mod authn;
+mod change;
 mod envoy;
+mod explain;
 mod message;
 mod token;
 mod user;
@@ -35,7 +37,10 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .get_token(token::get)
         .list_tokens(token::list)
         .delete_token(token::delete)
-        .verify_token(verify::verify);
+        .verify_token(verify::verify)
+        .rotate_token(change::rotate)
+        .update_token(change::update)
+        .explain_token(explain::explain);
     let users = UserServiceBuilder::new()
         .create_user(user::create)
         .get_user(user::get)

@@ -4,7 +4,10 @@ use super::{
     error::Error,
     tx::{Row, Tx},
 };
-use crate::domain::audit::{AuditEvent, AuditRow, ChainHash, ChainHead};
+use crate::domain::{
+    audit::{AuditEvent, AuditRow, ChainHash, ChainHead},
+    id::TokenId,
+};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -78,6 +81,15 @@ pub fn list(
 /// The row at `sequence`.
 pub fn find(tx: &Tx<'_>, sequence: i64) -> Result<Option<AuditRow>, Error> {
     tx.find(select!("WHERE sequence = ?1"), &[sequence.into()], decode)
+}
+
+/// The row that tells who made the token `id`, and with what.
+pub fn find_made(tx: &Tx<'_>, id: TokenId) -> Result<Option<AuditRow>, Error> {
+    let sql = select!(
+        "WHERE target = ?1 AND action IN ('token.create', 'token.rotate') \
+         ORDER BY sequence LIMIT 1"
+    );
+    tx.find(sql, &[id.into()], decode)
 }
 
 fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {

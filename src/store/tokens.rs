@@ -1,10 +1,14 @@
 //! The tokens' table. A deleted token's row stays as a tombstone until the purge.
 
 mod census;
+mod change;
 mod credential;
+mod family;
 
 pub use census::{count_by_state, last_row};
+pub use change::{adopt_children, mark_rotated, update};
 pub use credential::{Credential, find_credential};
+pub use family::{count_live_family, list_family};
 
 use super::{
     error::Error,
@@ -32,6 +36,7 @@ macro_rules! select {
         )
     };
 }
+use select;
 
 /// Adds a token.
 pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error> {

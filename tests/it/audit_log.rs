@@ -87,9 +87,10 @@ async fn every_mutation_leaves_one_row_and_the_chain_whole() {
         });
         assert_eq!(rows[0], expected);
         assert_eq!(actor.as_str().unwrap().len(), 22, "a user's ID");
-        // With a user go its tokens, which is told in a row of its own.
+        // With a user go its tokens, and with a rotation its token: each is told in a row of its own.
         let swept: &[&str] = match mutation.action {
             "user.delete" => &["token.delete_all"],
+            "token.rotate" => &["token.rotated"],
             _ => &[],
         };
         assert_eq!(actions(&rows[1..]), swept, "{}", mutation.procedure);
@@ -152,6 +153,12 @@ fn reads(user: &str, name: &str, token: &str) -> Vec<(&'static str, Value, &'sta
             token.into(),
         ),
         (
+            "TokenService/ExplainToken",
+            json!({ "tokenId": token }),
+            "token.explain",
+            token.into(),
+        ),
+        (
             "TokenService/ListTokens",
             json!({ "userId": user }),
             "token.list",
@@ -205,7 +212,7 @@ async fn admins_reads_of_others_data_are_recorded_and_nobodys_of_its_own() {
     let robot = app.machine(&alice, "robot").await;
     let before = app.audit_len();
     let owner_reads = reads(&robot.id, "robot", robot.token.split('_').nth(1).unwrap());
-    for (procedure, message, ..) in owner_reads.into_iter().take(5) {
+    for (procedure, message, ..) in owner_reads.into_iter().take(6) {
         app.call(&alice.token, procedure, message).await.ok();
     }
     assert_eq!(app.audit_len(), before);

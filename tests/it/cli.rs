@@ -8,4 +8,5 @@ pub(crate) mod sandbox;
 mod serve;
 mod settings;
 mod terminal;
+mod token_changes;
 mod tokens;

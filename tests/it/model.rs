@@ -14,7 +14,7 @@ use hallpass::{
         Error,
         caller::{Caller, Origin},
         page::PageRequest,
-        tokens::{CreateToken, ListTokens},
+        tokens::{CreateToken, ListTokens, RotateToken, UpdateToken},
         users::{CreateUser, NewUser},
     },
     domain::{id::RequestId, reason::Reason, secret::Secret, user::Role},
@@ -51,6 +51,15 @@ enum Step {
     DeleteItself {
         token: usize,
     },
+    Rotate {
+        by: usize,
+        token: usize,
+        grace: u8,
+    },
+    SetDisabled {
+        token: usize,
+        disabled: bool,
+    },
     Deactivate {
         user: usize,
     },
@@ -77,6 +86,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (token(), user()).prop_map(|(by, user)| Step::List { by, user }),
         2 => (token(), token()).prop_map(|(by, token)| Step::Delete { by, token }),
         1 => token().prop_map(|token| Step::DeleteItself { token }),
+        3 => (token(), token(), 0..30_u8).prop_map(|(by, token, grace)| Step::Rotate {
+            by,
+            token,
+            grace
+        }),
+        2 => (token(), any::<bool>())
+            .prop_map(|(token, disabled)| Step::SetDisabled { token, disabled }),
         1 => user().prop_map(|user| Step::Deactivate { user }),
         2 => user().prop_map(|user| Step::Reactivate { user }),
         2 => (0..30_u8).prop_map(|secs| Step::Advance { secs }),
@@ -200,6 +216,28 @@ impl<'a> Run<'a> {
                 };
                 self.delete(token, token).await
             }
+            Step::Rotate { by, token, grace } => {
+                let Some((by, token)) = nth(by).zip(nth(token)) else {
+                    return Ok(());
+                };
+                // Itself as often as another.
+                let token = if grace % 2 == 0 { by } else { token };
+                self.rotate(by, token, grace).await
+            }
+            Step::SetDisabled { token, disabled } => {
+                let Some(token) = nth(token) else {
+                    return Ok(());
+                };
+                let request = UpdateToken {
+                    token_id: self.tokens[token].0.clone(),
+                    disabled: Some(disabled),
+                    ..UpdateToken::default()
+                };
+                let done = self.app.app.update_token(&self.local, request).await;
+                let expected = self.model.set_disabled(token, disabled);
+                prop_assert_eq!(done.map(drop).map_err(|e| e.reason()), expected);
+                Ok(())
+            }
             Step::Deactivate { user } => {
                 let id = &self.users[user];
                 self.app.app.deactivate_user(&self.local, id).await.unwrap();
@@ -282,6 +320,26 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    async fn rotate(&mut self, by: usize, token: usize, grace: u8) -> Result<(), TestCaseError> {
+        let Some(caller) = self.authenticate(by).await? else {
+            return Ok(());
+        };
+        let request = RotateToken {
+            token_id: self.tokens[token].0.clone(),
+            grace_period: Some((grace.into(), 0)),
+            expire_time: None,
+        };
+        let rotated = self.app.app.rotate_token(&caller, request).await;
+        let told = rotated.as_ref().map(|_| ()).map_err(Error::reason);
+        self.met.borrow_mut().extend(told.err());
+        prop_assert_eq!(told, self.model.rotate(by, token, grace));
+        if let Ok(rotated) = rotated {
+            let text = rotated.text.expose().to_owned();
+            self.tokens.push((rotated.token.id.to_string(), text));
+        }
+        Ok(())
+    }
+
     async fn delete(&mut self, by: usize, token: usize) -> Result<(), TestCaseError> {
         let Some(caller) = self.authenticate(by).await? else {
             return Ok(());
@@ -326,6 +384,8 @@ fn use_cases_answer_as_the_model_says() {
         Reason::PermissionDenied,
         Reason::TargetDeactivated,
         Reason::OutlivesParent,
+        Reason::TokenDisabled,
+        Reason::AlreadyRotated,
     ] {
         assert!(met.borrow().contains(&reason), "{reason:?} was never met");
     }

@@ -57,9 +57,25 @@ fn of_tokens(alice: &Person, token: &NewToken, bob: &Person) -> Vec<Mutation> {
     let note = json!({ "note": "n" });
     let password = json!({ "username": "bob", "password": bob.password });
     let id = json!({ "tokenId": token.id });
+    let note_of = json!({ "tokenId": token.id, "note": "another" });
+    let rotate = json!({ "tokenId": token.id, "gracePeriod": "60s" });
     vec![
         Mutation::new(&alice.token, create, "token.create", note),
         Mutation::new("", create, "token.create", password),
+        Mutation::new(
+            &alice.token,
+            "TokenService/UpdateToken",
+            "token.describe",
+            note_of,
+        )
+        .on(&token.id)
+        .repeats(),
+        Mutation::new(
+            &alice.token,
+            "TokenService/RotateToken",
+            "token.rotate",
+            rotate,
+        ),
         Mutation::new(&alice.token, delete, "token.delete", id)
             .on(&token.id)
             .repeats(),

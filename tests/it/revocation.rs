@@ -177,6 +177,45 @@ async fn no_check_that_starts_after_the_parents_deletion_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_that_starts_after_a_disabling_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app.sign_in(&alice, json!({})).await;
+    let child = app.child(&token.text, json!({})).await;
+    let set = async |disabled: bool| {
+        let message = json!({ "tokenId": token.id, "disabled": disabled });
+        done(&app, "TokenService/UpdateToken", message).await;
+    };
+    let race = Race::start(ask(&app.client));
+    for of in [&token, &child] {
+        for _ in 0..100 {
+            race.round(&of.text, set(true)).await;
+            set(false).await;
+        }
+    }
+    assert_eq!(race.end().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_that_starts_after_a_rotation_without_a_grace_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let race = Race::start(ask(&app.client));
+    let mut token = app.sign_in(&alice, json!({})).await;
+    for _ in 0..100 {
+        let mut next = None;
+        let rotate = async {
+            let message = json!({ "tokenId": token.id });
+            let reply = app.call(&alice.token, "TokenService/RotateToken", message);
+            next = Some(NewToken::read(&reply.await.ok()));
+        };
+        race.round(&token.text, rotate).await;
+        token = next.unwrap();
+    }
+    assert_eq!(race.end().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_check_that_starts_after_a_deactivation_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;

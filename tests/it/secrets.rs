@@ -116,6 +116,20 @@ impl Watched {
         .await
         .ok();
 
+        let later = self.secrets.note(&format!("later-{n}"));
+        let message = json!({ "tokenId": child.id, "note": later });
+        self.call(wire, &own.text, "TokenService/UpdateToken", message)
+            .await
+            .ok();
+        let message = json!({ "tokenId": child.id, "gracePeriod": "60s" });
+        let rotated = self.call(wire, &own.text, "TokenService/RotateToken", message);
+        let rotated = NewToken::read(&rotated.await.ok());
+        self.secrets.token(&rotated.text);
+        let message = json!({ "tokenId": rotated.id });
+        self.call(wire, &own.text, "TokenService/ExplainToken", message)
+            .await
+            .ok();
+
         let wrong = self.secrets.password(&format!("wrong-{n}"));
         let stranger = self.secrets.username(n);
         for name in [&person, &stranger] {

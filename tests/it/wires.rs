@@ -67,6 +67,18 @@ impl Names {
                 });
                 format!("random {index}").into()
             }
+            Value::String(text) if text.contains(' ') => {
+                // A sentence, with IDs in it perhaps.
+                let words = text.split(' ').map(|word| {
+                    let bare = word.trim_end_matches(['.', ',', ':', ';']);
+                    if is_random(bare) {
+                        self.give(bare.into()).to_string() + &word[bare.len()..]
+                    } else {
+                        word.to_owned()
+                    }
+                });
+                words.collect::<Vec<_>>().join(" ").into()
+            }
             Value::Array(values) => values.into_iter().map(|value| self.give(value)).collect(),
             Value::Object(fields) => {
                 let fields = fields
@@ -87,6 +99,15 @@ fn is_random(text: &str) -> bool {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A message with more fields.
+fn with(message: &Value, fields: Value) -> Value {
+    let mut message = message.clone();
+    if let (Some(message), Value::Object(fields)) = (message.as_object_mut(), fields) {
+        message.extend(fields);
+    }
+    message
 }
 
 async fn play(wire: Wire) -> Transcript {
@@ -222,6 +243,28 @@ async fn tokens(session: &mut Session, admin: &str, own: &str) {
                 ("TokenService/VerifyToken", json!({ "token": own })),
                 ("TokenService/VerifyToken", json!({ "token": "x" })),
                 ("TokenService/VerifyToken", json!({ "clientIp": "x" })),
+                ("TokenService/ExplainToken", id.clone()),
+                ("TokenService/ExplainToken", json!({ "tokenId": "é" })),
+                (
+                    "TokenService/UpdateToken",
+                    with(
+                        &id,
+                        json!({ "note": "", "scopes": ["deploy"], "disabled": true }),
+                    ),
+                ),
+                ("TokenService/RotateToken", id.clone()),
+                (
+                    "TokenService/UpdateToken",
+                    with(&id, json!({ "disabled": false })),
+                ),
+                (
+                    "TokenService/UpdateToken",
+                    with(&id, json!({ "scopes": ["build"] })),
+                ),
+                (
+                    "TokenService/RotateToken",
+                    with(&id, json!({ "gracePeriod": "-1s" })),
+                ),
                 (create, json!({ "note": "\u{7f}" })),
                 (create, json!({ "expireTime": "1970-01-01T00:00:00Z" })),
                 (create, json!({ "username": "alice" })),
@@ -235,10 +278,17 @@ async fn tokens(session: &mut Session, admin: &str, own: &str) {
     session
         .call(&scoped, "UserService/ListUsers", json!({}))
         .await;
+    let rotate = with(
+        &id,
+        json!({ "gracePeriod": "60.5s", "expireTime": "2029-01-01T00:00:00Z" }),
+    );
     session
         .calls(
             own,
             &[
+                ("TokenService/RotateToken", rotate.clone()),
+                ("TokenService/RotateToken", rotate),
+                ("TokenService/ExplainToken", id.clone()),
                 ("TokenService/DeleteToken", id.clone()),
                 ("TokenService/DeleteToken", id),
                 ("TokenService/DeleteToken", json!({ "tokenId": "x" })),

@@ -16,11 +16,14 @@ use crate::{
     store::{Tx, audit, tokens, users},
 };
 
-use super::super::{
-    App, Error,
-    authz::{self, Action, Relation},
-    caller::Caller,
-    error::{Denied, FieldError, Noun},
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action, Relation},
+        caller::Caller,
+        error::{Denied, FieldError, Noun},
+    },
+    parse_cidrs, parse_expire_time, parse_note, parse_scopes,
 };
 
 /// What a client asks for, as it came.
@@ -94,10 +97,7 @@ impl App {
         now: Timestamp,
     ) -> Result<Token, Error> {
         if user.deactivated {
-            return Err(Error::Precondition {
-                reason: Reason::TargetDeactivated,
-                problem: "the user is deactivated: reactivate it first".to_owned(),
-            });
+            return Err(target_deactivated());
         }
         let parent = caller.token();
         let limits = LifetimeLimits {
@@ -175,23 +175,11 @@ fn target(tx: &Tx<'_>, caller: &Caller, user_id: &str) -> Result<User, Error> {
 
 impl Draft {
     fn parse(request: &CreateToken, now: Timestamp) -> Result<Self, FieldError> {
-        let note = Note::parse(request.note.clone()).map_err(|e| FieldError::new("note", e))?;
-        let expire_time = request
-            .expire_time
-            .map(|(seconds, nanos)| Timestamp::parse(seconds, nanos))
-            .transpose()
-            .map_err(|error| FieldError::new("expire_time", error))?;
-        lifetime::check_future(expire_time, now)
-            .map_err(|error| FieldError::new("expire_time", error))?;
-        let scopes = ScopeSet::parse(request.scopes.iter().map(String::as_str))
-            .map_err(|error| FieldError::new("scopes", error))?;
-        let allowed_cidrs = CidrSet::parse(request.allowed_cidrs.iter().map(String::as_str))
-            .map_err(|error| FieldError::new("allowed_cidrs", error))?;
         Ok(Self {
-            note,
-            expire_time,
-            scopes,
-            allowed_cidrs,
+            note: parse_note(&request.note)?,
+            expire_time: parse_expire_time(request.expire_time, now)?,
+            scopes: parse_scopes(&request.scopes)?,
+            allowed_cidrs: parse_cidrs(&request.allowed_cidrs)?,
         })
     }
 }
@@ -226,7 +214,14 @@ fn within_parent(
     Ok((scopes, cidrs))
 }
 
-fn too_many(problem: String) -> Error {
+pub(super) fn target_deactivated() -> Error {
+    Error::Precondition {
+        reason: Reason::TargetDeactivated,
+        problem: "the user is deactivated: reactivate it first".to_owned(),
+    }
+}
+
+pub(super) fn too_many(problem: String) -> Error {
     Error::Quota {
         reason: Reason::TooManyTokens,
         problem,

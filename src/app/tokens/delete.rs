@@ -2,18 +2,18 @@
 
 use crate::{
     domain::{audit::AuditEvent, id::TokenId, secret::Secret, time::Timestamp},
-    store::{Tx, audit, tokens, users},
+    store::{Tx, audit, tokens},
 };
 
 use super::{
     super::{
         App, Error,
-        authz::{self, Action, Relation},
+        authz::{self, Action},
         caller::{Caller, Origin},
         credential::Shown,
         error::Noun,
     },
-    parse_token_id,
+    find_target, parse_token_id,
 };
 
 impl App {
@@ -33,12 +33,8 @@ impl App {
         let caller = caller.clone();
         self.write(move |tx| {
             let caller = caller.refresh(tx, now)?;
-            let token = tokens::find(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
             if !itself {
-                let user = users::find(tx, token.user_id)?;
-                let relation = Relation::to(&caller, token.user_id, user.as_ref());
-                authz::may(&caller, Action::DeleteToken, relation)
-                    .map_err(|_| Error::NotFound(Noun::Token))?;
+                find_target(tx, &caller, Action::DeleteToken, id)?;
             }
             delete(tx, id, now, |action| caller.event(now, action, id))
         })

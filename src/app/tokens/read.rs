@@ -17,7 +17,7 @@ use super::{
         error::{Denied, FieldError, Noun},
         page::{Cursor, Page, PageRequest},
     },
-    parse_token_id,
+    find_target, parse_token_id,
 };
 
 /// Which tokens to list.
@@ -37,16 +37,10 @@ impl App {
         let asker = caller.clone();
         let (token, relation) = self
             .read(move |tx| {
-                let token = tokens::find(tx, id)?.filter(|token| token.delete_time.is_none());
-                let token = token.ok_or(Error::NotFound(Noun::Token))?;
-                let relation = if asker.user_id() == Some(token.user_id) {
-                    Relation::Oneself
-                } else {
-                    let user = users::find(tx, token.user_id)?;
-                    Relation::to(&asker, token.user_id, user.as_ref())
-                };
-                authz::may(&asker, Action::GetToken, relation)
-                    .map_err(|_| Error::NotFound(Noun::Token))?;
+                let (token, relation) = find_target(tx, &asker, Action::GetToken, id)?;
+                if token.delete_time.is_some() {
+                    return Err(Error::NotFound(Noun::Token));
+                }
                 Ok::<_, Error>((token, relation))
             })
             .await?;

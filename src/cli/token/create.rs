@@ -1,7 +1,5 @@
 //! `hallpass token create`.
 
-use std::time::{Duration, SystemTime};
-
 use clap::Args;
 
 use crate::{
@@ -13,12 +11,15 @@ use crate::{
     },
 };
 
-use super::super::{
-    answer::{CreatedAnswer, TokenAnswer},
-    failure::Failure,
-    local_app::{LocalApp, find_user},
-    output::{self, OutputArgs},
-    relative_time,
+use super::{
+    super::{
+        answer::{CreatedAnswer, TokenAnswer},
+        failure::Failure,
+        local_app::{LocalApp, find_user},
+        output::{self, OutputArgs},
+        relative_time,
+    },
+    expiry::{Expiry, parse_expiry},
 };
 
 /// `token create`.
@@ -51,40 +52,13 @@ pub(in crate::cli) struct Create {
     limits: TokenArgs,
 }
 
-/// When a token stops being valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expiry {
-    Never,
-    At(Timestamp),
-    After(Duration),
-}
-
-fn parse_expiry(text: &str) -> Result<Expiry, String> {
-    if text == "never" {
-        return Ok(Expiry::Never);
-    }
-    if let Ok(duration) = humantime::parse_duration(text) {
-        return Ok(Expiry::After(duration));
-    }
-    humantime::parse_rfc3339(text)
-        .map(|time: SystemTime| Expiry::At(time.into()))
-        .map_err(|_| {
-            "must be never, a duration such as 90d, or a time in UTC such as 2027-01-01T00:00:00Z"
-                .to_owned()
-        })
-}
-
 /// Runs `hallpass token create`.
 pub(super) fn run(args: Create) -> Result<(), Failure> {
     let mut options = AppOptions::default();
     args.limits.apply(&mut options);
     let local = LocalApp::open(&args.store, options)?;
     let user = local.run(async |app, caller| find_user(app, caller, &args.user).await)?;
-    let expires = match args.expires {
-        Expiry::Never => None,
-        Expiry::At(time) => Some(time),
-        Expiry::After(duration) => Some(SystemClock.now().plus(duration)),
-    };
+    let expires = args.expires.time(SystemClock.now());
     let request = CreateToken {
         note: args.note,
         expire_time: expires.map(Timestamp::to_parts),
@@ -105,29 +79,4 @@ pub(super) fn run(args: Create) -> Result<(), Failure> {
         token.id, user.username
     ));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_expiry_is_never_a_duration_or_a_time() {
-        assert_eq!(parse_expiry("never"), Ok(Expiry::Never));
-        let days = Duration::from_hours(90 * 24);
-        assert_eq!(parse_expiry("90d"), Ok(Expiry::After(days)));
-        assert_eq!(
-            parse_expiry("2027-01-15T08:00:00Z"),
-            Ok(Expiry::At(Timestamp::from_micros(1_800_000_000_000_000)))
-        );
-        for bad in [
-            "",
-            "90",
-            "tomorrow",
-            "2027-01-15",
-            "2027-01-15T08:00:00+01:00",
-        ] {
-            assert!(parse_expiry(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -5,8 +5,10 @@ use pbjson_types::Timestamp as ProtoTimestamp;
 use crate::{
     domain::{
         audit::AuditRow,
+        cidr::CidrSet,
+        scope::ScopeSet,
         time::Timestamp,
-        token::Token,
+        token::{LastUse, Token},
         user::{Role, User},
     },
     proto::{buf::registry::owner::v1 as owner, hallpass::v1},
@@ -23,21 +25,33 @@ pub(super) fn token(token: Token) -> v1::Token {
         create_time: Some(timestamp(token.create_time)),
         expire_time: token.expire_time.map(timestamp),
         note: token.note.as_str().to_owned(),
-        scopes: token.scopes.iter().map(str::to_owned).collect(),
-        allowed_cidrs: token
-            .allowed_cidrs
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        scopes: scopes(&token.scopes),
+        allowed_cidrs: cidrs(&token.allowed_cidrs),
         user_id: token.user_id.to_string(),
         disabled: token.disabled,
         parent_id: token.parent_id.map(|id| id.to_string()).unwrap_or_default(),
         family_id: token.family_id.to_string(),
-        last_use: token.last_use.map(|last| v1::LastUse {
-            time: Some(timestamp(last.time)),
-            ip: last.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-        }),
+        last_use: token.last_use.map(last_use),
+        successor_id: token
+            .successor_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
     }
+}
+
+pub(super) fn last_use(last: LastUse) -> v1::LastUse {
+    v1::LastUse {
+        time: Some(timestamp(last.time)),
+        ip: last.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+    }
+}
+
+pub(super) fn scopes(scopes: &ScopeSet) -> Vec<String> {
+    scopes.iter().map(str::to_owned).collect()
+}
+
+pub(super) fn cidrs(cidrs: &CidrSet) -> Vec<String> {
+    cidrs.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn user(user: User) -> v1::User {

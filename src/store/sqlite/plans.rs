@@ -112,6 +112,11 @@ fn run_all(tx: &Tx<'_>) {
     tokens::find_credential(tx, id).unwrap();
     tokens::count_live(tx, user, NOW).unwrap();
     tokens::count_live_children(tx, id, NOW).unwrap();
+    tokens::update(tx, &first).unwrap();
+    tokens::mark_rotated(tx, &first).unwrap();
+    tokens::adopt_children(tx, id, first.id, NOW).unwrap();
+    tokens::list_family(tx, id, 100).unwrap();
+    tokens::count_live_family(tx, id, NOW).unwrap();
     tokens::mark_deleted(tx, id, NOW).unwrap();
     tokens::delete_live_children(tx, id, NOW).unwrap();
     tokens::delete_live_of_user(tx, user, NOW).unwrap();
@@ -123,6 +128,7 @@ fn run_all(tx: &Tx<'_>) {
         audit::list(tx, None, reverse, 50).unwrap();
     }
     audit::find(tx, 1).unwrap();
+    audit::find_made(tx, id).unwrap();
     audit::head(tx).unwrap();
     meta::page_key(tx).unwrap();
 }

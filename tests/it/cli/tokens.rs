@@ -111,7 +111,7 @@ fn inspecting_needs_no_database_and_takes_no_argument() {
     assert!(
         sandbox
             .print(&["token", "get", id])
-            .contains("State:     live")
+            .contains("State:      live")
     );
 
     for bad in [&text[1..], &text[..80], "", "a_b_c"] {

@@ -38,6 +38,7 @@ fn caller(name: impl ToString, token: &NewToken, who: &Who) -> Caller {
         token_id: token.id.clone(),
         refused: None,
         scopes: None,
+        is_bound: false,
         is_child: false,
         by_password: false,
         who: who.clone(),
@@ -68,6 +69,12 @@ impl Caller {
         Self {
             by_password: true,
             ..self.shows("")
+        }
+    }
+    fn bound(self) -> Self {
+        Self {
+            is_bound: true,
+            ..self
         }
     }
     fn child(self) -> Self {
@@ -199,7 +206,7 @@ async fn valid(app: &TestApp, cast: &Cast, roles: &Roles) -> Vec<Caller> {
         .await;
     let mut callers = vec![
         caller("member", &plain, &roles.member),
-        caller("member at an allowed address", &here, &roles.member),
+        caller("member at an allowed address", &here, &roles.member).bound(),
         caller("member's child", &child, &roles.member).child(),
         caller("child of a narrowed parent", &of_narrowed, &roles.member)
             .child()

@@ -158,7 +158,10 @@ fn outcome(line: &Line, answer: Answer) -> (String, Option<String>) {
 fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value {
     let Named { id, name, token_id } = target;
     match (line.method(), line.variant) {
-        ("GetToken" | "DeleteToken", _) => json!({ "tokenId": token_id }),
+        ("GetToken" | "DeleteToken" | "RotateToken" | "ExplainToken", _) => {
+            json!({ "tokenId": token_id })
+        }
+        ("UpdateToken", _) => json!({ "tokenId": token_id, "note": "seen" }),
         ("CreateToken", _) if caller.by_password => json!({
             "userId": id,
             "username": caller.who.oneself.name,

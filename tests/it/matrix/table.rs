@@ -147,6 +147,9 @@ pub(super) const TABLE: &[Line] = &[
     line("hallpass.v1.TokenService/GetToken", "token.get",    TR, HIDDEN).reads(),
     line("hallpass.v1.TokenService/ListTokens", "token.list",  TR, to(true, true, Admin::All, Foreign::Denied, Empty::Oneself)).reads(),
     line("hallpass.v1.TokenService/DeleteToken", "token.delete", TW, HIDDEN),
+    line("hallpass.v1.TokenService/RotateToken", "token.rotate", TW, to(true, true, Admin::Machines, Foreign::NotFound, Empty::InvalidField)),
+    line("hallpass.v1.TokenService/UpdateToken", "token.describe", TW, HIDDEN),
+    line("hallpass.v1.TokenService/ExplainToken", "token.explain", TR, HIDDEN).reads(),
     line("hallpass.v1.TokenService/VerifyToken", "", TV, May::Everyone).reads(),
     line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::Admins).variant("person"),
     line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::People).variant("machine"),
@@ -171,6 +174,7 @@ const OK: &str = "ok";
 const SCOPE: &str = "permission_denied SCOPE_MISSING";
 const DENIED: &str = "permission_denied PERMISSION_DENIED";
 const FIELD: &str = "invalid_argument INVALID_FIELD";
+const EXCEEDS: &str = "failed_precondition EXCEEDS_PARENT";
 const WRONG_TYPE: &str = "failed_precondition WRONG_USER_TYPE";
 
 impl Line {
@@ -179,7 +183,14 @@ impl Line {
     }
 
     fn is_of_tokens(&self) -> bool {
-        matches!(self.method(), "GetToken" | "DeleteToken")
+        let of_tokens = [
+            "GetToken",
+            "DeleteToken",
+            "RotateToken",
+            "UpdateToken",
+            "ExplainToken",
+        ];
+        of_tokens.contains(&self.method())
     }
 
     /// The targets that its request can name.
@@ -203,7 +214,7 @@ impl Line {
         changed: bool,
     ) -> Option<String> {
         let foreign = match target {
-            Target::OtherPerson | Target::OthersMachine => true,
+            Target::OtherPerson | Target::OthersMachine | Target::Gone => true,
             Target::OwnMachine => caller.who.kind == Kind::Machine,
             _ => false,
         };
@@ -227,6 +238,11 @@ impl Line {
         }
         let person = caller.who.kind == Kind::Person;
         let admin = caller.who.admin && caller.has("hallpass:admin");
+        let makes_a_token = match self.method() {
+            "CreateToken" => true,
+            "RotateToken" => target != Target::Itself,
+            _ => false,
+        };
         let allowed = |yes: bool| if yes { OK } else { DENIED }.to_owned();
         match self.may {
             May::Everyone => OK.to_owned(),
@@ -235,7 +251,7 @@ impl Line {
             May::People => allowed(person),
             May::AdminPeople => allowed(person && admin),
             May::Admins => allowed(admin),
-            May::To { .. } if self.method() == "CreateToken" && caller.is_child => {
+            May::To { .. } if makes_a_token && caller.is_child => {
                 "permission_denied LINEAGE_TOO_DEEP".to_owned()
             }
             May::To { .. } => self.expected_to(caller, admin, target),
@@ -270,8 +286,10 @@ impl Line {
             Target::Missing | Target::Malformed | Target::Gone if !by_admin => {
                 return hidden.to_owned();
             }
-            // A deletion may be repeated by one who might have made it.
-            Target::Gone if self.method() == "DeleteToken" => return OK.to_owned(),
+            // A deletion may be repeated by one who might have made it, and is explained.
+            Target::Gone if ["DeleteToken", "ExplainToken"].contains(&self.method()) => {
+                return OK.to_owned();
+            }
             Target::Missing | Target::Malformed | Target::Gone if self.is_of_tokens() => {
                 return hidden.to_owned();
             }
@@ -289,6 +307,11 @@ impl Line {
         if !(is_own && oneself || owns && owner || reach) {
             // That one is there is no secret from oneself.
             return if is_own { DENIED } else { hidden }.to_owned();
+        }
+        // No token gets to know the secret of one that may do more.
+        let limited = caller.scopes.is_some() || caller.is_bound;
+        if self.method() == "RotateToken" && target != Target::Itself && limited {
+            return EXCEEDS.to_owned();
         }
         match (self.needs, kind) {
             (Needs::Machine, Kind::Person) | (Needs::Person, Kind::Machine) => WRONG_TYPE,

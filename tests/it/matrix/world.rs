@@ -85,6 +85,8 @@ pub(super) struct Caller {
     pub(super) refused: Option<&'static str>,
     /// What its token is limited to.
     pub(super) scopes: Option<Vec<String>>,
+    /// Its token is limited to networks.
+    pub(super) is_bound: bool,
     /// Its token was made with a token.
     pub(super) is_child: bool,
     /// It shows a password instead, which is for creating tokens alone.

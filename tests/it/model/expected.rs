@@ -15,12 +15,17 @@ pub(super) struct Model {
     tokens: Vec<Token>,
 }
 
+#[derive(Clone, Copy)]
 struct Token {
     user: usize,
     parent: Option<usize>,
     made: Timestamp,
     expires: Option<Timestamp>,
     deleted: bool,
+    disabled: bool,
+    rotated: bool,
+    /// The first of its family.
+    family: usize,
 }
 
 impl Model {
@@ -47,6 +52,8 @@ impl Model {
             Err(Reason::TokenDeleted)
         } else if !self.live(token) {
             Err(Reason::TokenExpired)
+        } else if token.disabled {
+            Err(Reason::TokenDisabled)
         } else if !self.active[token.user] {
             Err(Reason::UserDeactivated)
         } else if token
@@ -94,7 +101,78 @@ impl Model {
             made: self.now,
             expires,
             deleted: false,
+            disabled: false,
+            rotated: false,
+            family: self.tokens.len(),
         });
+        Ok(())
+    }
+
+    /// Rotates a token, with the valid token `by`.
+    pub(super) fn rotate(&mut self, by: usize, token: usize, grace: u8) -> Result<(), Reason> {
+        let (number, now) = (self.tokens.len(), self.now);
+        let (caller, old) = (&self.tokens[by], &self.tokens[token]);
+        if caller.parent.is_some() && by != token {
+            return Err(Reason::LineageTooDeep);
+        }
+        if !Self::reaches(caller.user, old.user) || old.deleted {
+            return Err(Reason::TokenNotFound);
+        }
+        self.check(token).map_err(|reason| match reason {
+            Reason::UserDeactivated => Reason::TargetDeactivated,
+            reason => reason,
+        })?;
+        let anew = old.expires.map(|end| now.plus(end.since(old.made)));
+        let parents = old.parent.and_then(|parent| self.tokens[parent].expires);
+        let expires = anew.into_iter().chain(parents).min();
+        let bound = by != token && old.parent != Some(by);
+        if bound
+            && caller
+                .expires
+                .is_some_and(|end| expires.is_none_or(|it| it > end))
+        {
+            return Err(Reason::OutlivesParent);
+        }
+        if old.rotated {
+            return Err(Reason::AlreadyRotated);
+        }
+        let family = old.family;
+        let members = self.tokens.iter().filter(|one| one.family == family);
+        if grace > 0 && members.filter(|one| self.live(one)).count() >= 8 {
+            return Err(Reason::TooManyTokens);
+        }
+        let successor = Token {
+            made: now,
+            expires,
+            ..*old
+        };
+        let end = self.after(grace);
+        for child in 0..number {
+            if self.tokens[child].parent == Some(token) && self.live(&self.tokens[child]) {
+                self.tokens[child].parent = Some(number);
+            }
+        }
+        let old = &mut self.tokens[token];
+        old.rotated = true;
+        old.deleted = grace == 0;
+        if grace > 0 {
+            old.expires = Some(old.expires.map_or(end, |own| own.min(end)));
+        }
+        self.tokens.push(successor);
+        Ok(())
+    }
+
+    /// Disables or enables a token from the command line.
+    pub(super) fn set_disabled(&mut self, token: usize, disabled: bool) -> Result<(), Reason> {
+        let live = self.live(&self.tokens[token]);
+        let token = &mut self.tokens[token];
+        if token.deleted {
+            return Err(Reason::TokenNotFound);
+        }
+        if !live {
+            return Err(Reason::TokenExpired);
+        }
+        token.disabled = disabled;
         Ok(())
     }
 

@@ -105,6 +105,10 @@ fn every_shell_block_runs_as_it_stands() {
         "\"active\":true",
         "x-auth-user: ci-bot",
         "rows, head",
+        "disabled ",
+        "The token is valid.",
+        "It took over from",
+        "The secret is right.",
     ] {
         assert!(stdout.contains(seen), "{seen} in\n{stdout}");
     }

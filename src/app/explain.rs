@@ -1,0 +1,188 @@
+//! Explaining a token: why it is valid or not, where it comes from, what will end it. It judges by the very
+//! conditions that verification judges by, and only shows all of them instead of the first that fails.
+
+mod origin;
+mod sentences;
+
+pub use origin::{CredentialKind, TokenOrigin};
+
+use crate::{
+    domain::{
+        cidr::CidrSet,
+        id::TokenId,
+        reason::Reason,
+        scope::ScopeSet,
+        secret::Secret,
+        time::Timestamp,
+        token::{Invalid, Parent, Token},
+        user::User,
+    },
+    store::{Tx, audit, tokens, users},
+};
+
+use super::{
+    App, Error,
+    authz::{self, Action},
+    caller::Caller,
+    credential::Shown,
+    error::{Noun, Unauthenticated},
+    tokens::{find_target, parse_token_id},
+};
+
+/// How many of a family's latest tokens are told of.
+const MAX_FAMILY: u32 = 100;
+
+/// All that is known of a token.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// When all this was so.
+    pub now: Timestamp,
+    /// The token.
+    pub token: Token,
+    /// Whose it is; `None`: deleted.
+    pub user: Option<User>,
+    /// What must hold for it to be accepted.
+    pub conditions: Vec<Condition>,
+    /// The scopes in force; none: not limited. `None`: it may do nothing.
+    pub scopes: Option<ScopeSet>,
+    /// The networks in force; none: any. `None`: it can be used from nowhere.
+    pub networks: Option<CidrSet>,
+    /// Who made it; `None`: the audit log does not tell.
+    pub origin: Option<TokenOrigin>,
+    /// What is left of its family, oldest first, itself among them.
+    pub family: Vec<Token>,
+    /// How many live tokens were made with it.
+    pub live_children: u64,
+    /// What will end its validity at a known time, soonest first.
+    pub endings: Vec<Ending>,
+}
+
+/// Something that must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Why the token is refused where it does not hold.
+    pub reason: Reason,
+    /// Whether it holds.
+    pub holds: bool,
+}
+
+/// Something that will end a token's validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// When.
+    pub time: Timestamp,
+    /// Why the token is refused from then on.
+    pub reason: Reason,
+}
+
+impl Explanation {
+    /// Whether all conditions hold.
+    pub fn is_valid(&self) -> bool {
+        self.conditions.iter().all(|condition| condition.holds)
+    }
+}
+
+impl App {
+    /// Explains a token, a deleted one too, until it is purged. One that is not for the caller is not there.
+    pub async fn explain_token(
+        &self,
+        caller: &Caller,
+        token_id: &str,
+    ) -> Result<Explanation, Error> {
+        authz::admit(caller, Action::ExplainToken)?;
+        let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let (asker, now) = (caller.clone(), self.now());
+        let (explanation, relation) = self
+            .read(move |tx| {
+                let (_, relation) = find_target(tx, &asker, Action::ExplainToken, id)?;
+                Ok::<_, Error>((explain(tx, id, now)?, relation))
+            })
+            .await?;
+        self.record_read(caller, Action::ExplainToken, relation, id)
+            .await?;
+        Ok(explanation)
+    }
+
+    /// Explains the token whose plaintext somebody holds, and says whether its secret is right.
+    pub async fn explain_text(
+        &self,
+        caller: &Caller,
+        text: &Secret,
+    ) -> Result<(Explanation, bool), Error> {
+        let shown = Shown::parse(text.expose())?;
+        let explanation = self
+            .explain_token(caller, shown.id.encode().as_str())
+            .await?;
+        match self.find_credential(shown).await {
+            Ok(_) => Ok((explanation, true)),
+            Err(Error::Unauthenticated(_)) => Ok((explanation, false)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn explain(tx: &Tx<'_>, id: TokenId, now: Timestamp) -> Result<Explanation, Error> {
+    let credential = tokens::find_credential(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
+    let (lineage, user) = (credential.lineage, credential.user);
+    let (scopes, networks) = (lineage.scopes(), lineage.networks());
+    let faults: Vec<_> = lineage.faults(now).collect();
+    let holds = |invalid: Invalid| match invalid {
+        Invalid::Address => networks.is_some(),
+        other => !faults.contains(&other),
+    };
+    let mut conditions: Vec<_> = Invalid::ALL
+        .iter()
+        .map(|invalid| Condition {
+            reason: reason(*invalid),
+            holds: holds(*invalid),
+        })
+        .collect();
+    conditions.push(Condition {
+        reason: Reason::ScopeMissing,
+        holds: scopes.is_some(),
+    });
+    let token = lineage.token;
+    let family = tokens::list_family(tx, token.family_id, MAX_FAMILY)?;
+    let live_children = tokens::count_live_children(tx, id, now)?;
+    let origin = match audit::find_made(tx, id)? {
+        Some(row) => Some(TokenOrigin::from_row(row, |id| users::find(tx, id))?),
+        None => None,
+    };
+    Ok(Explanation {
+        now,
+        endings: endings(&token, lineage.parent.as_ref(), now),
+        token,
+        user,
+        conditions,
+        scopes,
+        networks,
+        origin,
+        family,
+        live_children,
+    })
+}
+
+/// What a token that is live will end by.
+fn endings(token: &Token, parent: Option<&Parent>, now: Timestamp) -> Vec<Ending> {
+    if !token.is_live(now) {
+        return Vec::new();
+    }
+    let own = token.expire_time.map(|time| (time, Invalid::Expired));
+    let parent = parent.and_then(|parent| parent.token.as_ref()?.expire_time);
+    let parent = parent.map(|time| (time, Invalid::Parent));
+    let mut endings: Vec<_> = own
+        .into_iter()
+        .chain(parent)
+        .filter(|(time, _)| *time > now)
+        .map(|(time, invalid)| Ending {
+            time,
+            reason: reason(invalid),
+        })
+        .collect();
+    endings.sort_by_key(|ending| ending.time);
+    endings
+}
+
+const fn reason(invalid: Invalid) -> Reason {
+    Unauthenticated::Invalid(invalid).reason()
+}

@@ -1,0 +1,171 @@
+//! An explanation in sentences for people: the same over the API and on the command line, but for how a time
+//! is shown.
+
+use crate::domain::{
+    reason::Reason,
+    time::Timestamp,
+    token::{LastUse, Token},
+};
+
+use super::{CredentialKind, Explanation, TokenOrigin};
+
+/// How a time is shown.
+type Show<'a> = &'a dyn Fn(Timestamp) -> String;
+
+impl Explanation {
+    /// The explanation, most important first, with times as `show` has them. No note is in it.
+    pub fn sentences(&self, show: impl Fn(Timestamp) -> String) -> Vec<String> {
+        let show: Show<'_> = &show;
+        let mut sentences = vec![self.verdict(show), self.owner()];
+        sentences.extend(self.origin.as_ref().map(|origin| made(origin, show)));
+        sentences.extend(self.family_sentences(show));
+        sentences.push(self.limits());
+        sentences.push(match &self.token.last_use {
+            None => "No use of it is on record.".to_owned(),
+            Some(last) => format!("It was last used {}.", used(last, show)),
+        });
+        if self.live_children > 0 {
+            let number = self.live_children;
+            sentences.push(format!("Live tokens that were made with it: {number}."));
+        }
+        sentences.extend(self.ending_sentences(show));
+        sentences
+    }
+
+    fn verdict(&self, show: Show<'_>) -> String {
+        let broken = self.conditions.iter().filter(|condition| !condition.holds);
+        let broken: Vec<_> = broken.map(|c| self.fault(c.reason, show)).collect();
+        if broken.is_empty() {
+            "The token is valid.".to_owned()
+        } else {
+            format!("The token is not valid: {}.", broken.join("; "))
+        }
+    }
+
+    fn fault(&self, reason: Reason, show: Show<'_>) -> String {
+        let at = |time: Option<Timestamp>| time.map(|time| format!(" at {}", show(time)));
+        match reason {
+            Reason::TokenDeleted => {
+                let at = at(self.token.delete_time).unwrap_or_default();
+                let why = match self.token.successor_id {
+                    Some(_) => ", when it was rotated or later",
+                    None => "",
+                };
+                format!("it was deleted{at}{why}")
+            }
+            Reason::TokenExpired => {
+                format!(
+                    "it expired{}",
+                    at(self.token.expire_time).unwrap_or_default()
+                )
+            }
+            Reason::TokenDisabled => "it is disabled".to_owned(),
+            Reason::UserDeactivated if self.user.is_none() => "its user was deleted".to_owned(),
+            Reason::UserDeactivated => "its user is deactivated".to_owned(),
+            Reason::ParentInvalid => "the token that it was made with is not valid".to_owned(),
+            Reason::AddressNotAllowed => {
+                "its networks and those of the token that it was made with have nothing in common"
+                    .to_owned()
+            }
+            Reason::ScopeMissing => {
+                "its scopes and those of the token that it was made with have nothing in common"
+                    .to_owned()
+            }
+            other => other.as_str().to_owned(),
+        }
+    }
+
+    fn owner(&self) -> String {
+        match &self.user {
+            Some(user) => format!("It belongs to {}.", user.username),
+            None => format!("It belonged to the user {}.", self.token.user_id),
+        }
+    }
+
+    /// The token before it, and the one that took over.
+    fn family_sentences(&self, show: Show<'_>) -> Vec<String> {
+        let id = self.token.id;
+        let mut before = self.family.iter();
+        let before = before.find(|token| token.successor_id == Some(id));
+        let mut sentences: Vec<_> = before
+            .map(|token| self.predecessor(token, show))
+            .into_iter()
+            .collect();
+        if let Some(successor) = self.token.successor_id {
+            sentences.push(format!("It was rotated: {successor} took over."));
+        }
+        sentences
+    }
+
+    fn predecessor(&self, token: &Token, show: Show<'_>) -> String {
+        let state = match (token.delete_time, token.expire_time) {
+            (Some(time), _) => format!("was deleted at {}", show(time)),
+            (None, Some(time)) if time <= self.now => format!("expired at {}", show(time)),
+            (None, Some(time)) => format!("lives on until {}", show(time)),
+            (None, None) => "lives on".to_owned(),
+        };
+        let used = match &token.last_use {
+            None => "no use of the old secret is on record".to_owned(),
+            Some(last) => format!("the old secret was last used {}", used(last, show)),
+        };
+        format!("It took over from {}, which {state}; {used}.", token.id)
+    }
+
+    fn limits(&self) -> String {
+        let scopes = match &self.scopes {
+            None => "It may do nothing".to_owned(),
+            Some(scopes) if scopes.is_empty() => "It may do all that its user may".to_owned(),
+            Some(scopes) => format!("It is limited to the scopes {scopes}"),
+        };
+        let networks = match &self.networks {
+            None => "from nowhere".to_owned(),
+            Some(networks) if networks.is_empty() => "from anywhere".to_owned(),
+            Some(networks) => format!("from the networks {networks}"),
+        };
+        format!("{scopes}, {networks}.")
+    }
+
+    fn ending_sentences(&self, show: Show<'_>) -> Vec<String> {
+        if !self.token.is_live(self.now) {
+            return Vec::new();
+        }
+        let ending = |reason| match (reason, self.token.successor_id) {
+            (Reason::ParentInvalid, _) => "the token that it was made with expires",
+            (_, Some(_)) => "its grace or its lifetime ends",
+            (_, None) => "it expires",
+        };
+        let mut sentences: Vec<_> = self
+            .endings
+            .iter()
+            .map(|end| format!("At {}, {}.", show(end.time), ending(end.reason)))
+            .collect();
+        if self.endings.is_empty() {
+            sentences.push("It never expires.".to_owned());
+        }
+        let parent = match self.token.parent_id {
+            Some(_) => ", or when the same happens to the token that it was made with",
+            None => "",
+        };
+        sentences.push(format!(
+            "It ends, too, when it is deleted or disabled, or its user is deactivated or deleted{parent}."
+        ));
+        sentences
+    }
+}
+
+fn made(origin: &TokenOrigin, show: Show<'_>) -> String {
+    let name = origin.username.as_ref().map(ToString::to_string);
+    let by = name.unwrap_or_else(|| origin.actor.clone());
+    let with = match &origin.credential {
+        CredentialKind::Password => " with a password".to_owned(),
+        CredentialKind::Token(id) => format!(" with the token {id}"),
+        CredentialKind::Local => " on the command line".to_owned(),
+    };
+    let how = if origin.rotated { "by rotation " } else { "" };
+    format!("It was made {how}at {} by {by}{with}.", show(origin.time))
+}
+
+fn used(last: &LastUse, show: Show<'_>) -> String {
+    let from = last.ip.map(|ip| format!(" from {ip}"));
+    format!("at {}{}", show(last.time), from.unwrap_or_default())
+}

@@ -1,0 +1,232 @@
+//! Rotating a token: a successor takes its place.
+//!
+//! Whoever rotates a token gets to know a secret that stands for its user. So what holds for making tokens
+//! holds here: a person's tokens are its own affair, and a token makes nothing that is more than itself.
+
+use crate::{
+    domain::{
+        id::TokenId,
+        lifetime::{self, LifetimeLimits},
+        reason::Reason,
+        rotation::{self, AlreadyRotated, Grace, MAX_LIVE_FAMILY, Rotation},
+        time::Timestamp,
+        token::{Invalid, Lineage, Token},
+        token_text::TokenText,
+    },
+    store::{Tx, audit, tokens},
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action},
+        caller::Caller,
+        error::{Checked, Denied, FieldError, Noun, Unauthenticated},
+    },
+    create::{target_deactivated, too_many},
+    find_target, parse_expire_time, parse_token_id,
+};
+
+/// What a client asks for, as it came.
+#[derive(Clone, Debug, Default)]
+pub struct RotateToken {
+    /// The token to rotate.
+    pub token_id: String,
+    /// Seconds and nanoseconds that it lives on; `None`: it is deleted at once.
+    pub grace_period: Option<(i64, i32)>,
+    /// Seconds and nanoseconds of the successor's expiry; `None`: the predecessor's lifetime anew, or less
+    /// where a limit ends it earlier.
+    pub expire_time: Option<(i64, i32)>,
+}
+
+/// A token that was rotated. This is the one time that the successor's text is known.
+#[derive(Clone, Debug)]
+pub struct RotatedToken {
+    /// The successor's plaintext.
+    pub text: TokenText,
+    /// What is stored of the successor.
+    pub token: Token,
+    /// The token that was rotated, as it is now.
+    pub predecessor: Token,
+}
+
+/// The fields of a request, checked.
+#[derive(Clone, Copy, Debug)]
+struct Draft {
+    grace: Grace,
+    expire_time: Option<Timestamp>,
+}
+
+impl App {
+    /// Puts a successor in the place of a valid token.
+    ///
+    /// The order of checks: authorisation, fields, state, quota.
+    pub async fn rotate_token(
+        &self,
+        caller: &Caller,
+        request: RotateToken,
+    ) -> Result<RotatedToken, Error> {
+        authz::admit(caller, Action::RotateToken)?;
+        check_generation(caller, &request.token_id)?;
+        let old = parse_token_id(&request.token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let now = self.now();
+        let id = TokenId::generate(now);
+        let text = TokenText::generate(&self.options().token_prefix, id);
+        let hash = text.hash();
+        let draft = Draft::parse(&request, now);
+        let (app, caller) = (self.clone(), caller.clone());
+        let rotation = self
+            .write(move |tx| {
+                let caller = caller.refresh(tx, now)?;
+                let (token, _) = find_target(tx, &caller, Action::RotateToken, old)?;
+                if token.delete_time.is_some() {
+                    return Err(Error::NotFound(Noun::Token));
+                }
+                let rotation = app.rotation(tx, &caller, token, id, draft.clone()?, now)?;
+                tokens::insert(tx, &rotation.successor, &hash)?;
+                replace(tx, &caller, &rotation, now)?;
+                Ok::<_, Error>(rotation)
+            })
+            .await?;
+        Ok(RotatedToken {
+            text,
+            token: rotation.successor,
+            predecessor: rotation.predecessor,
+        })
+    }
+
+    fn rotation(
+        &self,
+        tx: &Tx<'_>,
+        caller: &Caller,
+        token: Token,
+        id: TokenId,
+        draft: Draft,
+        now: Timestamp,
+    ) -> Result<Rotation, Error> {
+        let lineage = tokens::find_credential(tx, token.id)?
+            .ok_or(Error::NotFound(Noun::Token))?
+            .lineage;
+        check_valid(&lineage, now)?;
+        let limits = LifetimeLimits {
+            max_ttl: self.options().max_token_ttl,
+            parent_expires: lineage.parent_token().and_then(|parent| parent.expire_time),
+        };
+        let expire_time = draft
+            .expire_time
+            .or_else(|| rotation::default_expiry(&token, now, limits));
+        let limits = limits_of(caller, &token, limits)?;
+        lifetime::check(expire_time, now, limits)?;
+        let family = token.family_id;
+        let rotation = Rotation::new(token, id, expire_time, draft.grace, now)?;
+        if !draft.grace.is_none() && tokens::count_live_family(tx, family, now)? >= MAX_LIVE_FAMILY
+        {
+            return Err(too_many(format!(
+                "{MAX_LIVE_FAMILY} tokens of this family are live: delete a predecessor first"
+            )));
+        }
+        Ok(rotation)
+    }
+}
+
+/// A token that was made with a token cannot make tokens; that it goes on as its own successor is no token
+/// more.
+fn check_generation(caller: &Caller, token_id: &str) -> Result<(), Denied> {
+    match caller.token() {
+        Some(token) if token.parent_id.is_some() && token.id.encode().as_str() != token_id => {
+            Err(Denied::Lineage)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Only a valid token is rotated: its successor would be nothing better.
+fn check_valid(lineage: &Lineage, now: Timestamp) -> Result<(), Error> {
+    match lineage.check(now, None) {
+        Ok(()) => Ok(()),
+        Err(Invalid::UserDeactivated) => Err(target_deactivated()),
+        Err(invalid) => Err(Error::Precondition {
+            reason: Unauthenticated::Invalid(invalid).reason(),
+            problem: format!("only a valid token can be rotated: {invalid}"),
+        }),
+    }
+}
+
+/// The limits of the successor's life, if the caller's token may make such a one at all. A child's bounds are
+/// its parent's, whoever rotates it; a token that rotates itself gets no longer life than it was made for; any
+/// other is bound by the token that rotates it.
+fn limits_of(
+    caller: &Caller,
+    token: &Token,
+    limits: LifetimeLimits,
+) -> Result<LifetimeLimits, Error> {
+    let Some(by) = caller.token() else {
+        return Ok(limits);
+    };
+    if by.id == token.id {
+        let max_ttl = token.lifetime().into_iter().chain(limits.max_ttl).min();
+        return Ok(LifetimeLimits { max_ttl, ..limits });
+    }
+    if token.parent_id == Some(by.id) {
+        return Ok(limits);
+    }
+    let exceeds = |what: &str| Error::Precondition {
+        reason: Reason::ExceedsParent,
+        problem: format!("the token's {what} are not within those of the token that rotates it"),
+    };
+    if !token.scopes.is_within(&by.scopes) {
+        return Err(exceeds("scopes"));
+    }
+    if !token.allowed_cidrs.is_within(&by.allowed_cidrs) {
+        return Err(exceeds("networks"));
+    }
+    let parent_expires = limits.parent_expires.into_iter();
+    let parent_expires = parent_expires.chain(by.expire_time).min();
+    Ok(LifetimeLimits {
+        parent_expires,
+        ..limits
+    })
+}
+
+/// Puts the successor, which is stored, in the predecessor's place, and records it.
+fn replace(tx: &Tx<'_>, caller: &Caller, rotation: &Rotation, now: Timestamp) -> Result<(), Error> {
+    let Rotation {
+        successor,
+        predecessor,
+    } = rotation;
+    if !tokens::mark_rotated(tx, predecessor)? {
+        return Err(AlreadyRotated.into());
+    }
+    let children = tokens::adopt_children(tx, predecessor.id, successor.id, now)?;
+    // Who made the successor is found by its own row.
+    let made = caller.event(now, Action::RotateToken.audit(), successor.id);
+    audit::append(tx, made)?;
+    audit::append(tx, caller.event(now, "token.rotated", predecessor.id))?;
+    if children > 0 {
+        let mut event = caller.event(now, "token.adopt_children", successor.id);
+        event.count = u32::try_from(children).unwrap_or(u32::MAX);
+        audit::append(tx, event)?;
+    }
+    Ok(())
+}
+
+impl Draft {
+    fn parse(request: &RotateToken, now: Timestamp) -> Checked<Self> {
+        let grace = match request.grace_period {
+            None => Grace::default(),
+            Some((seconds, nanos)) => Grace::parse(seconds, nanos)
+                .map_err(|error| FieldError::new("grace_period", error))?,
+        };
+        let expire_time = parse_expire_time(request.expire_time, now)?;
+        Ok(Self { grace, expire_time })
+    }
+}
+
+impl From<AlreadyRotated> for Error {
+    fn from(error: AlreadyRotated) -> Self {
+        Self::Precondition {
+            reason: Reason::AlreadyRotated,
+            problem: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Changing a token: its note, whether it is disabled, and narrowing what it is limited to.
+
+use std::fmt::Display;
+
+use crate::{
+    domain::{cidr::CidrSet, note::Note, reason::Reason, scope::ScopeSet, token::Token},
+    store::{audit, tokens},
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action},
+        caller::Caller,
+        error::{Checked, Noun},
+    },
+    find_target, parse_cidrs, parse_note, parse_scopes, parse_token_id,
+};
+
+/// What to change, as it came. What is absent or empty stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateToken {
+    /// The token to change.
+    pub token_id: String,
+    /// The new note.
+    pub note: Option<String>,
+    /// Whether it is disabled.
+    pub disabled: Option<bool>,
+    /// The scopes that are left.
+    pub scopes: Vec<String>,
+    /// The networks that are left.
+    pub allowed_cidrs: Vec<String>,
+}
+
+/// The fields of a request, checked.
+#[derive(Clone, Debug)]
+struct Changes {
+    note: Option<Note>,
+    disabled: Option<bool>,
+    scopes: ScopeSet,
+    allowed_cidrs: CidrSet,
+}
+
+impl App {
+    /// Changes a token that is live, and gives it back as it is then. When this returns the change is durable,
+    /// and no check that starts later sees the token as it was.
+    pub async fn update_token(
+        &self,
+        caller: &Caller,
+        request: UpdateToken,
+    ) -> Result<Token, Error> {
+        authz::admit(caller, Action::UpdateToken)?;
+        let id = parse_token_id(&request.token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let now = self.now();
+        let changes = Changes::parse(&request);
+        let caller = caller.clone();
+        self.write(move |tx| {
+            let caller = caller.refresh(tx, now)?;
+            let (token, relation) = find_target(tx, &caller, Action::UpdateToken, id)?;
+            if token.delete_time.is_some() {
+                return Err(Error::NotFound(Noun::Token));
+            }
+            let changes = changes.clone()?;
+            if !token.is_live(now) {
+                return Err(Error::Precondition {
+                    reason: Reason::TokenExpired,
+                    problem: "the token has expired: nothing of it changes any more".to_owned(),
+                });
+            }
+            let changed = changes.apply(token.clone())?;
+            let mut actions = actions(&token, &changed);
+            if actions.is_empty() && relation.is_foreign() {
+                // Nothing changes, but one that is not the caller's is told of.
+                actions.push(Action::UpdateToken.audit());
+            } else if !actions.is_empty() && !tokens::update(tx, &changed)? {
+                return Err(Error::NotFound(Noun::Token));
+            }
+            for action in actions {
+                audit::append(tx, caller.event(now, action, id))?;
+            }
+            Ok(changed)
+        })
+        .await
+    }
+}
+
+/// What was done, a word for the audit log each.
+fn actions(before: &Token, after: &Token) -> Vec<&'static str> {
+    let narrowed = before.scopes != after.scopes || before.allowed_cidrs != after.allowed_cidrs;
+    let done = [
+        (!before.disabled && after.disabled, "token.disable"),
+        (before.disabled && !after.disabled, "token.enable"),
+        (narrowed, "token.narrow"),
+        (before.note != after.note, "token.describe"),
+    ];
+    let done = done.into_iter().filter(|(done, _)| *done);
+    done.map(|(_, action)| action).collect()
+}
+
+impl Changes {
+    fn parse(request: &UpdateToken) -> Checked<Self> {
+        Ok(Self {
+            note: request.note.as_deref().map(parse_note).transpose()?,
+            disabled: request.disabled,
+            scopes: parse_scopes(&request.scopes)?,
+            allowed_cidrs: parse_cidrs(&request.allowed_cidrs)?,
+        })
+    }
+
+    fn apply(self, mut token: Token) -> Result<Token, Error> {
+        if !self.scopes.is_empty() {
+            if !self.scopes.is_within(&token.scopes) {
+                return Err(exceeds("scopes", &token.scopes));
+            }
+            token.scopes = self.scopes;
+        }
+        if !self.allowed_cidrs.is_empty() {
+            if !self.allowed_cidrs.is_within(&token.allowed_cidrs) {
+                return Err(exceeds("networks", &token.allowed_cidrs));
+            }
+            token.allowed_cidrs = self.allowed_cidrs;
+        }
+        token.note = self.note.unwrap_or(token.note);
+        token.disabled = self.disabled.unwrap_or(token.disabled);
+        Ok(token)
+    }
+}
+
+fn exceeds(what: &str, allowed: &dyn Display) -> Error {
+    Error::Precondition {
+        reason: Reason::ExceedsToken,
+        problem: format!("a token can only be narrowed: its {what} are {allowed}"),
+    }
+}

@@ -1,0 +1,78 @@
+//! `hallpass.v1.TokenService/ExplainToken`.
+
+use axum::extract::State;
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+
+use crate::{
+    app::{
+        App,
+        explain::{CredentialKind, Explanation, TokenOrigin},
+    },
+    domain::token::Token,
+    proto::hallpass::v1::{self, ExplainTokenRequest, ExplainTokenResponse},
+};
+
+use super::{
+    super::{auth::Authenticated, error},
+    message,
+};
+
+pub(super) async fn explain(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<ExplainTokenRequest>,
+) -> Result<ConnectResponse<ExplainTokenResponse>, ConnectError> {
+    let explanation = app.explain_token(&caller, &request.token_id).await?;
+    Ok(ConnectResponse(reply(explanation)))
+}
+
+fn reply(explanation: Explanation) -> ExplainTokenResponse {
+    let conditions = explanation.conditions.iter();
+    let conditions = conditions.map(|condition| v1::TokenCondition {
+        reason: error::reason(condition.reason).into(),
+        holds: condition.holds,
+    });
+    let endings = explanation.endings.iter().map(|ending| v1::TokenEnding {
+        time: Some(message::timestamp(ending.time)),
+        reason: error::reason(ending.reason).into(),
+    });
+    ExplainTokenResponse {
+        valid: explanation.is_valid(),
+        conditions: conditions.collect(),
+        endings: endings.collect(),
+        sentences: explanation.sentences(|time| time.to_string()),
+        scopes: message::scopes(&explanation.scopes.unwrap_or_default()),
+        allowed_cidrs: message::cidrs(&explanation.networks.unwrap_or_default()),
+        delete_time: explanation.token.delete_time.map(message::timestamp),
+        origin: explanation.origin.map(origin),
+        family: explanation.family.into_iter().map(member).collect(),
+        live_children: u32::try_from(explanation.live_children).unwrap_or(u32::MAX),
+        token: Some(message::token(explanation.token)),
+        user: explanation.user.map(message::user),
+    }
+}
+
+fn origin(origin: TokenOrigin) -> v1::TokenOrigin {
+    let (credential, credential_id) = match origin.credential {
+        CredentialKind::Password => (v1::CredentialKind::Password, String::new()),
+        CredentialKind::Token(id) => (v1::CredentialKind::Token, id),
+        CredentialKind::Local => (v1::CredentialKind::Local, String::new()),
+    };
+    v1::TokenOrigin {
+        time: Some(message::timestamp(origin.time)),
+        actor: origin.actor,
+        credential: credential.into(),
+        credential_id,
+        rotated: origin.rotated,
+    }
+}
+
+fn member(token: Token) -> v1::FamilyMember {
+    v1::FamilyMember {
+        id: token.id.to_string(),
+        create_time: Some(message::timestamp(token.create_time)),
+        expire_time: token.expire_time.map(message::timestamp),
+        delete_time: token.delete_time.map(message::timestamp),
+        last_use: token.last_use.map(message::last_use),
+    }
+}

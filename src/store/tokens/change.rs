@@ -1,0 +1,48 @@
+//! What changes a token without ending it, and what a rotation changes.
+
+use crate::{
+    domain::{id::TokenId, time::Timestamp, token::Token},
+    store::{error::Error, tx::Tx},
+};
+
+/// Writes a token's note, scopes and networks, and whether it is disabled. False: there is none, or it is
+/// deleted.
+pub fn update(tx: &Tx<'_>, token: &Token) -> Result<bool, Error> {
+    let (scopes, cidrs) = (token.scopes.to_string(), token.allowed_cidrs.to_string());
+    let sql = "UPDATE tokens SET note = ?2, scopes = ?3, allowed_cidrs = ?4, disabled = ?5 \
+               WHERE id = ?1 AND delete_time IS NULL";
+    let params = [
+        token.id.into(),
+        token.note.as_str().into(),
+        scopes.as_str().into(),
+        cidrs.as_str().into(),
+        token.disabled.into(),
+    ];
+    tx.execute_one(sql, &params)
+}
+
+/// Writes what a rotation made of the predecessor: its successor and its end. False: there is none, or it is
+/// deleted or rotated already.
+pub fn mark_rotated(tx: &Tx<'_>, predecessor: &Token) -> Result<bool, Error> {
+    let sql = "UPDATE tokens SET successor_id = ?2, expire_time = ?3, delete_time = ?4 \
+               WHERE id = ?1 AND delete_time IS NULL AND successor_id IS NULL";
+    let params = [
+        predecessor.id.into(),
+        predecessor.successor_id.into(),
+        predecessor.expire_time.into(),
+        predecessor.delete_time.into(),
+    ];
+    tx.execute_one(sql, &params)
+}
+
+/// Makes the live children of `from` those of `to`; how many.
+pub fn adopt_children(
+    tx: &Tx<'_>,
+    from: TokenId,
+    to: TokenId,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let sql = "UPDATE tokens SET parent_id = ?2 WHERE parent_id = ?1 AND delete_time IS NULL \
+               AND (expire_time IS NULL OR expire_time > ?3)";
+    tx.execute(sql, &[from.into(), to.into(), now.into()])
+}

@@ -1,0 +1,109 @@
+//! Families: the tokens that follow each other by rotation. The first has the family's ID, and the index of
+//! the others leaves it out, so that a token that was never rotated takes no room there.
+
+use super::{decode, select};
+use crate::{
+    domain::{id::TokenId, time::Timestamp, token::Token},
+    store::{error::Error, tx::Tx},
+};
+
+/// The first of a family and the latest `limit` others, tombstones included, as far as they are not purged;
+/// oldest first.
+pub fn list_family(tx: &Tx<'_>, family: TokenId, limit: u32) -> Result<Vec<Token>, Error> {
+    let first = tx.find(select!("id = ?1"), &[family.into()], |row| decode(row, 0))?;
+    let others = select!("family_id = ?1 AND family_id <> id ORDER BY id DESC LIMIT ?2");
+    let mut others = tx.list(others, &[family.into(), limit.into()], |row| decode(row, 0))?;
+    others.extend(first);
+    others.reverse();
+    Ok(others)
+}
+
+/// How many of a family are live.
+pub fn count_live_family(tx: &Tx<'_>, family: TokenId, now: Timestamp) -> Result<u64, Error> {
+    let sql = "SELECT (SELECT count(*) FROM tokens WHERE id = ?1 AND delete_time IS NULL \
+               AND (expire_time IS NULL OR expire_time > ?2)) \
+               + (SELECT count(*) FROM tokens WHERE family_id = ?1 AND family_id <> id \
+               AND delete_time IS NULL AND (expire_time IS NULL OR expire_time > ?2))";
+    tx.number(sql, &[family.into(), now.into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{
+        domain::{
+            rotation::{Grace, Rotation},
+            scope::ScopeSet,
+        },
+        store::{
+            samples::{NOW, hash, person, token},
+            sqlite,
+            tokens::{adopt_children, find, insert, mark_deleted, mark_rotated, update},
+            users,
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_rotation_is_stored_once_and_takes_the_live_children_along() {
+        let connection = sqlite::in_memory();
+        let tx = sqlite::transaction(&connection);
+        let alice = person("alice");
+        users::insert(&tx, &alice, None).unwrap();
+        let first = token(&alice);
+        let add = |token: &Token| insert(&tx, token, &hash(token)).unwrap();
+        add(&first);
+        let child = |expire_time| Token {
+            parent_id: Some(first.id),
+            expire_time,
+            ..token(&alice)
+        };
+        let (live, expired) = (child(None), child(Some(NOW)));
+        add(&live);
+        add(&expired);
+
+        let grace = Grace::parse(60, 0).unwrap();
+        let later = NOW.plus(Duration::from_millis(1));
+        let rotation = Rotation::new(first, TokenId::generate(later), None, grace, later);
+        let Rotation {
+            successor,
+            predecessor,
+        } = rotation.unwrap();
+        add(&successor);
+        assert!(mark_rotated(&tx, &predecessor).unwrap());
+        assert!(!mark_rotated(&tx, &predecessor).unwrap());
+        let moved = adopt_children(&tx, predecessor.id, successor.id, NOW);
+        assert_eq!(moved.unwrap(), 1);
+        let parent = |token: &Token| find(&tx, token.id).unwrap().unwrap().parent_id;
+        assert_eq!(parent(&live), Some(successor.id));
+        assert_eq!(parent(&expired), Some(predecessor.id));
+
+        let family = list_family(&tx, predecessor.id, 9).unwrap();
+        assert_eq!(family, [predecessor.clone(), successor.clone()]);
+        assert_eq!(count_live_family(&tx, predecessor.id, later).unwrap(), 2);
+        let over = later.plus(Duration::from_mins(1));
+        assert_eq!(count_live_family(&tx, predecessor.id, over).unwrap(), 1);
+        assert_eq!(list_family(&tx, live.id, 9).unwrap().len(), 1, "its own");
+    }
+
+    #[test]
+    fn an_update_writes_what_may_change_and_nothing_of_a_tombstone() {
+        let connection = sqlite::in_memory();
+        let tx = sqlite::transaction(&connection);
+        let alice = person("alice");
+        users::insert(&tx, &alice, None).unwrap();
+        let first = token(&alice);
+        insert(&tx, &first, &hash(&first)).unwrap();
+        let changed = Token {
+            scopes: ScopeSet::parse(["deploy"]).unwrap(),
+            disabled: true,
+            ..first
+        };
+        assert!(update(&tx, &changed).unwrap());
+        assert_eq!(find(&tx, changed.id).unwrap().as_ref(), Some(&changed));
+        assert!(mark_deleted(&tx, changed.id, NOW).unwrap());
+        assert!(!update(&tx, &changed).unwrap());
+    }
+}

@@ -1,0 +1,116 @@
+//! What a token may do never grows, along its lineage and its family, whatever is created, rotated, updated and
+//! deleted in whatever order. Nothing is modelled: what each token may do is asked of verification itself,
+//! scope by scope and address by address, and compared with what it, its parent and its predecessor could do.
+
+mod run;
+mod steps;
+
+use std::cell::RefCell;
+
+use hallpass::app::caller::Caller;
+use proptest::prelude::*;
+
+use self::{
+    run::Run,
+    steps::{Step, step},
+};
+use crate::test_app::TestApp;
+
+#[test]
+fn no_token_ever_outgrows_its_parent_its_predecessor_or_itself() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let app = runtime.block_on(TestApp::start());
+    let owner = runtime.block_on(app.person("alice"));
+    let done = RefCell::default();
+    let config = ProptestConfig::with_cases(96);
+    proptest!(config, |(steps in prop::collection::vec(step(), 24))| {
+        runtime.block_on(async {
+            let local = Caller::local(0, app.app.now());
+            let mut run = Run { app: &app, owner: &owner, local, held: Vec::new(), done: &done };
+            for step in steps {
+                run.step(step).await.map_err(|fault| TestCaseError::fail(format!("{step:?}: {fault}")))?;
+            }
+            Ok::<(), TestCaseError>(())
+        })?;
+        // Room for the next run's tokens.
+        app.sql().execute("DELETE FROM tokens WHERE user_id = ?1", [&owner.id]).unwrap();
+    });
+    // The control: all of it was done.
+    for what in [
+        "root",
+        "child",
+        "updated",
+        "deleted with children",
+        "rotated by the command line",
+        "rotated by itself",
+        "rotated by another",
+        "refused",
+    ] {
+        assert!(
+            done.borrow().get(what).is_some_and(|n| *n > 10),
+            "{what}: {done:?}"
+        );
+    }
+}
+
+/// The control: a token that outgrows itself, its parent or its death is seen.
+#[test]
+fn token_that_outgrows_its_bounds_is_seen() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let app = TestApp::start().await;
+        let owner = app.person("alice").await;
+        let (local, done) = (Caller::local(0, app.app.now()), RefCell::default());
+        for (doctor, seen) in [
+            ("scopes = '' WHERE parent_id IS NULL", "at first"),
+            ("parent_id = NULL WHERE parent_id IS NOT NULL", "before"),
+            (
+                "delete_time = NULL, parent_id = NULL WHERE parent_id IS NOT NULL",
+                "dead",
+            ),
+        ] {
+            let mut run = Run {
+                app: &app,
+                owner: &owner,
+                local: local.clone(),
+                held: Vec::new(),
+                done: &done,
+            };
+            run.step(Step::Create {
+                by: None,
+                scopes: 1,
+                cidrs: 1,
+                ttl: None,
+            })
+            .await
+            .unwrap();
+            run.step(Step::Create {
+                by: Some(0),
+                scopes: 1,
+                cidrs: 1,
+                ttl: None,
+            })
+            .await
+            .unwrap();
+            let narrow = Step::Update {
+                token: 0,
+                scopes: 2,
+                cidrs: 2,
+                disabled: None,
+            };
+            run.step(narrow).await.unwrap();
+            if seen == "dead" {
+                // Of what it could do before, the death is to be the only bound.
+                for held in &mut run.held {
+                    (held.last, held.parent) = (held.born, None);
+                }
+                run.held[1].dead = true;
+            }
+            let sql = format!("UPDATE tokens SET {doctor} AND id IN (?1, ?2)");
+            let ids = [0, 1].map(|n| run.held[n].token.id.to_string());
+            app.sql().execute(&sql, ids).unwrap();
+            let fault = run.look(None).await.unwrap_err();
+            assert!(fault.contains(seen), "{fault}");
+        }
+    });
+}

@@ -1,0 +1,215 @@
+//! `ExplainToken`: all that makes a token valid or not, and the same as verification says.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::test_app::{NewToken, TestApp};
+
+const EXPLAIN: &str = "TokenService/ExplainToken";
+const HOUR: Duration = Duration::from_hours(1);
+
+async fn explain(app: &TestApp, by: &str, id: &str) -> Value {
+    let answer = app.call(by, EXPLAIN, json!({ "tokenId": id }));
+    answer.await.ok()
+}
+
+/// The reasons of the conditions that do not hold.
+fn broken(explanation: &Value) -> Vec<&str> {
+    let conditions = explanation["conditions"].as_array().unwrap();
+    assert_eq!(conditions.len(), 7);
+    let broken = conditions.iter().filter(|c| c.get("holds").is_none());
+    broken.map(|c| c["reason"].as_str().unwrap()).collect()
+}
+
+fn says(explanation: &Value, words: &str) -> bool {
+    let sentences = explanation["sentences"].as_array().unwrap();
+    sentences
+        .iter()
+        .any(|sentence| sentence.as_str().unwrap().contains(words))
+}
+
+async fn call(app: &TestApp, by: &str, procedure: &str, message: Value) -> Value {
+    app.call(by, procedure, message).await.ok()
+}
+
+#[tokio::test]
+async fn valid_token_is_explained_with_its_maker_family_limits_and_end() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let expires = app.clock.after(HOUR * 2);
+    let fields = json!({
+        "note": "a note that no sentence repeats",
+        "expireTime": expires,
+        "scopes": ["deploy"],
+        "allowedCidrs": ["10.0.0.0/8"],
+    });
+    let token = app.sign_in(&alice, fields).await;
+    let told = explain(&app, &alice.token, &token.id).await;
+    assert_eq!(told["valid"], true);
+    assert_eq!(broken(&told), Vec::<&str>::new());
+    assert_eq!(told["token"], token.metadata);
+    assert_eq!(told["user"]["username"], "alice");
+    assert_eq!(told["scopes"], json!(["deploy"]));
+    assert_eq!(told["allowedCidrs"], json!(["10.0.0.0/8"]));
+    assert_eq!(told["origin"]["credential"], "CREDENTIAL_KIND_PASSWORD");
+    assert_eq!(told["origin"]["actor"], alice.id);
+    assert_eq!(told["family"].as_array().unwrap().len(), 1);
+    let ending = json!([{ "time": expires, "reason": "TOKEN_EXPIRED" }]);
+    assert_eq!(told["endings"], ending);
+    for words in [
+        "The token is valid.",
+        "by alice with a password",
+        "limited to the scopes deploy, from the networks 10.0.0.0/8",
+        &format!("At {expires}, it expires."),
+    ] {
+        assert!(says(&told, words), "{words}: {told}");
+    }
+    assert!(!says(&told, "a note"), "{told}");
+}
+
+#[tokio::test]
+async fn each_broken_condition_is_told_as_verification_tells_it() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let admin = &app.admin.token;
+    let parent = app.sign_in(&alice, json!({})).await;
+    let child = async |parent: &NewToken, fields: Value| app.child(&parent.text, fields).await;
+    let soon = json!({ "expireTime": app.clock.after(HOUR) });
+    let expired = child(&parent, soon).await;
+    let deleted = child(&parent, json!({})).await;
+    let disabled = child(&parent, json!({})).await;
+    let off = app.sign_in(&alice, json!({})).await;
+    let of_off = child(&off, json!({})).await;
+    let narrow = app.sign_in(&alice, json!({})).await;
+    let elsewhere = child(
+        &narrow,
+        json!({ "scopes": ["a"], "allowedCidrs": ["127.0.0.0/8"] }),
+    )
+    .await;
+    let id = |token: &NewToken| json!({ "tokenId": token.id });
+    call(&app, admin, "TokenService/DeleteToken", id(&deleted)).await;
+    let update = async |token: &NewToken, mut fields: Value| {
+        fields["tokenId"] = token.id.clone().into();
+        call(&app, admin, "TokenService/UpdateToken", fields).await;
+    };
+    update(&disabled, json!({ "disabled": true })).await;
+    update(&off, json!({ "disabled": true })).await;
+    update(
+        &narrow,
+        json!({ "scopes": ["b"], "allowedCidrs": ["10.0.0.0/8"] }),
+    )
+    .await;
+    app.clock.advance(HOUR);
+
+    for (token, reasons) in [
+        (&expired, &["TOKEN_EXPIRED"][..]),
+        (&deleted, &["TOKEN_DELETED"]),
+        (&disabled, &["TOKEN_DISABLED"]),
+        (&of_off, &["PARENT_INVALID"]),
+        (&elsewhere, &["ADDRESS_NOT_ALLOWED", "SCOPE_MISSING"]),
+        (&parent, &[]),
+    ] {
+        let told = explain(&app, admin, &token.id).await;
+        assert_eq!(broken(&told), reasons);
+        assert_eq!(told.get("valid").is_some(), reasons.is_empty());
+        let ask = json!({ "token": token.text, "clientIp": "127.0.0.1" });
+        let verified = call(&app, admin, "TokenService/VerifyToken", ask).await;
+        assert_eq!(verified["reason"].as_str(), reasons.first().copied());
+    }
+    // All that is broken, not only the first.
+    update(&parent, json!({ "disabled": true })).await;
+    let deactivate = json!({ "id": alice.id });
+    call(&app, admin, "UserService/DeactivateUser", deactivate).await;
+    let told = explain(&app, admin, &deleted.id).await;
+    let all = ["TOKEN_DELETED", "USER_DEACTIVATED", "PARENT_INVALID"];
+    assert_eq!(broken(&told), all);
+    assert!(says(&told, "it was deleted at"), "{told}");
+    assert!(says(&told, "its user is deactivated"), "{told}");
+}
+
+#[tokio::test]
+async fn predecessors_later_uses_are_visible_in_its_successors_explanation() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let old = app.sign_in(&alice, json!({})).await;
+    let child = app.child(&old.text, json!({})).await;
+    let rotate = json!({ "tokenId": old.id, "gracePeriod": "3600s" });
+    let reply = call(&app, &old.text, "TokenService/RotateToken", rotate).await;
+    let new = NewToken::read(&reply);
+    app.clock.advance(HOUR / 2);
+    let used = app.clock.after(Duration::ZERO);
+    // As the batch of uses writes it.
+    let sql = "UPDATE tokens SET last_use_time = ?2, last_use_ip = '10.0.0.7' WHERE id = ?1";
+    let micros = app.app.now().as_micros();
+    app.sql().execute(sql, (&old.id, micros)).unwrap();
+
+    let told = explain(&app, &alice.token, &new.id).await;
+    let family = told["family"].as_array().unwrap();
+    assert_eq!(family.len(), 2);
+    assert_eq!(family[0]["id"], old.id);
+    assert_eq!(
+        family[0]["lastUse"],
+        json!({ "time": used, "ip": "10.0.0.7" })
+    );
+    assert_eq!(family[0]["expireTime"], app.clock.after(HOUR / 2));
+    let words = format!("the old secret was last used at {used} from 10.0.0.7");
+    assert!(says(&told, &words), "{told}");
+    assert_eq!(told["liveChildren"], 1);
+    assert_eq!(told["origin"]["rotated"], true);
+    assert_eq!(told["origin"]["credential"], "CREDENTIAL_KIND_TOKEN");
+    assert_eq!(told["origin"]["credentialId"], old.id);
+
+    let get = json!({ "tokenId": old.id });
+    let got = call(&app, &alice.token, "TokenService/GetToken", get).await;
+    assert_eq!(got["token"]["lastUse"], family[0]["lastUse"]);
+    let told = explain(&app, &alice.token, &old.id).await;
+    assert!(says(&told, &format!("{} took over", new.id)), "{told}");
+    assert_eq!(told["endings"][0]["time"], app.clock.after(HOUR / 2));
+    let told = explain(&app, &alice.token, &child.id).await;
+    assert_eq!(told["token"]["parentId"], new.id);
+    assert!(says(&told, "the token that it was made with"), "{told}");
+}
+
+#[tokio::test]
+async fn parents_expiry_is_an_ending_and_the_soonest_comes_first() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let in_hours = |hours: u32| json!({ "expireTime": app.clock.after(HOUR * hours) });
+    let parent = app.sign_in(&alice, in_hours(2)).await;
+    let child = app.child(&parent.text, in_hours(1)).await;
+    let told = explain(&app, &alice.token, &child.id).await;
+    let reasons = [&told["endings"][0]["reason"], &told["endings"][1]["reason"]];
+    assert_eq!(reasons, ["TOKEN_EXPIRED", "PARENT_INVALID"]);
+    // A rotation may end the parent sooner.
+    let sooner = json!({ "tokenId": parent.id, "expireTime": app.clock.after(HOUR / 2) });
+    call(&app, &alice.token, "TokenService/RotateToken", sooner).await;
+    let told = explain(&app, &alice.token, &child.id).await;
+    assert_eq!(told["endings"][0]["reason"], "PARENT_INVALID");
+}
+
+#[tokio::test]
+async fn one_that_is_not_the_callers_is_not_there_and_an_admins_look_is_recorded() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let bob = app.person("bob").await;
+    let foreign = app.sign_in(&bob, json!({})).await;
+    let refused = async |id: &str| {
+        let answer = app
+            .call(&alice.token, EXPLAIN, json!({ "tokenId": id }))
+            .await;
+        answer.clone().refused("not_found", "TOKEN_NOT_FOUND");
+        answer.raw_refusal()
+    };
+    let same = refused("0000000000000000000000").await;
+    assert_eq!(refused(&foreign.id).await, same);
+    let delete = json!({ "tokenId": foreign.id });
+    call(&app, &bob.token, "TokenService/DeleteToken", delete).await;
+    assert_eq!(refused(&foreign.id).await, same, "deleted, too");
+    assert_eq!(refused("nonsense").await, same);
+    let before = app.audit_len();
+    explain(&app, &bob.token, &foreign.id).await;
+    assert_eq!(app.audit_len(), before);
+    explain(&app, &app.admin.token, &foreign.id).await;
+    assert_eq!(app.audit_len(), before + 1);
+}

@@ -1,0 +1,222 @@
+//! `UpdateToken`: notes, disabling and enabling, narrowing and never widening.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Answer, Call, Wire},
+    test_app::TestApp,
+};
+
+const UPDATE: &str = "TokenService/UpdateToken";
+
+async fn update(app: &TestApp, by: &str, id: &str, fields: Value) -> Answer {
+    let mut message = json!({ "tokenId": id });
+    if let (Some(message), Value::Object(fields)) = (message.as_object_mut(), fields) {
+        message.extend(fields);
+    }
+    app.call(by, UPDATE, message).await
+}
+
+fn last_actions(app: &TestApp, since: i64) -> Vec<String> {
+    let sql = app.sql();
+    let mut select = sql
+        .prepare("SELECT action FROM audit WHERE sequence > ?1 ORDER BY sequence")
+        .unwrap();
+    let rows = select.query_map([since], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn what_is_set_changes_and_the_rest_stays_over_every_wire() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    for wire in Wire::ALL.into_iter().filter(|wire| !wire.is_get()) {
+        let fields = json!({ "note": "CI", "scopes": ["a", "b"], "allowedCidrs": ["10.0.0.0/8"] });
+        let token = app.child(&alice.token, fields).await;
+        let mut expected = token.metadata.clone();
+        for (change, shown) in [
+            (json!({ "note": "new" }), json!({ "note": "new" })),
+            (json!({ "disabled": true }), json!({ "disabled": true })),
+            (json!({ "scopes": ["b"] }), json!({ "scopes": ["b"] })),
+            (
+                json!({ "allowedCidrs": ["10.1.0.0/16", "10.2.0.1"] }),
+                json!({ "allowedCidrs": ["10.1.0.0/16", "10.2.0.1/32"] }),
+            ),
+            (json!({}), json!({})),
+        ] {
+            let mut message = change;
+            message["tokenId"] = token.id.clone().into();
+            let call = Call::new(UPDATE, message).bearer(&alice.token);
+            let reply = app.client.call(wire, call).await.ok();
+            let Value::Object(shown) = shown else {
+                unreachable!()
+            };
+            expected.as_object_mut().unwrap().extend(shown);
+            assert_eq!(reply["token"], expected, "{wire:?}");
+        }
+        // A note may be emptied, and what is disabled enabled: both are there as themselves.
+        let message = json!({ "tokenId": token.id, "note": "", "disabled": false });
+        let call = Call::new(UPDATE, message).bearer(&alice.token);
+        let reply = app.client.call(wire, call).await.ok();
+        assert_eq!(reply["token"].get("note"), None, "{wire:?}");
+        assert_eq!(reply["token"].get("disabled"), None, "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn disabled_token_is_refused_from_the_answer_on_with_its_children_until_it_is_enabled() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let parent = app.sign_in(&alice, json!({})).await;
+    let child = app.child(&parent.text, json!({})).await;
+    let set = async |disabled: bool| {
+        let fields = json!({ "disabled": disabled });
+        update(&app, &alice.token, &parent.id, fields).await.ok();
+    };
+    let refused = async |token: &str, reason| {
+        let answer = app.call(token, "AuthnService/GetCurrentUser", json!({}));
+        answer.await.refused("unauthenticated", reason);
+    };
+    for _ in 0..2 {
+        set(true).await;
+        refused(&parent.text, "TOKEN_DISABLED").await;
+        refused(&child.text, "PARENT_INVALID").await;
+        set(false).await;
+        assert!(app.accepts(&parent.text).await);
+        assert!(app.accepts(&child.text).await);
+    }
+    // It may disable itself, and then not enable itself.
+    let off = json!({ "disabled": true });
+    update(&app, &parent.text, &parent.id, off).await.ok();
+    update(&app, &parent.text, &parent.id, json!({ "disabled": false }))
+        .await
+        .refused("unauthenticated", "TOKEN_DISABLED");
+}
+
+#[tokio::test]
+async fn nothing_is_ever_widened() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let fields = json!({ "scopes": ["a", "b"], "allowedCidrs": ["10.0.0.0/9", "10.128.0.0/9"] });
+    let token = app.sign_in(&alice, fields).await;
+    for wider in [
+        json!({ "scopes": ["a", "c"] }),
+        json!({ "scopes": ["hallpass:admin"] }),
+        json!({ "allowedCidrs": ["10.0.0.0/8"] }),
+        json!({ "allowedCidrs": ["10.0.0.1", "192.0.2.1"] }),
+        json!({ "scopes": ["a"], "allowedCidrs": ["::/0"] }),
+    ] {
+        for by in [&alice.token, &app.admin.token] {
+            update(&app, by, &token.id, wider.clone())
+                .await
+                .refused("failed_precondition", "EXCEEDS_TOKEN");
+        }
+    }
+    // What is narrowed does not come back.
+    let narrower = json!({ "scopes": ["a"] });
+    update(&app, &alice.token, &token.id, narrower).await.ok();
+    let back = json!({ "scopes": ["a", "b"] });
+    update(&app, &alice.token, &token.id, back)
+        .await
+        .refused("failed_precondition", "EXCEEDS_TOKEN");
+    let empty = json!({ "scopes": [], "allowedCidrs": [] });
+    let reply = update(&app, &alice.token, &token.id, empty).await.ok();
+    assert_eq!(reply["token"]["scopes"], json!(["a"]));
+}
+
+#[tokio::test]
+async fn narrowing_a_parent_narrows_its_children_at_use() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let parent = app.sign_in(&alice, json!({})).await;
+    let child = app.child(&parent.text, json!({})).await;
+    let list = async || {
+        app.call(&child.text, "TokenService/ListTokens", json!({}))
+            .await
+    };
+    list().await.ok();
+    let narrower = json!({ "scopes": ["hallpass:users:read"] });
+    update(&app, &alice.token, &parent.id, narrower).await.ok();
+    list().await.refused("permission_denied", "SCOPE_MISSING");
+    let elsewhere = json!({ "allowedCidrs": ["10.0.0.0/8"] });
+    update(&app, &alice.token, &parent.id, elsewhere).await.ok();
+    list()
+        .await
+        .refused("unauthenticated", "ADDRESS_NOT_ALLOWED");
+}
+
+#[tokio::test]
+async fn deleted_and_foreign_are_not_found_and_expired_is_past_changing() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let bob = app.person("bob").await;
+    let foreign = app.sign_in(&bob, json!({})).await;
+    let deleted = app.sign_in(&alice, json!({})).await;
+    let delete = json!({ "tokenId": deleted.id });
+    let answer = app.call(&alice.token, "TokenService/DeleteToken", delete);
+    answer.await.ok();
+    let note = json!({ "note": "n" });
+    let unknown = update(&app, &alice.token, "0000000000000000000000", note.clone()).await;
+    let same = unknown.clone().raw_refusal();
+    unknown.refused("not_found", "TOKEN_NOT_FOUND");
+    for other in [&foreign.id, &deleted.id, "nonsense"] {
+        // Not even the field is looked at.
+        for fields in [note.clone(), json!({ "note": "\n" })] {
+            let answer = update(&app, &alice.token, other, fields).await;
+            assert_eq!(answer.raw_refusal(), same, "{other}");
+        }
+    }
+    let expires = json!({ "expireTime": app.clock.after(Duration::from_secs(1)) });
+    let expired = app.sign_in(&alice, expires).await;
+    app.clock.advance(Duration::from_secs(1));
+    update(&app, &alice.token, &expired.id, note)
+        .await
+        .refused("failed_precondition", "TOKEN_EXPIRED");
+}
+
+#[tokio::test]
+async fn malformed_fields_are_named() {
+    let app = TestApp::start().await;
+    let token = app.sign_in(&app.admin, json!({})).await;
+    for (fields, field) in [
+        (json!({ "note": "\n" }), "note"),
+        (json!({ "scopes": ["Deploy"] }), "scopes"),
+        (json!({ "allowedCidrs": ["10.0.0.1/8"] }), "allowed_cidrs"),
+    ] {
+        let answer = update(&app, &app.admin.token, &token.id, fields).await;
+        answer.invalid_field(field);
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_change_has_its_row_and_no_change_has_none() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app.sign_in(&alice, json!({})).await;
+    let all = json!({ "note": "remember-this", "disabled": true, "scopes": ["a"] });
+    for (by, fields, expected) in [
+        (
+            &alice.token,
+            all.clone(),
+            &["token.disable", "token.narrow", "token.describe"][..],
+        ),
+        (&alice.token, all.clone(), &[]),
+        (
+            &app.admin.token,
+            json!({ "disabled": false }),
+            &["token.enable"],
+        ),
+        // An admin that changes nothing is still told of what is not its own.
+        (
+            &app.admin.token,
+            json!({ "disabled": false }),
+            &["token.update"],
+        ),
+    ] {
+        let before = app.audit_len();
+        update(&app, by, &token.id, fields).await.ok();
+        assert_eq!(last_actions(&app, before), expected);
+    }
+}
