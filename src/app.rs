@@ -12,19 +12,31 @@ mod credential;
 pub mod error;
 pub mod explain;
 mod jobs;
+mod pace;
 pub mod page;
 pub mod passwords;
 mod refusals;
+mod shards;
+mod ticks;
+mod token_rate;
 pub mod tokens;
+pub mod usage;
 pub mod users;
 pub mod verify;
 
 pub use error::Error;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, num::NonZero, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    domain::{clock::Clock, page::PageKey, time::Timestamp, token_text::TokenPrefix},
+    domain::{
+        clock::Clock,
+        lifetime::LifetimePolicy,
+        page::PageKey,
+        time::Timestamp,
+        token_text::TokenPrefix,
+        user::{User, UserKind},
+    },
     metrics::Metrics,
     store::{Db, Tx, meta},
 };
@@ -33,14 +45,22 @@ use census::Census;
 use credential::Memory;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
 use refusals::Refusals;
+use token_rate::TokenRate;
+use usage::Usage;
 
 /// What the use cases are told by the settings.
 #[derive(Clone, Debug)]
 pub struct AppOptions {
     /// How new tokens begin.
     pub token_prefix: TokenPrefix,
-    /// The longest life of a new token; `None`: tokens may never expire.
-    pub max_token_ttl: Option<Duration>,
+    /// How long the tokens of people live.
+    pub people: LifetimePolicy,
+    /// How long the tokens of machines live.
+    pub machines: LifetimePolicy,
+    /// Whether only those who sign in may make tokens.
+    pub forbid_token_children: bool,
+    /// How often a token may be verified, at once and a minute; `None`: there is no limit.
+    pub token_requests_per_minute: Option<NonZero<u32>>,
     /// How many live tokens a user may have, and how many live children a token.
     pub max_tokens_per_user: u32,
     /// How long expired and deleted tokens are kept.
@@ -57,12 +77,25 @@ impl Default for AppOptions {
     fn default() -> Self {
         Self {
             token_prefix: TokenPrefix::default(),
-            max_token_ttl: None,
+            people: LifetimePolicy::default(),
+            machines: LifetimePolicy::default(),
+            forbid_token_children: false,
+            token_requests_per_minute: None,
             max_tokens_per_user: 500,
             retention: Duration::from_hours(90 * 24),
             passwords: HasherOptions::default(),
             initial_password_file: PathBuf::from("initial-admin-password"),
             metrics: Metrics::default(),
+        }
+    }
+}
+
+impl AppOptions {
+    /// How long a token of `user` lives.
+    fn lifetime_of(&self, user: &User) -> LifetimePolicy {
+        match user.kind {
+            UserKind::Person => self.people,
+            UserKind::Machine { .. } => self.machines,
         }
     }
 }
@@ -81,6 +114,8 @@ struct Inner {
     refusals: Refusals,
     census: Census,
     credentials: Memory,
+    token_rate: TokenRate,
+    usage: Usage,
 }
 
 impl App {
@@ -90,6 +125,8 @@ impl App {
         let hasher =
             Hasher::start(&options.passwords).map_err(|error| Error::Internal(Box::new(error)))?;
         let throttle = Throttle::new(&ThrottleLimits::default());
+        let token_rate = TokenRate::new(options.token_requests_per_minute);
+        let usage = Usage::new(clock.now());
         Ok(Self(Arc::new(Inner {
             db,
             clock,
@@ -100,6 +137,8 @@ impl App {
             refusals: Refusals::default(),
             census: Census::default(),
             credentials: Memory::default(),
+            token_rate,
+            usage,
         })))
     }
 

@@ -10,6 +10,7 @@ pub mod effective;
 pub mod environment;
 pub mod log;
 pub mod password_file;
+pub mod policies;
 pub mod server;
 pub mod store;
 mod values;
@@ -30,6 +31,9 @@ pub struct Settings {
     /// Which tokens may be made.
     #[command(flatten)]
     pub tokens: app::TokenArgs,
+    /// What tokens may be used for, and how often.
+    #[command(flatten)]
+    pub uses: policies::UseArgs,
     /// How passwords are hashed.
     #[command(flatten)]
     pub passwords: app::PasswordArgs,
@@ -43,15 +47,19 @@ pub struct Settings {
 
 impl Settings {
     /// The use cases' options.
-    pub fn app_options(&self) -> AppOptions {
+    ///
+    /// # Errors
+    /// Two settings cannot both be.
+    pub fn app_options(&self) -> Result<AppOptions, policies::Contradiction> {
         let mut options = AppOptions {
             retention: self.retention.retention,
             passwords: self.passwords.options(),
             initial_password_file: self.store.initial_password_file(),
             ..AppOptions::default()
         };
-        self.tokens.apply(&mut options);
-        options
+        self.tokens.apply(&mut options)?;
+        self.uses.apply(&mut options);
+        Ok(options)
     }
 }
 
@@ -114,6 +122,7 @@ mod tests {
         assert_eq!(settings.server.max_body_bytes, 131_072);
         let hours = settings
             .tokens
+            .lifetimes
             .max_token_ttl
             .map(|ttl| ttl.as_secs() / 3_600);
         assert_eq!(hours, Some(36));
@@ -128,6 +137,9 @@ mod tests {
             "--hasher-threads=3",
             "--hasher-threads=0",
             "--max-tokens-per-user=0",
+            "--max-machine-token-ttl=0s",
+            "--token-requests-per-minute=0",
+            "--token-requests-per-minute=60001",
             "--max-connections=0",
             "--max-body-bytes=0",
             "--handler-timeout=0s",
@@ -139,5 +151,40 @@ mod tests {
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn a_default_lifetime_fits_its_maximum_and_the_shorter_maximum_counts() {
+        let options = |args: &[&str]| parse(args).unwrap().app_options();
+        let fits = options(&[
+            "--max-token-ttl=90d",
+            "--max-machine-token-ttl=30d",
+            "--default-machine-token-ttl=30d",
+            "--default-person-token-ttl=90d",
+        ]);
+        let fits = fits.unwrap();
+        let days = |ttl: Option<std::time::Duration>| ttl.map(|ttl| ttl.as_secs() / 86_400);
+        assert_eq!(days(fits.people.max_ttl), Some(90));
+        assert_eq!(days(fits.machines.max_ttl), Some(30));
+        assert_eq!(days(fits.machines.default_ttl), Some(30));
+
+        let refusal = options(&["--max-token-ttl=30d", "--default-person-token-ttl=31d"]);
+        let refusal = refusal.unwrap_err().to_string();
+        assert!(
+            refusal.contains("HALLPASS_DEFAULT_PERSON_TOKEN_TTL"),
+            "{refusal}"
+        );
+        assert!(refusal.contains(" 30d"), "{refusal}");
+        let machine = [
+            "--max-machine-token-ttl=1h",
+            "--default-machine-token-ttl=2h",
+        ];
+        assert!(options(&machine).is_err());
+        assert!(
+            options(&[
+                "--max-machine-token-ttl=1h",
+                "--default-person-token-ttl=2h"
+            ])
+            .is_ok()
+        );
     }
 }

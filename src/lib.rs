@@ -41,6 +41,7 @@
 //! # Where a rule lives
 //!
 //! - What a token's text looks like: [`domain::token_text`]. What makes a token valid: [`domain::token`].
+//! - How long a token may live: [`domain::lifetime`].
 //! - Who may do what: the table in [`app::authz`]. What a refusal is called: [`domain::reason`].
 //! - What a bound is: [`server::limits`]. What a setting is called: [`config`].
 //! - How guessing is slowed: [`app::passwords`].

@@ -142,6 +142,8 @@ fn token(user_id: UserId, create_time: Timestamp) -> Result<(Token, TokenText)> 
         parent_id: None,
         family_id: id,
         delete_time: None,
+        successor_id: None,
+        last_use: None,
     };
     Ok((token, TokenText::generate(&TokenPrefix::default(), id)))
 }

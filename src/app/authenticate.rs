@@ -54,7 +54,10 @@ impl App {
 
     async fn check_token(&self, shown: Shown, origin: &Origin) -> Result<Caller, Error> {
         let credential = self.find_credential(shown).await?;
-        Ok(Caller::by_token(credential, self.now(), origin.clone())?)
+        let now = self.now();
+        let caller = Caller::by_token(credential, now, origin.clone())?;
+        self.0.usage.note(shown.id, now, origin.ip);
+        Ok(caller)
     }
 
     /// The caller that username and password stand for. An unknown name, a machine, a deactivated user and
@@ -199,7 +202,7 @@ impl App {
 }
 
 /// Rounded up: who comes back after that is admitted.
-fn whole_seconds(duration: Duration) -> Duration {
+pub(super) fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
 }
 

@@ -26,6 +26,12 @@ pub enum Error {
         /// When to try again, in whole seconds.
         retry_after: Duration,
     },
+    /// A valid token is used more often than the settings allow.
+    #[error("the token is used too often; try again in {}", humantime::format_duration(*retry_after))]
+    RateLimited {
+        /// When to try again, in whole seconds.
+        retry_after: Duration,
+    },
     /// The caller may not do this.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -69,6 +75,7 @@ impl Error {
             Self::Field(_) => Reason::InvalidField,
             Self::Unauthenticated(refusal) => refusal.reason(),
             Self::Throttled { .. } => Reason::SignInThrottled,
+            Self::RateLimited { .. } => Reason::TokenRateLimited,
             Self::Denied(denied) => denied.reason(),
             Self::NotFound(Noun::Token) => Reason::TokenNotFound,
             Self::NotFound(Noun::User) => Reason::UserNotFound,
@@ -153,7 +160,7 @@ impl From<LifetimeError> for Error {
     fn from(error: LifetimeError) -> Self {
         let reason = match error {
             LifetimeError::Past => return FieldError::new("expire_time", error).into(),
-            LifetimeError::TooLong { .. } => Reason::LifetimeTooLong,
+            LifetimeError::TooLong { .. } | LifetimeError::Never => Reason::LifetimeTooLong,
             LifetimeError::OutlivesParent { .. } => Reason::OutlivesParent,
         };
         Self::Precondition {
@@ -211,6 +218,9 @@ pub enum Denied {
     /// Its token was made with a token.
     #[error("a token that was made with a token cannot make tokens")]
     Lineage,
+    /// The settings forbid to make tokens with tokens.
+    #[error("tokens cannot be made with a token here: sign in with username and password")]
+    TokenChildren,
     /// The old password that was given is wrong.
     #[error("the old password is wrong")]
     OldPassword,
@@ -223,6 +233,7 @@ impl Denied {
             Self::Role => Reason::PermissionDenied,
             Self::Scope(_) => Reason::ScopeMissing,
             Self::Lineage => Reason::LineageTooDeep,
+            Self::TokenChildren => Reason::TokenChildrenForbidden,
             Self::OldPassword => Reason::CredentialsInvalid,
         }
     }

@@ -1,4 +1,4 @@
-//! What the server does by itself: purging, writing refusals, telling the audit log's head.
+//! What the server does by itself: purging, writing refusals and last uses, telling the audit log's head.
 
 use std::time::Duration;
 
@@ -31,7 +31,10 @@ impl App {
         loop {
             tokio::select! {
                 () = told(&mut stop) => break,
-                _ = flush.tick() => self.flush_refusals(&mut backlog, false).await,
+                _ = flush.tick() => {
+                    self.flush_refusals(&mut backlog, false).await;
+                    log_result("last uses", self.flush_uses(false).await);
+                }
                 _ = hourly.tick() => {
                     log_result("purge", self.purge().await);
                     log_result("audit head", self.log_audit_head().await);
@@ -39,6 +42,7 @@ impl App {
             }
         }
         self.flush_refusals(&mut backlog, true).await;
+        log_result("last uses", self.flush_uses(true).await);
     }
 
     /// Purges what was deleted or has expired longer than the retention ago, a chunk a transaction, and

@@ -73,7 +73,8 @@ pub enum Verification {
     Invalid(Refused),
 }
 
-/// A valid token, whose `scopes` are the ones in force: those that its parent has, too.
+/// A valid token, whose `scopes` are the ones in force: those that its parent has, too. Its last use is not
+/// told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// The token.
@@ -116,6 +117,10 @@ impl App {
     }
 
     /// Verifies a token for whoever holds it.
+    ///
+    /// # Errors
+    /// There is no answer: the store failed, or the token is valid, but used too often
+    /// ([`Error::RateLimited`]).
     pub async fn verify(&self, question: Question) -> Result<Verification, Error> {
         let (result, answer) = match self.judge(&question).await {
             Ok(verified) => ("valid", Ok(Verification::Valid(Box::new(verified)))),
@@ -132,7 +137,11 @@ impl App {
     async fn judge(&self, question: &Question) -> Result<Verified, Judgement> {
         let shown = Shown::parse(question.token.expose()).map_err(Refused::from)?;
         let credential = self.find_credential(shown).await?;
-        Ok(judge(&credential, question, self.now())?)
+        let now = self.now();
+        let verified = judge(&credential, question, now)?;
+        self.admit_request(shown.id, now)?;
+        self.0.usage.note(shown.id, now, question.client_ip);
+        Ok(verified)
     }
 }
 
@@ -176,6 +185,8 @@ fn judge(
     }
     let mut token = lineage.token.clone();
     token.scopes = scopes;
+    // What is kept of it in memory does not hear of last uses.
+    token.last_use = None;
     let user = user.clone();
     Ok(Verified { token, user })
 }

@@ -33,6 +33,8 @@ pub(super) struct Check {
 /// Runs `hallpass config …`, whose arguments `matches` are.
 pub(super) fn run(command: &ConfigCommand, matches: &ArgMatches) -> Result<(), Failure> {
     let ConfigCommand::Check(check) = command;
+    // Whether they go together; each by itself was checked when it was read.
+    check.settings.app_options()?;
     let matches = matches.subcommand_matches("check").unwrap_or(matches);
     let mut settings =
         effective::settings(&Settings::augment_args(Command::new("settings")), matches);

@@ -7,6 +7,7 @@ use crate::{
     config::{
         environment::{AdminPasswordError, UnknownVariable},
         password_file::PasswordFileError,
+        policies::Contradiction,
     },
     store::OpenError,
 };
@@ -101,6 +102,12 @@ impl From<OpenError> for Failure {
 
 impl From<UnknownVariable> for Failure {
     fn from(error: UnknownVariable) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<Contradiction> for Failure {
+    fn from(error: Contradiction) -> Self {
         Self::usage(error.to_string())
     }
 }

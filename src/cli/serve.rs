@@ -35,6 +35,7 @@ use super::{exit_code::ExitCode, failure::Failure, logging, open_files, output};
 /// Runs `hallpass serve` until it is told to stop.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     let password = AdminPassword::read()?;
+    let mut options = settings.app_options()?;
     logging::start(&settings.log);
     let metrics = Metrics::default();
     let mut store = settings.store.options(OpenAs::Serve);
@@ -46,23 +47,20 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the threads: {error}")))?;
-    runtime.block_on(serve(db, settings, metrics, password))
+    options.metrics = metrics;
+    runtime.block_on(serve(db, settings, options, password))
 }
 
 async fn serve(
     db: Db,
     settings: &Settings,
-    metrics: Metrics,
+    options: AppOptions,
     password: AdminPassword,
 ) -> Result<(), Failure> {
     // Before anything else: a signal that comes early is not lost, and ends the server in order.
     let stop = stop_signal()
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    let app_options = AppOptions {
-        metrics,
-        ..settings.app_options()
-    };
-    let app = App::start(db, Arc::new(SystemClock), app_options).await?;
+    let app = App::start(db, Arc::new(SystemClock), options).await?;
     first_start(&app, password).await?;
     let mut options = settings.server.options();
     options.limits.max_connections = open_files::make_room(options.limits.max_connections);

@@ -14,6 +14,7 @@ use crate::{
     config::store::StoreArgs,
     domain::{
         clock::{Clock, SystemClock},
+        time::Timestamp,
         token::Token,
     },
 };
@@ -30,7 +31,7 @@ use super::{
 #[derive(Subcommand, Debug)]
 pub(super) enum TokenCommand {
     /// Create a token, and print its plaintext: the one time that it is shown.
-    Create(create::Create),
+    Create(Box<create::Create>),
     /// List a user's live tokens.
     List(List),
     /// Show a token.
@@ -80,7 +81,7 @@ pub(super) struct Named {
 /// Runs `hallpass token …`.
 pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create(args) => create::run(args),
+        TokenCommand::Create(args) => create::run(*args),
         TokenCommand::List(args) => list(&args),
         TokenCommand::Get(args) => get(&args),
         TokenCommand::Rotate(args) => rotate::run(args),
@@ -122,12 +123,21 @@ fn table(tokens: &[Token]) -> Result<(), Failure> {
             token.id.to_string(),
             relative_time::show(token.create_time, now),
             relative_time::show_expiry(token.expire_time, now),
+            last_used(token, now),
             state(token).to_owned(),
             or_dash(token.scopes.to_string()),
             token.note.as_str().to_owned(),
         ]
     });
-    let header = ["ID", "CREATED", "EXPIRES", "STATE", "SCOPES", "NOTE"];
+    let header = [
+        "ID",
+        "CREATED",
+        "EXPIRES",
+        "LAST USED",
+        "STATE",
+        "SCOPES",
+        "NOTE",
+    ];
     Ok(output::table(header, rows.collect())?)
 }
 
@@ -149,12 +159,12 @@ fn get(args: &Named) -> Result<(), Failure> {
             "Expires",
             relative_time::show_expiry(token.expire_time, now),
         ),
+        ("Last used", last_used(&token, now)),
         ("State", state(&token).to_owned()),
         ("Scopes", or_dash(token.scopes.to_string())),
         ("Networks", or_dash(token.allowed_cidrs.to_string())),
         ("Parent", or_dash(parent)),
         ("Successor", or_dash(successor)),
-        ("Last used", last_used(&token)),
         ("Note", token.note.as_str().to_owned()),
     ])?)
 }
@@ -185,15 +195,16 @@ fn state(token: &Token) -> &'static str {
     }
 }
 
-fn last_used(token: &Token) -> String {
-    token.last_use.map_or_else(
-        || "-".to_owned(),
-        |last| {
-            let ip = last.ip.map(|ip| format!(" from {ip}"));
-            let time = relative_time::show(last.time, SystemClock.now());
-            format!("{time}{}", ip.unwrap_or_default())
-        },
-    )
+/// As far as the server has written it down: a use is on the disk within a minute.
+fn last_used(token: &Token, now: Timestamp) -> String {
+    let Some(last) = token.last_use else {
+        return "never".to_owned();
+    };
+    let time = relative_time::show(last.time, now);
+    match last.ip {
+        Some(ip) => format!("{time} from {ip}"),
+        None => time,
+    }
 }
 
 fn or_dash(text: String) -> String {

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use super::values;
+use super::{
+    policies::{Contradiction, LifetimeArgs},
+    values,
+};
 use crate::{
     app::{AppOptions, passwords::HasherOptions},
     domain::token_text::TokenPrefix,
@@ -26,15 +29,9 @@ pub struct TokenArgs {
     )]
     pub token_prefix: TokenPrefix,
 
-    /// The longest life of a new token, such as 90d. Not set: no limit, and tokens may never expire.
-    #[arg(
-        long,
-        env = "HALLPASS_MAX_TOKEN_TTL",
-        hide_env_values = true,
-        value_name = "DURATION",
-        value_parser = values::duration
-    )]
-    pub max_token_ttl: Option<Duration>,
+    /// How long they live.
+    #[command(flatten)]
+    pub lifetimes: LifetimeArgs,
 
     /// How many live tokens a user may have, and how many a token may have made.
     #[arg(
@@ -50,10 +47,13 @@ pub struct TokenArgs {
 
 impl TokenArgs {
     /// Writes these settings into `options`.
-    pub fn apply(&self, options: &mut AppOptions) {
+    ///
+    /// # Errors
+    /// Two of them cannot both be.
+    pub fn apply(&self, options: &mut AppOptions) -> Result<(), Contradiction> {
         options.token_prefix = self.token_prefix.clone();
-        options.max_token_ttl = self.max_token_ttl;
         options.max_tokens_per_user = self.max_tokens_per_user;
+        self.lifetimes.apply(options)
     }
 }
 

@@ -16,11 +16,41 @@ pub fn check_future(expire_time: Option<Timestamp>, now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// How long the tokens of people, or those of machines, live by the server's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LifetimePolicy {
+    /// The longest life of a token. With one, none may live for ever.
+    pub max_ttl: Option<Duration>,
+    /// The life of a token for which none is asked; `None`: for ever.
+    pub default_ttl: Option<Duration>,
+    /// Whether each token must expire some day, be it far off.
+    pub must_expire: bool,
+}
+
+impl LifetimePolicy {
+    /// The limits of a token whose parent, where it has one, expires at `parent_expires` (`None`: never).
+    pub const fn limits(self, parent_expires: Option<Timestamp>) -> LifetimeLimits {
+        LifetimeLimits {
+            max_ttl: self.max_ttl,
+            must_expire: self.must_expire,
+            parent_expires,
+        }
+    }
+
+    /// When a token expires for which nothing is asked at `now`; `None`: never. It is checked as if it had
+    /// been asked for.
+    pub fn default_expiry(self, now: Timestamp) -> Option<Timestamp> {
+        self.default_ttl.map(|ttl| now.plus(ttl))
+    }
+}
+
 /// What bounds a new token's life.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LifetimeLimits {
     /// The longest life that the server allows.
     pub max_ttl: Option<Duration>,
+    /// Whether it must expire, whenever.
+    pub must_expire: bool,
     /// When the parent expires, where there is an expiring parent.
     pub parent_expires: Option<Timestamp>,
 }
@@ -41,6 +71,9 @@ pub fn check(
     {
         return Err(LifetimeError::TooLong { max_ttl });
     }
+    if limits.must_expire && expire_time.is_none() {
+        return Err(LifetimeError::Never);
+    }
     match limits.parent_expires {
         Some(parent_expires) if beyond(parent_expires) => {
             Err(LifetimeError::OutlivesParent { parent_expires })
@@ -49,7 +82,12 @@ pub fn check(
     }
 }
 
-/// A duration as settings have it: `90d`, not `2months 29days 2h 52m 48s`.
+/// A duration as settings have it: `90d`.
+pub fn show(duration: Duration) -> impl fmt::Display {
+    Setting(duration)
+}
+
+/// `90d`, not `2months 29days 2h 52m 48s`.
 struct Setting(Duration);
 
 impl fmt::Display for Setting {
@@ -77,6 +115,9 @@ pub enum LifetimeError {
         /// The longest life that the server allows.
         max_ttl: Duration,
     },
+    /// For ever, which the server forbids.
+    #[error("the token must expire: set expire_time")]
+    Never,
     /// Longer than its parent.
     #[error(
         "the token may not outlive the token it is made with, which expires at {parent_expires}"
@@ -118,6 +159,13 @@ mod tests {
         assert_eq!(check(Some(NOW.plus(DAY)), NOW, capped), Ok(()));
         assert_eq!(check(Some(NOW.plus(DAY + tick)), NOW, capped), too_long);
         assert_eq!(check(None, NOW, capped), too_long);
+
+        let mortal = LifetimeLimits {
+            must_expire: true,
+            ..free
+        };
+        assert_eq!(check(None, NOW, mortal), Err(LifetimeError::Never));
+        assert_eq!(check(Some(NOW.plus(DAY * 99_999)), NOW, mortal), Ok(()));
 
         let parent_expires = NOW.plus(DAY);
         let child = LifetimeLimits {

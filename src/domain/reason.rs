@@ -59,6 +59,8 @@ reasons! {
     ScopeMissing = "SCOPE_MISSING",
     /// A token made with a token cannot make tokens.
     LineageTooDeep = "LINEAGE_TOO_DEEP",
+    /// Tokens cannot make tokens here.
+    TokenChildrenForbidden = "TOKEN_CHILDREN_FORBIDDEN",
     /// No such token, or not for the caller.
     TokenNotFound = "TOKEN_NOT_FOUND",
     /// No such user, or not for the caller.
@@ -89,6 +91,8 @@ reasons! {
     TooManyMachines = "TOO_MANY_MACHINES",
     /// The server is busy.
     Overloaded = "OVERLOADED",
+    /// The token is used too often.
+    TokenRateLimited = "TOKEN_RATE_LIMITED",
     /// The store cannot be read or written now.
     StoreUnavailable = "STORE_UNAVAILABLE",
     /// Something is wrong in the server.

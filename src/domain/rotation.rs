@@ -214,6 +214,7 @@ mod tests {
             let limits = LifetimeLimits {
                 max_ttl,
                 parent_expires,
+                ..LifetimeLimits::default()
             };
             default_expiry(token, now, limits)
         };

@@ -41,9 +41,10 @@ const fn code(error: &app::Error) -> Code {
         app::Error::NotFound(_) => Code::NotFound,
         app::Error::UsernameTaken => Code::AlreadyExists,
         app::Error::Precondition { .. } => Code::FailedPrecondition,
-        app::Error::Throttled { .. } | app::Error::Quota { .. } | app::Error::Busy => {
-            Code::ResourceExhausted
-        }
+        app::Error::Throttled { .. }
+        | app::Error::RateLimited { .. }
+        | app::Error::Quota { .. }
+        | app::Error::Busy => Code::ResourceExhausted,
         app::Error::Unavailable(_) => Code::Unavailable,
         app::Error::Internal(_) => Code::Internal,
     }
@@ -55,7 +56,9 @@ impl From<app::Error> for ConnectError {
         let reply = edge::refusal(code(&error), reason(error.reason()), error.to_string());
         match error {
             app::Error::Field(field) => with_field(reply, field),
-            app::Error::Throttled { retry_after } => with_retry(reply, retry_after),
+            app::Error::Throttled { retry_after } | app::Error::RateLimited { retry_after } => {
+                with_retry(reply, retry_after)
+            }
             app::Error::Busy => with_retry(reply, BUSY),
             app::Error::Unauthenticated(refusal) => {
                 reply.with_meta(CHALLENGE, challenge::unauthenticated(refusal))

@@ -4,11 +4,13 @@ mod census;
 mod change;
 mod credential;
 mod family;
+mod last_use;
 
 pub use census::{count_by_state, last_row};
 pub use change::{adopt_children, mark_rotated, update};
 pub use credential::{Credential, find_credential};
 pub use family::{count_live_family, list_family};
+pub use last_use::note_uses;
 
 use super::{
     error::Error,

@@ -67,6 +67,12 @@ impl<'a> Tx<'a> {
         Ok(changed)
     }
 
+    /// Runs a statement that changes nothing that decides on a credential: what was read before goes on
+    /// counting.
+    pub(super) fn execute_aside(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
+        self.run(sql, params)
+    }
+
     fn run(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         match &self.engine {
             Engine::Sqlite(session) => session.execute(sql, params),

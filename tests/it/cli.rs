@@ -3,6 +3,7 @@
 
 mod audit;
 mod nouns;
+mod policies;
 mod refusals;
 pub(crate) mod sandbox;
 mod serve;

@@ -2,7 +2,8 @@
 //!
 //! Against the real binary, since what is promised is what it does with the kernel: `kill` ends it at random
 //! moments, `power_cut` rebuilds what a disk may hold after a power cut, `disk_faults`, `full_disk`, `lock`
-//! and `clock` make its surroundings fail while it runs, `flips` changes bytes of its file. Each proof has a
+//! and `clock` make its surroundings fail while it runs, `flips` changes bytes of its file, `last_use` is the
+//! one thing that a crash may lose. Each proof has a
 //! control that must fail, or it would not be known to see.
 //!
 //! `DURABILITY=full` runs the long form of those that have one.
@@ -15,6 +16,7 @@ mod disk_model;
 mod flips;
 mod full_disk;
 mod kill;
+mod last_use;
 mod lock;
 mod power_cut;
 mod recorder;

@@ -167,7 +167,7 @@ async fn token_works_until_its_expiry_to_the_microsecond() {
 #[tokio::test]
 async fn maximum_lifetime_is_named_and_never_clamped_to() {
     let max = Duration::from_hours(90 * 24);
-    let app = TestApp::start_with(|settings| settings.app.max_token_ttl = Some(max)).await;
+    let app = TestApp::start_with(|settings| settings.app.people.max_ttl = Some(max)).await;
     let sign_in = async |expire_time: Value| {
         let mut message = json!({ "username": "admin", "password": app.admin.password });
         message["expireTime"] = expire_time;

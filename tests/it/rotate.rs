@@ -259,7 +259,11 @@ async fn token_gets_no_secret_of_one_that_may_do_more() {
 
 #[tokio::test]
 async fn default_lifetime_stays_within_the_limits_and_an_asked_one_is_refused() {
-    let app = TestApp::start_with(|settings| settings.app.max_token_ttl = Some(HOUR * 4)).await;
+    let app = TestApp::start_with(|settings| {
+        settings.app.people.max_ttl = Some(HOUR * 4);
+        settings.app.machines.max_ttl = Some(HOUR * 4);
+    })
+    .await;
     let in_hours = |hours: u32| json!({ "expireTime": app.clock.after(HOUR * hours) });
     let parent = app.sign_in(&app.admin, in_hours(3)).await;
     let child = app.child(&parent.text, in_hours(2)).await;

@@ -221,7 +221,7 @@ impl Stopped {
 
 /// The longest lifetime that the settings allow.
 fn longest(app: &TestApp) -> Value {
-    match app.settings.app.max_token_ttl {
+    match app.settings.app.people.max_ttl {
         Some(ttl) => json!({ "expireTime": app.clock.after(ttl) }),
         None => json!({}),
     }

@@ -25,7 +25,6 @@ mod failures;
 mod keys;
 mod places;
 mod rate;
-mod ticks;
 mod turns;
 
 use std::{
@@ -40,10 +39,12 @@ use self::{
     keys::{Key, Keyer},
     places::Places,
     rate::Rate,
-    ticks::{Tick, Ticks},
     turns::{Turn, Turns},
 };
-use crate::domain::time::Timestamp;
+use crate::{
+    app::ticks::{Tick, Ticks},
+    domain::time::Timestamp,
+};
 
 /// The numbers of the table above.
 #[derive(Clone, Debug)]

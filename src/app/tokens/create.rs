@@ -4,7 +4,7 @@ use crate::{
     domain::{
         cidr::CidrSet,
         id::{TokenId, UserId},
-        lifetime::{self, LifetimeLimits},
+        lifetime,
         note::Note,
         reason::Reason,
         scope::ScopeSet,
@@ -31,8 +31,11 @@ use super::{
 pub struct CreateToken {
     /// What to remember the token by.
     pub note: String,
-    /// Seconds and nanoseconds of the time until which it should be valid; `None`: for ever.
+    /// Seconds and nanoseconds of the time until which it should be valid; `None`: for as long as tokens of
+    /// such a user live by default.
     pub expire_time: Option<(i64, i32)>,
+    /// For ever, whatever the default is; `expire_time` is `None` then.
+    pub never_expires: bool,
     /// The user to create it for; empty: the caller.
     pub user_id: String,
     /// What to limit it to.
@@ -55,6 +58,7 @@ pub struct CreatedToken {
 struct Draft {
     note: Note,
     expire_time: Option<Timestamp>,
+    never_expires: bool,
     scopes: ScopeSet,
     allowed_cidrs: CidrSet,
 }
@@ -77,7 +81,7 @@ impl App {
         let token = self
             .write(move |tx| {
                 let caller = caller.refresh(tx, now)?;
-                let user = target(tx, &caller, &request.user_id)?;
+                let user = app.target(tx, &caller, &request.user_id)?;
                 let token = app.draft(tx, &caller, &user, id, draft.clone()?, now)?;
                 tokens::insert(tx, &token, &hash)?;
                 audit::append(tx, caller.event(now, Action::CreateToken.audit(), id))?;
@@ -85,6 +89,39 @@ impl App {
             })
             .await?;
         Ok(CreatedToken { text, token })
+    }
+
+    /// The user to create for, if the caller may.
+    ///
+    /// Whatever the caller may not create for is answered alike, whether it is there or not.
+    fn target(&self, tx: &Tx<'_>, caller: &Caller, user_id: &str) -> Result<User, Error> {
+        authz::admit(caller, Action::CreateToken)?;
+        match caller.token() {
+            Some(_) if self.options().forbid_token_children => {
+                return Err(Denied::TokenChildren.into());
+            }
+            Some(token) if token.parent_id.is_some() => return Err(Denied::Lineage.into()),
+            _ => {}
+        }
+        if user_id.is_empty() {
+            return caller
+                .user()
+                .cloned()
+                .ok_or_else(|| FieldError::new("user_id", "is required").into());
+        }
+        let found = match UserId::parse(user_id) {
+            Some(id) => users::find(tx, id)?,
+            None => None,
+        };
+        match found {
+            Some(user) => {
+                let relation = Relation::to(caller, user.id, Some(&user));
+                authz::may(caller, Action::CreateToken, relation)?;
+                Ok(user)
+            }
+            None if caller.acts_as_admin() => Err(Error::NotFound(Noun::User)),
+            None => Err(Denied::Role.into()),
+        }
     }
 
     fn draft(
@@ -100,11 +137,13 @@ impl App {
             return Err(target_deactivated());
         }
         let parent = caller.token();
-        let limits = LifetimeLimits {
-            max_ttl: self.options().max_token_ttl,
-            parent_expires: parent.and_then(|parent| parent.expire_time),
+        let policy = self.options().lifetime_of(user);
+        let expire_time = match draft.expire_time {
+            None if !draft.never_expires => policy.default_expiry(now),
+            asked => asked,
         };
-        lifetime::check(draft.expire_time, now, limits)?;
+        let limits = policy.limits(parent.and_then(|parent| parent.expire_time));
+        lifetime::check(expire_time, now, limits)?;
         let (scopes, allowed_cidrs) = match parent {
             Some(parent) => within_parent(parent, draft.scopes, draft.allowed_cidrs)?,
             None => (draft.scopes, draft.allowed_cidrs),
@@ -130,7 +169,7 @@ impl App {
             scopes,
             allowed_cidrs,
             create_time: now,
-            expire_time: draft.expire_time,
+            expire_time,
             disabled: false,
             parent_id: parent.map(|parent| parent.id),
             family_id: id,
@@ -141,43 +180,12 @@ impl App {
     }
 }
 
-/// The user to create for, if the caller may.
-///
-/// Whatever the caller may not create for is answered alike, whether it is there or not.
-fn target(tx: &Tx<'_>, caller: &Caller, user_id: &str) -> Result<User, Error> {
-    authz::admit(caller, Action::CreateToken)?;
-    if caller
-        .token()
-        .is_some_and(|token| token.parent_id.is_some())
-    {
-        return Err(Denied::Lineage.into());
-    }
-    if user_id.is_empty() {
-        return caller
-            .user()
-            .cloned()
-            .ok_or_else(|| FieldError::new("user_id", "is required").into());
-    }
-    let found = match UserId::parse(user_id) {
-        Some(id) => users::find(tx, id)?,
-        None => None,
-    };
-    match found {
-        Some(user) => {
-            let relation = Relation::to(caller, user.id, Some(&user));
-            authz::may(caller, Action::CreateToken, relation)?;
-            Ok(user)
-        }
-        None if caller.acts_as_admin() => Err(Error::NotFound(Noun::User)),
-        None => Err(Denied::Role.into()),
-    }
-}
-
 impl Draft {
     fn parse(request: &CreateToken, now: Timestamp) -> Result<Self, FieldError> {
         Ok(Self {
             note: parse_note(&request.note)?,
             expire_time: parse_expire_time(request.expire_time, now)?,
+            never_expires: request.never_expires,
             scopes: parse_scopes(&request.scopes)?,
             allowed_cidrs: parse_cidrs(&request.allowed_cidrs)?,
         })

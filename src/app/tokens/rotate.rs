@@ -67,7 +67,7 @@ impl App {
         request: RotateToken,
     ) -> Result<RotatedToken, Error> {
         authz::admit(caller, Action::RotateToken)?;
-        check_generation(caller, &request.token_id)?;
+        self.check_generation(caller, &request.token_id)?;
         let old = parse_token_id(&request.token_id)?.ok_or(Error::NotFound(Noun::Token))?;
         let now = self.now();
         let id = TokenId::generate(now);
@@ -95,6 +95,17 @@ impl App {
         })
     }
 
+    /// A token that was made with a token cannot make tokens, and none can where the server forbids it; that
+    /// it goes on as its own successor is no token more.
+    fn check_generation(&self, caller: &Caller, token_id: &str) -> Result<(), Denied> {
+        match caller.token() {
+            Some(token) if token.id.encode().as_str() == token_id => Ok(()),
+            Some(_) if self.options().forbid_token_children => Err(Denied::TokenChildren),
+            Some(token) if token.parent_id.is_some() => Err(Denied::Lineage),
+            _ => Ok(()),
+        }
+    }
+
     fn rotation(
         &self,
         tx: &Tx<'_>,
@@ -104,17 +115,17 @@ impl App {
         draft: Draft,
         now: Timestamp,
     ) -> Result<Rotation, Error> {
-        let lineage = tokens::find_credential(tx, token.id)?
-            .ok_or(Error::NotFound(Noun::Token))?
-            .lineage;
-        check_valid(&lineage, now)?;
-        let limits = LifetimeLimits {
-            max_ttl: self.options().max_token_ttl,
-            parent_expires: lineage.parent_token().and_then(|parent| parent.expire_time),
-        };
+        let credential =
+            tokens::find_credential(tx, token.id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let lineage = &credential.lineage;
+        check_valid(lineage, now)?;
+        let user = credential.user.as_ref().ok_or_else(target_deactivated)?;
+        let policy = self.options().lifetime_of(user);
+        let limits = policy.limits(lineage.parent_token().and_then(|parent| parent.expire_time));
         let expire_time = draft
             .expire_time
-            .or_else(|| rotation::default_expiry(&token, now, limits));
+            .or_else(|| rotation::default_expiry(&token, now, limits))
+            .or_else(|| policy.default_expiry(now).filter(|_| policy.must_expire));
         let limits = limits_of(caller, &token, limits)?;
         lifetime::check(expire_time, now, limits)?;
         let family = token.family_id;
@@ -126,17 +137,6 @@ impl App {
             )));
         }
         Ok(rotation)
-    }
-}
-
-/// A token that was made with a token cannot make tokens; that it goes on as its own successor is no token
-/// more.
-fn check_generation(caller: &Caller, token_id: &str) -> Result<(), Denied> {
-    match caller.token() {
-        Some(token) if token.parent_id.is_some() && token.id.encode().as_str() != token_id => {
-            Err(Denied::Lineage)
-        }
-        _ => Ok(()),
     }
 }
 

@@ -27,9 +27,10 @@ use super::{
 pub(in crate::cli) struct Create {
     /// Whose it shall be: the name or ID of a person or, better, a machine.
     user: String,
-    /// When it stops being valid: a duration such as 90d, a time such as 2027-01-01T00:00:00Z, or never.
-    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = parse_expiry)]
-    expires: Expiry,
+    /// When it stops being valid: a duration such as 90d, a time such as 2027-01-01T00:00:00Z, or never. Not
+    /// set: after the default lifetime of such a user's tokens; without one, never.
+    #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
+    expires: Option<Expiry>,
     /// What to remember the token by.
     #[arg(
         long,
@@ -55,13 +56,16 @@ pub(in crate::cli) struct Create {
 /// Runs `hallpass token create`.
 pub(super) fn run(args: Create) -> Result<(), Failure> {
     let mut options = AppOptions::default();
-    args.limits.apply(&mut options);
+    args.limits.apply(&mut options)?;
     let local = LocalApp::open(&args.store, options)?;
     let user = local.run(async |app, caller| find_user(app, caller, &args.user).await)?;
-    let expires = args.expires.time(SystemClock.now());
+    let expires = args
+        .expires
+        .and_then(|expiry| expiry.time(SystemClock.now()));
     let request = CreateToken {
         note: args.note,
         expire_time: expires.map(Timestamp::to_parts),
+        never_expires: args.expires == Some(Expiry::Never),
         user_id: user.id.to_string(),
         scopes: args.scopes,
         allowed_cidrs: args.cidrs,

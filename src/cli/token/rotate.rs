@@ -58,7 +58,7 @@ fn parse_end(text: &str) -> Result<Expiry, String> {
 /// Runs `hallpass token rotate`.
 pub(super) fn run(args: Rotate) -> Result<(), Failure> {
     let mut options = AppOptions::default();
-    args.limits.apply(&mut options);
+    args.limits.apply(&mut options)?;
     let local = LocalApp::open(&args.store, options)?;
     let grace = args.grace.map(|grace| {
         let seconds = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);

@@ -54,6 +54,7 @@ pub(super) async fn create(
     let request = CreateToken {
         note,
         expire_time,
+        never_expires: false,
         user_id,
         scopes,
         allowed_cidrs,

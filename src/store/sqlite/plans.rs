@@ -9,6 +9,7 @@ use crate::{
     domain::{
         id::{TokenId, UserId},
         page::Position,
+        token::LastUse,
         user::Username,
     },
     store::{
@@ -117,6 +118,11 @@ fn run_all(tx: &Tx<'_>) {
     tokens::adopt_children(tx, id, first.id, NOW).unwrap();
     tokens::list_family(tx, id, 100).unwrap();
     tokens::count_live_family(tx, id, NOW).unwrap();
+    let last_use = LastUse {
+        time: NOW,
+        ip: None,
+    };
+    tokens::note_uses(tx, &[(id, last_use)]).unwrap();
     tokens::mark_deleted(tx, id, NOW).unwrap();
     tokens::delete_live_children(tx, id, NOW).unwrap();
     tokens::delete_live_of_user(tx, user, NOW).unwrap();

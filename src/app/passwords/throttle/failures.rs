@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{keys::Key, ticks::Tick};
+use super::keys::Key;
+use crate::app::ticks::Tick;
 
 /// A delay that grows with each failure.
 #[derive(Clone, Copy, Debug)]

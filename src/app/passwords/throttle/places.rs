@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{keys::Key, ticks::Tick};
+use super::keys::Key;
+use crate::app::ticks::Tick;
 
 /// Keys that share a set push one another out, the oldest first, which throttles more, never less:
 /// a key counts as known only by its own tag.

@@ -1,14 +1,14 @@
-//! Failures a minute per key, with a burst: a token bucket, kept as the time at which it is full again.
+//! Failures a minute per key, with a burst.
 
 use std::time::Duration;
 
-use super::{keys::Key, ticks::Tick};
+use super::keys::Key;
+use crate::app::{pace::Pace, ticks::Tick};
 
 /// A fixed number of buckets, each counting all the keys that fall on it.
 #[derive(Debug)]
 pub(super) struct Rate {
-    burst: u32,
-    regain: Duration,
+    pace: Pace,
     /// When each bucket will have regained all its failures.
     full_at: Box<[Tick]>,
 }
@@ -17,8 +17,7 @@ impl Rate {
     /// `burst` at once, then one each `regain`.
     pub(super) fn new(burst: u32, regain: Duration, buckets: usize) -> Self {
         Self {
-            burst,
-            regain,
+            pace: Pace::new(burst, regain),
             full_at: vec![Tick::default(); buckets.max(1)].into_boxed_slice(),
         }
     }
@@ -29,21 +28,19 @@ impl Rate {
 
     /// How long until one more failure is within the rate.
     pub(super) fn wait(&mut self, key: Key, now: Tick) -> Duration {
-        let room = self.regain * self.burst.saturating_sub(1);
-        self.full_at(key).since(now).saturating_sub(room)
+        let pace = self.pace;
+        pace.wait(*self.full_at(key), now)
     }
 
     pub(super) fn charge(&mut self, key: Key, now: Tick) {
-        let regain = self.regain;
-        let full_at = self.full_at(key);
-        *full_at = now.max(*full_at).plus(regain);
+        let pace = self.pace;
+        pace.charge(self.full_at(key), now);
     }
 
     /// Takes one failure back, or what of it has not been regained yet.
     pub(super) fn refund(&mut self, key: Key, now: Tick) {
-        let regain = self.regain;
-        let full_at = self.full_at(key);
-        *full_at = full_at.minus(regain).max(now.min(*full_at));
+        let pace = self.pace;
+        pace.refund(self.full_at(key), now);
     }
 }
 

@@ -1,10 +1,10 @@
-//! Time as the throttle counts it: it never goes back.
+//! Time as limits count it: it never goes back.
 
 use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 
-/// Time since the throttle began, in microseconds.
+/// Time since the counting began, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u64);
 

@@ -1,0 +1,272 @@
+//! What the operator decides about tokens: how long they live, who makes them, how often they are used.
+
+use std::{num::NonZero, time::Duration};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Answer, Call, Wire},
+    test_app::{Machine, NewToken, Person, Settings, TestApp},
+};
+
+const CREATE: &str = "TokenService/CreateToken";
+const VERIFY: &str = "TokenService/VerifyToken";
+const DAY: Duration = Duration::from_hours(24);
+const TICK: Duration = Duration::from_micros(1);
+
+fn posts() -> impl Iterator<Item = Wire> {
+    Wire::ALL.into_iter().filter(|wire| !wire.is_get())
+}
+
+/// A person and a machine of theirs, made before the settings of the test are in force.
+async fn with(change: impl FnOnce(&mut Settings)) -> (TestApp, Person, Machine) {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let robot = app.machine(&alice, "robot").await;
+    (app.restart_with(change).await, alice, robot)
+}
+
+/// Signs in to make a token, for a machine where `user_id` is not empty.
+async fn create(
+    app: &TestApp,
+    person: &Person,
+    user_id: &str,
+    expires: Option<Duration>,
+) -> Answer {
+    let expire_time = expires.map(|ttl| app.clock.after(ttl));
+    let message = json!({
+        "username": person.name,
+        "password": person.password,
+        "userId": user_id,
+        "expireTime": expire_time,
+    });
+    app.call("", CREATE, message).await
+}
+
+#[tokio::test]
+async fn people_and_machines_have_maximum_lifetimes_of_their_own() {
+    let (app, alice, robot) = with(|settings| {
+        settings.app.people.max_ttl = Some(DAY * 30);
+        settings.app.machines.max_ttl = Some(DAY * 90);
+    })
+    .await;
+    for (user_id, max, named) in [("", DAY * 30, " 30d"), (&*robot.id, DAY * 90, " 90d")] {
+        create(&app, &alice, user_id, Some(max)).await.ok();
+        for too_long in [None, Some(max + TICK)] {
+            let answer = create(&app, &alice, user_id, too_long).await;
+            let failure = answer.refused("failed_precondition", "LIFETIME_TOO_LONG");
+            assert!(failure.message.ends_with(named), "{failure:?}");
+        }
+    }
+    // Whoever makes it: the limit is of the user that the token belongs to.
+    let for_robot = json!({ "userId": robot.id, "expireTime": app.clock.after(DAY * 31) });
+    app.child(&alice.token, for_robot).await;
+    let own = json!({ "expireTime": app.clock.after(DAY * 31) });
+    let answer = app.call(&alice.token, CREATE, own).await;
+    answer.refused("failed_precondition", "LIFETIME_TOO_LONG");
+}
+
+#[tokio::test]
+async fn default_lifetime_is_given_where_none_is_asked_and_told_over_every_wire() {
+    let (app, alice, robot) = with(|settings| {
+        settings.app.people.default_ttl = Some(DAY);
+        settings.app.machines.default_ttl = Some(DAY * 7);
+        settings.app.machines.max_ttl = Some(DAY * 7);
+    })
+    .await;
+    for wire in posts() {
+        for (user_id, ttl) in [("", DAY), (&*robot.id, DAY * 7)] {
+            let call = Call::new(CREATE, json!({ "userId": user_id })).bearer(&alice.token);
+            let created = NewToken::read(&app.client.call(wire, call).await.ok());
+            assert_eq!(
+                created.metadata["expireTime"],
+                app.clock.after(ttl),
+                "{wire:?}"
+            );
+        }
+    }
+    // What is asked for is given.
+    let longer = create(&app, &alice, "", Some(DAY * 400)).await.ok();
+    assert_eq!(longer["metadata"]["expireTime"], app.clock.after(DAY * 400));
+
+    // It is no limit that a parent's life is cut to fit: the caller is told.
+    let parent = create(&app, &alice, "", Some(DAY.saturating_sub(TICK)))
+        .await
+        .ok();
+    let parent = NewToken::read(&parent);
+    let child = app.call(&parent.text, CREATE, json!({})).await;
+    child.refused("failed_precondition", "OUTLIVES_PARENT");
+    let token = create(&app, &alice, "", None).await.ok();
+    app.clock.advance(DAY);
+    assert!(!app.accepts(&NewToken::read(&token).text).await);
+}
+
+#[tokio::test]
+async fn tokens_that_never_expire_can_be_forbidden_without_a_maximum() {
+    let (app, alice, robot) = with(|settings| {
+        settings.app.people.must_expire = true;
+        settings.app.machines.must_expire = true;
+        settings.app.machines.default_ttl = Some(DAY);
+    })
+    .await;
+    let never = create(&app, &alice, "", None).await;
+    let failure = never.refused("failed_precondition", "LIFETIME_TOO_LONG");
+    assert!(failure.message.contains("must expire"), "{failure:?}");
+    create(&app, &alice, "", Some(DAY * 36_500)).await.ok();
+    create(&app, &alice, &robot.id, None).await.ok();
+    // What was made before is as it was.
+    assert!(app.accepts(&alice.token).await);
+}
+
+#[tokio::test]
+async fn tokens_that_make_tokens_can_be_forbidden_and_signing_in_still_makes_them() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let robot = app.machine(&alice, "robot").await;
+    let child = app.child(&alice.token, json!({})).await;
+    let app = app
+        .restart_with(|settings| settings.app.forbid_token_children = true)
+        .await;
+    let rows = app.audit_len();
+    for by in [&alice.token, &robot.token, &child.text, &app.admin.token] {
+        for user_id in ["", &robot.id] {
+            for wire in posts() {
+                let call = Call::new(CREATE, json!({ "userId": user_id })).bearer(by);
+                let answer = app.client.call(wire, call).await;
+                let failure = answer.refused("permission_denied", "TOKEN_CHILDREN_FORBIDDEN");
+                assert!(failure.message.contains("sign in"), "{failure:?}");
+            }
+        }
+    }
+    assert_eq!(app.audit_len(), rows);
+    for user_id in ["", &robot.id] {
+        let token = create(&app, &alice, user_id, None).await.ok();
+        let token = NewToken::read(&token);
+        assert_eq!(token.metadata.get("parentId"), None);
+        assert!(app.accepts(&token.text).await);
+    }
+    assert!(app.accepts(&child.text).await, "it was made before");
+}
+
+async fn limited(per_minute: u32) -> TestApp {
+    TestApp::start_with(|settings| {
+        settings.app.token_requests_per_minute = NonZero::new(per_minute);
+    })
+    .await
+}
+
+async fn verify(app: &TestApp, wire: Wire, token: &str) -> Answer {
+    let call = Call::new(VERIFY, json!({ "token": token })).bearer(&app.admin.token);
+    app.client.call(wire, call).await
+}
+
+#[tokio::test]
+async fn token_used_too_often_is_told_when_to_come_back_and_never_called_invalid() {
+    let app = limited(4).await;
+    for wire in posts() {
+        let token = app.sign_in(&app.admin, json!({})).await;
+        let other = app.sign_in(&app.admin, json!({})).await;
+        let valid = async |token: &NewToken| {
+            let answer = verify(&app, wire, &token.text).await.ok();
+            assert_eq!(answer["valid"], true, "{wire:?}");
+        };
+        let wait = async || {
+            let answer = verify(&app, wire, &token.text).await;
+            let (status, headers) = (answer.status, answer.headers.clone());
+            let failure = answer.refused("resource_exhausted", "TOKEN_RATE_LIMITED");
+            let seconds = failure.detail("RetryInfo").unwrap()["seconds"].as_i64();
+            if wire == Wire::CURL {
+                assert_eq!(status, 429);
+                assert_eq!(headers["retry-after"], seconds.unwrap().to_string());
+            }
+            seconds.unwrap()
+        };
+        for _ in 0..4 {
+            valid(&token).await;
+        }
+        assert_eq!(wait().await, 15);
+        valid(&other).await;
+        app.clock
+            .advance(Duration::from_secs(15).saturating_sub(TICK));
+        assert_eq!(wait().await, 1, "rounded up");
+        app.clock.advance(TICK);
+        valid(&token).await;
+        assert_eq!(wait().await, 15, "those that were refused did not count");
+        // A clock that is set back by a day is no sentence of a day.
+        app.clock.set(app.app.now().minus(DAY));
+        assert_eq!(wait().await, 15);
+        app.clock.advance(DAY);
+        app.clock.advance(Duration::from_mins(1));
+        for _ in 0..4 {
+            valid(&token).await;
+        }
+        assert_eq!(wait().await, 15);
+    }
+}
+
+#[tokio::test]
+async fn limit_holds_for_a_token_over_all_ways_to_verify_it_and_it_may_still_be_ended() {
+    let app = limited(2).await;
+    let token = app.sign_in(&app.admin, json!({})).await;
+    let own = format!("Bearer {}", token.text);
+    let forward_auth = async || {
+        let headers = [("authorization", &*own)];
+        app.client.ask(Method::GET, "/forward-auth", &headers).await
+    };
+    let admin = format!("Bearer {}", app.admin.token);
+    let (headers, form) = ([("authorization", &*admin)], [("token", &*token.text)]);
+    let introspect = || app.client.form("/oauth2/introspect", &headers, &form);
+    assert_eq!(forward_auth().await.head.status, 200);
+    assert_eq!(introspect().await.json()["active"], true);
+    for reply in [forward_auth().await, introspect().await] {
+        assert_eq!(reply.status_and("retry-after"), (429, vec!["30"]));
+        assert_eq!(reply.json().get("active"), None);
+    }
+    verify(&app, Wire::CURL, &token.text)
+        .await
+        .refused("resource_exhausted", "TOKEN_RATE_LIMITED");
+    let revoked = app.client.form("/oauth2/revoke", &[], &form).await;
+    assert_eq!(revoked.head.status, 200);
+    assert_eq!(forward_auth().await.head.status, 401);
+    assert_eq!(introspect().await.json(), json!({ "active": false }));
+}
+
+#[tokio::test]
+async fn only_valid_uses_of_the_asked_token_count() {
+    let app = limited(2).await;
+    let token = app
+        .sign_in(&app.admin, json!({ "scopes": ["deploy"] }))
+        .await;
+    let ask = async |scope: &str| {
+        let message = json!({ "token": token.text, "requiredScopes": [scope] });
+        app.call(&app.admin.token, VERIFY, message).await
+    };
+    // What it does on Hallpass is none, nor is that the caller asks.
+    for _ in 0..5 {
+        assert!(app.accepts(&token.text).await);
+        assert_eq!(ask("release").await.ok()["reason"], "SCOPE_MISSING");
+    }
+    for _ in 0..2 {
+        assert_eq!(ask("deploy").await.ok()["valid"], true);
+    }
+    ask("deploy")
+        .await
+        .refused("resource_exhausted", "TOKEN_RATE_LIMITED");
+    // What is not valid is said to be so, however often it is asked.
+    let delete = json!({ "tokenId": token.id });
+    let deleted = app.call(&app.admin.token, "TokenService/DeleteToken", delete);
+    deleted.await.ok();
+    for _ in 0..5 {
+        assert_eq!(ask("deploy").await.ok()["reason"], "TOKEN_DELETED");
+    }
+}
+
+#[tokio::test]
+async fn without_a_limit_a_token_is_never_slowed() {
+    let app = TestApp::start().await;
+    for _ in 0..200 {
+        let answer = verify(&app, Wire::CURL, &app.admin.token).await.ok();
+        assert_eq!(answer["valid"], Value::Bool(true));
+    }
+}
