@@ -1,12 +1,13 @@
-//! The parts that need no server: the text of a token, the token of a page, hashing.
+//! The parts that need no server: the text of a token, the token of a page, hashing, the search for tokens.
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hallpass::domain::{
     id::TokenId,
     page::{PageKey, PageQuery, Position},
     time::Timestamp,
+    token_search::find_tokens,
     token_text::{TokenPrefix, TokenText},
 };
 
@@ -56,5 +57,95 @@ fn page_token(c: &mut Criterion) {
     });
 }
 
-criterion_group!(pure, token_text, page_token);
+/// At least `len` bytes of `words`, each with what stands behind it, in an order that no processor learns.
+fn text_of(len: usize, words: &[&str], behind: &[&str]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(len + 256);
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut draw = |of: usize| {
+        // xorshift64: what matters here is that it is quick and always the same.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).expect("31 bits") % of
+    };
+    while text.len() < len {
+        text.extend_from_slice(words[draw(words.len())].as_bytes());
+        text.extend_from_slice(behind[draw(behind.len())].as_bytes());
+    }
+    text
+}
+
+/// One core, from memory, over kinds of data from usual to worst.
+fn token_search(c: &mut Criterion) {
+    const SMALL: usize = 64 << 20;
+    const CODE: &[&str] = &[
+        "fn",
+        "let",
+        "pub(crate)",
+        "token_text",
+        "self",
+        "if",
+        "x",
+        "HALLPASS_TOKEN",
+        "impl",
+        "count_live",
+        "return",
+        "// a comment of several words, as people write them",
+        "0x7fff_ffff",
+        "user_id",
+        "String",
+    ];
+    const BEHIND: &[&str] = &[" ", " ", "(", ".", "::", ";\n    ", ", ", " = ", "\n"];
+    let token = TokenText::generate(
+        &TokenPrefix::default(),
+        TokenId::generate(Timestamp::from_micros(0)),
+    );
+    let tail = token
+        .expose()
+        .rsplit('_')
+        .next()
+        .expect("it has a tail")
+        .to_owned();
+    let base64 = [
+        "Zm9vYmFyYmF6",
+        "cXV4",
+        "AAECAwQFBgcICQ",
+        "/8A",
+        "+9x",
+        "aGFsbHBhc3M",
+    ];
+    let mut group = c.benchmark_group("token search");
+    group.sample_size(10);
+    for (name, data) in [
+        ("code, 500 MB", text_of(500_000_000, CODE, BEHIND)),
+        ("base64 in one line", text_of(SMALL, &base64, &[""])),
+        (
+            "digits in one line",
+            text_of(SMALL, &["0123456789abcdef", "42", "f00"], &[""]),
+        ),
+        ("underscores", vec![b'_'; SMALL]),
+        (
+            "ends of tokens",
+            text_of(SMALL, &[&format!("_{tail}")], &[" ", "\n"]),
+        ),
+        ("tokens alone", text_of(SMALL, &[token.expose()], &["\n"])),
+    ] {
+        group.throughput(Throughput::BytesDecimal(data.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut count = 0_u64;
+                find_tokens(black_box(&data), 0, |_, _| count += 1);
+                count
+            });
+        });
+        if name.starts_with("code") {
+            // What reading the memory costs.
+            group.bench_function("the same, counting its lines", |b| {
+                b.iter(|| memchr::memchr_iter(b'\n', black_box(&data)).count());
+            });
+        }
+    }
+}
+
+criterion_group!(pure, token_text, page_token, token_search);
 criterion_main!(pure);

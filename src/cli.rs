@@ -20,6 +20,7 @@ mod open_files;
 mod output;
 mod password_input;
 mod relative_time;
+mod scan;
 mod serve;
 mod token;
 mod usage_error;
@@ -77,6 +78,17 @@ enum Noun {
     /// The settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Find leaked tokens in files, stdin or Git history, and revoke them.
+    ///
+    /// A token is told by its form and its checksum, whatever its prefix and whatever surrounds it, in files
+    /// of any kind. Compressed files are not unpacked, and texts in UTF-16 are not read.
+    ///
+    /// In folders, what .gitignore, .ignore and Git's other ignore files exclude is left out, and so is .git;
+    /// hidden files are searched. A path that is named is always searched. Symbolic links are not followed,
+    /// and a file is read once, however many names it has.
+    ///
+    /// The exit code is 0 if nothing was found, 1 if tokens were, and more if something went wrong.
+    Scan(scan::Scan),
     /// Ask the server on this machine whether it is ready.
     Healthcheck(healthcheck::Healthcheck),
     /// Print a script that lets a shell complete these commands.
@@ -135,6 +147,7 @@ fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {
             let matches = matches.subcommand_matches("config").unwrap_or(matches);
             config::run(&command, matches)
         }
+        Noun::Scan(args) => scan::run(&args),
         Noun::Healthcheck(args) => healthcheck::run(&args),
         Noun::Completions(args) => completions::run(&args),
     }

@@ -18,5 +18,6 @@ pub mod scope;
 pub mod secret;
 pub mod time;
 pub mod token;
+pub mod token_search;
 pub mod token_text;
 pub mod user;

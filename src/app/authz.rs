@@ -24,6 +24,8 @@ pub enum Action {
     UpdateToken,
     /// Be told all about a token.
     ExplainToken,
+    /// Revoke tokens that were found where they should not be, with their families.
+    RevokeLeaked,
     /// Ask about a token whose plaintext one has.
     VerifyToken,
     /// Create a person.
@@ -139,6 +141,8 @@ pub const RULES: &[Rule] = {
         .scope(S::TokensWrite).oneself().owner().admin(All),
     rule(A::ExplainToken, &["/hallpass.v1.TokenService/ExplainToken"], "token.explain")
         .scope(S::TokensRead).oneself().owner().admin(All),
+    rule(A::RevokeLeaked, &[], "token.revoke_leaked")
+        .scope(S::TokensWrite).admin(All),
     rule(A::VerifyToken, &["/hallpass.v1.TokenService/VerifyToken", "/oauth2/introspect"], "token.verify")
         .scope(S::TokensVerify).oneself(),
     rule(A::CreatePerson, &["/hallpass.v1.UserService/CreateUser"], "user.create")

@@ -3,11 +3,13 @@
 mod create;
 mod delete;
 mod read;
+mod revoke_leaked;
 mod rotate;
 mod update;
 
 pub use create::{CreateToken, CreatedToken};
 pub use read::ListTokens;
+pub use revoke_leaked::{Leak, LeakRevocation, LeakedToken, Standing};
 pub use rotate::{RotateToken, RotatedToken};
 pub use update::UpdateToken;
 

@@ -15,6 +15,17 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
+    /// Whether there will be a way to know, for what takes long before it asks.
+    ///
+    /// # Errors
+    /// Nobody said yes, and there is no terminal to ask on.
+    pub(super) fn check(self) -> Result<(), Failure> {
+        if self.yes || io::stdin().is_terminal() {
+            return Ok(());
+        }
+        Err(Failure::usage("give --yes: there is no terminal to ask on"))
+    }
+
     /// Asks on the terminal, if nobody said yes already.
     ///
     /// # Errors
@@ -23,9 +34,7 @@ impl Confirmation {
         if self.yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() {
-            return Err(Failure::usage("give --yes: there is no terminal to ask on"));
-        }
+        self.check()?;
         let answer = read_answer(question)
             .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {

@@ -31,7 +31,7 @@ macro_rules! exit_codes {
 
 exit_codes! {
     Ok = 0, "Done";
-    Failed = 1, "Refused or failed: the message says why";
+    Failed = 1, "Refused or failed: the message says why. `scan`: tokens were found";
     Usage = 2, "Wrong arguments, or a setting that is not allowed";
     Missing = 3, "There is no database, or no folder for it";
     NotADatabase = 4, "The file is not a database of Hallpass";
@@ -44,6 +44,7 @@ exit_codes! {
     AuditBroken = 11, "`audit verify`: the log was changed";
     DataDamaged = 12, "`data check`: the database is damaged";
     NotReady = 13, "`healthcheck`: the server is away or not ready";
+    ScanIncomplete = 14, "`scan`: not all could be searched, and no token was found in the rest";
 }
 
 impl From<ExitCode> for std::process::ExitCode {

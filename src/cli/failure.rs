@@ -48,6 +48,14 @@ impl Failure {
         Self::new(ExitCode::Failed, message)
     }
 
+    /// With `code` where it has none of its own.
+    pub(super) fn or_code(mut self, code: ExitCode) -> Self {
+        if self.code == ExitCode::Failed {
+            self.code = code;
+        }
+        self
+    }
+
     /// The code for scripts.
     pub(super) const fn code(&self) -> ExitCode {
         self.code

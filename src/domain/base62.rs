@@ -39,6 +39,20 @@ pub fn decode<const LIMBS: usize>(text: &[u8]) -> Option<[u32; LIMBS]> {
     Some(limbs)
 }
 
+/// Whether `byte` is a digit. By a table: a search asks it of any bytes, which no branch could guess.
+pub const fn is_digit(byte: u8) -> bool {
+    const IS_DIGIT: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut digit = 0;
+        while digit < DIGITS.len() {
+            table[DIGITS[digit] as usize] = true;
+            digit += 1;
+        }
+        table
+    };
+    IS_DIGIT[byte as usize]
+}
+
 fn value(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -77,6 +91,13 @@ mod tests {
                 encode(limbs, &mut again);
                 prop_assert_eq!(text.as_bytes(), again);
             }
+        }
+    }
+
+    #[test]
+    fn a_byte_is_a_digit_if_it_has_a_value() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_digit(byte), value(byte).is_some(), "{byte}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! all before it. The form lets a scanner find a leaked token offline, and the ID inside lets it be
 //! revoked without knowing the secret. Only the SHA-256 of the whole text is ever stored.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -20,6 +20,12 @@ use super::{
 const SECRET_LEN: usize = 43;
 const CRC_LEN: usize = 6;
 
+/// How many digits stand behind the second `_`.
+pub(super) const TAIL_LEN: usize = SECRET_LEN + CRC_LEN;
+
+/// How many characters a prefix may have.
+pub(super) const PREFIX_LEN: RangeInclusive<usize> = 3..=16;
+
 /// The first part of a token's text, 3 to 16 of `[a-z0-9]`: tells a reader or a scanner whose token it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPrefix(String);
@@ -30,15 +36,17 @@ impl TokenPrefix {
     /// # Errors
     /// A length outside 3 to 16, or a character outside `[a-z0-9]`.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
-        let well_formed = (3..=16).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let well_formed = PREFIX_LEN.contains(&text.len()) && text.bytes().all(Self::may_hold);
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
             Err(PrefixError)
         }
+    }
+
+    /// Whether a prefix may have `byte` in it.
+    pub(super) const fn may_hold(byte: u8) -> bool {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit()
     }
 
     /// The prefix.
@@ -107,7 +115,7 @@ impl TokenText {
         let mut digits = Zeroizing::new([0; SECRET_LEN]);
         base62::encode(*limbs, digits.as_mut_slice());
 
-        let mut text = String::with_capacity(prefix.0.len() + 2 + ID_LEN + SECRET_LEN + CRC_LEN);
+        let mut text = String::with_capacity(prefix.0.len() + 2 + ID_LEN + TAIL_LEN);
         text.push_str(&prefix.0);
         text.push('_');
         text.push_str(id.encode().as_str());
@@ -134,7 +142,7 @@ impl TokenText {
         };
         TokenPrefix::parse(prefix).map_err(|_| TokenTextError::Malformed)?;
         let id = TokenId::parse(id).ok_or(TokenTextError::Malformed)?;
-        if tail.len() != SECRET_LEN + CRC_LEN || !tail.is_ascii() {
+        if tail.len() != TAIL_LEN || !tail.is_ascii() {
             return Err(TokenTextError::Malformed);
         }
         base62::decode::<8>(&tail.as_bytes()[..SECRET_LEN]).ok_or(TokenTextError::Malformed)?;
@@ -151,6 +159,11 @@ impl TokenText {
     /// The public ID inside.
     pub const fn id(&self) -> TokenId {
         self.id
+    }
+
+    /// The part before the first `_`, which is no secret.
+    pub fn prefix(&self) -> &str {
+        self.text.expose().split('_').next().unwrap_or_default()
     }
 
     /// What is stored of it.

@@ -155,6 +155,34 @@ pub fn delete_live_of_user(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<
     Ok(tx.execute(children, &params)? + tx.execute(own, &params)?)
 }
 
+/// Deletes at most `limit` live tokens of a family: its members, then those that were made with any of them,
+/// also with members that are long deleted. Which; fewer than `limit`: no more are left.
+pub fn delete_family(
+    tx: &Tx<'_>,
+    family: TokenId,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<TokenId>, Error> {
+    // The first member is not in the index of families.
+    let sql = "SELECT id FROM tokens WHERE id = ?1 AND delete_time IS NULL \
+               AND (expire_time IS NULL OR expire_time > ?2) \
+               UNION ALL SELECT id FROM tokens WHERE family_id = ?1 AND family_id <> id \
+               AND delete_time IS NULL AND (expire_time IS NULL OR expire_time > ?2) \
+               UNION ALL SELECT id FROM tokens WHERE parent_id = ?1 \
+               AND delete_time IS NULL AND (expire_time IS NULL OR expire_time > ?2) \
+               UNION ALL SELECT child.id FROM tokens member JOIN tokens child ON child.parent_id = member.id \
+               WHERE member.family_id = ?1 AND member.family_id <> member.id \
+               AND child.delete_time IS NULL AND (child.expire_time IS NULL OR child.expire_time > ?2) \
+               LIMIT ?3";
+    let ids = tx.list(sql, &[family.into(), now.into(), limit.into()], |row| {
+        row.parse(0, "an ID", TokenId::parse)
+    })?;
+    for id in &ids {
+        mark_deleted(tx, *id, now)?;
+    }
+    Ok(ids)
+}
+
 /// Removes at most `limit` tokens that were deleted or expired at `cutoff` or before; how many. Fewer than
 /// `limit`: no more are left.
 pub fn purge(tx: &Tx<'_>, cutoff: Timestamp, limit: u32) -> Result<u64, Error> {

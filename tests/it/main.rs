@@ -49,6 +49,7 @@ mod readme;
 mod revocation;
 mod revoke;
 mod rotate;
+mod scan;
 mod scopes;
 mod secrets;
 mod sign_in;

@@ -41,7 +41,7 @@ pub(super) fn run(args: &Inspect) -> Result<(), Failure> {
     };
     let token = TokenText::parse(secret.expose().trim())
         .map_err(|error| Failure::failed(format!("the text {error}")))?;
-    let prefix = token.expose().split('_').next().unwrap_or_default();
+    let prefix = token.prefix();
     let id = token.id().to_string();
     if args.output.json {
         output::json(&json!({ "id": id, "prefix": prefix }))?;

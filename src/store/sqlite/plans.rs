@@ -126,6 +126,7 @@ fn run_all(tx: &Tx<'_>) {
     tokens::mark_deleted(tx, id, NOW).unwrap();
     tokens::delete_live_children(tx, id, NOW).unwrap();
     tokens::delete_live_of_user(tx, user, NOW).unwrap();
+    tokens::delete_family(tx, id, NOW, 100).unwrap();
     tokens::purge(tx, NOW, 100).unwrap();
     tokens::last_row(tx).unwrap();
     tokens::count_by_state(tx, NOW, 0, 10_000).unwrap();

@@ -144,6 +144,40 @@ fn deleting_reaches_the_live_children_whosever_they_are() {
 }
 
 #[test]
+fn a_family_goes_with_all_that_was_made_with_its_members_and_nothing_else() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let alice = person("alice");
+    users::insert(&tx, &alice, None).unwrap();
+    let first = token(&alice);
+    let member = || Token {
+        family_id: first.id,
+        ..token(&alice)
+    };
+    let (dead, last, old, other) = (member(), member(), expired(member()), token(&alice));
+    let children = [&first, &dead, &last].map(|parent| child(parent, &alice));
+    let foreign = child(&other, &alice);
+    for token in [&first, &dead, &last, &old, &other, &foreign]
+        .into_iter()
+        .chain(&children)
+    {
+        add(&tx, token);
+    }
+    mark_deleted(&tx, dead.id, NOW).unwrap();
+    let chunks = [2; 4].map(|limit| delete_family(&tx, first.id, NOW, limit).unwrap());
+    assert_eq!(chunks[0], [first.id, last.id], "the members come first");
+    assert_eq!(chunks.each_ref().map(Vec::len), [2, 2, 1, 0]);
+    let gone: BTreeSet<_> = chunks.into_iter().flatten().collect();
+    let expected = children.iter().chain([&first, &last]);
+    assert_eq!(gone, expected.map(|token| token.id).collect());
+    for id in gone {
+        let delete_time = find(&tx, id).unwrap().unwrap().delete_time;
+        assert_eq!(delete_time, Some(NOW));
+    }
+    assert_eq!(count_live(&tx, alice.id, NOW).unwrap(), 2);
+}
+
+#[test]
 fn the_purge_takes_what_is_old_in_chunks_and_nothing_else() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);

@@ -111,3 +111,24 @@ fn what_is_hard_to_undo_is_asked_about_and_no_is_the_default() {
     assert_eq!(delete("y\n").0, 0);
     sandbox.run(&["user", "get", "alice"]).refused(1);
 }
+
+#[test]
+fn found_tokens_are_revoked_once_somebody_says_yes() {
+    let sandbox = Sandbox::set_up();
+    sandbox.print(&["machine", "create", "bot", "--owner=admin"]);
+    let token = sandbox.create_token("bot", &[]);
+    fs::write(sandbox.path("leak"), &token).unwrap();
+    let scan = |answer: &str| {
+        let mut terminal = Terminal::run(&sandbox, "scan leak --revoke");
+        terminal
+            .expect("Revoke 1 live tokens of 1 found, with their families? [y/N]")
+            .type_keys(answer);
+        let (code, seen) = terminal.end();
+        assert_eq!(code, 1, "{seen}");
+        assert!(!seen.contains(&token), "{seen}");
+        seen
+    };
+    assert!(scan("\n").contains("nothing was done"));
+    sandbox.print(&["token", "get", token.split('_').nth(1).unwrap()]);
+    assert!(scan("y\n").contains(": revoked"));
+}

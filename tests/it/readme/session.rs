@@ -109,6 +109,9 @@ fn every_shell_block_runs_as_it_stands() {
         "The token is valid.",
         "It took over from",
         "The secret is right.",
+        "./deploy.sh:1:22: hallpass_",
+        "\"path\":\"<stdin>\",\"line\":1,\"column\":22,",
+        ": revoked",
     ] {
         assert!(stdout.contains(seen), "{seen} in\n{stdout}");
     }

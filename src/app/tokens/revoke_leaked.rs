@@ -1,0 +1,168 @@
+//! Revoking tokens whose plaintexts were found where they should not be.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    domain::{
+        id::TokenId,
+        time::Timestamp,
+        token_text::{TokenHash, TokenText},
+    },
+    store::{Tx, audit, tokens},
+};
+
+use super::super::{
+    App, Error,
+    authz::{self, Action, Relation},
+    caller::Caller,
+};
+
+/// How many tokens a transaction looks up or deletes at most: few enough that no writer waits for long.
+const CHUNK: u32 = 1_000;
+
+/// A token that was found, without its secret.
+#[derive(Clone, Copy, Debug)]
+pub struct LeakedToken {
+    /// The public ID.
+    pub id: TokenId,
+    /// Of the whole plaintext.
+    pub hash: TokenHash,
+}
+
+impl From<&TokenText> for LeakedToken {
+    fn from(text: &TokenText) -> Self {
+        Self {
+            id: text.id(),
+            hash: text.hash(),
+        }
+    }
+}
+
+/// What a found token is to this database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leak {
+    /// The public ID.
+    pub id: TokenId,
+    /// What it is.
+    pub standing: Standing,
+}
+
+/// What a found token is to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none with the ID, or it is purged.
+    Unknown,
+    /// The ID is ours, but with another secret: whoever made this text up knows the ID alone.
+    OtherSecret,
+    /// It was ours and is deleted or expired.
+    Dead,
+    /// It is ours and live.
+    Live {
+        /// The first of its family.
+        family_id: TokenId,
+    },
+}
+
+/// What became of tokens that were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeakRevocation {
+    /// What each was before, in the order of the request.
+    pub leaks: Vec<Leak>,
+    /// All that were deleted: the live ones, the rest of their families, and what was made with any of them.
+    pub revoked: Vec<TokenId>,
+}
+
+impl App {
+    /// What the found tokens are to this database. Changes nothing.
+    pub async fn look_up_leaked(
+        &self,
+        caller: &Caller,
+        found: Vec<LeakedToken>,
+    ) -> Result<Vec<Leak>, Error> {
+        authz::may(caller, Action::RevokeLeaked, Relation::OtherPerson)?;
+        let now = self.now();
+        let mut leaks = Vec::with_capacity(found.len());
+        for chunk in found.chunks(CHUNK as usize) {
+            let chunk = chunk.to_vec();
+            let work = move |tx: &Tx<'_>| -> Result<Vec<Leak>, Error> {
+                chunk.iter().map(|token| token.leak(tx, now)).collect()
+            };
+            leaks.extend(self.read(work).await?);
+        }
+        Ok(leaks)
+    }
+
+    /// Deletes those of the found tokens that are live, with their whole families: who held the secret may
+    /// have rotated it. The family of one that is dead already lives on, since its leak is over: most likely
+    /// it was rotated for just that.
+    ///
+    /// At most 1,000 tokens a transaction, each with its audit row. What was deleted when a later one fails
+    /// stays so; a repeat does the rest.
+    pub async fn revoke_leaked(
+        &self,
+        caller: &Caller,
+        found: Vec<LeakedToken>,
+    ) -> Result<LeakRevocation, Error> {
+        let leaks = self.look_up_leaked(caller, found).await?;
+        let families = leaks.iter().filter_map(|leak| match leak.standing {
+            Standing::Live { family_id } => Some(family_id),
+            _ => None,
+        });
+        let families: BTreeSet<TokenId> = families.collect();
+        let mut rest: Vec<TokenId> = families.into_iter().collect();
+        let mut revoked = Vec::new();
+        while !rest.is_empty() {
+            let (now, caller, families) = (self.now(), caller.clone(), rest.clone());
+            let (done, ids) = self
+                .write(move |tx| {
+                    let caller = caller.refresh(tx, now)?;
+                    authz::may(&caller, Action::RevokeLeaked, Relation::OtherPerson)?;
+                    delete_families(tx, &caller, &families, now)
+                })
+                .await?;
+            rest.drain(..done);
+            revoked.extend(ids);
+        }
+        Ok(LeakRevocation { leaks, revoked })
+    }
+}
+
+impl LeakedToken {
+    fn leak(&self, tx: &Tx<'_>, now: Timestamp) -> Result<Leak, Error> {
+        let standing = match tokens::find_credential(tx, self.id)? {
+            None => Standing::Unknown,
+            Some(credential) if !credential.hash.matches(&self.hash) => Standing::OtherSecret,
+            Some(credential) if !credential.lineage.token.is_live(now) => Standing::Dead,
+            Some(credential) => Standing::Live {
+                family_id: credential.lineage.token.family_id,
+            },
+        };
+        let id = self.id;
+        Ok(Leak { id, standing })
+    }
+}
+
+/// Deletes what fits one transaction: how many of the families are done, and which tokens were deleted.
+fn delete_families(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    families: &[TokenId],
+    now: Timestamp,
+) -> Result<(usize, Vec<TokenId>), Error> {
+    let mut deleted = Vec::new();
+    let mut done = 0;
+    for family in families {
+        let room = CHUNK - u32::try_from(deleted.len()).unwrap_or(CHUNK);
+        let ids = tokens::delete_family(tx, *family, now, room)?;
+        for id in &ids {
+            audit::append(tx, caller.event(now, Action::RevokeLeaked.audit(), id))?;
+        }
+        let full = ids.len() == room as usize;
+        deleted.extend(ids);
+        if full {
+            break;
+        }
+        done += 1;
+    }
+    Ok((done, deleted))
+}

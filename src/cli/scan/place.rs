@@ -1,0 +1,115 @@
+//! Where a token was found, and how that is written.
+
+use serde::Serialize;
+
+use crate::domain::{token_search::find_tokens, token_text::TokenText};
+
+/// A file, or an object in a Git repository.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Place {
+    /// The commit that brought the file, or whose message it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) commit: Option<String>,
+    /// The object in the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) object: Option<String>,
+    /// The file; none where it is the message of a commit or a tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+}
+
+impl Place {
+    /// A file.
+    pub(super) fn file(path: &[u8]) -> Self {
+        Self {
+            path: Some(printable(path)),
+            ..Self::default()
+        }
+    }
+
+    /// `COMMIT:PATH`, or what there is of it.
+    fn show(&self) -> String {
+        let object = self.commit.as_deref().or(self.object.as_deref());
+        let parts = [object, self.path.as_deref()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(":")
+    }
+}
+
+/// Where in a file or object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Spot {
+    /// From 1; lines end with `\n`.
+    pub(super) line: u64,
+    /// In bytes, from 1.
+    pub(super) column: u64,
+    /// In bytes, from 0.
+    pub(super) offset: u64,
+}
+
+/// A token where it was found, without its secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Finding<'a> {
+    #[serde(flatten)]
+    pub(super) place: &'a Place,
+    #[serde(flatten)]
+    pub(super) spot: Spot,
+    pub(super) prefix: &'a str,
+    pub(super) token_id: &'a str,
+}
+
+impl Finding<'_> {
+    /// The line for people.
+    pub(super) fn show(&self) -> String {
+        let Spot { line, column, .. } = self.spot;
+        let token = shown(self.prefix, self.token_id);
+        format!("{}:{line}:{column}: {token}", self.place.show())
+    }
+}
+
+/// How a token is named: without its secret.
+fn shown(prefix: &str, id: &str) -> String {
+    format!("{prefix}_{id}_…")
+}
+
+/// A name from outside as it can be shown: it may hold a token itself, and what would steer a terminal or
+/// forge a line.
+pub(super) fn printable(name: &[u8]) -> String {
+    let mut text = String::new();
+    let mut at = 0;
+    find_tokens(name, 0, |start, token: TokenText| {
+        text.push_str(&String::from_utf8_lossy(&name[at..start]));
+        text.push_str(&shown(token.prefix(), token.id().encode().as_str()));
+        at = start + token.expose().len();
+    });
+    text.push_str(&String::from_utf8_lossy(&name[at..]));
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        id::{Id, TokenId},
+        token_text::TokenPrefix,
+    };
+
+    #[test]
+    fn a_name_shows_no_secret_and_steers_no_terminal() {
+        let id = TokenId::from_id(Id::from_u128(7));
+        let token = TokenText::generate(&TokenPrefix::default(), id);
+        let name = format!("a/{0}\u{1b}[31m\n{0}.txt", token.expose());
+        let shown = format!("hallpass_{id}_…");
+        let expected = format!("a/{shown}\\u{{1b}}[31m\\n{shown}.txt");
+        assert_eq!(printable(name.as_bytes()), expected);
+        assert_eq!(printable(b"a\xff/b c"), "a\u{fffd}/b c");
+    }
+}

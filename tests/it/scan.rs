@@ -1,0 +1,51 @@
+//! `hallpass scan`: what it finds, where, and what becomes of it. Nothing that it prints holds a secret.
+
+mod files;
+mod git;
+mod output;
+mod revoke;
+
+use std::fs;
+
+use hallpass::domain::{
+    id::TokenId,
+    token_text::{TokenPrefix, TokenText},
+};
+
+use crate::{
+    cli::sandbox::{Ran, Sandbox},
+    test_app::START,
+};
+
+/// A token of no database.
+pub(crate) fn token(prefix: &str) -> String {
+    let prefix = TokenPrefix::parse(prefix).unwrap();
+    let text = TokenText::generate(&prefix, TokenId::generate(START));
+    text.expose().to_owned()
+}
+
+fn id(token: &str) -> &str {
+    token.split('_').nth(1).unwrap()
+}
+
+/// How a token is shown.
+fn shown(token: &str) -> String {
+    let (public, _) = token.rsplit_once('_').unwrap();
+    format!("{public}_…")
+}
+
+fn write(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>) {
+    let path = sandbox.path(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+impl Ran {
+    /// The lines on stdout in order of their text, of a command that ended with `code`.
+    fn found(&self, code: i32) -> Vec<String> {
+        assert_eq!(self.code, code, "{self:?}");
+        let mut lines: Vec<_> = self.stdout.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+}

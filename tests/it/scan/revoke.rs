@@ -1,0 +1,151 @@
+//! Revoking what was found, beside a running server.
+
+use hallpass::domain::{
+    id::TokenId,
+    token_text::{TokenPrefix, TokenText},
+};
+use serde_json::{Value, json};
+
+use crate::cli::sandbox::{Sandbox, Serving};
+
+use super::{id, token, write};
+
+fn with_machine() -> (Sandbox, Serving) {
+    let sandbox = Sandbox::empty();
+    let server = sandbox.serve(&[]);
+    sandbox.print(&["machine", "create", "bot", "--owner=admin"]);
+    (sandbox, server)
+}
+
+/// The IDs that the audit log has as revoked for a leak.
+fn recorded(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.json(&["audit", "list"])["events"].clone();
+    let events = events.as_array().unwrap().iter();
+    events
+        .filter(|event| event["action"] == "token.revoke_leaked")
+        .map(|event| event["target"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn child(server: &Serving, parent: &str) -> String {
+    let (status, answer) = server.call("TokenService/CreateToken", parent, &json!({}));
+    assert_eq!(status, 200, "{answer}");
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_leaked_token_dies_at_once_with_its_family_and_nothing_else_does() {
+    let (sandbox, server) = with_machine();
+    let new = || sandbox.create_token("bot", &[]);
+    let (first, leaked, other) = (new(), new(), new());
+    sandbox.tamper(&format!(
+        "UPDATE tokens SET family_id = '{}' WHERE id = '{}'",
+        id(&first),
+        id(&leaked)
+    ));
+    let children = [child(&server, &first), child(&server, &leaked)];
+    let others_child = child(&server, &other);
+    let dead = new();
+    sandbox.print(&["token", "delete", id(&dead)]);
+    let unknown = token("hallpass");
+    let other_id = TokenId::parse(id(&other)).unwrap();
+    let made_up = TokenText::generate(&TokenPrefix::default(), other_id);
+    let found = [&leaked, &dead, &unknown, made_up.expose(), &leaked];
+    write(
+        &sandbox,
+        "leaks/config",
+        found.map(|token| format!("token: {token}\n")).concat(),
+    );
+
+    // Nobody is there to ask, so nothing is even searched.
+    let refusal = sandbox.run(&["scan", "leaks", "--revoke"]).refused(2);
+    assert!(refusal.contains("--yes"), "{refusal}");
+    assert!(server.accepts(&leaked));
+
+    let ran = sandbox.run(&["scan", "leaks", "--revoke", "--yes"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let family = [&first, &leaked, &children[0], &children[1]];
+    for token in family {
+        assert!(!server.accepts(token));
+    }
+    assert!(server.accepts(&other) && server.accepts(&others_child));
+
+    let mut lines: Vec<_> = ran.stdout.lines().skip(5).map(str::to_owned).collect();
+    let mut expected = vec![
+        format!("{}: revoked", id(&leaked)),
+        format!("{}: already deleted or expired", id(&dead)),
+        format!("{}: unknown here", id(&unknown)),
+        format!("{}: not ours: the ID is, the secret is not", id(&other)),
+    ];
+    let rest = [&first, &children[0], &children[1]];
+    expected.extend(rest.map(|token| format!("{}: revoked with its family", id(token))));
+    lines.sort();
+    expected.sort();
+    assert_eq!(lines, expected);
+
+    let mut recorded = recorded(&sandbox);
+    recorded.sort();
+    let mut ids = family.map(|token| id(token).to_owned());
+    ids.sort();
+    assert_eq!(recorded, ids);
+    sandbox.print(&["audit", "verify"]);
+    server.stop();
+}
+
+#[test]
+fn the_family_of_a_token_that_is_dead_already_lives_on() {
+    let (sandbox, server) = with_machine();
+    let (old, new) = (
+        sandbox.create_token("bot", &[]),
+        sandbox.create_token("bot", &[]),
+    );
+    sandbox.tamper(&format!(
+        "UPDATE tokens SET family_id = '{}' WHERE id = '{}'",
+        id(&old),
+        id(&new)
+    ));
+    sandbox.print(&["token", "delete", id(&old)]);
+    write(&sandbox, "leak", &old);
+    let ran = sandbox.run(&["scan", "leak", "--revoke", "--yes", "--json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let last: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(last, json!({ "tokenId": id(&old), "outcome": "dead" }));
+    assert!(server.accepts(&new));
+    assert!(recorded(&sandbox).is_empty());
+    server.stop();
+}
+
+#[test]
+fn a_family_larger_than_a_transaction_goes_as_a_whole_with_a_row_for_each() {
+    let (sandbox, server) = with_machine();
+    let (leaked, more) = (
+        sandbox.create_token("bot", &[]),
+        sandbox.create_token("bot", &[]),
+    );
+    sandbox.tamper(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2400)
+         INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, allowed_cidrs, disabled,
+             parent_id, family_id, delete_time)
+         SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note, create_time, expire_time, scopes,
+             allowed_cidrs, disabled, id, substr(id, 1, 18) || printf('%04d', i), delete_time
+         FROM n, tokens WHERE id = '{}'",
+        id(&leaked)
+    ));
+    write(&sandbox, "leak", [leaked.as_str(), &more].join("\n"));
+    let ran = sandbox.run(&["scan", "leak", "--revoke", "--yes"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.stdout.matches(": revoked").count(), 2_402);
+    assert_eq!(recorded(&sandbox).len(), 2_402);
+    assert!(!server.accepts(&leaked) && !server.accepts(&more));
+    assert_eq!(sandbox.json(&["token", "list", "bot"])["tokens"], json!([]));
+    server.stop();
+}
+
+#[test]
+fn a_database_that_is_not_there_is_refused_before_the_search() {
+    let sandbox = Sandbox::empty();
+    write(&sandbox, "leak", token("hallpass"));
+    sandbox
+        .run(&["scan", "leak", "--revoke", "--yes"])
+        .refused(3);
+}
