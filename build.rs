@@ -6,11 +6,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 12] = [
+const PROTOS: [&str; 13] = [
     "hallpass/v1/token.proto",
     "hallpass/v1/user.proto",
     "hallpass/v1/authn.proto",
     "hallpass/v1/audit.proto",
+    "hallpass/v1/admin.proto",
     "hallpass/v1/reason.proto",
     "buf/registry/owner/v1/user.proto",
     "envoy/config/core/v3/address.proto",
@@ -22,10 +23,11 @@ const PROTOS: [&str; 12] = [
 ];
 
 /// Messages with a secret in them: they get no `Debug` that could print it.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 11] = [
     "hallpass.v1.CreateTokenRequest",
     "hallpass.v1.CreateTokenResponse",
     "hallpass.v1.CreateUserRequest",
+    "hallpass.v1.RevokeTokensRequest",
     "hallpass.v1.RotateTokenResponse",
     "hallpass.v1.SetPasswordRequest",
     "hallpass.v1.VerifyTokenRequest",

@@ -16,6 +16,7 @@ mod healthcheck;
 mod local_app;
 mod logging;
 mod machine;
+mod moment;
 mod open_files;
 mod output;
 mod password_input;

@@ -28,6 +28,10 @@ pub enum Action {
     RevokeLeaked,
     /// Ask about a token whose plaintext one has.
     VerifyToken,
+    /// List or count the tokens of all users.
+    ListAllTokens,
+    /// Delete many tokens of whatever users.
+    RevokeTokens,
     /// Create a person.
     CreatePerson,
     /// Create a machine owned by the caller.
@@ -145,6 +149,11 @@ pub const RULES: &[Rule] = {
         .scope(S::TokensWrite).admin(All),
     rule(A::VerifyToken, &["/hallpass.v1.TokenService/VerifyToken", "/oauth2/introspect"], "token.verify")
         .scope(S::TokensVerify).oneself(),
+    rule(A::ListAllTokens, &["/hallpass.v1.AdminService/ListAllTokens", "/hallpass.v1.AdminService/CountAllTokens"],
+        "token.list_all")
+        .scope(S::TokensRead).admin(All),
+    rule(A::RevokeTokens, &["/hallpass.v1.AdminService/RevokeTokens"], "token.revoke")
+        .scope(S::TokensWrite).admin(All),
     rule(A::CreatePerson, &["/hallpass.v1.UserService/CreateUser"], "user.create")
         .scope(S::UsersWrite).admin(All),
     rule(A::CreateMachine, &["/hallpass.v1.UserService/CreateUser"], "user.create")

@@ -74,4 +74,26 @@ impl Cursor {
             next_page_token,
         }
     }
+
+    /// The page of what was read by one who stopped at `stop`; `None`: at the list's end.
+    pub(super) fn page_until<T>(
+        &self,
+        items: Vec<T>,
+        stop: Option<Position>,
+        key: &PageKey,
+        position: impl Fn(&T) -> Position,
+    ) -> Page<T> {
+        let mut page = self.page(items, key, position);
+        if let Some(stop) = stop
+            && page.next_page_token.is_empty()
+        {
+            page.next_page_token = self.token_after(stop, key);
+        }
+        page
+    }
+
+    /// The token of what comes after `place`.
+    pub(super) fn token_after(&self, place: Position, key: &PageKey) -> String {
+        key.sign(&self.query, place)
+    }
 }

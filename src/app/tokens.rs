@@ -2,16 +2,24 @@
 
 mod create;
 mod delete;
+mod list_all;
 mod read;
+mod revoke;
 mod revoke_leaked;
 mod rotate;
+mod selection;
 mod update;
 
 pub use create::{CreateToken, CreatedToken};
+pub use list_all::ListAllTokens;
 pub use read::ListTokens;
+pub use revoke::{Outcome, Revocation, RevokeTokens};
 pub use revoke_leaked::{Leak, LeakRevocation, LeakedToken, Standing};
 pub use rotate::{RotateToken, RotatedToken};
+pub use selection::{TimeParts, TokenSelection};
 pub use update::UpdateToken;
+
+pub use crate::store::tokens::TokenCounts;
 
 use crate::{
     domain::{

@@ -138,6 +138,27 @@ impl From<&Token> for TokenAnswer {
     }
 }
 
+/// `hallpass.v1.CountAllTokensResponse`.
+#[derive(Debug, Serialize)]
+pub(super) struct CountsAnswer {
+    #[serde(rename = "liveCount")]
+    pub(super) live: u64,
+    #[serde(rename = "disabledCount")]
+    pub(super) disabled: u64,
+    #[serde(rename = "expiredCount")]
+    pub(super) expired: u64,
+}
+
+/// `hallpass.v1.RevokeTokensResponse`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RevokedAnswer {
+    pub(super) token_count: u32,
+    pub(super) child_count: u32,
+    pub(super) first_tokens: Vec<TokenAnswer>,
+    pub(super) outcomes: Vec<&'static str>,
+}
+
 /// `hallpass.v1.AuditEvent`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,28 +1,31 @@
-//! `hallpass token`: making, showing, changing, explaining and ending tokens, and reading a token's text.
+//! `hallpass token`: making, listing, showing, changing, explaining and ending tokens, and reading a token's text.
 
 mod create;
 mod expiry;
 mod explain;
 mod inspect;
+mod list;
+mod revoke;
 mod rotate;
+mod selection;
 mod update;
 
 use clap::{Args, Subcommand};
 
 use crate::{
-    app::{AppOptions, tokens::ListTokens},
+    app::AppOptions,
     config::store::StoreArgs,
     domain::{
         clock::{Clock, SystemClock},
         time::Timestamp,
-        token::Token,
+        token::{Token, TokenState},
     },
 };
 
 use super::{
     answer::{Answer, TokenAnswer},
     failure::Failure,
-    local_app::{LocalApp, all_pages, find_user},
+    local_app::LocalApp,
     output::{self, OutputArgs},
     relative_time,
 };
@@ -32,8 +35,8 @@ use super::{
 pub(super) enum TokenCommand {
     /// Create a token, and print its plaintext: the one time that it is shown.
     Create(Box<create::Create>),
-    /// List a user's live tokens.
-    List(List),
+    /// List a user's live tokens, or with --all the tokens of all users.
+    List(list::List),
     /// Show a token.
     Get(Named),
     /// Put a successor in a token's place, and print its plaintext: the one time that it is shown.
@@ -48,22 +51,10 @@ pub(super) enum TokenCommand {
     Explain(explain::Explain),
     /// Delete a token, and those that were made with it. No check that starts later accepts them.
     Delete(Named),
+    /// Revoke many tokens at once, and those that were made with them. A dry run first tells how many.
+    Revoke(revoke::Revoke),
     /// Read a plaintext from stdin, offline: is it of the form, and what is its ID?
     Inspect(inspect::Inspect),
-}
-
-/// `token list`.
-#[derive(Args, Debug)]
-pub(super) struct List {
-    /// Whose: a name or an ID.
-    user: String,
-    /// Newest first.
-    #[arg(long)]
-    reverse: bool,
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 /// Commands that need no more than a token.
@@ -82,7 +73,7 @@ pub(super) struct Named {
 pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Create(args) => create::run(*args),
-        TokenCommand::List(args) => list(&args),
+        TokenCommand::List(args) => list::run(&args),
         TokenCommand::Get(args) => get(&args),
         TokenCommand::Rotate(args) => rotate::run(args),
         TokenCommand::Update(args) => update::run(args),
@@ -90,55 +81,9 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
         TokenCommand::Enable(args) => update::disable(args, false),
         TokenCommand::Explain(args) => explain::run(&args),
         TokenCommand::Delete(args) => delete(&args),
+        TokenCommand::Revoke(args) => revoke::run(&args),
         TokenCommand::Inspect(args) => inspect::run(&args),
     }
-}
-
-fn list(args: &List) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let tokens = local.run(async |app, caller| {
-        let user_id = find_user(app, caller, &args.user).await?.id.to_string();
-        all_pages(args.reverse, usize::MAX, async |page| {
-            let request = ListTokens {
-                page,
-                user_id: user_id.clone(),
-            };
-            app.list_tokens(caller, request).await
-        })
-        .await
-    })?;
-    if args.output.json {
-        let tokens: Vec<_> = tokens.iter().map(TokenAnswer::from).collect();
-        output::json(&Answer("tokens", tokens))?;
-    } else {
-        table(&tokens)?;
-    }
-    Ok(())
-}
-
-fn table(tokens: &[Token]) -> Result<(), Failure> {
-    let now = SystemClock.now();
-    let rows = tokens.iter().map(|token| {
-        [
-            token.id.to_string(),
-            relative_time::show(token.create_time, now),
-            relative_time::show_expiry(token.expire_time, now),
-            last_used(token, now),
-            state(token).to_owned(),
-            or_dash(token.scopes.to_string()),
-            token.note.as_str().to_owned(),
-        ]
-    });
-    let header = [
-        "ID",
-        "CREATED",
-        "EXPIRES",
-        "LAST USED",
-        "STATE",
-        "SCOPES",
-        "NOTE",
-    ];
-    Ok(output::table(header, rows.collect())?)
 }
 
 fn get(args: &Named) -> Result<(), Failure> {
@@ -184,14 +129,9 @@ fn delete(args: &Named) -> Result<(), Failure> {
 }
 
 fn state(token: &Token) -> &'static str {
-    if token.disabled {
-        "disabled"
-    } else if !token.is_live(SystemClock.now()) {
-        "expired"
-    } else if token.successor_id.is_some() {
-        "rotated"
-    } else {
-        "live"
+    match token.state(SystemClock.now()) {
+        Some(TokenState::Live) if token.successor_id.is_some() => "rotated",
+        state => state.map_or("deleted", TokenState::as_str),
     }
 }
 

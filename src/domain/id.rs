@@ -23,6 +23,12 @@ impl Id {
         )
     }
 
+    /// The least identifier of what is born in the millisecond of `time`: no earlier one is as great.
+    pub fn least_at(time: Timestamp) -> Self {
+        let millis = u64::try_from(time.as_micros() / 1_000).unwrap_or(0);
+        Self(u128::from(millis) << 80)
+    }
+
     /// Reads exactly 22 base62 digits.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != ID_LEN {
@@ -134,4 +140,33 @@ typed_id! {
 typed_id! {
     /// Identifies a request.
     RequestId
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_born_in_a_millisecond_lies_between_its_least_and_the_next_ones() {
+        let time = Timestamp::from_micros(1_800_000_000_123_999);
+        let (least, next) = (
+            Id::least_at(time),
+            Id::least_at(time.plus(Duration::from_millis(1))),
+        );
+        assert_eq!(
+            least,
+            Id::least_at(Timestamp::from_micros(1_800_000_000_123_000))
+        );
+        for _ in 0..100 {
+            let id = Id::generate(time);
+            assert!(least < id && id < next);
+        }
+        assert_eq!(
+            Id::least_at(Timestamp::from_micros(-5)).as_u128(),
+            0,
+            "before all"
+        );
+    }
 }

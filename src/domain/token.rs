@@ -50,7 +50,39 @@ pub struct LastUse {
     pub ip: Option<IpAddr>,
 }
 
+/// What a token that is not deleted can be, as to itself: its user and its parent count for nothing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// Neither expired nor disabled.
+    Live,
+    /// Disabled, and not expired.
+    Disabled,
+    /// Expired, which is for ever.
+    Expired,
+}
+
+impl TokenState {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl Token {
+    /// Its state at `now`; `None`: deleted.
+    pub fn state(&self, now: Timestamp) -> Option<TokenState> {
+        match self.check(now) {
+            Ok(()) => Some(TokenState::Live),
+            Err(Invalid::Disabled) => Some(TokenState::Disabled),
+            Err(Invalid::Expired) => Some(TokenState::Expired),
+            Err(_) => None,
+        }
+    }
+
     /// Not deleted and not expired: listed and counted.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.delete_time.is_none() && !self.has_expired(now)

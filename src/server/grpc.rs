@@ -11,12 +11,13 @@ use crate::{app::App, proto};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a client may ask after; the empty name is the whole server.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     "hallpass.v1.TokenService",
     "hallpass.v1.UserService",
     "hallpass.v1.AuthnService",
     "hallpass.v1.AuditService",
+    "hallpass.v1.AdminService",
     "buf.registry.owner.v1.UserService",
     "envoy.service.auth.v3.Authorization",
 ];

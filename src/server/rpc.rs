@@ -2,6 +2,7 @@
 //!
 //! A handler takes its caller as an argument, so it cannot run without one.
 
+mod admin;
 mod audit;
 mod authn;
 mod change;
@@ -22,8 +23,9 @@ use crate::{
         buf::registry::owner::v1::user_service_connect as owner,
         envoy::service::auth::v3::authorization_connect::AuthorizationServiceBuilder,
         hallpass::v1::{
-            audit_service_connect::AuditServiceBuilder, authn_service_connect::AuthnServiceBuilder,
-            token_service_connect::TokenServiceBuilder, user_service_connect::UserServiceBuilder,
+            admin_service_connect::AdminServiceBuilder, audit_service_connect::AuditServiceBuilder,
+            authn_service_connect::AuthnServiceBuilder, token_service_connect::TokenServiceBuilder,
+            user_service_connect::UserServiceBuilder,
         },
     },
 };
@@ -62,6 +64,10 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         addresses,
     };
     let authorization = AuthorizationServiceBuilder::new().check(envoy::check);
+    let admin = AdminServiceBuilder::new()
+        .list_all_tokens(admin::list_all_tokens)
+        .count_all_tokens(admin::count_all_tokens)
+        .revoke_tokens(admin::revoke_tokens);
     Router::new()
         .merge(authorization.with_state(envoy).build())
         .merge(tokens.with_state(app.clone()).build())
@@ -69,7 +75,11 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .merge(authn.with_state(app.clone()).build())
         .merge(owner.with_state(app.clone()).build())
         .merge(audit.with_state(app.clone()).build())
+        .merge(admin.with_state(app.clone()).build())
 }
+
+/// What is wrong with a number that an enum of ours does not have.
+const NOT_OF_THE_ENUM: &str = "is not one of the enum";
 
 fn page_request(size: u32, token: String, reverse: bool) -> PageRequest {
     PageRequest {

@@ -4,13 +4,17 @@ mod census;
 mod change;
 mod credential;
 mod family;
+mod filter;
 mod last_use;
+mod search;
 
 pub use census::{count_by_state, last_row};
 pub use change::{adopt_children, mark_rotated, update};
 pub use credential::{Credential, find_credential};
 pub use family::{count_live_family, list_family};
+pub use filter::{StateFilter, TokenFilter};
 pub use last_use::note_uses;
+pub use search::{Found, TokenCounts, count, find_selected, search};
 
 use super::{
     error::Error,
@@ -28,17 +32,21 @@ use crate::domain::{
     token_text::TokenHash,
 };
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, disabled, \
-             parent_id, family_id, delete_time, successor_id, last_use_time, last_use_ip \
-             FROM tokens WHERE ",
-            $rest
-        )
+macro_rules! columns {
+    () => {
+        "id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, disabled, \
+         parent_id, family_id, delete_time, successor_id, last_use_time, last_use_ip"
     };
 }
-use select;
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM tokens WHERE ", $rest)
+    };
+}
+use {columns, select};
+
+/// What [`decode`] reads.
+const COLUMNS: &str = columns!();
 
 /// Adds a token.
 pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error> {

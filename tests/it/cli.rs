@@ -2,6 +2,7 @@
 //! a running server.
 
 mod audit;
+mod bulk;
 mod nouns;
 mod policies;
 mod refusals;

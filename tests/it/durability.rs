@@ -41,7 +41,7 @@ fn full() -> bool {
 
 /// What was measured, for the one who reads the test's output.
 #[expect(clippy::print_stderr, reason = "the numbers are part of the result")]
-fn report(line: &str) {
+pub(crate) fn report(line: &str) {
     eprintln!("{line}");
 }
 

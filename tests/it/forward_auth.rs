@@ -263,7 +263,7 @@ async fn exchange(socket: &mut TcpStream, head: &str, body: &[u8]) -> String {
     socket.write_all(body).await.unwrap();
     let (mut reply, mut bytes) = (String::new(), [0; 1024]);
     while !reply.contains("\r\n\r\n") {
-        let read = time::timeout(Duration::from_secs(60), socket.read(&mut bytes));
+        let read = time::timeout(Duration::from_mins(1), socket.read(&mut bytes));
         let read = read.await.unwrap().unwrap();
         assert!(read > 0, "closed: {reply}");
         reply.push_str(str::from_utf8(&bytes[..read]).unwrap());
@@ -280,7 +280,7 @@ fn head(app: &TestApp, more: &str) -> String {
 async fn body_that_is_sent_along_is_thrown_away_and_the_connection_lives() {
     let app = TestApp::start_with(|settings| {
         // However slow the machine is.
-        settings.server.limits.sent_along_timeout = Duration::from_secs(60);
+        settings.server.limits.sent_along_timeout = Duration::from_mins(1);
     })
     .await;
     let mut socket = TcpStream::connect(app.client.server).await.unwrap();
@@ -310,9 +310,10 @@ async fn body_that_is_sent_along_over_http2_is_thrown_away_and_a_leave_is_not_wa
     let app = TestApp::start().await;
     let post = |expect: bool| {
         let request = Request::post(PATH).header("authorization", bearer(&app.admin.token));
-        let request = match expect {
-            true => request.header("expect", "100-continue"),
-            false => request,
+        let request = if expect {
+            request.header("expect", "100-continue")
+        } else {
+            request
         };
         request.body(Bytes::from(vec![b'x'; 1_000_000])).unwrap()
     };
@@ -329,8 +330,8 @@ async fn body_that_is_sent_along_over_http2_is_thrown_away_and_a_leave_is_not_wa
 async fn body_that_is_announced_and_never_sent_does_not_delay_the_answer() {
     let app = TestApp::start_with(|settings| {
         // Only what waits for the body waits as long as this.
-        settings.server.limits.drain_timeout = Duration::from_secs(600);
-        settings.server.limits.body_timeout = Duration::from_secs(600);
+        settings.server.limits.drain_timeout = Duration::from_mins(10);
+        settings.server.limits.body_timeout = Duration::from_mins(10);
     })
     .await;
     let mut socket = TcpStream::connect(app.client.server).await.unwrap();

@@ -74,6 +74,7 @@ async fn reflection_lists_the_services_and_has_their_files() {
             "hallpass.v1.UserService",
             "hallpass.v1.AuthnService",
             "hallpass.v1.AuditService",
+            "hallpass.v1.AdminService",
             "buf.registry.owner.v1.UserService",
             "envoy.service.auth.v3.Authorization",
             "grpc.health.v1.Health",

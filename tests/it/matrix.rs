@@ -69,7 +69,7 @@ async fn run_all(wire: Wire) {
     );
     // So that a slip in a loop cannot shrink the matrix.
     assert_eq!(world.callers.len(), 43 + 2);
-    assert_eq!(cases.len(), 43 * (5 * 9 + 11 * 8 + 9) + 2 * 8, "{wire:?}");
+    assert_eq!(cases.len(), 43 * (5 * 9 + 12 * 8 + 11) + 2 * 8, "{wire:?}");
 }
 
 #[tokio::test]

@@ -46,8 +46,17 @@ pub(crate) async fn all(app: &TestApp) -> Vec<Mutation> {
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
     let token = app.sign_in(&alice, json!({})).await;
+    let leaked = app.sign_in(&alice, json!({})).await;
     let bob = app.person("bob").await;
     let mut all = of_tokens(&alice, &token, &bob);
+    let revoke = json!({ "tokens": [leaked.text] });
+    let revoke = Mutation::new(
+        &app.admin.token,
+        "AdminService/RevokeTokens",
+        "token.revoke",
+        revoke,
+    );
+    all.push(revoke.on(&leaked.id).repeats());
     all.extend(of_users(&app.admin.token, &alice.token, &robot.id, &bob.id));
     all
 }

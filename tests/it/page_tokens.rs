@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::test_app::TestApp;
 
-const LISTS: [&str; 3] = [
+const LISTS: [&str; 4] = [
     "TokenService/ListTokens",
     "UserService/ListUsers",
     "AuditService/ListAuditEvents",
+    "AdminService/ListAllTokens",
 ];
 
 /// A server with more than a page of everything, and a page token of each list.

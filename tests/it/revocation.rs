@@ -230,6 +230,24 @@ async fn no_check_that_starts_after_a_deactivation_succeeds() {
     was_from_memory(&app);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_check_that_starts_after_a_revocation_in_bulk_succeeds() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let race = Race::start(ask(&app.client));
+    for round in 0..200 {
+        let token = app.sign_in(&alice, json!({})).await;
+        let request = if round % 2 == 0 {
+            json!({ "filter": { "userId": alice.id } })
+        } else {
+            json!({ "tokens": [token.text] })
+        };
+        let revoke = done(&app, "AdminService/RevokeTokens", request);
+        race.round(&token.text, revoke).await;
+    }
+    assert_eq!(race.end().await, 0);
+}
+
 /// Fewer rounds than by RPC: each is a process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_check_that_starts_after_a_command_has_ended_succeeds() {

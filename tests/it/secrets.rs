@@ -158,6 +158,14 @@ impl Watched {
                 .result
                 .is_err()
         );
+        // Pasted after a leak: a right one, a wrong one, and what nobody can read.
+        let pasted = json!({ "tokens": [child.text, self.secrets.unknown_token(), new] });
+        self.call(wire, &root, "AdminService/RevokeTokens", pasted)
+            .await
+            .ok();
+        let pasted = json!({ "tokens": [child.text], "pageToken": new });
+        let answer = self.call(wire, &root, "AdminService/RevokeTokens", pasted);
+        answer.await.invalid_field("page_token");
         let message = json!({ "tokenId": own.id });
         self.call(wire, &own.text, "TokenService/DeleteToken", message)
             .await

@@ -43,22 +43,13 @@ impl Explanation {
     }
 
     fn fault(&self, reason: Reason, show: Show<'_>) -> String {
-        let at = |time: Option<Timestamp>| time.map(|time| format!(" at {}", show(time)));
+        let done = |what: &str, time: Option<Timestamp>| match time {
+            Some(time) => format!("it {what} at {}", show(time)),
+            None => format!("it {what}"),
+        };
         match reason {
-            Reason::TokenDeleted => {
-                let at = at(self.token.delete_time).unwrap_or_default();
-                let why = match self.token.successor_id {
-                    Some(_) => ", when it was rotated or later",
-                    None => "",
-                };
-                format!("it was deleted{at}{why}")
-            }
-            Reason::TokenExpired => {
-                format!(
-                    "it expired{}",
-                    at(self.token.expire_time).unwrap_or_default()
-                )
-            }
+            Reason::TokenDeleted => done("was deleted", self.token.delete_time),
+            Reason::TokenExpired => done("expired", self.token.expire_time),
             Reason::TokenDisabled => "it is disabled".to_owned(),
             Reason::UserDeactivated if self.user.is_none() => "its user was deleted".to_owned(),
             Reason::UserDeactivated => "its user is deactivated".to_owned(),

@@ -36,7 +36,8 @@ impl App {
             if !itself {
                 find_target(tx, &caller, Action::DeleteToken, id)?;
             }
-            delete(tx, id, now, |action| caller.event(now, action, id))
+            let children = delete_with_children(tx, &caller, Action::DeleteToken, id, now)?;
+            Ok(children.unwrap_or(0))
         })
         .await
     }
@@ -61,7 +62,7 @@ impl App {
         let now = self.now();
         let origin = origin.clone();
         self.write(move |tx| {
-            delete(tx, id, now, |action| AuditEvent {
+            delete(tx, id, now, Action::DeleteToken, |action| AuditEvent {
                 actor: user_id.to_string(),
                 credential_id: id.to_string(),
                 ..origin.event(now, action, id)
@@ -72,24 +73,36 @@ impl App {
     }
 }
 
-/// Deletes a token and its live children, and says how many these were; `event` makes the audit rows. A
-/// token that is deleted already stays as it is.
+/// Deletes a token and its live children, records it as `action`, and says how many children these were.
+/// `None`: there is no such token, or it is deleted already.
+pub(super) fn delete_with_children(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    action: Action,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<Option<u32>, Error> {
+    delete(tx, id, now, action, |action| caller.event(now, action, id))
+}
+
+/// The same, with `event` making the audit rows.
 fn delete(
     tx: &Tx<'_>,
     id: TokenId,
     now: Timestamp,
+    action: Action,
     event: impl Fn(&'static str) -> AuditEvent,
-) -> Result<u32, Error> {
+) -> Result<Option<u32>, Error> {
     if !tokens::mark_deleted(tx, id, now)? {
-        return Ok(0);
+        return Ok(None);
     }
     let children = tokens::delete_live_children(tx, id, now)?;
-    audit::append(tx, event(Action::DeleteToken.audit()))?;
+    audit::append(tx, event(action.audit()))?;
     let children = u32::try_from(children).unwrap_or(u32::MAX);
     if children > 0 {
         let mut event = event("token.delete_children");
         event.count = children;
         audit::append(tx, event)?;
     }
-    Ok(children)
+    Ok(Some(children))
 }

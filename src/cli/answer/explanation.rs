@@ -5,7 +5,11 @@ use serde::Serialize;
 use super::{TokenAnswer, UserAnswer, time};
 use crate::{
     app::explain::{CredentialKind, Explanation, TokenOrigin},
-    domain::token::{LastUse, Token},
+    domain::{
+        cidr::CidrSet,
+        scope::ScopeSet,
+        token::{LastUse, Token},
+    },
 };
 
 /// The answer to `token explain`.
@@ -96,8 +100,8 @@ impl ExplanationAnswer {
             time: time(ending.time),
             reason: ending.reason.as_str(),
         });
-        let scopes = explanation.scopes.iter().flat_map(|scopes| scopes.iter());
-        let networks = explanation.networks.iter().flat_map(|nets| nets.iter());
+        let scopes = explanation.scopes.iter().flat_map(ScopeSet::iter);
+        let networks = explanation.networks.iter().flat_map(CidrSet::iter);
         Self {
             token: TokenAnswer::from(&explanation.token),
             user: explanation.user.as_ref().map(UserAnswer::from),

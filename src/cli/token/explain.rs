@@ -72,7 +72,7 @@ fn print(explanation: &Explanation, secret_is_right: Option<bool>) -> io::Result
         None => {}
         Some(true) => output::line("The secret is right.")?,
         Some(false) => {
-            output::line("The secret is wrong: only its ID is that of the token below.")?
+            output::line("The secret is wrong: only its ID is that of the token below.")?;
         }
     }
     let now = SystemClock.now();

@@ -23,10 +23,8 @@ use crate::{
 
 use super::{
     super::{auth::Authenticated, cors::PasswordOrigin},
-    message, page_request,
+    NOT_OF_THE_ENUM, message, page_request,
 };
-
-const NOT_OF_THE_ENUM: &str = "is not one of the enum";
 
 type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
 

@@ -25,7 +25,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
         return Ok(());
     }
     let description = format!("the body must be {FORM}, not compressed");
-    Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &description))
+    refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &description)
 }
 
 /// The parameters as they stand. No `Debug`: a token is among them.
@@ -36,14 +36,14 @@ impl Form {
     pub(super) async fn read(body: Body) -> Result<Self, Box<Response>> {
         match to_bytes(body, usize::MAX).await {
             Ok(body) => Ok(Self(body)),
-            Err(error) if is_too_large(&error) => Err(refuse(
+            Err(error) if is_too_large(&error) => refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is larger than is accepted",
-            )),
-            Err(_) => Err(refuse(
+            ),
+            Err(_) => refuse(
                 StatusCode::BAD_REQUEST,
                 "the body did not arrive as a whole",
-            )),
+            ),
         }
     }
 
@@ -72,8 +72,9 @@ impl Form {
     }
 }
 
-fn refuse(status: StatusCode, description: &str) -> Box<Response> {
-    Box::new(oauth::object(status, "invalid_request", description))
+fn refuse<T>(status: StatusCode, description: &str) -> Result<T, Box<Response>> {
+    let refusal = oauth::object(status, "invalid_request", description);
+    Err(Box::new(refusal))
 }
 
 fn is_too_large(error: &axum::Error) -> bool {

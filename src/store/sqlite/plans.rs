@@ -9,13 +9,13 @@ use crate::{
     domain::{
         id::{TokenId, UserId},
         page::Position,
-        token::LastUse,
+        token::{LastUse, TokenState},
         user::Username,
     },
     store::{
         Tx, audit, meta,
         samples::{NOW, hash, machine, person, token},
-        tokens,
+        tokens::{self, StateFilter, TokenFilter},
         users::{self, KindFilter, UserFilter},
     },
 };
@@ -69,6 +69,85 @@ fn table_reads(connection: &Connection, sql: &str) -> usize {
         .iter()
         .filter(|(op, at, _)| op == "Column" && !is_index(*at))
         .count()
+}
+
+/// Each place to look at, with each condition, and with all of them.
+fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
+    let (time, scope) = (Some(NOW), Some("deploy".to_owned()));
+    let none = TokenFilter::default;
+    let states = [TokenState::Live, TokenState::Disabled, TokenState::Expired].map(StateFilter::Is);
+    let mut conditions = vec![
+        none(),
+        TokenFilter {
+            created_from: time,
+            ..none()
+        },
+        TokenFilter {
+            created_before: time,
+            ..none()
+        },
+        TokenFilter {
+            unused_since: time,
+            ..none()
+        },
+        TokenFilter {
+            expires_before: time,
+            ..none()
+        },
+        TokenFilter {
+            never_expires: true,
+            ..none()
+        },
+        TokenFilter {
+            scope: scope.clone(),
+            ..none()
+        },
+        TokenFilter {
+            except: vec![id, id],
+            ..none()
+        },
+    ];
+    conditions.extend(
+        states
+            .into_iter()
+            .chain([StateFilter::NotExpired])
+            .map(|state| TokenFilter { state, ..none() }),
+    );
+    conditions.push(TokenFilter {
+        created_from: time,
+        created_before: time,
+        unused_since: time,
+        expires_before: time,
+        scope,
+        state: StateFilter::NotExpired,
+        except: vec![id],
+        ..none()
+    });
+    let mut all = Vec::new();
+    for condition in conditions {
+        all.extend([
+            condition.clone(),
+            TokenFilter {
+                user: Some(user),
+                ..condition.clone()
+            },
+            TokenFilter {
+                parent: Some(id),
+                ..condition.clone()
+            },
+            TokenFilter {
+                family: Some(id),
+                ..condition.clone()
+            },
+            TokenFilter {
+                user: Some(user),
+                parent: Some(id),
+                family: Some(id),
+                ..condition
+            },
+        ]);
+    }
+    all
 }
 
 fn run_all(tx: &Tx<'_>) {
@@ -130,6 +209,14 @@ fn run_all(tx: &Tx<'_>) {
     tokens::purge(tx, NOW, 100).unwrap();
     tokens::last_row(tx).unwrap();
     tokens::count_by_state(tx, NOW, 0, 10_000).unwrap();
+    for filter in filters(user, id) {
+        for reverse in [false, true] {
+            tokens::search(tx, &filter, NOW, None, reverse, 50).unwrap();
+            tokens::search(tx, &filter, NOW, after, reverse, 50).unwrap();
+        }
+        tokens::count(tx, &filter, NOW, after).unwrap();
+        tokens::find_selected(tx, &filter, NOW, id).unwrap();
+    }
     for reverse in [false, true] {
         tokens::list_live(tx, user, NOW, after, reverse, 50).unwrap();
         audit::list(tx, None, reverse, 50).unwrap();
@@ -145,7 +232,7 @@ fn every_statement_is_carried_out_by_an_index() {
     let connection = in_memory();
     run_all(&transaction(&connection));
     let seen = SEEN.take();
-    assert!(seen.len() > 60, "{} statements", seen.len());
+    assert!(seen.len() > 250, "{} statements", seen.len());
     for sql in &seen {
         let steps = plan(&connection, sql);
         assert!(steps.iter().all(|step| is_good(step)), "{sql}\n{steps:#?}");

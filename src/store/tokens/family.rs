@@ -1,7 +1,7 @@
 //! Families: the tokens that follow each other by rotation. The first has the family's ID, and the index of
 //! the others leaves it out, so that a token that was never rotated takes no room there.
 
-use super::{decode, select};
+use super::{columns, decode, select};
 use crate::{
     domain::{id::TokenId, time::Timestamp, token::Token},
     store::{error::Error, tx::Tx},

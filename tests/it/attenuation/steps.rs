@@ -65,7 +65,7 @@ pub(super) enum Step {
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let token = || 0..40_usize;
-    let by = || prop::option::of(token());
+    let by = || prop_oneof![1 => Just(None), 3 => token().prop_map(Some)];
     let ttl = || prop_oneof![2 => Just(None), 1 => (20..120_u8).prop_map(Some)];
     // Mostly what is inherited, else nearly all that is asked for would be refused.
     let scopes = || prop_oneof![3 => Just(0), 2 => 0..SCOPES.len()];
@@ -76,7 +76,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => (token(), 0..30_u8, ttl()).prop_map(|(token, grace, ttl)| Step::RotateItself { token, grace, ttl }),
         3 => (token(), scopes(), cidrs(), prop::option::of(any::<bool>()))
             .prop_map(|(token, scopes, cidrs, disabled)| Step::Update { token, scopes, cidrs, disabled }),
-        2 => token().prop_map(|token| Step::Delete { token }),
-        1 => (0..20_u8).prop_map(|secs| Step::Advance { secs }),
+        4 => token().prop_map(|token| Step::Delete { token }),
+        1 => (0..10_u8).prop_map(|secs| Step::Advance { secs }),
     ]
 }

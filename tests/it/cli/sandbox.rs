@@ -192,22 +192,7 @@ impl Serving {
 
     /// Calls a procedure by Connect JSON with `token`: the status and the answer.
     pub(crate) fn call(&self, procedure: &str, token: &str, message: &Value) -> (u16, Value) {
-        let body = message.to_string();
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "POST /hallpass.v1.{procedure} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap())
+        call(&self.address, procedure, token, message).unwrap()
     }
 
     /// Whether `token` is accepted.
@@ -223,4 +208,29 @@ impl Drop for Serving {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Calls a procedure of the server at `address`; `None`: it has gone before it answered.
+pub(crate) fn call(
+    address: &str,
+    procedure: &str,
+    token: &str,
+    message: &Value,
+) -> Option<(u16, Value)> {
+    let body = message.to_string();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /hallpass.v1.{procedure} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    // A process that is killed may leave a reset behind, or an end.
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Some((status, serde_json::from_str(body).unwrap()))
 }

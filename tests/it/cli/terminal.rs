@@ -132,3 +132,26 @@ fn found_tokens_are_revoked_once_somebody_says_yes() {
     sandbox.print(&["token", "get", token.split('_').nth(1).unwrap()]);
     assert!(scan("y\n").contains(": revoked"));
 }
+
+#[test]
+fn a_revocation_tells_how_many_asks_and_shows_how_far_it_is() {
+    let sandbox = Sandbox::set_up();
+    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
+    let texts = [(); 3].map(|()| sandbox.create_token("ci-bot", &[]));
+    let revoke = |answer: &str| {
+        let mut terminal = Terminal::run(&sandbox, "token revoke --user=ci-bot");
+        terminal
+            .expect("Revoke 3 tokens, and those made with them? [y/N]")
+            .type_keys(answer);
+        terminal.end()
+    };
+    assert_eq!(revoke("\n").0, 1);
+    let id = |text: &str| text.split('_').nth(1).unwrap().to_owned();
+    sandbox.print(&["token", "get", &id(&texts[0])]);
+    let (code, seen) = revoke("y\n");
+    assert_eq!(code, 0, "{seen}");
+    assert!(seen.contains("revoked 3 of 3"), "{seen}");
+    for text in &texts {
+        sandbox.run(&["token", "get", &id(text)]).refused(1);
+    }
+}

@@ -190,7 +190,12 @@ fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value
         }),
         ("VerifyToken", _) => json!({ "token": world.app.admin.token }),
         ("GetUser" | "DeactivateUser" | "ReactivateUser" | "DeleteUser", _) => json!({ "id": id }),
-        ("GetCurrentUser" | "ListUsers" | "CountUsers" | "ListAuditEvents", _) => json!({}),
+        ("RevokeTokens", _) => json!({ "filter": { "userId": id } }),
+        (
+            "GetCurrentUser" | "ListUsers" | "CountUsers" | "ListAuditEvents" | "ListAllTokens"
+            | "CountAllTokens",
+            _,
+        ) => json!({}),
         other => unreachable!("{other:?} has a line and no request"),
     }
 }

@@ -64,21 +64,24 @@ fn expected(endpoint: Endpoint, caller: &Caller) -> String {
         .refused
         .is_none_or(|reason| !reason.starts_with("CREDENTIALS"));
     match endpoint {
-        IntrospectByBearer | IntrospectByBasic if refused => "401".to_owned(),
+        IntrospectByBearer | IntrospectByBasic | ForwardAuth | ForwardAuthWithScope | Check
+        | CheckWithScope
+            if refused =>
+        {
+            "401".to_owned()
+        }
         IntrospectByBearer | IntrospectByBasic if !caller.has("hallpass:tokens:verify") => {
             "403".to_owned()
         }
         IntrospectByBearer | IntrospectByBasic => "200 true".to_owned(),
+        ForwardAuthWithScope | CheckWithScope if !caller.has("deploy") => "403".to_owned(),
+        ForwardAuth | ForwardAuthWithScope | Check | CheckWithScope => identity(caller),
         RevokeAsCaller if refused && !caller.token.is_empty() => "401".to_owned(),
-        RevokeAsCaller => "200 same".to_owned(),
         RevokeItself if caller.token.is_empty() => "400".to_owned(),
         RevokeItself if holds_a_secret && caller.refused != Some("TOKEN_DELETED") => {
             "200 changed".to_owned()
         }
-        RevokeItself => "200 same".to_owned(),
-        ForwardAuth | ForwardAuthWithScope | Check | CheckWithScope if refused => "401".to_owned(),
-        ForwardAuthWithScope | CheckWithScope if !caller.has("deploy") => "403".to_owned(),
-        ForwardAuth | ForwardAuthWithScope | Check | CheckWithScope => identity(caller),
+        RevokeAsCaller | RevokeItself => "200 same".to_owned(),
     }
 }
 

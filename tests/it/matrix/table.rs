@@ -168,6 +168,9 @@ pub(super) const TABLE: &[Line] = &[
     line("hallpass.v1.AuthnService/GetCurrentUser", "", None, May::Everyone).reads(),
     line("buf.registry.owner.v1.UserService/GetCurrentUser", "", None, May::Everyone).reads(),
     line("hallpass.v1.AuditService/ListAuditEvents", "audit.list", AR, May::Admins).reads(),
+    line("hallpass.v1.AdminService/ListAllTokens", "token.list_all", TR, May::Admins).reads(),
+    line("hallpass.v1.AdminService/CountAllTokens", "token.list_all", TR, May::Admins).reads(),
+    line("hallpass.v1.AdminService/RevokeTokens", "token.revoke", TW, ADMINS),
 ];
 
 const OK: &str = "ok";

@@ -112,6 +112,8 @@ fn every_shell_block_runs_as_it_stands() {
         "./deploy.sh:1:22: hallpass_",
         "\"path\":\"<stdin>\",\"line\":1,\"column\":22,",
         ": revoked",
+        "would revoke 3 tokens",
+        "revoked 1 tokens",
     ] {
         assert!(stdout.contains(seen), "{seen} in\n{stdout}");
     }

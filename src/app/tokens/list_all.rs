@@ -1,0 +1,117 @@
+//! Listing and counting the tokens of all users.
+
+use crate::{
+    domain::{page::Position, token::Token},
+    store::{
+        tokens::{self, TokenCounts, TokenFilter},
+        users,
+    },
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action, Relation},
+        caller::Caller,
+        error::Noun,
+        page::{Cursor, Page, PageRequest},
+    },
+    selection::TokenSelection,
+};
+
+/// So many reads one call makes at most: where a filter fits little, the page comes back as it is.
+const MAX_READS: u32 = 20;
+
+/// Which tokens to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListAllTokens {
+    /// Which page.
+    pub page: PageRequest,
+    /// Of which tokens.
+    pub filter: TokenSelection,
+}
+
+impl App {
+    /// Lists the tokens of all users that are not deleted, by the time of their creation. A page may hold
+    /// fewer tokens than it could and not be the last.
+    pub async fn list_all_tokens(
+        &self,
+        caller: &Caller,
+        request: ListAllTokens,
+    ) -> Result<Page<Token>, Error> {
+        authz::may(caller, Action::ListAllTokens, Relation::OtherPerson)?;
+        let filter = request.filter.parse()?;
+        let query = request
+            .filter
+            .describe("hallpass.v1.AdminService/ListAllTokens");
+        let cursor = Cursor::parse(&request.page, query, self.page_key())?;
+        self.record_search(caller, &filter).await?;
+
+        let (now, reverse) = (self.now(), cursor.reverse);
+        let (mut items, mut place, mut wanted) = (Vec::new(), cursor.after, cursor.limit());
+        for _ in 0..MAX_READS {
+            let (filter, after) = (filter.clone(), place);
+            let found = self
+                .read(move |tx| {
+                    let found = tokens::search(tx, &filter, now, after, reverse, wanted)?;
+                    Ok::<_, Error>(found)
+                })
+                .await?;
+            wanted = wanted.saturating_sub(u32::try_from(found.tokens.len()).unwrap_or(u32::MAX));
+            items.extend(found.tokens);
+            place = found.next;
+            if place.is_none() || wanted == 0 {
+                break;
+            }
+        }
+        Ok(
+            cursor.page_until(items, place, self.page_key(), |token| Position {
+                major: token.create_time.as_micros(),
+                minor: token.id.id().as_u128(),
+            }),
+        )
+    }
+
+    /// Counts what [`App::list_all_tokens`] would list, by state. It is counted a part at a time.
+    pub async fn count_all_tokens(
+        &self,
+        caller: &Caller,
+        filter: TokenSelection,
+    ) -> Result<TokenCounts, Error> {
+        authz::may(caller, Action::ListAllTokens, Relation::OtherPerson)?;
+        let filter = filter.parse()?;
+        self.record_search(caller, &filter).await?;
+        let (now, mut counts, mut place) = (self.now(), TokenCounts::default(), None);
+        loop {
+            let (filter, after) = (filter.clone(), place);
+            let (part, next) = self
+                .read(move |tx| Ok::<_, Error>(tokens::count(tx, &filter, now, after)?))
+                .await?;
+            counts = counts.plus(part);
+            if next.is_none() {
+                return Ok(counts);
+            }
+            place = next;
+        }
+    }
+
+    /// Checks that whom the filter names is there: else a slip of the pen would look like a user without
+    /// tokens.
+    pub(super) async fn check_filter(&self, filter: &TokenFilter) -> Result<(), Error> {
+        let Some(id) = filter.user else { return Ok(()) };
+        let user = self.read(move |tx| Ok(users::find(tx, id)?)).await?;
+        user.map(drop).ok_or(Error::NotFound(Noun::User))
+    }
+
+    /// The same, and records that all tokens are looked through.
+    pub(super) async fn record_search(
+        &self,
+        caller: &Caller,
+        filter: &TokenFilter,
+    ) -> Result<(), Error> {
+        self.check_filter(filter).await?;
+        let user = filter.user.map(|id| id.to_string()).unwrap_or_default();
+        self.record_read(caller, Action::ListAllTokens, Relation::OtherPerson, user)
+            .await
+    }
+}

@@ -1,0 +1,110 @@
+//! Which of all tokens: the flags that listing and revoking have in common.
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    app::{App, Error, caller::Caller, tokens::TokenSelection},
+    domain::{time::Timestamp, token::TokenState},
+};
+
+use super::super::{
+    local_app::find_user,
+    moment::{self, Moment},
+};
+
+/// What a token must meet, all of it.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Which tokens")]
+pub(in crate::cli) struct SelectionArgs {
+    /// Tokens of this user: a name or an ID.
+    #[arg(long = "user", value_name = "USER")]
+    of_user: Option<String>,
+    /// Tokens of this family: the ID of its first.
+    #[arg(long, value_name = "TOKEN_ID")]
+    family: Option<String>,
+    /// Tokens made with this one.
+    #[arg(long, value_name = "TOKEN_ID")]
+    parent: Option<String>,
+    /// Tokens created then or later: a time such as 2027-01-01T00:00:00Z, or how long ago, such as 90d.
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    created_after: Option<Moment>,
+    /// Tokens created earlier.
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    created_before: Option<Moment>,
+    /// Tokens created earlier and not used since.
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    unused_since: Option<Moment>,
+    /// Tokens that name this scope.
+    #[arg(long, value_name = "SCOPE")]
+    scope: Option<String>,
+    /// Tokens that expire earlier: a time, or how long from now.
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    expires_before: Option<Moment>,
+    /// Tokens that never expire.
+    #[arg(long)]
+    never_expires: bool,
+    /// Tokens in this state.
+    #[arg(long, value_enum)]
+    state: Option<StateArg>,
+}
+
+/// What a token can be.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StateArg {
+    /// Neither expired nor disabled.
+    Live,
+    /// Disabled, and not expired.
+    Disabled,
+    /// Expired, and not purged yet.
+    Expired,
+}
+
+impl From<StateArg> for TokenState {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Live => Self::Live,
+            StateArg::Disabled => Self::Disabled,
+            StateArg::Expired => Self::Expired,
+        }
+    }
+}
+
+impl SelectionArgs {
+    /// What is set of it but the user, which is known by name.
+    fn without_user(&self, now: Timestamp) -> TokenSelection {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let before = |moment: Option<Moment>| moment.map(|m| m.before(now).to_parts());
+        let ahead = |moment: Option<Moment>| moment.map(|m| m.ahead_of(now).to_parts());
+        TokenSelection {
+            user_id: String::new(),
+            family_id: text(&self.family),
+            parent_id: text(&self.parent),
+            create_time_from: before(self.created_after),
+            create_time_before: before(self.created_before),
+            unused_since: before(self.unused_since),
+            scope: text(&self.scope),
+            expire_time_before: ahead(self.expires_before),
+            never_expires: self.never_expires,
+            state: Ok(self.state.map(TokenState::from)),
+        }
+    }
+
+    /// Whether anything is set that selects; a state alone is not enough to revoke by.
+    pub(super) fn is_set(&self, now: Timestamp) -> bool {
+        self.of_user.is_some() || self.without_user(now).is_set()
+    }
+
+    /// Whether anything is set at all.
+    pub(super) fn is_given(&self, now: Timestamp) -> bool {
+        self.state.is_some() || self.is_set(now)
+    }
+
+    /// The selection, as of the time now.
+    pub(super) async fn read(&self, app: &App, caller: &Caller) -> Result<TokenSelection, Error> {
+        let mut selection = self.without_user(app.now());
+        if let Some(name) = &self.of_user {
+            selection.user_id = find_user(app, caller, name).await?.id.to_string();
+        }
+        Ok(selection)
+    }
+}

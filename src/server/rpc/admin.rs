@@ -1,0 +1,118 @@
+//! `hallpass.v1.AdminService`.
+
+use axum::extract::State;
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+use pbjson_types::Timestamp;
+
+use crate::{
+    app::{
+        App,
+        error::FieldError,
+        tokens::{ListAllTokens, Outcome, RevokeTokens, TimeParts, TokenSelection},
+    },
+    domain::{secret::Secret, token::TokenState},
+    proto::hallpass::v1::{
+        self, CountAllTokensRequest, CountAllTokensResponse, ListAllTokensRequest,
+        ListAllTokensResponse, RevocationOutcome, RevokeTokensRequest, RevokeTokensResponse,
+        TokenFilter,
+    },
+};
+
+use super::{super::auth::Authenticated, message, page_request};
+
+type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
+
+pub(super) async fn list_all_tokens(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<ListAllTokensRequest>,
+) -> Reply<ListAllTokensResponse> {
+    let request = ListAllTokens {
+        page: page_request(request.page_size, request.page_token, request.reverse),
+        filter: selection(request.filter),
+    };
+    let page = app.list_all_tokens(&caller, request).await?;
+    Ok(ConnectResponse(ListAllTokensResponse {
+        tokens: page.items.into_iter().map(message::token).collect(),
+        next_page_token: page.next_page_token,
+    }))
+}
+
+pub(super) async fn count_all_tokens(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<CountAllTokensRequest>,
+) -> Reply<CountAllTokensResponse> {
+    let counts = app
+        .count_all_tokens(&caller, selection(request.filter))
+        .await?;
+    let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    Ok(ConnectResponse(CountAllTokensResponse {
+        live_count: number(counts.live),
+        disabled_count: number(counts.disabled),
+        expired_count: number(counts.expired),
+    }))
+}
+
+pub(super) async fn revoke_tokens(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<RevokeTokensRequest>,
+) -> Reply<RevokeTokensResponse> {
+    let request = RevokeTokens {
+        filter: selection(request.filter),
+        tokens: request.tokens.into_iter().map(Secret::new).collect(),
+        dry_run: request.dry_run,
+        page_token: request.page_token,
+        limit: None,
+    };
+    let done = app.revoke_tokens(&caller, request).await?;
+    let outcomes = done.outcomes.into_iter();
+    Ok(ConnectResponse(RevokeTokensResponse {
+        token_count: done.tokens,
+        child_count: done.children,
+        first_tokens: done.first.into_iter().map(message::token).collect(),
+        outcomes: outcomes
+            .map(|outcome| self::outcome(outcome).into())
+            .collect(),
+        spared_own: done.spared_own,
+        next_page_token: done.next_page_token,
+    }))
+}
+
+fn selection(filter: Option<TokenFilter>) -> TokenSelection {
+    let filter = filter.unwrap_or_default();
+    let state = match v1::TokenState::try_from(filter.state) {
+        Ok(v1::TokenState::Unspecified) => Ok(None),
+        Ok(v1::TokenState::Live) => Ok(Some(TokenState::Live)),
+        Ok(v1::TokenState::Disabled) => Ok(Some(TokenState::Disabled)),
+        Ok(v1::TokenState::Expired) => Ok(Some(TokenState::Expired)),
+        Err(_) => Err(FieldError::new("filter.state", super::NOT_OF_THE_ENUM)),
+    };
+    TokenSelection {
+        user_id: filter.user_id,
+        family_id: filter.family_id,
+        parent_id: filter.parent_id,
+        create_time_from: filter.create_time_from.map(parts),
+        create_time_before: filter.create_time_before.map(parts),
+        unused_since: filter.unused_since.map(parts),
+        scope: filter.scope,
+        expire_time_before: filter.expire_time_before.map(parts),
+        never_expires: filter.never_expires,
+        state,
+    }
+}
+
+const fn parts(time: Timestamp) -> TimeParts {
+    (time.seconds, time.nanos)
+}
+
+const fn outcome(outcome: Outcome) -> RevocationOutcome {
+    match outcome {
+        Outcome::Revoked => RevocationOutcome::Revoked,
+        Outcome::NotLive => RevocationOutcome::NotLive,
+        Outcome::NotOurs => RevocationOutcome::NotOurs,
+        Outcome::NotSelected => RevocationOutcome::NotSelected,
+        Outcome::Spared => RevocationOutcome::Spared,
+    }
+}

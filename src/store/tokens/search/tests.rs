@@ -1,0 +1,239 @@
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{super::insert, *};
+use crate::{
+    domain::{scope::ScopeSet, token::LastUse, user::User},
+    store::{
+        samples::{NOW, hash, person, token},
+        sqlite,
+        tokens::StateFilter,
+        users,
+    },
+};
+
+/// What a filter means, told once more.
+fn selects(filter: &TokenFilter, token: &Token) -> bool {
+    let state = token.state(NOW);
+    let unused =
+        |time| token.create_time < time && token.last_use.is_none_or(|used| used.time < time);
+    let in_state = match filter.state {
+        StateFilter::Any => state.is_some(),
+        StateFilter::Is(wanted) => state == Some(wanted),
+        StateFilter::NotExpired => state.is_some() && state != Some(TokenState::Expired),
+    };
+    in_state
+        && filter.user.is_none_or(|user| token.user_id == user)
+        && filter.family.is_none_or(|family| token.family_id == family)
+        && filter
+            .parent
+            .is_none_or(|parent| token.parent_id == Some(parent))
+        && filter
+            .created_from
+            .is_none_or(|time| token.create_time >= time)
+        && filter
+            .created_before
+            .is_none_or(|time| token.create_time < time)
+        && filter.unused_since.is_none_or(unused)
+        && filter
+            .expires_before
+            .is_none_or(|time| token.expire_time.is_some_and(|end| end < time))
+        && (!filter.never_expires || token.expire_time.is_none())
+        && filter
+            .scope
+            .as_ref()
+            .is_none_or(|scope| token.scopes.iter().any(|own| own == scope))
+        && !filter.except.contains(&token.id)
+}
+
+fn time(dice: &mut StdRng) -> Timestamp {
+    // Several in a millisecond, and around now.
+    NOW.minus(Duration::from_millis(3))
+        .plus(Duration::from_micros(dice.random_range(0..6_000)))
+}
+
+const SCOPES: [&[&str]; 5] = [&[], &["a_b"], &["axb"], &["a_b", "c"], &["a_b:c"]];
+
+/// A token of any kind, which refers to some of `others`.
+fn any_token(dice: &mut StdRng, owners: &[User], others: &[Token]) -> Token {
+    let owner = &owners[dice.random_range(0..owners.len())];
+    let create_time = time(dice);
+    let id = TokenId::generate(create_time);
+    let mut new = token(owner);
+    new.id = id;
+    new.create_time = create_time;
+    new.expire_time = dice.random_bool(0.7).then(|| time(dice));
+    new.disabled = dice.random_bool(0.3);
+    new.delete_time = dice.random_bool(0.2).then_some(NOW);
+    new.scopes =
+        ScopeSet::parse(SCOPES[dice.random_range(0..SCOPES.len())].iter().copied()).unwrap();
+    new.last_use = dice.random_bool(0.5).then(|| LastUse {
+        time: time(dice),
+        ip: None::<IpAddr>,
+    });
+    new.family_id = id;
+    if !others.is_empty() && dice.random_bool(0.6) {
+        new.parent_id = Some(others[dice.random_range(0..others.len().min(4))].id);
+    }
+    if !others.is_empty() && dice.random_bool(0.4) {
+        new.family_id = others[dice.random_range(0..others.len().min(4))].family_id;
+    }
+    new
+}
+
+fn any_filter(dice: &mut StdRng, owners: &[User], tokens: &[Token]) -> TokenFilter {
+    let state = [
+        StateFilter::Any,
+        StateFilter::NotExpired,
+        StateFilter::Is(TokenState::Live),
+        StateFilter::Is(TokenState::Disabled),
+        StateFilter::Is(TokenState::Expired),
+    ][dice.random_range(0..5)];
+    let some = |dice: &mut StdRng| dice.random_bool(0.2).then(|| time(dice));
+    TokenFilter {
+        created_from: some(dice),
+        created_before: some(dice),
+        unused_since: some(dice),
+        expires_before: some(dice),
+        user: dice
+            .random_bool(0.3)
+            .then(|| owners[dice.random_range(0..owners.len())].id),
+        family: dice
+            .random_bool(0.2)
+            .then(|| tokens[dice.random_range(0..4)].family_id),
+        parent: dice
+            .random_bool(0.2)
+            .then(|| tokens[dice.random_range(0..4)].id),
+        never_expires: dice.random_bool(0.1),
+        scope: dice.random_bool(0.3).then(|| "a_b".to_owned()),
+        state,
+        except: if dice.random_bool(0.2) {
+            vec![tokens[0].id]
+        } else {
+            vec![]
+        },
+    }
+}
+
+/// All pages, of `limit` each.
+fn pages(tx: &Tx<'_>, filter: &TokenFilter, reverse: bool, limit: u32) -> Vec<Token> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let found = search(tx, filter, NOW, after, reverse, limit).unwrap();
+        assert!(found.tokens.len() <= usize::try_from(limit).unwrap());
+        all.extend(found.tokens);
+        match found.next {
+            Some(next) => after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+#[test]
+fn a_search_finds_what_the_filter_means_once_each_in_either_order_and_counts_the_same() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let mut dice = StdRng::seed_from_u64(1);
+    let owners = ["alice", "bob"].map(person);
+    for owner in &owners {
+        users::insert(&tx, owner, None).unwrap();
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..300 {
+        let token = any_token(&mut dice, &owners, &tokens);
+        insert(&tx, &token, &hash(&token)).unwrap();
+        if let Some(used) = token.last_use {
+            let sql = "UPDATE tokens SET last_use_time = ?2 WHERE id = ?1";
+            tx.execute(sql, &[token.id.into(), used.time.into()])
+                .unwrap();
+        }
+        tokens.push(token);
+    }
+    let mut seen_any = 0;
+    for _ in 0..400 {
+        let filter = any_filter(&mut dice, &owners, &tokens);
+        let expected: Vec<_> = tokens
+            .iter()
+            .filter(|token| selects(&filter, token))
+            .collect();
+        let ids: BTreeSet<_> = expected.iter().map(|token| token.id).collect();
+        seen_any += usize::from(!ids.is_empty());
+        for (reverse, limit) in [(false, 7), (true, 3), (false, 300)] {
+            let found = pages(&tx, &filter, reverse, limit);
+            let found_ids: BTreeSet<_> = found.iter().map(|token| token.id).collect();
+            assert_eq!(found_ids, ids, "{filter:?}");
+            assert_eq!(found.len(), ids.len(), "{filter:?}: one came twice");
+            let millis = |token: &Token| token.create_time.as_micros() / 1_000;
+            let sorted = if reverse {
+                found.is_sorted_by(|a, b| millis(a) >= millis(b))
+            } else {
+                found.is_sorted_by_key(millis)
+            };
+            assert!(sorted, "{filter:?}");
+        }
+        let of = |state| {
+            let of_it = expected
+                .iter()
+                .filter(|token| token.state(NOW) == Some(state));
+            u64::try_from(of_it.count()).unwrap()
+        };
+        let counts = TokenCounts {
+            live: of(TokenState::Live),
+            disabled: of(TokenState::Disabled),
+            expired: of(TokenState::Expired),
+        };
+        assert_eq!(
+            count(&tx, &filter, NOW, None).unwrap(),
+            (counts, None),
+            "{filter:?}"
+        );
+        for token in &tokens[..20] {
+            let found = find_selected(&tx, &filter, NOW, token.id).unwrap();
+            assert_eq!(found.is_some(), ids.contains(&token.id), "{filter:?}");
+        }
+    }
+    assert!(seen_any > 150, "only {seen_any} filters selected anything");
+}
+
+#[test]
+fn one_call_looks_at_a_bounded_part_of_the_table_and_says_where_to_go_on() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let alice = person("alice");
+    users::insert(&tx, &alice, None).unwrap();
+    let rows = 2 * MAX_ROWS + 5;
+    let secret = hash(&token(&alice));
+    for number in 0..rows {
+        let mut new = token(&alice);
+        new.disabled = [1, rows - 1].contains(&number);
+        new.create_time = NOW.plus(Duration::from_millis(number.into()));
+        new.id = TokenId::generate(new.create_time);
+        new.family_id = new.id;
+        insert(&tx, &new, &secret).unwrap();
+    }
+    let filter = TokenFilter {
+        state: StateFilter::Is(TokenState::Disabled),
+        ..TokenFilter::default()
+    };
+    for reverse in [false, true] {
+        let (mut after, mut sizes) = (None, Vec::new());
+        loop {
+            let found = search(&tx, &filter, NOW, after, reverse, 50).unwrap();
+            sizes.push(found.tokens.len());
+            let Some(next) = found.next else { break };
+            after = Some(next);
+        }
+        assert_eq!(sizes, [1, 0, 1], "{reverse}");
+    }
+    let (mut after, mut counts, mut calls) = (None, TokenCounts::default(), 0);
+    loop {
+        let (part, next) = count(&tx, &filter, NOW, after).unwrap();
+        (counts, calls) = (counts.plus(part), calls + 1);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((counts.disabled, counts.live, calls), (2, 0, 3));
+}

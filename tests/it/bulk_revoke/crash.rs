@@ -1,0 +1,76 @@
+//! The process dies in the middle of a big revocation.
+
+use std::thread;
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::cli::sandbox::Sandbox;
+
+use super::{
+    REVOKE,
+    crowd::{deleted, plant},
+};
+
+#[test]
+fn kill_9_keeps_what_was_answered_and_whole_transactions_of_the_rest() {
+    let sandbox = Sandbox::empty();
+    let server = sandbox.serve(&[]);
+    let admin = sandbox.create_token("admin", &[]);
+    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
+    let bot = sandbox.json(&["user", "get", "ci-bot"])["user"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut sql = Connection::open(sandbox.path("hallpass.db")).unwrap();
+    sql.busy_timeout(std::time::Duration::from_secs(10))
+        .unwrap();
+    let texts = plant(&mut sql, &bot, 12_000);
+    let filter = json!({ "scope": "planted" });
+
+    // One call, to its end.
+    let named: Vec<_> = texts[..700].iter().collect();
+    let (status, answer) = server.call(REVOKE, &admin, &json!({ "tokens": named }));
+    assert_eq!((status, &answer["tokenCount"]), (200, &json!(700)));
+    // One that is cut off.
+    let answered = 700;
+    let address = server.address.clone();
+    let cut = thread::spawn({
+        let (admin, request) = (admin.clone(), json!({ "filter": filter }));
+        // Its connection breaks.
+        move || crate::cli::sandbox::call(&address, REVOKE, &admin, &request)
+    });
+    while deleted(&sql).0 == answered {
+        thread::yield_now();
+    }
+    let (status, _) = server.end(Signal::KILL);
+    assert_eq!(status.code(), None);
+    assert!(
+        cut.join().unwrap().is_none(),
+        "it was answered before the end"
+    );
+
+    let server = sandbox.serve(&[]);
+    let (tokens, rows) = deleted(&sql);
+    assert!(tokens > answered && tokens < 12_000, "{tokens}");
+    assert_eq!((tokens - answered) % 1_000, 0, "whole transactions");
+    assert_eq!(rows, tokens, "each with its row");
+    for text in texts[..700].iter().step_by(50) {
+        assert!(!server.accepts(text), "an answered revocation is undone");
+    }
+    sandbox.print(&["audit", "verify"]);
+    sandbox.print(&["data", "check"]);
+    // The rest, by repeating the call.
+    let mut request = json!({ "filter": filter });
+    loop {
+        let (status, answer) = server.call(REVOKE, &admin, &request);
+        assert_eq!(status, 200, "{answer}");
+        match answer.get("nextPageToken") {
+            Some(next) => request["pageToken"] = next.clone(),
+            None => break,
+        }
+    }
+    assert_eq!(deleted(&sql), (12_000, 12_000));
+    server.stop();
+}

@@ -1,0 +1,185 @@
+//! `hallpass token revoke` and `hallpass token list --all`.
+
+use serde_json::{Value, json};
+
+use super::sandbox::{Ran, Sandbox};
+
+/// With two machines, each with a token of the scope `deploy`: the plaintexts.
+fn with_two() -> (Sandbox, [String; 2]) {
+    let sandbox = Sandbox::set_up();
+    let tokens = ["ci-bot", "other"].map(|name| {
+        sandbox.print(&["machine", "create", name, "--owner=admin"]);
+        sandbox.create_token(name, &["--scope=deploy"])
+    });
+    (sandbox, tokens)
+}
+
+fn id(text: &str) -> &str {
+    text.split('_').nth(1).unwrap()
+}
+
+fn live(sandbox: &Sandbox) -> Value {
+    sandbox.json(&["token", "list", "--all", "--count"])["liveCount"].clone()
+}
+
+fn answer(ran: &Ran) -> Value {
+    assert_eq!(ran.code, 0, "{ran:?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn a_dry_run_tells_and_the_run_revokes_what_the_flags_select() {
+    let (sandbox, [first, second]) = with_two();
+    let server = sandbox.serve(&[]);
+    let plan = sandbox.print(&["token", "revoke", "--user=ci-bot", "--dry-run"]);
+    assert!(plan.contains("would revoke 1 tokens"), "{plan}");
+    assert!(plan.contains(id(&first)), "{plan}");
+    assert!(server.accepts(&first));
+
+    let unasked = sandbox.run(&["token", "revoke", "--user=ci-bot"]);
+    let refusal = unasked.refused(2);
+    assert!(refusal.contains("--yes"), "{refusal}");
+    assert!(server.accepts(&first));
+    let told = sandbox.print(&["token", "revoke", "--user=ci-bot", "--yes"]);
+    assert!(told.contains("revoked 1 tokens"), "{told}");
+    assert!(!server.accepts(&first) && server.accepts(&second));
+    let told = sandbox.json(&[
+        "token",
+        "revoke",
+        "--scope=deploy",
+        "--created-after=1h",
+        "--yes",
+    ]);
+    assert_eq!(
+        (&told["tokenCount"], &told["childCount"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(told["firstTokens"][0]["id"], id(&second));
+    assert_eq!(live(&sandbox), 0);
+    let none = sandbox.print(&["token", "revoke", "--unused-since=90d"]);
+    assert!(
+        none.contains("revoked 0 tokens"),
+        "nothing is asked: {none}"
+    );
+    server.stop();
+}
+
+#[test]
+fn ids_are_arguments_and_plaintexts_come_from_stdin_alone() {
+    let (sandbox, [first, second]) = with_two();
+    let refusal = sandbox
+        .run(&["token", "revoke", "--yes", &first])
+        .refused(2);
+    assert!(!refusal.contains(&first), "{refusal}");
+    assert_eq!(live(&sandbox), 2);
+
+    let forged = format!("{}\n\n", &first[..80]);
+    let told = sandbox.run_with(&["token", "revoke", "-", "--yes", "--json"], &forged);
+    assert_eq!(
+        answer(&told)["outcomes"],
+        json!(["REVOCATION_OUTCOME_NOT_OURS"])
+    );
+    assert_eq!(live(&sandbox), 2);
+    let pasted = format!("  {first}\r\nnonsense\n\n{first}\n");
+    let args = ["token", "revoke", id(&second), "-", "--yes", "--json"];
+    let told = sandbox.run_with(&args, &pasted);
+    let [revoked, not_ours] = ["REVOCATION_OUTCOME_REVOKED", "REVOCATION_OUTCOME_NOT_OURS"];
+    let told_json = answer(&told);
+    assert_eq!(
+        told_json["outcomes"],
+        json!([revoked, revoked, not_ours, revoked])
+    );
+    assert_eq!(told_json["tokenCount"], 2);
+    assert!(!told.stdout.contains(&first) && !told.stderr.contains(&first));
+    assert_eq!(live(&sandbox), 0);
+    let told = sandbox.run_with(&["token", "revoke", "-", "--yes"], &pasted);
+    assert!(
+        told.stdout.contains("deleted or expired before: 2"),
+        "{told:?}"
+    );
+    assert!(
+        told.stdout
+            .contains("none of ours, or with another secret: 1"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn nothing_is_revoked_by_too_few_words() {
+    let (sandbox, _) = with_two();
+    for args in [
+        &["token", "revoke", "--yes"][..],
+        &["token", "revoke", "--state=live", "--yes"],
+    ] {
+        sandbox.run(args).refused(2);
+    }
+    // An empty list beside a filter is not the filter alone.
+    let empty = sandbox.run_with(
+        &["token", "revoke", "--scope=deploy", "-", "--yes"],
+        "\n \n",
+    );
+    empty.refused(1);
+    sandbox
+        .run(&["token", "revoke", "--created-before=tomorrow", "--yes"])
+        .refused(2);
+    sandbox
+        .run(&["token", "revoke", "--user=nobody", "--yes"])
+        .refused(1);
+    assert_eq!(live(&sandbox), 2);
+}
+
+#[test]
+fn a_list_of_more_than_one_call_takes_is_revoked_whole() {
+    let (sandbox, [first, second]) = with_two();
+    let pasted = format!("{first}\n{}{second}\n", "nonsense\n".repeat(1_200));
+    let told = answer(&sandbox.run_with(&["token", "revoke", "-", "--yes", "--json"], &pasted));
+    assert_eq!(told["tokenCount"], 2);
+    assert_eq!(told["outcomes"].as_array().unwrap().len(), 1_202);
+    assert_eq!(told["outcomes"][1_201], "REVOCATION_OUTCOME_REVOKED");
+    assert_eq!(live(&sandbox), 0);
+}
+
+#[test]
+fn all_tokens_are_listed_and_counted_by_the_same_flags() {
+    let (sandbox, [first, second]) = with_two();
+    sandbox.create_token("other", &["--expires=1h"]);
+    sandbox.tamper(&format!(
+        "UPDATE tokens SET disabled = 1 WHERE id = '{}'",
+        id(&second)
+    ));
+    let ids = |flags: &[&str]| -> Vec<String> {
+        let list = sandbox.json(&[&["token", "list", "--all"], flags].concat());
+        let tokens = list["tokens"].as_array().unwrap().iter();
+        tokens
+            .map(|token| token["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids(&[]).len(), 3);
+    assert_eq!(ids(&["--scope=deploy"]), [id(&first), id(&second)]);
+    assert_eq!(
+        ids(&["--scope=deploy", "--reverse", "--limit=1"]),
+        [id(&second)]
+    );
+    assert_eq!(ids(&["--user=ci-bot"]), [id(&first)]);
+    assert_eq!(ids(&["--state=disabled"]), [id(&second)]);
+    assert_eq!(ids(&["--expires-before=2h"]).len(), 1);
+    assert_eq!(ids(&["--expires-before=30m"]).len(), 0);
+    assert_eq!(ids(&["--never-expires"]).len(), 2);
+    let counts = sandbox.json(&["token", "list", "--all", "--count", "--user=other"]);
+    assert_eq!(
+        counts,
+        json!({ "liveCount": 1, "disabledCount": 1, "expiredCount": 0 })
+    );
+    let table = sandbox.print(&["token", "list", "--all", "--count"]);
+    assert!(table.contains("Disabled:  1"), "{table}");
+    let table = sandbox.print(&["token", "list", "--all"]);
+    assert!(
+        table.contains("USER") && table.contains("disabled"),
+        "{table}"
+    );
+    sandbox.run(&["token", "list"]).refused(2);
+    sandbox.run(&["token", "list", "other", "--all"]).refused(2);
+    sandbox
+        .run(&["token", "list", "other", "--never-expires"])
+        .refused(2);
+}
