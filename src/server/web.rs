@@ -1,7 +1,7 @@
 //! What is not a remote procedure call: the probes, the page at `/`, and the ways of verifying and ending
 //! tokens that OAuth's clients and reverse proxies know.
 //!
-//! Each file here is a piece of the route table, a [`Router`](axum::Router) of its own. None knows the
+//! Each file here is a piece of the route table, a [`Router`] of its own. None knows the
 //! store or the procedures in `server/rpc`: what a piece needs is handed to it.
 
 mod form;

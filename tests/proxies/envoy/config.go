@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	bootstrap "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authz "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protopath"
+	"google.golang.org/protobuf/reflect/protorange"
+	"google.golang.org/protobuf/types/known/anypb"
+	"gopkg.in/yaml.v3"
+)
+
+// config is what Envoy's configuration says about asking.
+type config struct {
+	filter            *authz.ExtAuthz
+	extensions        map[string]string
+	clusters          []*cluster.Cluster
+	dropsUnderscores  bool
+	usesRemoteAddress bool
+}
+
+// load reads a bootstrap file and, unless it is "-", the file of a filter that takes the place of its own.
+func load(path, filterPath string) (*config, error) {
+	var whole bootstrap.Bootstrap
+	if err := read(path, &whole); err != nil {
+		return nil, err
+	}
+	chain := whole.GetStaticResources().GetListeners()[0].GetFilterChains()[0]
+	var manager hcm.HttpConnectionManager
+	if err := chain.GetFilters()[0].GetTypedConfig().UnmarshalTo(&manager); err != nil {
+		return nil, err
+	}
+	first := manager.GetHttpFilters()[0]
+	if filterPath != "-" {
+		first = &hcm.HttpFilter{}
+		if err := read(filterPath, first); err != nil {
+			return nil, err
+		}
+	}
+	var filter authz.ExtAuthz
+	if err := first.GetTypedConfig().UnmarshalTo(&filter); err != nil {
+		return nil, err
+	}
+	var route authz.ExtAuthzPerRoute
+	of := manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes()[0].GetTypedPerFilterConfig()
+	if err := of[first.GetName()].UnmarshalTo(&route); err != nil {
+		return nil, err
+	}
+	underscores := manager.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction()
+	return &config{
+		filter:            &filter,
+		extensions:        route.GetCheckSettings().GetContextExtensions(),
+		clusters:          whole.GetStaticResources().GetClusters(),
+		dropsUnderscores:  underscores == core.HttpProtocolOptions_DROP_HEADER,
+		usesRemoteAddress: manager.GetUseRemoteAddress().GetValue(),
+	}, nil
+}
+
+// read fills a message from YAML as Envoy does, and checks its rules and those of whatever it packs.
+func read(path string, into proto.Message) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var tree any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	text, err = json.Marshal(tree)
+	if err != nil {
+		return err
+	}
+	if err := protojson.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	// The walk enters what an Any packs, too.
+	return protorange.Range(into.ProtoReflect(), func(at protopath.Values) error {
+		message, ok := at.Index(-1).Value.Interface().(interface{ Interface() proto.Message })
+		if !ok {
+			return nil
+		}
+		if checked, ok := message.Interface().(interface{ Validate() error }); ok {
+			return checked.Validate()
+		}
+		if packed, ok := message.Interface().(*anypb.Any); ok {
+			_, err := packed.UnmarshalNew()
+			return err
+		}
+		return nil
+	})
+}
+
+// endpoint is where the one server of a cluster is.
+func (c *config) endpoint(name string) (string, error) {
+	for _, cluster := range c.clusters {
+		if cluster.GetName() == name {
+			server := cluster.GetLoadAssignment().GetEndpoints()[0].GetLbEndpoints()[0]
+			at := server.GetEndpoint().GetAddress().GetSocketAddress()
+			return net.JoinHostPort(at.GetAddress(), strconv.Itoa(int(at.GetPortValue()))), nil
+		}
+	}
+	return "", errors.New("no such cluster: " + name)
+}
+
+// matches says whether one of the patterns does; only those kinds are known that the examples have.
+func matches(patterns *matcher.ListStringMatcher, name string) bool {
+	for _, pattern := range patterns.GetPatterns() {
+		switch kind := pattern.GetMatchPattern().(type) {
+		case *matcher.StringMatcher_Exact:
+			if kind.Exact == name {
+				return true
+			}
+		case *matcher.StringMatcher_Prefix:
+			if strings.HasPrefix(name, kind.Prefix) {
+				return true
+			}
+		default:
+			panic(fmt.Sprintf("not known here: %v", pattern))
+		}
+	}
+	return false
+}

@@ -1,0 +1,93 @@
+// Command envoy asks Hallpass as Envoy's filter ext_authz does, for there is no Envoy in any package registry. It reads
+// Envoy's own configuration by Envoy's own schema, and its client is generated from Envoy's protobuf files; what the
+// filter does around them is written here after Envoy's documentation.
+//
+//	envoy BOOTSTRAP FILTER|- CLIENT_ADDRESS PATH [NAME: VALUE]...
+//
+// prints the status that the client would get, and the headers that the application or the client would see.
+package main
+
+import (
+	"encoding/json"
+	"log"
+	"os"
+	"strings"
+)
+
+// request is what a client has sent, its headers by their lower-cased names.
+type request struct {
+	client  string
+	path    string
+	headers map[string]string
+}
+
+// verdict is what becomes of it. At 200 the headers are the request's on its way on, else the answer's.
+type verdict struct {
+	Status  int               `json:"status"`
+	Headers map[string]string `json:"headers"`
+}
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) < 5 {
+		log.Fatal("usage: envoy BOOTSTRAP FILTER|- CLIENT_ADDRESS PATH [NAME: VALUE]...")
+	}
+	config, err := load(os.Args[1], os.Args[2])
+	if err != nil {
+		log.Fatal(err)
+	}
+	received := config.received(os.Args[3], os.Args[4], os.Args[5:])
+	ask := config.askOverHTTP
+	if config.filter.GetGrpcService() != nil {
+		ask = config.askOverGRPC
+	}
+	answer, err := ask(received)
+	if err != nil {
+		log.Print(err)
+		// Envoy's own default is 403.
+		answer = verdict{Status: int(config.filter.GetStatusOnError().GetCode())}
+		if config.filter.GetFailureModeAllow() {
+			answer = verdict{Status: 200, Headers: received.headers}
+		}
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// received is what the connection manager hands to its filters.
+func (c *config) received(client, path string, headers []string) request {
+	seen := map[string]string{}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		add(seen, strings.ToLower(name), value)
+	}
+	for name := range seen {
+		if strings.Contains(name, "_") && c.dropsUnderscores {
+			delete(seen, name)
+		}
+	}
+	if c.usesRemoteAddress {
+		add(seen, "x-forwarded-for", client)
+	}
+	return request{client: client, path: path, headers: seen}
+}
+
+// allowed are the headers that Hallpass gets to see.
+func (c *config) allowed(headers map[string]string) map[string]string {
+	patterns := c.filter.GetAllowedHeaders()
+	seen := map[string]string{}
+	for name, value := range headers {
+		if patterns == nil || matches(patterns, name) {
+			seen[name] = value
+		}
+	}
+	return seen
+}
+
+func add(headers map[string]string, name, value string) {
+	if before, ok := headers[name]; ok {
+		value = before + "," + value
+	}
+	headers[name] = value
+}

@@ -1,0 +1,143 @@
+# shellcheck shell=bash disable=SC2034
+# What stands around a proxy: Hallpass, the application, the certificate, ports, a folder. All of it ends with the script.
+# Needs $BINARY.
+
+readonly SOURCES=$PWD
+readonly EXAMPLES=$PWD/../../examples/proxies
+# Clients come from here, so that they differ from the proxy, whom Hallpass trusts.
+readonly CLIENT=127.0.0.2 OTHER_CLIENT=127.0.0.3
+
+folder=$(mktemp -d)
+hallpass=''
+children=()
+
+finish() {
+  local code=$?
+  if [[ -n $hallpass ]]; then
+    kill -KILL "$hallpass" 2>/dev/null || true
+  fi
+  if ((${#children[@]})); then
+    kill "${children[@]}" 2>/dev/null || true
+    wait "${children[@]}" 2>/dev/null || true
+  fi
+  if ((code)) || grep -q failed "$folder/verdict" 2>/dev/null; then
+    tail -n 20 "$folder"/*/*.log
+  fi
+  rm -rf "$folder"
+}
+trap finish EXIT
+# Workers under another user must reach what they may read.
+chmod 711 "$folder"
+mkdir "$folder/logs"
+
+# check NAME EXPECTED ACTUAL
+check() {
+  if [[ "$2" == "$3" ]]; then
+    echo "ok - $1"
+  else
+    printf 'FAIL - %s: expected %q, got %q\n' "$1" "$2" "$3"
+    echo failed >"$folder/verdict"
+  fi
+}
+
+# free_ports N: as many ports, one a line, that no outgoing connection gets by itself.
+free_ports() {
+  python3 - "$1" <<'PYTHON'
+import random, socket, sys
+held = []
+while len(held) < int(sys.argv[1]):
+    with_port = socket.socket()
+    try:
+        with_port.bind(("127.0.0.1", random.randrange(20000, 32768)))
+        held.append(with_port)
+    except OSError:
+        with_port.close()
+print(*(s.getsockname()[1] for s in held), sep="\n")
+PYTHON
+}
+
+# background NAME COMMAND...: runs it until the end of the script.
+background() {
+  "${@:2}" >"$folder/logs/$1.log" 2>&1 &
+  children+=($!)
+}
+
+# reached PORT: waits until it is listened at.
+reached() {
+  local try
+  for ((try = 0; try < 500; try++)); do
+    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
+      return
+    fi
+    sleep 0.02
+  done
+  echo "nothing listens at $1" >&2
+  return 1
+}
+
+start_application() {
+  background application python3 "$SOURCES/upstream.py" "$APPLICATION_PORT" "$folder/requests"
+  reached "$APPLICATION_PORT"
+}
+
+# How many requests the application got so far.
+requests() {
+  wc -l <"$folder/requests"
+}
+
+# Always at the same port, so that a proxy finds it again.
+start_hallpass() {
+  : >"$folder/ready"
+  HALLPASS_LISTEN=127.0.0.1:$HALLPASS_PORT HALLPASS_TRUSTED_PROXY=127.0.0.1/32 \
+    HALLPASS_ADMIN_PASSWORD_FILE=$folder/password \
+    "$BINARY" serve >"$folder/ready" 2>>"$folder/logs/hallpass.log" &
+  hallpass=$!
+  until grep -q '^hallpass listening on ' "$folder/ready"; do
+    kill -0 "$hallpass"
+    sleep 0.02
+  done
+}
+
+kill_hallpass() {
+  kill -KILL "$hallpass"
+  wait "$hallpass" 2>/dev/null || true
+  hallpass=''
+}
+
+# The machine "bot", whose tokens these are; the CLI works beside the server.
+make_user() {
+  export HALLPASS_DATABASE_URL=sqlite:$folder/hallpass.db
+  (umask 077 && head -c 18 /dev/urandom | base64 >"$folder/password")
+  start_hallpass
+  USER_ID=$("$BINARY" machine create bot --owner admin --json | jq -r .user.id)
+}
+
+# token OPTIONS...
+token() {
+  "$BINARY" token create bot "$@" 2>>"$folder/logs/cli.log"
+}
+
+# The public ID inside a token's text.
+id_of() {
+  cut -d_ -f2 <<<"$1"
+}
+
+make_certificate() {
+  mkdir "$folder/ssl"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 \
+    -addext subjectAltName=IP:127.0.0.1 -keyout "$folder/ssl/key.pem" -out "$folder/ssl/cert.pem" 2>/dev/null
+  cat "$folder/ssl/cert.pem" "$folder/ssl/key.pem" >"$folder/ssl/both.pem"
+}
+
+# place FILE HALLPASS_PORT SED: the example, changed by the sed script, with the ports and folders of this script in the
+# place of its own; $proxy_ports are the proxy's.
+place() {
+  sed -e "$3" "$EXAMPLES/$1" | sed -E \
+    -e "s/0\.0\.0\.0/127.0.0.1/; s/:( ?)443\b/:\1${proxy_ports[0]}/; s/:8081\b/:${proxy_ports[1]}/" \
+    -e "s/:( ?)8080\b/:\1$2/; s/:( ?)3000\b/:\1$APPLICATION_PORT/" \
+    -e "s|/etc/ssl/app|$folder/ssl|g; s|/etc/haproxy|$PWD|; s|/etc/traefik|$PWD|"
+}
+
+proxy_ports=()
+mapfile -t ports < <(free_ports 3)
+readonly HALLPASS_PORT=${ports[0]} APPLICATION_PORT=${ports[1]} TAP_PORT=${ports[2]}
