@@ -6,6 +6,7 @@
 
 mod answer;
 mod audit;
+mod bench;
 mod completions;
 mod config;
 mod confirmation;
@@ -92,6 +93,8 @@ enum Noun {
     Scan(scan::Scan),
     /// Ask the server on this machine whether it is ready.
     Healthcheck(healthcheck::Healthcheck),
+    /// Measure how fast this machine is, on a server and a database of the measurement's own.
+    Bench(bench::Bench),
     /// Print a script that lets a shell complete these commands.
     Completions(completions::Completions),
 }
@@ -150,6 +153,7 @@ fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {
         }
         Noun::Scan(args) => scan::run(&args),
         Noun::Healthcheck(args) => healthcheck::run(&args),
+        Noun::Bench(args) => bench::run(&args),
         Noun::Completions(args) => completions::run(&args),
     }
 }

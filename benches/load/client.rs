@@ -28,6 +28,10 @@ pub(crate) enum Wire {
     Json,
     /// gRPC, HTTP/2.
     Grpc,
+    /// A form, HTTP/1.1.
+    Form,
+    /// A GET, HTTP/1.1, for which any answer will do: a refusal is one.
+    Get,
 }
 
 /// One call.
@@ -90,7 +94,8 @@ impl Client {
         let status = body.trailers().and_then(|fields| fields.get("grpc-status"));
         let well = match self.wire {
             Wire::Grpc => status.is_some_and(|status| status == "0"),
-            Wire::Proto | Wire::Json => parts.status.is_success(),
+            Wire::Proto | Wire::Json | Wire::Form => parts.status.is_success(),
+            Wire::Get => !parts.status.is_server_error(),
         };
         let bytes = body.to_bytes();
         if well {
@@ -105,6 +110,8 @@ impl Client {
         let (content_type, body) = match self.wire {
             Wire::Proto => ("application/proto", call.message),
             Wire::Json => ("application/json", call.message),
+            Wire::Form => ("application/x-www-form-urlencoded", call.message),
+            Wire::Get => ("", Bytes::new()),
             Wire::Grpc => {
                 let mut framed = BytesMut::with_capacity(5 + call.message.len());
                 framed.put_u8(0);
@@ -113,12 +120,15 @@ impl Client {
                 ("application/grpc", framed.freeze())
             }
         };
-        let mut request = Request::post(call.path).header(header::CONTENT_TYPE, content_type);
+        let mut request = match self.wire {
+            Wire::Get => Request::get(call.path),
+            _ => Request::post(call.path).header(header::CONTENT_TYPE, content_type),
+        };
         request = match self.wire {
             Wire::Grpc => request
                 .uri(format!("http://{}{}", self.authority, call.path))
                 .header("te", "trailers"),
-            Wire::Proto | Wire::Json => request.header(header::HOST, &self.authority),
+            _ => request.header(header::HOST, &self.authority),
         };
         if let Some(bearer) = call.bearer {
             request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));

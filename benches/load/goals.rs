@@ -25,7 +25,7 @@ enum Goal {
 }
 
 /// Prints each ratio whose terms were measured.
-pub(crate) fn report(all: &Prepared) {
+pub(crate) fn report(all: &Prepared, tokens: &[u64]) {
     line("");
     line("| ratio | median | least–most | goal | |");
     line("|---|---|---|---|---|");
@@ -36,12 +36,7 @@ pub(crate) fn report(all: &Prepared) {
         ["noop proto", "bare axum"],
         Goal::AtMost(1.5),
     );
-    let sizes: Vec<&str> = all
-        .scenarios
-        .iter()
-        .filter_map(|s| s.name.strip_prefix("get proto "))
-        .filter(|size| !size.starts_with("beside"))
-        .collect();
+    let sizes: Vec<String> = tokens.iter().map(ToString::to_string).collect();
     for size in &sizes {
         ratios.of_size(size);
     }
@@ -61,6 +56,7 @@ struct Ratios<'a>(&'a [Scenario]);
 impl Ratios<'_> {
     fn of_size(&self, size: &str) {
         self.reads(size);
+        self.checks(size);
         self.creates(size);
         self.beside(size);
     }
@@ -93,6 +89,24 @@ impl Ratios<'_> {
         let goal = Goal::AtMost(1.2);
         self.tell_of(size, "CPU: list deep / list", CPU, [&deep, &list], goal);
         self.tell_of(size, "p50: list deep / list", P50, [&deep, &list], goal);
+    }
+
+    fn checks(&self, size: &str) {
+        for (name, under) in [
+            ("introspect", "bare axum"),
+            ("forward-auth", "bare axum"),
+            ("verify", "noop proto"),
+        ] {
+            let (known, nobodys) = (format!("{name} {size}"), format!("unknown {name} {size}"));
+            let terms = [&*known, under];
+            let text = |what| format!("{what}: {name} / {under}");
+            self.tell_of(size, &text("rate"), RATE, terms, Goal::AtLeast(0.9));
+            self.tell_of(size, &text("CPU"), CPU, terms, Goal::Told);
+            let text = format!("p99: {name} / bare axum");
+            self.tell_of(size, &text, P99, [&known, "bare axum"], Goal::AtMost(2.0));
+            let text = format!("rate: unknown {name} / {under}");
+            self.tell_of(size, &text, RATE, [&nobodys, under], Goal::AtLeast(0.6));
+        }
     }
 
     fn creates(&self, size: &str) {

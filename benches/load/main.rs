@@ -17,6 +17,7 @@ mod scenarios;
 mod seed;
 mod start;
 mod sustained;
+mod verifying;
 
 use std::error::Error;
 
@@ -51,7 +52,7 @@ fn measure(args: &Args) -> Result<()> {
         let mut all = scenarios::prepare(args, &servers).await?;
         measure::rounds(args, &mut all).await?;
         report::table(&all);
-        goals::report(&all);
+        goals::report(&all, &args.tokens);
         Ok(())
     })
 }

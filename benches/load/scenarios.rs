@@ -20,6 +20,7 @@ use crate::{
     measure::Turn,
     process::{Binaries, Server},
     seed::Seed,
+    verifying::checks,
 };
 
 const GET: &str = "/hallpass.v1.TokenService/GetToken";
@@ -155,6 +156,10 @@ impl Prepared {
                 next,
             );
         }
+        for (name, wire, next) in checks(&readers) {
+            let name = format!("{name}{suffix}");
+            self.add(args, &name, server, wire, CLIENTS, next);
+        }
         let first = lists(&readers, String::new());
         self.add(
             args,
@@ -211,7 +216,10 @@ pub(crate) fn shared(bearers: &[String]) -> Rc<[Rc<str>]> {
 }
 
 /// Calls by one of `bearers` about another, in an order without a pattern that is the same in each run.
-fn picking(bearers: &Rc<[Rc<str>]>, make: impl Fn(Rc<str>, &str) -> Call + 'static) -> Next {
+pub(crate) fn picking(
+    bearers: &Rc<[Rc<str>]>,
+    make: impl Fn(Rc<str>, &str) -> Call + 'static,
+) -> Next {
     let bearers = Rc::clone(bearers);
     let state = Cell::new(0x9E37_79B9_7F4A_7C15_u64);
     Box::new(move || {
@@ -226,12 +234,13 @@ fn picking(bearers: &Rc<[Rc<str>]>, make: impl Fn(Rc<str>, &str) -> Call + 'stat
             &bearers[usize::try_from(x % length).expect("less than a length")]
         };
         let (caller, target) = (Rc::clone(pick()), pick());
-        make(caller, target.split('_').nth(1).unwrap_or_default())
+        make(caller, target)
     })
 }
 
 pub(crate) fn gets(readers: &Rc<[Rc<str>]>, wire: Wire) -> Next {
     picking(readers, move |bearer, target| {
+        let target = target.split('_').nth(1).unwrap_or_default();
         let message = if wire == Wire::Json {
             format!(r#"{{"tokenId":"{target}"}}"#).into()
         } else {
@@ -267,7 +276,7 @@ pub(crate) fn creates(creators: &Rc<[Rc<str>]>) -> Next {
     })
 }
 
-fn call(path: &'static str, bearer: Option<Rc<str>>, message: Bytes) -> Call {
+pub(crate) fn call(path: &'static str, bearer: Option<Rc<str>>, message: Bytes) -> Call {
     Call {
         path,
         bearer,

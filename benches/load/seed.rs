@@ -43,6 +43,13 @@ pub(crate) struct Bearers {
     pub(crate) creators: Vec<String>,
 }
 
+/// A text in the form of a token that nobody has made.
+pub(crate) fn unknown() -> String {
+    let id = TokenId::generate(SystemClock.now());
+    let text = TokenText::generate(&TokenPrefix::default(), id);
+    text.expose().to_owned()
+}
+
 /// A database with `tokens` tokens.
 pub(crate) struct Seed {
     database: PathBuf,

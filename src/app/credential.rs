@@ -61,6 +61,23 @@ impl App {
         Ok(found)
     }
 
+    /// What is stored of the token `id`, its last use too, for who may know it without its secret.
+    pub(super) async fn credential_of(
+        &self,
+        id: TokenId,
+    ) -> Result<Option<Arc<Credential>>, Error> {
+        let stamp = self.0.db.stamp(id);
+        if let Some(known) = stamp.and_then(|stamp| self.0.credentials.get(id, stamp)) {
+            return Ok(Some(known));
+        }
+        let read = self.read(move |tx| Ok(tokens::find_credential(tx, id)?));
+        let found = read.await?.map(Arc::new);
+        if let (Some(stamp), Some(found)) = (stamp, &found) {
+            self.0.credentials.keep(stamp, found);
+        }
+        Ok(found)
+    }
+
     /// How many credentials were found in memory since the start, and how many had to be read.
     pub fn credential_lookups(&self) -> (u64, u64) {
         self.0.credentials.counts()

@@ -24,9 +24,9 @@ pub use crate::store::tokens::TokenCounts;
 use crate::{
     domain::{
         cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp,
-        token::Token,
+        token::Token, user::User,
     },
-    store::{Tx, tokens, users},
+    store::{self, Tx, tokens, users},
 };
 
 use super::{
@@ -58,14 +58,24 @@ pub(super) fn find_target(
     id: TokenId,
 ) -> Result<(Token, Relation), Error> {
     let token = tokens::find(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
+    let relation = relate(caller, action, &token, || users::find(tx, token.user_id))?;
+    Ok((token, relation))
+}
+
+/// What the token's user, whom `user` finds, is to the caller, likewise.
+fn relate(
+    caller: &Caller,
+    action: Action,
+    token: &Token,
+    user: impl FnOnce() -> Result<Option<User>, store::Error>,
+) -> Result<Relation, Error> {
     let relation = if caller.user_id() == Some(token.user_id) {
         Relation::Oneself
     } else {
-        let user = users::find(tx, token.user_id)?;
-        Relation::to(caller, token.user_id, user.as_ref())
+        Relation::to(caller, token.user_id, user()?.as_ref())
     };
     authz::may(caller, action, relation).map_err(|_| Error::NotFound(Noun::Token))?;
-    Ok((token, relation))
+    Ok(relation)
 }
 
 fn parse_note(text: &str) -> Checked<Note> {

@@ -17,13 +17,26 @@ pub(super) use counters::Counters;
 pub struct Stamp {
     all: u64,
     one: u64,
+    aside: u64,
+}
+
+impl Stamp {
+    /// Whether what was read under this stamp decides now, at `now`, as it did. Where they are equal, it is
+    /// the same in what decides nothing, too.
+    pub fn decides_as(&self, now: &Self) -> bool {
+        (self.all, self.one) == (now.all, now.one)
+    }
 }
 
 #[cfg(test)]
 impl Stamp {
     /// One of many that are all different.
     pub(crate) const fn for_tests(nth: u64) -> Self {
-        Self { all: nth, one: 0 }
+        Self {
+            all: nth,
+            one: 0,
+            aside: 0,
+        }
     }
 }
 
@@ -32,6 +45,7 @@ impl Stamp {
 pub(super) struct Changes {
     everything: bool,
     tokens: Vec<TokenId>,
+    aside: bool,
     added_a_row: bool,
 }
 
@@ -41,6 +55,7 @@ impl Changes {
         Self {
             everything: true,
             tokens: Vec::new(),
+            aside: true,
             added_a_row: false,
         }
     }
@@ -53,6 +68,7 @@ impl Changes {
     /// Adds those of another piece of work in the same transaction.
     pub(super) fn add(&mut self, more: Self) {
         self.everything |= more.everything;
+        self.aside |= more.aside;
         self.added_a_row |= more.added_a_row;
         self.tokens.extend(more.tokens);
     }
@@ -69,6 +85,10 @@ impl Notes {
 
     pub(super) fn everything(&self) {
         self.0.borrow_mut().everything = true;
+    }
+
+    pub(super) fn aside(&self) {
+        self.0.borrow_mut().aside = true;
     }
 
     pub(super) fn token(&self, id: TokenId) {

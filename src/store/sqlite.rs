@@ -5,6 +5,7 @@
 //! and blocking tasks do, and one transaction over all that waits together halves it again.
 
 mod check;
+mod checkpoints;
 mod commits;
 mod connect;
 mod fault;
@@ -35,6 +36,7 @@ use super::{
     open::{OpenAs, OpenError, StoreOptions},
 };
 use crate::{domain::id::TokenId, metrics::QueueName};
+use checkpoints::Checkpoints;
 use commits::Commits;
 use connect::Pool;
 use identity::Identity;
@@ -48,8 +50,10 @@ pub(super) struct Engine {
     writes: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
     pool: Pool,
-    /// After the connections: see there. A tool has none; it looks at no token twice.
+    /// After the connections: see there. A tool has none: it looks at no token twice.
     commits: Option<Arc<Commits>>,
+    /// After the connections, too.
+    checkpoints: Option<Arc<Checkpoints>>,
     /// Held to the end: while it is locked no other server opens the file.
     _serve_lock: Option<File>,
 }
@@ -68,13 +72,18 @@ impl Engine {
             // A tool may go on: one of them tells what is damaged.
             schema::refuse_damaged(&*connect::get(&pool, &place.path)?, &place.path)?;
         }
-        let identity = Identity::of(&place.path).map_err(|source| OpenError::Io {
+        let io = |source| OpenError::Io {
             path: place.path.clone(),
             source,
-        })?;
+        };
+        let identity = Identity::of(&place.path).map_err(io)?;
         let commits = match options.open_as {
             OpenAs::Serve => Commits::of(&place.path, identity.clone()).ok(),
             OpenAs::Tool => None,
+        };
+        let checkpoints = match &commits {
+            Some(_) => Some(Checkpoints::of(&place.path).map_err(io)?),
+            None => None,
         };
         let queue = |name| Queue::new(options.max_waiting, name, options.metrics.clone());
         let mut engine = Self {
@@ -83,6 +92,7 @@ impl Engine {
             threads: Vec::new(),
             pool,
             commits: commits.map(Arc::new),
+            checkpoints: checkpoints.map(Arc::new),
             _serve_lock: serve_lock,
         };
         engine.start(options, &place, &identity)?;
@@ -112,9 +122,23 @@ impl Engine {
         let queue = Arc::clone(&self.writes);
         let wal = wal::Wal::new(&place.path, options);
         let writer = thread::Builder::new().name("store-writer".to_owned());
-        let (identity, commits) = (identity.clone(), self.commits.clone());
-        let work = move || writer::run(&connection, &queue, &identity, commits.as_deref(), wal);
+        let identity = identity.clone();
+        let (commits, checkpoints) = (self.commits.clone(), self.checkpoints.clone());
+        let work = move || {
+            let both = commits.as_deref().zip(checkpoints.as_deref());
+            let served = both.map(|(commits, checkpoints)| wal::Served {
+                commits,
+                checkpoints,
+            });
+            writer::run(&connection, &queue, &identity, served.as_ref(), wal);
+        };
         self.threads.push(writer.spawn(work).map_err(io)?);
+        if let Some(checkpoints) = self.checkpoints.clone() {
+            let connection = connect::get(&self.pool, &place.path)?;
+            let thread = thread::Builder::new().name("store-checkpoint".to_owned());
+            let work = move || checkpoints.run(&connection);
+            self.threads.push(thread.spawn(work).map_err(io)?);
+        }
         Ok(())
     }
 
@@ -132,7 +156,8 @@ impl Engine {
 
     /// On a thread of its own: it reads the whole file.
     pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
-        let (pool, commits) = (self.pool.clone(), self.commits.clone());
+        let pool = self.pool.clone();
+        let open = (self.commits.clone(), self.checkpoints.clone());
         let (reply, answer) = oneshot::channel();
         let work = move || {
             let findings = match pool.get() {
@@ -142,7 +167,7 @@ impl Engine {
             drop(reply.send(findings));
             // The connections first, as in the engine itself.
             drop(pool);
-            drop(commits);
+            drop(open);
         };
         let checker = thread::Builder::new().name("store-check".to_owned());
         checker.spawn(work).map_err(|error| Error::Unavailable {
@@ -158,6 +183,9 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.reads.close();
         self.writes.close();
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.close();
+        }
         let this = thread::current().id();
         for thread in self.threads.drain(..) {
             // A piece of work may hold the last handle; its own thread ends by itself.

@@ -70,7 +70,11 @@ impl<'a> Tx<'a> {
     /// Runs a statement that changes nothing that decides on a credential: what was read before goes on
     /// counting.
     pub(super) fn execute_aside(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
-        self.run(sql, params)
+        let changed = self.run(sql, params)?;
+        if changed > 0 {
+            self.notes.aside();
+        }
+        Ok(changed)
     }
 
     fn run(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {

@@ -2,6 +2,7 @@
 //! a running server.
 
 mod audit;
+mod bench;
 mod bulk;
 mod nouns;
 mod policies;

@@ -1,8 +1,9 @@
 //! Credentials in memory: what every token check needs, as it was read, for as long as the store vouches
 //! that it is still so.
 //!
-//! Only what a right secret was shown for is kept, with the secret's hash and nothing of its text. Whether
-//! the token is valid is judged anew at each use: time passes. Nothing is kept of what was refused.
+//! It is kept once the right secret was shown, or its token was asked for, with the secret's hash and nothing
+//! of its text. Whether the token is valid is judged anew at each use: time passes. Nothing is kept of what is
+//! not there.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -54,18 +55,14 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// What was kept of the token under a stamp equal to this one, where the secret is right.
+    /// What was kept of the token and decides as it did, where the secret is right.
     pub(super) fn find(
         &self,
         id: TokenId,
         stamp: Option<Stamp>,
         hash: &TokenHash,
     ) -> Option<Arc<Credential>> {
-        let found = stamp.and_then(|stamp| {
-            let set = self.set(id);
-            let kept = set.kept.iter().flatten().find(|kept| kept.is_of(id))?;
-            (kept.stamp == stamp).then(|| Arc::clone(&kept.credential))
-        });
+        let found = stamp.and_then(|stamp| self.kept(id, |kept| kept.decides_as(&stamp)));
         let found = found.filter(|known| known.hash.matches(hash));
         let count = if found.is_some() {
             &self.hits
@@ -74,6 +71,17 @@ impl Memory {
         };
         count.fetch_add(1, Relaxed);
         found
+    }
+
+    /// What was kept of the token under this very stamp.
+    pub(super) fn get(&self, id: TokenId, stamp: Stamp) -> Option<Arc<Credential>> {
+        self.kept(id, |kept| *kept == stamp)
+    }
+
+    fn kept(&self, id: TokenId, counts: impl Fn(&Stamp) -> bool) -> Option<Arc<Credential>> {
+        let set = self.set(id);
+        let kept = set.kept.iter().flatten().find(|kept| kept.is_of(id))?;
+        counts(&kept.stamp).then(|| Arc::clone(&kept.credential))
     }
 
     /// How many were found here, and how many were not.

@@ -17,7 +17,7 @@ use super::{
         error::{Denied, FieldError, Noun},
         page::{Cursor, Page, PageRequest},
     },
-    find_target, parse_token_id,
+    parse_token_id, relate,
 };
 
 /// Which tokens to list.
@@ -34,16 +34,14 @@ impl App {
     pub async fn get_token(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
         authz::admit(caller, Action::GetToken)?;
         let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
-        let asker = caller.clone();
-        let (token, relation) = self
-            .read(move |tx| {
-                let (token, relation) = find_target(tx, &asker, Action::GetToken, id)?;
-                if token.delete_time.is_some() {
-                    return Err(Error::NotFound(Noun::Token));
-                }
-                Ok::<_, Error>((token, relation))
-            })
-            .await?;
+        let found = self.credential_of(id).await?;
+        let found = found.ok_or(Error::NotFound(Noun::Token))?;
+        let token = found.lineage.token.clone();
+        let user = || Ok(found.user.clone());
+        let relation = relate(caller, Action::GetToken, &token, user)?;
+        if token.delete_time.is_some() {
+            return Err(Error::NotFound(Noun::Token));
+        }
         self.record_read(caller, Action::GetToken, relation, token.id)
             .await?;
         Ok(token)

@@ -12,6 +12,7 @@ const COUNTERS: usize = 1 << 16;
 #[derive(Debug)]
 pub(in crate::store) struct Counters {
     all: AtomicU64,
+    aside: AtomicU64,
     some: Box<[AtomicU64]>,
 }
 
@@ -19,6 +20,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             all: AtomicU64::new(0),
+            aside: AtomicU64::new(0),
             some: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -30,6 +32,7 @@ impl Counters {
         Stamp {
             all: self.all.load(SeqCst),
             one: self.of(id).load(SeqCst),
+            aside: self.aside.load(SeqCst),
         }
     }
 
@@ -38,6 +41,9 @@ impl Counters {
     pub(in crate::store) fn raise(&self, changes: &Changes) {
         if changes.everything {
             self.all.fetch_add(1, SeqCst);
+        }
+        if changes.aside {
+            self.aside.fetch_add(1, SeqCst);
         }
         for id in &changes.tokens {
             self.of(*id).fetch_add(1, SeqCst);

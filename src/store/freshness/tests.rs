@@ -22,4 +22,11 @@ fn a_change_makes_what_it_changed_stale_and_nothing_else() {
     counters.raise(&changes);
     assert_ne!(counters.stamp(one), before.0);
     assert_ne!(counters.stamp(other), before.1);
+
+    let before = stamps();
+    let notes = Notes::default();
+    notes.aside();
+    counters.raise(&notes.into_changes());
+    assert_ne!(counters.stamp(one), before.0);
+    assert!(before.0.decides_as(&counters.stamp(one)));
 }

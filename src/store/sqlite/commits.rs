@@ -68,6 +68,11 @@ impl Commits {
         Some(self.counters.stamp(id))
     }
 
+    /// How many frames the log had at the last commit of our own.
+    pub(super) fn frames(&self) -> u64 {
+        self.noted.frames()
+    }
+
     /// The writer is about to change the file.
     pub(super) fn writing(&self) -> Writing<'_> {
         Writing::of(self)

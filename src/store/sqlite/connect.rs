@@ -14,11 +14,11 @@ pub(super) type Pool = r2d2::Pool<SqliteConnectionManager>;
 /// More than the statements that there are.
 const STATEMENTS: usize = 128;
 
-/// `synchronous` FULL: a commit is on the disk when it returns. The log is cut to `journal_size_limit`
-/// bytes whenever it starts anew.
+/// `synchronous` FULL: a commit is on the disk when it returns. The log's file is cut to `journal_size_limit`
+/// bytes when it begins anew; it is mostly kept shorter (`wal.rs`).
 const PRAGMAS: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; \
                        PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; \
-                       PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304;";
+                       PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 12582912;";
 
 /// Opens connections to the file at `path`, which must be there.
 pub(super) fn manager(path: &Path, busy_timeout: Duration) -> SqliteConnectionManager {
@@ -32,12 +32,13 @@ pub(super) fn manager(path: &Path, busy_timeout: Duration) -> SqliteConnectionMa
         })
 }
 
-/// A pool that opens connections when they are asked for: one a reader, one for the writer, one for checks.
+/// A pool that opens connections when they are asked for: one a reader, one for the writer, one for
+/// checkpoints, one for checks.
 pub(super) fn pool(
     manager: SqliteConnectionManager,
     options: &StoreOptions,
 ) -> Result<Pool, OpenError> {
-    let size = options.readers.max(1).saturating_add(2);
+    let size = options.readers.max(1).saturating_add(3);
     r2d2::Pool::builder()
         .max_size(u32::try_from(size).unwrap_or(u32::MAX))
         .min_idle(Some(0))

@@ -1,34 +1,54 @@
 //! Keeps the write-ahead log short.
 //!
-//! `SQLite`'s own checkpoints wait for nobody, so readers that overlap without a gap would let the log grow
-//! for ever. The writer therefore looks at its size after each commit and, where it is long, makes a
-//! checkpoint that waits for the readers, whose transactions are short.
+//! `SQLite`'s own checkpoints wait for nobody, so readers that overlap without a gap, or commits that follow each
+//! other without one, would let the log grow for ever. Now and then, therefore, the writer itself makes a
+//! checkpoint that waits for the readers, whose transactions are short, and the log begins anew. Its file
+//! keeps its size: to write over what is there is quicker than to append.
 
 use std::{
-    fs,
+    fs, mem,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rusqlite::Connection;
 
-use super::{commits::Commits, preflight::beside};
+use super::{checkpoints::Checkpoints, commits::Commits, preflight::beside};
 use crate::store::{
     freshness::Changes,
     open::{OpenAs, StoreOptions},
 };
 
-/// From this size on the log is cut. One batch of writes adds at most a few MiB to it.
-const LONG: u64 = 8 << 20;
+/// From so many frames on (4 KiB each), the checkpoint thread copies what there is,
+const SOON: u64 = 1_000;
+/// and once more after so many more: the fewer, the shorter the commits wait that the disk has meanwhile, and
+/// the more it has to do in all.
+const STEP: u64 = 500;
+/// From so many on the log begins anew, at a moment at which little is left to copy;
+const LONG: u64 = 2_000;
+/// from so many on at once. One batch of writes adds at most a few MiB.
+const TOO_LONG: u64 = 2_500;
+/// Where a reader stands in the way, it is tried again after so many more.
+const RETRY: u64 = 500;
 /// How long a checkpoint waits for readers: another process's may take long, such as a backup's.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Who serves hears of commits, and has a thread for checkpoints.
+pub(super) struct Served<'a> {
+    pub(super) commits: &'a Commits,
+    pub(super) checkpoints: &'a Checkpoints,
+}
 
 pub(super) struct Wal {
     path: PathBuf,
     busy_timeout: Duration,
-    serves: bool,
-    /// The size at which the next checkpoint is tried.
-    next: u64,
+    open_as: OpenAs,
+    /// How long the log was last.
+    last: u64,
+    /// At how many frames the thread is asked next.
+    ask_at: u64,
+    /// At how many frames the log begins anew.
+    long: u64,
 }
 
 impl Wal {
@@ -36,43 +56,75 @@ impl Wal {
         Self {
             path: beside(database, "-wal"),
             busy_timeout: options.busy_timeout,
-            serves: options.open_as == OpenAs::Serve,
-            next: LONG,
+            open_as: options.open_as,
+            last: 0,
+            ask_at: SOON,
+            long: long(options.open_as),
         }
     }
 
-    /// Cuts the log where it is long. Where a reader stands in the way, tries again once it has grown more.
-    pub(super) fn keep_short(&mut self, connection: &Connection, commits: Option<&Commits>) {
-        let size = fs::metadata(&self.path).map_or(0, |file| file.len());
-        if size >= self.next {
-            let mut writing = commits.map(Commits::writing);
-            let cut = self.truncate(connection);
-            if let Some(writing) = &mut writing {
-                // The log begins anew, and nothing is changed by it.
-                writing.ended(connection, &Changes::default());
+    /// After a commit. Where a reader stands in the way of a new beginning, it is tried again once the log has
+    /// grown more.
+    pub(super) fn keep_short(&mut self, connection: &Connection, served: Option<&Served<'_>>) {
+        let frames = match served {
+            Some(served) => served.commits.frames(),
+            None => self.frames_of_file(),
+        };
+        if frames < mem::replace(&mut self.last, frames) {
+            (self.ask_at, self.long) = (SOON, long(self.open_as));
+        }
+        let Some(served) = served else {
+            if frames >= self.long && !self.checkpoint(connection, "TRUNCATE") {
+                self.long = frames + RETRY;
             }
-            self.next = if cut { LONG } else { size + LONG / 4 };
+            return;
+        };
+        if frames >= self.ask_at {
+            served.checkpoints.ask();
+            self.ask_at = frames + STEP;
+        }
+        if frames >= self.long
+            && let Some(_turn) = served.checkpoints.take_turn(frames >= TOO_LONG)
+        {
+            let mut writing = served.commits.writing();
+            if !self.checkpoint(connection, "RESTART") {
+                self.long = frames + RETRY;
+            }
+            writing.ended(connection, &Changes::default());
         }
     }
 
     /// At the end. A tool leaves the log to the server beside it; where there is none, `SQLite` itself clears
     /// the log when the last connection closes.
     pub(super) fn empty(&self, connection: &Connection) {
-        if self.serves {
-            self.truncate(connection);
+        if self.open_as == OpenAs::Serve {
+            self.checkpoint(connection, "TRUNCATE");
         }
     }
 
-    fn truncate(&self, connection: &Connection) -> bool {
+    /// Whether the log will begin anew, or has.
+    fn checkpoint(&self, connection: &Connection, mode: &str) -> bool {
         let checkpoint = || -> rusqlite::Result<bool> {
             connection.busy_timeout(PATIENCE.min(self.busy_timeout))?;
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| {
+            connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), (), |row| {
                 Ok(row.get::<_, i64>(0)? == 0)
             })
         };
         // A checkpoint that fails loses nothing: the log still has all.
-        let cut = checkpoint().unwrap_or(false);
-        connection.busy_timeout(self.busy_timeout).is_ok() && cut
+        let done = checkpoint().unwrap_or(false);
+        connection.busy_timeout(self.busy_timeout).is_ok() && done
+    }
+
+    fn frames_of_file(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |file| file.len() / 4_096)
+    }
+}
+
+/// A tool judges by the size of the file, which may be longer than what is in it, and leaves it to the server.
+const fn long(open_as: OpenAs) -> u64 {
+    match open_as {
+        OpenAs::Serve => LONG,
+        OpenAs::Tool => TOO_LONG + RETRY,
     }
 }
 

@@ -6,7 +6,12 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::{
-    commits::Commits, fault, identity::Identity, queue::Queue, session::Session, wal::Wal,
+    commits::Commits,
+    fault,
+    identity::Identity,
+    queue::Queue,
+    session::Session,
+    wal::{Served, Wal},
 };
 use crate::store::{
     error::{Error, Unavailable},
@@ -23,10 +28,15 @@ pub(super) fn run(
     connection: &Connection,
     queue: &Queue,
     identity: &Identity,
-    commits: Option<&Commits>,
+    served: Option<&Served<'_>>,
     mut wal: Wal,
 ) {
     let seat = queue.join();
+    let commits = served.map(|served| served.commits);
+    if served.is_some() {
+        // Where that fails, commits make checkpoints themselves, too.
+        drop(connection.pragma_update(None, "wal_autocheckpoint", 0));
+    }
     while let Some(batch) = seat.take(MAX_BATCH) {
         if let Err(fault) = write(connection, queue, identity, commits, batch)
             && is_busy(&fault)
@@ -35,7 +45,7 @@ pub(super) fn run(
             // deadline, whose error does not say that nothing was written.
             fail(queue.take_waiting().into_iter(), &fault);
         }
-        wal.keep_short(connection, commits);
+        wal.keep_short(connection, served);
     }
     wal.empty(connection);
 }

@@ -55,6 +55,12 @@ impl Noted {
         noted.eq(header.iter().copied())
     }
 
+    /// How many frames the log has: the 32 bits at byte 16.
+    pub(super) fn frames(&self) -> u64 {
+        let [a, b, c, d, ..] = self.0[2].load(SeqCst).to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d]).into()
+    }
+
     pub(super) fn set(&self, header: &Header) {
         for (noted, word) in self.0.iter().zip(header) {
             noted.store(*word, SeqCst);
