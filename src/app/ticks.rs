@@ -73,6 +73,25 @@ mod tests {
     }
 
     #[test]
+    fn a_tick_less_a_duration_is_earlier_and_never_before_the_start() {
+        let five = Tick::default().plus(Duration::from_secs(5));
+        let three = five.minus(Duration::from_secs(2));
+        assert_eq!(five.since(three), Duration::from_secs(2));
+        assert_eq!(five.minus(Duration::from_secs(6)), Tick::default());
+    }
+
+    #[test]
+    fn who_comes_late_by_the_longest_time_is_late_and_no_more() {
+        for (late, passed) in [(LATE, 1), (LATE + Duration::from_micros(1), 6)] {
+            let mut ticks = Ticks::default();
+            let start = ticks.at(at(100));
+            ticks.at(at(100).minus(late));
+            let secs = ticks.at(at(101)).since(start).as_secs();
+            assert_eq!(secs, passed, "{late:?}");
+        }
+    }
+
+    #[test]
     fn late_callers_do_not_hurry_time() {
         let mut ticks = Ticks::default();
         let start = ticks.at(at(100));

@@ -1,6 +1,6 @@
 //! Runs every shell block of the README, in order, as one reader would: `serve` in one shell, the rest in
-//! another. Only two things differ from what is printed: `cargo run` runs the binary that this test was
-//! built with, and the address has a free port.
+//! another. Only this differs from what is printed: `cargo run` runs the binary that this test was built with,
+//! the addresses have free ports, and the metrics, for which the README has a flag, are served.
 
 use std::{
     fs,
@@ -30,6 +30,7 @@ struct Reader {
     folder: TempDir,
     serve: Child,
     address: String,
+    metrics: String,
 }
 
 impl Reader {
@@ -41,23 +42,29 @@ impl Reader {
         let mut serve = shell(folder.path(), &format!("exec {SERVE}"));
         let serve = serve
             .env("HALLPASS_LISTEN", "127.0.0.1:0")
+            .env("HALLPASS_METRICS_LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped());
         let mut serve = serve.stdout(Stdio::piped()).spawn().unwrap();
-        let line = BufReader::new(serve.stdout.take().unwrap()).lines().next();
-        let line = line.expect("it prints a line").unwrap();
-        let address = line
-            .strip_prefix("hallpass listening on http://")
-            .expect("where it listens");
+        let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines();
+        let mut after = |what: &str| {
+            let line = lines.next().expect("it prints a line").unwrap();
+            line.strip_prefix(what).expect(what).to_owned()
+        };
+        let address = after("hallpass listening on http://");
+        let metrics = after("hallpass metrics on http://").replace("/metrics", "");
         Self {
             folder,
             serve,
-            address: address.to_owned(),
+            address,
+            metrics,
         }
     }
 
     /// What the script, with the real address in it, prints; it must succeed.
     fn run(&self, script: &str) -> String {
-        let script = script.replace("127.0.0.1:8080", &self.address);
+        let script = script
+            .replace("127.0.0.1:8080", &self.address)
+            .replace("127.0.0.1:9090", &self.metrics);
         let output = shell(self.folder.path(), &script).output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -114,6 +121,7 @@ fn every_shell_block_runs_as_it_stands() {
         ": revoked",
         "would revoke 3 tokens",
         "revoked 1 tokens",
+        "hallpass_tokens{state=\"active\"} ",
     ] {
         assert!(stdout.contains(seen), "{seen} in\n{stdout}");
     }

@@ -272,6 +272,31 @@ mod tests {
         assert!(failures.wait(other, at(0)) >= BACKOFF.first);
     }
 
+    #[test]
+    fn a_refund_takes_one_failure_of_its_own_bucket_and_none_of_anothers() {
+        let keyer = Keyer::generate();
+        let (own, other) = (key(&keyer, "own"), key(&keyer, "other"));
+        let mut failures = Failures::new(BACKOFF, 1);
+        let first = failures.charge(own, at(0));
+        for _ in 0..5 {
+            let _ = failures.charge(own, at(0));
+        }
+        failures.refund(&first, at(0));
+        assert_eq!(failures.bucket(own, at(0)).failures, 5);
+
+        let later = at(900 * 7);
+        for _ in 0..2 {
+            let _ = failures.charge(other, later);
+        }
+        assert_eq!(
+            failures.bucket(other, later).failures,
+            2,
+            "own's are forgotten"
+        );
+        failures.refund(&first, later);
+        assert_eq!(failures.bucket(other, later).failures, 2);
+    }
+
     /// What each key is given, at one time after another.
     #[derive(Clone, Copy, Debug)]
     enum Step {

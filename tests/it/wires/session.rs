@@ -1,0 +1,104 @@
+//! A session over one wire, and what it got, with names for what is random.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Transcript;
+use crate::{
+    client::{Call, Procedure, Protocol, Wire},
+    test_app::TestApp,
+};
+
+pub(super) struct Session {
+    pub(super) app: TestApp,
+    wire: Wire,
+    names: Names,
+    pub(super) transcript: Transcript,
+}
+
+impl Session {
+    pub(super) fn new(app: TestApp, wire: Wire) -> Self {
+        Self {
+            app,
+            wire,
+            names: Names::default(),
+            transcript: Vec::new(),
+        }
+    }
+
+    pub(super) async fn call(&mut self, by: &str, procedure: &str, message: Value) -> Value {
+        // GET is for what has no side effects; the rest goes by POST.
+        let found = Procedure::find(procedure);
+        let wire = if self.wire.is_get() && !found.has_no_side_effects() {
+            Wire::new(Protocol::Connect, self.wire.codec)
+        } else {
+            self.wire
+        };
+        // Each at a moment of its own, so that what is listed has one order.
+        self.app.clock.advance(Duration::from_millis(1));
+        let call = Call::new(procedure, message);
+        let call = if by.is_empty() { call } else { call.bearer(by) };
+        let answer = self.app.client.call(wire, call).await;
+        assert_eq!(answer.headers["cache-control"], "no-store", "{wire:?}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.request_id().len(), 22);
+        if let Err(failure) = &answer.result {
+            assert_ne!(failure.reason(), "INTERNAL", "{procedure} over {wire:?}");
+        }
+        let shown = answer.result.clone().map(|reply| self.names.give(reply));
+        self.transcript.push((procedure.to_owned(), shown));
+        answer.result.unwrap_or_default()
+    }
+
+    pub(super) async fn calls(&mut self, by: &str, calls: &[(&str, Value)]) {
+        for (procedure, message) in calls {
+            self.call(by, procedure, message.clone()).await;
+        }
+    }
+}
+
+/// Names for what is random, by the order in which it is first seen.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn give(&mut self, value: Value) -> Value {
+        match value {
+            Value::String(text) if is_random(&text) => {
+                let known = self.0.iter().position(|name| *name == text);
+                let index = known.unwrap_or_else(|| {
+                    self.0.push(text);
+                    self.0.len() - 1
+                });
+                format!("random {index}").into()
+            }
+            Value::String(text) if text.contains(' ') => {
+                // A sentence, with IDs in it perhaps.
+                let words = text.split(' ').map(|word| {
+                    let bare = word.trim_end_matches(['.', ',', ':', ';']);
+                    if is_random(bare) {
+                        self.give(bare.into()).to_string() + &word[bare.len()..]
+                    } else {
+                        word.to_owned()
+                    }
+                });
+                words.collect::<Vec<_>>().join(" ").into()
+            }
+            Value::Array(values) => values.into_iter().map(|value| self.give(value)).collect(),
+            Value::Object(fields) => {
+                let fields = fields
+                    .into_iter()
+                    .map(|(key, value)| (key, self.give(value)));
+                Value::Object(fields.collect())
+            }
+            other => other,
+        }
+    }
+}
+
+/// An ID, a plaintext, a page token or a hash.
+fn is_random(text: &str) -> bool {
+    let of_an_id = text.len() == 22 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    of_an_id || text.starts_with("hallpass_") || [44, 75].contains(&text.len())
+}
