@@ -139,7 +139,23 @@ async fn tokens_that_make_tokens_can_be_forbidden_and_signing_in_still_makes_the
             }
         }
     }
+    // Nor by rotating another token; that one goes on as its own successor makes none more.
+    let rotate = async |by: &str, token: &str| {
+        let id = token.split('_').nth(1).unwrap();
+        let rotate = json!({ "tokenId": id });
+        app.call(by, "TokenService/RotateToken", rotate).await
+    };
+    for (by, token) in [
+        (&alice.token, &robot.token),
+        (&alice.token, &child.text),
+        (&app.admin.token, &robot.token),
+        (&child.text, &alice.token),
+    ] {
+        let answer = rotate(by, token).await;
+        answer.refused("permission_denied", "TOKEN_CHILDREN_FORBIDDEN");
+    }
     assert_eq!(app.audit_len(), rows);
+    rotate(&robot.token, &robot.token).await.ok();
     for user_id in ["", &robot.id] {
         let token = create(&app, &alice, user_id, None).await.ok();
         let token = NewToken::read(&token);
