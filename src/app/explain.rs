@@ -9,7 +9,6 @@ pub use origin::{CredentialKind, TokenOrigin};
 use crate::{
     domain::{
         cidr::CidrSet,
-        id::TokenId,
         reason::Reason,
         scope::ScopeSet,
         secret::Secret,
@@ -17,7 +16,11 @@ use crate::{
         token::{Invalid, Parent, Token},
         user::User,
     },
-    store::{Tx, audit, tokens, users},
+    store::{
+        Tx, audit,
+        tokens::{self, Credential},
+        users,
+    },
 };
 
 use super::{
@@ -26,7 +29,7 @@ use super::{
     caller::Caller,
     credential::Shown,
     error::{Noun, Unauthenticated},
-    tokens::{find_target, parse_token_id},
+    tokens::{find_target_credential, parse_token_id},
 };
 
 /// How many of a family's latest tokens are told of.
@@ -94,8 +97,9 @@ impl App {
         let (asker, now) = (caller.clone(), self.now());
         let (explanation, relation) = self
             .read(move |tx| {
-                let (_, relation) = find_target(tx, &asker, Action::ExplainToken, id)?;
-                Ok::<_, Error>((explain(tx, id, now)?, relation))
+                let (found, relation) =
+                    find_target_credential(tx, &asker, Action::ExplainToken, id)?;
+                Ok::<_, Error>((explain(tx, found, now)?, relation))
             })
             .await?;
         self.record_read(caller, Action::ExplainToken, relation, id)
@@ -121,9 +125,8 @@ impl App {
     }
 }
 
-fn explain(tx: &Tx<'_>, id: TokenId, now: Timestamp) -> Result<Explanation, Error> {
-    let credential = tokens::find_credential(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
-    let (lineage, user) = (credential.lineage, credential.user);
+fn explain(tx: &Tx<'_>, found: Credential, now: Timestamp) -> Result<Explanation, Error> {
+    let Credential { lineage, user, .. } = found;
     let (scopes, networks) = (lineage.scopes(), lineage.networks());
     let faults: Vec<_> = lineage.faults(now).collect();
     let holds = |invalid: Invalid| match invalid {
@@ -143,8 +146,8 @@ fn explain(tx: &Tx<'_>, id: TokenId, now: Timestamp) -> Result<Explanation, Erro
     });
     let token = lineage.token;
     let family = tokens::list_family(tx, token.family_id, MAX_FAMILY)?;
-    let live_children = tokens::count_live_children(tx, id, now)?;
-    let origin = match audit::find_made(tx, id)? {
+    let live_children = tokens::count_live_children(tx, token.id, now)?;
+    let origin = match audit::find_made(tx, token.id)? {
         Some(row) => Some(TokenOrigin::from_row(row, |id| users::find(tx, id))?),
         None => None,
     };

@@ -26,14 +26,18 @@ use crate::{
         cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp,
         token::Token, user::User,
     },
-    store::{self, Tx, tokens, users},
+    store::{
+        self, Tx,
+        tokens::{self, Credential},
+        users,
+    },
 };
 
 use super::{
-    Error,
+    App, Error,
     authz::{self, Action, Relation},
     caller::Caller,
-    error::{Checked, FieldError, Noun},
+    error::{Checked, Denied, FieldError, Noun},
 };
 
 /// How many bytes of a token ID are looked at.
@@ -49,6 +53,24 @@ pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
     }
 }
 
+/// Whether `token_id` names the very token that the caller shows.
+fn is_itself(caller: &Caller, token_id: &str) -> bool {
+    caller
+        .token()
+        .is_some_and(|token| token.id.encode().as_str() == token_id)
+}
+
+impl App {
+    /// A token that was made with a token makes none, and no token does where the server forbids it.
+    fn check_generation(&self, caller: &Caller) -> Result<(), Denied> {
+        match caller.token() {
+            Some(_) if self.options().forbid_token_children => Err(Denied::TokenChildren),
+            Some(token) if token.parent_id.is_some() => Err(Denied::Lineage),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The token `id`, also where it is deleted, if the caller may do `action` to it. One that it may not is
 /// answered like one that is not there.
 pub(super) fn find_target(
@@ -60,6 +82,19 @@ pub(super) fn find_target(
     let token = tokens::find(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
     let relation = relate(caller, action, &token, || users::find(tx, token.user_id))?;
     Ok((token, relation))
+}
+
+/// The same, with all that decides whether the token is valid.
+pub(super) fn find_target_credential(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    action: Action,
+    id: TokenId,
+) -> Result<(Credential, Relation), Error> {
+    let found = tokens::find_credential(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
+    let user = || Ok(found.user.clone());
+    let relation = relate(caller, action, &found.lineage.token, user)?;
+    Ok((found, relation))
 }
 
 /// What the token's user, whom `user` finds, is to the caller, likewise.

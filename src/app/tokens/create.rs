@@ -96,13 +96,7 @@ impl App {
     /// Whatever the caller may not create for is answered alike, whether it is there or not.
     fn target(&self, tx: &Tx<'_>, caller: &Caller, user_id: &str) -> Result<User, Error> {
         authz::admit(caller, Action::CreateToken)?;
-        match caller.token() {
-            Some(_) if self.options().forbid_token_children => {
-                return Err(Denied::TokenChildren.into());
-            }
-            Some(token) if token.parent_id.is_some() => return Err(Denied::Lineage.into()),
-            _ => {}
-        }
+        self.check_generation(caller)?;
         if user_id.is_empty() {
             return caller
                 .user()

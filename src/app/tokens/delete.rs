@@ -13,7 +13,7 @@ use super::{
         credential::Shown,
         error::Noun,
     },
-    find_target, parse_token_id,
+    find_target, is_itself, parse_token_id,
 };
 
 impl App {
@@ -22,9 +22,7 @@ impl App {
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
     pub async fn delete_token(&self, caller: &Caller, token_id: &str) -> Result<u32, Error> {
-        let itself = caller
-            .token()
-            .is_some_and(|token| token.id.encode().as_str() == token_id);
+        let itself = is_itself(caller, token_id);
         if !itself {
             authz::admit(caller, Action::DeleteToken)?;
         }

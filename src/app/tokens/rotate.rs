@@ -13,7 +13,10 @@ use crate::{
         token::{Invalid, Lineage, Token},
         token_text::TokenText,
     },
-    store::{Tx, audit, tokens},
+    store::{
+        Tx, audit,
+        tokens::{self, Credential},
+    },
 };
 
 use super::{
@@ -21,10 +24,10 @@ use super::{
         App, Error,
         authz::{self, Action},
         caller::Caller,
-        error::{Checked, Denied, FieldError, Noun, Unauthenticated},
+        error::{Checked, FieldError, Noun, Unauthenticated},
     },
     create::{target_deactivated, too_many},
-    find_target, parse_expire_time, parse_token_id,
+    find_target_credential, is_itself, parse_expire_time, parse_token_id,
 };
 
 /// What a client asks for, as it came.
@@ -67,7 +70,10 @@ impl App {
         request: RotateToken,
     ) -> Result<RotatedToken, Error> {
         authz::admit(caller, Action::RotateToken)?;
-        self.check_generation(caller, &request.token_id)?;
+        // That it goes on as its own successor is no token more.
+        if !is_itself(caller, &request.token_id) {
+            self.check_generation(caller)?;
+        }
         let old = parse_token_id(&request.token_id)?.ok_or(Error::NotFound(Noun::Token))?;
         let now = self.now();
         let id = TokenId::generate(now);
@@ -78,11 +84,11 @@ impl App {
         let rotation = self
             .write(move |tx| {
                 let caller = caller.refresh(tx, now)?;
-                let (token, _) = find_target(tx, &caller, Action::RotateToken, old)?;
-                if token.delete_time.is_some() {
+                let (found, _) = find_target_credential(tx, &caller, Action::RotateToken, old)?;
+                if found.lineage.token.delete_time.is_some() {
                     return Err(Error::NotFound(Noun::Token));
                 }
-                let rotation = app.rotation(tx, &caller, token, id, draft.clone()?, now)?;
+                let rotation = app.rotation(tx, &caller, found, id, draft.clone()?, now)?;
                 tokens::insert(tx, &rotation.successor, &hash)?;
                 replace(tx, &caller, &rotation, now)?;
                 Ok::<_, Error>(rotation)
@@ -95,33 +101,20 @@ impl App {
         })
     }
 
-    /// A token that was made with a token cannot make tokens, and none can where the server forbids it; that
-    /// it goes on as its own successor is no token more.
-    fn check_generation(&self, caller: &Caller, token_id: &str) -> Result<(), Denied> {
-        match caller.token() {
-            Some(token) if token.id.encode().as_str() == token_id => Ok(()),
-            Some(_) if self.options().forbid_token_children => Err(Denied::TokenChildren),
-            Some(token) if token.parent_id.is_some() => Err(Denied::Lineage),
-            _ => Ok(()),
-        }
-    }
-
     fn rotation(
         &self,
         tx: &Tx<'_>,
         caller: &Caller,
-        token: Token,
+        Credential { lineage, user, .. }: Credential,
         id: TokenId,
         draft: Draft,
         now: Timestamp,
     ) -> Result<Rotation, Error> {
-        let credential =
-            tokens::find_credential(tx, token.id)?.ok_or(Error::NotFound(Noun::Token))?;
-        let lineage = &credential.lineage;
-        check_valid(lineage, now)?;
-        let user = credential.user.as_ref().ok_or_else(target_deactivated)?;
+        check_valid(&lineage, now)?;
+        let user = user.as_ref().ok_or_else(target_deactivated)?;
         let policy = self.options().lifetime_of(user);
         let limits = policy.limits(lineage.parent_token().and_then(|parent| parent.expire_time));
+        let token = lineage.token;
         let expire_time = draft
             .expire_time
             .or_else(|| rotation::default_expiry(&token, now, limits))
