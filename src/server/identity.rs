@@ -1,6 +1,56 @@
-//! What a proxy passes on of whoever holds a valid token.
+//! Whether a request may pass by the token that it shows, for a proxy that asks on its behalf, and what the
+//! proxy passes on of whoever holds the token.
 
-use crate::app::verify::Verified;
+use std::net::IpAddr;
+
+use http::HeaderMap;
+
+use crate::{
+    app::{
+        App, Error,
+        error::FieldError,
+        verify::{Question, Refused, Verification, Verified},
+    },
+    domain::scope::ScopeSet,
+};
+
+use super::{auth, error::denial::Denial};
+
+/// The scopes that are required: all of those that the texts name, separated by spaces. An empty text is no
+/// scope: the variable that should have been there would have been one.
+pub(super) fn required<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+) -> Result<ScopeSet, FieldError> {
+    let scopes = texts.into_iter().flat_map(|text| text.split(' '));
+    ScopeSet::parse(scopes).map_err(|error| FieldError::new("scope", error))
+}
+
+/// Whether the request with these header fields may pass, from `client_ip`: by its own bearer token alone.
+///
+/// # Errors
+/// There is no answer, which must not be taken for one.
+pub(super) async fn check(
+    app: &App,
+    headers: &HeaderMap,
+    required: ScopeSet,
+    client_ip: Option<IpAddr>,
+) -> Result<Result<Box<Verified>, Denial>, Error> {
+    let refused = match auth::bearer(headers) {
+        Err(refusal) => Refused::from(refusal),
+        Ok(token) => {
+            let question = Question {
+                token,
+                required_scopes: required.clone(),
+                client_ip,
+            };
+            match app.verify(question).await? {
+                Verification::Valid(verified) => return Ok(Ok(verified)),
+                Verification::Invalid(refused) => refused,
+            }
+        }
+    };
+    Ok(Err(Denial::new(refused, &required)))
+}
 
 /// Names, in lower case, and values. All of them always, an empty one too: a proxy that copies them into the
 /// request overwrites whatever a client wrote there itself.

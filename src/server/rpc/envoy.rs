@@ -11,12 +11,7 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::{
-    app::{
-        App, Error,
-        error::FieldError,
-        verify::{Question, Refused, Verification, Verified},
-    },
-    domain::scope::ScopeSet,
+    app::{App, Error, verify::Verified},
     proto::{
         envoy::{
             config::core::v3::{
@@ -33,7 +28,7 @@ use crate::{
     },
 };
 
-use super::super::{auth, error::denial::Denial, identity, origin::ClientAddress};
+use super::super::{error::denial::Denial, identity, origin::ClientAddress};
 
 /// What the check needs.
 #[derive(Clone, Debug)]
@@ -47,30 +42,15 @@ pub(super) async fn check(
     ConnectRequest(request): ConnectRequest<CheckRequest>,
 ) -> Result<ConnectResponse<CheckResponse>, ConnectError> {
     let context = request.attributes.unwrap_or_default();
-    let required = required(&context).map_err(Error::from)?;
-    let headers = headers(&context);
-    let refused = match auth::bearer(&headers) {
-        Err(refusal) => Refused::from(refusal),
-        Ok(token) => {
-            let question = Question {
-                token,
-                required_scopes: required.clone(),
-                client_ip: peer(&context).map(|peer| addresses.find(peer, &headers)),
-            };
-            match app.verify(question).await? {
-                Verification::Valid(verified) => return Ok(ConnectResponse(allowed(&verified))),
-                Verification::Invalid(refused) => refused,
-            }
-        }
-    };
-    Ok(ConnectResponse(denied(Denial::new(refused, &required))))
-}
-
-/// An empty text is no scope: the variable that should have been there would have been one.
-fn required(context: &AttributeContext) -> Result<ScopeSet, FieldError> {
     let scope = context.context_extensions.get("scope");
-    let scopes = scope.iter().flat_map(|scope| scope.split(' '));
-    ScopeSet::parse(scopes).map_err(|error| FieldError::new("scope", error))
+    let required = identity::required(scope.map(String::as_str)).map_err(Error::from)?;
+    let headers = headers(&context);
+    let client_ip = peer(&context).map(|peer| addresses.find(peer, &headers));
+    let answer = match identity::check(&app, &headers, required, client_ip).await? {
+        Ok(verified) => allowed(&verified),
+        Err(denial) => denied(denial),
+    };
+    Ok(ConnectResponse(answer))
 }
 
 /// The header fields of the request that are read. Two names that differ in case only are the same twice.

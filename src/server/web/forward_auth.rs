@@ -16,21 +16,12 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    app::{
-        App, Error,
-        caller::Origin,
-        error::FieldError,
-        verify::{Question, Refused, Verification, Verified},
-    },
+    app::{App, Error, caller::Origin, error::FieldError, verify::Verified},
     domain::scope::ScopeSet,
 };
 
 use super::{
-    super::{
-        auth,
-        error::{denial::Denial, oauth},
-        identity,
-    },
+    super::{error::oauth, identity},
     never_stored,
 };
 
@@ -56,30 +47,18 @@ async fn check(
         Ok(required) => required,
         Err(error) => return oauth::refusal(error.into()),
     };
-    let refused = match auth::bearer(&headers) {
-        Err(refusal) => Refused::from(refusal),
-        Ok(token) => {
-            let question = Question {
-                token,
-                required_scopes: required.clone(),
-                client_ip: origin.ip,
-            };
-            match app.verify(question).await {
-                Ok(Verification::Valid(verified)) => return allowed(&verified),
-                Ok(Verification::Invalid(refused)) => refused,
-                Err(error) => return oauth::refusal(error),
-            }
-        }
-    };
-    Denial::new(refused, &required).into_response()
+    match identity::check(&app, &headers, required, origin.ip).await {
+        Ok(Ok(verified)) => allowed(&verified),
+        Ok(Err(denial)) => denial.into_response(),
+        Err(error) => oauth::refusal(error),
+    }
 }
 
 fn required(query: &str) -> Result<ScopeSet, FieldError> {
     let parameters = form_urlencoded::parse(query.as_bytes());
     let values = parameters.filter(|(name, _)| name == "scope");
     let values: Vec<_> = values.map(|(_, value)| value).collect();
-    let scopes = values.iter().flat_map(|value| value.split(' '));
-    ScopeSet::parse(scopes).map_err(|error| FieldError::new("scope", error))
+    identity::required(values.iter().map(|value| &**value))
 }
 
 fn allowed(verified: &Verified) -> Response {
