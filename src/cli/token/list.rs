@@ -10,6 +10,7 @@ use crate::{
     config::store::StoreArgs,
     domain::{
         clock::{Clock, SystemClock},
+        time::Timestamp,
         token::Token,
     },
 };
@@ -114,17 +115,7 @@ fn count(args: &List, local: &LocalApp) -> Result<(), Failure> {
 
 fn table(tokens: &[Token]) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let rows = tokens.iter().map(|token| {
-        [
-            token.id.to_string(),
-            relative_time::show(token.create_time, now),
-            relative_time::show_expiry(token.expire_time, now),
-            last_used(token, now),
-            state(token).to_owned(),
-            or_dash(token.scopes.to_string()),
-            token.note.as_str().to_owned(),
-        ]
-    });
+    let rows = tokens.iter().map(|token| row(token, now)).collect();
     let header = [
         "ID",
         "CREATED",
@@ -134,23 +125,16 @@ fn table(tokens: &[Token]) -> Result<(), Failure> {
         "SCOPES",
         "NOTE",
     ];
-    Ok(output::table(header, rows.collect())?)
+    Ok(output::table(header, rows)?)
 }
 
-/// The same with whose they are, and when they were last used.
+/// The same with whose they are.
 pub(super) fn table_of_all(tokens: &[Token]) -> Result<(), Failure> {
     let now = SystemClock.now();
     let rows = tokens.iter().map(|token| {
-        [
-            token.id.to_string(),
-            token.user_id.to_string(),
-            relative_time::show(token.create_time, now),
-            relative_time::show_expiry(token.expire_time, now),
-            last_used(token, now),
-            state(token).to_owned(),
-            or_dash(token.scopes.to_string()),
-            token.note.as_str().to_owned(),
-        ]
+        let user = token.user_id.to_string();
+        let [id, created, expires, used, state, scopes, note] = row(token, now);
+        [id, user, created, expires, used, state, scopes, note]
     });
     let header = [
         "ID",
@@ -163,4 +147,16 @@ pub(super) fn table_of_all(tokens: &[Token]) -> Result<(), Failure> {
         "NOTE",
     ];
     Ok(output::table(header, rows.collect())?)
+}
+
+fn row(token: &Token, now: Timestamp) -> [String; 7] {
+    [
+        token.id.to_string(),
+        relative_time::show(token.create_time, now),
+        relative_time::show_expiry(token.expire_time, now),
+        last_used(token, now),
+        state(token).to_owned(),
+        or_dash(token.scopes.to_string()),
+        token.note.as_str().to_owned(),
+    ]
 }
