@@ -22,11 +22,9 @@ impl<S: Default> Default for Shards<S> {
 }
 
 impl<S> Shards<S> {
-    /// The shard of a token. The end of an ID is random, so they fill evenly.
+    /// The shard of a token; they fill evenly.
     pub(super) fn of(&self, id: TokenId) -> MutexGuard<'_, S> {
-        let index = id.id().as_u128() % u128::from(SHARDS);
-        let index = usize::try_from(index).expect("less than the number of shards");
-        lock(&self.0[index])
+        lock(&self.0[usize::from(id.id().random_bits() % SHARDS)])
     }
 
     /// All of them, one after another.

@@ -48,6 +48,12 @@ impl Id {
         self.0
     }
 
+    /// The last 16 bits, which are random: what is kept for many identifiers is spread by them.
+    pub const fn random_bits(self) -> u16 {
+        let [.., high, low] = self.0.to_be_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
     /// The 22 characters, without an allocation.
     pub fn encode(self) -> IdText {
         let bytes = self.0.to_be_bytes();

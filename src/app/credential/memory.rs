@@ -110,10 +110,8 @@ impl Memory {
         });
     }
 
-    /// The lowest bits of an ID are random.
     fn set(&self, id: TokenId) -> MutexGuard<'_, Set> {
-        let [.., high, low] = id.id().as_u128().to_be_bytes();
-        let set = usize::from(u16::from_be_bytes([high, low])) % SETS;
+        let set = usize::from(id.id().random_bits()) % SETS;
         // Nothing panics under the lock.
         self.sets[set]
             .lock()

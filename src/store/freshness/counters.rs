@@ -50,9 +50,7 @@ impl Counters {
         }
     }
 
-    /// The lowest bits of an ID are random.
     fn of(&self, id: TokenId) -> &AtomicU64 {
-        let [.., high, low] = id.id().as_u128().to_be_bytes();
-        &self.some[usize::from(u16::from_be_bytes([high, low]))]
+        &self.some[usize::from(id.id().random_bits())]
     }
 }
