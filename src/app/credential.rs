@@ -12,7 +12,10 @@ use crate::{
         id::TokenId,
         token_text::{TokenHash, TokenText},
     },
-    store::tokens::{self, Credential},
+    store::{
+        Stamp,
+        tokens::{self, Credential},
+    },
 };
 
 use super::{App, Error, error::Unauthenticated};
@@ -52,13 +55,9 @@ impl App {
         if let Some(known) = self.0.credentials.find(id, stamp, &hash) {
             return Ok(known);
         }
-        let read = self.read(move |tx| Ok(tokens::find_credential(tx, id)?));
-        let found = read.await?.filter(|found| found.hash.matches(&hash));
-        let found = Arc::new(found.ok_or(Unauthenticated::WrongToken)?);
-        if let Some(stamp) = stamp {
-            self.0.credentials.keep(stamp, &found);
-        }
-        Ok(found)
+        let is_right = |found: &Credential| found.hash.matches(&hash);
+        let found = self.read_credential(id, stamp, is_right).await?;
+        Ok(found.ok_or(Unauthenticated::WrongToken)?)
     }
 
     /// What is stored of the token `id`, its last use too, for who may know it without its secret.
@@ -70,8 +69,18 @@ impl App {
         if let Some(known) = stamp.and_then(|stamp| self.0.credentials.get(id, stamp)) {
             return Ok(Some(known));
         }
+        self.read_credential(id, stamp, |_| true).await
+    }
+
+    /// Reads a credential after `stamp` was made, and keeps it if it is wanted.
+    async fn read_credential(
+        &self,
+        id: TokenId,
+        stamp: Option<Stamp>,
+        is_wanted: impl FnOnce(&Credential) -> bool,
+    ) -> Result<Option<Arc<Credential>>, Error> {
         let read = self.read(move |tx| Ok(tokens::find_credential(tx, id)?));
-        let found = read.await?.map(Arc::new);
+        let found = read.await?.filter(is_wanted).map(Arc::new);
         if let (Some(stamp), Some(found)) = (stamp, &found) {
             self.0.credentials.keep(stamp, found);
         }
