@@ -1,5 +1,6 @@
 //! Counting all tokens, a stretch of rows at a time.
 
+use super::filter::UNEXPIRED;
 use crate::{
     domain::time::Timestamp,
     metrics::TokenCounts,
@@ -19,12 +20,15 @@ pub fn count_by_state(
     after: i64,
     until: i64,
 ) -> Result<TokenCounts, Error> {
-    let sql = "SELECT coalesce(sum(delete_time IS NULL AND coalesce(expire_time > ?1, 1) AND NOT disabled), 0), \
-               coalesce(sum(delete_time IS NULL AND coalesce(expire_time > ?1, 1) AND disabled), 0), \
-               coalesce(sum(delete_time IS NULL AND expire_time <= ?1), 0), \
-               coalesce(sum(delete_time IS NOT NULL), 0) \
-               FROM tokens WHERE rowid > ?2 AND rowid <= ?3";
-    let counts = tx.find(sql, &[now.into(), after.into(), until.into()], |row| {
+    let unexpired = UNEXPIRED.replace('?', "?1");
+    let sql = format!(
+        "SELECT count(*) FILTER (WHERE delete_time IS NULL AND disabled = 0 AND {unexpired}), \
+         count(*) FILTER (WHERE delete_time IS NULL AND disabled = 1 AND {unexpired}), \
+         count(*) FILTER (WHERE delete_time IS NULL AND NOT {unexpired}), \
+         count(*) FILTER (WHERE delete_time IS NOT NULL) \
+         FROM tokens WHERE rowid > ?2 AND rowid <= ?3"
+    );
+    let counts = tx.find(&sql, &[now.into(), after.into(), until.into()], |row| {
         let count = |at| Ok::<_, Error>(u64::try_from(row.int(at)?).unwrap_or_default());
         Ok(TokenCounts {
             active: count(0)?,
