@@ -118,12 +118,7 @@ pub(super) fn service(
 
 /// What is served on the metrics' own address.
 pub(super) fn metrics(app: &App) -> Service {
-    let routes = web::metrics::routes(app.clone());
-    BoxCloneSyncService::new(
-        ServiceBuilder::new()
-            .map_request(std::convert::identity::<Request<Body>>)
-            .service(routes),
-    )
+    BoxCloneSyncService::new(web::metrics::routes(app.clone()))
 }
 
 #[cfg(test)]

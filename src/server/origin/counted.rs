@@ -6,23 +6,24 @@ use axum::response::Response;
 
 use crate::{
     metrics,
-    server::edge::{Outcome, Protocol},
+    server::edge::{Outcome, Protocol, is_below},
 };
 
-/// What is neither a procedure nor one of [`ROUTES`].
+/// What is neither a procedure nor a route.
 const OTHER: &str = "other";
 
-/// The web's routes; one that ends in `/` is all that is below it.
-const ROUTES: [&str; 8] = [
+/// The web's routes.
+const ROUTES: [&str; 6] = [
     "/",
     "/healthz",
     "/readyz",
     "/oauth2/introspect",
     "/oauth2/revoke",
     "/.well-known/oauth-authorization-server",
-    "/forward-auth",
-    "/forward-auth/",
 ];
+
+/// The one that stands for all that is below it, too.
+const TREE: &str = "/forward-auth";
 
 /// What a request for `path`, answered by `response`, counts as.
 pub(super) fn request(
@@ -49,17 +50,11 @@ pub(super) fn request(
 }
 
 fn route(path: &str) -> &'static str {
-    let is_it = |route: &&&str| match route.strip_suffix('/') {
-        Some(_) if route.len() > 1 => path.starts_with(**route),
-        _ => path == **route,
-    };
-    let found = ROUTES.iter().find(is_it);
-    found.map_or(OTHER, |route| {
-        route
-            .strip_suffix('/')
-            .filter(|route| !route.is_empty())
-            .unwrap_or(route)
-    })
+    if is_below(path, TREE) {
+        return TREE;
+    }
+    let found = ROUTES.into_iter().find(|route| *route == path);
+    found.unwrap_or(OTHER)
 }
 
 #[cfg(test)]
