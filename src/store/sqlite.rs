@@ -133,10 +133,10 @@ impl Engine {
             writer::run(&connection, &queue, &identity, served.as_ref(), wal);
         };
         self.threads.push(writer.spawn(work).map_err(io)?);
-        if let Some(checkpoints) = self.checkpoints.clone() {
+        if let Some((commits, checkpoints)) = self.commits.clone().zip(self.checkpoints.clone()) {
             let connection = connect::get(&self.pool, &place.path)?;
             let thread = thread::Builder::new().name("store-checkpoint".to_owned());
-            let work = move || checkpoints.run(&connection);
+            let work = move || checkpoints.run(&connection, &commits);
             self.threads.push(thread.spawn(work).map_err(io)?);
         }
         Ok(())

@@ -3,8 +3,13 @@
 //!
 //! `SQLite` would do it within a commit, for which all that wait for that commit would wait, too. Only to begin
 //! the log anew takes the writer itself ([`Wal`](super::wal::Wal)), and then nearly nothing is left to copy.
+//!
+//! What `SQLite` takes for copied it does not copy again, and where commits come meanwhile it takes pages for
+//! copied before any sync. A kernel takes what it could not write for written: after a sync that failed the next
+//! one says nothing of the pages that are lost. So after a failure all that the log holds is copied anew.
 
 use std::{
+    error::Error,
     fs::File,
     io,
     path::Path,
@@ -12,6 +17,8 @@ use std::{
 };
 
 use rusqlite::Connection;
+
+use super::commits::Commits;
 
 /// The database's file must stay open as long as any connection to it is: to close it would drop the locks
 /// that `SQLite` holds on it in this process.
@@ -21,8 +28,11 @@ pub(super) struct Checkpoints {
     bell: Mutex<Bell>,
     rung: Condvar,
     /// Held by who makes a checkpoint.
-    working: Mutex<()>,
+    working: Mutex<InDoubt>,
 }
+
+/// Whether `SQLite` takes pages for copied that may be lost.
+type InDoubt = bool;
 
 #[derive(Debug, Default)]
 struct Bell {
@@ -42,13 +52,16 @@ impl Checkpoints {
     }
 
     /// Makes a checkpoint whenever it is told to, until it is closed.
-    pub(super) fn run(&self, connection: &Connection) {
-        while let Some(_working) = self.next() {
-            let passive = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+    pub(super) fn run(&self, connection: &Connection, commits: &Commits) {
+        let make = || -> Result<(), Box<dyn Error>> {
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?;
             // SQLite syncs the file only where no commit came meanwhile. What is synced now, the writer need
-            // not wait for. Whether either succeeds changes nothing: the log has it all.
-            drop(passive);
-            drop(self.database.sync_data());
+            // not wait for.
+            Ok(self.database.sync_data()?)
+        };
+        while let Some(mut turn) = self.next() {
+            // One that fails loses nothing: the log still has all.
+            let _made: Option<()> = turn.attempt(commits, make);
         }
     }
 
@@ -58,14 +71,15 @@ impl Checkpoints {
         self.rung.notify_one();
     }
 
-    /// The turn of the writer: none is made by the thread as long as it is held. `None`: the thread has one to
-    /// make, and is not waited for.
-    pub(super) fn take_turn(&self, wait: bool) -> Option<MutexGuard<'_, ()>> {
-        if wait {
-            return Some(self.working.lock().unwrap_or_else(PoisonError::into_inner));
-        }
+    /// Waits for it.
+    pub(super) fn turn(&self) -> Turn<'_> {
+        Turn(self.working.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// `None`: the thread makes one, or is about to.
+    pub(super) fn try_turn(&self) -> Option<Turn<'_>> {
         let working = self.working.try_lock().ok()?;
-        (!self.bell().rings).then_some(working)
+        (!self.bell().rings).then_some(Turn(working))
     }
 
     /// Ends the thread.
@@ -74,19 +88,45 @@ impl Checkpoints {
         self.rung.notify_one();
     }
 
-    fn next(&self) -> Option<MutexGuard<'_, ()>> {
+    fn next(&self) -> Option<Turn<'_>> {
         let quiet = |bell: &mut Bell| !bell.rings && !bell.closed;
         let bell = self.rung.wait_while(self.bell(), quiet);
         if bell.unwrap_or_else(PoisonError::into_inner).closed {
             return None;
         }
-        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn();
         // With the turn taken: who sees that it does not ring sees the turn taken.
         self.bell().rings = false;
-        Some(working)
+        Some(turn)
     }
 
     fn bell(&self) -> MutexGuard<'_, Bell> {
         self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody else makes a checkpoint meanwhile.
+pub(super) struct Turn<'a>(MutexGuard<'a, InDoubt>);
+
+impl Turn<'_> {
+    /// What `make` comes to. `None`: nothing may be taken for copied by it.
+    pub(super) fn attempt<T, E>(
+        &mut self,
+        commits: &Commits,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Option<T> {
+        self.clear_doubt(commits);
+        if *self.0 {
+            return None;
+        }
+        let made = make();
+        *self.0 = made.is_err();
+        // At once: another process's checkpoint might be next.
+        self.clear_doubt(commits);
+        made.ok()
+    }
+
+    fn clear_doubt(&mut self, commits: &Commits) {
+        *self.0 = *self.0 && commits.copy_anew().is_err();
     }
 }

@@ -73,6 +73,11 @@ impl Commits {
         self.noted.frames()
     }
 
+    /// The next checkpoint copies all that the log holds, whatever was copied before.
+    pub(super) fn copy_anew(&self) -> io::Result<()> {
+        self.index.forget_copied()
+    }
+
     /// The writer is about to change the file.
     pub(super) fn writing(&self) -> Writing<'_> {
         Writing::of(self)

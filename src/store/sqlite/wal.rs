@@ -74,7 +74,7 @@ impl Wal {
             (self.ask_at, self.long) = (SOON, long(self.open_as));
         }
         let Some(served) = served else {
-            if frames >= self.long && !self.checkpoint(connection, "TRUNCATE") {
+            if frames >= self.long && self.checkpoint(connection, "TRUNCATE") != Ok(true) {
                 self.long = frames + RETRY;
             }
             return;
@@ -83,11 +83,17 @@ impl Wal {
             served.checkpoints.ask();
             self.ask_at = frames + STEP;
         }
-        if frames >= self.long
-            && let Some(_turn) = served.checkpoints.take_turn(frames >= TOO_LONG)
-        {
+        if frames < self.long {
+            return;
+        }
+        let turn = match frames {
+            TOO_LONG.. => Some(served.checkpoints.turn()),
+            _ => served.checkpoints.try_turn(),
+        };
+        if let Some(mut turn) = turn {
             let mut writing = served.commits.writing();
-            if !self.checkpoint(connection, "RESTART") {
+            let restart = || self.checkpoint(connection, "RESTART");
+            if turn.attempt(served.commits, restart) != Some(true) {
                 self.long = frames + RETRY;
             }
             writing.ended(connection, &Changes::default());
@@ -96,23 +102,24 @@ impl Wal {
 
     /// At the end. A tool leaves the log to the server beside it; where there is none, `SQLite` itself clears
     /// the log when the last connection closes.
-    pub(super) fn empty(&self, connection: &Connection) {
-        if self.open_as == OpenAs::Serve {
-            self.checkpoint(connection, "TRUNCATE");
-        }
+    pub(super) fn empty(&self, connection: &Connection, served: Option<&Served<'_>>) {
+        let truncate = || self.checkpoint(connection, "TRUNCATE");
+        // One that fails loses nothing: the log still has all.
+        let _emptied = match (served, self.open_as) {
+            (Some(served), _) => served.checkpoints.turn().attempt(served.commits, truncate),
+            (None, OpenAs::Serve) => truncate().ok(),
+            (None, OpenAs::Tool) => None,
+        };
     }
 
-    /// Whether the log will begin anew, or has.
-    fn checkpoint(&self, connection: &Connection, mode: &str) -> bool {
-        let checkpoint = || -> rusqlite::Result<bool> {
-            connection.busy_timeout(PATIENCE.min(self.busy_timeout))?;
-            connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), (), |row| {
-                Ok(row.get::<_, i64>(0)? == 0)
-            })
-        };
-        // A checkpoint that fails loses nothing: the log still has all.
-        let done = checkpoint().unwrap_or(false);
-        connection.busy_timeout(self.busy_timeout).is_ok() && done
+    /// Whether the log will begin anew, or has: not where a reader or another writer stands in the way.
+    fn checkpoint(&self, connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+        connection.busy_timeout(PATIENCE.min(self.busy_timeout))?;
+        let busy = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), (), |row| {
+            row.get::<_, i64>(0)
+        });
+        connection.busy_timeout(self.busy_timeout)?;
+        Ok(busy? == 0)
     }
 
     fn frames_of_file(&self) -> u64 {

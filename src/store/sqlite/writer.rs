@@ -47,7 +47,7 @@ pub(super) fn run(
         }
         wal.keep_short(connection, served);
     }
-    wal.empty(connection);
+    wal.empty(connection, served);
 }
 
 /// An error: the transaction could not be begun.

@@ -2,7 +2,7 @@
  *
  * Preloaded into the real binary (LD_PRELOAD). RECORDER_FOLDER names the folder, without links and without
  * a slash at the end. RECORDER_LOG, where it is set, names the file that gets one record a call; its layout
- * is read by recorder.rs. RECORDER_CONTROL names a file of eight 64-bit numbers that the test changes while
+ * is read by recording.rs. RECORDER_CONTROL names a file of eight 64-bit numbers that the test changes while
  * the program runs: the errors to fail with, and how many seconds the wall clock is off.
  *
  * A call that changes something is made and recorded under one lock, so the log has the order in which the
@@ -31,11 +31,12 @@
 #include <unistd.h>
 
 enum { CREATE = 1, WRITE, TRUNCATE, SYNC, SYNC_FOLDER, UNLINK, ANSWER, SYNC_FAILED };
-enum { WRITE_ERROR = 0, READ_ERROR, SYNC_ERROR, OPEN_ERROR, CLOCK_OFFSET_SECS, FAILED_CALLS };
-enum { OUTSIDE = 0, FILE_INSIDE, SHM, FOLDER };
+enum { WRITE_ERROR = 0, READ_ERROR, SYNC_ERROR, OPEN_ERROR, CLOCK_OFFSET_SECS, FAILED_CALLS, DATABASE_SYNC_ERROR };
+enum { OUTSIDE = 0, DATABASE, OTHER_FILE, SHM, FOLDER };
 
 #define MAX_FD 4096
-static struct { int kind; uint64_t inode; } table[MAX_FD];
+/* owed: what the next sync is to fail with, since a sync of the file by another descriptor failed. */
+static struct { int kind, owed; uint64_t inode; } table[MAX_FD];
 static char folder[PATH_MAX];
 static int log_fd = -1;
 static volatile int64_t none[8];
@@ -74,7 +75,9 @@ static int fails(int fd, int which) {
     return 1;
 }
 
-static int is_file(int fd) { return fd >= 0 && fd < MAX_FD && table[fd].kind == FILE_INSIDE; }
+static int is_file(int fd) {
+    return fd >= 0 && fd < MAX_FD && (table[fd].kind == DATABASE || table[fd].kind == OTHER_FILE);
+}
 
 /* The name within the folder; "" is the folder itself, NULL is elsewhere. */
 static const char *inside(const char *path) {
@@ -106,7 +109,8 @@ static int open_any(int at, const char *path, int flags, mode_t mode) {
         struct stat stat;
         fstat(fd, &stat);
         table[fd].inode = stat.st_ino;
-        table[fd].kind = !*name ? FOLDER : ends_with(name, "-shm") ? SHM : FILE_INSIDE;
+        table[fd].owed = 0;
+        table[fd].kind = !*name ? FOLDER : ends_with(name, "-shm") ? SHM : ends_with(name, ".db") ? DATABASE : OTHER_FILE;
         if (is_file(fd) && !existed) record(CREATE, 0, stat.st_ino, 0, name, strlen(name));
         else if (is_file(fd) && (flags & O_TRUNC)) record(TRUNCATE, 0, stat.st_ino, 0, "", 0);
     }
@@ -196,19 +200,35 @@ int ftruncate(int fd, off_t size) {
 }
 int ftruncate64(int fd, off_t size) { return ftruncate(fd, size); }
 
+/* Whether what is not yet on the disk is lost. Linux tells each open descriptor of the file once (errseq_t, since
+ * 4.13). Of the database's own file only the first that asks is told here, as older kernels do: a checkpoint must
+ * not rest on being told what another's sync met. */
+static int sync_fails(int fd) {
+    int failed = fails(fd, SYNC_ERROR) || (is_file(fd) && table[fd].kind == DATABASE && fails(fd, DATABASE_SYNC_ERROR));
+    if (!failed || !is_file(fd)) return failed;
+    for (int other = 0; other < MAX_FD; other++)
+        if (other != fd && is_file(other) && table[other].kind != DATABASE && table[other].inode == table[fd].inode)
+            table[other].owed = errno;
+    record(SYNC_FAILED, 0, table[fd].inode, 0, "", 0);
+    return 1;
+}
+
 static int sync_any(long number, int fd) {
     pthread_mutex_lock(&lock);
-    if (fails(fd, SYNC_ERROR)) {
-        if (is_file(fd)) record(SYNC_FAILED, 0, table[fd].inode, 0, "", 0);
-        int error = errno;
-        pthread_mutex_unlock(&lock);
-        errno = error;
-        return -1;
+    int result = -1, error;
+    if (sync_fails(fd)) {
+        error = errno;
+    } else {
+        result = syscall(number, fd);
+        error = errno;
+        if (!result && is_file(fd)) record(SYNC, 0, table[fd].inode, 0, "", 0);
+        if (!result && fd >= 0 && fd < MAX_FD && table[fd].kind == FOLDER) record(SYNC_FOLDER, 0, 0, 0, "", 0);
+        if (is_file(fd) && table[fd].owed) {
+            result = -1;
+            error = table[fd].owed;
+        }
     }
-    int result = syscall(number, fd);
-    int error = errno;
-    if (!result && is_file(fd)) record(SYNC, 0, table[fd].inode, 0, "", 0);
-    if (!result && fd >= 0 && fd < MAX_FD && table[fd].kind == FOLDER) record(SYNC_FOLDER, 0, 0, 0, "", 0);
+    if (is_file(fd)) table[fd].owed = 0;
     pthread_mutex_unlock(&lock);
     errno = error;
     return result;

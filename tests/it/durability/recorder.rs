@@ -27,6 +27,8 @@ pub(super) enum Knob {
     ClockOffsetSecs = 4,
     /// How many calls were made to fail: read by the test.
     FailedCalls = 5,
+    /// The error that each sync of the database's own file fails with, such as a checkpoint makes.
+    DatabaseSync = 6,
 }
 
 /// A recorder for one server.

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     net::SocketAddr,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -16,7 +17,7 @@ use super::{
     recorder::{Knob, Recorder},
     recording::{self, Event},
     recovered::State,
-    server::{PASSWORD, Server},
+    server::{PASSWORD, Server, database},
     standing::UNAVAILABLE,
 };
 
@@ -70,6 +71,25 @@ impl Run {
         server.stop();
         let events = recording::read(&fs::read(log).unwrap());
         Self { events, asked }
+    }
+
+    /// How many syncs failed: of the log, and of the database's own file.
+    pub(super) fn failed_syncs(&self) -> (usize, usize) {
+        let mut inode_of_database = None;
+        let (mut of_log, mut of_database) = (0, 0);
+        for event in &self.events {
+            match event {
+                Event::Create { name, inode } if database(Path::new("")) == Path::new(name) => {
+                    inode_of_database = Some(*inode);
+                }
+                Event::SyncFailed { inode } if Some(*inode) == inode_of_database => {
+                    of_database += 1;
+                }
+                Event::SyncFailed { .. } => of_log += 1,
+                _ => {}
+            }
+        }
+        (of_log, of_database)
     }
 
     /// How many answers there were.
@@ -155,17 +175,24 @@ fn write(server: SocketAddr, admin: &str, number: usize, operations: usize) -> (
     (client.port(), asked)
 }
 
-/// Makes syncs fail for moments, until the writers are done.
+/// Makes the syncs of the database's own file fail half of the time, and now and then all of them for a moment,
+/// until the writers are done.
 fn disturb(recorder: &Recorder, working: &AtomicBool) {
     const EIO: i64 = 5;
     let mut dice = StdRng::seed_from_u64(SEED);
+    let mut set = |knob, error, longest_micros| {
+        recorder.set(knob, error);
+        // Moments are what is wanted here, not events.
+        thread::sleep(Duration::from_micros(
+            dice.random_range(100..longest_micros),
+        ));
+    };
     while working.load(Ordering::Relaxed) {
-        for (error, longest_micros) in [(EIO, 1_000), (0, 20_000)] {
-            recorder.set(Knob::Sync, error);
-            // Moments are what is wanted here, not events.
-            thread::sleep(Duration::from_micros(
-                dice.random_range(100..longest_micros),
-            ));
+        for _ in 0..5 {
+            set(Knob::DatabaseSync, EIO, 20_000);
+            set(Knob::DatabaseSync, 0, 20_000);
         }
+        set(Knob::Sync, EIO, 1_000);
+        recorder.set(Knob::Sync, 0);
     }
 }

@@ -16,6 +16,9 @@ use std::{
 use super::super::preflight::beside;
 
 const WORDS: usize = 6;
+/// Where `nBackfill` is: how many frames of the log are in the database's file, 32 bits (walformat.html,
+/// "WAL-index checkpoint info").
+const COPIED: u64 = 96;
 
 /// The header, as it is in memory.
 pub(super) type Header = [u64; WORDS];
@@ -28,7 +31,9 @@ pub(super) struct Index(pub(super) File);
 impl Index {
     /// Of the database at `path`, to which a connection is open: only then is there an index.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        File::open(beside(path, "-shm")).map(Self)
+        let mut file = File::options();
+        file.read(true).write(true);
+        file.open(beside(path, "-shm")).map(Self)
     }
 
     /// As it is now. `None`: the file is not what it was.
@@ -40,6 +45,12 @@ impl Index {
             *word = u64::from_ne_bytes(bytes.try_into().expect("chunks of eight"));
         }
         Some(words)
+    }
+
+    /// None of the log is taken for copied. That is always true enough: readers find a page in the log first,
+    /// and a page may be copied twice.
+    pub(super) fn forget_copied(&self) -> io::Result<()> {
+        self.0.write_all_at(&[0; 4], COPIED)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fs::File, time::Duration};
+use std::{fs::File, os::unix::fs::FileExt as _, time::Duration};
 
 use r2d2::ManageConnection as _;
 use rusqlite::Connection;
@@ -115,15 +115,16 @@ fn between_an_own_commit_and_its_being_noted_nothing_is_known_and_nothing_forgot
     assert_eq!(ours.stamp(), before);
 }
 
+fn checkpoint(connection: &Connection, mode: &str) {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let busy: i64 = connection.query_row(&sql, (), |row| row.get(0)).unwrap();
+    assert_eq!(busy, 0);
+}
+
 #[test]
 fn checkpoints_change_nothing() {
     let ours = Ours::new();
     let before = ours.stamp();
-    let checkpoint = |connection: &Connection, mode: &str| {
-        let sql = format!("PRAGMA wal_checkpoint({mode})");
-        let busy: i64 = connection.query_row(&sql, (), |row| row.get(0)).unwrap();
-        assert_eq!(busy, 0);
-    };
     checkpoint(&ours.other, "PASSIVE");
     assert_eq!(ours.stamp(), before);
     let mut writing = ours.commits.writing();
@@ -137,6 +138,33 @@ fn checkpoints_change_nothing() {
     // Another's truncation is not told from a commit.
     checkpoint(&ours.other, "TRUNCATE");
     assert_ne!(ours.stamp(), before);
+}
+
+#[test]
+fn pages_that_a_kernel_lost_are_copied_anew() {
+    let ours = Ours::new();
+    let mut options = File::options();
+    let database = options.read(true).write(true);
+    let database = database.open(ours.folder.path()).unwrap();
+    let content = || {
+        let length = database.metadata().unwrap().len();
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        database.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    let before = content();
+    ours.write("ours", &Changes::default());
+    checkpoint(&ours.other, "PASSIVE");
+    let copied = content();
+    assert_ne!(copied, before);
+    database.write_all_at(&before, 0).unwrap();
+
+    // The control: SQLite takes them for copied.
+    checkpoint(&ours.other, "PASSIVE");
+    assert_eq!(content(), before);
+    ours.commits.copy_anew().unwrap();
+    checkpoint(&ours.other, "PASSIVE");
+    assert_eq!(content(), copied);
 }
 
 #[test]
