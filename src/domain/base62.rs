@@ -3,32 +3,68 @@
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+/// So many digits are worked on at once: as many as fit a limb.
+const CHUNK: usize = 5;
+
+/// What is no digit has this value.
+const NONE: u8 = u8::MAX;
+
+/// By the byte. By a table: a search asks it of any bytes, which no branch could guess.
+const VALUES: [u8; 256] = {
+    let mut table = [NONE; 256];
+    let mut value = 0;
+    while value < 62 {
+        table[DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    table
+};
+
 /// Writes the number in `limbs` (most significant first) into all of `out`.
 ///
 /// The width must hold the number: 22 digits for 4 limbs, 43 for 8, 6 for 1.
 pub fn encode<const LIMBS: usize>(mut limbs: [u32; LIMBS], out: &mut [u8]) {
-    for digit in out.iter_mut().rev() {
-        let mut remainder = 0_u64;
-        for limb in &mut limbs {
-            let dividend = remainder << 32 | u64::from(*limb);
-            *limb = u32::try_from(dividend / 62).expect("remainder < 62, so the quotient fits");
-            remainder = dividend % 62;
+    let mut rest = 0;
+    for chunk in out.rchunks_mut(CHUNK) {
+        rest = divide(&mut limbs, 62_u32.pow(5));
+        for digit in chunk.iter_mut().rev() {
+            *digit = DIGITS[usize::try_from(rest % 62).expect("below 62")];
+            rest /= 62;
         }
-        *digit = DIGITS[usize::try_from(remainder).expect("below 62")];
     }
     debug_assert!(
-        limbs.iter().all(|limb| *limb == 0),
+        rest == 0 && limbs.iter().all(|limb| *limb == 0),
         "the width holds the number"
     );
+}
+
+/// Divides the number in place. The remainder.
+fn divide(limbs: &mut [u32], divisor: u32) -> u32 {
+    let divisor = u64::from(divisor);
+    let mut remainder = 0;
+    for limb in limbs {
+        let dividend = remainder << 32 | u64::from(*limb);
+        *limb = u32::try_from(dividend / divisor).expect("remainder < divisor, so it fits");
+        remainder = dividend % divisor;
+    }
+    u32::try_from(remainder).expect("below the divisor")
 }
 
 /// Reads a number of `LIMBS` limbs (most significant first). `None`: not base62, or too large.
 pub fn decode<const LIMBS: usize>(text: &[u8]) -> Option<[u32; LIMBS]> {
     let mut limbs = [0_u32; LIMBS];
-    for byte in text {
-        let mut carry = u64::from(value(*byte)?);
+    for chunk in text.chunks(CHUNK) {
+        let (mut factor, mut carry) = (1, 0);
+        for byte in chunk {
+            let value = VALUES[usize::from(*byte)];
+            if value == NONE {
+                return None;
+            }
+            factor *= 62;
+            carry = carry * 62 + u64::from(value);
+        }
         for limb in limbs.iter_mut().rev() {
-            carry += u64::from(*limb) * 62;
+            carry += u64::from(*limb) * factor;
             *limb = u32::try_from(carry & 0xFFFF_FFFF).expect("masked to 32 bits");
             carry >>= 32;
         }
@@ -39,27 +75,9 @@ pub fn decode<const LIMBS: usize>(text: &[u8]) -> Option<[u32; LIMBS]> {
     Some(limbs)
 }
 
-/// Whether `byte` is a digit. By a table: a search asks it of any bytes, which no branch could guess.
+/// Whether `byte` is a digit.
 pub const fn is_digit(byte: u8) -> bool {
-    const IS_DIGIT: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut digit = 0;
-        while digit < DIGITS.len() {
-            table[DIGITS[digit] as usize] = true;
-            digit += 1;
-        }
-        table
-    };
-    IS_DIGIT[byte as usize]
-}
-
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'Z' => Some(digit - b'A' + 10),
-        b'a'..=b'z' => Some(digit - b'a' + 36),
-        _ => None,
-    }
+    VALUES[byte as usize] != NONE
 }
 
 #[cfg(test)]
@@ -95,9 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_is_a_digit_if_it_has_a_value() {
+    fn digits_have_the_values_of_their_places_and_nothing_else_is_one() {
         for byte in 0..=u8::MAX {
-            assert_eq!(is_digit(byte), value(byte).is_some(), "{byte}");
+            let place = DIGITS.iter().position(|digit| *digit == byte);
+            let expected = place.map(|place| [u32::try_from(place).unwrap()]);
+            assert_eq!(decode::<1>(&[byte]), expected, "{byte}");
+            assert_eq!(is_digit(byte), expected.is_some(), "{byte}");
         }
     }
 

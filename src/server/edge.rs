@@ -25,6 +25,7 @@ mod head;
 mod json;
 mod loan;
 mod method;
+mod names;
 mod outcome;
 mod own;
 mod plain;
@@ -123,12 +124,12 @@ where
             limits: Arc::clone(&limits),
         },
     };
-    BoxCloneSyncService::new(classify::Classify {
+    BoxCloneSyncService::new(classify::Classify::new(classify::Ways {
         methods,
         web,
         on_behalf,
         own,
         limits,
         inner,
-    })
+    }))
 }

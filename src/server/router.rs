@@ -108,11 +108,7 @@ pub(super) fn service(
     BoxCloneSyncService::new(WithOrigin {
         app: app.clone(),
         addresses,
-        inner: Split {
-            is_for_pages: web::is_for_browsers,
-            pages: pages.service(edge.clone()),
-            machines: edge,
-        },
+        inner: Split::new(web::is_for_browsers, pages.service(edge.clone()), edge),
     })
 }
 

@@ -2,21 +2,41 @@
 
 use std::{
     convert::Infallible,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::{body::Body, response::Response};
-use futures_util::future::BoxFuture;
+use futures_util::future::Either;
 use http::Request;
-use tower::{Service, ServiceExt};
+use tower::{Service, ServiceExt, util::Oneshot};
 
-/// The step.
-#[derive(Clone, Debug)]
-pub(in crate::server) struct Split<P, M> {
-    /// Whether pages may have business with a path.
-    pub(in crate::server) is_for_pages: fn(&str) -> bool,
-    pub(in crate::server) pages: P,
-    pub(in crate::server) machines: M,
+/// The step. A clone shares both ways: there is one for each request, which needs one of them.
+#[derive(Debug)]
+pub(in crate::server) struct Split<P, M>(Arc<Ways<P, M>>);
+
+#[derive(Debug)]
+struct Ways<P, M> {
+    is_for_pages: fn(&str) -> bool,
+    pages: P,
+    machines: M,
+}
+
+impl<P, M> Split<P, M> {
+    /// `is_for_pages`: whether pages may have business with a path.
+    pub(in crate::server) fn new(is_for_pages: fn(&str) -> bool, pages: P, machines: M) -> Self {
+        Self(Arc::new(Ways {
+            is_for_pages,
+            pages,
+            machines,
+        }))
+    }
+}
+
+impl<P, M> Clone for Split<P, M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 impl<P, M> Service<Request<Body>> for Split<P, M>
@@ -28,7 +48,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = Either<Oneshot<P, Request<Body>>, Oneshot<M, Request<Body>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // Each call clones the service behind and waits for its own clone.
@@ -36,10 +56,11 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if (self.is_for_pages)(request.uri().path()) {
-            Box::pin(self.pages.clone().oneshot(request))
+        let ways = &self.0;
+        if (ways.is_for_pages)(request.uri().path()) {
+            Either::Left(ways.pages.clone().oneshot(request))
         } else {
-            Box::pin(self.machines.clone().oneshot(request))
+            Either::Right(ways.machines.clone().oneshot(request))
         }
     }
 }

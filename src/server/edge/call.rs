@@ -10,7 +10,7 @@ use axum::{Router, body::Body, response::Response};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use connectrpc_axum::{Code, ConnectError, ConnectLayer, MessageLimits};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use serde::Deserialize;
 use tower::{Service, ServiceExt};
 
@@ -18,6 +18,7 @@ use super::{
     asked::{Call, not_classified},
     error,
     method::Streaming,
+    names,
 };
 
 /// Error replies are small; this only keeps a fault from growing.
@@ -72,18 +73,18 @@ impl Service<Request<Body>> for Handlers {
 }
 
 /// Fields that the edge has acted on, and that the router would act on once more.
-const ALREADY_HEARD: [&str; 11] = [
-    "accept-encoding",
-    "connect-accept-encoding",
-    "connect-content-encoding",
-    "connect-protocol-version",
-    "connect-timeout-ms",
-    "content-encoding",
-    "content-length",
-    "grpc-accept-encoding",
-    "grpc-encoding",
-    "grpc-timeout",
-    "te",
+const ALREADY_HEARD: [HeaderName; 11] = [
+    header::ACCEPT_ENCODING,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::TE,
+    names::CONNECT_ACCEPT_ENCODING,
+    names::CONNECT_CONTENT_ENCODING,
+    names::CONNECT_PROTOCOL_VERSION,
+    names::CONNECT_TIMEOUT_MS,
+    names::GRPC_ACCEPT_ENCODING,
+    names::GRPC_ENCODING,
+    names::GRPC_TIMEOUT,
 ];
 
 async fn error_of(response: Response) -> ConnectError {
@@ -153,10 +154,9 @@ pub(super) fn metadata(written: &std::collections::HashMap<String, Vec<String>>)
     let mut headers = HeaderMap::new();
     for (name, values) in written {
         for value in values {
-            if let (Ok(name), Ok(value)) = (
-                http::HeaderName::from_str(name),
-                HeaderValue::from_str(value),
-            ) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_str(name), HeaderValue::from_str(value))
+            {
                 headers.append(name, value);
             }
         }

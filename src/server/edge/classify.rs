@@ -35,9 +35,11 @@ enum Plan {
     Http(Response),
 }
 
-/// The step.
-#[derive(Clone)]
-pub(super) struct Classify<S, O> {
+/// The step. A clone shares what it is made of: there is one for each request, which needs one of the ways on.
+pub(super) struct Classify<S, O>(Arc<Ways<S, O>>);
+
+/// What the step is made of.
+pub(super) struct Ways<S, O> {
     pub(super) methods: Arc<MethodTable>,
     pub(super) web: axum::Router,
     pub(super) on_behalf: &'static [&'static str],
@@ -49,6 +51,18 @@ pub(super) struct Classify<S, O> {
 }
 
 impl<S, O> Classify<S, O> {
+    pub(super) fn new(ways: Ways<S, O>) -> Self {
+        Self(Arc::new(ways))
+    }
+}
+
+impl<S, O> Clone for Classify<S, O> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S, O> Ways<S, O> {
     fn plan(&self, parts: &mut Parts, body: &mut Body) -> Plan {
         let fault = head::check(parts, &self.limits);
         if self
@@ -127,21 +141,22 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (mut parts, mut body) = request.into_parts();
-        match self.plan(&mut parts, &mut body) {
+        let ways = &self.0;
+        match ways.plan(&mut parts, &mut body) {
             Plan::Web => {
                 let request = Request::from_parts(parts, body);
-                let (routes, limits) = (self.web.clone(), Arc::clone(&self.limits));
+                let (routes, limits) = (ways.web.clone(), Arc::clone(&ways.limits));
                 Box::pin(web::answer(routes, request, limits))
             }
             Plan::OnBehalf => {
                 let request = Request::from_parts(parts, body);
-                let (routes, limits) = (self.web.clone(), Arc::clone(&self.limits));
+                let (routes, limits) = (ways.web.clone(), Arc::clone(&ways.limits));
                 Box::pin(web::answer_on_behalf(routes, request, limits))
             }
             Plan::Own(asked) => {
                 parts.extensions.insert(asked);
                 let request = Request::from_parts(parts, body);
-                Box::pin(self.own.clone().oneshot(request))
+                Box::pin(ways.own.clone().oneshot(request))
             }
             Plan::Rpc(asked, verdict) => {
                 parts.extensions.insert(asked);
@@ -153,10 +168,10 @@ where
                         parts.extensions.insert(refused);
                     }
                 }
-                Box::pin(self.inner.clone().oneshot(Request::from_parts(parts, body)))
+                Box::pin(ways.inner.clone().oneshot(Request::from_parts(parts, body)))
             }
             Plan::Http(response) => {
-                let limits = Arc::clone(&self.limits);
+                let limits = Arc::clone(&ways.limits);
                 let (loan, _) = Loan::new(body, &parts.headers);
                 Box::pin(async move {
                     loan.drain(&limits).await;

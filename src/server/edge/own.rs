@@ -21,7 +21,7 @@ use super::{
     asked::{Asked, not_classified},
     error, frame,
     method::Streaming,
-    read, timeout,
+    names, read, timeout,
     wire::{Codec, Protocol},
 };
 use crate::server::limits::Limits;
@@ -121,7 +121,7 @@ async fn to_grpc(
         }
         _ => Body::new(Limited::new(body, most)),
     };
-    if let Some(encoding) = headers.remove("connect-content-encoding") {
+    if let Some(encoding) = headers.remove(names::CONNECT_CONTENT_ENCODING) {
         headers.insert("grpc-encoding", encoding);
     }
     headers.remove(header::CONTENT_LENGTH);

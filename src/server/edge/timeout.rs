@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use connectrpc_axum::ConnectError;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
-use super::{error, wire::Protocol};
+use super::{error, names, wire::Protocol};
 
 /// The caller's timeout, if it tells one. One that is not of the protocol's form is an error: to wait
 /// longer or shorter than the caller thinks would be worse.
@@ -13,12 +13,12 @@ pub(super) fn read(
     headers: &HeaderMap,
     protocol: Protocol,
 ) -> Result<Option<Duration>, ConnectError> {
-    let (name, parse): (&str, fn(&str) -> Option<Duration>) = if protocol.is_grpc() {
-        ("grpc-timeout", grpc)
+    let (name, parse): (HeaderName, fn(&str) -> Option<Duration>) = if protocol.is_grpc() {
+        (names::GRPC_TIMEOUT, grpc)
     } else {
-        ("connect-timeout-ms", connect)
+        (names::CONNECT_TIMEOUT_MS, connect)
     };
-    let mut values = headers.get_all(name).iter();
+    let mut values = headers.get_all(&name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };

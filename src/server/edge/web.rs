@@ -5,6 +5,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 use axum::{Router, body::Body, response::Response};
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, StatusCode, Version, header};
+use http_body::Body as _;
 use http_body_util::Limited;
 use tower::ServiceExt;
 
@@ -35,12 +36,12 @@ pub(super) async fn answer_on_behalf(
     limits: Arc<Limits>,
 ) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
+    if body.is_end_stream() {
+        return Ok(ask(routes, Request::from_parts(parts, body), &limits).await);
+    }
     let is_multiplexed = parts.version == Version::HTTP_2;
     let (loan, _) = Loan::new(body, &parts.headers);
     let request = Request::from_parts(parts, Body::empty());
-    if loan.is_at_its_end() {
-        return Ok(ask(routes, request, &limits).await);
-    }
     let mut thrown_away = tokio::spawn({
         let limits = Arc::clone(&limits);
         async move { loan.drain(&limits).await }

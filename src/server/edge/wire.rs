@@ -2,7 +2,9 @@
 //!
 //! The reply, error or not, goes back the same way, so this is found out before anything can fail.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
+
+use super::names;
 
 /// One of the protocols that the edge speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,10 +74,12 @@ impl Wire {
     pub(super) fn of_post(headers: &HeaderMap) -> Option<Self> {
         let (protocol, codec, content_type) = content_type(headers)?;
         let accepts_gzip = match protocol {
-            Protocol::Connect | Protocol::ConnectGet => accepts_gzip(headers, "accept-encoding"),
-            Protocol::ConnectStream => accepts_gzip(headers, "connect-accept-encoding"),
+            Protocol::Connect | Protocol::ConnectGet => {
+                accepts_gzip(headers, &header::ACCEPT_ENCODING)
+            }
+            Protocol::ConnectStream => accepts_gzip(headers, &names::CONNECT_ACCEPT_ENCODING),
             Protocol::Grpc | Protocol::GrpcWeb | Protocol::GrpcWebText => {
-                accepts_gzip(headers, "grpc-accept-encoding")
+                accepts_gzip(headers, &names::GRPC_ACCEPT_ENCODING)
             }
         };
         Some(Self {
@@ -91,7 +95,7 @@ impl Wire {
         Self {
             protocol: Protocol::ConnectGet,
             codec,
-            accepts_gzip: accepts_gzip(headers, "accept-encoding"),
+            accepts_gzip: accepts_gzip(headers, &header::ACCEPT_ENCODING),
             content_type: match codec {
                 Codec::Proto => "application/proto",
                 Codec::Json => "application/json",
@@ -169,7 +173,7 @@ fn content_type(headers: &HeaderMap) -> Option<(Protocol, Codec, &'static str)> 
 }
 
 /// Whether a list of encodings names gzip, and not with `q=0` (RFC 9110, 12.5.3).
-fn accepts_gzip(headers: &HeaderMap, name: &str) -> bool {
+fn accepts_gzip(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers
         .get_all(name)
         .iter()
@@ -239,7 +243,7 @@ mod tests {
             ("xgzip", false),
         ] {
             assert_eq!(
-                accepts_gzip(&headers("accept-encoding", value), "accept-encoding"),
+                accepts_gzip(&headers("accept-encoding", value), &header::ACCEPT_ENCODING),
                 accepted,
                 "{value}"
             );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use connectrpc_axum::ConnectError;
-use http::{HeaderMap, Method as HttpMethod, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method as HttpMethod, Uri, header, request::Parts};
 use tokio::time::Instant;
 
 use crate::server::{
@@ -12,7 +12,7 @@ use crate::server::{
         asked::Call,
         error, frame,
         method::{Method, Streaming},
-        plain,
+        names, plain,
         query::Query,
         timeout,
         wire::{Protocol, Wire},
@@ -90,10 +90,10 @@ pub(super) fn call(
             parts.method = HttpMethod::POST;
             compressed
         }
-        Protocol::Connect => is_compressed(&parts.headers, "content-encoding")?,
-        Protocol::ConnectStream => is_compressed(&parts.headers, "connect-content-encoding")?,
+        Protocol::Connect => is_compressed(&parts.headers, header::CONTENT_ENCODING)?,
+        Protocol::ConnectStream => is_compressed(&parts.headers, names::CONNECT_CONTENT_ENCODING)?,
         Protocol::Grpc | Protocol::GrpcWeb | Protocol::GrpcWebText => {
-            is_compressed(&parts.headers, "grpc-encoding")?
+            is_compressed(&parts.headers, names::GRPC_ENCODING)?
         }
     };
     check_version(&parts.headers, wire.protocol)?;
@@ -109,8 +109,8 @@ pub(super) fn call(
     })
 }
 
-fn is_compressed(headers: &HeaderMap, name: &str) -> Result<bool, ConnectError> {
-    let mut values = headers.get_all(name).iter();
+fn is_compressed(headers: &HeaderMap, name: HeaderName) -> Result<bool, ConnectError> {
+    let mut values = headers.get_all(&name).iter();
     let value = values.next().map_or(&b"identity"[..], |v| v.as_bytes());
     if values.next().is_none() {
         if value.eq_ignore_ascii_case(b"identity") {
@@ -126,7 +126,7 @@ fn is_compressed(headers: &HeaderMap, name: &str) -> Result<bool, ConnectError> 
 }
 
 fn check_version(headers: &HeaderMap, protocol: Protocol) -> Result<(), ConnectError> {
-    let mut versions = headers.get_all("connect-protocol-version").iter();
+    let mut versions = headers.get_all(names::CONNECT_PROTOCOL_VERSION).iter();
     if protocol.is_grpc() || versions.all(|version| version == "1") {
         return Ok(());
     }
@@ -174,7 +174,7 @@ mod tests {
         let encoded = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-encoding", http::HeaderValue::from_static(value));
-            is_compressed(&headers, "grpc-encoding").map_err(|e| e.code())
+            is_compressed(&headers, names::GRPC_ENCODING).map_err(|e| e.code())
         };
         assert_eq!(encoded("gzip"), Ok(true));
         assert_eq!(encoded("Identity"), Ok(false));
