@@ -23,7 +23,7 @@ use hallpass::{
         App, AppOptions,
         caller::Caller,
         tokens::CreateToken,
-        usage::Usage,
+        usage::{Flush, Usage},
         verify::{Question, Verification},
     },
     domain::{
@@ -217,13 +217,13 @@ fn note_secs(ids: &[TokenId]) -> Result<f64> {
 
 /// What it takes to write the last uses of all tokens, while nothing else is done.
 async fn write_alone(app: &App, texts: &[String]) -> Result<f64> {
-    app.flush_uses(true).await?;
+    app.flush_uses(Flush::Now).await?;
     for text in texts {
         let question = Question::parse(Secret::new(text.clone()), [], "192.0.2.1")?;
         app.verify(question).await?;
     }
     let begin = cpu_secs()?;
-    app.flush_uses(true).await?;
+    app.flush_uses(Flush::Now).await?;
     Ok(cpu_secs()? - begin)
 }
 

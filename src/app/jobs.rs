@@ -9,7 +9,7 @@ use crate::{
     store::{audit, tokens},
 };
 
-use super::{App, Error, audit::system_event};
+use super::{App, Error, audit::system_event, usage::Flush};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const HOURLY: Duration = Duration::from_hours(1);
@@ -33,7 +33,7 @@ impl App {
                 () = told(&mut stop) => break,
                 _ = flush.tick() => {
                     self.flush_refusals(&mut backlog, false).await;
-                    log_result("last uses", self.flush_uses(false).await);
+                    log_result("last uses", self.flush_uses(Flush::Due).await);
                 }
                 _ = hourly.tick() => {
                     log_result("purge", self.purge().await);
@@ -42,7 +42,7 @@ impl App {
             }
         }
         self.flush_refusals(&mut backlog, true).await;
-        log_result("last uses", self.flush_uses(true).await);
+        log_result("last uses", self.flush_uses(Flush::Now).await);
     }
 
     /// Purges what was deleted or has expired longer than the retention ago, a chunk a transaction, and

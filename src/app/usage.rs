@@ -33,7 +33,7 @@ const EARLY: usize = ROOM / 4 * 3;
 /// How many tokens a transaction updates: few enough that no writer waits for long.
 const CHUNK: usize = 256;
 
-/// A stop does not wait longer for a store that takes no writes: so little is not worth it.
+/// Who stops or waits for an answer does not wait longer for a store that takes no writes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Uses that are not yet written, the latest of each token.
@@ -42,6 +42,17 @@ pub struct Usage {
     uses: Shards<HashMap<TokenId, LastUse>>,
     /// When they were last taken to be written.
     taken: Mutex<Timestamp>,
+    /// Held while they are written: what was taken is in the store once it is free.
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// Which uses to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Those whose minute is over.
+    Due,
+    /// All that were noted before.
+    Now,
 }
 
 impl Usage {
@@ -50,6 +61,7 @@ impl Usage {
         Self {
             uses: Shards::default(),
             taken: Mutex::new(now),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -76,12 +88,12 @@ impl Usage {
     }
 
     /// What is to be written now, by rising ID as the table is laid out: nothing before the minute is over,
-    /// unless the room runs out or, with `all`, the server stops.
-    fn take(&self, now: Timestamp, all: bool) -> Vec<(TokenId, LastUse)> {
+    /// unless the room runs out.
+    fn take(&self, now: Timestamp, which: Flush) -> Vec<(TokenId, LastUse)> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back must not make the minute longer.
         let over = now < *taken || now.since(*taken) >= WINDOW;
-        if !over && !all && self.uses.iter().all(|shard| shard.len() < EARLY) {
+        if !over && which == Flush::Due && self.uses.iter().all(|shard| shard.len() < EARLY) {
             return Vec::new();
         }
         *taken = now;
@@ -96,20 +108,25 @@ impl Usage {
 }
 
 impl App {
-    /// Writes the uses that are due; or all, since the server stops. No audit rows: what a token did has its
-    /// own.
+    /// Writes down uses that were noted. No audit rows: what a token did has its own.
     ///
     /// # Errors
     /// The store failed. What was not written is kept for the next time.
-    pub async fn flush_uses(&self, all: bool) -> Result<(), Error> {
-        let mut uses = self.0.usage.take(self.now(), all);
+    pub async fn flush_uses(&self, which: Flush) -> Result<(), Error> {
+        let patience = match which {
+            Flush::Due => WINDOW,
+            Flush::Now => PATIENCE,
+        };
+        let overloaded = || Error::from(store::Error::Overloaded);
+        let writing = tokio::time::timeout(patience, self.0.usage.writing.lock());
+        let _writing = writing.await.map_err(|_| overloaded())?;
+        let mut uses = self.0.usage.take(self.now(), which);
         while !uses.is_empty() {
             let chunk: Arc<[_]> = uses.split_off(uses.len().saturating_sub(CHUNK)).into();
             let batch = Arc::clone(&chunk);
             let written = self.write(move |tx| Ok(tokens::note_uses(tx, &batch)?));
-            let patience = if all { PATIENCE } else { WINDOW };
             let written = tokio::time::timeout(patience, written).await;
-            if let Err(error) = written.unwrap_or_else(|_| Err(store::Error::Overloaded.into())) {
+            if let Err(error) = written.unwrap_or_else(|_| Err(overloaded())) {
                 for (id, last_use) in uses.iter().chain(&*chunk) {
                     self.0.usage.keep(*id, *last_use);
                 }
@@ -141,16 +158,16 @@ mod tests {
             }
         }
         let almost = WINDOW.saturating_sub(Duration::from_micros(1));
-        assert_eq!(usage.take(NOW.plus(almost), false), []);
-        let taken = usage.take(NOW.plus(WINDOW), false);
+        assert_eq!(usage.take(NOW.plus(almost), Flush::Due), []);
+        let taken = usage.take(NOW.plus(WINDOW), Flush::Due);
         assert_eq!(taken.len(), ids.len());
         assert!(taken.is_sorted_by(|(a, _), (b, _)| a < b));
         let latest = NOW.plus(SECOND * 3);
         assert!(taken.iter().all(|(_, last)| last.time == latest));
         usage.note(ids[0], NOW.plus(WINDOW), None);
-        assert_eq!(usage.take(NOW.plus(WINDOW + almost), false), []);
-        assert_eq!(usage.take(NOW.plus(WINDOW), true).len(), 1);
-        assert_eq!(usage.take(NOW.plus(WINDOW * 3), false), []);
+        assert_eq!(usage.take(NOW.plus(WINDOW + almost), Flush::Due), []);
+        assert_eq!(usage.take(NOW.plus(WINDOW), Flush::Now).len(), 1);
+        assert_eq!(usage.take(NOW.plus(WINDOW * 3), Flush::Due), []);
     }
 
     #[test]
@@ -160,12 +177,12 @@ mod tests {
         usage.note(id, NOW, None);
         let back = NOW.minus(Duration::from_hours(24));
         usage.note(id, back, None);
-        let taken = usage.take(back, false);
+        let taken = usage.take(back, Flush::Due);
         assert_eq!(taken.len(), 1);
         assert_eq!(taken[0].1.time, NOW, "forward only");
         usage.note(id, back.plus(SECOND), None);
-        assert_eq!(usage.take(back.plus(SECOND), false), []);
-        assert_eq!(usage.take(back.plus(WINDOW), false).len(), 1);
+        assert_eq!(usage.take(back.plus(SECOND), Flush::Due), []);
+        assert_eq!(usage.take(back.plus(WINDOW), Flush::Due).len(), 1);
     }
 
     #[test]
@@ -174,17 +191,21 @@ mod tests {
         for _ in 0..64 * EARLY / 2 {
             usage.note(id(), NOW, None);
         }
-        assert_eq!(usage.take(NOW, false), [], "100,000 tokens a minute fit");
+        assert_eq!(
+            usage.take(NOW, Flush::Due),
+            [],
+            "100,000 tokens a minute fit"
+        );
         let known = id();
         usage.note(known, NOW, None);
         for _ in 0..64 * ROOM * 2 {
             usage.note(id(), NOW, None);
         }
         usage.note(known, NOW.plus(SECOND), None);
-        let taken = usage.take(NOW.plus(SECOND), false);
+        let taken = usage.take(NOW.plus(SECOND), Flush::Due);
         assert!(taken.len() <= 64 * ROOM, "{}", taken.len());
         let last = taken.iter().find(|(id, _)| *id == known);
         assert_eq!(last.map(|(_, last)| last.time), Some(NOW.plus(SECOND)));
-        assert_eq!(usage.take(NOW.plus(SECOND), true), []);
+        assert_eq!(usage.take(NOW.plus(SECOND), Flush::Now), []);
     }
 }

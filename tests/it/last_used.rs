@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hallpass::app::usage::Flush;
 use http::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -92,7 +93,7 @@ async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
     let asked = app.sign_in(&app.admin, json!({})).await;
     let from = json!({ "token": asked.text, "clientIp": "::ffff:10.1.2.3" });
     assert!(verify(&app, from).await);
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     let last = get(&app, &asked).await["lastUse"].clone();
     assert_eq!(last, json!({ "time": rfc3339(START), "ip": "10.1.2.3" }));
     let caller: i64 = app
@@ -108,7 +109,7 @@ async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
     // The address is of that use: where a later one has none, no older one is told in its place.
     app.clock.advance(Duration::from_secs(1));
     assert!(verify(&app, json!({ "token": asked.text })).await);
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     let last = get(&app, &asked).await["lastUse"].clone();
     let time = rfc3339(START.plus(Duration::from_secs(1)));
     assert_eq!(last, json!({ "time": time }));
@@ -128,7 +129,7 @@ async fn reverse_proxys_question_is_a_use_from_the_clients_address() {
     ];
     let reply = app.client.ask(Method::GET, "/forward-auth", &headers).await;
     assert_eq!(reply.head.status, 200);
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     let last = get(&app, &token).await["lastUse"].clone();
     assert_eq!(last, json!({ "time": rfc3339(START), "ip": "192.0.2.7" }));
 }
@@ -148,7 +149,7 @@ async fn writing_last_uses_leaves_the_credentials_in_memory() {
     let before = reads();
     app.clock.advance(Duration::from_secs(1));
     assert_eq!(ask().await["valid"], true);
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     assert_ne!(stored(&app.sql(), &token), (None, None));
     let told = ask().await;
     assert_eq!(told["valid"], true);
@@ -170,11 +171,11 @@ async fn what_is_refused_is_no_use() {
     let ask = |ip: &str, scope: &str| json!({ "token": limited.text, "clientIp": ip, "requiredScopes": [scope] });
     assert!(!verify(&app, ask("192.0.2.1", "deploy")).await);
     assert!(!verify(&app, ask("10.0.0.1", "release")).await);
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     assert_eq!(stored(&app.sql(), &limited), (None, None));
     // The control.
     assert!(verify(&app, ask("10.0.0.1", "deploy")).await);
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     assert_ne!(stored(&app.sql(), &limited), (None, None));
 }
 
@@ -200,7 +201,7 @@ async fn clock_set_back_neither_stops_it_nor_takes_a_use_back() {
 
     app.clock.set(START.plus(hour));
     assert!(app.accepts(&early.text).await);
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     let again = START.plus(hour).as_micros();
     assert_eq!(stored(&app.sql(), &early).0, Some(again));
 }
@@ -218,14 +219,14 @@ async fn uses_that_could_not_be_written_are_written_the_next_time() {
     let plant = "CREATE TRIGGER planted BEFORE UPDATE OF last_use_time ON tokens \
                  BEGIN SELECT RAISE(ABORT, 'planted'); END";
     app.sql().execute_batch(plant).unwrap();
-    app.app.flush_uses(true).await.unwrap_err();
+    app.app.flush_uses(Flush::Now).await.unwrap_err();
     app.sql().execute_batch("DROP TRIGGER planted").unwrap();
     assert_eq!(stored(&app.sql(), &tokens[0]), (None, None));
     // A token that is no more is in nobody's way.
     app.sql()
         .execute("DELETE FROM tokens WHERE id = ?1", [&tokens[2].id])
         .unwrap();
-    app.app.flush_uses(true).await.unwrap();
+    app.app.flush_uses(Flush::Now).await.unwrap();
     for token in &tokens[..2] {
         assert_eq!(stored(&app.sql(), token).0, Some(START.as_micros()));
     }

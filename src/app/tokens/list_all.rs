@@ -15,6 +15,7 @@ use super::{
         caller::Caller,
         error::Noun,
         page::{Cursor, Page, PageRequest},
+        usage::Flush,
     },
     selection::TokenSelection,
 };
@@ -95,9 +96,12 @@ impl App {
         }
     }
 
-    /// Checks that whom the filter names is there: else a slip of the pen would look like a user without
-    /// tokens.
-    pub(super) async fn check_filter(&self, filter: &TokenFilter) -> Result<(), Error> {
+    /// Before a search. Checks that whom the filter names is there: else a slip of the pen would look like a
+    /// user without tokens. A token that was used a moment ago is not unused, so that is written down first.
+    pub(super) async fn prepare_search(&self, filter: &TokenFilter) -> Result<(), Error> {
+        if filter.unused_since.is_some() {
+            self.flush_uses(Flush::Now).await?;
+        }
         let Some(id) = filter.user else { return Ok(()) };
         let user = self.read(move |tx| Ok(users::find(tx, id)?)).await?;
         user.map(drop).ok_or(Error::NotFound(Noun::User))
@@ -109,7 +113,7 @@ impl App {
         caller: &Caller,
         filter: &TokenFilter,
     ) -> Result<(), Error> {
-        self.check_filter(filter).await?;
+        self.prepare_search(filter).await?;
         let user = filter.user.map(|id| id.to_string()).unwrap_or_default();
         self.record_read(caller, Action::ListAllTokens, Relation::OtherPerson, user)
             .await

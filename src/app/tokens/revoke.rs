@@ -108,7 +108,7 @@ impl App {
         if request.dry_run {
             self.record_search(caller, &filter).await?;
         } else {
-            self.check_filter(&filter).await?;
+            self.prepare_search(&filter).await?;
         }
         let run = Run {
             app: self.clone(),

@@ -31,7 +31,7 @@ pub(in crate::cli) struct SelectionArgs {
     /// Tokens created earlier.
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     created_before: Option<Moment>,
-    /// Tokens created earlier and not used since.
+    /// Tokens created earlier and not used since. A running server writes uses down within a minute.
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     unused_since: Option<Moment>,
     /// Tokens that name this scope.
