@@ -21,6 +21,8 @@ pub use update::UpdateToken;
 
 pub use crate::store::tokens::TokenCounts;
 
+use std::time::Duration;
+
 use crate::{
     domain::{
         cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp,
@@ -39,6 +41,12 @@ use super::{
     caller::Caller,
     error::{Checked, Denied, FieldError, Noun},
 };
+
+/// So many tokens, children included, a transaction deletes; one more with all its children at most.
+const CHUNK: u32 = 1_000;
+/// After a transaction of full size. Another process waits for `SQLite`'s lock by looking, every 100 ms at the rarest:
+/// with a shorter pause it might never find it free.
+const PAUSE: Duration = Duration::from_millis(120);
 
 /// How many bytes of a token ID are looked at.
 const MAX_ID_BYTES: usize = 256;

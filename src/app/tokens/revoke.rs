@@ -28,21 +28,17 @@ use super::{
         error::FieldError,
         page::{Cursor, PageRequest},
     },
+    CHUNK, PAUSE,
     delete::delete_with_children,
     selection::TokenSelection,
 };
 
 pub use named::Outcome;
 
-/// So many tokens, children included, a transaction deletes; one more with all its children at most.
-const CHUNK: u32 = 1_000;
 /// So many tokens one call deletes.
 const MAX_TOKENS: u32 = 10_000;
 /// So long one call works before it says where to go on: well within the time that a request has.
 const MAX_TIME: Duration = Duration::from_secs(4);
-/// After a transaction of full size. Another process waits for `SQLite`'s lock by looking, every 100 ms at the rarest:
-/// with a shorter pause it might never find it free.
-const PAUSE: Duration = Duration::from_millis(120);
 /// So many tokens are told of, as a sample.
 const FIRST: usize = 10;
 

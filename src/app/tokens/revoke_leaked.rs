@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tokio::time;
+
 use crate::{
     domain::{
         id::TokenId,
@@ -11,14 +13,14 @@ use crate::{
     store::{Tx, audit, tokens},
 };
 
-use super::super::{
-    App, Error,
-    authz::{self, Action, Relation},
-    caller::Caller,
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action, Relation},
+        caller::Caller,
+    },
+    CHUNK, PAUSE,
 };
-
-/// How many tokens a transaction looks up or deletes at most: few enough that no writer waits for long.
-const CHUNK: u32 = 1_000;
 
 /// A token that was found, without its secret.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +123,11 @@ impl App {
                 })
                 .await?;
             rest.drain(..done);
+            let is_full = ids.len() >= CHUNK as usize;
             revoked.extend(ids);
+            if is_full {
+                time::sleep(PAUSE).await;
+            }
         }
         Ok(LeakRevocation { leaks, revoked })
     }
