@@ -217,6 +217,7 @@ mod tests {
             hash: ChainHash([0xab; 32]),
         };
         assert_eq!(ChainHead::parse(&head.to_string()), Some(head));
+        assert_eq!(format!("{:?}", head.hash), "ab".repeat(32));
         for bad in ["", "42", "x:00", "42:zz", &format!("42:{}", "é".repeat(32))] {
             assert_eq!(ChainHead::parse(bad), None, "{bad}");
         }

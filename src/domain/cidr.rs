@@ -172,7 +172,9 @@ mod tests {
         for no in ["11.0.0.1", "::ffff:11.0.0.1", "2001:db9::1", "192.0.2.8"] {
             assert!(!cidrs.allows(no.parse().unwrap()), "{no}");
         }
-        assert!(set(&["::ffff:10.0.0.0/104"]).allows("10.1.1.1".parse().unwrap()));
+        let mapped = set(&["::ffff:10.0.0.0/104"]);
+        assert!(mapped.allows("10.1.1.1".parse().unwrap()));
+        assert!(!mapped.allows("11.0.0.1".parse().unwrap()));
         assert!(set(&[]).allows("11.0.0.1".parse().unwrap()));
     }
 
@@ -210,8 +212,20 @@ mod tests {
     }
 
     #[test]
+    fn there_are_so_many_at_most_and_repeats_are_none() {
+        let text = |nth: usize| format!("10.0.0.{nth}");
+        let mut texts: Vec<_> = (0..MAX_CIDRS).map(text).collect();
+        texts.push(text(0));
+        let parse = |texts: &[String]| CidrSet::parse(texts.iter().map(|text| &**text));
+        assert_eq!(parse(&texts).map(|set| set.0.len()), Ok(MAX_CIDRS));
+        texts.push(text(MAX_CIDRS));
+        assert_eq!(parse(&texts), Err(CidrError::TooMany));
+    }
+
+    #[test]
     fn the_store_form_is_read_back() {
         let cidrs = set(&["2001:db8::/32", "10.0.0.0/8"]);
+        assert_eq!(cidrs.to_string(), "10.0.0.0/8 2001:db8::/32");
         assert_eq!(CidrSet::from_row(&cidrs.to_string()), Some(cidrs));
         assert_eq!(CidrSet::from_row("nonsense"), None);
     }

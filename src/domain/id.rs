@@ -155,6 +155,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn number_and_text_are_the_same_identifier() {
+        let number = 0x0123_4567_89ab_cdef_0011_2233_4455_abcd;
+        let id = Id::from_u128(number);
+        assert_eq!(id.as_u128(), number);
+        assert_eq!(id.random_bits(), 0xabcd);
+        assert_eq!(Id::parse(id.encode().as_str()), Some(id));
+        assert_eq!(Id::parse(&id.encode().as_str()[1..]), None);
+    }
+
+    #[test]
     fn whoever_is_born_in_a_millisecond_lies_between_its_least_and_the_next_ones() {
         let time = Timestamp::from_micros(1_800_000_000_123_999);
         let (least, next) = (

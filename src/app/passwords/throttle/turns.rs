@@ -85,6 +85,7 @@ mod tests {
         let before = Instant::now();
         assert!(turns.take(address, wait).await.is_err());
         assert_eq!(before.elapsed(), wait);
+        assert_eq!(first.waited(), Duration::ZERO);
 
         let (third, fourth, ()) = tokio::join!(
             turns.take(address, wait),
@@ -93,9 +94,13 @@ mod tests {
                 let refused = turns.take(address, wait).await.is_err();
                 refused && before.elapsed().is_zero()
             },
-            async { drop(first) },
+            async {
+                time::sleep(wait / 2).await;
+                drop(first);
+            },
         );
-        assert!(third.is_ok() && fourth, "the place in the queue was taken");
+        assert!(fourth, "the place in the queue was taken");
+        assert_eq!(third.as_ref().unwrap().waited(), wait / 2);
         drop(third);
         assert!(turns.take(address, wait).await.is_ok());
     }
