@@ -144,6 +144,16 @@ mod tests {
     }
 
     #[test]
+    fn default_lives_from_now_on() {
+        let policy = |default_ttl| LifetimePolicy {
+            default_ttl,
+            ..LifetimePolicy::default()
+        };
+        assert_eq!(policy(Some(DAY)).default_expiry(NOW), Some(NOW.plus(DAY)));
+        assert_eq!(policy(None).default_expiry(NOW), None);
+    }
+
+    #[test]
     fn the_boundaries_are_exact() {
         let free = LifetimeLimits::default();
         let tick = Duration::from_micros(1);

@@ -58,6 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn text_is_read_back_and_never_debugged() {
+        let note = Note::parse("ci runner".to_owned()).unwrap();
+        assert_eq!(note.as_str(), "ci runner");
+        assert_eq!(Note::from_row("ci runner".to_owned()), note);
+        assert_eq!(format!("{note:?}"), "[note of 9 bytes]");
+    }
+
+    #[test]
     fn the_limits_are_exact() {
         assert!(Note::parse("x".repeat(1_024)).is_ok());
         assert_eq!(Note::parse("x".repeat(1_025)), Err(NoteError::TooLong));

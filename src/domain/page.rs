@@ -152,6 +152,12 @@ mod tests {
     }
 
     #[test]
+    fn beginning_needs_no_token_and_the_key_is_never_debugged() {
+        assert_eq!(KEY.verify(&PageQuery::new("List"), ""), Ok(None));
+        assert_eq!(format!("{KEY:?}"), "[page key]");
+    }
+
+    #[test]
     fn sizes_are_kept_within_the_bounds() {
         assert_eq!(
             [0, 1, 249, 250, 251, u32::MAX].map(size),

@@ -166,6 +166,8 @@ mod tests {
         assert_eq!(Grace::parse(-1, 0), Err(GraceError::Negative));
         assert_eq!(Grace::parse(0, -1), Err(GraceError::Negative));
         assert_eq!(Grace::parse(0, 1_000_000_000), Err(GraceError::Nanos));
+        let almost = Duration::from_micros(999_999);
+        assert_eq!(Grace::parse(0, 999_999_999), Ok(Grace(almost)));
         assert!(Grace::parse(0, 999).unwrap().is_none());
     }
 

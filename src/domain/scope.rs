@@ -161,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn there_are_so_many_at_most_and_repeats_are_none() {
+        let text = |nth: usize| format!("scope-{nth}");
+        let mut texts: Vec<_> = (0..MAX_SCOPES).map(text).collect();
+        texts.push(text(0));
+        let parse = |texts: &[String]| ScopeSet::parse(texts.iter().map(|text| &**text));
+        assert_eq!(parse(&texts).unwrap().iter().count(), MAX_SCOPES);
+        texts.push(text(MAX_SCOPES));
+        assert_eq!(parse(&texts), Err(ScopeError::TooMany));
+        assert!(set(&["b", "a"]).iter().eq(["a", "b"]));
+    }
+
+    #[test]
     fn what_is_in_common_is_never_more_than_either() {
         let (none, ab, bc, d) = (set(&[]), set(&["a", "b"]), set(&["b", "c"]), set(&["d"]));
         assert_eq!(ab.in_common(&bc), Some(set(&["b"])));

@@ -109,6 +109,52 @@ mod tests {
     use super::*;
 
     #[test]
+    fn parts_come_back_to_the_microsecond_within_the_years_that_can_be_told() {
+        let parts = |seconds, nanos| Timestamp::parse(seconds, nanos).map(Timestamp::to_parts);
+        assert_eq!(parts(1, 1_999), Ok((1, 1_000)));
+        assert_eq!(parts(-1, 999_999_999), Ok((-1, 999_999_000)));
+        assert_eq!(
+            Timestamp::parse(2, 3_000),
+            Ok(Timestamp::from_micros(2_000_003))
+        );
+        assert_eq!(Timestamp::from_micros(2_000_003).as_micros(), 2_000_003);
+        assert_eq!(parts(MIN_SECONDS, 0), Ok((MIN_SECONDS, 0)));
+        assert_eq!(parts(MAX_SECONDS, 0), Ok((MAX_SECONDS, 0)));
+        for seconds in [MIN_SECONDS - 1, MAX_SECONDS + 1, i64::MIN, i64::MAX] {
+            assert_eq!(parts(seconds, 0), Err(TimestampError::Seconds));
+        }
+        for nanos in [-1, 1_000_000_000] {
+            assert_eq!(parts(0, nanos), Err(TimestampError::Nanos));
+        }
+        let text = |seconds| Timestamp::parse(seconds, 0).unwrap().to_string();
+        assert_eq!(text(MAX_SECONDS), "9999-12-31T23:59:59Z");
+        // 719,162 days: 1970 years less one, with 477 leap days.
+        assert_eq!(MIN_SECONDS, -719_162 * 24 * 60 * 60);
+    }
+
+    #[test]
+    fn sums_stay_within_time_and_nothing_is_before_what_it_follows() {
+        let second = Duration::from_secs(1);
+        let time = Timestamp::from_micros(5_000_000);
+        assert_eq!(time.plus(second), Timestamp::from_micros(6_000_000));
+        assert_eq!(time.minus(second), Timestamp::from_micros(4_000_000));
+        let (first, last) = (
+            Timestamp::parse(MIN_SECONDS, 0).unwrap(),
+            Timestamp::parse(MAX_SECONDS, 999_999_999).unwrap(),
+        );
+        for forever in [Duration::MAX, Duration::from_secs(400_000_000_000)] {
+            assert_eq!(time.plus(forever), last);
+            assert_eq!(time.minus(forever), first);
+        }
+        assert_eq!(time.since(time.minus(second)), second);
+        assert_eq!(time.since(time.plus(second)), Duration::ZERO);
+        let at = |time: SystemTime| Timestamp::from(time).as_micros();
+        assert_eq!(at(SystemTime::UNIX_EPOCH + second), 1_000_000);
+        assert_eq!(at(SystemTime::UNIX_EPOCH - second), -1_000_000);
+        assert_eq!(Timestamp::from_micros(-5).to_string(), "5us before 1970");
+    }
+
+    #[test]
     fn fractions_have_no_more_digits_than_are_needed() {
         let text = |micros| Timestamp::from_micros(micros).to_string();
         assert_eq!(text(1_000_000), "1970-01-01T00:00:01Z");
