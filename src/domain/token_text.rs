@@ -234,12 +234,36 @@ mod tests {
     }
 
     #[test]
+    fn prefixes_are_of_3_to_16_lower_case_letters_and_digits() {
+        for good in ["abc", "a1b2", "0123456789abcdef"] {
+            assert_eq!(TokenPrefix::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "ab", "0123456789abcdefg", "Abc", "a-c", "a_c", "äbc"] {
+            assert_eq!(TokenPrefix::parse(bad), Err(PrefixError), "{bad}");
+        }
+        assert_eq!(new_text().prefix(), "hallpass");
+    }
+
+    #[test]
+    fn a_secret_of_another_length_is_none_even_with_its_checksum() {
+        let text = new_text();
+        let body = &text.expose()[..text.expose().len() - CRC_LEN];
+        let sealed = |body: &str| format!("{body}{}", str::from_utf8(&encode_crc(body)).unwrap());
+        assert!(TokenText::parse(&sealed(body)).is_ok());
+        for body in [&format!("{body}0"), &body[..body.len() - 1]] {
+            let refused = TokenText::parse(&sealed(body)).unwrap_err();
+            assert_eq!(refused, TokenTextError::Malformed);
+        }
+    }
+
+    #[test]
     fn a_new_token_is_read_back_and_hashes_alike() {
         let text = new_text();
         let read = TokenText::parse(text.expose()).unwrap();
         assert_eq!(read.id(), text.id());
         assert!(read.hash().matches(&text.hash()));
         assert!(!read.hash().matches(&new_text().hash()));
+        assert_eq!(format!("{:?}", read.hash()), "[hash]");
         assert_eq!(
             format!("{read:?}"),
             format!("TokenText {{ text: [secret], id: {} }}", text.id())

@@ -116,6 +116,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn machine_is_its_owners_and_a_person_is_nobodys() {
+        let now = Timestamp::from_micros(0);
+        let (owner, other) = (UserId::generate(now), UserId::generate(now));
+        let user = |kind| User {
+            id: UserId::generate(now),
+            username: Username::parse("ci-bot").unwrap(),
+            kind,
+            role: Role::Member,
+            description: Note::default(),
+            create_time: now,
+            update_time: now,
+            deactivated: false,
+        };
+        let machine = user(UserKind::Machine { owner });
+        assert_eq!(machine.owner(), Some(owner));
+        assert!(machine.is_machine_of(owner) && !machine.is_machine_of(other));
+        let person = user(UserKind::Person);
+        assert_eq!(person.owner(), None);
+        assert!(!person.is_machine_of(owner));
+        assert_eq!(format!("{:>8}", person.username), "  ci-bot");
+    }
+
+    #[test]
     fn names_are_lower_cased_and_their_form_is_exact() {
         assert_eq!(Username::parse("Alice-2").unwrap().as_str(), "alice-2");
         for good in ["abc", "a-1", &format!("a{}z", "-".repeat(38))] {
