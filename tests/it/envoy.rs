@@ -113,6 +113,35 @@ async fn bad_token_is_denied_and_its_holder_alone_is_told_why() {
 }
 
 #[tokio::test]
+async fn header_fields_as_they_came_are_read_each_by_itself() {
+    let app = TestApp::start().await;
+    let raw =
+        |value: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, value);
+    let field = |name: &str, value: &str| json!({ "key": name, "rawValue": raw(value) });
+    let good = field("authorization", &format!("Bearer {}", app.admin.token));
+    let asked = |fields: &[&Value]| {
+        let mut message = check(json!({}), "192.0.2.1", None);
+        message["attributes"]["request"]["http"]["headerMap"] = json!({ "headers": fields });
+        message
+    };
+    let passed = ask(&app, asked(&[&field("accept", "a"), &good])).await;
+    assert_eq!(passed.unwrap()["x-auth-user"], "admin");
+    let text = json!({ "key": "Authorization", "value": format!("Bearer {}", app.admin.token) });
+    assert!(ask(&app, asked(&[&text])).await.is_ok());
+    for other in [
+        &good,
+        &field("Authorization", "Basic eA=="),
+        &field("authorization", "Bearer \u{0}"),
+    ] {
+        assert!(ask(&app, asked(&[&good, other])).await.is_err(), "{other}");
+        assert!(ask(&app, asked(&[other, &good])).await.is_err(), "{other}");
+    }
+    let mut both = asked(&[&good]);
+    both["attributes"]["request"]["http"]["headers"] = bearer(&app.admin.token);
+    assert!(ask(&app, both).await.is_err(), "twice");
+}
+
+#[tokio::test]
 async fn only_the_authorization_of_the_request_within_the_message_counts() {
     let app = TestApp::start().await;
     let token = &app.admin.token;

@@ -20,7 +20,7 @@ use crate::{
             },
             service::auth::v3::{
                 AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
-                check_response::HttpResponse,
+                attribute_context::HttpRequest, check_response::HttpResponse,
             },
             r#type::v3::HttpStatus,
         },
@@ -55,22 +55,36 @@ pub(super) async fn check(
 
 /// The header fields of the request that are read. Two names that differ in case only are the same twice.
 fn headers(context: &AttributeContext) -> HeaderMap {
+    let read = [
+        header::AUTHORIZATION,
+        HeaderName::from_static("x-forwarded-for"),
+    ];
     let http = context.request.as_ref().and_then(|r| r.http.as_ref());
-    let fields = http.iter().flat_map(|http| &http.headers);
     let mut headers = HeaderMap::new();
-    for (name, value) in fields {
-        let read = [
-            header::AUTHORIZATION,
-            HeaderName::from_static("x-forwarded-for"),
-        ];
+    for (name, value) in http.into_iter().flat_map(fields) {
         let name = read
-            .into_iter()
+            .iter()
             .find(|read| name.eq_ignore_ascii_case(read.as_str()));
-        if let (Some(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+        if let Some(name) = name {
+            // One that cannot be a value is there all the same: beside it, another does not count alone.
+            let value = HeaderValue::from_bytes(value);
+            let value = value.unwrap_or(HeaderValue::from_static(""));
             headers.append(name, value);
         }
     }
     headers
+}
+
+/// All of them: together as text, or each as it came.
+fn fields(http: &HttpRequest) -> impl Iterator<Item = (&str, &[u8])> {
+    let together = http.headers.iter();
+    let together = together.map(|(name, value)| (&**name, value.as_bytes()));
+    let each = http.header_map.iter().flat_map(|map| &map.headers);
+    let each = each.map(|field| match &*field.raw_value {
+        [] => (&*field.key, field.value.as_bytes()),
+        raw => (&*field.key, raw),
+    });
+    together.chain(each)
 }
 
 /// Who is connected to Envoy; `None`: not said.
@@ -128,6 +142,7 @@ fn set(name: &str, value: String) -> HeaderValueOption {
         header: Some(HeaderField {
             key: name.to_owned(),
             value,
+            ..HeaderField::default()
         }),
         append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         keep_empty_value: true,
