@@ -214,3 +214,14 @@ impl From<HasherError> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_to_wait_are_rounded_up_and_whole_ones_are_not() {
+        let whole = |millis| whole_seconds(Duration::from_millis(millis)).as_secs();
+        assert_eq!([0, 1, 999, 1_000, 1_001].map(whole), [0, 1, 1, 1, 2]);
+    }
+}

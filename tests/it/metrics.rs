@@ -94,9 +94,16 @@ async fn tokens_passwords_and_verifications_are_counted_by_result() {
         let call = app.call(bearer, "AuthnService/GetCurrentUser", json!({}));
         assert!(call.await.result.is_err());
     }
-    let wrong = json!({ "username": "alice", "password": "wrong" });
-    let refused = app.call("", "TokenService/CreateToken", wrong).await;
-    assert!(refused.result.is_err());
+    // The right password of one who may not sign in is as good as a wrong one.
+    let bob = app.person("bob").await;
+    let id = json!({ "id": bob.id });
+    let deactivate = app.call(&app.admin.token, "UserService/DeactivateUser", id);
+    deactivate.await.ok();
+    for (username, password) in [("alice", "wrong"), ("bob", &bob.password)] {
+        let message = json!({ "username": username, "password": password });
+        let refused = app.call("", "TokenService/CreateToken", message).await;
+        assert!(refused.result.is_err(), "{username}");
+    }
 
     let (_, text) = scrape(&app, &[]).await;
     for (name, least) in [
@@ -117,7 +124,7 @@ async fn tokens_passwords_and_verifications_are_counted_by_result() {
         (r#"hallpass_sign_ins_total{result="ok"}"#, 2.0),
         (
             r#"hallpass_sign_ins_total{result="CREDENTIALS_INVALID"}"#,
-            1.0,
+            2.0,
         ),
         ("hallpass_store_commit_seconds_count", 3.0),
         ("hallpass_store_commit_writes_count", 3.0),
