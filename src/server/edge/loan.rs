@@ -44,7 +44,7 @@ impl Loan {
     }
 
     /// Whether all of it was read, or there is none.
-    pub(super) fn is_at_its_end(&self) -> bool {
+    fn is_at_its_end(&self) -> bool {
         lock(&self.body).is_end_stream()
     }
 
