@@ -24,6 +24,8 @@ struct Round {
     revoked: AtomicBool,
     /// Which readers found it valid before, and which finished a check that started after.
     valid: [AtomicBool; READERS],
+    /// How many checks found it valid.
+    found_valid: AtomicUsize,
     after: [AtomicBool; READERS],
 }
 
@@ -39,6 +41,7 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Race {
     shared: Arc<Shared>,
+    least: usize,
     readers: JoinSet<()>,
 }
 
@@ -49,7 +52,18 @@ impl Race {
         for reader in 0..READERS {
             readers.spawn(read(reader, Arc::clone(&shared), Arc::clone(&verify)));
         }
-        Self { shared, readers }
+        let least = 0;
+        Self {
+            shared,
+            least,
+            readers,
+        }
+    }
+
+    /// With so many checks at least that find each token valid: on a slow machine a round would else have few.
+    pub(super) const fn of_at_least(mut self, checks: usize) -> Self {
+        self.least = checks;
+        self
     }
 
     /// Revokes `token` while all readers check it; ends when each has finished a check that started after.
@@ -58,12 +72,16 @@ impl Race {
             token: token.to_owned(),
             revoked: AtomicBool::new(false),
             valid: Default::default(),
+            found_valid: AtomicUsize::new(0),
             after: Default::default(),
         });
         *self.shared.round.lock().unwrap() = Some(Arc::clone(&round));
         self.shared.begun.notify_waiters();
-        self.until(|| round.valid.iter().all(|valid| valid.load(SeqCst)))
-            .await;
+        self.until(|| {
+            let by_all = round.valid.iter().all(|valid| valid.load(SeqCst));
+            by_all && round.found_valid.load(SeqCst) >= self.least
+        })
+        .await;
         revoke.await;
         round.revoked.store(true, SeqCst);
         self.until(|| round.after.iter().all(|after| after.load(SeqCst)))
@@ -108,6 +126,7 @@ async fn read(reader: usize, shared: Arc<Shared>, verify: Verify) {
             }
         } else if valid {
             round.valid[reader].store(true, SeqCst);
+            round.found_valid.fetch_add(1, SeqCst);
         }
         drop(round);
         shared.checked.notify_one();
