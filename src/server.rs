@@ -12,6 +12,7 @@
 
 mod auth;
 mod cors;
+pub mod current;
 pub mod edge;
 mod error;
 mod grpc;

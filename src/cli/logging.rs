@@ -1,4 +1,8 @@
-//! Where log records go: stderr, as lines for people or as JSON for a collector.
+//! Where log records go: stderr, as lines for people or as JSON for a collector. A record that is made while a
+//! request is served has its ID as `request.id`.
+
+mod json;
+mod text;
 
 use std::io::{self, IsTerminal};
 
@@ -12,8 +16,11 @@ pub(super) fn start(args: &LogArgs) {
     let log = fmt().with_env_filter(filter).with_writer(io::stderr);
     // Only a test that runs two servers in one process finds a log that has been started already.
     drop(match args.log_format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Text => log
+            .with_ansi(io::stderr().is_terminal())
+            .event_format(text::Text)
+            .try_init(),
+        LogFormat::Json => log.event_format(json::Json).try_init(),
     });
 }
 
@@ -29,3 +36,6 @@ pub(super) fn start_for_command() {
             .try_init(),
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,6 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use tokio::time::Instant;
 use tower::Service;
-use tracing::Instrument;
 
 use crate::{
     app::{App, caller::Origin},
@@ -28,6 +27,7 @@ use crate::{
 };
 
 use super::{
+    current,
     edge::{Outcome, Protocol},
     listener::Peer,
 };
@@ -60,24 +60,20 @@ where
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
         let ip = peer.map(|peer| self.addresses.find(peer, request.headers()));
         let origin = describe(RequestId::generate(self.app.now()), ip, request.headers());
-        let line = Line::new(&request, origin.clone(), self.app.metrics().clone());
-        let span = tracing::info_span!("request", request.id = %origin.request_id);
-        let id = origin.request_id;
+        let line = Line::new(&request, &origin, self.app.metrics().clone());
+        let id = origin.request_id.encode();
         request.extensions_mut().insert(origin);
-        let reply = self.inner.call(request);
-        Box::pin(
-            async move {
-                let mut response = reply.await?;
-                let headers = response.headers_mut();
-                let id = HeaderValue::from_str(id.encode().as_str()).expect("base62 is ASCII");
-                headers.insert(REQUEST_ID, id);
-                let nosniff = HeaderValue::from_static("nosniff");
-                headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-                line.write(&response);
-                Ok(response)
-            }
-            .instrument(span),
-        )
+        let reply = current::serving(id, || self.inner.call(request));
+        Box::pin(current::serving_until(id, async move {
+            let mut response = reply.await?;
+            let headers = response.headers_mut();
+            let id = HeaderValue::from_str(id.as_str()).expect("base62 is ASCII");
+            headers.insert(REQUEST_ID, id);
+            let nosniff = HeaderValue::from_static("nosniff");
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            line.write(&response);
+            Ok(response)
+        }))
     }
 }
 
@@ -106,18 +102,20 @@ struct Line {
     begin: Instant,
     method: http::Method,
     path: String,
-    origin: Origin,
+    ip: Option<IpAddr>,
+    client_request_id: Option<String>,
     metrics: Metrics,
 }
 
 impl Line {
-    fn new(request: &Request<Body>, origin: Origin, metrics: Metrics) -> Self {
+    fn new(request: &Request<Body>, origin: &Origin, metrics: Metrics) -> Self {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         Self {
             begin: Instant::now(),
             method,
             path,
-            origin,
+            ip: origin.ip,
+            client_request_id: origin.client_request_id.clone(),
             metrics,
         }
     }
@@ -134,14 +132,14 @@ impl Line {
         self.metrics
             .request(counted::request(&self.path, response, outcome), elapsed);
         tracing::info!(
-            method = %self.method,
-            path = %self.path,
+            method = self.method.as_str(),
+            path = self.path,
             status = response.status().as_u16(),
             code = outcome.map(|_| code),
             protocol,
             duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            ip = self.origin.ip.map(tracing::field::display),
-            client_request_id = self.origin.client_request_id,
+            ip = self.ip.map(tracing::field::display),
+            client_request_id = self.client_request_id,
             "request"
         );
     }

@@ -3,8 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use super::sandbox::{PASSWORD, Ran, Sandbox};
+use crate::client::{Answer, Call, Client, Wire};
 
 const PASSWORD_FILE: &str = "initial-admin-password";
 
@@ -98,11 +100,57 @@ fn json_logs_are_one_object_a_line() {
     let log = sandbox.log();
     assert!(log.lines().count() > 0);
     for line in log.lines() {
-        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let record: Value = serde_json::from_str(line).unwrap();
         assert!(
             record["level"].is_string() && record["message"].is_string(),
             "{line}"
         );
+    }
+}
+
+/// Whatever is recorded of a request has the ID that its client got.
+#[tokio::test]
+async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
+    for format in ["json", "text"] {
+        let sandbox = Sandbox::empty();
+        let server = sandbox.serve(&["--log-format", format]);
+        let client = Client::new(server.address.parse().unwrap());
+        let list = || {
+            let list = Call::new("UserService/ListUsers", json!({})).header("x-request-id", "ci-7");
+            client.call(Wire::CURL, list.bearer("hp_none"))
+        };
+        let refused: Answer = list().await;
+        fs::rename(sandbox.path("hallpass.db"), sandbox.path("away.db")).unwrap();
+        let sign_in = json!({ "username": "admin", "password": PASSWORD });
+        let failed = Call::new("TokenService/CreateToken", sign_in);
+        let failed = client.call(Wire::CURL, failed).await;
+        failed.clone().refused("unavailable", "STORE_UNAVAILABLE");
+        server.stop();
+
+        let log = sandbox.log();
+        let of = |answer: &Answer| -> Vec<String> {
+            let id = answer.request_id();
+            let lines = log.lines().filter(|line| line.contains(&id));
+            lines.map(str::to_owned).collect()
+        };
+        let (refused, failed) = (of(&refused), of(&failed));
+        assert_eq!((refused.len(), failed.len()), (1, 2), "{log}");
+        if format == "text" {
+            let (_, request) = refused[0].split_once("  INFO ").unwrap();
+            let begin = "hallpass::server::origin: request method=POST \
+                         path=/hallpass.v1.UserService/ListUsers status=401 code=unauthenticated \
+                         protocol=connect duration_us=";
+            assert!(request.starts_with(begin), "{request}");
+            let rest = request.split_once(" ip=").unwrap().1;
+            assert!(rest.starts_with("127.0.0.1 client_request_id=ci-7 request.id="));
+        } else {
+            let request: Value = serde_json::from_str(&refused[0]).unwrap();
+            assert_eq!(request["message"], "request");
+            assert_eq!(request["status"], 401);
+            assert_eq!(request["client_request_id"], "ci-7");
+            assert!(request["duration_us"].is_u64() && request["request.id"].is_string());
+        }
+        assert!(failed[0].contains("the store is not available"), "{log}");
     }
 }
 

@@ -1,0 +1,138 @@
+//! A record as a line for people: when, how grave, from where, what, and its fields as `name=value`.
+//!
+//! Whatever a value holds, the record is one line, and a terminal finds no command in it: control characters are
+//! written as escapes. Text that could be taken for more than one value stands in quotes.
+
+use std::fmt::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use crate::{
+    domain::clock::{Clock, SystemClock},
+    server::current,
+};
+
+/// The format.
+pub(super) struct Text;
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut line: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let (level, target) = (*event.metadata().level(), event.metadata().target());
+        let style = if line.has_ansi_escapes() {
+            style(level)
+        } else {
+            Style::new()
+        };
+        let now = SystemClock.now();
+        write!(line, "{now} {style}{level:>5}{style:#} {target}:")?;
+        let mut fields = Fields {
+            line,
+            written: Ok(()),
+        };
+        event.record(&mut fields);
+        if let Some(id) = current::request_id() {
+            fields.field("request.id", |line| line.write_str(id.as_str()));
+        }
+        fields.written?;
+        fields.line.write_char('\n')
+    }
+}
+
+fn style(level: Level) -> Style {
+    let color = match level {
+        Level::ERROR => AnsiColor::Red,
+        Level::WARN => AnsiColor::Yellow,
+        Level::INFO => AnsiColor::Green,
+        Level::DEBUG => AnsiColor::Blue,
+        Level::TRACE => AnsiColor::Magenta,
+    };
+    color.on_default()
+}
+
+struct Fields<'a> {
+    line: Writer<'a>,
+    written: fmt::Result,
+}
+
+impl Fields<'_> {
+    /// The message has no name.
+    fn field(&mut self, name: &str, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        let line = &mut self.line;
+        self.written = self
+            .written
+            .and_then(|()| line.write_char(' '))
+            .and_then(|()| {
+                if name == "message" {
+                    return Ok(());
+                }
+                line.write_str(name)?;
+                line.write_char('=')
+            })
+            .and_then(|()| value(line));
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.field(field.name(), |line| {
+            let is_plain = |byte| is_printable(byte) && !b" \"".contains(&byte);
+            if !value.is_empty() && value.bytes().all(is_plain) {
+                line.write_str(value)
+            } else {
+                write!(line, "{value:?}")
+            }
+        });
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.field(field.name(), |line| write!(line, "{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.field(field.name(), |line| write!(Harmless(line), "{value:?}"));
+    }
+}
+
+/// Whether a byte is a character by itself, and shows.
+const fn is_printable(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
+}
+
+/// Writes control characters as escapes.
+struct Harmless<'a, 'b>(&'a mut Writer<'b>);
+
+impl fmt::Write for Harmless<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(is_printable) {
+            return self.0.write_str(text);
+        }
+        for piece in text.split_inclusive(char::is_control) {
+            let mut chars = piece.chars();
+            match chars.next_back() {
+                Some(last) if last.is_control() => {
+                    self.0.write_str(chars.as_str())?;
+                    write!(self.0, "{}", last.escape_default())?;
+                }
+                _ => self.0.write_str(piece)?,
+            }
+        }
+        Ok(())
+    }
+}
