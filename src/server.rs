@@ -104,7 +104,7 @@ impl Server {
         let stop_metrics = async move { drop(stopped.changed().await) };
         let metrics = listener::serve(
             metrics,
-            router::metrics(&self.app),
+            web::metrics::routes(self.app.clone()),
             Arc::clone(&limits),
             stop_metrics,
         );

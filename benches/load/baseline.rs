@@ -61,7 +61,7 @@ pub(crate) fn serve_noop() -> Result<()> {
                 .build(),
             grpc: Router::new(),
             web: Router::new(),
-            on_behalf: &[],
+            on_behalf: None,
             limits: Arc::clone(&limits),
             with_reasons: true,
         };

@@ -2,10 +2,11 @@
 //!
 //! An invalid token is an answer; an error means that there is no answer. Verifications are not audited.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     domain::{
+        id::TokenId,
         reason::Reason,
         scope::ScopeSet,
         secret::Secret,
@@ -65,22 +66,46 @@ impl Question {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Verification {
     /// The token is valid.
-    Valid(Box<Verified>),
+    Valid(Verified),
     /// It is not.
     Invalid(Refused),
 }
 
-/// A valid token, whose `scopes` are the ones in force: those that its parent has, too. Its last use is not
-/// told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A valid token, and whose it is.
+#[derive(Clone, Debug)]
 pub struct Verified {
-    /// The token.
-    pub token: Token,
+    credential: Arc<Credential>,
+    scopes: ScopeSet,
+}
+
+impl Verified {
+    /// The token's ID.
+    pub fn id(&self) -> TokenId {
+        self.credential.lineage.token.id
+    }
+
+    /// The scopes in force: those that its parent has, too. None: it is not limited.
+    pub const fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
     /// Whose it is.
-    pub user: User,
+    pub fn user(&self) -> &User {
+        let user = self.credential.user.as_ref();
+        user.expect("a token is not valid without its user")
+    }
+
+    /// The token with the scopes in force. Its last use is not told.
+    pub fn token(&self) -> Token {
+        let mut token = self.credential.lineage.token.clone();
+        token.scopes = self.scopes.clone();
+        // What is kept of it in memory does not hear of last uses.
+        token.last_use = None;
+        token
+    }
 }
 
 /// Why a token is not valid. More than "the credentials are invalid" is only said where the full secret was
@@ -123,7 +148,7 @@ impl App {
     /// ([`Error::RateLimited`]).
     pub async fn verify(&self, question: Question) -> Result<Verification, Error> {
         let (result, answer) = match self.judge(&question).await {
-            Ok(verified) => ("valid", Ok(Verification::Valid(Box::new(verified)))),
+            Ok(verified) => ("valid", Ok(Verification::Valid(verified))),
             Err(Judgement::Refused(refused)) => {
                 let result = refused.reason().as_str();
                 (result, Ok(Verification::Invalid(refused)))
@@ -138,7 +163,7 @@ impl App {
         let shown = Shown::parse(question.token.expose()).map_err(Refused::from)?;
         let credential = self.find_credential(shown).await?;
         let now = self.now();
-        let verified = judge(&credential, question, now)?;
+        let verified = judge(credential, question, now)?;
         self.admit_request(shown.id, now)?;
         self.0.usage.note(shown.id, now, question.client_ip);
         Ok(verified)
@@ -168,27 +193,24 @@ impl From<Error> for Judgement {
 
 /// Whether a token, whose secret was right, answers the question.
 fn judge(
-    credential: &Credential,
+    credential: Arc<Credential>,
     question: &Question,
     now: Timestamp,
 ) -> Result<Verified, Refused> {
-    let Credential { lineage, user, .. } = credential;
+    let Credential { lineage, user, .. } = &*credential;
     let invalid = |invalid: Invalid| Refused::Token(invalid.into());
     lineage.check(now, question.client_ip).map_err(invalid)?;
     if question.client_ip.is_none() && lineage.is_bound_to_networks() {
         return Err(invalid(Invalid::Address));
     }
-    let user = user.as_ref().ok_or(invalid(Invalid::UserDeactivated))?;
+    if user.is_none() {
+        return Err(invalid(Invalid::UserDeactivated));
+    }
     let scopes = lineage.scopes().ok_or(Refused::Scope)?;
     if !question.required_scopes.is_covered_by(&scopes) {
         return Err(Refused::Scope);
     }
-    let mut token = lineage.token.clone();
-    token.scopes = scopes;
-    // What is kept of it in memory does not hear of last uses.
-    token.last_use = None;
-    let user = user.clone();
-    Ok(Verified { token, user })
+    Ok(Verified { credential, scopes })
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod json;
 mod loan;
 mod method;
 mod names;
+mod on_behalf;
 mod outcome;
 mod own;
 mod plain;
@@ -44,7 +45,7 @@ use std::{convert::Infallible, sync::Arc};
 use axum::{Router, body::Body, response::Response};
 use connectrpc_axum::ConnectError;
 use http::Request;
-use tower::{Layer, Service, util::BoxCloneSyncService};
+use tower::{Layer, Service};
 
 pub use self::{
     asked::Call,
@@ -52,15 +53,13 @@ pub use self::{
     classify::is_below,
     error::{DOMAIN, refusal, with_reason},
     method::{BadAlias, Method, MethodTable, Streaming},
+    on_behalf::OnBehalf,
     outcome::Outcome,
     read::Read,
     reply::Reply,
     wire::{Codec, Protocol, Wire},
 };
 use super::limits::Limits;
-
-/// The finished edge. It answers every request.
-pub type Edge = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 
 /// What an edge is made of.
 #[derive(Clone, Debug)]
@@ -73,9 +72,8 @@ pub struct Parts {
     pub grpc: Router,
     /// The routes for all requests that are no calls.
     pub web: Router,
-    /// Paths, with all below them, by which a proxy asks on behalf of another request: never calls, whatever
-    /// that request's content type, and its body is not for us.
-    pub on_behalf: &'static [&'static str],
+    /// Where a proxy asks on behalf of another request, if anywhere.
+    pub on_behalf: Option<OnBehalf>,
     /// The bounds.
     pub limits: Arc<Limits>,
     /// Whether errors carry our `google.rpc.ErrorInfo`. Only the conformance suite, which compares
@@ -83,9 +81,17 @@ pub struct Parts {
     pub with_reasons: bool,
 }
 
-/// Puts the steps together. `auth` sees each call that `classify` let pass, with a [`Call`] in its
+/// Puts the steps together: a service that answers every request. `auth` sees each call that `classify` let pass, with a [`Call`] in its
 /// extensions and its body unread; what it refuses, the caller gets as an error of its protocol.
-pub fn assemble<L>(parts: Parts, auth: &L) -> Edge
+pub fn assemble<L>(
+    parts: Parts,
+    auth: &L,
+) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static
++ use<L>
 where
     L: Layer<Read<Handlers>>,
     L::Service: Service<Request<Body>, Response = Response, Error = ConnectError>
@@ -124,12 +130,12 @@ where
             limits: Arc::clone(&limits),
         },
     };
-    BoxCloneSyncService::new(classify::Classify::new(classify::Ways {
+    classify::Classify::new(classify::Ways {
         methods,
         web,
         on_behalf,
         own,
         limits,
         inner,
-    }))
+    })
 }

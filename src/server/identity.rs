@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::{
     app::{
@@ -34,7 +34,7 @@ pub(super) async fn check(
     headers: &HeaderMap,
     required: ScopeSet,
     client_ip: Option<IpAddr>,
-) -> Result<Result<Box<Verified>, Denial>, Error> {
+) -> Result<Result<Verified, Denial>, Error> {
     let refused = match auth::bearer(headers) {
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
@@ -52,15 +52,20 @@ pub(super) async fn check(
     Ok(Err(Denial::new(refused, &required)))
 }
 
-/// Names, in lower case, and values. All of them always, an empty one too: a proxy that copies them into the
-/// request overwrites whatever a client wrote there itself.
-pub(super) fn headers(verified: &Verified) -> [(&'static str, String); 4] {
-    let Verified { token, user } = verified;
+const USER: HeaderName = HeaderName::from_static("x-auth-user");
+const USER_ID: HeaderName = HeaderName::from_static("x-auth-user-id");
+const TOKEN_ID: HeaderName = HeaderName::from_static("x-auth-token-id");
+const SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
+
+/// All of them always, an empty one too: a proxy that copies them into the request overwrites whatever a client
+/// wrote there itself.
+pub(super) fn headers(verified: &Verified) -> [(HeaderName, String); 4] {
+    let user = verified.user();
     [
-        ("x-auth-user", user.username.as_str().to_owned()),
-        ("x-auth-user-id", user.id.to_string()),
-        ("x-auth-token-id", token.id.to_string()),
+        (USER, user.username.as_str().to_owned()),
+        (USER_ID, user.id.encode().as_str().to_owned()),
+        (TOKEN_ID, verified.id().encode().as_str().to_owned()),
         // Empty: not limited.
-        ("x-auth-scopes", token.scopes.to_string()),
+        (SCOPES, verified.scopes().to_string()),
     ]
 }

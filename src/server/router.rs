@@ -8,10 +8,7 @@ use std::{
 use axum::{Router, body::Body, response::Response};
 use http::Request;
 use prost_reflect::DescriptorPool;
-use tower::{
-    ServiceBuilder,
-    util::{BoxCloneSyncService, option_layer},
-};
+use tower::{Service, ServiceBuilder, util::option_layer};
 
 use crate::{app::App, proto};
 
@@ -62,16 +59,17 @@ static METHODS: LazyLock<Arc<MethodTable>> = LazyLock::new(|| {
     Arc::new(MethodTable::new(&pool, ALIASES).expect("a test builds the table"))
 });
 
-/// A service that answers every request.
-pub(super) type Service = BoxCloneSyncService<Request<Body>, Response, Infallible>;
-
 /// All that is served, from the outermost layer in.
 pub(super) fn service(
     app: &App,
     options: &ServerOptions,
     grpc: Router,
     limits: Arc<Limits>,
-) -> Service {
+) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ use<> {
     let ready = {
         let app = app.clone();
         move || {
@@ -85,14 +83,13 @@ pub(super) fn service(
         .merge(web::health::routes(ready, limits.ready_timeout))
         .merge(web::introspection::routes(app.clone()))
         .merge(web::revocation::routes(app.clone()))
-        .merge(web::metadata::routes(Arc::clone(&addresses)))
-        .merge(web::forward_auth::routes(app.clone()));
+        .merge(web::metadata::routes(Arc::clone(&addresses)));
     let parts = Parts {
         methods: Arc::clone(&METHODS),
         router: rpc::routes(app, Arc::clone(&addresses)),
         grpc,
         web,
-        on_behalf: &[web::forward_auth::PATH],
+        on_behalf: Some(web::forward_auth::on_behalf(app.clone())),
         limits,
         with_reasons: true,
     };
@@ -105,16 +102,11 @@ pub(super) fn service(
             origins.mark(&mut request);
             request
         });
-    BoxCloneSyncService::new(WithOrigin {
+    WithOrigin {
         app: app.clone(),
         addresses,
         inner: Split::new(web::is_for_browsers, pages.service(edge.clone()), edge),
-    })
-}
-
-/// What is served on the metrics' own address.
-pub(super) fn metrics(app: &App) -> Service {
-    BoxCloneSyncService::new(web::metrics::routes(app.clone()))
+    }
 }
 
 #[cfg(test)]

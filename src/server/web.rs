@@ -1,7 +1,7 @@
 //! What is not a remote procedure call: the probes, the page at `/`, and the ways of verifying and ending
 //! tokens that OAuth's clients and reverse proxies know.
 //!
-//! Each file here is a piece of the route table, a [`Router`] of its own. None knows the
+//! Each file here is a piece of the route table, mostly an axum router of its own. None knows the
 //! store or the procedures in `server/rpc`: what a piece needs is handed to it.
 
 mod form;
@@ -26,13 +26,16 @@ pub(super) fn is_for_browsers(path: &str) -> bool {
 }
 
 /// What is said of a token holds for that moment alone.
-fn never_stored(routes: Router) -> Router {
-    routes.layer(map_response(async |mut response: Response| {
-        let no_store = HeaderValue::from_static("no-store");
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, no_store);
-        response
-    }))
+fn never_stored(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, no_store);
+    response
+}
+
+/// Nor are any answers of these routes.
+fn none_stored(routes: Router) -> Router {
+    routes.layer(map_response(async |response| never_stored(response)))
 }
 
 #[cfg(test)]

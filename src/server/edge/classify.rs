@@ -9,7 +9,7 @@ mod rpc;
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{body::Body, response::Response};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, StatusCode, request::Parts};
 use tower::{Service, ServiceExt};
 
@@ -18,6 +18,7 @@ use super::{
     error, head,
     loan::Loan,
     method::MethodTable,
+    on_behalf::OnBehalf,
     own, plain,
     query::Query,
     web,
@@ -27,8 +28,7 @@ use crate::server::limits::Limits;
 /// What to do with a request.
 enum Plan {
     Web,
-    /// For another request.
-    OnBehalf,
+    OnBehalf(OnBehalf),
     Own(Asked),
     Rpc(Asked, Box<Result<Call, Refused>>),
     /// Refused outside of all protocols.
@@ -42,7 +42,7 @@ pub(super) struct Classify<S, O>(Arc<Ways<S, O>>);
 pub(super) struct Ways<S, O> {
     pub(super) methods: Arc<MethodTable>,
     pub(super) web: axum::Router,
-    pub(super) on_behalf: &'static [&'static str],
+    pub(super) on_behalf: Option<OnBehalf>,
     /// The steps before tonic's services.
     pub(super) own: O,
     pub(super) limits: Arc<Limits>,
@@ -65,13 +65,10 @@ impl<S, O> Clone for Classify<S, O> {
 impl<S, O> Ways<S, O> {
     fn plan(&self, parts: &mut Parts, body: &mut Body) -> Plan {
         let fault = head::check(parts, &self.limits);
-        if self
-            .on_behalf
-            .iter()
-            .any(|top| is_below(parts.uri.path(), top))
-        {
+        let on_behalf = self.on_behalf.as_ref();
+        if let Some(on_behalf) = on_behalf.filter(|way| is_below(parts.uri.path(), way.top)) {
             return match fault {
-                None => Plan::OnBehalf,
+                None => Plan::OnBehalf(on_behalf.clone()),
                 Some(fault) => Plan::Http(plain::refusal(fault.status, &fault.error)),
             };
         }
@@ -146,12 +143,11 @@ where
             Plan::Web => {
                 let request = Request::from_parts(parts, body);
                 let (routes, limits) = (ways.web.clone(), Arc::clone(&ways.limits));
-                Box::pin(web::answer(routes, request, limits))
+                Box::pin(web::answer(routes, request, limits).map(Ok))
             }
-            Plan::OnBehalf => {
+            Plan::OnBehalf(way) => {
                 let request = Request::from_parts(parts, body);
-                let (routes, limits) = (ways.web.clone(), Arc::clone(&ways.limits));
-                Box::pin(web::answer_on_behalf(routes, request, limits))
+                Box::pin(way.answer(request, Arc::clone(&ways.limits)).map(Ok))
             }
             Plan::Own(asked) => {
                 parts.extensions.insert(asked);

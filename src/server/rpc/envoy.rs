@@ -102,7 +102,9 @@ fn peer(context: &AttributeContext) -> Option<IpAddr> {
 
 fn allowed(verified: &Verified) -> CheckResponse {
     let headers = identity::headers(verified);
-    let headers = headers.into_iter().map(|(name, value)| set(name, value));
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| set(name.as_str(), value));
     let answer = HttpResponse::OkResponse(OkHttpResponse {
         headers: headers.collect(),
     });

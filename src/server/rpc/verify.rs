@@ -30,8 +30,8 @@ pub(super) async fn verify(
     let reply = match app.verify_for(&caller, question).await? {
         Verification::Valid(verified) => VerifyTokenResponse {
             valid: true,
-            token: Some(message::token(verified.token)),
-            user: Some(message::user(verified.user)),
+            token: Some(message::token(verified.token())),
+            user: Some(message::user(verified.user().clone())),
             ..VerifyTokenResponse::default()
         },
         Verification::Invalid(refused) => VerifyTokenResponse {

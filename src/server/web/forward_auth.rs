@@ -6,14 +6,10 @@
 //! parameters are required together. An empty one is refused, for the variable that should have been there
 //! would have been a requirement; other parameters may be the request's own and are not looked at.
 
-use axum::{
-    Extension, Router,
-    body::Body,
-    extract::{RawQuery, State},
-    response::Response,
-    routing::any,
-};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, request::Parts};
 
 use crate::{
     app::{App, Error, caller::Origin, error::FieldError, verify::Verified},
@@ -21,33 +17,32 @@ use crate::{
 };
 
 use super::{
-    super::{error::oauth, identity},
+    super::{edge::OnBehalf, error::oauth, identity},
     never_stored,
 };
 
 /// Where it begins.
 pub const PATH: &str = "/forward-auth";
 
-/// The routes.
-pub fn routes(app: App) -> Router {
-    let routes = Router::new()
-        .route(PATH, any(check))
-        .route("/forward-auth/", any(check))
-        .route("/forward-auth/{*below}", any(check));
-    never_stored(routes.with_state(app))
+/// The way there.
+pub(in crate::server) fn on_behalf(app: App) -> OnBehalf {
+    OnBehalf {
+        top: PATH,
+        handler: Arc::new(move |head| {
+            let app = app.clone();
+            Box::pin(async move { never_stored(check(&app, &head).await) })
+        }),
+    }
 }
 
-async fn check(
-    State(app): State<App>,
-    Extension(origin): Extension<Origin>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let required = match required(query.as_deref().unwrap_or_default()) {
+async fn check(app: &App, head: &Parts) -> Response {
+    let required = match required(head.uri.query().unwrap_or_default()) {
         Ok(required) => required,
         Err(error) => return oauth::refusal(error.into()),
     };
-    match identity::check(&app, &headers, required, origin.ip).await {
+    let origin: Option<&Origin> = head.extensions.get();
+    let ip = origin.and_then(|origin| origin.ip);
+    match identity::check(app, &head.headers, required, ip).await {
         Ok(Ok(verified)) => allowed(&verified),
         Ok(Err(denial)) => denial.into_response(),
         Err(error) => oauth::refusal(error),
@@ -66,7 +61,6 @@ fn allowed(verified: &Verified) -> Response {
     for (name, value) in identity::headers(verified) {
         match HeaderValue::try_from(value) {
             Ok(value) => {
-                let name = HeaderName::from_static(name);
                 response.headers_mut().insert(name, value);
             }
             // A name or scope that none of ours could be: nothing may pass under it.

@@ -26,13 +26,13 @@ use crate::{
 use super::{
     super::{auth, error::oauth},
     form::{self, Form},
-    never_stored,
+    none_stored,
 };
 
 /// The route.
 pub fn routes(app: App) -> Router {
     let routes = Router::new().route("/oauth2/introspect", post(introspect));
-    never_stored(routes.with_state(app))
+    none_stored(routes.with_state(app))
 }
 
 async fn introspect(
@@ -61,7 +61,7 @@ async fn answer(
     let form = Form::read(body).await?;
     let verification = app.verify_for(&caller, question(&form)).await;
     Ok(match verification.map_err(refused)? {
-        Verification::Valid(verified) => Introspection::of(*verified),
+        Verification::Valid(verified) => Introspection::of(&verified),
         // Why it is not, is not told here (RFC 7662 §2.2).
         Verification::Invalid(_) => Introspection::default(),
     })
@@ -102,7 +102,8 @@ struct Introspection {
 }
 
 impl Introspection {
-    fn of(Verified { token, user }: Verified) -> Self {
+    fn of(verified: &Verified) -> Self {
+        let (token, user) = (verified.token(), verified.user());
         Self {
             active: true,
             scope: (!token.scopes.is_empty()).then(|| token.scopes.to_string()),

@@ -19,7 +19,7 @@ use crate::domain::scope::OwnScope;
 
 use super::{
     super::{error::oauth, listener::Peer, origin::ClientAddress},
-    never_stored,
+    none_stored,
 };
 
 /// Where it is.
@@ -27,7 +27,7 @@ pub const PATH: &str = "/.well-known/oauth-authorization-server";
 
 /// The route.
 pub(in crate::server) fn routes(addresses: Arc<ClientAddress>) -> Router {
-    never_stored(
+    none_stored(
         Router::new()
             .route(PATH, get(describe))
             .with_state(addresses),

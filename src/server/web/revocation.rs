@@ -15,13 +15,13 @@ use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
 use super::{
     super::{auth, error::oauth},
     form::{self, Form},
-    never_stored,
+    none_stored,
 };
 
 /// The route.
 pub fn routes(app: App) -> Router {
     let routes = Router::new().route("/oauth2/revoke", post(revoke));
-    never_stored(routes.with_state(app))
+    none_stored(routes.with_state(app))
 }
 
 async fn revoke(

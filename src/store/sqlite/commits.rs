@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use super::identity::Identity;
+use super::identity::{Identity, Watch};
 use crate::{
     domain::id::TokenId,
     store::freshness::{Changes, Counters, Stamp},
@@ -31,7 +31,7 @@ pub(super) use writing::Writing;
 #[derive(Debug)]
 pub(super) struct Commits {
     index: Index,
-    identity: Identity,
+    watch: Watch,
     counters: Counters,
     /// The header up to which all is heard. It is written by whoever holds `writing`.
     noted: Noted,
@@ -46,7 +46,7 @@ impl Commits {
     pub(super) fn of(path: &Path, identity: Identity) -> io::Result<Self> {
         Ok(Self {
             index: Index::of(path)?,
-            identity,
+            watch: Watch::new(identity),
             counters: Counters::default(),
             noted: Noted::default(),
             writing: Mutex::default(),
@@ -55,9 +55,10 @@ impl Commits {
     }
 
     /// What is read of the token after this call may be kept under this stamp, and what was kept under an
-    /// equal one is as good as read now. `None`: nothing is known, so read, and keep nothing.
+    /// equal one is as good as read now. `None`: nothing is known, so read, and keep nothing. That the file was
+    /// moved away is heard within 10 ms.
     pub(super) fn stamp(&self, id: TokenId) -> Option<Stamp> {
-        if self.deaf.load(SeqCst) || self.identity.check().is_err() {
+        if self.deaf.load(SeqCst) || !self.watch.is_well() {
             return None;
         }
         let header = self.index.header()?;

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         router: service::router(),
         grpc: axum::Router::new(),
         web: axum::Router::new(),
-        on_behalf: &[],
+        on_behalf: None,
         limits: Arc::clone(&limits),
         // The suite compares the details of errors exactly.
         with_reasons: false,

@@ -56,7 +56,7 @@ impl TestServer {
             router: router(&waiting, &release),
             grpc,
             web: Router::new().fallback(async || "web"),
-            on_behalf: &[],
+            on_behalf: None,
             limits: Arc::clone(&limits),
             with_reasons: true,
         };

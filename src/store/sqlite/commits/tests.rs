@@ -192,6 +192,7 @@ fn file_that_is_cut_or_gone_is_not_listened_to() {
     let path = ours.folder.path();
     let away = ours.folder.dir.path().join("away");
     std::fs::rename(&path, &away).unwrap();
+    std::thread::sleep(Duration::from_millis(10));
     assert_eq!(ours.commits.stamp(ours.id), None);
     std::fs::rename(&away, &path).unwrap();
     ours.stamp();

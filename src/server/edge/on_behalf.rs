@@ -1,0 +1,72 @@
+//! Where a proxy asks on behalf of another request: never a call, whatever that request's content type, and its
+//! body is not for us.
+
+use std::{fmt, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method, Request, Version, header, request::Parts};
+use http_body::Body as _;
+
+use super::{loan::Loan, web};
+use crate::server::limits::Limits;
+
+/// The way.
+#[derive(Clone)]
+pub struct OnBehalf {
+    /// Its path, with all below it.
+    pub top: &'static str,
+    /// Answers a request of any method by its head.
+    pub handler: Arc<dyn Fn(Parts) -> BoxFuture<'static, Response> + Send + Sync>,
+}
+
+impl OnBehalf {
+    /// A body that the proxy sends along is thrown away beside the answer, which does not wait for it. A proxy
+    /// that announces one and sends none is answered as soon, but on a connection that is not used again: what
+    /// comes next on it would be taken for the body.
+    pub(super) async fn answer(self, request: Request<Body>, limits: Arc<Limits>) -> Response {
+        let (parts, body) = request.into_parts();
+        if body.is_end_stream() {
+            return self.ask(parts, &limits).await;
+        }
+        let is_multiplexed = parts.version == Version::HTTP_2;
+        let (loan, _) = Loan::new(body, &parts.headers);
+        let mut thrown_away = tokio::spawn({
+            let limits = Arc::clone(&limits);
+            async move { loan.drain(&limits).await }
+        });
+        let mut response = self.ask(parts, &limits).await;
+        let in_time = tokio::time::timeout(limits.sent_along_timeout, &mut thrown_away).await;
+        let is_over = matches!(in_time, Ok(Ok(true)));
+        if !is_over && !is_multiplexed {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+
+    async fn ask(&self, head: Parts, limits: &Limits) -> Response {
+        let is_head = head.method == Method::HEAD;
+        let response = web::in_time((self.handler)(head), limits).await;
+        if is_head {
+            without_body(response)
+        } else {
+            response
+        }
+    }
+}
+
+/// As `HEAD` is answered (RFC 9110 §9.3.2).
+fn without_body(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(parts, Body::empty())
+}
+
+impl fmt::Debug for OnBehalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnBehalf").field(&self.top).finish()
+    }
+}
