@@ -39,7 +39,7 @@ use crate::{domain::id::TokenId, metrics::QueueName};
 use checkpoints::Checkpoints;
 use commits::Commits;
 use connect::Pool;
-use identity::Identity;
+use identity::{Identity, Watch};
 use preflight::Place;
 use queue::Queue;
 
@@ -114,8 +114,8 @@ impl Engine {
             let connection = connect::get(&self.pool, &place.path)?;
             let queue = Arc::clone(&self.reads);
             let reader = thread::Builder::new().name(format!("store-reader-{number}"));
-            let identity = identity.clone();
-            let work = move || reader::run(&connection, &queue, &identity);
+            let watch = Watch::new(identity.clone());
+            let work = move || reader::run(&connection, &queue, &watch);
             self.threads.push(reader.spawn(work).map_err(io)?);
         }
         let connection = connect::get(&self.pool, &place.path)?;

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, to_bytes},
     response::Response,
 };
 use http::{HeaderMap, StatusCode, header};
@@ -28,14 +28,14 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
     refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &description)
 }
 
-/// The parameters as they stand. No `Debug`: a token is among them.
-pub(super) struct Form(Bytes);
+/// The parameters, by their names. No `Debug`: a token is among them.
+pub(super) struct Form(Vec<(String, Secret)>);
 
 impl Form {
     /// Reads a body, which is bounded where it came in.
     pub(super) async fn read(body: Body) -> Result<Self, Box<Response>> {
         match to_bytes(body, usize::MAX).await {
-            Ok(body) => Ok(Self(body)),
+            Ok(body) => Ok(Self::parse(&body)),
             Err(error) if is_too_large(&error) => refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is larger than is accepted",
@@ -47,24 +47,30 @@ impl Form {
         }
     }
 
+    fn parse(body: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(body);
+        let owned = pairs.map(|(name, value)| (name.into_owned(), Secret::new(value.into_owned())));
+        Self(owned.collect())
+    }
+
     /// The parameter of this name. Without a value it is left out (RFC 6749 §3.1).
     ///
     /// # Errors
     /// It is there more than once.
-    pub(super) fn find(&self, name: &'static str) -> Result<Option<Secret>, FieldError> {
-        let mut values = form_urlencoded::parse(&self.0).filter(|(found, _)| found == name);
-        let value = values.next().map(|(_, value)| value.into_owned());
+    pub(super) fn find(&self, name: &'static str) -> Result<Option<&Secret>, FieldError> {
+        let mut values = self.0.iter().filter(|(found, _)| found == name);
+        let value = values.next().map(|(_, value)| value);
         if values.next().is_some() {
             return Err(FieldError::new(name, "must not be repeated"));
         }
-        Ok(value.filter(|value| !value.is_empty()).map(Secret::new))
+        Ok(value.filter(|value| !value.expose().is_empty()))
     }
 
     /// The token that the request is about.
     ///
     /// # Errors
     /// There is none, or more than one.
-    pub(super) fn token(&self) -> Result<Secret, FieldError> {
+    pub(super) fn token(&self) -> Result<&Secret, FieldError> {
         // What kind of token the client takes it for makes no difference.
         self.find("token_type_hint")?;
         let token = self.find("token")?;
@@ -93,7 +99,7 @@ mod tests {
     use super::*;
 
     fn find(body: &'static str) -> Result<Option<String>, &'static str> {
-        let form = Form(Bytes::from_static(body.as_bytes()));
+        let form = Form::parse(body.as_bytes());
         let found = form.find("scope").map_err(|error| error.field)?;
         Ok(found.map(|value| value.expose().to_owned()))
     }

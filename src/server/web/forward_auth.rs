@@ -24,6 +24,9 @@ use super::{
 /// Where it begins.
 pub const PATH: &str = "/forward-auth";
 
+/// Room for so many header fields, with those that every reply gets.
+const ALL_HEADERS: usize = 8;
+
 /// The way there.
 pub(in crate::server) fn on_behalf(app: App) -> OnBehalf {
     OnBehalf {
@@ -58,6 +61,7 @@ fn required(query: &str) -> Result<ScopeSet, FieldError> {
 
 fn allowed(verified: &Verified) -> Response {
     let mut response = Response::new(Body::empty());
+    response.headers_mut().reserve(ALL_HEADERS);
     for (name, value) in identity::headers(verified) {
         match HeaderValue::try_from(value) {
             Ok(value) => {

@@ -5,12 +5,10 @@
 
 use axum::{
     Extension, Json, Router,
-    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::HeaderMap;
 use serde::Serialize;
 
 use crate::{
@@ -38,10 +36,9 @@ pub fn routes(app: App) -> Router {
 async fn introspect(
     State(app): State<App>,
     Extension(origin): Extension<Origin>,
-    headers: HeaderMap,
     request: Request,
 ) -> Response {
-    match answer(&app, &origin, &headers, request.into_body()).await {
+    match answer(&app, &origin, request).await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => *refusal,
     }
@@ -50,12 +47,12 @@ async fn introspect(
 async fn answer(
     app: &App,
     origin: &Origin,
-    headers: &HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Introspection, Box<Response>> {
     let refused = |error: Error| Box::new(oauth::refusal(error));
-    form::check(headers)?;
-    let credential = auth::bearer_or_basic(headers);
+    let (head, body) = request.into_parts();
+    form::check(&head.headers)?;
+    let credential = auth::bearer_or_basic(&head.headers);
     let caller = auth::authenticate(app, credential, origin).await;
     let caller = caller.map_err(refused)?;
     let form = Form::read(body).await?;
@@ -69,9 +66,11 @@ async fn answer(
 
 fn question(form: &Form) -> Result<Question, FieldError> {
     let (scope, client_ip) = (form.find("scope")?, form.find("client_ip")?);
-    let scopes = scope.iter().flat_map(|scope| scope.expose().split(' '));
-    let client_ip = client_ip.as_ref().map_or("", Secret::expose);
-    Question::parse(form.token()?, scopes, client_ip).map_err(|error| match error.field {
+    let scopes = scope
+        .into_iter()
+        .flat_map(|scope| scope.expose().split(' '));
+    let client_ip = client_ip.map_or("", Secret::expose);
+    Question::parse(form.token()?.clone(), scopes, client_ip).map_err(|error| match error.field {
         "required_scopes" => FieldError::new("scope", error.problem),
         _ => error,
     })

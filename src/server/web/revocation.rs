@@ -3,12 +3,11 @@
 
 use axum::{
     Extension, Router,
-    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
 
@@ -27,24 +26,19 @@ pub fn routes(app: App) -> Router {
 async fn revoke(
     State(app): State<App>,
     Extension(origin): Extension<Origin>,
-    headers: HeaderMap,
     request: Request,
 ) -> Response {
-    match end(&app, &origin, &headers, request.into_body()).await {
+    match end(&app, &origin, request).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => *refusal,
     }
 }
 
-async fn end(
-    app: &App,
-    origin: &Origin,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(), Box<Response>> {
+async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Response>> {
     let refused = |error: Error| Box::new(oauth::refusal(error));
-    form::check(headers)?;
-    match auth::bearer_or_basic(headers) {
+    let (head, body) = request.into_parts();
+    form::check(&head.headers)?;
+    match auth::bearer_or_basic(&head.headers) {
         Err(Unauthenticated::Missing) => {}
         credential => {
             let caller = auth::authenticate(app, credential, origin).await;
@@ -53,5 +47,5 @@ async fn end(
     }
     let form = Form::read(body).await?;
     let token = form.token().map_err(|error| refused(error.into()))?;
-    app.revoke_shown(&token, origin).await.map_err(refused)
+    app.revoke_shown(token, origin).await.map_err(refused)
 }

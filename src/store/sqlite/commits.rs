@@ -58,7 +58,7 @@ impl Commits {
     /// equal one is as good as read now. `None`: nothing is known, so read, and keep nothing. That the file was
     /// moved away is heard within 10 ms.
     pub(super) fn stamp(&self, id: TokenId) -> Option<Stamp> {
-        if self.deaf.load(SeqCst) || !self.watch.is_well() {
+        if self.deaf.load(SeqCst) || self.watch.check().is_err() {
             return None;
         }
         let header = self.index.header()?;

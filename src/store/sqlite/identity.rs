@@ -30,7 +30,7 @@ impl Identity {
         })
     }
 
-    /// Costs about a microsecond, so each batch can ask.
+    /// Costs a microsecond or two, so each transaction that writes can ask.
     pub(super) fn check(&self) -> Result<(), Error> {
         match fs::metadata(&self.path) {
             Ok(file) if (file.dev(), file.ino()) == (self.device, self.inode) => Ok(()),
@@ -39,11 +39,10 @@ impl Identity {
     }
 }
 
-/// Whoever asks all the time is told what was so at most this long ago: asking the file system costs a good part
-/// of what a token check from memory does.
+/// So old may be what a [`Watch`] tells.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// The same for whoever asks all the time.
+/// For whoever reads: it would ask at each token check, and asking costs a good part of what the check does.
 #[derive(Debug)]
 pub(super) struct Watch {
     identity: Identity,
@@ -61,17 +60,14 @@ impl Watch {
         }
     }
 
-    /// Whether it was still so within the last 10 ms. Once it was not, each call asks.
-    pub(super) fn is_well(&self) -> bool {
+    /// That it was so within the last 10 ms. Once it was not, each call asks.
+    pub(super) fn check(&self) -> Result<(), Error> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let now = self.begin.elapsed();
-        if micros(now) < self.next.load(Relaxed) {
-            return true;
-        }
-        let is_well = self.identity.check().is_ok();
-        if is_well {
+        if micros(now) >= self.next.load(Relaxed) {
+            self.identity.check()?;
             self.next.store(micros(now + EVERY), Relaxed);
         }
-        is_well
+        Ok(())
     }
 }

@@ -2,14 +2,14 @@
 
 use rusqlite::Connection;
 
-use super::{fault, identity::Identity, queue::Queue, session::Session};
+use super::{fault, identity::Watch, queue::Queue, session::Session};
 use crate::store::{job::Job, tx::Tx};
 
 /// So many reads share a transaction at most: it must stay short, or the write-ahead log grows behind it.
 const MAX_BATCH: usize = 64;
 
 /// Answers until the queue is closed.
-pub(super) fn run(connection: &Connection, queue: &Queue, identity: &Identity) {
+pub(super) fn run(connection: &Connection, queue: &Queue, watch: &Watch) {
     let seat = queue.join();
     // A read that writes is a mistake; SQLite refuses it.
     let guarded = connection
@@ -20,7 +20,7 @@ pub(super) fn run(connection: &Connection, queue: &Queue, identity: &Identity) {
         // before it was asked for.
         let begun = guarded
             .clone()
-            .and_then(|()| identity.check())
+            .and_then(|()| watch.check())
             .and_then(|()| fault::statement(connection, "BEGIN"));
         match begun {
             Ok(()) => answer(connection, batch),

@@ -1,6 +1,6 @@
 //! `hallpass serve`, `hallpass healthcheck` and the first start.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -121,6 +121,8 @@ async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
         };
         let refused: Answer = list().await;
         fs::rename(sandbox.path("hallpass.db"), sandbox.path("away.db")).unwrap();
+        // Readers look whether the file is there once in so long.
+        tokio::time::sleep(Duration::from_millis(10)).await;
         let sign_in = json!({ "username": "admin", "password": PASSWORD });
         let failed = Call::new("TokenService/CreateToken", sign_in);
         let failed = client.call(Wire::CURL, failed).await;
