@@ -4,7 +4,10 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -102,7 +105,13 @@ where
 {
     let under_way = UnderWay::new(pulse);
     let version = request.version();
-    let mut request = request.map(|body| Body::new(Timed::new(body, until)));
+    let mut request = request.map(|body| {
+        if body.is_end_stream() {
+            Body::empty()
+        } else {
+            Body::new(Timed::new(body, until))
+        }
+    });
     request.extensions_mut().insert(peer);
     let response = service.oneshot(request).await?;
     Ok(response.map(|body| Watched::new(body, under_way, version)))
