@@ -87,7 +87,7 @@ impl Verified {
         self.credential.lineage.token.id
     }
 
-    /// The scopes in force: those that its parent has, too. None: it is not limited.
+    /// The scopes in force: those that its parent has, too. Empty: it is not limited.
     pub const fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }

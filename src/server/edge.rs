@@ -5,6 +5,7 @@
 //! classify → encode → deadline → authenticate → read → call
 //!     │         ↑ replies and errors, on their way back ─┘
 //!     ├→ encode → own → tonic, for gRPC's health and reflection
+//!     ├→ on_behalf → who answers proxies
 //!     └→ web routes
 //! ```
 //!
@@ -81,8 +82,9 @@ pub struct Parts {
     pub with_reasons: bool,
 }
 
-/// Puts the steps together: a service that answers every request. `auth` sees each call that `classify` let pass, with a [`Call`] in its
-/// extensions and its body unread; what it refuses, the caller gets as an error of its protocol.
+/// Puts the steps together: a service that answers every request. `auth` sees each call that `classify` let
+/// pass, with a [`Call`] in its extensions and its body unread; what it refuses, the caller gets as an error of
+/// its protocol.
 pub fn assemble<L>(
     parts: Parts,
     auth: &L,

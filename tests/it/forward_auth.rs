@@ -92,6 +92,23 @@ async fn request_with_a_valid_token_passes_by_any_method_anywhere_below_over_bot
 }
 
 #[tokio::test]
+async fn refusal_of_a_head_request_has_no_body_and_tells_its_length() {
+    let app = TestApp::start().await;
+    for http2 in [false, true] {
+        let ask = async |method: Method| {
+            let request = Request::builder().method(method).uri(PATH);
+            let request = request.body(Bytes::new()).unwrap();
+            app.client.send(request, HeaderMap::new(), http2).await
+        };
+        let (get, head) = (ask(Method::GET).await, ask(Method::HEAD).await);
+        assert_eq!([get.head.status, head.head.status], [401, 401]);
+        assert!(head.body.is_empty());
+        let length = get.body.len().to_string();
+        assert_eq!(head.head.headers["content-length"], length);
+    }
+}
+
+#[tokio::test]
 async fn identity_is_whole_and_overwrites_what_the_client_wrote() {
     let app = TestApp::start().await;
     let bearer = format!("Bearer {}", app.admin.token);
