@@ -28,8 +28,12 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
     refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &description)
 }
 
-/// The parameters, by their names. No `Debug`: a token is among them.
-pub(super) struct Form(Vec<(String, Secret)>);
+/// The parameters that anyone here reads.
+const NAMES: [&str; 4] = ["token", "token_type_hint", "scope", "client_ip"];
+
+/// Those that came, and at most two of each: a third tells no more than the second. No `Debug`: a token is
+/// among them.
+pub(super) struct Form(Vec<(&'static str, Secret)>);
 
 impl Form {
     /// Reads a body, which is bounded where it came in.
@@ -48,9 +52,20 @@ impl Form {
     }
 
     fn parse(body: &[u8]) -> Self {
-        let pairs = form_urlencoded::parse(body);
-        let owned = pairs.map(|(name, value)| (name.into_owned(), Secret::new(value.into_owned())));
-        Self(owned.collect())
+        let mut form = Self(Vec::with_capacity(NAMES.len()));
+        for (name, value) in form_urlencoded::parse(body) {
+            if let Some(name) = NAMES.into_iter().find(|known| *known == name)
+                && form.values(name).count() < 2
+            {
+                form.0.push((name, Secret::new(value.into_owned())));
+            }
+        }
+        form
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &Secret> {
+        let values = self.0.iter().filter(move |(found, _)| *found == name);
+        values.map(|(_, value)| value)
     }
 
     /// The parameter of this name. Without a value it is left out (RFC 6749 §3.1).
@@ -58,8 +73,9 @@ impl Form {
     /// # Errors
     /// It is there more than once.
     pub(super) fn find(&self, name: &'static str) -> Result<Option<&Secret>, FieldError> {
-        let mut values = self.0.iter().filter(|(found, _)| found == name);
-        let value = values.next().map(|(_, value)| value);
+        debug_assert!(NAMES.contains(&name), "{name} would never be found");
+        let mut values = self.values(name);
+        let value = values.next();
         if values.next().is_some() {
             return Err(FieldError::new(name, "must not be repeated"));
         }
@@ -112,6 +128,16 @@ mod tests {
         }
         assert_eq!(find("scope=a&scope=a"), Err("scope"));
         assert_eq!(find("scope=&%73cope="), Err("scope"));
+    }
+
+    #[test]
+    fn many_parameters_take_no_more_room_than_few() {
+        let many = "scope=a&x=b&".repeat(10_000) + "token=c";
+        let form = Form::parse(many.as_bytes());
+        assert_eq!(form.0.len(), 3);
+        assert!(form.find("scope").is_err());
+        let token = form.token().map(Secret::expose);
+        assert_eq!(token.map_err(|error| error.field), Ok("c"));
     }
 
     #[test]
