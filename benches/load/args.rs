@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 /// Measures Hallpass under load. Everything takes turns in one run; only ratios of one run mean anything.
 #[derive(Parser, Debug)]
 pub(crate) struct Args {
-    /// How many stored tokens, separated by commas; 10000000 takes about ten minutes and 15 GB to prepare
+    /// How many stored tokens, separated by commas; 10000000 takes some six minutes and 6 GB to prepare
     #[arg(long, value_delimiter = ',', default_value = "10000,1000000")]
     pub(crate) tokens: Vec<u64>,
     /// How often each scenario takes its turn
