@@ -6,22 +6,34 @@ mod text;
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::Event;
+use tracing_subscriber::{
+    EnvFilter, Registry, fmt,
+    fmt::{
+        FmtContext,
+        format::{DefaultFields, Writer},
+    },
+};
 
 use crate::config::log::{LogArgs, LogFormat};
 
+/// Writes a record, as the library has it.
+type Format =
+    fn(&FmtContext<'_, Registry, DefaultFields>, Writer<'_>, &Event<'_>) -> std::fmt::Result;
+
 /// Starts the server's log.
 pub(super) fn start(args: &LogArgs) {
-    let filter = EnvFilter::new(&args.log_level);
-    let log = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let format: Format = match args.log_format {
+        LogFormat::Text => text::format,
+        LogFormat::Json => json::format,
+    };
+    let log = fmt()
+        .with_env_filter(EnvFilter::new(&args.log_level))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .event_format(format);
     // Only a test that runs two servers in one process finds a log that has been started already.
-    drop(match args.log_format {
-        LogFormat::Text => log
-            .with_ansi(io::stderr().is_terminal())
-            .event_format(text::Text)
-            .try_init(),
-        LogFormat::Json => log.event_format(json::Json).try_init(),
-    });
+    drop(log.try_init());
 }
 
 /// Starts the log of a command: warnings only, without the clutter.

@@ -3,35 +3,23 @@
 use std::fmt;
 
 use serde::ser::{SerializeMap, Serializer as _};
-use tracing::{Event, Subscriber};
+use tracing::Event;
 use tracing_serde::SerdeMapVisitor;
-use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
-};
+use tracing_subscriber::fmt::{FmtContext, format::Writer};
 
 use crate::{
     domain::clock::{Clock, SystemClock},
     server::current,
 };
 
-/// The format.
-pub(super) struct Json;
-
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut line: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let object = object(event).map_err(|_| fmt::Error)?;
-        line.write_str(str::from_utf8(&object).map_err(|_| fmt::Error)?)
-    }
+/// Writes a record.
+pub(super) fn format<S, N>(
+    _: &FmtContext<'_, S, N>,
+    mut line: Writer<'_>,
+    event: &Event<'_>,
+) -> fmt::Result {
+    let object = object(event).map_err(|_| fmt::Error)?;
+    line.write_str(str::from_utf8(&object).map_err(|_| fmt::Error)?)
 }
 
 fn object(event: &Event<'_>) -> serde_json::Result<Vec<u8>> {

@@ -4,12 +4,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::FormatEvent;
 
-use super::{json::Json, text::Text, *};
-
-type Log = tracing_subscriber::Registry;
-type Fields = fmt::format::DefaultFields;
+use super::*;
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
@@ -26,11 +22,7 @@ impl io::Write for Written {
 }
 
 /// The lines that `records` leave, without the time at their beginning.
-fn lines(
-    format: impl FormatEvent<Log, Fields> + Send + Sync + 'static,
-    ansi: bool,
-    records: fn(),
-) -> String {
+fn lines(format: Format, ansi: bool, records: fn()) -> String {
     let written = Written::default();
     let writer = written.clone();
     let log = fmt()
@@ -43,7 +35,7 @@ fn lines(
 }
 
 fn text(ansi: bool, records: fn()) -> String {
-    let lines = lines(Text, ansi, records);
+    let lines = lines(text::format, ansi, records);
     lines
         .split_inclusive('\n')
         .map(|line| {
@@ -95,7 +87,7 @@ fn a_record_is_one_line_without_commands_for_a_terminal_whatever_it_holds() {
 
 #[test]
 fn json_is_one_flat_object_a_record() {
-    let lines = lines(Json, false, || {
+    let lines = lines(json::format, false, || {
         tracing::warn!(error = %"a \"b\"\n", n = 3_u64, yes = true, "it failed");
     });
     assert_eq!(lines.lines().count(), 1);

@@ -7,52 +7,40 @@ use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level,
     field::{Field, Visit},
 };
-use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
-};
+use tracing_subscriber::fmt::{FmtContext, format::Writer};
 
 use crate::{
     domain::clock::{Clock, SystemClock},
     server::current,
 };
 
-/// The format.
-pub(super) struct Text;
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut line: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let (level, target) = (*event.metadata().level(), event.metadata().target());
-        let style = if line.has_ansi_escapes() {
-            style(level)
-        } else {
-            Style::new()
-        };
-        let now = SystemClock.now();
-        write!(line, "{now} {style}{level:>5}{style:#} {target}:")?;
-        let mut fields = Fields {
-            line,
-            written: Ok(()),
-        };
-        event.record(&mut fields);
-        if let Some(id) = current::request_id() {
-            fields.field("request.id", |line| line.write_str(id.as_str()));
-        }
-        fields.written?;
-        fields.line.write_char('\n')
+/// Writes a record.
+pub(super) fn format<S, N>(
+    _: &FmtContext<'_, S, N>,
+    mut line: Writer<'_>,
+    event: &Event<'_>,
+) -> fmt::Result {
+    let (level, target) = (*event.metadata().level(), event.metadata().target());
+    let style = if line.has_ansi_escapes() {
+        style(level)
+    } else {
+        Style::new()
+    };
+    let now = SystemClock.now();
+    write!(line, "{now} {style}{level:>5}{style:#} {target}:")?;
+    let mut fields = Fields {
+        line,
+        written: Ok(()),
+    };
+    event.record(&mut fields);
+    if let Some(id) = current::request_id() {
+        fields.field("request.id", |line| line.write_str(id.as_str()));
     }
+    fields.written?;
+    fields.line.write_char('\n')
 }
 
 fn style(level: Level) -> Style {
@@ -72,20 +60,25 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// The message has no name.
     fn field(&mut self, name: &str, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        if self.written.is_ok() {
+            self.written = self.write(name, value);
+        }
+    }
+
+    /// The message has no name.
+    fn write(
+        &mut self,
+        name: &str,
+        value: impl FnOnce(&mut Writer<'_>) -> fmt::Result,
+    ) -> fmt::Result {
         let line = &mut self.line;
-        self.written = self
-            .written
-            .and_then(|()| line.write_char(' '))
-            .and_then(|()| {
-                if name == "message" {
-                    return Ok(());
-                }
-                line.write_str(name)?;
-                line.write_char('=')
-            })
-            .and_then(|()| value(line));
+        line.write_char(' ')?;
+        if name != "message" {
+            line.write_str(name)?;
+            line.write_char('=')?;
+        }
+        value(line)
     }
 }
 
