@@ -9,7 +9,7 @@
 //! | `main.rs` | parse, run, exit code | everything else |
 //! | [`cli`] | the commands, a file a noun; `serve` puts the floors below together | how anything is stored or sent |
 //! | [`config`] | flags and environment become the options of the floors below; only `main` and `cli` import it | what the options do |
-//! | [`server`] | sockets, protocols, pages: `listener`, `origin`, `cors`, `edge`, `auth`, `rpc`, `web`; the route table is `router` | the store |
+//! | [`server`] | sockets, protocols, pages: `listener`, `origin`, `cors`, `edge`, `auth`, `rpc`, `web`; the one list of what is served is [`server::endpoints`] | the store |
 //! | [`app`] | the use cases, a method of [`App`](app::App) each; who may do what ([`app::authz`]); passwords; jobs | protocols, settings' names, drivers |
 //! | [`store`] | transactions, one file of SQL a table, migrations; `SQLite` below `store::sqlite` alone | who may do what |
 //! | [`domain`] | the words and their rules: identifiers, token text, scopes, networks, lifetimes, pages, the audit chain, time and randomness | any I/O |

@@ -14,6 +14,7 @@ mod auth;
 mod cors;
 pub mod current;
 pub mod edge;
+pub mod endpoints;
 mod error;
 mod grpc;
 mod identity;

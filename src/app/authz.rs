@@ -1,7 +1,8 @@
 //! Who may do what: one table, one question. What has no line here is denied.
 //!
-//! A procedure is found here by its path, so that a test can walk the descriptors and see that none is
-//! without a line. What the line says of `oneself`, `owner` and `admin` is DESIGN's table of users.
+//! Where an action is asked for is not known here: the list of endpoints names the actions of each, and a test
+//! sees that no action is without an endpoint. What a line says of `oneself`, `owner` and `admin` is DESIGN's
+//! table of users.
 
 use crate::domain::{id::UserId, scope::OwnScope, user::User};
 
@@ -76,8 +77,6 @@ pub enum Reach {
 pub struct Rule {
     /// What is done.
     pub action: Action,
-    /// The paths that do it: procedures, and a web endpoint.
-    pub procedures: &'static [&'static str],
     /// The scope that a scoped token needs for it; `None`: any token may.
     pub scope: Option<OwnScope>,
     /// Whether the caller may do it to itself, or where there is no target.
@@ -90,10 +89,9 @@ pub struct Rule {
     pub audit: &'static str,
 }
 
-const fn rule(action: Action, procedures: &'static [&'static str], audit: &'static str) -> Rule {
+const fn rule(action: Action, audit: &'static str) -> Rule {
     Rule {
         action,
-        procedures,
         scope: None,
         oneself: false,
         owner: false,
@@ -131,77 +129,56 @@ impl Rule {
 pub const RULES: &[Rule] = {
     use {Action as A, OwnScope as S, Reach::{All, Machines}};
     &[
-    rule(A::CreateToken, &["/hallpass.v1.TokenService/CreateToken"], "token.create")
+    rule(A::CreateToken, "token.create")
         .scope(S::TokensWrite).oneself().owner().admin(Machines),
-    rule(A::GetToken, &["/hallpass.v1.TokenService/GetToken"], "token.get")
+    rule(A::GetToken, "token.get")
         .scope(S::TokensRead).oneself().owner().admin(All),
-    rule(A::ListTokens, &["/hallpass.v1.TokenService/ListTokens"], "token.list")
+    rule(A::ListTokens, "token.list")
         .scope(S::TokensRead).oneself().owner().admin(All),
-    rule(A::DeleteToken, &["/hallpass.v1.TokenService/DeleteToken"], "token.delete")
+    rule(A::DeleteToken, "token.delete")
         .scope(S::TokensWrite).oneself().owner().admin(All),
-    rule(A::RotateToken, &["/hallpass.v1.TokenService/RotateToken"], "token.rotate")
+    rule(A::RotateToken, "token.rotate")
         .scope(S::TokensWrite).oneself().owner().admin(Machines),
-    rule(A::UpdateToken, &["/hallpass.v1.TokenService/UpdateToken"], "token.update")
+    rule(A::UpdateToken, "token.update")
         .scope(S::TokensWrite).oneself().owner().admin(All),
-    rule(A::ExplainToken, &["/hallpass.v1.TokenService/ExplainToken"], "token.explain")
+    rule(A::ExplainToken, "token.explain")
         .scope(S::TokensRead).oneself().owner().admin(All),
-    rule(A::RevokeLeaked, &[], "token.revoke_leaked")
+    rule(A::RevokeLeaked, "token.revoke_leaked")
         .scope(S::TokensWrite).admin(All),
-    rule(A::VerifyToken, &["/hallpass.v1.TokenService/VerifyToken", "/oauth2/introspect"], "token.verify")
+    rule(A::VerifyToken, "token.verify")
         .scope(S::TokensVerify).oneself(),
-    rule(A::ListAllTokens, &["/hallpass.v1.AdminService/ListAllTokens", "/hallpass.v1.AdminService/CountAllTokens"],
-        "token.list_all")
+    rule(A::ListAllTokens, "token.list_all")
         .scope(S::TokensRead).admin(All),
-    rule(A::RevokeTokens, &["/hallpass.v1.AdminService/RevokeTokens"], "token.revoke")
+    rule(A::RevokeTokens, "token.revoke")
         .scope(S::TokensWrite).admin(All),
-    rule(A::CreatePerson, &["/hallpass.v1.UserService/CreateUser"], "user.create")
+    rule(A::CreatePerson, "user.create")
         .scope(S::UsersWrite).admin(All),
-    rule(A::CreateMachine, &["/hallpass.v1.UserService/CreateUser"], "user.create")
+    rule(A::CreateMachine, "user.create")
         .scope(S::UsersWrite).oneself(),
-    rule(A::GetUser, &["/hallpass.v1.UserService/GetUser", "/hallpass.v1.UserService/GetUserByUsername"], "user.get")
+    rule(A::GetUser, "user.get")
         .scope(S::UsersRead).oneself().owner().admin(All),
-    rule(A::ListUsers, &["/hallpass.v1.UserService/ListUsers", "/hallpass.v1.UserService/CountUsers"], "user.list")
+    rule(A::ListUsers, "user.list")
         .scope(S::UsersRead).oneself(),
-    rule(A::DescribeUser, &["/hallpass.v1.UserService/UpdateUserSettings"], "user.describe")
+    rule(A::DescribeUser, "user.describe")
         .scope(S::UsersWrite).oneself().owner().admin(All),
-    rule(A::SetRole, &["/hallpass.v1.UserService/UpdateUserServerRole"], "user.set_role")
+    rule(A::SetRole, "user.set_role")
         .scope(S::UsersWrite).admin(All),
-    rule(A::SetOwner, &["/hallpass.v1.UserService/SetOwner"], "user.set_owner")
+    rule(A::SetOwner, "user.set_owner")
         .scope(S::UsersWrite).admin(All),
-    rule(A::SetPassword, &["/hallpass.v1.UserService/SetPassword"], "user.set_password")
+    rule(A::SetPassword, "user.set_password")
         .scope(S::UsersWrite).oneself().admin(All),
-    rule(A::DeactivateUser, &["/hallpass.v1.UserService/DeactivateUser"], "user.deactivate")
+    rule(A::DeactivateUser, "user.deactivate")
         .scope(S::UsersWrite).owner().admin(All),
-    rule(A::ReactivateUser, &["/hallpass.v1.UserService/ReactivateUser"], "user.reactivate")
+    rule(A::ReactivateUser, "user.reactivate")
         .scope(S::UsersWrite).admin(All),
-    rule(A::DeleteUser, &["/hallpass.v1.UserService/DeleteUser"], "user.delete")
+    rule(A::DeleteUser, "user.delete")
         .scope(S::UsersWrite).owner().admin(All),
-    rule(A::GetCurrentUser, &["/hallpass.v1.AuthnService/GetCurrentUser",
-        "/buf.registry.owner.v1.UserService/GetCurrentUser"], "user.get_current")
+    rule(A::GetCurrentUser, "user.get_current")
         .oneself(),
-    rule(A::ReadAudit, &["/hallpass.v1.AuditService/ListAuditEvents"], "audit.list")
+    rule(A::ReadAudit, "audit.list")
         .scope(S::AuditRead).admin(All),
     ]
 };
-
-/// What anyone may ask without a credential: services by the beginning of their paths, pages by theirs.
-pub const PUBLIC: &[&str] = &[
-    "/.well-known/oauth-authorization-server",
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-];
-
-/// What is done with the token that the request itself shows, and with no other: to verify it, or to end it.
-/// Whoever holds a token may, so there is no further caller. Paths, with all below them.
-pub const HOLDER: &[&str] = &[
-    "/envoy.service.auth.v3.Authorization/Check",
-    "/forward-auth",
-    "/oauth2/revoke",
-];
-
-/// The one procedure that also takes a password, and so is authenticated after its message is read.
-pub const DEFERRED: &str = "/hallpass.v1.TokenService/CreateToken";
 
 impl Action {
     /// Its line in the table.

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use crate::config::server::ListenArgs;
+use crate::{config::server::ListenArgs, server::endpoints};
 
 use super::{exit_code::ExitCode, failure::Failure, output};
 
@@ -35,9 +35,9 @@ pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
         ));
     }
     let (path, word) = if args.live {
-        ("/healthz", "live")
+        (endpoints::HEALTHZ.path, "live")
     } else {
-        ("/readyz", "ready")
+        (endpoints::READYZ.path, "ready")
     };
     match get(address, path) {
         Ok(200) => Ok(output::line(word)?),

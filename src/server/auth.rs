@@ -13,14 +13,14 @@ use tower::{Layer, Service};
 
 use crate::{
     app::{
-        App, Error, authz,
+        App, Error,
         caller::{Caller, Origin},
         error::Unauthenticated,
     },
     domain::secret::Secret,
 };
 
-use super::edge::Call;
+use super::{edge::Call, endpoints::Credentials};
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -63,21 +63,28 @@ where
         let app = self.app.clone();
         Box::pin(async move {
             let bearer = bearer(request.headers());
-            if is_of(&request, &[authz::DEFERRED]) {
-                request.extensions_mut().insert(Deferred(bearer));
-            } else if !is_of(&request, authz::HOLDER) {
-                let origin = origin(request.extensions())?;
-                let caller = authenticate(&app, bearer, &origin).await?;
-                request.extensions_mut().insert(Authenticated(caller));
+            match credentials(request.extensions()) {
+                Credentials::TokenOrPassword => {
+                    request.extensions_mut().insert(Deferred(bearer));
+                }
+                Credentials::Holder | Credentials::OptionalClient | Credentials::Public => {}
+                Credentials::Token | Credentials::Client => {
+                    let origin = origin(request.extensions())?;
+                    let caller = authenticate(&app, bearer, &origin).await?;
+                    request.extensions_mut().insert(Authenticated(caller));
+                }
             }
             inner.call(request).await
         })
     }
 }
 
-fn is_of(request: &Request<Body>, procedures: &[&str]) -> bool {
-    let call = request.extensions().get::<Call>();
-    call.is_some_and(|call| procedures.contains(&&**call.method().path()))
+/// What a call's line says; what has none is for callers alone.
+fn credentials(extensions: &http::Extensions) -> Credentials {
+    let endpoint = extensions
+        .get::<Call>()
+        .and_then(|call| call.method().endpoint());
+    endpoint.map_or(Credentials::Token, |endpoint| endpoint.credentials)
 }
 
 fn origin(extensions: &http::Extensions) -> Result<Origin, Error> {

@@ -11,8 +11,8 @@
 //!
 //! Each step is a tower service in a file of its own; their order is here alone. Between `encode` and
 //! `call` a service's error is `ConnectError`. The edge knows nothing of Hallpass's services but the reason
-//! in its own errors: it is generic over method table and router, so that the conformance suite runs
-//! against the very same code.
+//! in its own errors and the line of each procedure in `server::endpoints`: it is generic over method table and
+//! router, so that the conformance suite, whose procedures have no lines, runs against the very same code.
 
 mod asked;
 mod call;
@@ -51,7 +51,6 @@ use tower::{Layer, Service};
 pub use self::{
     asked::Call,
     call::Handlers,
-    classify::is_below,
     error::{DOMAIN, refusal, with_reason},
     method::{BadAlias, Method, MethodTable, Streaming},
     on_behalf::OnBehalf,

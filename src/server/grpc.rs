@@ -8,19 +8,9 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{app::App, proto};
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+use super::endpoints::{self, Endpoint};
 
-/// What a client may ask after; the empty name is the whole server.
-const SERVICES: [&str; 8] = [
-    "",
-    "hallpass.v1.TokenService",
-    "hallpass.v1.UserService",
-    "hallpass.v1.AuthnService",
-    "hallpass.v1.AuditService",
-    "hallpass.v1.AdminService",
-    "buf.registry.owner.v1.UserService",
-    "envoy.service.auth.v3.Authorization",
-];
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The services, and the task that keeps the health status true. The task ends with them.
 #[derive(Debug)]
@@ -41,12 +31,9 @@ impl Services {
         let v1 = reflection().build_v1().map_err(io::Error::other)?;
         let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
         let routes = Router::new()
-            .route_service("/grpc.health.v1.Health/{method}", health)
-            .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
-            .route_service(
-                "/grpc.reflection.v1alpha.ServerReflection/{method}",
-                v1alpha,
-            );
+            .route_service(&methods_of(&endpoints::HEALTH_CHECK), health)
+            .route_service(&methods_of(&endpoints::REFLECTION), v1)
+            .route_service(&methods_of(&endpoints::REFLECTION_ALPHA), v1alpha);
         let watch = tokio::spawn(watch(app.clone(), reporter));
         Ok(Self { routes, watch })
     }
@@ -54,6 +41,11 @@ impl Services {
     pub(super) fn routes(&self) -> Router {
         self.routes.clone()
     }
+}
+
+/// The route of an endpoint's whole service.
+fn methods_of(endpoint: &Endpoint) -> String {
+    format!("/{}/{{method}}", endpoint.service().unwrap_or_default())
 }
 
 impl Drop for Services {
@@ -66,6 +58,8 @@ impl Drop for Services {
 async fn watch(app: App, reporter: HealthReporter) {
     let mut look = time::interval(LOOK_EVERY);
     let mut told = None;
+    // What a client may ask after; the empty name is the whole server.
+    let services = [&[""], &*endpoints::services()].concat();
     loop {
         look.tick().await;
         let ready = app.is_ready().await;
@@ -77,7 +71,7 @@ async fn watch(app: App, reporter: HealthReporter) {
         } else {
             ServingStatus::NotServing
         };
-        for service in SERVICES {
+        for service in &services {
             reporter.set_service_status(service, status).await;
         }
     }

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::server::endpoints::{CREATE_TOKEN, FORWARD_AUTH, GET_TOKEN, INTROSPECT, VERIFY_TOKEN};
+
 /// One kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
@@ -45,20 +47,21 @@ impl Task {
         match self {
             Self::Introspect => {
                 let form = "application/x-www-form-urlencoded";
-                post("/oauth2/introspect", form, bearer, &format!("token={bearer}"))
+                post(INTROSPECT.path, form, bearer, &format!("token={bearer}"))
             }
             Self::ForwardAuth => format!(
-                "GET /forward-auth HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {bearer}\r\n\r\n"
+                "GET {} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {bearer}\r\n\r\n",
+                FORWARD_AUTH.path
             )
             .into_bytes(),
             Self::Verify => {
                 let message = json!({ "token": bearer }).to_string();
-                post("/hallpass.v1.TokenService/VerifyToken", json_type, bearer, &message)
+                post(VERIFY_TOKEN.path, json_type, bearer, &message)
             }
             Self::Get => {
                 let id = bearer.split('_').nth(1).unwrap_or_default();
                 let message = json!({ "tokenId": id }).to_string();
-                post("/hallpass.v1.TokenService/GetToken", json_type, bearer, &message)
+                post(GET_TOKEN.path, json_type, bearer, &message)
             }
             Self::Create => create(bearer),
         }
@@ -67,16 +70,14 @@ impl Task {
 
 /// Creates a token with another one.
 pub(super) fn create(bearer: &str) -> Vec<u8> {
-    let path = "/hallpass.v1.TokenService/CreateToken";
     let message = json!({ "note": "of a benchmark" }).to_string();
-    post(path, "application/json", bearer, &message)
+    post(CREATE_TOKEN.path, "application/json", bearer, &message)
 }
 
 /// Creates the first token, with a password.
 pub(super) fn sign_in(username: &str, password: &str) -> Vec<u8> {
-    let path = "/hallpass.v1.TokenService/CreateToken";
     let message = json!({ "username": username, "password": password }).to_string();
-    post(path, "application/json", "", &message)
+    post(CREATE_TOKEN.path, "application/json", "", &message)
 }
 
 fn post(path: &str, content_type: &str, bearer: &str, body: &str) -> Vec<u8> {

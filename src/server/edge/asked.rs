@@ -8,6 +8,7 @@ use http::{StatusCode, request::Parts};
 use tokio::time::Instant;
 
 use super::{error, method::Method, wire::Wire};
+use crate::server::endpoints::Endpoint;
 
 /// A call that may go on: what the head says of it. It is in the request's extensions, and an extractor.
 #[derive(Clone, Debug)]
@@ -62,8 +63,8 @@ pub(super) struct Refused {
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) wire: Wire,
-    /// The canonical path, if there is such a procedure.
-    pub(super) procedure: Option<Arc<str>>,
+    /// The procedure's line, if there is such a procedure and it has one.
+    pub(super) endpoint: Option<&'static Endpoint>,
 }
 
 /// What a step says that is asked without `classify` before it.

@@ -19,11 +19,14 @@ use super::{
     loan::Loan,
     method::MethodTable,
     on_behalf::OnBehalf,
-    own, plain,
+    plain,
     query::Query,
     web,
 };
-use crate::server::limits::Limits;
+use crate::server::{
+    endpoints::{self, is_below},
+    limits::Limits,
+};
 
 /// What to do with a request.
 enum Plan {
@@ -86,13 +89,13 @@ impl<S, O> Ways<S, O> {
             Err(refusal) => return Plan::Http(*refusal),
         };
         let own = (method.is_none() && parts.method == http::Method::POST)
-            .then(|| own::find(parts.uri.path()))
+            .then(|| endpoints::find_grpc(parts.uri.path()))
             .flatten();
-        let procedure = match &method {
-            Some(method) => Some(Arc::clone(method.path())),
-            None => own.map(Arc::from),
+        let endpoint = match &method {
+            Some(method) => method.endpoint(),
+            None => own,
         };
-        let asked = Asked { wire, procedure };
+        let asked = Asked { wire, endpoint };
         let refused = |error, status| Box::new(Err(Refused { error, status }));
         if let Some(fault) = fault {
             return Plan::Rpc(asked, refused(fault.error, Some(fault.status)));
@@ -109,12 +112,6 @@ impl<S, O> Ways<S, O> {
         let status = StatusCode::NOT_FOUND;
         Plan::Rpc(asked, refused(error::no_such_procedure(), Some(status)))
     }
-}
-
-/// Whether a path is `top` or lies below it.
-pub fn is_below(path: &str, top: &str) -> bool {
-    let rest = path.strip_prefix(top);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl<S, O> Service<Request<Body>> for Classify<S, O>

@@ -26,7 +26,7 @@ use super::{
     reply::Reply,
     wire::{Codec, Protocol, Wire},
 };
-use crate::server::limits::Limits;
+use crate::server::{endpoints::Endpoint, limits::Limits};
 
 /// The step.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub(super) struct Encode<S> {
 struct Writer {
     wire: Wire,
     call: Option<Call>,
-    procedure: Option<Arc<str>>,
+    endpoint: Option<&'static Endpoint>,
     reply: Reply,
     limits: Arc<Limits>,
     with_reasons: bool,
@@ -69,7 +69,7 @@ where
             .expect("classify tells of each call who asks for what");
         let writer = Writer {
             wire: asked.wire,
-            procedure: asked.procedure,
+            endpoint: asked.endpoint,
             call: parts.extensions.get().cloned(),
             reply: Reply::default(),
             limits: Arc::clone(&self.limits),
@@ -146,7 +146,7 @@ impl Writer {
             .insert(header::CACHE_CONTROL, no_store);
         let protocol = Some(self.wire.protocol);
         Outcome {
-            procedure: self.procedure.clone(),
+            endpoint: self.endpoint,
             protocol,
             code,
         }

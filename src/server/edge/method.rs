@@ -4,12 +4,16 @@
 //! streams, and what its messages look like. An alias leads to the same entry as the canonical path, so
 //! that nothing behind the table ever sees it.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
 use super::json::holds_text_times;
+use crate::server::{
+    endpoints::{self, Endpoint},
+    limits::Limits,
+};
 
 /// How many messages go each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,7 @@ pub struct Method {
     input: MessageDescriptor,
     output: MessageDescriptor,
     input_holds_times: bool,
+    endpoint: Option<&'static Endpoint>,
 }
 
 impl Method {
@@ -46,8 +51,10 @@ impl Method {
             .as_ref()
             .is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects);
         let service = method.parent_service().full_name();
+        let path = format!("/{service}/{}", method.name());
         Self {
-            path: format!("/{service}/{}", method.name()).into(),
+            endpoint: endpoints::find_procedure(&path),
+            path: path.into(),
             get_able: safe && streaming == Streaming::Unary,
             streaming,
             input_holds_times: holds_text_times(&method.input()),
@@ -59,6 +66,16 @@ impl Method {
     /// The canonical path: `/hallpass.v1.TokenService/GetToken`.
     pub fn path(&self) -> &Arc<str> {
         &self.path
+    }
+
+    /// Its line in the list of endpoints; the conformance suite's procedures have none.
+    pub fn endpoint(&self) -> Option<&'static Endpoint> {
+        self.endpoint
+    }
+
+    pub(super) fn timeout(&self, limits: &Limits) -> Duration {
+        self.endpoint
+            .map_or(limits.handler_timeout, |endpoint| endpoint.timeout(limits))
     }
 
     /// Whether it may be called by GET: unary, and marked `NO_SIDE_EFFECTS`.

@@ -19,34 +19,10 @@ use tower::{Service, ServiceExt};
 
 use super::{
     asked::{Asked, not_classified},
-    error, frame,
-    method::Streaming,
-    names, read, timeout,
+    error, frame, names, read, timeout,
     wire::{Codec, Protocol},
 };
-use crate::server::limits::Limits;
-
-/// What tonic serves.
-const PROCEDURES: [(&str, Streaming); 4] = [
-    ("/grpc.health.v1.Health/Check", Streaming::Unary),
-    ("/grpc.health.v1.Health/Watch", Streaming::Server),
-    (
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        Streaming::Client,
-    ),
-    (
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        Streaming::Client,
-    ),
-];
-
-/// The path, if it is one of tonic's.
-pub(super) fn find(path: &str) -> Option<&'static str> {
-    let mut procedures = PROCEDURES.into_iter();
-    procedures
-        .find(|(name, _)| *name == path)
-        .map(|(name, _)| name)
-}
+use crate::server::{endpoints::Kind, limits::Limits};
 
 /// Asks tonic.
 #[derive(Clone)]
@@ -69,8 +45,9 @@ impl Service<Request<Body>> for Own {
         Box::pin(async move {
             let asked: &Asked = request.extensions().get().ok_or_else(not_classified)?;
             let (protocol, codec) = (asked.wire.protocol, asked.wire.codec);
-            let path = request.uri().path();
-            let is_unary = PROCEDURES.contains(&(path, Streaming::Unary));
+            let is_unary = asked
+                .endpoint
+                .is_some_and(|endpoint| endpoint.kind == Kind::GrpcUnary);
             let is_possible = match protocol {
                 Protocol::Connect => is_unary,
                 Protocol::ConnectStream => !is_unary,

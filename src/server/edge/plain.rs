@@ -20,7 +20,7 @@ pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let code: Option<Code> = Some(error.code());
     Outcome {
-        procedure: None,
+        endpoint: None,
         protocol: None,
         code,
     }

@@ -17,12 +17,9 @@ use crate::{
 };
 
 use super::{
-    super::{edge::OnBehalf, error::oauth, identity},
+    super::{edge::OnBehalf, endpoints::FORWARD_AUTH, error::oauth, identity},
     never_stored,
 };
-
-/// Where it begins.
-pub const PATH: &str = "/forward-auth";
 
 /// Room for so many header fields, with those that every reply gets.
 const ALL_HEADERS: usize = 8;
@@ -30,7 +27,7 @@ const ALL_HEADERS: usize = 8;
 /// The way there.
 pub(in crate::server) fn on_behalf(app: App) -> OnBehalf {
     OnBehalf {
-        top: PATH,
+        top: FORWARD_AUTH.path,
         handler: Arc::new(move |head| {
             let app = app.clone();
             Box::pin(async move { never_stored(check(&app, &head).await) })

@@ -9,6 +9,8 @@ use std::{future::Future, time::Duration};
 use axum::{Router, response::IntoResponse, routing::get};
 use http::{HeaderName, StatusCode, header};
 
+use super::super::endpoints::{HEALTHZ, READYZ};
+
 /// `GET` and `HEAD` of `/healthz` (200 `ok`) and `/readyz` (200 `ready`, 503 `not ready`).
 ///
 /// `ready` is asked once a probe, and is bounded by `within`: a check that hangs is not ready. Probes often
@@ -23,8 +25,8 @@ where
         Ok(false) | Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     Router::new()
-        .route("/healthz", get(async || answer(StatusCode::OK, "ok")))
-        .route("/readyz", get(readiness))
+        .route(HEALTHZ.path, get(async || answer(StatusCode::OK, "ok")))
+        .route(READYZ.path, get(readiness))
 }
 
 /// A probe's answer holds for that moment alone, hence `no-store`.

@@ -22,14 +22,14 @@ use crate::{
 };
 
 use super::{
-    super::{auth, error::oauth},
+    super::{auth, endpoints::INTROSPECT, error::oauth},
     form::{self, Form},
     none_stored,
 };
 
 /// The route.
 pub fn routes(app: App) -> Router {
-    let routes = Router::new().route("/oauth2/introspect", post(introspect));
+    let routes = Router::new().route(INTROSPECT.path, post(introspect));
     none_stored(routes.with_state(app))
 }
 

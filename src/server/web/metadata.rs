@@ -18,18 +18,20 @@ use serde_json::json;
 use crate::domain::scope::OwnScope;
 
 use super::{
-    super::{error::oauth, listener::Peer, origin::ClientAddress},
+    super::{
+        endpoints::{INTROSPECT, METADATA, REVOKE},
+        error::oauth,
+        listener::Peer,
+        origin::ClientAddress,
+    },
     none_stored,
 };
-
-/// Where it is.
-pub const PATH: &str = "/.well-known/oauth-authorization-server";
 
 /// The route.
 pub(in crate::server) fn routes(addresses: Arc<ClientAddress>) -> Router {
     none_stored(
         Router::new()
-            .route(PATH, get(describe))
+            .route(METADATA.path, get(describe))
             .with_state(addresses),
     )
 }
@@ -50,10 +52,10 @@ async fn describe(
     let scopes: Vec<_> = OwnScope::ALL.iter().map(|scope| scope.as_str()).collect();
     Json(json!({
         "issuer": issuer,
-        "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
-        "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic"],
-        "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
-        "revocation_endpoint_auth_methods_supported": ["none", "Bearer", "client_secret_basic"],
+        "introspection_endpoint": format!("{issuer}{}", INTROSPECT.path),
+        "introspection_endpoint_auth_methods_supported": INTROSPECT.credentials.oauth_methods(),
+        "revocation_endpoint": format!("{issuer}{}", REVOKE.path),
+        "revocation_endpoint_auth_methods_supported": REVOKE.credentials.oauth_methods(),
         "scopes_supported": scopes,
         // Required, and there are none; absent grant types would mean some.
         "response_types_supported": [],

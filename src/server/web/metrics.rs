@@ -6,10 +6,12 @@ use http::header;
 
 use crate::{app::App, metrics::Format};
 
+use super::super::endpoints::METRICS;
+
 /// `GET` and `HEAD` of `/metrics`: Prometheus's text format, or `OpenMetrics` where `Accept` asks for it.
 pub fn routes(app: App) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
+        .route(METRICS.path, get(metrics))
         .with_state(app)
 }
 

@@ -12,14 +12,14 @@ use http::StatusCode;
 use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
 
 use super::{
-    super::{auth, error::oauth},
+    super::{auth, endpoints::REVOKE, error::oauth},
     form::{self, Form},
     none_stored,
 };
 
 /// The route.
 pub fn routes(app: App) -> Router {
-    let routes = Router::new().route("/oauth2/revoke", post(revoke));
+    let routes = Router::new().route(REVOKE.path, post(revoke));
     none_stored(routes.with_state(app))
 }
 

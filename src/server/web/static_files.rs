@@ -15,21 +15,25 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
+use super::super::endpoints::{
+    APP_CSS, APP_JS, COPY_JS, DOM_JS, Endpoint, ICON, PAGE, READINESS_JS,
+};
+
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// What is served: path, content type, bytes. A test compares it with the folder.
-const FILES: [(&str, &str, &[u8]); 7] = [
-    ("/", HTML, include_bytes!("../../../static/index.html")),
-    ("/app.css", CSS, include_bytes!("../../../static/app.css")),
-    ("/app.js", JS, include_bytes!("../../../static/app.js")),
-    ("/copy.js", JS, include_bytes!("../../../static/copy.js")),
-    ("/dom.js", JS, include_bytes!("../../../static/dom.js")),
-    ("/icon.svg", SVG, include_bytes!("../../../static/icon.svg")),
+/// What is served, its content type and bytes. A test compares it with the folder.
+const FILES: [(Endpoint, &str, &[u8]); 7] = [
+    (PAGE, HTML, include_bytes!("../../../static/index.html")),
+    (APP_CSS, CSS, include_bytes!("../../../static/app.css")),
+    (APP_JS, JS, include_bytes!("../../../static/app.js")),
+    (COPY_JS, JS, include_bytes!("../../../static/copy.js")),
+    (DOM_JS, JS, include_bytes!("../../../static/dom.js")),
+    (ICON, SVG, include_bytes!("../../../static/icon.svg")),
     (
-        "/readiness.js",
+        READINESS_JS,
         JS,
         include_bytes!("../../../static/readiness.js"),
     ),
@@ -67,9 +71,12 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub fn routes() -> Router {
     FILES
         .into_iter()
-        .fold(Router::new(), |router, (path, content_type, bytes)| {
+        .fold(Router::new(), |router, (endpoint, content_type, bytes)| {
             let file = File::new(content_type, bytes);
-            router.route(path, get(async move |asked: HeaderMap| file.answer(&asked)))
+            router.route(
+                endpoint.path,
+                get(async move |asked: HeaderMap| file.answer(&asked)),
+            )
         })
 }
 
@@ -125,6 +132,12 @@ fn none_match(asked: &HeaderMap, etag: &HeaderValue) -> bool {
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == etag)
+}
+
+/// Where the files are.
+#[cfg(test)]
+pub(in crate::server) fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(endpoint, ..)| endpoint.path)
 }
 
 #[cfg(test)]

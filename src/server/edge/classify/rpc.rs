@@ -82,7 +82,8 @@ pub(super) fn call(
         return Err(error::unsupported("streams of requests are not supported"));
     }
     let timeout = timeout::read(&parts.headers, wire.protocol)?;
-    let deadline = now + timeout.map_or(limits.handler_timeout, |t| t.min(limits.handler_timeout));
+    let most = method.timeout(limits);
+    let deadline = now + timeout.map_or(most, |asked| asked.min(most));
     let compressed = match wire.protocol {
         Protocol::ConnectGet => {
             let compressed = query.is_compressed()?;

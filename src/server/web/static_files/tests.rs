@@ -41,13 +41,13 @@ fn every_file_of_the_folder_is_served() {
         .map(|entry| format!("/{}", entry.unwrap().file_name().display()))
         .map(|path| path.replace("/index.html", "/"))
         .collect();
-    let served = FILES.iter().map(|(path, ..)| (*path).to_owned()).collect();
+    let served = paths().map(str::to_owned).collect();
     assert_eq!(there, served);
 }
 
 #[tokio::test]
 async fn every_file_has_its_type_and_the_guarding_headers() {
-    for (path, content_type, _) in FILES {
+    for (Endpoint { path, .. }, content_type, _) in FILES {
         let (status, headers, body) = ask(Method::GET, path, &[]).await;
         assert_eq!(status, StatusCode::OK, "{path}");
         assert_eq!(headers["content-type"], content_type, "{path}");
@@ -73,7 +73,7 @@ async fn every_file_has_its_type_and_the_guarding_headers() {
 #[tokio::test]
 async fn etag_is_strong_and_tells_files_apart() {
     let mut seen = BTreeSet::new();
-    for (path, ..) in FILES {
+    for (Endpoint { path, .. }, ..) in FILES {
         let (_, headers, _) = ask(Method::GET, path, &[]).await;
         let etag = headers["etag"].to_str().unwrap().to_owned();
         assert!(etag.starts_with('"') && etag.len() == 34, "{path}: {etag}");
@@ -147,7 +147,7 @@ async fn page_has_no_inline_code_and_names_no_other_host() {
 
 #[test]
 fn scripts_use_no_sink_that_reads_text_as_code() {
-    for (path, _, bytes) in FILES.iter().filter(|(_, kind, _)| *kind == JS) {
+    for (Endpoint { path, .. }, _, bytes) in FILES.iter().filter(|(_, kind, _)| *kind == JS) {
         let script = str::from_utf8(bytes).unwrap();
         assert!(script.starts_with("// @ts-check\n"), "{path}");
         for sink in [

@@ -1,0 +1,172 @@
+//! A line of the list: what is said of an endpoint, and the short ways of saying it.
+
+use std::time::Duration;
+
+use crate::{app::authz::Action, server::limits::Limits};
+
+/// What all counts as that has no label of its own.
+pub const OTHER: &str = "other";
+
+/// How an endpoint is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One of our procedures, in every protocol.
+    Procedure,
+    /// A procedure of gRPC's own services, which tonic answers: one message each way.
+    GrpcUnary,
+    /// The same, with any number of messages.
+    GrpcStream,
+    /// A web route at its path alone.
+    Route,
+    /// A web route at its path and at all below it.
+    Tree,
+}
+
+/// Which credentials an endpoint takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// A bearer token.
+    Token,
+    /// A bearer token, or a password in the message: the caller is authenticated after the message is read.
+    TokenOrPassword,
+    /// A token as bearer or as Basic's password, as OAuth's clients send it.
+    Client,
+    /// The token in the body is the authority. A client's credentials need not be there, but if they are, they
+    /// must be good.
+    OptionalClient,
+    /// The token that the request shows, which is verified, not authenticated: there is no further caller.
+    Holder,
+    /// None: anyone may ask.
+    Public,
+}
+
+impl Credentials {
+    /// Whether all that is done is done with the token that the request itself shows.
+    pub const fn is_holder(self) -> bool {
+        matches!(self, Self::OptionalClient | Self::Holder)
+    }
+
+    /// What RFC 8414 calls the ways of authentication; what is not for OAuth's clients has none.
+    pub const fn oauth_methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Client => &["Bearer", "client_secret_basic"],
+            Self::OptionalClient => &["none", "Bearer", "client_secret_basic"],
+            Self::Token | Self::TokenOrPassword | Self::Holder | Self::Public => &[],
+        }
+    }
+}
+
+/// A line of the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// Where it is; a procedure's path is the canonical one, `/package.Service/Method`.
+    pub path: &'static str,
+    /// How it is asked.
+    pub kind: Kind,
+    /// What is done there; which of them, the message says. Empty where nothing is that needs a permission.
+    pub actions: &'static [Action],
+    /// Which credentials it takes.
+    pub credentials: Credentials,
+    /// Whether a page of another origin may call it, if its origin is listed. What is for services and proxies
+    /// alone has no answer for a browser's preflight: behind a proxy, any answer of success would stand for a
+    /// verified request.
+    pub browsers: bool,
+    /// What it counts as in the metrics.
+    pub label: &'static str,
+    /// Its bound of time, where it has one of its own.
+    pub timeout: Option<fn(&Limits) -> Duration>,
+}
+
+impl Endpoint {
+    /// Whether a request for `path`, which is canonical, is for this endpoint.
+    pub fn is_at(&self, path: &str) -> bool {
+        match self.kind {
+            Kind::Tree => is_below(path, self.path),
+            _ => path == self.path,
+        }
+    }
+
+    /// The time that it may take: its own bound, or that of all handlers.
+    pub fn timeout(&self, limits: &Limits) -> Duration {
+        self.timeout
+            .map_or(limits.handler_timeout, |own| own(limits))
+    }
+
+    /// A procedure's service, `package.Service`.
+    pub fn service(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Procedure | Kind::GrpcUnary | Kind::GrpcStream => {
+                let name = self.path.strip_prefix('/')?;
+                name.split_once('/').map(|(service, _)| service)
+            }
+            Kind::Route | Kind::Tree => None,
+        }
+    }
+}
+
+/// Whether a path is `top` or lies below it.
+pub fn is_below(path: &str, top: &str) -> bool {
+    let rest = path.strip_prefix(top);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+const fn endpoint(path: &'static str, kind: Kind) -> Endpoint {
+    Endpoint {
+        path,
+        kind,
+        actions: &[],
+        credentials: Credentials::Public,
+        browsers: true,
+        label: path,
+        timeout: None,
+    }
+}
+
+pub(super) const fn procedure(path: &'static str, actions: &'static [Action]) -> Endpoint {
+    Endpoint {
+        actions,
+        label: without_slash(path),
+        ..endpoint(path, Kind::Procedure)
+    }
+    .takes(Credentials::Token)
+}
+
+pub(super) const fn grpc_procedure(path: &'static str, kind: Kind) -> Endpoint {
+    Endpoint {
+        label: without_slash(path),
+        ..endpoint(path, kind)
+    }
+}
+
+pub(super) const fn route(path: &'static str) -> Endpoint {
+    endpoint(path, Kind::Route)
+}
+
+pub(super) const fn file(path: &'static str) -> Endpoint {
+    Endpoint {
+        label: OTHER,
+        ..route(path)
+    }
+}
+
+const fn without_slash(path: &'static str) -> &'static str {
+    path.split_at(1).1
+}
+
+impl Endpoint {
+    pub(super) const fn takes(self, credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            ..self
+        }
+    }
+    pub(super) const fn does(self, actions: &'static [Action]) -> Self {
+        Self { actions, ..self }
+    }
+    pub(super) const fn machines_only(self) -> Self {
+        Self {
+            browsers: false,
+            ..self
+        }
+    }
+}

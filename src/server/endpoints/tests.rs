@@ -1,0 +1,136 @@
+use std::collections::BTreeSet;
+
+use prost_reflect::DescriptorPool;
+
+use crate::{
+    app::authz::RULES,
+    proto,
+    server::{
+        edge::{MethodTable, Streaming},
+        web::static_files,
+    },
+};
+
+use super::*;
+
+fn procedures(descriptors: &[u8]) -> Vec<(String, bool)> {
+    let pool = DescriptorPool::decode(descriptors).unwrap();
+    let table = MethodTable::new(&pool, &[]).unwrap();
+    let methods = table.iter().map(|method| {
+        (
+            method.path().to_string(),
+            method.streaming() == Streaming::Unary,
+        )
+    });
+    methods.collect()
+}
+
+#[test]
+fn every_procedure_of_the_descriptors_stands_here_once() {
+    let mut served = procedures(proto::FILE_DESCRIPTOR_SET);
+    served.sort();
+    let listed = PROCEDURES.iter().map(|line| (line.path.to_owned(), true));
+    let mut listed: Vec<_> = listed.collect();
+    listed.sort();
+    assert_eq!(served, listed);
+}
+
+#[test]
+fn every_procedure_of_grpcs_own_services_stands_here_once() {
+    let mut served: Vec<_> = [
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ]
+    .into_iter()
+    .flat_map(procedures)
+    .collect();
+    served.sort();
+    let listed = GRPC
+        .iter()
+        .map(|line| (line.path.to_owned(), line.kind == Kind::GrpcUnary));
+    let mut listed: Vec<_> = listed.collect();
+    listed.sort();
+    assert_eq!(served, listed);
+}
+
+#[test]
+fn every_path_stands_here_once() {
+    let paths: BTreeSet<_> = all().map(|line| line.path).collect();
+    assert_eq!(paths.len(), all().count());
+}
+
+#[test]
+fn every_line_has_its_kind_and_every_file_a_line() {
+    let is = |kinds: &[Kind], lines: &[Endpoint]| lines.iter().all(|l| kinds.contains(&l.kind));
+    assert!(is(&[Kind::Procedure], PROCEDURES));
+    assert!(is(&[Kind::GrpcUnary, Kind::GrpcStream], GRPC));
+    assert!(is(&[Kind::Route, Kind::Tree], WEB));
+    for path in static_files::paths() {
+        assert!(WEB.iter().any(|line| line.path == path), "{path}");
+    }
+}
+
+#[test]
+fn every_action_has_a_rule_and_an_endpoint_or_is_local_and_none_is_done_without_a_caller() {
+    let ruled: Vec<_> = RULES.iter().map(|rule| rule.action).collect();
+    let used: Vec<_> = all().flat_map(|line| line.actions).copied().collect();
+    for action in &ruled {
+        assert!(
+            used.contains(action) || LOCAL_ACTIONS.contains(action),
+            "{action:?}"
+        );
+    }
+    for action in used.iter().chain(LOCAL_ACTIONS) {
+        assert!(ruled.contains(action), "{action:?} has no rule");
+    }
+    for line in all() {
+        let by_a_caller = match line.credentials {
+            Credentials::Token | Credentials::TokenOrPassword | Credentials::Client => true,
+            Credentials::OptionalClient | Credentials::Holder | Credentials::Public => false,
+        };
+        assert_eq!(by_a_caller, !line.actions.is_empty(), "{}", line.path);
+    }
+}
+
+#[test]
+fn none_but_grpcs_own_procedures_is_public() {
+    let takes_none = |line: &&Endpoint| line.credentials == Credentials::Public;
+    assert_eq!(PROCEDURES.iter().find(takes_none).map(|l| l.path), None);
+}
+
+#[test]
+fn pages_have_no_business_with_what_is_for_machines() {
+    for line in all() {
+        assert_eq!(is_for_browsers(line.path), line.browsers, "{}", line.path);
+    }
+    for path in [
+        "/forward-auth/a",
+        "/oauth2",
+        "/oauth2/introspect/a",
+        "/oauth2/nope",
+    ] {
+        assert!(!is_for_browsers(path), "{path}");
+    }
+    for path in ["/forward-authority", "/TokenService/GetToken", "/nope"] {
+        assert!(is_for_browsers(path), "{path}");
+    }
+}
+
+#[test]
+fn paths_count_as_one_of_a_few() {
+    for (path, expected) in [
+        ("/", "/"),
+        ("/healthz", "/healthz"),
+        ("/forward-auth", "/forward-auth"),
+        ("/forward-auth/any/path", "/forward-auth"),
+        ("/forward-authentic", OTHER),
+        ("/app.css", OTHER),
+        ("/metrics", OTHER),
+        ("/healthz/", OTHER),
+        ("/wp-login.php", OTHER),
+        ("", OTHER),
+    ] {
+        assert_eq!(web_label(path), expected, "{path}");
+    }
+}
