@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use hallpass::server::endpoints;
 use sha2::{Digest, Sha256};
 use syn::visit::Visit;
 
@@ -168,5 +169,60 @@ impl Visit<'_> for Sql {
         if verbs.iter().any(|verb| text.trim_start().starts_with(verb)) {
             self.0 += 1;
         }
+    }
+}
+
+/// A path that stands in two places is changed in one of them. What follows a name, a path of files perhaps, is
+/// none; nor is what a comment or a test says.
+#[test]
+fn every_path_that_is_served_stands_in_the_list_of_endpoints_alone() {
+    let mut seen_in_the_list = 0;
+    for source in sources() {
+        let code = source.text.split("#[cfg(test)]").next().unwrap();
+        let code = code.lines().filter(|line| !line.trim().starts_with("//"));
+        let code: String = code.collect();
+        let is_test = source
+            .path
+            .components()
+            .any(|part| part.as_os_str() == "tests")
+            || source.path.ends_with("tests.rs");
+        let is_the_list = source.module == ["server", "endpoints"];
+        for path in endpoints::all().map(|endpoint| endpoint.path) {
+            let found = paths_in(&code, path);
+            if is_the_list {
+                assert_eq!(found, 1, "{path}");
+                seen_in_the_list += 1;
+            } else if !is_test && path != "/" {
+                assert_eq!(found, 0, "{path} stands in {}", source.path.display());
+            }
+        }
+    }
+    assert_eq!(seen_in_the_list, endpoints::all().count());
+}
+
+/// How often a path stands in code as a whole.
+fn paths_in(code: &str, path: &str) -> usize {
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let whole = code.match_indices(path).filter(|(at, _)| {
+        let (before, after) = (&code[..*at], &code[at + path.len()..]);
+        let ends = match path {
+            "/" => after.starts_with('"'),
+            _ => !after.starts_with(|c: char| of_a_name(c) && c != '/'),
+        };
+        ends && !before.ends_with(of_a_name)
+    });
+    whole.count()
+}
+
+#[test]
+fn a_path_that_stands_in_code_is_seen_and_a_file_is_not() {
+    let path = "/oauth2/revoke";
+    for (code, seen) in [
+        ("route(\"/oauth2/revoke\")", 1),
+        ("format!(\"{issuer}/oauth2/revoke\")", 1),
+        ("\"GET /oauth2/revoke HTTP/1.1\" \"/oauth2/revoke/x\"", 2),
+        ("include_str!(\"../oauth2/revoke\") \"/oauth2/revoked\"", 0),
+    ] {
+        assert_eq!(paths_in(code, path), seen, "{code}");
     }
 }

@@ -5,17 +5,22 @@ mod callers;
 mod cases;
 mod controls;
 mod endpoints;
-mod table;
+pub(crate) mod table;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use hallpass::{
+    domain::scope::OwnScope,
+    server::endpoints::{Credentials, PROCEDURES},
+};
 
 use crate::client::{Codec, Protocol, Wire, procedures};
 
 use self::{
     cases::{Case, Undo},
-    table::TABLE,
-    world::{Target, World},
+    table::{May, TABLE},
+    world::{Caller, Target, World},
 };
 
 /// What is not as the table says; and refusals that tell apart what they must not.
@@ -67,9 +72,34 @@ async fn run_all(wire: Wire) {
         cases.len(),
         faults.join("\n")
     );
-    // So that a slip in a loop cannot shrink the matrix.
-    assert_eq!(world.callers.len(), 43 + 2);
-    assert_eq!(cases.len(), 43 * (5 * 9 + 12 * 8 + 11) + 2 * 8, "{wire:?}");
+    assert_eq!(cases.len(), size(&world.callers), "{wire:?}");
+}
+
+/// How many cases there are, so that a slip in a loop cannot shrink the matrix.
+fn size(callers: &[Caller]) -> usize {
+    let by_token = callers.iter().filter(|caller| !caller.by_password).count();
+    let cases = TABLE.iter().map(|line| {
+        let targets = match line.may {
+            _ if line.is_of_tokens() => Target::ALL.len(),
+            // No user is the very token that is shown.
+            May::To { .. } => Target::ALL.len() - 1,
+            _ => 1,
+        };
+        let takes_passwords = credentials(line.procedure) == Credentials::TokenOrPassword;
+        targets
+            * if takes_passwords {
+                callers.len()
+            } else {
+                by_token
+            }
+    });
+    cases.sum()
+}
+
+/// What the list of endpoints says that a procedure takes.
+fn credentials(procedure: &str) -> Credentials {
+    let listed = PROCEDURES.iter().find(|line| line.path[1..] == *procedure);
+    listed.unwrap().credentials
 }
 
 #[tokio::test]
@@ -97,8 +127,40 @@ fn every_procedure_has_a_line() {
     let served: BTreeSet<_> = procedures()
         .map(|procedure| procedure.path()[1..].to_owned())
         .collect();
-    let mut lines: BTreeSet<_> = TABLE.iter().map(|line| line.procedure.to_owned()).collect();
-    // Without a caller: among the endpoints.
-    lines.insert("envoy.service.auth.v3.Authorization/Check".to_owned());
+    // What has no caller is among the endpoints.
+    let has_caller = |procedure: &String| !credentials(procedure).is_holder();
+    let served: BTreeSet<_> = served.into_iter().filter(has_caller).collect();
+    let lines: BTreeSet<_> = TABLE.iter().map(|line| line.procedure.to_owned()).collect();
     assert_eq!(served, lines);
+}
+
+#[tokio::test]
+async fn every_scope_and_every_way_of_not_being_let_in_has_its_caller() {
+    let callers = World::make().await.callers;
+    let names: BTreeSet<_> = callers.iter().map(|caller| &caller.name).collect();
+    assert_eq!(names.len(), callers.len());
+    for scope in OwnScope::ALL {
+        let scope = scope.as_str().to_owned();
+        let has = |alone: bool, admin: bool| {
+            callers.iter().any(|caller| {
+                let scopes = caller.scopes.as_deref().unwrap_or_default();
+                caller.who.admin == admin
+                    && scopes.contains(&scope)
+                    && scopes.len() <= if alone { 1 } else { 2 }
+            })
+        };
+        assert!(has(true, false) && has(false, true), "{scope}");
+    }
+    let refused: BTreeSet<_> = callers.iter().filter_map(|caller| caller.refused).collect();
+    let expected = [
+        "ADDRESS_NOT_ALLOWED",
+        "CREDENTIALS_INVALID",
+        "CREDENTIALS_MISSING",
+        "PARENT_INVALID",
+        "TOKEN_DELETED",
+        "TOKEN_DISABLED",
+        "TOKEN_EXPIRED",
+        "USER_DEACTIVATED",
+    ];
+    assert_eq!(refused, expected.into());
 }

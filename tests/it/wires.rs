@@ -36,6 +36,7 @@ async fn play(wire: Wire) -> Transcript {
     let mut session = Session::new(app, wire);
     let own = users(&mut session, &admin.token).await;
     tokens(&mut session, &admin.token, &own).await;
+    reads(&mut session, &admin.token, &own).await;
     refusals(&mut session, &admin.token, &own).await;
     session.transcript
 }
@@ -264,6 +265,18 @@ async fn admin_of_tokens(session: &mut Session, admin: &str, own: &str, dead: &s
         .await;
     session.call(own, list, json!({})).await;
     session.call(own, revoke, json!({})).await;
+}
+
+/// Everything that only reads, of what is there.
+async fn reads(session: &mut Session, admin: &str, own: &str) {
+    let me = session.call(own, "AuthnService/GetCurrentUser", json!({}));
+    let me = text(&me.await["user"]["id"]);
+    let listed = session.call(own, "TokenService/ListTokens", json!({}));
+    let token = text(&listed.await["tokens"][0]["id"]);
+    for procedure in procedures().filter(Procedure::has_no_side_effects) {
+        let message = procedure.naming(&me, "alice", &token);
+        session.call(admin, &procedure.path()[1..], message).await;
+    }
 }
 
 /// Unauthenticated, throttled, the last admin.

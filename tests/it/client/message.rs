@@ -50,6 +50,26 @@ impl Procedure {
         options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects)
     }
 
+    /// Whether its request names a token by ID.
+    pub(crate) fn names_a_token(&self) -> bool {
+        self.0.input().get_field_by_name("token_id").is_some()
+    }
+
+    /// A request that names, in whatever fields it has for that, this user and this token, and nothing else.
+    pub(crate) fn naming(&self, user_id: &str, username: &str, token_id: &str) -> Value {
+        let fields = self.0.input();
+        let named = fields.fields().filter_map(|field| {
+            let value = match field.name() {
+                "id" | "user_id" => user_id,
+                "username" => username,
+                "token_id" => token_id,
+                _ => return None,
+            };
+            Some((field.json_name().to_owned(), value.into()))
+        });
+        Value::Object(named.collect())
+    }
+
     pub(super) fn encode(&self, codec: Codec, message: &Value) -> Vec<u8> {
         match codec {
             Codec::Json => serde_json::to_vec(message).unwrap(),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Call, Wire};
+use crate::client::{Answer, Call, Procedure, Wire};
 
 use super::{
     table::Line,
@@ -155,19 +155,18 @@ fn outcome(line: &Line, answer: Answer) -> (String, Option<String>) {
     }
 }
 
+/// Names the target in the fields that the request has for that, and says what some need besides.
 fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value {
     let Named { id, name, token_id } = target;
-    match (line.method(), line.variant) {
-        ("GetToken" | "DeleteToken" | "RotateToken" | "ExplainToken", _) => {
-            json!({ "tokenId": token_id })
-        }
-        ("UpdateToken", _) => json!({ "tokenId": token_id, "note": "seen" }),
+    let mut message = Procedure::find(line.procedure).naming(id, name, token_id);
+    let more = match (line.method(), line.variant) {
+        ("UpdateToken", _) => json!({ "note": "seen" }),
         ("CreateToken", _) if caller.by_password => json!({
-            "userId": id,
             "username": caller.who.oneself.name,
             "password": caller.who.password,
         }),
-        ("CreateToken" | "ListTokens", _) => json!({ "userId": id }),
+        // A name is for who signs in.
+        ("CreateToken", _) => json!({ "username": "" }),
         ("CreateUser", "person") => {
             json!({ "username": "newcomer", "password": "seven drowsy lanterns hum" })
         }
@@ -179,23 +178,19 @@ fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value
             "userType": "USER_TYPE_MACHINE",
             "role": "SERVER_ROLE_ADMIN",
         }),
-        ("GetUserByUsername", _) => json!({ "username": name }),
-        ("UpdateUserSettings", _) => json!({ "userId": id, "description": "seen" }),
-        ("UpdateUserServerRole", _) => json!({ "userId": id, "serverRole": 2 }),
-        ("SetOwner", _) => json!({ "userId": id, "ownerId": world.app.admin.id }),
+        ("UpdateUserSettings", _) => json!({ "description": "seen" }),
+        ("UpdateUserServerRole", _) => json!({ "serverRole": 2 }),
+        ("SetOwner", _) => json!({ "ownerId": world.app.admin.id }),
         ("SetPassword", _) => json!({
-            "userId": id,
             "oldPassword": caller.who.password,
             "newPassword": "a password that is long enough",
         }),
         ("VerifyToken", _) => json!({ "token": world.app.admin.token }),
-        ("GetUser" | "DeactivateUser" | "ReactivateUser" | "DeleteUser", _) => json!({ "id": id }),
         ("RevokeTokens", _) => json!({ "filter": { "userId": id } }),
-        (
-            "GetCurrentUser" | "ListUsers" | "CountUsers" | "ListAuditEvents" | "ListAllTokens"
-            | "CountAllTokens",
-            _,
-        ) => json!({}),
-        other => unreachable!("{other:?} has a line and no request"),
+        _ => json!({}),
+    };
+    if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {
+        message.extend(more);
     }
+    message
 }

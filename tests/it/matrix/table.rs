@@ -1,7 +1,8 @@
 //! The expectation: DESIGN's §2, §3 and §6 written down once more, as data. Nothing of it is taken from the
-//! code under test.
+//! code under test but what a request has fields for.
 
 use super::world::{Caller, Kind, Target};
+use crate::client::Procedure;
 
 /// What an admin may act on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,12 +56,12 @@ pub(super) enum Needs {
 
 /// A line of the expectation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// `package.Service/Method`.
-    pub(super) procedure: &'static str,
+    pub(crate) procedure: &'static str,
     /// Which of several requests of that procedure.
     pub(super) variant: &'static str,
-    pub(super) scope: Option<&'static str>,
+    pub(crate) scope: Option<&'static str>,
     pub(super) may: May,
     pub(super) needs: Needs,
     /// Whether it changes something.
@@ -142,7 +143,7 @@ impl Line {
 }
 
 #[rustfmt::skip]
-pub(super) const TABLE: &[Line] = &[
+pub(crate) const TABLE: &[Line] = &[
     line("hallpass.v1.TokenService/CreateToken", "token.create", TW, to(true, true, Admin::Machines, Foreign::Denied, Empty::Oneself)),
     line("hallpass.v1.TokenService/GetToken", "token.get",    TR, HIDDEN).reads(),
     line("hallpass.v1.TokenService/ListTokens", "token.list",  TR, to(true, true, Admin::All, Foreign::Denied, Empty::Oneself)).reads(),
@@ -185,15 +186,8 @@ impl Line {
         self.procedure.split_once('/').unwrap().1
     }
 
-    fn is_of_tokens(&self) -> bool {
-        let of_tokens = [
-            "GetToken",
-            "DeleteToken",
-            "RotateToken",
-            "UpdateToken",
-            "ExplainToken",
-        ];
-        of_tokens.contains(&self.method())
+    pub(super) fn is_of_tokens(&self) -> bool {
+        Procedure::find(self.procedure).names_a_token()
     }
 
     /// The targets that its request can name.
