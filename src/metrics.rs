@@ -61,6 +61,7 @@ struct Inner {
     authentications: Family<ResultLabel, Counter>,
     sign_ins: Family<ResultLabel, Counter>,
     tokens: Family<StateLabel, Gauge>,
+    log_lines_dropped: Counter,
     store: StoreMetrics,
 }
 
@@ -69,7 +70,14 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("hallpass");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running program", version);
+        let log_lines_dropped = Counter::default();
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that nobody read in time",
+            log_lines_dropped.clone(),
+        );
         let inner = Inner {
+            log_lines_dropped,
             requests: Requests::register(&mut registry),
             verifications: family(
                 &mut registry,
@@ -140,6 +148,11 @@ impl Metrics {
             let gauge = self.0.tokens.get_or_create(&StateLabel { state });
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Counts lines of the log that were dropped.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.0.log_lines_dropped.inc_by(lines);
     }
 
     /// The store's part.

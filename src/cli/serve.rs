@@ -6,6 +6,7 @@ use std::{
     process,
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use tokio::{
@@ -30,14 +31,32 @@ use crate::{
     store::{Db, OpenAs},
 };
 
-use super::{exit_code::ExitCode, failure::Failure, logging, open_files, output};
+use super::{
+    exit_code::ExitCode,
+    failure::Failure,
+    logging::{self, Lines},
+    open_files, output,
+};
+
+/// How long stdout waits for the log.
+const BEFORE_STDOUT: Duration = Duration::from_secs(1);
+/// How long a second signal waits for its line in the log.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// Runs `hallpass serve` until it is told to stop.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
+    let metrics = Metrics::default();
+    let log = logging::start(&settings.log, metrics.clone()).map_err(cannot_start)?;
+    log.last_words(start(settings, metrics, log.lines()))
+}
+
+fn cannot_start(error: io::Error) -> Failure {
+    Failure::failed(format!("cannot start the threads: {error}"))
+}
+
+fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failure> {
     let password = AdminPassword::read()?;
     let mut options = settings.app_options()?;
-    logging::start(&settings.log);
-    let metrics = Metrics::default();
     let mut store = settings.store.options(OpenAs::Serve);
     store.metrics = metrics.store();
     let db = Db::open(&store)?;
@@ -46,9 +65,9 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
         .worker_threads(cores.max(2))
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start the threads: {error}")))?;
+        .map_err(cannot_start)?;
     options.metrics = metrics;
-    runtime.block_on(serve(db, settings, options, password))
+    runtime.block_on(serve(db, settings, options, password, log))
 }
 
 async fn serve(
@@ -56,12 +75,13 @@ async fn serve(
     settings: &Settings,
     options: AppOptions,
     password: AdminPassword,
+    log: &Lines,
 ) -> Result<(), Failure> {
     // Before anything else: a signal that comes early is not lost, and ends the server in order.
-    let stop = stop_signal()
+    let stop = stop_signal(log.clone())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
     let app = App::start(db, Arc::new(SystemClock), options).await?;
-    first_start(&app, password).await?;
+    first_start(&app, password, log).await?;
     let mut options = settings.server.options();
     options.limits.max_connections = open_files::make_room(options.limits.max_connections);
     let server = Server::bind(app.clone(), options)
@@ -71,16 +91,7 @@ async fn serve(
             Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
         })?;
     let (stop_jobs, stopped) = watch::channel(false);
-    // That nobody reads stdout any more is no reason not to serve.
-    drop(output::line(&format!(
-        "hallpass listening on http://{}",
-        server.local_addr()
-    )));
-    if let Some(address) = server.metrics_addr() {
-        drop(output::line(&format!(
-            "hallpass metrics on http://{address}/metrics"
-        )));
-    }
+    announce(&server, log.clone());
     let serving = async {
         let ended = server.run(stop).await;
         drop(stop_jobs);
@@ -91,9 +102,23 @@ async fn serve(
     ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
 }
 
+/// Tells on stdout where the server is, once the log has what came before. A thread of its own may wait there for
+/// as long as nobody reads.
+fn announce(server: &Server, log: Lines) {
+    let listening = format!("hallpass listening on http://{}", server.local_addr());
+    let metrics = server.metrics_addr();
+    let metrics = metrics.map(|address| format!("hallpass metrics on http://{address}/metrics"));
+    let thread = thread::Builder::new().name("stdout".to_owned());
+    drop(thread.spawn(move || {
+        log.flush(BEFORE_STDOUT);
+        output::line(&listening)?;
+        metrics.map_or(Ok(()), |line| output::line(&line))
+    }));
+}
+
 /// Completes when the process is told to stop. Told once more, the process ends at once: whoever asks twice
 /// does not want to wait, and the store is safe at any moment.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+fn stop_signal(log: Lines) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut next = async move || {
@@ -109,13 +134,14 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             let signal = next().await;
             tracing::warn!("ending at once on a second signal, {signal}");
+            log.flush(LAST_WORD);
             process::exit(ExitCode::Failed.number().into());
         });
     })
 }
 
 /// On an empty database, creates the first admin and tells how to sign in.
-async fn first_start(app: &App, password: AdminPassword) -> Result<(), Failure> {
+async fn first_start(app: &App, password: AdminPassword, log: &Lines) -> Result<(), Failure> {
     let is_given = !matches!(password, AdminPassword::NotSet);
     let given = match password {
         AdminPassword::NotSet => None,
@@ -144,11 +170,12 @@ async fn first_start(app: &App, password: AdminPassword) -> Result<(), Failure> 
         Outcome::CreatedWithRandomPassword { password, file } => {
             let file = file.display();
             if io::stderr().is_terminal() {
-                output::hint(&format!(
+                let hint = format!(
                     "Created the first user. Sign in as:\n  username: admin\n  password: {}\n\
-                     The password is also in {file}, until it is changed: hallpass user set-password admin",
+                     The password is also in {file}, until it is changed: hallpass user set-password admin\n",
                     password.expose()
-                ));
+                );
+                log.push(hint.as_bytes());
             } else {
                 tracing::warn!(
                     %file,

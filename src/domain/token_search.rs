@@ -5,6 +5,8 @@
 //! begin with one. So each prefix that fits is tried, and what follows does not matter. About one in 2^32
 //! texts of the form, at most, is taken for a token that is none.
 
+use std::borrow::Cow;
+
 use memchr::memrchr;
 
 use super::{
@@ -53,6 +55,28 @@ fn token_with_tail(bytes: &[u8], tail: usize) -> Option<(usize, TokenText)> {
         let text = str::from_utf8(&bytes[start..end]).ok()?;
         Some((start, TokenText::parse(text).ok()?))
     })
+}
+
+/// The same bytes without the secrets of the tokens in them. What a token begins with and its ID, which are none,
+/// stay.
+pub fn redact(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut secrets = Vec::new();
+    find_tokens(bytes, 0, |start, token| {
+        let end = start + token.expose().len();
+        secrets.push(end - TAIL_LEN..end);
+    });
+    if secrets.is_empty() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut redacted = Vec::with_capacity(bytes.len());
+    let mut from = 0;
+    for secret in secrets {
+        redacted.extend_from_slice(&bytes[from..secret.start]);
+        redacted.extend_from_slice(b"[secret]");
+        from = secret.end;
+    }
+    redacted.extend_from_slice(&bytes[from..]);
+    Cow::Owned(redacted)
 }
 
 fn all_digits(bytes: &[u8]) -> bool {
@@ -138,6 +162,20 @@ mod tests {
             let cut = &token.as_bytes()[from.min(to)..to.max(from)];
             prop_assert_eq!(&find(&[&before, cut, b"\n"].concat()), &[]);
         }
+    }
+
+    #[test]
+    fn what_is_redacted_has_no_secret_and_all_else() {
+        let (first, second) = (token("hallpass", 7), token("abc", 8));
+        let text = format!("/x/{first}/{second}?");
+        let redacted = String::from_utf8(redact(text.as_bytes()).into_owned()).unwrap();
+        let id = |token: &str| token[..token.len() - TAIL_LEN].to_owned();
+        let expected = format!("/x/{}[secret]/{}[secret]?", id(&first), id(&second));
+        assert_eq!(redacted, expected);
+        assert!(matches!(
+            redact(b"/x/hallpass_y"),
+            Cow::Borrowed(b"/x/hallpass_y")
+        ));
     }
 
     #[test]

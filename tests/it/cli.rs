@@ -4,6 +4,7 @@
 mod audit;
 mod bench;
 mod bulk;
+mod log;
 mod nouns;
 mod policies;
 mod refusals;

@@ -18,3 +18,4 @@ mod smuggling;
 mod targets;
 mod time_limits;
 mod verdict;
+mod warnings;

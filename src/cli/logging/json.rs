@@ -7,6 +7,7 @@ use tracing::Event;
 use tracing_serde::SerdeMapVisitor;
 use tracing_subscriber::fmt::{FmtContext, format::Writer};
 
+use super::queue::MAX_LINE_BYTES;
 use crate::{
     domain::clock::{Clock, SystemClock},
     server::current,
@@ -18,11 +19,15 @@ pub(super) fn format<S, N>(
     mut line: Writer<'_>,
     event: &Event<'_>,
 ) -> fmt::Result {
-    let object = object(event).map_err(|_| fmt::Error)?;
+    let mut object = object(event, true).map_err(|_| fmt::Error)?;
+    if object.len() > MAX_LINE_BYTES {
+        object = self::object(event, false).map_err(|_| fmt::Error)?;
+    }
     line.write_str(str::from_utf8(&object).map_err(|_| fmt::Error)?)
 }
 
-fn object(event: &Event<'_>) -> serde_json::Result<Vec<u8>> {
+/// With its fields, or with a note that they are too long: half an object would be none.
+fn object(event: &Event<'_>, with_fields: bool) -> serde_json::Result<Vec<u8>> {
     let mut line = Vec::with_capacity(256);
     let mut json = serde_json::Serializer::new(&mut line);
     let mut object = json.serialize_map(None)?;
@@ -30,9 +35,13 @@ fn object(event: &Event<'_>) -> serde_json::Result<Vec<u8>> {
     object.serialize_entry("timestamp", &format_args!("{now}"))?;
     object.serialize_entry("level", event.metadata().level().as_str())?;
     object.serialize_entry("target", event.metadata().target())?;
-    let mut fields = SerdeMapVisitor::new(object);
-    event.record(&mut fields);
-    let mut object = fields.take_serializer()?;
+    if with_fields {
+        let mut fields = SerdeMapVisitor::new(object);
+        event.record(&mut fields);
+        object = fields.take_serializer()?;
+    } else {
+        object.serialize_entry("message", "a record that is too long was left out")?;
+    }
     if let Some(id) = current::request_id() {
         object.serialize_entry("request.id", id.as_str())?;
     }

@@ -5,10 +5,13 @@ use std::{
 
 use serde_json::{Value, json};
 
+use tracing_subscriber::Registry;
+
 use super::*;
 
+/// What was written.
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Written(pub(super) Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -21,8 +24,12 @@ impl io::Write for Written {
     }
 }
 
+pub(super) fn text_of(written: &Written) -> String {
+    String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+}
+
 /// The lines that `records` leave, without the time at their beginning.
-fn lines(format: Format, ansi: bool, records: fn()) -> String {
+fn lines(format: Format<Registry>, ansi: bool, records: fn()) -> String {
     let written = Written::default();
     let writer = written.clone();
     let log = fmt()
@@ -31,7 +38,7 @@ fn lines(format: Format, ansi: bool, records: fn()) -> String {
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(log, records);
-    String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    text_of(&written)
 }
 
 fn text(ansi: bool, records: fn()) -> String {

@@ -6,6 +6,8 @@ use std::{
     net::TcpStream,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -106,20 +108,29 @@ impl Sandbox {
     }
 
     /// Starts a server, and returns when it has said that it is ready.
-    pub(crate) fn serve_command(&self, mut command: Command) -> Serving {
+    pub(crate) fn serve_command(&self, command: Command) -> Serving {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path("serve.log"))
             .unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        self.serve_to(command, log)
+    }
+
+    /// The same, with its log to `stderr`.
+    pub(crate) fn serve_to(&self, mut command: Command, stderr: impl Into<Stdio>) -> Serving {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();
         let address = line
             .strip_prefix("hallpass listening on http://")
             .and_then(|address| address.strip_suffix('\n'))
-            .unwrap_or_else(|| panic!("{line:?}, {}", self.log()))
+            .unwrap_or_else(|| panic!("{line:?}, {:?}", fs::read(self.path("serve.log"))))
             .to_owned();
         Serving {
             child,
@@ -185,6 +196,15 @@ impl Serving {
         (self.child.wait().unwrap(), rest)
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// How it ends, which it does within this time.
+    pub(crate) fn ended(&mut self, within: Duration) -> ExitStatus {
+        ended(&mut self.child, within)
+    }
+
     pub(crate) fn stop(self) {
         let (status, _) = self.end(Signal::TERM);
         assert_eq!(status.code(), Some(0));
@@ -201,6 +221,19 @@ impl Serving {
         assert!(matches!(status, 200 | 401), "{status}");
         status == 200
     }
+}
+
+/// How a process ends, which it does within this time; if not, it is killed.
+pub(crate) fn ended(child: &mut Child, within: Duration) -> ExitStatus {
+    let start = Instant::now();
+    while start.elapsed() < within {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    drop(child.kill());
+    panic!("still running after {within:?}");
 }
 
 impl Drop for Serving {

@@ -1,0 +1,232 @@
+//! The server's log when its reader is slow, gone or was never there: it is the log that suffers, not service.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, ErrorKind, PipeReader, PipeWriter, Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    process::{Pid, Signal, kill_process},
+};
+
+use super::sandbox::{Sandbox, Serving, ended};
+
+/// More than the last flush may take, and less than for ever, on a machine that has much else to do.
+const IN_TIME: Duration = Duration::from_secs(20);
+
+const SERVE: [&str; 3] = [
+    "serve",
+    "--listen=127.0.0.1:0",
+    "--metrics-listen=127.0.0.1:0",
+];
+
+/// A pipe that takes nothing more.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    for piece in [&[b'\n'; 4_096][..], b"\n"] {
+        let full = loop {
+            if let Err(error) = writer.write_all(piece) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    }
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+/// Asks it to end, which it does in time and order.
+fn stop(mut serving: Serving) {
+    let process = Pid::from_raw(i32::try_from(serving.id()).unwrap()).unwrap();
+    kill_process(process, Signal::TERM).unwrap();
+    assert_eq!(serving.ended(IN_TIME).code(), Some(0));
+}
+
+/// Asks for `requests` pages that are not there, by paths of this length, and gets all answers.
+fn ask(address: &str, requests: usize, path_len: usize) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(IN_TIME)).unwrap();
+    let request = format!(
+        "GET /{} HTTP/1.1\r\nHost: h\r\n\r\n",
+        "x".repeat(path_len - 1)
+    );
+    let mut buffer = vec![0; 64 * 1_024];
+    for _ in 0..requests / 10 {
+        socket.write_all(request.repeat(10).as_bytes()).unwrap();
+        let mut replies = String::new();
+        while replies.matches("HTTP/1.1 404").count() < 10 {
+            let read = socket.read(&mut buffer).expect("an answer in time");
+            assert!(read > 0, "closed");
+            replies.push_str(str::from_utf8(&buffer[..read]).unwrap());
+        }
+    }
+}
+
+fn metrics_address(serving: &mut Serving) -> String {
+    let mut line = String::new();
+    serving.stdout.read_line(&mut line).unwrap();
+    let url = line.strip_prefix("hallpass metrics on http://").unwrap();
+    url.split_once('/').unwrap().0.to_owned()
+}
+
+fn dropped(metrics: &str) -> u64 {
+    let mut socket = TcpStream::connect(metrics).unwrap();
+    socket
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    let mut lines = text.lines();
+    let sample = lines.find_map(|line| line.strip_prefix("hallpass_log_lines_dropped_total "));
+    sample.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_reader_that_has_gone_changes_nothing_but_the_count_of_dropped_lines() {
+    let sandbox = Sandbox::empty();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut serving = sandbox.serve_to(sandbox.command(&SERVE), writer);
+    let metrics = metrics_address(&mut serving);
+    drop(reader);
+    ask(&serving.address, 100, 10);
+    let start = Instant::now();
+    while dropped(&metrics) < 100 {
+        assert!(start.elapsed() < IN_TIME, "{}", dropped(&metrics));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    stop(serving);
+}
+
+#[test]
+fn a_reader_that_stalls_loses_lines_and_is_told_how_many_when_it_is_back() {
+    let sandbox = Sandbox::empty();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut serving = sandbox.serve_to(sandbox.command(&SERVE), writer);
+    let metrics = metrics_address(&mut serving);
+    ask(&serving.address, 2_000, 1_000);
+    let lost = dropped(&metrics);
+    assert!(lost > 0);
+
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    let told = lines.find(|line| line.contains("log lines were dropped"));
+    let told = told.unwrap();
+    assert!(told.contains(&format!(" lines={lost}")), "{told} {lost}");
+    ask(&serving.address, 10, 20);
+    assert!(lines.any(|line| line.contains("path=/xxxxxxxxxxxxxxxxxxx ")));
+    stop(serving);
+}
+
+#[test]
+fn a_reader_that_stalls_delays_the_end_by_no_more_than_the_last_flush() {
+    for (signals, code) in [(1, 0), (2, 1)] {
+        let sandbox = Sandbox::empty();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut serving = sandbox.serve_to(sandbox.command(&SERVE), writer);
+        // More than a pipe holds.
+        ask(&serving.address, 100, 1_000);
+        // What is under way keeps the server from its end.
+        let _open = (signals == 2).then(|| {
+            let mut socket = TcpStream::connect(&serving.address).unwrap();
+            socket
+                .write_all(
+                    b"POST /hallpass.v1.AuthnService/GetCurrentUser HTTP/1.1\r\nHost: h\r\n\
+                    Content-Type: application/json\r\nContent-Length: 10\r\n\r\n",
+                )
+                .unwrap();
+            socket
+        });
+        let process = Pid::from_raw(i32::try_from(serving.id()).unwrap()).unwrap();
+        kill_process(process, Signal::TERM).unwrap();
+        let start = Instant::now();
+        while signals == 2 && !serving.has_ended() && start.elapsed() < IN_TIME {
+            kill_process(process, Signal::TERM).unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let status = serving.ended(IN_TIME);
+        assert_eq!(status.code(), Some(code));
+        drop(reader);
+    }
+}
+
+#[test]
+fn a_failure_ends_the_process_with_its_code_though_nobody_reads_why() {
+    let sandbox = Sandbox::empty();
+    let (_reader, writer) = full_pipe();
+    let mut command = sandbox.command(&["serve", "--database-url=sqlite:not-there/x.db"]);
+    let mut child = command
+        .stderr(writer)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let code = ended(&mut child, IN_TIME).code();
+    // The control: the same where somebody does.
+    let ran = sandbox.run(&["serve", "--database-url=sqlite:not-there/x.db"]);
+    assert!(
+        ran.stderr.starts_with("hallpass: ") && ran.code > 1,
+        "{ran:?}"
+    );
+    assert_eq!(code, Some(ran.code));
+}
+
+#[test]
+fn a_stdout_that_nobody_reads_stops_nothing_either() {
+    let sandbox = Sandbox::empty();
+    let (_reader, writer) = full_pipe();
+    let mut child = sandbox
+        .command(&SERVE)
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    // By then it listens for signals.
+    let mut lines = stderr.lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("created the user admin")));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let status = ended(&mut child, IN_TIME);
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_from_the_start_stops_nothing() {
+    for to in ["/dev/full", "&-"] {
+        let sandbox = Sandbox::empty();
+        let script = format!("exec \"$0\" \"$@\" 2>{to}");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_hallpass")])
+            .args(SERVE)
+            .current_dir(sandbox.path(""))
+            .env_clear()
+            .stdin(Stdio::null());
+        let mut serving = sandbox.serve_to(command, File::open("/dev/null").unwrap());
+        let metrics = metrics_address(&mut serving);
+        ask(&serving.address, 100, 10);
+        if to == "/dev/full" {
+            let start = Instant::now();
+            while dropped(&metrics) < 100 {
+                assert!(start.elapsed() < IN_TIME);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        stop(serving);
+    }
+}
+
+#[test]
+fn the_last_lines_are_there_after_an_ordinary_end() {
+    let sandbox = Sandbox::empty();
+    sandbox.serve(&[]).stop();
+    let log = sandbox.log();
+    assert!(
+        log.lines()
+            .any(|line| line.ends_with("stopping on SIGTERM")),
+        "{log}"
+    );
+}
