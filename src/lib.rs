@@ -23,7 +23,7 @@
 //! ```text
 //! socket
 //!  └ server::listener     bounds on time, size and number; HTTP/1.1 and HTTP/2
-//!     └ server::origin    request ID, client address, the log line
+//!     └ server::origin    request ID, client address; at the end the line in the access log
 //!        └ server::cors   which pages may call
 //!           └ server::edge::classify      procedure, protocol, codec; else a page or gRPC's own services
 //!              └ server::auth             the caller, from memory or the store, before the body is read

@@ -10,6 +10,7 @@
 //!
 //! What is said here in which words is decided here; what may be done is decided in `app`.
 
+mod access_log;
 mod auth;
 mod cors;
 pub mod current;
@@ -31,6 +32,7 @@ use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::app::App;
+pub use access_log::LogRequests;
 use limits::Limits;
 
 /// What the server is told by the settings.
@@ -44,6 +46,8 @@ pub struct ServerOptions {
     pub cors_origins: Vec<String>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which requests are in the log at level info.
+    pub log_requests: LogRequests,
     /// The bounds of requests and connections.
     pub limits: Limits,
 }

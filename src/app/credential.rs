@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
-        id::TokenId,
+        id::{TokenId, UserId},
+        secret::Secret,
         token_text::{TokenHash, TokenText},
     },
     store::{
@@ -70,6 +71,15 @@ impl App {
             return Ok(Some(known));
         }
         self.read_credential(id, stamp, |_| true).await
+    }
+
+    /// Which token is shown, and whose it is, where it is in memory and its secret is right: for the log, which is
+    /// not worth a read. It says nothing of the token's being valid.
+    pub fn holder(&self, shown: &Secret) -> Option<(TokenId, UserId)> {
+        let Shown { id, hash } = Shown::parse(shown.expose()).ok()?;
+        let known = self.0.credentials.get(id, self.0.db.stamp(id)?)?;
+        let is_right = known.hash.matches(&hash);
+        is_right.then(|| (id, known.lineage.token.user_id))
     }
 
     /// Reads a credential after `stamp` was made, and keeps it if it is wanted.

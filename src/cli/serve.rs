@@ -83,6 +83,7 @@ async fn serve(
     let app = App::start(db, Arc::new(SystemClock), options).await?;
     first_start(&app, password, log).await?;
     let mut options = settings.server.options();
+    options.log_requests = settings.log.log_requests;
     options.limits.max_connections = open_files::make_room(options.limits.max_connections);
     let server = Server::bind(app.clone(), options)
         .await

@@ -6,7 +6,7 @@ use clap::{Args, value_parser};
 use ipnet::IpNet;
 
 use super::values;
-use crate::server::{ServerOptions, limits::Limits};
+use crate::server::{LogRequests, ServerOptions, limits::Limits};
 
 /// Where to listen.
 #[derive(Args, Debug)]
@@ -109,6 +109,7 @@ impl ServerArgs {
             metrics_listen: self.metrics_listen,
             cors_origins: self.cors_origin.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
+            log_requests: LogRequests::default(),
             limits: Limits {
                 max_body_bytes: self.max_body_bytes,
                 handler_timeout: self.handler_timeout,

@@ -20,7 +20,7 @@ use crate::{
     domain::secret::Secret,
 };
 
-use super::{edge::Call, endpoints::Credentials};
+use super::{current, edge::Call, endpoints::Credentials};
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -98,12 +98,34 @@ pub(super) async fn authenticate(
     bearer: Result<Secret, Unauthenticated>,
     origin: &Origin,
 ) -> Result<Caller, Error> {
+    note_shown(&bearer);
     match bearer {
-        Ok(bearer) => app.authenticate(bearer.expose(), origin).await,
+        Ok(bearer) => {
+            let caller = app.authenticate(bearer.expose(), origin).await;
+            match &caller {
+                Ok(caller) => current::note_caller(caller),
+                Err(_) => note_holder(app, &bearer),
+            }
+            caller
+        }
         Err(refusal) => {
             app.metrics().authentication(refusal.reason().as_str());
             Err(refusal.into())
         }
+    }
+}
+
+/// Leaves for the access log that a token was shown, if one was.
+pub(super) fn note_shown(bearer: &Result<Secret, Unauthenticated>) {
+    if !matches!(bearer, Err(Unauthenticated::Missing)) {
+        current::note_credential("token");
+    }
+}
+
+/// Leaves for the access log which token was refused, if its secret was right.
+pub(super) fn note_holder(app: &App, bearer: &Secret) {
+    if let Some((token, user)) = app.holder(bearer) {
+        current::note_token(token, user);
     }
 }
 

@@ -1,22 +1,99 @@
-//! Which request is being served, for the log: whatever is recorded while it is has its ID.
+//! Which request is being served, for the log: whatever is recorded while it is has its ID, and what is found out
+//! about it on the way is left here for its line in the access log.
 
-use crate::domain::id::IdText;
+use std::cell::Cell;
+
+use crate::{
+    app::caller::Caller,
+    domain::id::{IdText, TokenId, UserId},
+};
 
 tokio::task_local! {
-    static REQUEST_ID: IdText;
+    static CURRENT: Current;
+}
+
+struct Current {
+    id: IdText,
+    known: Cell<Known>,
+}
+
+/// What is known of a request so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// The kind of credential that was shown: `token` or `password`.
+    pub(super) credential: Option<&'static str>,
+    /// The token that was shown, where its secret was right.
+    pub(super) token: Option<TokenId>,
+    /// Whose it is, or who signed in.
+    pub(super) user: Option<UserId>,
+    /// Why the request was refused, or why the token that it asks about is not valid: a name of
+    /// `hallpass.v1.Reason`.
+    pub(super) reason: Option<&'static str>,
+    /// It is a health probe or the check of a token: there are many, and they only matter when they fail.
+    pub(super) is_routine: bool,
 }
 
 /// The ID of the request that this task is serving.
 pub fn request_id() -> Option<IdText> {
-    REQUEST_ID.try_with(|id| *id).ok()
+    CURRENT.try_with(|current| current.id).ok()
 }
 
-/// Serves the request `id` for as long as `work` takes.
-pub(super) fn serving<T>(id: IdText, work: impl FnOnce() -> T) -> T {
-    REQUEST_ID.sync_scope(id, work)
+/// Begins to serve the request `id`; what is known by the end of `work` is handed back for [`serving_until`].
+pub(super) fn serving<T>(id: IdText, work: impl FnOnce() -> T) -> (T, Known) {
+    let known = Cell::default();
+    CURRENT.sync_scope(Current { id, known }, || (work(), known_so_far()))
 }
 
-/// Serves the request `id` until `reply` is there.
-pub(super) fn serving_until<F: Future>(id: IdText, reply: F) -> impl Future<Output = F::Output> {
-    REQUEST_ID.scope(id, reply)
+/// Serves the request `id`, of which this is known, until `reply` is there.
+pub(super) fn serving_until<F: Future>(
+    id: IdText,
+    known: Known,
+    reply: F,
+) -> impl Future<Output = F::Output> {
+    let known = Cell::new(known);
+    CURRENT.scope(Current { id, known }, reply)
+}
+
+/// What is known of the request that this task is serving.
+pub(super) fn known_so_far() -> Known {
+    let known = CURRENT.try_with(|current| current.known.get());
+    known.unwrap_or_default()
+}
+
+/// Notes who calls.
+pub(super) fn note_caller(caller: &Caller) {
+    note(|known| {
+        known.token = caller.token().map(|token| token.id);
+        known.user = caller.user_id();
+    });
+}
+
+/// Notes whose token was shown.
+pub(super) fn note_token(token: TokenId, user: UserId) {
+    note(|known| (known.token, known.user) = (Some(token), Some(user)));
+}
+
+/// Notes which kind of credential was shown.
+pub(super) fn note_credential(kind: &'static str) {
+    note(|known| known.credential = Some(kind));
+}
+
+/// Notes why something is refused: a name of `hallpass.v1.Reason`.
+pub(super) fn note_reason(reason: &'static str) {
+    note(|known| known.reason = Some(reason));
+}
+
+/// Notes that the request is a health probe or the check of a token.
+pub(super) fn note_routine() {
+    note(|known| known.is_routine = true);
+}
+
+/// Outside of requests there is nothing to note.
+fn note(change: impl FnOnce(&mut Known)) {
+    let noted = CURRENT.try_with(|current| {
+        let mut known = current.known.get();
+        change(&mut known);
+        current.known.set(known);
+    });
+    noted.unwrap_or_default();
 }

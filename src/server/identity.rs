@@ -14,7 +14,7 @@ use crate::{
     domain::scope::ScopeSet,
 };
 
-use super::{auth, error::denial::Denial};
+use super::{auth, current, error::denial::Denial};
 
 /// The scopes that are required: all of those that the texts name, separated by spaces. An empty text is no
 /// scope: the variable that should have been there would have been one.
@@ -35,7 +35,10 @@ pub(super) async fn check(
     required: ScopeSet,
     client_ip: Option<IpAddr>,
 ) -> Result<Result<Verified, Denial>, Error> {
-    let refused = match auth::bearer(headers) {
+    current::note_routine();
+    let shown = auth::bearer(headers);
+    auth::note_shown(&shown);
+    let refused = match shown {
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
             let question = Question {
@@ -43,13 +46,31 @@ pub(super) async fn check(
                 required_scopes: required.clone(),
                 client_ip,
             };
-            match app.verify(question).await? {
-                Verification::Valid(verified) => return Ok(Ok(verified)),
-                Verification::Invalid(refused) => refused,
+            match app.verify(question).await {
+                Ok(Verification::Valid(verified)) => {
+                    current::note_token(verified.id(), verified.user().id);
+                    return Ok(Ok(verified));
+                }
+                Ok(Verification::Invalid(refused)) => {
+                    note_holder(app, headers);
+                    refused
+                }
+                Err(error) => {
+                    note_holder(app, headers);
+                    return Err(error);
+                }
             }
         }
     };
+    current::note_reason(refused.reason().as_str());
     Ok(Err(Denial::new(refused, &required)))
+}
+
+/// The token is read again: a copy would have to be kept for all that are accepted.
+fn note_holder(app: &App, headers: &HeaderMap) {
+    if let Ok(token) = auth::bearer(headers) {
+        auth::note_holder(app, &token);
+    }
 }
 
 const USER: HeaderName = HeaderName::from_static("x-auth-user");

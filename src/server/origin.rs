@@ -1,8 +1,7 @@
 //! The outermost step: names every request, finds out where it came from, and sets what every reply has.
 //!
 //! The request ID is ours always. A client's `x-request-id` of an acceptable form is kept beside it, for
-//! the log and the audit log. The canonical log line of a request is written here, once, when its reply
-//! is known: it has the path, never the query. It is counted for the metrics there, too.
+//! the log and the audit log. When its reply is known, a request is counted, and has its line in the access log.
 
 mod client_address;
 mod counted;
@@ -23,12 +22,11 @@ use tower::Service;
 use crate::{
     app::{App, caller::Origin},
     domain::{audit::escape_user_agent, id::RequestId},
-    metrics::Metrics,
 };
 
 use super::{
+    access_log::{self, LogRequests},
     current,
-    edge::{Outcome, Protocol},
     listener::Peer,
 };
 pub(super) use client_address::ClientAddress;
@@ -40,6 +38,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct WithOrigin<S> {
     pub(super) app: App,
     pub(super) addresses: Arc<ClientAddress>,
+    pub(super) log_requests: LogRequests,
     pub(super) inner: S,
 }
 
@@ -60,18 +59,32 @@ where
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
         let ip = peer.map(|peer| self.addresses.find(peer, request.headers()));
         let origin = describe(RequestId::generate(self.app.now()), ip, request.headers());
-        let line = Line::new(&request, &origin, self.app.metrics().clone());
-        let id = origin.request_id.encode();
+        let (id, client_request_id) =
+            (origin.request_id.encode(), origin.client_request_id.clone());
+        let (begin, method, uri) = (
+            Instant::now(),
+            request.method().clone(),
+            request.uri().clone(),
+        );
+        let (metrics, log_requests) = (self.app.metrics().clone(), self.log_requests);
         request.extensions_mut().insert(origin);
-        let reply = current::serving(id, || self.inner.call(request));
-        Box::pin(current::serving_until(id, async move {
+        let (reply, known) = current::serving(id, || self.inner.call(request));
+        Box::pin(current::serving_until(id, known, async move {
             let mut response = reply.await?;
             let headers = response.headers_mut();
             let id = HeaderValue::from_str(id.as_str()).expect("base62 is ASCII");
             headers.insert(REQUEST_ID, id);
             let nosniff = HeaderValue::from_static("nosniff");
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-            line.write(&response);
+            let line = access_log::Line {
+                method: &method,
+                path: uri.path(),
+                elapsed: begin.elapsed(),
+                ip,
+                client_request_id: client_request_id.as_deref(),
+            };
+            metrics.request(counted::request(line.path, &response), line.elapsed);
+            line.write(&response, log_requests);
             Ok(response)
         }))
     }
@@ -95,54 +108,6 @@ fn describe(request_id: RequestId, ip: Option<IpAddr>, headers: &HeaderMap) -> O
 fn is_request_id(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=64).contains(&id.len()) && id.bytes().all(allowed)
-}
-
-/// The canonical log line.
-struct Line {
-    begin: Instant,
-    method: http::Method,
-    path: String,
-    ip: Option<IpAddr>,
-    client_request_id: Option<String>,
-    metrics: Metrics,
-}
-
-impl Line {
-    fn new(request: &Request<Body>, origin: &Origin, metrics: Metrics) -> Self {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        Self {
-            begin: Instant::now(),
-            method,
-            path,
-            ip: origin.ip,
-            client_request_id: origin.client_request_id.clone(),
-            metrics,
-        }
-    }
-
-    fn write(self, response: &Response) {
-        let outcome = response.extensions().get::<Outcome>();
-        let code = outcome
-            .and_then(|outcome| outcome.code)
-            .map_or("ok", |code| code.as_str());
-        let protocol = outcome
-            .and_then(|outcome| outcome.protocol)
-            .map(Protocol::name);
-        let elapsed = self.begin.elapsed();
-        self.metrics
-            .request(counted::request(&self.path, response, outcome), elapsed);
-        tracing::info!(
-            method = self.method.as_str(),
-            path = self.path,
-            status = response.status().as_u16(),
-            code = outcome.map(|_| code),
-            protocol,
-            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            ip = self.ip.map(tracing::field::display),
-            client_request_id = self.client_request_id,
-            "request"
-        );
-    }
 }
 
 #[cfg(test)]

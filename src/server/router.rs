@@ -79,6 +79,7 @@ pub(super) fn service(
     WithOrigin {
         app: app.clone(),
         addresses,
+        log_requests: options.log_requests,
         inner: Split::new(
             endpoints::is_for_browsers,
             pages.service(edge.clone()),

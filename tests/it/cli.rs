@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod bulk;
 mod log;
+mod log_lines;
 mod nouns;
 mod policies;
 mod refusals;

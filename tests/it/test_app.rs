@@ -10,7 +10,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use hallpass::{
     app::{App, AppOptions, passwords::HasherOptions},
     domain::{clock::Clock, secret::Secret},
-    server::{Server, ServerOptions, limits::Limits},
+    server::{LogRequests, Server, ServerOptions, limits::Limits},
     store::{Db, OpenAs, OpenError, StoreOptions},
 };
 use rusqlite::Connection;
@@ -54,6 +54,7 @@ impl Default for Settings {
             listen: ([127, 0, 0, 1], 0).into(),
             cors_origins: vec![],
             trusted_proxies: vec![],
+            log_requests: LogRequests::default(),
             // Hashing is of low priority: on a machine that does much else it may take its time.
             limits: Limits {
                 handler_timeout: Duration::from_mins(2),

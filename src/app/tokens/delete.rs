@@ -1,7 +1,12 @@
 //! Deleting a token: by one who may, or by whoever holds it.
 
 use crate::{
-    domain::{audit::AuditEvent, id::TokenId, secret::Secret, time::Timestamp},
+    domain::{
+        audit::AuditEvent,
+        id::{TokenId, UserId},
+        secret::Secret,
+        time::Timestamp,
+    },
     store::{Tx, audit, tokens},
 };
 
@@ -41,10 +46,15 @@ impl App {
     }
 
     /// Deletes the token that is shown, valid or not, and its live children: whoever holds a secret may end
-    /// it. What is no token of ours, or none any more, is well too (RFC 7009 §2.2).
+    /// it. What is no token of ours, or none any more, is well too (RFC 7009 §2.2). Says which it was, and whose,
+    /// where it is known.
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
-    pub async fn revoke_shown(&self, shown: &Secret, origin: &Origin) -> Result<(), Error> {
+    pub async fn revoke_shown(
+        &self,
+        shown: &Secret,
+        origin: &Origin,
+    ) -> Result<Option<(TokenId, UserId)>, Error> {
         let found = match Shown::parse(shown.expose()) {
             Ok(shown) => self.find_credential(shown).await,
             Err(refusal) => Err(refusal.into()),
@@ -54,7 +64,7 @@ impl App {
                 credential.lineage.token.id,
                 credential.lineage.token.user_id,
             ),
-            Err(Error::Unauthenticated(_)) => return Ok(()),
+            Err(Error::Unauthenticated(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
         let now = self.now();
@@ -67,7 +77,7 @@ impl App {
             })
         })
         .await?;
-        Ok(())
+        Ok(Some((id, user_id)))
     }
 }
 

@@ -119,6 +119,7 @@ impl Writer {
     }
 
     fn failure(&self, error: ConnectError, status: Option<http::StatusCode>) -> Response {
+        error::note_reason(&error);
         let error = self.shown(error);
         let response = match self.wire.protocol {
             Protocol::Connect | Protocol::ConnectGet => connect::failure(self, &error, status),

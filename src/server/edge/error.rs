@@ -7,7 +7,7 @@ use connectrpc_axum::{Code, ConnectError};
 use prost::Message;
 use tonic_types::pb::ErrorInfo;
 
-use crate::proto::hallpass::v1::Reason;
+use crate::{proto::hallpass::v1::Reason, server::current};
 
 /// The domain of our reasons.
 pub const DOMAIN: &str = "hallpass";
@@ -46,6 +46,19 @@ pub(super) fn complete(error: ConnectError) -> ConnectError {
         _ => Reason::Internal,
     };
     with_reason(error, reason)
+}
+
+/// Leaves the reason of an error, which is about to be sent, for the access log.
+pub(super) fn note_reason(error: &ConnectError) {
+    let infos = error
+        .details()
+        .iter()
+        .filter(|d| is_error_info(d.type_url()));
+    let mut infos = infos.filter_map(|d| ErrorInfo::decode(d.value()).ok());
+    let reason = infos.find_map(|info| Reason::from_str_name(&info.reason));
+    if let Some(reason) = reason {
+        current::note_reason(reason.as_str_name());
+    }
 }
 
 /// Takes our reasons out again: the conformance suite compares details exactly.

@@ -22,7 +22,13 @@ use super::{
     error, frame, names, read, timeout,
     wire::{Codec, Protocol},
 };
-use crate::server::{endpoints::Kind, limits::Limits};
+use crate::server::{
+    current,
+    endpoints::{Endpoint, Kind},
+    limits::Limits,
+};
+
+const HEALTH: &str = "grpc.health.v1.Health";
 
 /// Asks tonic.
 #[derive(Clone)]
@@ -45,6 +51,9 @@ impl Service<Request<Body>> for Own {
         Box::pin(async move {
             let asked: &Asked = request.extensions().get().ok_or_else(not_classified)?;
             let (protocol, codec) = (asked.wire.protocol, asked.wire.codec);
+            if asked.endpoint.and_then(Endpoint::service) == Some(HEALTH) {
+                current::note_routine();
+            }
             let is_unary = asked
                 .endpoint
                 .is_some_and(|endpoint| endpoint.kind == Kind::GrpcUnary);

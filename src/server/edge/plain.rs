@@ -9,6 +9,7 @@ use super::{error, outcome::Outcome, wire::ACCEPT_POST};
 
 /// A refusal with this status.
 pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
+    error::note_reason(error);
     let sentence = format!("{}\n", error.message().unwrap_or_default());
     let mut response = Response::new(Body::from(sentence));
     *response.status_mut() = status;

@@ -11,10 +11,11 @@ use serde_json::json;
 
 use crate::app;
 
-use super::challenge;
+use super::{super::current, challenge};
 
 /// What a client of the OAuth endpoints is told.
 pub(in crate::server) fn refusal(error: app::Error) -> Response {
+    current::note_reason(error.reason().as_str());
     let error = ConnectError::from(error);
     let (status, word) = words(error.code());
     let mut response = object(status, word, error.message().unwrap_or_default());

@@ -11,12 +11,8 @@ use crate::{
 };
 
 /// What a request for `path`, answered by `response`, counts as.
-pub(super) fn request(
-    path: &str,
-    response: &Response,
-    outcome: Option<&Outcome>,
-) -> metrics::Request {
-    let Some(outcome) = outcome else {
+pub(super) fn request(path: &str, response: &Response) -> metrics::Request {
+    let Some(outcome) = response.extensions().get::<Outcome>() else {
         return metrics::Request {
             procedure: endpoints::web_label(path).into(),
             protocol: "http",

@@ -21,6 +21,7 @@ use super::{
     super::{
         auth::{self, Authenticated, Deferred},
         cors::PasswordOrigin,
+        current,
     },
     message, page_request,
 };
@@ -48,7 +49,10 @@ pub(super) async fn create(
         auth::authenticate(&app, deferred.0, &origin).await?
     } else {
         page.check()?;
-        sign_in(&app, &username, password, &origin).await?
+        current::note_credential("password");
+        let caller = sign_in(&app, &username, password, &origin).await?;
+        current::note_caller(&caller);
+        caller
     };
     let expire_time = expire_time.map(|time| (time.seconds, time.nanos));
     let request = CreateToken {

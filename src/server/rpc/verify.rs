@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    super::{auth::Authenticated, error},
+    super::{auth::Authenticated, current, error},
     message,
 };
 
@@ -27,6 +27,7 @@ pub(super) async fn verify(
         request.required_scopes.iter().map(String::as_str),
         &request.client_ip,
     );
+    current::note_routine();
     let reply = match app.verify_for(&caller, question).await? {
         Verification::Valid(verified) => VerifyTokenResponse {
             valid: true,
@@ -34,10 +35,13 @@ pub(super) async fn verify(
             user: Some(message::user(verified.user().clone())),
             ..VerifyTokenResponse::default()
         },
-        Verification::Invalid(refused) => VerifyTokenResponse {
-            reason: error::reason(refused.reason()).into(),
-            ..VerifyTokenResponse::default()
-        },
+        Verification::Invalid(refused) => {
+            current::note_reason(refused.reason().as_str());
+            VerifyTokenResponse {
+                reason: error::reason(refused.reason()).into(),
+                ..VerifyTokenResponse::default()
+            }
+        }
     };
     Ok(ConnectResponse(reply))
 }

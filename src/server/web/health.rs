@@ -9,7 +9,10 @@ use std::{future::Future, time::Duration};
 use axum::{Router, response::IntoResponse, routing::get};
 use http::{HeaderName, StatusCode, header};
 
-use super::super::endpoints::{HEALTHZ, READYZ};
+use super::super::{
+    current,
+    endpoints::{HEALTHZ, READYZ},
+};
 
 /// `GET` and `HEAD` of `/healthz` (200 `ok`) and `/readyz` (200 `ready`, 503 `not ready`).
 ///
@@ -36,6 +39,7 @@ fn answer(status: StatusCode, word: &'static str) -> impl IntoResponse {
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
+    current::note_routine();
     (status, HEADERS, word)
 }
 

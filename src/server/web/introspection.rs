@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    super::{auth, endpoints::INTROSPECT, error::oauth},
+    super::{auth, current, endpoints::INTROSPECT, error::oauth},
     form::{self, Form},
     none_stored,
 };
@@ -56,11 +56,15 @@ async fn answer(
     let caller = auth::authenticate(app, credential, origin).await;
     let caller = caller.map_err(refused)?;
     let form = Form::read(body).await?;
+    current::note_routine();
     let verification = app.verify_for(&caller, question(&form)).await;
     Ok(match verification.map_err(refused)? {
         Verification::Valid(verified) => Introspection::of(&verified),
-        // Why it is not, is not told here (RFC 7662 §2.2).
-        Verification::Invalid(_) => Introspection::default(),
+        // Why it is not, is told to the log alone (RFC 7662 §2.2).
+        Verification::Invalid(refused) => {
+            current::note_reason(refused.reason().as_str());
+            Introspection::default()
+        }
     })
 }
 

@@ -12,7 +12,7 @@ use http::StatusCode;
 use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
 
 use super::{
-    super::{auth, endpoints::REVOKE, error::oauth},
+    super::{auth, current, endpoints::REVOKE, error::oauth},
     form::{self, Form},
     none_stored,
 };
@@ -47,5 +47,10 @@ async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Res
     }
     let form = Form::read(body).await?;
     let token = form.token().map_err(|error| refused(error.into()))?;
-    app.revoke_shown(token, origin).await.map_err(refused)
+    current::note_credential("token");
+    let revoked = app.revoke_shown(token, origin).await.map_err(refused)?;
+    if let Some((token, user)) = revoked {
+        current::note_token(token, user);
+    }
+    Ok(())
 }

@@ -139,12 +139,14 @@ async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
         assert_eq!((refused.len(), failed.len()), (1, 2), "{log}");
         if format == "text" {
             let (_, request) = refused[0].split_once("  INFO ").unwrap();
-            let begin = "hallpass::server::origin: request method=POST \
+            let begin = "hallpass::server::access_log: request method=POST \
                          path=/hallpass.v1.UserService/ListUsers status=401 code=unauthenticated \
                          protocol=connect duration_us=";
             assert!(request.starts_with(begin), "{request}");
-            let rest = request.split_once(" ip=").unwrap().1;
-            assert!(rest.starts_with("127.0.0.1 client_request_id=ci-7 request.id="));
+            let rest = request.split_once(" credential=").unwrap().1;
+            let expected =
+                "token reason=CREDENTIALS_INVALID ip=127.0.0.1 client_request_id=ci-7 request.id=";
+            assert!(rest.starts_with(expected), "{rest}");
         } else {
             let request: Value = serde_json::from_str(&refused[0]).unwrap();
             assert_eq!(request["message"], "request");

@@ -1,0 +1,153 @@
+//! The access log: one line for each request, when its reply is known. It has the path, never the query, and no
+//! secret of a token.
+
+use std::{borrow::Cow, net::IpAddr, time::Duration};
+
+use axum::response::Response;
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use crate::domain::token_search;
+
+use super::{
+    current,
+    edge::{Outcome, Protocol},
+};
+
+/// Most bytes of a path in a line.
+const MAX_PATH_BYTES: usize = 1024;
+
+/// Which requests are at level info; the others are at debug.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogRequests {
+    /// All.
+    All,
+    /// All but health probes and checks of tokens that went well, of which there may be many thousands a second.
+    #[default]
+    Default,
+    /// Those that were refused or failed.
+    Errors,
+}
+
+impl LogRequests {
+    const fn is_info(self, is_routine: bool, is_error: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Default => is_error || !is_routine,
+            Self::Errors => is_error,
+        }
+    }
+}
+
+/// What is said of a request.
+pub(super) struct Line<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) elapsed: Duration,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) client_request_id: Option<&'a str>,
+}
+
+impl Line<'_> {
+    /// Writes the line of the request that is being served.
+    pub(super) fn write(&self, response: &Response, log_requests: LogRequests) {
+        let known = current::known_so_far();
+        let outcome = response.extensions().get::<Outcome>();
+        let error = outcome.and_then(|outcome| outcome.code);
+        let protocol = outcome.and_then(|outcome| outcome.protocol);
+        let status = response.status().as_u16();
+        // A level must be known when it is compiled.
+        macro_rules! write_at {
+            ($level:ident) => {
+                tracing::event!(
+                    tracing::Level::$level,
+                    method = self.method.as_str(),
+                    path = &*shown(self.path),
+                    status,
+                    code = outcome.map(|_| error.map_or("ok", |code| code.as_str())),
+                    protocol = protocol.map(Protocol::name),
+                    duration_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
+                    credential = known.credential,
+                    token.id = known.token.map(tracing::field::display),
+                    user.id = known.user.map(tracing::field::display),
+                    reason = known.reason,
+                    ip = self.ip.map(tracing::field::display),
+                    client_request_id = self.client_request_id,
+                    "request"
+                )
+            };
+        }
+        let is_error = status >= 400 || error.is_some() || known.reason.is_some();
+        if log_requests.is_info(known.is_routine, is_error) {
+            write_at!(INFO);
+        } else {
+            write_at!(DEBUG);
+        }
+    }
+}
+
+/// A path as it may be in a log: without the secrets of tokens, be they encoded, and not too long.
+fn shown(path: &str) -> Cow<'_, str> {
+    let mut shown = redacted(path);
+    if path.contains('%')
+        && let decoded = percent_decode_str(path).decode_utf8_lossy()
+        && let Cow::Owned(redacted) = redacted(&decoded)
+    {
+        shown = redacted.into();
+    }
+    if shown.len() > MAX_PATH_BYTES {
+        let cut = &shown[..shown.floor_char_boundary(MAX_PATH_BYTES)];
+        shown = format!("{cut}…").into();
+    }
+    shown
+}
+
+fn redacted(text: &str) -> Cow<'_, str> {
+    match token_search::redact(text.as_bytes()) {
+        Cow::Borrowed(_) => text.into(),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        id::{Id, TokenId},
+        token_text::{TokenPrefix, TokenText},
+    };
+
+    #[test]
+    fn no_path_shows_a_secret_or_fills_the_log() {
+        let id = TokenId::from_id(Id::from_u128(7));
+        let token = TokenText::generate(&TokenPrefix::default(), id);
+        let token = token.expose();
+        let secret = &token[token.len() - 49..];
+        let expected = format!("/forward-auth/hallpass_{id}_[secret]/x");
+        assert_eq!(shown(&format!("/forward-auth/{token}/x")), expected);
+        let encoded = format!("/forward-auth/{}/x", token.replace('_', "%5F"));
+        assert_eq!(shown(&encoded), expected);
+        // Where a long path is cut, a token must not be cut first.
+        for before in MAX_PATH_BYTES - 100..MAX_PATH_BYTES {
+            let shown = shown(&format!("{}/{token}", "é".repeat(before / 2))).into_owned();
+            assert!(shown.len() <= MAX_PATH_BYTES + "…".len());
+            assert!(!shown.contains(&secret[..8]), "{shown}");
+        }
+        assert_eq!(shown("/a%20b/é"), "/a%20b/é");
+    }
+
+    #[test]
+    fn what_is_routine_is_in_the_log_when_it_fails() {
+        use LogRequests::{All, Default, Errors};
+        for (which, is_routine, is_error, expected) in [
+            (All, true, false, true),
+            (Default, true, false, false),
+            (Default, true, true, true),
+            (Default, false, false, true),
+            (Errors, false, false, false),
+            (Errors, true, true, true),
+        ] {
+            assert_eq!(which.is_info(is_routine, is_error), expected, "{which:?}");
+        }
+    }
+}
