@@ -183,6 +183,14 @@ impl App {
         self.0.db.read(work).await
     }
 
+    /// For what decides on a credential: see [`Db::look_up`].
+    async fn look_up<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.db.look_up(work).await
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,

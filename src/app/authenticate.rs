@@ -109,7 +109,7 @@ impl App {
     ) -> Result<Checked, Error> {
         let found = match Username::parse(username) {
             Ok(name) => {
-                self.read(move |tx| Ok(users::find_sign_in(tx, &name)?))
+                self.look_up(move |tx| Ok(users::find_sign_in(tx, &name)?))
                     .await?
             }
             Err(_) => None,

@@ -89,7 +89,7 @@ impl App {
         stamp: Option<Stamp>,
         is_wanted: impl FnOnce(&Credential) -> bool,
     ) -> Result<Option<Arc<Credential>>, Error> {
-        let read = self.read(move |tx| Ok(tokens::find_credential(tx, id)?));
+        let read = self.look_up(move |tx| Ok(tokens::find_credential(tx, id)?));
         let found = read.await?.filter(is_wanted).map(Arc::new);
         if let (Some(stamp), Some(found)) = (stamp, &found) {
             self.0.credentials.keep(stamp, found);

@@ -20,8 +20,22 @@ const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 pub enum QueueName {
     /// The readers'.
     Read,
+    /// The one for lookups of credentials.
+    Lookup,
     /// The writer's.
     Write,
+}
+
+impl QueueName {
+    const ALL: [Self; 3] = [Self::Read, Self::Lookup, Self::Write];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Lookup => "lookup",
+            Self::Write => "write",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +56,7 @@ fn histogram() -> Histogram {
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
     reads: Histogram,
+    lookups: Histogram,
     writes: Histogram,
     commit: Histogram,
     batch: Histogram,
@@ -65,8 +80,11 @@ impl StoreMetrics {
             Unit::Seconds,
             waits.clone(),
         );
-        let of = |queue| waits.get_or_create(&Queue { queue }).clone();
-        let (reads, writes) = (of("read"), of("write"));
+        let of = |name: QueueName| {
+            let queue = name.as_str();
+            waits.get_or_create(&Queue { queue }).clone()
+        };
+        let [reads, lookups, writes] = QueueName::ALL.map(of);
         let commit = histogram();
         registry.register_with_unit(
             "store_commit",
@@ -86,11 +104,13 @@ impl StoreMetrics {
             "Transactions that failed as a whole",
         );
         // There from the start, so that the first failure is a rise.
-        for kind in ["read", "write"] {
+        for queue in QueueName::ALL {
+            let kind = queue.as_str();
             drop(failures.get_or_create(&Kind { kind }));
         }
         Self {
             reads,
+            lookups,
             writes,
             commit,
             batch,
@@ -102,6 +122,7 @@ impl StoreMetrics {
     pub fn waited(&self, queue: QueueName, time: Duration) {
         let histogram = match queue {
             QueueName::Read => &self.reads,
+            QueueName::Lookup => &self.lookups,
             QueueName::Write => &self.writes,
         };
         histogram.observe(time.as_secs_f64());
@@ -116,10 +137,7 @@ impl StoreMetrics {
 
     /// A transaction failed, so that nothing in it happened.
     pub fn failed(&self, queue: QueueName) {
-        let kind = match queue {
-            QueueName::Read => "read",
-            QueueName::Write => "write",
-        };
+        let kind = queue.as_str();
         self.failures.get_or_create(&Kind { kind }).inc();
     }
 }

@@ -42,6 +42,22 @@ impl Db {
         answer.wait().await
     }
 
+    /// Runs `work` as [`Db::read`] does, on a thread and a queue of their own: for the few rows, found by a
+    /// unique key, that decide whether a credential is good. No list, search or count ever delays it, and so
+    /// none may come this way.
+    pub async fn look_up<T, E>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (job, answer) = job::prepare(work);
+        self.engine.look_up(job)?;
+        answer.wait().await
+    }
+
     /// Runs `work` in a write transaction. `Ok` is answered once the commit is durable; on `Err` nothing
     /// that the work wrote is kept. Work whose caller has gone before it began is skipped.
     ///

@@ -1,7 +1,7 @@
 //! `SQLite` behind the store: the only place that names its driver.
 //!
-//! What every request needs is answered by reader threads, what changes anything by one writer thread; each
-//! keeps its connection for life. Threads of our own and a oneshot back cost a lookup half of what a pool
+//! What every request needs is answered by reader threads, lookups of credentials by one of their own, what
+//! changes anything by one writer thread; each keeps its connection for life. Threads of our own and a oneshot back cost a lookup half of what a pool
 //! and blocking tasks do, and one transaction over all that waits together halves it again.
 
 mod check;
@@ -47,6 +47,8 @@ use queue::Queue;
 #[derive(Debug)]
 pub(super) struct Engine {
     reads: Arc<Queue>,
+    /// Of credentials: no list, search or count is ever before one of these.
+    lookups: Arc<Queue>,
     writes: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
     pool: Pool,
@@ -88,6 +90,7 @@ impl Engine {
         let queue = |name| Queue::new(options.max_waiting, name, options.metrics.clone());
         let mut engine = Self {
             reads: Arc::new(queue(QueueName::Read)),
+            lookups: Arc::new(queue(QueueName::Lookup)),
             writes: Arc::new(queue(QueueName::Write)),
             threads: Vec::new(),
             pool,
@@ -110,10 +113,14 @@ impl Engine {
             path: place.path.clone(),
             source,
         };
-        for number in 0..options.readers.max(1) {
+        let readers = (0..options.readers.max(1)).map(|number| {
+            let name = format!("store-reader-{number}");
+            (name, Arc::clone(&self.reads))
+        });
+        let lookups = ("store-lookup".to_owned(), Arc::clone(&self.lookups));
+        for (name, queue) in readers.chain([lookups]).collect::<Vec<_>>() {
             let connection = connect::get(&self.pool, &place.path)?;
-            let queue = Arc::clone(&self.reads);
-            let reader = thread::Builder::new().name(format!("store-reader-{number}"));
+            let reader = thread::Builder::new().name(name);
             let watch = Watch::new(identity.clone());
             let work = move || reader::run(&connection, &queue, &watch);
             self.threads.push(reader.spawn(work).map_err(io)?);
@@ -144,6 +151,10 @@ impl Engine {
 
     pub(super) fn read(&self, job: Box<dyn Job>) -> Result<(), Error> {
         self.reads.push(job)
+    }
+
+    pub(super) fn look_up(&self, job: Box<dyn Job>) -> Result<(), Error> {
+        self.lookups.push(job)
     }
 
     pub(super) fn write(&self, job: Box<dyn Job>) -> Result<(), Error> {
@@ -182,6 +193,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.reads.close();
+        self.lookups.close();
         self.writes.close();
         if let Some(checkpoints) = &self.checkpoints {
             checkpoints.close();

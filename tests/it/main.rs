@@ -38,6 +38,7 @@ mod last_used;
 mod lineage;
 mod list_all;
 mod list_tokens;
+mod lookups;
 mod matrix;
 mod metrics;
 mod model;

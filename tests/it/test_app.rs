@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) server: ServerOptions,
     /// How long the store waits for a lock of another process.
     pub(crate) busy_timeout: Duration,
+    /// How many threads of the store answer lists.
+    pub(crate) readers: usize,
 }
 
 impl Default for Settings {
@@ -65,6 +67,7 @@ impl Default for Settings {
             app,
             server,
             busy_timeout: Duration::from_secs(5),
+            readers: 2,
         }
     }
 }
@@ -75,6 +78,8 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) client: Client,
     pub(crate) app: App,
+    /// What the application stands on.
+    pub(crate) db: Db,
     /// The first admin.
     pub(crate) admin: Person,
     settings: Settings,
@@ -102,7 +107,7 @@ impl TestApp {
         let folder = TempDir::new().unwrap();
         settings.app.initial_password_file = folder.path().join("initial-admin-password");
         let clock = Arc::new(FakeClock::default());
-        let (app, client, running) = launch(&folder, &clock, &settings).await;
+        let (db, app, client, running) = launch(&folder, &clock, &settings).await;
         app.bootstrap(Some(Secret::new(ADMIN_PASSWORD.to_owned())))
             .await
             .unwrap();
@@ -110,6 +115,7 @@ impl TestApp {
             clock,
             client,
             app,
+            db,
             admin: Person::first_admin(),
             settings,
             running,
@@ -132,12 +138,13 @@ impl TestApp {
     pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut stopped = self.stop().await;
         change(&mut stopped.settings);
-        let (app, client, running) =
+        let (db, app, client, running) =
             launch(&stopped.folder, &stopped.clock, &stopped.settings).await;
         Self {
             clock: stopped.clock,
             client,
             app,
+            db,
             admin: stopped.admin,
             settings: stopped.settings,
             running,
@@ -242,13 +249,16 @@ async fn launch(
     folder: &TempDir,
     clock: &Arc<FakeClock>,
     settings: &Settings,
-) -> (App, Client, Running) {
+) -> (Db, App, Client, Running) {
     let mut options = StoreOptions::new(file(folder), OpenAs::Serve);
     options.busy_timeout = settings.busy_timeout;
+    options.readers = settings.readers;
     options.metrics = settings.app.metrics.store();
     let db = open_store(&options).await;
     let clock: Arc<dyn Clock> = Arc::<FakeClock>::clone(clock);
-    let app = App::start(db, clock, settings.app.clone()).await.unwrap();
+    let app = App::start(db.clone(), clock, settings.app.clone())
+        .await
+        .unwrap();
     let server = Server::bind(app.clone(), settings.server.clone())
         .await
         .unwrap();
@@ -273,7 +283,7 @@ async fn launch(
         stop_jobs,
         jobs,
     };
-    (app, client, running)
+    (db, app, client, running)
 }
 
 /// Opens the store; a server that has just stopped may still be letting go of it.

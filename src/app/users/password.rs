@@ -90,7 +90,7 @@ impl App {
             return Err(FieldError::new("old_password", "is required to set one's own").into());
         }
         let stored = self
-            .read(move |tx| Ok(users::password_hash(tx, id)?))
+            .look_up(move |tx| Ok(users::password_hash(tx, id)?))
             .await?;
         let stored = stored.map(PasswordHash::from_row);
         let ok = self

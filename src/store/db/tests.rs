@@ -11,6 +11,8 @@ use std::{
     task::Poll,
 };
 
+mod lookups;
+
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::*;

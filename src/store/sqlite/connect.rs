@@ -32,13 +32,13 @@ pub(super) fn manager(path: &Path, busy_timeout: Duration) -> SqliteConnectionMa
         })
 }
 
-/// A pool that opens connections when they are asked for: one a reader, one for the writer, one for
-/// checkpoints, one for checks.
+/// A pool that opens connections when they are asked for: one a reader, one each for lookups,
+/// the writer, checkpoints and checks.
 pub(super) fn pool(
     manager: SqliteConnectionManager,
     options: &StoreOptions,
 ) -> Result<Pool, OpenError> {
-    let size = options.readers.max(1).saturating_add(3);
+    let size = options.readers.max(1).saturating_add(4);
     r2d2::Pool::builder()
         .max_size(u32::try_from(size).unwrap_or(u32::MAX))
         .min_idle(Some(0))
