@@ -7,6 +7,7 @@ use super::{
 use crate::domain::{
     audit::{AuditEvent, AuditRow, ChainHash, ChainHead},
     id::TokenId,
+    time::Timestamp,
 };
 
 macro_rules! select {
@@ -29,6 +30,12 @@ pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
         })
     })?;
     Ok(head.unwrap_or(ChainHead::START))
+}
+
+/// When the last row was written.
+pub fn newest_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
+    let sql = "SELECT time FROM audit WHERE sequence > 0 ORDER BY sequence DESC LIMIT 1";
+    tx.find(sql, &[], |row| row.time(0))
 }
 
 /// Adds `event` at the end. The head is read in this transaction: other processes write, too.

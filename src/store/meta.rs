@@ -1,7 +1,7 @@
 //! What the database knows about itself.
 
 use super::{error::Error, tx::Tx};
-use crate::domain::{page::PageKey, random};
+use crate::domain::{page::PageKey, random, time::Timestamp};
 
 const PAGE_KEY: &str = "page_key";
 
@@ -23,4 +23,17 @@ pub(super) fn create_page_key(tx: &Tx<'_>) -> Result<(), Error> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
     tx.execute(sql, &[PAGE_KEY.into(), (&key).into()])?;
     Ok(())
+}
+
+/// When tokens were last purged, or might have been.
+pub fn purge_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
+    let sql = "SELECT last_time FROM jobs WHERE name = 'purge'";
+    tx.find(sql, &[], |row| row.time(0))
+}
+
+/// Writes down when that was.
+pub fn set_purge_time(tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
+    let sql = "INSERT INTO jobs (name, last_time) VALUES ('purge', ?1) \
+               ON CONFLICT (name) DO UPDATE SET last_time = excluded.last_time";
+    tx.execute_aside(sql, &[now.into()]).map(drop)
 }

@@ -21,4 +21,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_verification.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0003_live_and_ended.sql"),
+        finish: |_| Ok(()),
+    },
 ];

@@ -143,22 +143,17 @@ pub fn list(
     limit: u32,
 ) -> Result<Vec<User>, Error> {
     let (order, compare) = if reverse { ("DESC", "<") } else { ("ASC", ">") };
-    let part = |of: &str| {
-        let more = filter.conditions();
-        format!(
-            "SELECT {COLUMNS} FROM users WHERE {of}delete_time IS NULL{more} \
-             AND (create_time, id) {compare} (?1, ?2)"
-        )
-    };
-    let parts = match filter.visible_to {
-        None => part(""),
-        // Both parts come in order, so the engine merges them and sorts nothing.
-        Some(_) => format!(
-            "{} UNION ALL {}",
-            part("id = ?4 AND "),
-            part("owner_id = ?4 AND ")
-        ),
-    };
+    // Each part comes in order, so the engine merges them and sorts nothing.
+    let parts: Vec<_> = filter
+        .parts("?4")
+        .iter()
+        .map(|part| {
+            format!(
+                "SELECT {COLUMNS} FROM users WHERE {part} AND (create_time, id) {compare} (?1, ?2)"
+            )
+        })
+        .collect();
+    let parts = parts.join(" UNION ALL ");
     let sql = format!("{parts} ORDER BY create_time {order}, id {order} LIMIT ?3");
     let keyset = Keyset::new(after, reverse);
     let mut params = vec![keyset.create_time(), keyset.id(), limit.into()];
@@ -168,15 +163,13 @@ pub fn list(
 
 /// How many users [`list`] would list in all.
 pub fn count(tx: &Tx<'_>, filter: &UserFilter) -> Result<u64, Error> {
-    let part = |of: &str| {
-        let more = filter.conditions();
-        format!("(SELECT count(*) FROM users WHERE {of}delete_time IS NULL{more})")
-    };
-    let Some(user) = filter.visible_to else {
-        return tx.number(&format!("SELECT {}", part("")), &[]);
-    };
-    let (own, owned) = (part("id = ?1 AND "), part("owner_id = ?1 AND "));
-    tx.number(&format!("SELECT {own} + {owned}"), &[user.into()])
+    let parts: Vec<_> = filter
+        .parts("?1")
+        .iter()
+        .map(|part| format!("(SELECT count(*) FROM users WHERE {part})"))
+        .collect();
+    let params: Vec<_> = filter.visible_to.map(Value::from).into_iter().collect();
+    tx.number(&format!("SELECT {}", parts.join(" + ")), &params)
 }
 
 /// How many people are active admins.
@@ -199,18 +192,38 @@ pub fn is_empty(tx: &Tx<'_>) -> Result<bool, Error> {
 }
 
 impl UserFilter {
-    fn conditions(&self) -> String {
-        let state = match self.deactivated {
-            None => "",
-            Some(false) => " AND deactivated = 0",
-            Some(true) => " AND deactivated = 1",
+    /// The conditions of the parts that it selects; `user` stands for who sees. Each part is in order and holds
+    /// nothing else, but for one's own machines, which are few.
+    fn parts(&self, user: &str) -> Vec<String> {
+        let states: &[u8] = match self.deactivated {
+            None => &[0, 1],
+            Some(false) => &[0],
+            Some(true) => &[1],
         };
-        let kind = match self.kind {
-            None => "",
-            Some(KindFilter::People) => " AND user_type = 'person'",
-            Some(KindFilter::Machines) => " AND user_type = 'machine'",
+        let kinds: &[&str] = match self.kind {
+            None => &["person", "machine"],
+            Some(KindFilter::People) => &["person"],
+            Some(KindFilter::Machines) => &["machine"],
         };
-        format!("{state}{kind}")
+        let mut parts = Vec::new();
+        for (state, kind) in states
+            .iter()
+            .flat_map(|s| kinds.iter().map(move |k| (s, k)))
+        {
+            let range =
+                format!("delete_time IS NULL AND deactivated = {state} AND user_type = '{kind}'");
+            if self.visible_to.is_none() {
+                parts.push(range);
+                continue;
+            }
+            parts.push(format!("id = {user} AND {range}"));
+            if *kind == "machine" {
+                // The `+` keeps the index of all users from being taken.
+                let state = format!("delete_time IS NULL AND +deactivated = {state}");
+                parts.push(format!("owner_id = {user} AND {state}"));
+            }
+        }
+        parts
     }
 }
 

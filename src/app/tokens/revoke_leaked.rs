@@ -98,7 +98,7 @@ impl App {
     /// have rotated it. The family of one that is dead already lives on, since its leak is over: most likely
     /// it was rotated for just that.
     ///
-    /// At most 1,000 tokens a transaction, each with its audit row. What was deleted when a later one fails
+    /// At most 1,000 tokens a transaction, and one more with all its children, each with its audit row. What was deleted when a later one fails
     /// stays so; a repeat does the rest.
     pub async fn revoke_leaked(
         &self,
@@ -158,12 +158,12 @@ fn delete_families(
     let mut deleted = Vec::new();
     let mut done = 0;
     for family in families {
-        let room = CHUNK - u32::try_from(deleted.len()).unwrap_or(CHUNK);
+        let room = CHUNK.saturating_sub(u32::try_from(deleted.len()).unwrap_or(CHUNK));
         let ids = tokens::delete_family(tx, *family, now, room)?;
         for id in &ids {
             audit::append(tx, caller.event(now, Action::RevokeLeaked.audit(), id))?;
         }
-        let full = ids.len() == room as usize;
+        let full = ids.len() >= room as usize;
         deleted.extend(ids);
         if full {
             break;

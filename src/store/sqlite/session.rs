@@ -33,11 +33,12 @@ impl<'a> Session<'a> {
 
     pub(in crate::store) fn execute(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         self.check()?;
-        #[cfg(test)]
-        super::plans::note(sql);
         let run = || {
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement.execute(params_from_iter(params))
+            let changed = statement.execute(params_from_iter(params));
+            #[cfg(test)]
+            super::plans::note(sql, &statement);
+            changed
         };
         let changed = run().map_err(fault::of)?;
         Ok(u64::try_from(changed).expect("a usize fits 64 bits"))
@@ -51,8 +52,6 @@ impl<'a> Session<'a> {
         take: &mut dyn FnMut(Row<'_>) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         self.check()?;
-        #[cfg(test)]
-        super::plans::note(sql);
         let mut statement = self.connection.prepare_cached(sql).map_err(fault::of)?;
         let mut rows = statement
             .query(params_from_iter(params))
@@ -61,6 +60,11 @@ impl<'a> Session<'a> {
             if !take(Row(row))? {
                 break;
             }
+        }
+        #[cfg(test)]
+        {
+            drop(rows);
+            super::plans::note(sql, &statement);
         }
         Ok(())
     }

@@ -42,7 +42,10 @@ pub fn adopt_children(
     to: TokenId,
     now: Timestamp,
 ) -> Result<u64, Error> {
-    let sql = "UPDATE tokens SET parent_id = ?2 WHERE parent_id = ?1 AND delete_time IS NULL \
-               AND (expire_time IS NULL OR expire_time > ?3)";
-    tx.execute(sql, &[from.into(), to.into(), now.into()])
+    let never = "UPDATE tokens SET parent_id = ?2 WHERE parent_id = ?1 AND delete_time IS NULL \
+                 AND expire_time IS NULL";
+    let later = "UPDATE tokens SET parent_id = ?2 WHERE parent_id = ?1 AND delete_time IS NULL \
+                 AND expire_time > ?3";
+    let moved = tx.execute(never, &[from.into(), to.into()])?;
+    Ok(moved + tx.execute(later, &[from.into(), to.into(), now.into()])?)
 }

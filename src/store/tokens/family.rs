@@ -3,7 +3,7 @@
 
 use super::{columns, decode, select};
 use crate::{
-    domain::{id::TokenId, time::Timestamp, token::Token},
+    domain::{id::TokenId, token::Token},
     store::{error::Error, tx::Tx},
 };
 
@@ -18,15 +18,6 @@ pub fn list_family(tx: &Tx<'_>, family: TokenId, limit: u32) -> Result<Vec<Token
     Ok(others)
 }
 
-/// How many of a family are live.
-pub fn count_live_family(tx: &Tx<'_>, family: TokenId, now: Timestamp) -> Result<u64, Error> {
-    let sql = "SELECT (SELECT count(*) FROM tokens WHERE id = ?1 AND delete_time IS NULL \
-               AND (expire_time IS NULL OR expire_time > ?2)) \
-               + (SELECT count(*) FROM tokens WHERE family_id = ?1 AND family_id <> id \
-               AND delete_time IS NULL AND (expire_time IS NULL OR expire_time > ?2))";
-    tx.number(sql, &[family.into(), now.into()])
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -39,7 +30,9 @@ mod tests {
         store::{
             samples::{NOW, hash, person, token},
             sqlite,
-            tokens::{adopt_children, find, insert, mark_deleted, mark_rotated, update},
+            tokens::{
+                adopt_children, count_live_family, find, insert, mark_deleted, mark_rotated, update,
+            },
             users,
         },
     };

@@ -48,9 +48,26 @@ pub enum StateFilter {
     NotExpired,
 }
 
+/// How long a live token lives: each is a range of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lifetime {
+    /// It never expires.
+    Endless,
+    /// It expires, but not yet.
+    Ending,
+}
+
+/// Which members of the family that a filter may name: the first is not in the index of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Members {
+    All,
+    First,
+    Others,
+}
+
 /// A condition under construction: SQL, and the values for its `?N`.
+#[derive(Default)]
 pub(super) struct Conditions<'a> {
-    /// `delete_time IS NULL AND …`
     pub(super) sql: String,
     pub(super) params: Vec<Value<'a>>,
 }
@@ -62,11 +79,16 @@ impl<'a> Conditions<'a> {
         format!("?{}", self.params.len())
     }
 
-    /// One more condition, whose `?` stands for `value`.
-    fn and(&mut self, condition: &str, value: impl Into<Value<'a>>) {
+    /// Adds a condition, whose `?` stands for `value`.
+    pub(super) fn put(&mut self, condition: &str, value: impl Into<Value<'a>>) {
         let number = self.add(value);
-        self.sql.push_str(" AND ");
         self.sql.push_str(&condition.replace('?', &number));
+    }
+
+    /// The same, which must be met besides.
+    fn and(&mut self, condition: &str, value: impl Into<Value<'a>>) {
+        self.sql.push_str(" AND ");
+        self.put(condition, value);
     }
 }
 
@@ -78,52 +100,110 @@ impl TokenFilter {
         format!("% {} %", scope.replace('_', "\\_"))
     }
 
-    /// All conditions. The `+` keeps an index on the expiry from being taken for another order than is asked for.
-    pub(super) fn conditions<'a>(&self, now: Timestamp, pattern: &'a str) -> Conditions<'a> {
+    /// Whether it is for no expired token.
+    pub(super) const fn is_live_only(&self) -> bool {
+        match self.state {
+            StateFilter::Any => self.never_expires,
+            StateFilter::NotExpired => true,
+            StateFilter::Is(state) => !matches!(state, TokenState::Expired),
+        }
+    }
+
+    /// Whether the index of a user's tokens is the one to look in.
+    pub(super) const fn is_of_user(&self) -> bool {
+        self.user.is_some() && self.parent.is_none() && self.family.is_none()
+    }
+
+    /// The lifetimes that the live tokens have that it selects.
+    pub(super) const fn lifetimes(&self) -> &'static [Lifetime] {
+        match (self.never_expires, self.expires_before) {
+            (true, Some(_)) => &[],
+            (true, None) => &[Lifetime::Endless],
+            (false, Some(_)) => &[Lifetime::Ending],
+            (false, None) => &[Lifetime::Endless, Lifetime::Ending],
+        }
+    }
+
+    /// Where to look for the members of the family, if it names one.
+    pub(super) const fn family_parts(&self) -> &'static [Members] {
+        match self.family {
+            None => &[Members::All],
+            Some(_) => &[Members::First, Members::Others],
+        }
+    }
+
+    /// All conditions; with a lifetime, those for live tokens that have it. The `+` keeps the engine from taking
+    /// an index on that column, or a bound in one, instead of those that are asked for.
+    pub(super) fn conditions<'a>(
+        &self,
+        now: Timestamp,
+        pattern: &'a str,
+        lifetime: Option<Lifetime>,
+        members: Members,
+    ) -> Conditions<'a> {
         let mut all = Conditions {
             sql: "delete_time IS NULL".to_owned(),
             params: Vec::new(),
         };
+        // One of these is the beginning of an index; by the `||` the engine does not take another's.
         if let Some(user) = self.user {
-            all.and("user_id = ?", user);
+            let is_key = self.is_of_user();
+            let column = if is_key { "user_id" } else { "user_id || ''" };
+            all.and(&format!("{column} = ?"), user);
         }
         if let Some(family) = self.family {
-            all.and("family_id = ?", family);
+            let condition = match members {
+                Members::All => "family_id = ?",
+                Members::First => "id = ? AND family_id = ?",
+                Members::Others => "family_id = ? AND family_id <> id",
+            };
+            all.and(condition, family);
         }
         if let Some(parent) = self.parent {
-            all.and("parent_id = ?", parent);
+            let is_key = self.family.is_none();
+            let column = if is_key {
+                "parent_id"
+            } else {
+                "parent_id || ''"
+            };
+            all.and(&format!("{column} = ?"), parent);
         }
         if let Some(time) = self.created_from {
-            all.and("create_time >= ?", time);
+            all.and("+create_time >= ?", time);
         }
         if let Some(time) = self.created_before {
-            all.and("create_time < ?", time);
+            all.and("+create_time < ?", time);
         }
         if let Some(time) = self.unused_since {
             all.and(
-                "create_time < ? AND (last_use_time IS NULL OR last_use_time < ?)",
+                "+create_time < ? AND (last_use_time IS NULL OR last_use_time < ?)",
                 time,
             );
         }
         if let Some(time) = self.expires_before {
             all.and("+expire_time < ?", time);
         }
-        if self.never_expires {
-            all.sql.push_str(" AND +expire_time IS NULL");
+        match lifetime {
+            Some(Lifetime::Endless) => all.sql.push_str(" AND expire_time IS NULL"),
+            Some(Lifetime::Ending) => all.and("expire_time > ?", now),
+            None if self.never_expires => all.sql.push_str(" AND +expire_time IS NULL"),
+            None => {}
         }
         if self.scope.is_some() {
             all.and("' ' || scopes || ' ' LIKE ? ESCAPE '\\'", pattern);
         }
         match self.state {
-            StateFilter::Any => {}
-            StateFilter::Is(TokenState::Live) => {
-                all.and(&format!("disabled = 0 AND {UNEXPIRED}"), now);
-            }
-            StateFilter::Is(TokenState::Disabled) => {
-                all.and(&format!("disabled = 1 AND {UNEXPIRED}"), now);
-            }
+            StateFilter::Is(TokenState::Live) => all.sql.push_str(" AND disabled = 0"),
+            StateFilter::Is(TokenState::Disabled) => all.sql.push_str(" AND disabled = 1"),
             StateFilter::Is(TokenState::Expired) => all.and("+expire_time <= ?", now),
-            StateFilter::NotExpired => all.and(UNEXPIRED, now),
+            StateFilter::Any | StateFilter::NotExpired => {}
+        }
+        let is_unexpired = !matches!(
+            self.state,
+            StateFilter::Any | StateFilter::Is(TokenState::Expired)
+        );
+        if is_unexpired && lifetime.is_none() {
+            all.and(UNEXPIRED, now);
         }
         for id in &self.except {
             all.and("id <> ?", *id);

@@ -1,27 +1,28 @@
 //! Searching all tokens. A filter that fits few of many would keep a read transaction open for long, so one
-//! call looks at a bounded number of rows and says where to go on.
+//! call looks at a bounded number of rows and says where to go on. Live tokens of one user, parent or family
+//! are `live.rs`'s: no other row is looked at for them.
 
 use super::{
     COLUMNS, decode,
-    filter::{Conditions, TokenFilter, UNEXPIRED},
+    filter::{Conditions, Members, TokenFilter, UNEXPIRED},
+    live,
 };
 use crate::{
     domain::{
-        id::{Id, TokenId},
+        id::{Id, TokenId, UserId},
         page::Position,
         time::Timestamp,
-        token::{Token, TokenState},
+        token::Token,
     },
     store::{
         error::Error,
-        keyset::Keyset,
         tx::{Row, Tx},
         value::Value,
     },
 };
 
-/// So many rows of the whole table one call looks at.
-const MAX_ROWS: u32 = 10_000;
+/// So many rows one call looks at. Fewer in the unit tests, which make more rows than that.
+const MAX_ROWS: u32 = if cfg!(test) { 1_000 } else { 10_000 };
 
 /// What one call of [`search`] found.
 #[derive(Clone, Debug)]
@@ -43,15 +44,12 @@ pub struct TokenCounts {
     pub expired: u64,
 }
 
-/// Where the rows are found that may fit.
-#[derive(Clone, Copy)]
+/// Where the rows lie, in an order, that may fit.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Among {
-    /// Anywhere: by ID, a part of the table at a time.
     All,
-    /// Along the index of the user's list.
-    OfUser,
-    /// So few that they are taken all at once, and put in order afterwards.
-    Children,
+    OfUser(UserId),
+    Children(TokenId),
     Family(TokenId),
 }
 
@@ -59,58 +57,135 @@ impl Among {
     const fn of(filter: &TokenFilter) -> Self {
         match (filter.family, filter.parent, filter.user) {
             (Some(family), _, _) => Self::Family(family),
-            (None, Some(_), _) => Self::Children,
-            (None, None, Some(_)) => Self::OfUser,
+            (None, Some(parent), _) => Self::Children(parent),
+            (None, None, Some(user)) => Self::OfUser(user),
             (None, None, None) => Self::All,
+        }
+    }
+
+    /// The beginning of an index.
+    fn key(self, of: &mut Conditions<'_>) {
+        match self {
+            Self::All => of.sql.push_str("TRUE"),
+            Self::OfUser(user) => of.put("user_id = ? AND delete_time IS NULL", user),
+            Self::Children(parent) => of.put("parent_id = ? AND delete_time IS NULL", parent),
+            Self::Family(family) => of.put("family_id = ? AND family_id <> id", family),
+        }
+    }
+
+    /// What the rows are in the order of. An ID begins with the time of its creation.
+    const fn is_by_time(self) -> bool {
+        matches!(self, Self::OfUser(_))
+    }
+
+    const fn order(self, reverse: bool) -> &'static str {
+        match (self.is_by_time(), reverse) {
+            (true, false) => "create_time, id",
+            (true, true) => "create_time DESC, id DESC",
+            (false, false) => "id",
+            (false, true) => "id DESC",
         }
     }
 }
 
-/// The IDs between two, both excluded.
+/// The rows between two places, both excluded.
 #[derive(Clone, Copy)]
 struct Span {
-    low: u128,
-    high: u128,
+    among: Among,
+    low: Position,
+    high: Position,
 }
 
 impl Span {
     fn new(filter: &TokenFilter, after: Option<Position>, reverse: bool) -> Self {
+        let among = Among::of(filter);
         let (low, high) = filter.id_range();
+        let time = |bound: Option<Timestamp>, none| bound.map_or(none, Timestamp::as_micros);
+        // No ID is nought: from there on are all of that time.
+        let by_time = [
+            (time(filter.created_from, i64::MIN), 0),
+            (time(filter.created_before, i64::MAX), 0),
+        ];
+        let [low, high] = if among.is_by_time() {
+            by_time
+        } else {
+            [(0, low), (0, high)]
+        }
+        .map(|(major, minor)| Position { major, minor });
+        let mut span = Self { among, low, high };
         match after {
-            None => Self { low, high },
-            Some(after) if reverse => Self {
-                low,
-                high: high.min(after.minor),
-            },
-            Some(after) => Self {
-                low: low.max(after.minor),
-                high,
-            },
+            None => {}
+            Some(after) if reverse => span.high = span.earlier(high, after),
+            Some(after) => span.low = span.later(low, after),
+        }
+        span
+    }
+
+    fn sort_key(&self, place: Position) -> (i64, u128) {
+        let major = if self.among.is_by_time() {
+            place.major
+        } else {
+            0
+        };
+        (major, place.minor)
+    }
+
+    fn earlier(&self, one: Position, other: Position) -> Position {
+        if self.sort_key(one) < self.sort_key(other) {
+            one
+        } else {
+            other
         }
     }
 
-    /// Keeps the first [`MAX_ROWS`] of the table's rows; the last of these, if there may be more after it.
-    fn cut(&mut self, tx: &Tx<'_>, reverse: bool) -> Result<Option<Position>, Error> {
-        let order = if reverse { "DESC" } else { "ASC" };
-        let sql = format!(
-            "SELECT id FROM tokens WHERE id > ?1 AND id < ?2 ORDER BY id {order} LIMIT 1 OFFSET ?3"
-        );
-        let params = [id(self.low), id(self.high), (MAX_ROWS - 1).into()];
-        let last = tx.find(&sql, &params, |row| row.parse(0, "an ID", TokenId::parse))?;
-        let Some(minor) = last.map(|id| id.id().as_u128()) else {
-            return Ok(None);
-        };
-        if reverse {
-            self.low = minor.saturating_sub(1);
+    fn later(&self, one: Position, other: Position) -> Position {
+        if self.sort_key(one) > self.sort_key(other) {
+            one
         } else {
-            self.high = minor.saturating_add(1);
+            other
         }
-        Ok(Some(Position { major: 0, minor }))
+    }
+
+    /// Keeps the first [`MAX_ROWS`] rows; the last of these, if there may be more after it.
+    fn cut(&mut self, tx: &Tx<'_>, reverse: bool) -> Result<Option<Position>, Error> {
+        let mut query = Conditions::default();
+        self.among.key(&mut query);
+        let (within, skip) = (self.condition(&mut query), query.add(MAX_ROWS - 1));
+        let sql = format!(
+            "SELECT create_time, id FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT 1 OFFSET {skip}",
+            query.sql,
+            self.among.order(reverse)
+        );
+        let last = tx.find(&sql, &query.params, |row| {
+            let id = row.parse(1, "an ID", TokenId::parse)?;
+            Ok(Position {
+                major: row.int(0)?,
+                minor: id.id().as_u128(),
+            })
+        })?;
+        let Some(stop) = last else { return Ok(None) };
+        if reverse {
+            self.low = Position {
+                minor: stop.minor.saturating_sub(1),
+                ..stop
+            };
+        } else {
+            self.high = Position {
+                minor: stop.minor.saturating_add(1),
+                ..stop
+            };
+        }
+        Ok(Some(stop))
     }
 
     fn condition(self, of: &mut Conditions<'_>) -> String {
-        let (low, high) = (of.add(id(self.low)), of.add(id(self.high)));
-        format!("id > {low} AND id < {high}")
+        let (low, high) = (of.add(id(self.low.minor)), of.add(id(self.high.minor)));
+        if self.among.is_by_time() {
+            let (from, to) = (of.add(self.low.major), of.add(self.high.major));
+            format!("(create_time, id) > ({from}, {low}) AND (create_time, id) < ({to}, {high})")
+        } else {
+            format!("id > {low} AND id < {high}")
+        }
     }
 }
 
@@ -128,48 +203,33 @@ pub fn search(
     reverse: bool,
     limit: u32,
 ) -> Result<Found, Error> {
-    let among = Among::of(filter);
     let mut span = Span::new(filter, after, reverse);
-    let stop = match among {
-        Among::All => span.cut(tx, reverse)?,
-        _ => None,
-    };
-    let pattern = filter.pattern();
-    let mut query = filter.conditions(now, &pattern);
-    let keyset = Keyset::new(after, reverse);
-    let (compare, order) = if reverse { ("<", "DESC") } else { (">", "ASC") };
-    let more = query.sql.clone();
-    let select = format!("SELECT {COLUMNS} FROM tokens WHERE {more}");
-    let sql = match among {
-        Among::All => {
+    let (mut tokens, stop) = if is_of_few(filter) {
+        let live = live::list(tx, filter, now, after, reverse, limit)?;
+        (live, None)
+    } else {
+        let stop = span.cut(tx, reverse)?;
+        let pattern = filter.pattern();
+        let mut tokens = Vec::new();
+        for members in filter.family_parts() {
+            let mut query = filter.conditions(now, &pattern, None, *members);
             let (within, limit) = (span.condition(&mut query), query.add(limit));
-            format!("{select} AND {within} ORDER BY id {order} LIMIT {limit}")
+            let sql = format!(
+                "SELECT {COLUMNS} FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT {limit}",
+                query.sql,
+                span.among.order(reverse)
+            );
+            let part = tx.list(&sql, &query.params, |row| decode(row, 0))?;
+            tokens.extend(part);
         }
-        Among::OfUser => {
-            let (time, id) = (query.add(keyset.create_time()), query.add(keyset.id()));
-            let limit = query.add(limit);
-            format!(
-                "{select} AND (create_time, id) {compare} ({time}, {id}) \
-                 ORDER BY create_time {order}, id {order} LIMIT {limit}"
-            )
+        if matches!(span.among, Among::Family(_)) {
+            tokens.sort_by_key(|token| token.id);
+            if reverse {
+                tokens.reverse();
+            }
         }
-        Among::Children => format!("{select} AND {}", span.condition(&mut query)),
-        // The first of a family and the rest, each by its own index.
-        Among::Family(first) => {
-            let (first, within) = (query.add(first), span.condition(&mut query));
-            format!(
-                "{select} AND {within} AND id = {first} \
-                 UNION ALL {select} AND {within} AND family_id <> id"
-            )
-        }
+        (tokens, stop)
     };
-    let mut tokens = tx.list(&sql, &query.params, |row| decode(row, 0))?;
-    if matches!(among, Among::Children | Among::Family(_)) {
-        tokens.sort_by_key(|token| token.id);
-        if reverse {
-            tokens.reverse();
-        }
-    }
     let limit = usize::try_from(limit).expect("32 bits fit a usize");
     if tokens.len() < limit {
         return Ok(Found { tokens, next: stop });
@@ -182,6 +242,12 @@ pub fn search(
     Ok(Found { tokens, next })
 }
 
+/// Whether the live tokens alone of a user, parent or family are meant: quotas keep them few, so they are taken
+/// at once.
+const fn is_of_few(filter: &TokenFilter) -> bool {
+    filter.is_live_only() && !matches!(Among::of(filter), Among::All)
+}
+
 /// How many tokens [`search`] would find after `after`, oldest first, and where to go on counting.
 pub fn count(
     tx: &Tx<'_>,
@@ -189,46 +255,38 @@ pub fn count(
     now: Timestamp,
     after: Option<Position>,
 ) -> Result<(TokenCounts, Option<Position>), Error> {
-    let among = Among::of(filter);
+    if is_of_few(filter) {
+        return Ok((live::count(tx, filter, now, after)?, None));
+    }
     let mut span = Span::new(filter, after, false);
+    let stop = span.cut(tx, false)?;
     let pattern = filter.pattern();
-    let mut query = filter.conditions(now, &pattern);
-    let unexpired = UNEXPIRED.replace('?', &query.add(now));
-    let select = format!(
-        "SELECT count(*) FILTER (WHERE disabled = 0 AND {unexpired}), \
-         count(*) FILTER (WHERE disabled = 1 AND {unexpired}), \
-         count(*) FILTER (WHERE NOT {unexpired}) FROM tokens WHERE {}",
-        query.sql
-    );
-    let (sql, stop) = match among {
-        Among::All => {
-            let stop = span.cut(tx, false)?;
-            let within = span.condition(&mut query);
-            (format!("{select} AND {within}"), stop)
-        }
-        Among::OfUser => (select, None),
-        Among::Children | Among::Family(_) => {
-            let few = search(tx, filter, now, after, false, u32::MAX)?;
-            return Ok((TokenCounts::of(&few.tokens, now), None));
-        }
-    };
-    let counts = tx.find(&sql, &query.params, counted)?;
-    Ok((counts.unwrap_or_default(), stop))
+    let mut counts = TokenCounts::default();
+    for members in filter.family_parts() {
+        let mut query = filter.conditions(now, &pattern, None, *members);
+        let unexpired = UNEXPIRED.replace('?', &query.add(now));
+        let within = span.condition(&mut query);
+        let sql = format!(
+            "SELECT count(*) FILTER (WHERE disabled = 0 AND {unexpired}), \
+             count(*) FILTER (WHERE disabled = 1 AND {unexpired}), \
+             count(*) FILTER (WHERE NOT {unexpired}) FROM tokens WHERE {} AND {within}",
+            query.sql
+        );
+        let part = tx.find(&sql, &query.params, TokenCounts::decode)?;
+        counts = counts.plus(part.unwrap_or_default());
+    }
+    Ok((counts, stop))
 }
 
 impl TokenCounts {
-    fn of(tokens: &[Token], now: Timestamp) -> Self {
-        let number = |state| {
-            let of_it = tokens
-                .iter()
-                .filter(|token| token.state(now) == Some(state));
-            u64::try_from(of_it.count()).expect("a usize fits 64 bits")
-        };
-        Self {
-            live: number(TokenState::Live),
-            disabled: number(TokenState::Disabled),
-            expired: number(TokenState::Expired),
-        }
+    /// From three columns of a row.
+    pub(super) fn decode(row: &Row<'_>) -> Result<Self, Error> {
+        let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
+        Ok(Self {
+            live: number(0)?,
+            disabled: number(1)?,
+            expired: number(2)?,
+        })
     }
 
     /// These and `more`.
@@ -242,15 +300,6 @@ impl TokenCounts {
     }
 }
 
-fn counted(row: &Row<'_>) -> Result<TokenCounts, Error> {
-    let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
-    Ok(TokenCounts {
-        live: number(0)?,
-        disabled: number(1)?,
-        expired: number(2)?,
-    })
-}
-
 /// The token, if `filter` selects it.
 pub fn find_selected(
     tx: &Tx<'_>,
@@ -259,7 +308,7 @@ pub fn find_selected(
     id: TokenId,
 ) -> Result<Option<Token>, Error> {
     let pattern = filter.pattern();
-    let mut query = filter.conditions(now, &pattern);
+    let mut query = filter.conditions(now, &pattern, None, Members::All);
     let id = query.add(id);
     // What else it must meet is looked at in its row.
     let sql = format!(

@@ -4,7 +4,11 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{super::insert, *};
 use crate::{
-    domain::{scope::ScopeSet, token::LastUse, user::User},
+    domain::{
+        scope::ScopeSet,
+        token::{LastUse, TokenState},
+        user::User,
+    },
     store::{
         samples::{NOW, hash, person, token},
         sqlite,
@@ -236,4 +240,65 @@ fn one_call_looks_at_a_bounded_part_of_the_table_and_says_where_to_go_on() {
         }
     }
     assert_eq!((counts.disabled, counts.live, calls), (2, 0, 3));
+}
+
+#[test]
+fn so_it_is_among_the_tokens_of_a_user_a_parent_or_a_family() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let alice = person("alice");
+    users::insert(&tx, &alice, None).unwrap();
+    let rows = 2 * MAX_ROWS + 5;
+    let first = token(&alice);
+    let secret = hash(&first);
+    let mut expired = BTreeSet::new();
+    for number in 0..rows {
+        let mut new = token(&alice);
+        new.create_time = NOW.plus(Duration::from_millis(number.into()));
+        new.id = TokenId::generate(new.create_time);
+        (new.parent_id, new.family_id) = (Some(first.id), first.id);
+        if [1, MAX_ROWS, rows - 1].contains(&number) {
+            new.expire_time = Some(NOW);
+            expired.insert(new.id);
+        }
+        insert(&tx, &new, &secret).unwrap();
+    }
+    let none = TokenFilter::default;
+    let of = [
+        TokenFilter {
+            user: Some(alice.id),
+            ..none()
+        },
+        TokenFilter {
+            parent: Some(first.id),
+            ..none()
+        },
+        TokenFilter {
+            family: Some(first.id),
+            ..none()
+        },
+    ];
+    for filter in of {
+        let filter = TokenFilter {
+            state: StateFilter::Is(TokenState::Expired),
+            ..filter
+        };
+        for reverse in [false, true] {
+            let found = pages(&tx, &filter, reverse, 2);
+            let ids: BTreeSet<_> = found.iter().map(|token| token.id).collect();
+            assert_eq!((found.len(), &ids), (3, &expired), "{filter:?}");
+        }
+        let once = search(&tx, &filter, NOW, None, false, 50).unwrap();
+        assert_eq!(once.tokens.len(), 1, "{filter:?}: it looked too far");
+        let (mut after, mut counts, mut calls) = (None, TokenCounts::default(), 0);
+        loop {
+            let (part, next) = count(&tx, &filter, NOW, after).unwrap();
+            (counts, calls) = (counts.plus(part), calls + 1);
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((counts.expired, calls), (3, 3), "{filter:?}");
+    }
 }

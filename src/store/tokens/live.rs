@@ -1,0 +1,138 @@
+//! The live tokens of a user, a parent or a family. They are two ranges of an index: those that never expire,
+//! and those that expire later than now. An OR of both would have the engine pass over every row that expired.
+
+use super::{
+    COLUMNS, decode,
+    filter::{Lifetime, TokenFilter},
+};
+use crate::{
+    domain::{
+        id::{TokenId, UserId},
+        page::Position,
+        time::Timestamp,
+        token::Token,
+    },
+    store::{
+        error::Error,
+        keyset::Keyset,
+        tokens::{StateFilter, TokenCounts},
+        tx::Tx,
+    },
+};
+
+/// How many rows of `tokens` are live that meet `$key`, in which `?1` is for the key and `?2` for now.
+macro_rules! count {
+    ($key:literal) => {
+        concat!(
+            "SELECT (SELECT count(*) FROM tokens WHERE delete_time IS NULL AND expire_time IS NULL AND ",
+            $key,
+            ") + (SELECT count(*) FROM tokens WHERE delete_time IS NULL AND expire_time > ?2 AND ",
+            $key,
+            ")"
+        )
+    };
+}
+
+/// How many live tokens `user` has.
+pub fn count_live(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<u64, Error> {
+    tx.number(count!("user_id = ?1"), &[user.into(), now.into()])
+}
+
+/// How many live tokens were made with `parent`.
+pub fn count_live_children(tx: &Tx<'_>, parent: TokenId, now: Timestamp) -> Result<u64, Error> {
+    tx.number(count!("parent_id = ?1"), &[parent.into(), now.into()])
+}
+
+/// How many of a family are live. The first of it is not in the index of the others.
+pub fn count_live_family(tx: &Tx<'_>, family: TokenId, now: Timestamp) -> Result<u64, Error> {
+    let params = [family.into(), now.into()];
+    let first = tx.number(count!("id = ?1"), &params)?;
+    Ok(first + tx.number(count!("family_id = ?1 AND family_id <> id"), &params)?)
+}
+
+/// At most `limit` live tokens of `user` after `after` by (create time, ID), rising, or falling in
+/// `reverse`.
+pub fn list_live(
+    tx: &Tx<'_>,
+    user: UserId,
+    now: Timestamp,
+    after: Option<Position>,
+    reverse: bool,
+    limit: u32,
+) -> Result<Vec<Token>, Error> {
+    let filter = TokenFilter {
+        user: Some(user),
+        state: StateFilter::NotExpired,
+        ..TokenFilter::default()
+    };
+    list(tx, &filter, now, after, reverse, limit)
+}
+
+/// The same of the tokens that `filter` selects, which names a user, a parent or a family, and no state that
+/// an expired token has.
+pub(super) fn list(
+    tx: &Tx<'_>,
+    filter: &TokenFilter,
+    now: Timestamp,
+    after: Option<Position>,
+    reverse: bool,
+    limit: u32,
+) -> Result<Vec<Token>, Error> {
+    let keyset = Keyset::new(after, reverse);
+    let (compare, order) = if reverse { ("<", "DESC") } else { (">", "ASC") };
+    let pattern = filter.pattern();
+    let mut tokens = Vec::new();
+    for lifetime in filter.lifetimes() {
+        // A user's tokens that never expire lie in order. The others are sorted, which the `+` says: they are
+        // as many as the quota allows, and no index that is in order holds them alone.
+        let is_in_order = *lifetime == Lifetime::Endless && filter.is_of_user();
+        let create_time = if is_in_order {
+            "create_time"
+        } else {
+            "+create_time"
+        };
+        for family in filter.family_parts() {
+            let mut query = filter.conditions(now, &pattern, Some(*lifetime), *family);
+            let (time, id) = (query.add(keyset.create_time()), query.add(keyset.id()));
+            let limit = query.add(limit);
+            let sql = format!(
+                "SELECT {COLUMNS} FROM tokens WHERE {} AND ({create_time}, id) {compare} ({time}, {id}) \
+                 ORDER BY {create_time} {order}, id {order} LIMIT {limit}",
+                query.sql
+            );
+            tokens.extend(tx.list(&sql, &query.params, |row| decode(row, 0))?);
+        }
+    }
+    tokens.sort_by_key(|token| (token.create_time, token.id));
+    if reverse {
+        tokens.reverse();
+    }
+    tokens.truncate(usize::try_from(limit).expect("32 bits fit a usize"));
+    Ok(tokens)
+}
+
+/// How many [`list`] would list in all, by state.
+pub(super) fn count(
+    tx: &Tx<'_>,
+    filter: &TokenFilter,
+    now: Timestamp,
+    after: Option<Position>,
+) -> Result<TokenCounts, Error> {
+    let keyset = Keyset::new(after, false);
+    let pattern = filter.pattern();
+    let mut counts = TokenCounts::default();
+    for lifetime in filter.lifetimes() {
+        for family in filter.family_parts() {
+            let mut query = filter.conditions(now, &pattern, Some(*lifetime), *family);
+            let (time, id) = (query.add(keyset.create_time()), query.add(keyset.id()));
+            let sql = format!(
+                "SELECT count(*) FILTER (WHERE disabled = 0), count(*) FILTER (WHERE disabled = 1), 0 \
+                 FROM tokens WHERE {} AND (+create_time, id) > ({time}, {id})",
+                query.sql
+            );
+            let part = tx.find(&sql, &query.params, TokenCounts::decode)?;
+            counts = counts.plus(part.unwrap_or_default());
+        }
+    }
+    Ok(counts)
+}

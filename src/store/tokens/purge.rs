@@ -1,0 +1,86 @@
+//! Removing tokens that ended: those that ended long ago, and those of a user beyond the newest.
+//!
+//! A removed token is made stale alone: whatever else was read of credentials goes on counting.
+
+use crate::{
+    domain::{
+        id::{TokenId, UserId},
+        time::Timestamp,
+    },
+    store::{error::Error, tx::Tx, value::Value},
+};
+
+/// Removes at most `limit` tokens that were deleted or expired at `cutoff` or before; how many. Fewer than
+/// `limit`: no more are left.
+pub fn purge(tx: &Tx<'_>, cutoff: Timestamp, limit: u32) -> Result<u64, Error> {
+    let deleted = "SELECT id FROM tokens WHERE delete_time <= ?1 ORDER BY delete_time LIMIT ?2";
+    let expired = "SELECT id FROM tokens WHERE expire_time <= ?1 ORDER BY expire_time LIMIT ?2";
+    let first = remove(tx, deleted, &[cutoff.into(), limit.into()])?;
+    let rest = i64::from(limit).saturating_sub_unsigned(first);
+    Ok(first + remove(tx, expired, &[cutoff.into(), rest.into()])?)
+}
+
+/// The ended tokens of the user `?1` at `?2` but for the newest `?3`, at most `?4`. Both parts lie in order.
+const ENDED: &str = "SELECT id, delete_time AS end_time, create_time FROM tokens \
+                     WHERE user_id = ?1 AND delete_time IS NOT NULL \
+                     UNION ALL SELECT id, expire_time AS end_time, create_time FROM tokens \
+                     WHERE user_id = ?1 AND delete_time IS NULL AND expire_time <= ?2 \
+                     ORDER BY end_time DESC, create_time DESC, id DESC LIMIT ?4 OFFSET ?3";
+
+/// Removes at most `limit` of the tokens of `user` that ended, but never the newest `keep`; how many. Fewer than
+/// `limit`: no more are left.
+pub fn purge_ended(
+    tx: &Tx<'_>,
+    user: UserId,
+    now: Timestamp,
+    keep: u32,
+    limit: u32,
+) -> Result<u64, Error> {
+    let params = [user.into(), now.into(), keep.into(), limit.into()];
+    remove(tx, ENDED, &params)
+}
+
+/// Looks at the next `limit` users that have any tokens, deleted users too, after `after` by ID: those with
+/// more than `keep` ended ones, and after whom to go on; `None`: that were all.
+pub fn find_overfull(
+    tx: &Tx<'_>,
+    after: Option<UserId>,
+    now: Timestamp,
+    keep: u32,
+    limit: u32,
+) -> Result<(Vec<UserId>, Option<UserId>), Error> {
+    let (mut found, mut last) = (Vec::new(), after);
+    for _ in 0..limit {
+        last = next_user(tx, last)?;
+        let Some(user) = last else { break };
+        let params = [user.into(), now.into(), keep.into(), 1_u32.into()];
+        if tx.find(ENDED, &params, |_| Ok(()))?.is_some() {
+            found.push(user);
+        }
+    }
+    Ok((found, last))
+}
+
+/// The first user after `after` with tokens: a leap in each of two indices.
+fn next_user(tx: &Tx<'_>, after: Option<UserId>) -> Result<Option<UserId>, Error> {
+    let after = after.map_or(Value::Text(""), Value::from);
+    let [kept, deleted] = [
+        "SELECT user_id FROM tokens WHERE delete_time IS NULL AND user_id > ?1 \
+         ORDER BY user_id LIMIT 1",
+        "SELECT user_id FROM tokens WHERE delete_time IS NOT NULL AND user_id > ?1 \
+         ORDER BY user_id LIMIT 1",
+    ]
+    .map(|sql| tx.find(sql, &[after], |row| row.parse(0, "an ID", UserId::parse)));
+    Ok(kept?.into_iter().chain(deleted?).min())
+}
+
+/// Removes the tokens whose IDs `sql` answers.
+fn remove(tx: &Tx<'_>, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
+    let ids = tx.list(sql, params, |row| row.parse(0, "an ID", TokenId::parse))?;
+    let mut removed = 0;
+    for id in ids {
+        let is_removed = tx.execute_alone(id, "DELETE FROM tokens WHERE id = ?1", &[id.into()])?;
+        removed += u64::from(is_removed);
+    }
+    Ok(removed)
+}
