@@ -15,6 +15,7 @@ mod jobs;
 mod pace;
 pub mod page;
 pub mod passwords;
+mod purge;
 mod refusals;
 mod shards;
 mod ticks;
@@ -44,6 +45,7 @@ use crate::{
 use census::Census;
 use credential::Memory;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
+use purge::ClockWord;
 use refusals::Refusals;
 use token_rate::TokenRate;
 use usage::Usage;
@@ -116,6 +118,7 @@ struct Inner {
     credentials: Memory,
     token_rate: TokenRate,
     usage: Usage,
+    clock_word: ClockWord,
 }
 
 impl App {
@@ -139,6 +142,7 @@ impl App {
             credentials: Memory::default(),
             token_rate,
             usage,
+            clock_word: ClockWord::default(),
         })))
     }
 

@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time};
 
-use crate::{
-    domain::audit::AuditEvent,
-    store::{audit, tokens},
-};
+use crate::{domain::audit::AuditEvent, store::audit};
 
-use super::{App, Error, audit::system_event, usage::Flush};
+use super::{App, Error, usage::Flush};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const HOURLY: Duration = Duration::from_hours(1);
-
-/// How many tokens a transaction purges: few enough that no writer waits for long.
-const PURGE_CHUNK: u32 = 500;
 
 /// How many refusals wait for a store that cannot be written. Beyond that the newest are dropped.
 const MAX_BACKLOG: usize = 1_200;
@@ -43,32 +37,6 @@ impl App {
         }
         self.flush_refusals(&mut backlog, true).await;
         log_result("last uses", self.flush_uses(Flush::Now).await);
-    }
-
-    /// Purges what was deleted or has expired longer than the retention ago, a chunk a transaction, and
-    /// says how many tokens that were.
-    pub async fn purge(&self) -> Result<u64, Error> {
-        let mut purged = 0;
-        loop {
-            let now = self.now();
-            let cutoff = now.minus(self.options().retention);
-            let chunk = self
-                .write(move |tx| {
-                    let chunk = tokens::purge(tx, cutoff, PURGE_CHUNK)?;
-                    if chunk > 0 {
-                        let mut event = system_event(now, "token.purge", "");
-                        event.count = u32::try_from(chunk).unwrap_or(u32::MAX);
-                        audit::append(tx, event)?;
-                    }
-                    Ok(chunk)
-                })
-                .await?;
-            purged += chunk;
-            if chunk < u64::from(PURGE_CHUNK) {
-                return Ok(purged);
-            }
-            tokio::task::yield_now().await;
-        }
     }
 
     async fn log_audit_head(&self) -> Result<(), Error> {

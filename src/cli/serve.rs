@@ -81,6 +81,9 @@ async fn serve(
     let stop = stop_signal(log.clone())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
     let app = App::start(db, Arc::new(SystemClock), options).await?;
+    if settings.retention.accept_clock {
+        app.accept_clock();
+    }
     first_start(&app, password, log).await?;
     let mut options = settings.server.options();
     options.log_requests = settings.log.log_requests;

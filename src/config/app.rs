@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::{Args, builder::BoolishValueParser, value_parser};
 
 use super::{
     policies::{Contradiction, LifetimeArgs},
@@ -111,7 +111,7 @@ impl PasswordArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct RetentionArgs {
-    /// How long deleted and expired tokens are kept before they are purged.
+    /// How long deleted and expired tokens are kept before they are purged: of each user, the newest 1,000.
     #[arg(
         long,
         env = "HALLPASS_RETENTION",
@@ -121,4 +121,14 @@ pub struct RetentionArgs {
         value_parser = values::duration
     )]
     pub retention: Duration,
+
+    /// Purge although the clock is more than seven days past the last purge: it is right, and the server was
+    /// off. It counts for the first purge after this start.
+    #[arg(
+        long,
+        env = "HALLPASS_ACCEPT_CLOCK",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub accept_clock: bool,
 }

@@ -112,6 +112,10 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
             "0002_verification.sql",
             "1358f6cf0323cf983b89c211a969727bbc0bc00523a932191a81f7a79551393a",
         ),
+        (
+            "0003_live_and_ended.sql",
+            "acc99b5e228fd506e9cff106070c13f1d3e880d52f98ea9ff785a0ca39cbbc4f",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

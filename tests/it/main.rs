@@ -47,6 +47,7 @@ mod networks;
 mod page_tokens;
 mod passwords;
 mod policies;
+mod purge;
 mod quota;
 mod readme;
 mod revocation;

@@ -41,14 +41,17 @@ pub(super) fn plant(sql: &mut Connection, user: &str, count: u64) -> Vec<String>
     texts
 }
 
-/// How many of them are deleted, and how many rows say who did it.
+/// How many of them are deleted, also where the purge has removed them since, and how many rows say who did it.
 pub(super) fn deleted(sql: &Connection) -> (u64, u64) {
     let count = |what: &str| {
         let count = sql.query_one(what, [], |row| row.get::<_, i64>(0));
         count.unwrap().unsigned_abs()
     };
     (
-        count("SELECT count(*) FROM tokens WHERE note = 'planted' AND delete_time IS NOT NULL"),
+        count(
+            "SELECT (SELECT count(*) FROM tokens WHERE note = 'planted' AND delete_time IS NOT NULL) \
+             + (SELECT coalesce(sum(count), 0) FROM audit WHERE action = 'token.purge')",
+        ),
         count("SELECT count(*) FROM audit WHERE action = 'token.revoke'"),
     )
 }
