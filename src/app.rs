@@ -153,6 +153,11 @@ impl App {
             .is_ok()
     }
 
+    /// Whether the disk is full, so that tokens are checked and revoked and nothing else is written.
+    pub fn disk_is_full(&self) -> bool {
+        self.0.db.disk_is_full()
+    }
+
     /// Looks through the whole database, and says what is wrong with it.
     pub async fn check_data(&self) -> Result<Vec<String>, Error> {
         Ok(self.0.db.check().await?)
@@ -193,6 +198,14 @@ impl App {
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.0.db.look_up(work).await
+    }
+
+    /// For what takes away access: it is written on a full disk, too. See [`Db::revoke`].
+    async fn revoke<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.db.revoke(work).await
     }
 
     async fn write<T: Send + 'static>(

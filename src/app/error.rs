@@ -61,7 +61,7 @@ pub enum Error {
     #[error("the server is busy checking passwords; try again later")]
     Busy,
     /// The store cannot be read or written now.
-    #[error("the store is not available now; try again later")]
+    #[error("{}", unavailable(.0))]
     Unavailable(#[source] store::Error),
     /// Something is wrong in the server.
     #[error("something is wrong in the server")]
@@ -85,6 +85,18 @@ impl Error {
             Self::Unavailable(_) => Reason::StoreUnavailable,
             Self::Internal(_) => Reason::Internal,
         }
+    }
+}
+
+const fn unavailable(error: &store::Error) -> &'static str {
+    match error {
+        store::Error::Unavailable {
+            kind: store::Unavailable::Full,
+            ..
+        } => {
+            "the disk of the server is full: tokens are checked and revoked, and nothing else is changed until there is room"
+        }
+        _ => "the store is not available now; try again later",
     }
 }
 

@@ -26,6 +26,7 @@ impl App {
             tokio::select! {
                 () = told(&mut stop) => break,
                 _ = flush.tick() => {
+                    self.look_for_room().await;
                     self.flush_refusals(&mut backlog, false).await;
                     log_result("last uses", self.flush_uses(Flush::Due).await);
                 }
@@ -37,6 +38,14 @@ impl App {
         }
         self.flush_refusals(&mut backlog, true).await;
         log_result("last uses", self.flush_uses(Flush::Now).await);
+    }
+
+    /// A write finds out whether a disk that was full has room again.
+    async fn look_for_room(&self) {
+        if self.disk_is_full() {
+            // Refused until there is.
+            drop(self.write(|_| Ok(())).await);
+        }
     }
 
     async fn log_audit_head(&self) -> Result<(), Error> {

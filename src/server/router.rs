@@ -20,7 +20,8 @@ use super::{
     endpoints,
     limits::Limits,
     origin::{ClientAddress, WithOrigin},
-    rpc, web,
+    rpc,
+    web::{self, health::Readiness},
 };
 
 /// The procedures, from the descriptors that the binary carries.
@@ -45,7 +46,13 @@ pub(super) fn service(
         let app = app.clone();
         move || {
             let app = app.clone();
-            async move { app.is_ready().await }
+            async move {
+                match (app.is_ready().await, app.disk_is_full()) {
+                    (false, _) => Readiness::NotReady,
+                    (true, true) => Readiness::DiskFull,
+                    (true, false) => Readiness::Ready,
+                }
+            }
         }
     };
     let addresses = Arc::new(ClientAddress::new(options.trusted_proxies.clone()));

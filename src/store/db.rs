@@ -37,7 +37,7 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job::prepare(work);
+        let (job, answer) = job::prepare_once(work);
         self.engine.read(job)?;
         answer.wait().await
     }
@@ -53,7 +53,7 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job::prepare(work);
+        let (job, answer) = job::prepare_once(work);
         self.engine.look_up(job)?;
         answer.wait().await
     }
@@ -71,9 +71,30 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job::prepare(work);
+        let (job, answer) = job::prepare(work, false);
         self.engine.write(job)?;
         answer.wait().await
+    }
+
+    /// Runs `work` as [`Db::write`] does, and also where the disk is full: for what takes away access, and
+    /// nothing else.
+    pub async fn revoke<T, E>(
+        &self,
+        work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (job, answer) = job::prepare(work, true);
+        self.engine.write(job)?;
+        answer.wait().await
+    }
+
+    /// Whether the disk was full when something was last written, so that only [`Db::revoke`] writes. A write
+    /// finds out whether there is room again.
+    pub fn disk_is_full(&self) -> bool {
+        self.engine.disk_is_full()
     }
 
     /// A stamp for the credential of the token `id` that is read after this call. Where a later call answers

@@ -77,6 +77,17 @@ pub enum Unavailable {
 }
 
 impl Error {
+    /// Whether there was no room on the disk.
+    pub(super) const fn is_full_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable {
+                kind: Unavailable::Full,
+                ..
+            }
+        )
+    }
+
     /// Unavailable for a reason that the engine did not tell.
     pub(super) const fn unavailable(kind: Unavailable) -> Self {
         Self::Unavailable { kind, source: None }

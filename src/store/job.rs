@@ -17,10 +17,13 @@ pub(super) trait Job: Send {
     /// Whether nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool;
 
+    /// Whether it takes away access, so that it is written on a full disk, too.
+    fn is_revocation(&self) -> bool;
+
     /// How long ago it was asked for.
     fn waited(&self) -> Duration;
 
-    /// Does the work and keeps the outcome. True where it succeeded: what it wrote is to be kept. A panic
+    /// Does the work, which may be done again where the transaction was undone, and keeps the outcome. True where it succeeded: what it wrote is to be kept. A panic
     /// is an outcome like any other failure.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
 
@@ -41,22 +44,40 @@ impl<T, E: From<Error>> Answer<T, E> {
 
 struct Request<T, E, W> {
     asked: Instant,
-    work: Option<W>,
+    work: W,
+    is_revocation: bool,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
-/// Makes a job of `work`.
-pub(super) fn prepare<T, E, W>(work: W) -> (Box<dyn Job>, Answer<T, E>)
+/// Makes a job of `work` that is done once.
+pub(super) fn prepare_once<T, E>(
+    work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+) -> (Box<dyn Job>, Answer<T, E>)
 where
-    W: FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let mut work = Some(work);
+    let once = move |tx: &Tx<'_>| match work.take() {
+        Some(work) => work(tx),
+        None => Err(Error::unavailable(Unavailable::RolledBack).into()),
+    };
+    prepare(once, false)
+}
+
+/// Makes a job of `work`.
+pub(super) fn prepare<T, E, W>(work: W, is_revocation: bool) -> (Box<dyn Job>, Answer<T, E>)
+where
+    W: FnMut(&Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
     let job = Request {
         asked: Instant::now(),
-        work: Some(work),
+        work,
+        is_revocation,
         outcome: None,
         reply,
     };
@@ -65,7 +86,7 @@ where
 
 impl<T, E, W> Job for Request<T, E, W>
 where
-    W: FnOnce(&Tx<'_>) -> Result<T, E> + Send,
+    W: FnMut(&Tx<'_>) -> Result<T, E> + Send,
     T: Send,
     E: From<Error> + Send,
 {
@@ -73,16 +94,17 @@ where
         self.reply.is_closed()
     }
 
+    fn is_revocation(&self) -> bool {
+        self.is_revocation
+    }
+
     fn waited(&self) -> Duration {
         self.asked.elapsed()
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> bool {
-        let Some(work) = self.work.take() else {
-            return false;
-        };
         // What the work broke is undone with its transaction; nothing else is in its reach.
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(tx)))
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)))
             .unwrap_or_else(|_| Err(Error::Panicked.into()));
         self.outcome.insert(outcome).is_ok()
     }

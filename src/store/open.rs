@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::error::Error;
+use super::error::{Error, Unavailable};
 use crate::metrics::StoreMetrics;
 
 /// How to open the database.
@@ -153,4 +153,20 @@ pub enum OpenError {
         /// What it said.
         source: Error,
     },
+}
+
+impl OpenError {
+    /// Whether a full disk may be why.
+    pub(super) const fn may_be_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Database {
+                source: Error::Unavailable {
+                    kind: Unavailable::Full | Unavailable::Io,
+                    ..
+                },
+                ..
+            }
+        )
+    }
 }

@@ -1,8 +1,9 @@
 //! `SQLite` behind the store: the only place that names its driver.
 //!
 //! What every request needs is answered by reader threads, lookups of credentials by one of their own, what
-//! changes anything by one writer thread; each keeps its connection for life. Threads of our own and a oneshot back cost a lookup half of what a pool
-//! and blocking tasks do, and one transaction over all that waits together halves it again.
+//! changes anything by one writer thread; each keeps its connection for life. Threads of our own and a oneshot
+//! back cost a lookup half of what a pool and blocking tasks do, and one transaction over all that waits
+//! together halves it again.
 
 mod check;
 mod checkpoints;
@@ -16,6 +17,7 @@ mod plans;
 mod preflight;
 mod queue;
 mod reader;
+mod reserve;
 mod schema;
 pub(super) mod session;
 mod wal;
@@ -42,6 +44,7 @@ use connect::Pool;
 use identity::{Identity, Watch};
 use preflight::Place;
 use queue::Queue;
+use reserve::Reserve;
 
 /// An open `SQLite` database and the threads that work on it.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub(super) struct Engine {
     commits: Option<Arc<Commits>>,
     /// After the connections, too.
     checkpoints: Option<Arc<Checkpoints>>,
+    /// A tool has none.
+    reserve: Option<Arc<Reserve>>,
     /// Held to the end: while it is locked no other server opens the file.
     _serve_lock: Option<File>,
 }
@@ -68,7 +73,16 @@ impl Engine {
             OpenAs::Tool => None,
         };
         let manager = connect::manager(&place.path, options.busy_timeout);
-        migrate::prepare(&manager, &place.path, options.open_as)?;
+        let prepare = || migrate::prepare(&manager, &place.path, options.open_as);
+        prepare().or_else(|refusal| {
+            // SQLite needs some room to begin on a full disk.
+            let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
+            if may_give && Reserve::release_of(&place.path) {
+                prepare()
+            } else {
+                Err(refusal)
+            }
+        })?;
         let pool = connect::pool(manager, options)?;
         if options.open_as == OpenAs::Serve {
             // A tool may go on: one of them tells what is damaged.
@@ -96,8 +110,12 @@ impl Engine {
             pool,
             commits: commits.map(Arc::new),
             checkpoints: checkpoints.map(Arc::new),
+            reserve: None,
             _serve_lock: serve_lock,
         };
+        if options.open_as == OpenAs::Serve {
+            engine.reserve = Some(Arc::new(Reserve::of(&place.path)));
+        }
         engine.start(options, &place, &identity)?;
         Ok(engine)
     }
@@ -131,13 +149,15 @@ impl Engine {
         let writer = thread::Builder::new().name("store-writer".to_owned());
         let identity = identity.clone();
         let (commits, checkpoints) = (self.commits.clone(), self.checkpoints.clone());
+        let reserve = self.reserve.clone();
         let work = move || {
             let both = commits.as_deref().zip(checkpoints.as_deref());
             let served = both.map(|(commits, checkpoints)| wal::Served {
                 commits,
                 checkpoints,
             });
-            writer::run(&connection, &queue, &identity, served.as_ref(), wal);
+            let (served, reserve) = (served.as_ref(), reserve.as_deref());
+            writer::run(&connection, &queue, &identity, served, reserve, wal);
         };
         self.threads.push(writer.spawn(work).map_err(io)?);
         if let Some((commits, checkpoints)) = self.commits.clone().zip(self.checkpoints.clone()) {
@@ -159,6 +179,10 @@ impl Engine {
 
     pub(super) fn write(&self, job: Box<dyn Job>) -> Result<(), Error> {
         self.writes.push(job)
+    }
+
+    pub(super) fn disk_is_full(&self) -> bool {
+        self.reserve.as_deref().is_some_and(Reserve::is_spent)
     }
 
     pub(super) fn stamp(&self, id: TokenId) -> Option<Stamp> {

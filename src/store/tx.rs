@@ -30,6 +30,13 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Whether a statement found no room on the disk.
+    pub(super) fn met_full_disk(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(session) => session.met_full_disk(),
+        }
+    }
+
     /// What the statements changed of what credentials are made of.
     pub(super) fn into_changes(self) -> Changes {
         self.notes.into_changes()

@@ -34,7 +34,7 @@ impl App {
         let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
         let now = self.now();
         let caller = caller.clone();
-        self.write(move |tx| {
+        self.revoke(move |tx| {
             let caller = caller.refresh(tx, now)?;
             if !itself {
                 find_target(tx, &caller, Action::DeleteToken, id)?;
@@ -69,7 +69,7 @@ impl App {
         };
         let now = self.now();
         let origin = origin.clone();
-        self.write(move |tx| {
+        self.revoke(move |tx| {
             delete(tx, id, now, Action::DeleteToken, |action| AuditEvent {
                 actor: user_id.to_string(),
                 credential_id: id.to_string(),

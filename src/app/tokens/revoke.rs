@@ -217,7 +217,7 @@ impl Run {
             let (filter, ids) = (self.filter.clone(), rest.clone());
             let chunk = self
                 .app
-                .write(move |tx| revoke(tx, &app, &caller, filter.clone(), &ids))
+                .revoke(move |tx| revoke(tx, &app, &caller, filter.clone(), &ids))
                 .await?;
             rest.drain(..chunk.seen);
             self.done.tokens += chunk.tokens;

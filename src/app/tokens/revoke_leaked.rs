@@ -116,7 +116,7 @@ impl App {
         while !rest.is_empty() {
             let (now, caller, families) = (self.now(), caller.clone(), rest.clone());
             let (done, ids) = self
-                .write(move |tx| {
+                .revoke(move |tx| {
                     let caller = caller.refresh(tx, now)?;
                     authz::may(&caller, Action::RevokeLeaked, Relation::OtherPerson)?;
                     delete_families(tx, &caller, &families, now)

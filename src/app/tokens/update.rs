@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::{
     domain::{cidr::CidrSet, note::Note, reason::Reason, scope::ScopeSet, token::Token},
-    store::{audit, tokens},
+    store::{Tx, audit, tokens},
 };
 
 use super::{
@@ -54,7 +54,8 @@ impl App {
         let now = self.now();
         let changes = Changes::parse(&request);
         let caller = caller.clone();
-        self.write(move |tx| {
+        let disables = request.disabled == Some(true);
+        let work = move |tx: &Tx<'_>| {
             let caller = caller.refresh(tx, now)?;
             let (token, relation) = find_target(tx, &caller, Action::UpdateToken, id)?;
             if token.delete_time.is_some() {
@@ -79,8 +80,12 @@ impl App {
                 audit::append(tx, caller.event(now, action, id))?;
             }
             Ok(changed)
-        })
-        .await
+        };
+        if disables {
+            self.revoke(work).await
+        } else {
+            self.write(work).await
+        }
     }
 }
 

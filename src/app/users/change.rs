@@ -115,7 +115,7 @@ impl App {
     ) -> Result<(), Error> {
         let now: Timestamp = self.now();
         let (caller, id) = (caller.clone(), id.to_owned());
-        self.write(move |tx| {
+        let work = move |tx: &Tx<'_>| {
             let caller = caller.refresh(tx, now)?;
             let before = find_target(tx, &caller, action, field, &id)?;
             let mut user = before.clone();
@@ -127,7 +127,10 @@ impl App {
             users::update(tx, &user)?;
             audit::append(tx, caller.event(now, action.audit(), user.id))?;
             Ok(())
-        })
-        .await
+        };
+        match action {
+            Action::DeactivateUser => self.revoke(work).await,
+            _ => self.write(work).await,
+        }
     }
 }

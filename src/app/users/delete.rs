@@ -16,7 +16,7 @@ impl App {
     pub async fn delete_user(&self, caller: &Caller, id: &str) -> Result<u32, Error> {
         let now = self.now();
         let (caller, id) = (caller.clone(), id.to_owned());
-        self.write(move |tx| {
+        self.revoke(move |tx| {
             let caller = caller.refresh(tx, now)?;
             let user = find_target(tx, &caller, Action::DeleteUser, "id", &id)?;
             if users::count_machines(tx, user.id)? > 0 {

@@ -62,8 +62,9 @@ impl App {
         let now = self.now();
         let caller = caller.clone();
         let username = user.username.clone();
+        // A revocation: whoever knows the old password cannot sign in any more.
         let deleted = self
-            .write(move |tx| {
+            .revoke(move |tx| {
                 let caller = caller.refresh(tx, now)?;
                 let user = find_target(tx, &caller, Action::SetPassword, "user_id", &id)?;
                 users::set_password_hash(tx, user.id, hash.as_str(), now)?;

@@ -14,18 +14,34 @@ use super::super::{
     endpoints::{HEALTHZ, READYZ},
 };
 
-/// `GET` and `HEAD` of `/healthz` (200 `ok`) and `/readyz` (200 `ready`, 503 `not ready`).
+/// Whether requests should be sent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Yes.
+    Ready,
+    /// Yes, since tokens are checked and revoked; nothing else is written.
+    DiskFull,
+    /// No.
+    NotReady,
+}
+
+/// `GET` and `HEAD` of `/healthz` (200 `ok`) and `/readyz` (200 `ready`, 503 `not ready`). A full disk is told of
+/// and is no reason to send requests elsewhere: an instance that is out of the load balancer checks no tokens.
 ///
 /// `ready` is asked once a probe, and is bounded by `within`: a check that hangs is not ready. Probes often
 /// come each second, so it must be cheap.
 pub fn routes<F, Fut>(ready: F, within: Duration) -> Router
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = bool> + Send + 'static,
+    Fut: Future<Output = Readiness> + Send + 'static,
 {
     let readiness = async move || match tokio::time::timeout(within, ready()).await {
-        Ok(true) => answer(StatusCode::OK, "ready"),
-        Ok(false) | Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        Ok(Readiness::Ready) => answer(StatusCode::OK, "ready"),
+        Ok(Readiness::DiskFull) => answer(
+            StatusCode::OK,
+            "ready, but the disk is full: tokens are checked and revoked, and nothing else is changed",
+        ),
+        Ok(Readiness::NotReady) | Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     Router::new()
         .route(HEALTHZ.path, get(async || answer(StatusCode::OK, "ok")))
@@ -71,16 +87,20 @@ mod tests {
 
     #[tokio::test]
     async fn live_process_is_healthy_even_when_not_ready() {
-        let (status, body) = get(routes(|| ready(false), LONG), "/healthz").await;
+        let (status, body) = get(routes(|| ready(Readiness::NotReady), LONG), "/healthz").await;
         assert_eq!((status, body.as_str()), (StatusCode::OK, "ok"));
     }
 
     #[tokio::test]
     async fn readiness_is_what_the_check_says() {
-        let (status, body) = get(routes(|| ready(true), LONG), "/readyz").await;
+        let (status, body) = get(routes(|| ready(Readiness::Ready), LONG), "/readyz").await;
         assert_eq!((status, body.as_str()), (StatusCode::OK, "ready"));
 
-        let (status, body) = get(routes(|| ready(false), LONG), "/readyz").await;
+        let (status, body) = get(routes(|| ready(Readiness::DiskFull), LONG), "/readyz").await;
+        assert_eq!(status, StatusCode::OK, "tokens are checked here");
+        assert!(body.starts_with("ready, but the disk is full"), "{body}");
+
+        let (status, body) = get(routes(|| ready(Readiness::NotReady), LONG), "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(body, "not ready");
     }
@@ -94,12 +114,12 @@ mod tests {
     #[tokio::test]
     async fn probes_answer_head_and_refuse_post() {
         for path in ["/healthz", "/readyz"] {
-            let head = ask(routes(|| ready(true), LONG), Method::HEAD, path).await;
+            let head = ask(routes(|| ready(Readiness::Ready), LONG), Method::HEAD, path).await;
             assert_eq!(head.status(), StatusCode::OK, "{path}");
             let body = to_bytes(head.into_body(), 1_024).await.unwrap();
             assert!(body.is_empty(), "{path}");
 
-            let post = ask(routes(|| ready(true), LONG), Method::POST, path).await;
+            let post = ask(routes(|| ready(Readiness::Ready), LONG), Method::POST, path).await;
             assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
         }
     }

@@ -164,7 +164,7 @@ mod tests {
     use crate::store::{job, tx::Tx};
 
     fn job() -> Box<dyn Job> {
-        job::prepare(|_: &Tx<'_>| Ok::<_, Error>(())).0
+        job::prepare_once(|_: &Tx<'_>| Ok::<_, Error>(())).0
     }
 
     #[test]

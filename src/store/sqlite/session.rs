@@ -1,5 +1,7 @@
 //! The statements of a transaction on one connection.
 
+use std::cell::Cell;
+
 use rusqlite::{
     Connection, ToSql, params_from_iter,
     types::{ToSqlOutput, ValueRef},
@@ -15,11 +17,28 @@ use crate::store::{
 #[derive(Debug)]
 pub(in crate::store) struct Session<'a> {
     connection: &'a Connection,
+    met_full_disk: Cell<bool>,
 }
 
 impl<'a> Session<'a> {
     pub(super) const fn new(connection: &'a Connection) -> Self {
-        Self { connection }
+        Self {
+            connection,
+            met_full_disk: Cell::new(false),
+        }
+    }
+
+    /// Whether a statement found no room, whatever the work made of that.
+    pub(in crate::store) fn met_full_disk(&self) -> bool {
+        self.met_full_disk.get()
+    }
+
+    fn fault(&self, error: rusqlite::Error) -> Error {
+        let fault = fault::of(error);
+        if fault.is_full_disk() {
+            self.met_full_disk.set(true);
+        }
+        fault
     }
 
     /// After some errors `SQLite` ends the transaction by itself. A statement that came then would be one of
@@ -40,7 +59,7 @@ impl<'a> Session<'a> {
             super::plans::note(sql, &statement);
             changed
         };
-        let changed = run().map_err(fault::of)?;
+        let changed = run().map_err(|error| self.fault(error))?;
         Ok(u64::try_from(changed).expect("a usize fits 64 bits"))
     }
 
@@ -56,7 +75,7 @@ impl<'a> Session<'a> {
         let mut rows = statement
             .query(params_from_iter(params))
             .map_err(fault::of)?;
-        while let Some(row) = rows.next().map_err(fault::of)? {
+        while let Some(row) = rows.next().map_err(|error| self.fault(error))? {
             if !take(Row(row))? {
                 break;
             }

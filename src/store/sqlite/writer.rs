@@ -10,6 +10,7 @@ use super::{
     fault,
     identity::Identity,
     queue::Queue,
+    reserve::Reserve,
     session::Session,
     wal::{Served, Wal},
 };
@@ -29,6 +30,7 @@ pub(super) fn run(
     queue: &Queue,
     identity: &Identity,
     served: Option<&Served<'_>>,
+    reserve: Option<&Reserve>,
     mut wal: Wal,
 ) {
     let seat = queue.join();
@@ -38,7 +40,11 @@ pub(super) fn run(
         drop(connection.pragma_update(None, "wal_autocheckpoint", 0));
     }
     while let Some(batch) = seat.take(MAX_BATCH) {
-        if let Err(fault) = write(connection, queue, identity, commits, batch)
+        let batch = match reserve {
+            Some(reserve) => reserve.admit(batch),
+            None => batch,
+        };
+        if let Err(fault) = write(connection, queue, identity, commits, reserve, batch)
             && is_busy(&fault)
         {
             // These have waited for the same lock. Waiting anew for each batch would take a request beyond its
@@ -56,6 +62,7 @@ fn write(
     queue: &Queue,
     identity: &Identity,
     commits: Option<&Commits>,
+    reserve: Option<&Reserve>,
     batch: Vec<Box<dyn Job>>,
 ) -> Result<(), Error> {
     let mut waiting = batch
@@ -88,6 +95,11 @@ fn write(
         changes.add(wrote.unwrap_or_default());
         match fault {
             None => done.push(job),
+            // It is undone like the others, and done again if it may.
+            Some(fault) if fault.is_full_disk() => {
+                done.push(job);
+                break Some(fault);
+            }
             Some(fault) => {
                 // The culprit's own error says more than that the batch was undone.
                 job.settle(succeeded.then(|| fault.clone()));
@@ -111,7 +123,23 @@ fn write(
             if !connection.is_autocommit() {
                 drop(fault::statement(connection, "ROLLBACK"));
             }
-            fail(done.into_iter().chain(waiting), &fault);
+            let undone = done.into_iter().chain(waiting);
+            let Some(reserve) = reserve else {
+                fail(undone, &fault);
+                return Ok(());
+            };
+            // The transaction is over, and with it whatever watched its commit.
+            drop(writing);
+            let revocations = reserve.yield_to(undone.collect(), &fault);
+            // Once more at most: there is no second reserve.
+            return write(
+                connection,
+                queue,
+                identity,
+                commits,
+                Some(reserve),
+                revocations,
+            );
         }
     }
     Ok(())
@@ -137,7 +165,11 @@ fn run_in_savepoint(
     }
     let tx = Tx::sqlite(Session::new(connection));
     let succeeded = job.run(&tx);
+    let is_full = tx.met_full_disk();
     let changes = succeeded.then(|| tx.into_changes());
+    if is_full {
+        return (changes, Some(Error::unavailable(Unavailable::Full)));
+    }
     if connection.is_autocommit() {
         let fault = Error::unavailable(Unavailable::RolledBack);
         return (changes, Some(fault));

@@ -2,9 +2,11 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use hallpass::cli::exit_code::ExitCode;
@@ -76,65 +78,159 @@ fn mount(args: &[&str], folder: &Path) {
     assert!(status.success(), "mounting needs root");
 }
 
+/// `/readyz`: its status and text.
+fn ready(server: &Server) -> (u16, String) {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let request = "GET /readyz HTTP/1.1\r\nHost: hallpass\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let status = reply.split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, text) = reply.split_once("\r\n\r\n").unwrap();
+    (status, text.to_owned())
+}
+
+fn is_ready(server: &Server) -> bool {
+    ready(server) == (200, "ready".to_owned())
+}
+
+/// Creates tokens until the disk is full; how many. The log has room left in itself.
+fn create_until_full(standing: &mut Standing) -> u32 {
+    let mut created = 0;
+    let outcome = loop {
+        match standing.create() {
+            Ok(()) => created += 1,
+            Err(outcome) => break outcome,
+        }
+    };
+    assert_eq!(outcome, UNAVAILABLE);
+    created
+}
+
+/// Creates tokens again as soon as there is room.
+fn wait_for_room(standing: &mut Standing) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while standing.create().is_err() {
+        assert!(Instant::now() < deadline, "it recovers without a restart");
+    }
+}
+
+/// With enough tokens to revoke.
+fn start(disk: &Disk) -> Standing {
+    let mut standing = Standing::start(serve(disk.path()));
+    for _ in 0..60 {
+        standing.create().unwrap();
+    }
+    standing
+}
+
+/// Only revocations are written, and `/readyz` says so.
+fn expect_revocations_alone(standing: &mut Standing) {
+    for _ in 0..10 {
+        let live = standing.some_live();
+        standing.delete(live).expect("revocations have room");
+        assert_eq!(standing.create(), Err(UNAVAILABLE.to_owned()));
+        standing.look(false);
+    }
+    let (status, text) = ready(&standing.server);
+    assert_eq!(status, 200, "tokens are checked here: {text}");
+    assert!(text.contains("the disk is full"), "{text}");
+}
+
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
-fn full_disk_is_unavailable_for_writes_checks_go_on_and_room_is_enough_to_recover() {
-    let disk = Disk::mount("6m");
-    let mut standing = Standing::start(serve(disk.path()));
+fn on_a_full_disk_tokens_are_revoked_and_checked_and_room_is_enough_to_recover() {
+    let disk = Disk::mount("24m");
+    let mut standing = start(&disk);
     let mut accepted = 0;
     for _ in 0..2 {
+        assert!(is_ready(&standing.server));
         let filler = disk.fill();
-        // The log has room left in itself.
-        let outcome = loop {
-            match standing.create() {
-                Ok(()) => accepted += 1,
-                Err(outcome) => break outcome,
-            }
-        };
-        assert_eq!(outcome, UNAVAILABLE);
-        for _ in 0..10 {
-            let live = standing.some_live();
-            assert_eq!(standing.delete(live), Err(UNAVAILABLE.to_owned()));
-            assert_eq!(standing.create(), Err(UNAVAILABLE.to_owned()));
-            standing.look(false);
-        }
+        accepted += create_until_full(&mut standing);
+        expect_revocations_alone(&mut standing);
         fs::remove_file(filler).unwrap();
-        standing.create().expect("it recovers without a restart");
+        wait_for_room(&mut standing);
         standing.look(false);
     }
     report(&format!(
-        "full disk: {accepted} writes found room in the log, then all were unavailable"
+        "full disk: {accepted} creates found room in the log, then revocations alone"
     ));
     standing.finish(disk.path());
 }
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
-fn start_on_a_full_disk_is_refused_in_words_and_loses_nothing() {
-    let disk = Disk::mount("6m");
+fn revocation_that_meets_the_full_disk_first_is_written() {
+    let disk = Disk::mount("24m");
+    let mut standing = start(&disk);
+    let filler = disk.fill();
+    let mut revoked = 0;
+    while is_ready(&standing.server) {
+        let live = standing.some_live();
+        standing.delete(live).expect("revocations have room");
+        revoked += 1;
+    }
+    assert!(revoked < 60, "the disk was not full");
+    expect_revocations_alone(&mut standing);
+    fs::remove_file(filler).unwrap();
+    wait_for_room(&mut standing);
+    standing.finish(disk.path());
+}
+
+/// A control: without the reserve there is no room for a revocation either.
+#[test]
+#[ignore = "needs root to mount a file system: tests/run runs this"]
+fn on_a_full_disk_without_the_reserve_nothing_is_written_and_nothing_lost() {
+    let disk = Disk::mount("24m");
+    let mut standing = start(&disk);
+    fs::remove_file(disk.path().join("hallpass.db-reserve")).unwrap();
+    let filler = disk.fill();
+    create_until_full(&mut standing);
+    let live = standing.some_live();
+    assert_eq!(standing.delete(live), Err(UNAVAILABLE.to_owned()));
+    standing.look(false);
+    fs::remove_file(filler).unwrap();
+    wait_for_room(&mut standing);
+    standing.finish(disk.path());
+}
+
+#[test]
+#[ignore = "needs root to mount a file system: tests/run runs this"]
+fn revocations_on_a_full_disk_survive_a_kill_and_go_on_after_it() {
+    let disk = Disk::mount("24m");
+    let mut standing = start(&disk);
+    let filler = disk.fill();
+    // Killed before the reserve was needed, then after it.
+    for _ in 0..2 {
+        standing.server.kill();
+        standing.server = Server::start(disk.path());
+        standing.look(false);
+        create_until_full(&mut standing);
+        expect_revocations_alone(&mut standing);
+    }
+    fs::remove_file(filler).unwrap();
+    wait_for_room(&mut standing);
+    assert!(is_ready(&standing.server));
+    standing.finish(disk.path());
+}
+
+#[test]
+#[ignore = "needs root to mount a file system: tests/run runs this"]
+fn first_start_on_a_full_disk_is_refused_in_words() {
+    let disk = Disk::mount("24m");
     let filler = disk.fill();
     let refused = Server::spawn(serve(disk.path()))
         .err()
         .expect("there is no room");
     expect(&refused, ExitCode::CannotOpen);
     fs::remove_file(filler).unwrap();
-    let mut standing = Standing::start(serve(disk.path()));
-    standing.server.kill();
-    let filler = disk.fill();
-    // A database that is there may well be served from a full disk; if not, the code says why.
-    match Server::spawn(serve(disk.path())) {
-        Ok(server) => drop(server),
-        Err(refused) => expect(&refused, ExitCode::CannotOpen),
-    }
-    fs::remove_file(filler).unwrap();
-    standing.server = Server::start(disk.path());
-    standing.finish(disk.path());
+    Standing::start(serve(disk.path())).finish(disk.path());
 }
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
 fn start_on_a_read_only_disk_is_refused_with_its_code() {
-    let disk = Disk::mount("6m");
+    let disk = Disk::mount("24m");
     Standing::start(serve(disk.path())).finish(disk.path());
     disk.remount("ro");
     let refused = Server::spawn(serve(disk.path()))

@@ -107,7 +107,7 @@ fn only_the_owner_may_read_what_is_created() {
     let folder = Folder::new();
     let _db = folder.open(OpenAs::Serve);
     let files = folder.files();
-    assert_eq!(files.len(), 4, "{files:?}");
+    assert_eq!(files.len(), 5, "{files:?}");
     for file in files {
         assert_eq!(mode(&folder.dir.path().join(&file)), 0o600, "{file}");
     }

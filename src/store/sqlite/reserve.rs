@@ -1,0 +1,222 @@
+//! Room on the disk for revocations: a file beside the database that holds nothing. Where the disk is full it is
+//! given back, and until it is filled again nothing else is written.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
+
+use super::preflight::beside;
+use crate::store::{
+    error::{Error, Unavailable},
+    job::Job,
+};
+
+/// A revocation adds a few pages to the log, 4 KiB each, until the next checkpoint.
+const SIZE: u64 = 4 << 20;
+/// There must be as much room again before it is filled anew: else the first write would empty it again.
+const MARGIN: u64 = 4 << 20;
+/// How long after it was given back, or could not be filled, it is tried to fill it.
+const EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Reserve {
+    path: PathBuf,
+    is_spent: AtomicBool,
+    next_try: Mutex<Instant>,
+}
+
+impl Reserve {
+    /// Of the database at `path`. Where there is no room for it, it is spent from the start.
+    pub(super) fn of(path: &Path) -> Self {
+        let this = Self {
+            path: beside(path, "-reserve"),
+            is_spent: AtomicBool::new(false),
+            next_try: Mutex::new(Instant::now()),
+        };
+        match this.fill(0) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                tracing::warn!(
+                    "the disk is full: until there is room, only revocations are written"
+                );
+                this.is_spent.store(true, Ordering::SeqCst);
+            }
+            Err(error) => {
+                tracing::warn!(%error, file = %this.path.display(), "no room is reserved for revocations");
+            }
+        }
+        this
+    }
+
+    /// Gives back what an earlier process reserved; whether there was any.
+    pub(super) fn release_of(path: &Path) -> bool {
+        fs::remove_file(beside(path, "-reserve")).is_ok()
+    }
+
+    /// Whether only revocations are written now.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent.load(Ordering::SeqCst)
+    }
+
+    /// Those of `jobs` that may be written now; the others are told that the disk is full.
+    pub(super) fn admit(&self, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        if self.is_spent() {
+            self.refill();
+        }
+        if self.is_spent() {
+            refuse(jobs, &Error::unavailable(Unavailable::Full))
+        } else {
+            jobs
+        }
+    }
+
+    /// Of `jobs`, whose transaction `fault` ended: where that was the disk's being full and there was a
+    /// reserve, the revocations, for which there is room now. The others are told of the fault.
+    pub(super) fn yield_to(&self, jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
+        if !fault.is_full_disk() || self.is_spent.swap(true, Ordering::SeqCst) {
+            for job in jobs {
+                job.settle(Some(fault.clone()));
+            }
+            return Vec::new();
+        }
+        self.wait();
+        tracing::error!("the disk is full: until there is room, only revocations are written");
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::error!(%error, file = %self.path.display(), "the reserve cannot be given back");
+        }
+        refuse(jobs, fault)
+    }
+
+    /// Fills it again, where it is time to try and there is room.
+    fn refill(&self) {
+        let next_try = self.next_try.lock();
+        if *next_try.unwrap_or_else(PoisonError::into_inner) > Instant::now() {
+            return;
+        }
+        match self.fill(MARGIN) {
+            Ok(()) => {
+                tracing::info!("there is room on the disk again: everything is written");
+                self.is_spent.store(false, Ordering::SeqCst);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "there is no room on the disk yet");
+                self.wait();
+            }
+        }
+    }
+
+    fn wait(&self) {
+        let mut next_try = self.next_try.lock().unwrap_or_else(PoisonError::into_inner);
+        *next_try = Instant::now() + EVERY;
+    }
+
+    /// Makes the file, of blocks that are its own, if `margin` bytes more are free.
+    fn fill(&self, margin: u64) -> io::Result<()> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&self.path)?;
+        let found = file.metadata()?;
+        if margin == 0 && found.len() == SIZE && found.blocks() * 512 >= SIZE {
+            return Ok(());
+        }
+        let filled = allocate(&file, SIZE + margin).and_then(|()| file.set_len(SIZE));
+        if filled.is_err() {
+            drop(fs::remove_file(&self.path));
+        }
+        filled
+    }
+}
+
+/// What is no revocation is told of `fault`; the rest.
+fn refuse(jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
+    let (revocations, others): (Vec<_>, Vec<_>) =
+        jobs.into_iter().partition(|job| job.is_revocation());
+    for job in others {
+        job.settle(Some(fault.clone()));
+    }
+    revocations
+}
+
+fn allocate(mut file: &File, size: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, size) {
+        // A file system that cannot do it in one go.
+        Err(Errno::OPNOTSUPP) => {
+            let zeros = [0; 4_096];
+            for _ in 0..size / 4_096 {
+                file.write_all(&zeros)?;
+            }
+            Ok(())
+        }
+        done => Ok(done?),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{job, samples::Folder, tx::Tx};
+
+    fn jobs() -> Vec<Box<dyn Job>> {
+        [false, true, false]
+            .map(|is_revocation| {
+                let work = |_: &Tx<'_>| Ok::<_, Error>(());
+                let (job, _) = job::prepare(work, is_revocation);
+                job
+            })
+            .into()
+    }
+
+    fn revocations(jobs: &[Box<dyn Job>]) -> Vec<bool> {
+        jobs.iter().map(|job| job.is_revocation()).collect()
+    }
+
+    #[test]
+    fn it_takes_room_gives_it_back_at_a_full_disk_and_only_revocations_go_on() {
+        let folder = Folder::new();
+        let reserve = Reserve::of(&folder.path());
+        let file = beside(&folder.path(), "-reserve");
+        assert!(fs::metadata(&file).unwrap().blocks() * 512 >= SIZE);
+        assert_eq!(reserve.admit(jobs()).len(), 3);
+
+        // A control: no other fault has anything to do with it.
+        let other = Error::unavailable(Unavailable::Busy);
+        assert!(reserve.yield_to(jobs(), &other).is_empty());
+        assert!(file.exists() && !reserve.is_spent());
+
+        let full = Error::unavailable(Unavailable::Full);
+        assert_eq!(revocations(&reserve.yield_to(jobs(), &full)), [true]);
+        assert!(!file.exists() && reserve.is_spent());
+        assert!(reserve.yield_to(jobs(), &full).is_empty(), "no second one");
+        assert_eq!(revocations(&reserve.admit(jobs())), [true]);
+
+        // There is room, once it is looked for.
+        *reserve.next_try.lock().unwrap() = Instant::now();
+        assert_eq!(reserve.admit(jobs()).len(), 3);
+        assert!(fs::metadata(&file).unwrap().blocks() * 512 >= SIZE);
+        assert!(!reserve.is_spent());
+    }
+}
