@@ -15,6 +15,7 @@ mod jobs;
 mod pace;
 pub mod page;
 pub mod passwords;
+mod policies;
 mod purge;
 mod refusals;
 mod shards;
@@ -42,6 +43,8 @@ use crate::{
     store::{Db, Tx, meta},
 };
 
+use authz::{Action, Relation};
+use caller::Caller;
 use census::Census;
 use credential::Memory;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
@@ -153,13 +156,22 @@ impl App {
             .is_ok()
     }
 
+    /// Makes it for a process that owns the database for a few calls: by the policies of the last server.
+    pub async fn embedded(db: Db, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let options = policies::stored(&db).await?.unwrap_or_default();
+        Self::start(db, clock, options).await
+    }
+
     /// Whether the disk is full, so that tokens are checked and revoked and nothing else is written.
     pub fn disk_is_full(&self) -> bool {
         self.0.db.disk_is_full()
     }
 
     /// Looks through the whole database, and says what is wrong with it.
-    pub async fn check_data(&self) -> Result<Vec<String>, Error> {
+    pub async fn check_data(&self, caller: &Caller) -> Result<Vec<String>, Error> {
+        authz::may(caller, Action::CheckData, Relation::OtherPerson)?;
+        self.record_read(caller, Action::CheckData, Relation::OtherPerson, "")
+            .await?;
         Ok(self.0.db.check().await?)
     }
 

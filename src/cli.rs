@@ -4,9 +4,9 @@
 //! stdout holds the answer alone; everything else goes to stderr. A failure is one line and an exit code
 //! from the one table in [`exit_code`].
 
-mod answer;
 mod audit;
 mod bench;
+mod client;
 mod completions;
 mod config;
 mod confirmation;
@@ -14,7 +14,6 @@ mod data;
 pub mod exit_code;
 mod failure;
 mod healthcheck;
-mod local_app;
 mod logging;
 mod machine;
 mod moment;

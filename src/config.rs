@@ -12,7 +12,9 @@ pub mod log;
 pub mod password_file;
 pub mod policies;
 pub mod server;
+pub mod server_address;
 pub mod store;
+pub mod target;
 mod values;
 
 use clap::{Args, Command};

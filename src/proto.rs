@@ -13,5 +13,15 @@
 
 include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 
+/// The descriptors, as they are looked up at run time.
+pub fn pool() -> &'static prost_reflect::DescriptorPool {
+    static POOL: std::sync::LazyLock<prost_reflect::DescriptorPool> =
+        std::sync::LazyLock::new(|| {
+            prost_reflect::DescriptorPool::decode(FILE_DESCRIPTOR_SET)
+                .expect("the descriptors were compiled into this binary")
+        });
+    &POOL
+}
+
 /// The serialised `FileDescriptorSet` of all files in `proto/` and what they import.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hallpass.fds"));

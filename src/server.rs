@@ -6,12 +6,14 @@
 //!                                  └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
 //! ```
 //!
-//! `/metrics` has a listener of its own.
+//! `/metrics` has a listener of its own. Commands of this machine come by the control socket, and find there the
+//! procedures alone.
 //!
 //! What is said here in which words is decided here; what may be done is decided in `app`.
 
 mod access_log;
 mod auth;
+pub mod control_socket;
 mod cors;
 pub mod current;
 pub mod edge;
@@ -22,24 +24,29 @@ mod identity;
 pub mod limits;
 pub mod listener;
 mod origin;
+mod pipe;
 mod router;
 mod rpc;
 pub mod web;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{io::DuplexStream, net::TcpListener, sync::watch};
 
 use crate::app::App;
 pub use access_log::LogRequests;
+use control_socket::ControlSocket;
 use limits::Limits;
+use pipe::Pipe;
 
 /// What the server is told by the settings.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for commands of this machine; `None`: nowhere.
+    pub control_socket: Option<PathBuf>,
     /// Where to serve `/metrics`; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
     /// The origins whose pages may call: `*`, or such as `https://app.example`.
@@ -58,6 +65,7 @@ pub struct Server {
     options: ServerOptions,
     listener: TcpListener,
     address: SocketAddr,
+    control: Option<ControlSocket>,
     metrics: Option<(TcpListener, SocketAddr)>,
 }
 
@@ -66,8 +74,15 @@ impl Server {
     ///
     /// # Errors
     /// The address that cannot be taken, and why.
-    pub async fn bind(app: App, options: ServerOptions) -> Result<Self, (SocketAddr, io::Error)> {
+    pub async fn bind(app: App, options: ServerOptions) -> Result<Self, (String, io::Error)> {
         let (listener, address) = take(options.listen).await?;
+        let control = match &options.control_socket {
+            Some(path) => {
+                let socket = ControlSocket::bind(path);
+                Some(socket.map_err(|error| (format!("unix:{}", path.display()), error))?)
+            }
+            None => None,
+        };
         let metrics = match options.metrics_listen {
             Some(address) => Some(take(address).await?),
             None => None,
@@ -77,6 +92,7 @@ impl Server {
             options,
             listener,
             address,
+            control,
             metrics,
         })
     }
@@ -96,35 +112,58 @@ impl Server {
         let limits = Arc::new(self.options.limits.clone());
         let grpc = grpc::Services::start(&self.app)?;
         let service = router::service(&self.app, &self.options, grpc.routes(), Arc::clone(&limits));
-        let Some((metrics, _)) = self.metrics else {
-            return listener::serve(self.listener, service, limits, shutdown).await;
+        // The other listeners stop with the first.
+        let (stop, stopped) = watch::channel(());
+        let stopped = || {
+            let mut stopped = stopped.clone();
+            async move { drop(stopped.changed().await) }
         };
-        let (stop, mut stopped) = watch::channel(());
         let calls = async {
             let ended =
                 listener::serve(self.listener, service, Arc::clone(&limits), shutdown).await;
             drop(stop);
             ended
         };
-        let stop_metrics = async move { drop(stopped.changed().await) };
-        let metrics = listener::serve(
-            metrics,
-            web::metrics::routes(self.app.clone()),
-            Arc::clone(&limits),
-            stop_metrics,
-        );
-        let (ended, of_metrics) = tokio::join!(calls, metrics);
-        ended.and(of_metrics)
+        let control = async {
+            let Some(socket) = self.control else {
+                return Ok(());
+            };
+            let service =
+                router::control_service(&self.app, self.options.log_requests, Arc::clone(&limits));
+            listener::serve(socket, service, Arc::clone(&limits), stopped()).await
+        };
+        let metrics = async {
+            let Some((listener, _)) = self.metrics else {
+                return Ok(());
+            };
+            let service = web::metrics::routes(self.app.clone());
+            listener::serve(listener, service, Arc::clone(&limits), stopped()).await
+        };
+        let (calls, control, metrics) = tokio::join!(calls, control, metrics);
+        calls.and(control).and(metrics)
     }
 }
 
-async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), (SocketAddr, io::Error)> {
+/// Serves `app` within this process, to its user `uid`: the client's end of a pipe with one connection, and the
+/// server, which runs until `shutdown` is over.
+pub fn embedded(
+    app: App,
+    uid: u32,
+    shutdown: impl Future<Output = ()> + Send,
+) -> (DuplexStream, impl Future<Output = io::Result<()>> + Send) {
+    let (pipe, stream) = Pipe::new(uid);
+    let limits = Arc::new(Limits::default());
+    let service = router::control_service(&app, LogRequests::default(), Arc::clone(&limits));
+    (stream, listener::serve(pipe, service, limits, shutdown))
+}
+
+async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), (String, io::Error)> {
     let listener = TcpListener::bind(address).await;
     let taken = listener.and_then(|listener| {
         let address = listener.local_addr()?;
         Ok((listener, address))
     });
-    taken.map_err(|error| (address, error))
+    taken.map_err(|error| (address.to_string(), error))
 }
 
 impl fmt::Debug for Server {

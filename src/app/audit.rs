@@ -1,8 +1,4 @@
-//! The use cases of the audit log: recording reads, listing, verifying.
-
-mod verify;
-
-pub use verify::{Break, Verdict};
+//! The use cases of the audit log: recording reads, listing, streaming.
 
 use crate::{
     domain::{
@@ -20,6 +16,9 @@ use super::{
     caller::Caller,
     page::{Cursor, Page, PageRequest},
 };
+
+/// How many rows of a stream are read at a time.
+const CHUNK: u32 = 500;
 
 /// The actor of what the server does by itself.
 const SYSTEM: &str = "system";
@@ -105,5 +104,53 @@ impl App {
             major: row.sequence,
             minor: 0,
         }))
+    }
+
+    /// Begins to read the audit log after the row `after`, up to the row that is the last now: the one that
+    /// records this read.
+    pub async fn stream_audit(&self, caller: &Caller, after: i64) -> Result<AuditStream, Error> {
+        authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
+        self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
+            .await?;
+        let head = self.read(|tx| Ok::<_, Error>(audit::head(tx)?)).await?;
+        Ok(AuditStream {
+            app: self.clone(),
+            caller: caller.clone(),
+            after,
+            last: head.sequence,
+        })
+    }
+}
+
+/// The audit log, a part at a time. No transaction is open between two parts, so a reader that is slow keeps
+/// nothing waiting.
+#[derive(Debug)]
+pub struct AuditStream {
+    app: App,
+    caller: Caller,
+    after: i64,
+    last: i64,
+}
+
+impl AuditStream {
+    /// The next rows; none: that was all. A caller who may not read any more gets no more.
+    pub async fn next(&mut self) -> Result<Vec<AuditRow>, Error> {
+        let (after, last, now) = (self.after, self.last, self.app.now());
+        if after >= last {
+            return Ok(Vec::new());
+        }
+        let caller = self.caller.clone();
+        let rows = self
+            .app
+            .read(move |tx| {
+                let caller = caller.refresh(tx, now)?;
+                authz::may(&caller, Action::ReadAudit, Relation::OtherPerson)?;
+                let mut rows = audit::list(tx, Some(after), false, CHUNK)?;
+                rows.retain(|row| row.sequence <= last);
+                Ok::<_, Error>(rows)
+            })
+            .await?;
+        self.after = rows.last().map_or(last, |row| row.sequence);
+        Ok(rows)
     }
 }

@@ -59,6 +59,8 @@ pub enum Action {
     GetCurrentUser,
     /// Read the audit log.
     ReadAudit,
+    /// Look through the whole database for damage.
+    CheckData,
 }
 
 /// What a role may act on.
@@ -177,6 +179,8 @@ pub const RULES: &[Rule] = {
         .oneself(),
     rule(A::ReadAudit, "audit.list")
         .scope(S::AuditRead).admin(All),
+    rule(A::CheckData, "data.check")
+        .scope(S::Admin).admin(All),
     ]
 };
 

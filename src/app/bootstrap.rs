@@ -57,7 +57,7 @@ impl App {
     /// Creates the first admin on an empty database, with the password `given` or else a random one. That
     /// one is safe in its file before the user is there, and is used again by a start after a crash.
     pub async fn bootstrap(&self, given: Option<Secret>) -> Result<Outcome, BootstrapError> {
-        if !self.read(|tx| Ok(users::is_empty(tx)?)).await? {
+        if !self.has_no_users().await? {
             return Ok(Outcome::AlreadySetUp);
         }
         let username = Username::parse(FIRST_ADMIN).expect("the name is well formed");
@@ -84,6 +84,11 @@ impl App {
             },
             None => Outcome::AlreadySetUp,
         })
+    }
+
+    /// Whether this is a first start.
+    pub async fn has_no_users(&self) -> Result<bool, Error> {
+        self.read(|tx| Ok(users::is_empty(tx)?)).await
     }
 
     /// Deletes the file with the first admin's password, which is of no more use.

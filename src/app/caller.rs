@@ -104,18 +104,12 @@ impl Caller {
         }
     }
 
-    /// The command line, run by the operating system's user `uid`.
-    pub fn local(uid: u32, now: Timestamp) -> Self {
-        let origin = Origin {
-            request_id: RequestId::generate(now),
-            client_request_id: None,
-            ip: None,
-            user_agent: concat!("hallpass/", env!("CARGO_PKG_VERSION")).to_owned(),
-        };
+    /// A process on the machine that the database is on, which runs as the operating system's user `uid`.
+    pub fn local(uid: u32, origin: impl Into<Arc<Origin>>) -> Self {
         Self {
             admin: true,
             proof: Proof::Local { uid },
-            origin: Arc::new(origin),
+            origin: origin.into(),
         }
     }
 

@@ -11,9 +11,9 @@ use crate::{
         cidr::CidrSet,
         reason::Reason,
         scope::ScopeSet,
-        secret::Secret,
         time::Timestamp,
         token::{Invalid, Parent, Token},
+        token_text::TokenHash,
         user::User,
     },
     store::{
@@ -27,7 +27,6 @@ use super::{
     App, Error,
     authz::{self, Action},
     caller::Caller,
-    credential::Shown,
     error::{Noun, Unauthenticated},
     tokens::{find_target_credential, parse_token_id},
 };
@@ -58,6 +57,8 @@ pub struct Explanation {
     pub live_children: u64,
     /// What will end its validity at a known time, soonest first.
     pub endings: Vec<Ending>,
+    /// Whether the plaintext that somebody holds is the token's; `None`: nobody asked.
+    pub plaintext_matches: Option<bool>,
 }
 
 /// Something that must hold.
@@ -86,11 +87,13 @@ impl Explanation {
 }
 
 impl App {
-    /// Explains a token, a deleted one too, until it is purged. One that is not for the caller is not there.
+    /// Explains a token, a deleted one too, until it is purged, and tells whether `plaintext` is the hash of
+    /// its plaintext. One that is not for the caller is not there.
     pub async fn explain_token(
         &self,
         caller: &Caller,
         token_id: &str,
+        plaintext: Option<TokenHash>,
     ) -> Result<Explanation, Error> {
         authz::admit(caller, Action::ExplainToken)?;
         let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
@@ -99,29 +102,15 @@ impl App {
             .read(move |tx| {
                 let (found, relation) =
                     find_target_credential(tx, &asker, Action::ExplainToken, id)?;
-                Ok::<_, Error>((explain(tx, found, now)?, relation))
+                let matches = plaintext.map(|hash| found.hash.matches(&hash));
+                let mut explanation = explain(tx, found, now)?;
+                explanation.plaintext_matches = matches;
+                Ok::<_, Error>((explanation, relation))
             })
             .await?;
         self.record_read(caller, Action::ExplainToken, relation, id)
             .await?;
         Ok(explanation)
-    }
-
-    /// Explains the token whose plaintext somebody holds, and says whether its secret is right.
-    pub async fn explain_text(
-        &self,
-        caller: &Caller,
-        text: &Secret,
-    ) -> Result<(Explanation, bool), Error> {
-        let shown = Shown::parse(text.expose())?;
-        let explanation = self
-            .explain_token(caller, shown.id.encode().as_str())
-            .await?;
-        match self.find_credential(shown).await {
-            Ok(_) => Ok((explanation, true)),
-            Err(Error::Unauthenticated(_)) => Ok((explanation, false)),
-            Err(error) => Err(error),
-        }
     }
 }
 
@@ -162,6 +151,7 @@ fn explain(tx: &Tx<'_>, found: Credential, now: Timestamp) -> Result<Explanation
         origin,
         family,
         live_children,
+        plaintext_matches: None,
     })
 }
 

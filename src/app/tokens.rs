@@ -8,6 +8,7 @@ mod revoke;
 mod revoke_leaked;
 mod rotate;
 mod selection;
+mod undo_rotation;
 mod update;
 
 pub use create::{CreateToken, CreatedToken};

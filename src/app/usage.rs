@@ -70,6 +70,11 @@ impl Usage {
         self.keep(id, LastUse { time, ip });
     }
 
+    /// Whether a use of it is noted and not written yet.
+    pub(super) fn is_noted(&self, id: TokenId) -> bool {
+        self.uses.of(id).contains_key(&id)
+    }
+
     fn keep(&self, id: TokenId, last_use: LastUse) {
         let mut shard = self.uses.of(id);
         let has_room = shard.len() < ROOM;

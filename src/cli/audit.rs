@@ -4,19 +4,22 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    app::AppOptions,
-    config::store::StoreArgs,
+    config::target::TargetArgs,
     domain::{
-        audit::{AuditRow, ChainHead},
+        audit::{AuditRow, ChainHash, ChainHead},
+        audit_chain::Chain,
         clock::{Clock, SystemClock},
+    },
+    proto::hallpass::v1::{
+        AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, StreamAuditEventsRequest,
+        StreamAuditEventsResponse,
     },
 };
 
 use super::{
-    answer::{Answer, AuditAnswer},
+    client::Client,
     exit_code::ExitCode,
     failure::Failure,
-    local_app::{LocalApp, all_pages},
     output::{self, OutputArgs},
     relative_time,
 };
@@ -44,7 +47,7 @@ pub(super) struct List {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// `audit verify`.
@@ -56,7 +59,7 @@ pub(super) struct Verify {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 fn parse_head(text: &str) -> Result<ChainHead, String> {
@@ -73,35 +76,43 @@ pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
 }
 
 fn list(args: &List) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
+    let client = Client::new(&args.target)?;
     let limit = args.limit.unwrap_or(usize::MAX);
-    let rows = local.run(async |app, caller| {
-        all_pages(args.reverse, limit, async |page| {
-            app.list_audit(caller, page).await
-        })
-        .await
+    let events = client.run(async |session| {
+        session
+            .all_pages(limit, async |session, page_size, page_token| {
+                let request = ListAuditEventsRequest {
+                    page_size,
+                    page_token,
+                    reverse: args.reverse,
+                };
+                let page = session.call(&request).await?;
+                Ok((page.events, page.next_page_token))
+            })
+            .await
     })?;
     if args.output.json {
-        let events: Vec<_> = rows.iter().map(AuditAnswer::from).collect();
-        output::json(&Answer("events", events))?;
-    } else {
-        table(&rows)?;
+        let next_page_token = String::new();
+        return Ok(output::reply(&ListAuditEventsResponse {
+            events,
+            next_page_token,
+        })?);
     }
-    Ok(())
+    table(events)
 }
 
-fn table(rows: &[AuditRow]) -> Result<(), Failure> {
+fn table(events: Vec<AuditEvent>) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let rows = rows.iter().map(|row| {
+    let rows = events.into_iter().map(|event| {
         [
-            row.sequence.to_string(),
-            relative_time::show(row.time, now),
-            row.actor.clone(),
-            row.action.clone(),
-            row.target.clone(),
-            row.outcome.clone(),
-            row.count.to_string(),
-            row.ip.clone(),
+            event.sequence.to_string(),
+            relative_time::show(relative_time::of(event.time), now),
+            event.actor,
+            event.action,
+            event.target,
+            event.outcome,
+            event.count.to_string(),
+            event.ip,
         ]
     });
     let header = [
@@ -110,9 +121,27 @@ fn table(rows: &[AuditRow]) -> Result<(), Failure> {
     Ok(output::table(header, rows.collect())?)
 }
 
+/// Computes the chain here, over rows as they are stored: whoever only believed the server's word for it would
+/// learn nothing of a server that lies.
 fn verify(args: &Verify) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let verdict = local.run(async |app, _| app.verify_audit(args.head).await)?;
+    let client = Client::new(&args.target)?;
+    let mut chain = Chain::new(args.head);
+    client.run(async |session| {
+        let request = StreamAuditEventsRequest { after_sequence: 0 };
+        let take = |part: StreamAuditEventsResponse| {
+            for event in part.events {
+                let sequence = event.sequence;
+                let row = row(event);
+                let row = row.ok_or_else(|| {
+                    Failure::failed(format!("row {sequence} of the audit log cannot be read"))
+                })?;
+                chain.check(&row);
+            }
+            Ok(())
+        };
+        session.stream(&request, take).await
+    })?;
+    let verdict = chain.finish();
     if args.output.json {
         let breaks = verdict.breaks.iter();
         let breaks: Vec<_> = breaks
@@ -141,4 +170,23 @@ fn verify(args: &Verify) -> Result<(), Failure> {
             ),
         )),
     }
+}
+
+/// As it is stored. `None`: the server sent what no row can be.
+fn row(event: AuditEvent) -> Option<AuditRow> {
+    Some(AuditRow {
+        sequence: i64::try_from(event.sequence).ok()?,
+        time: relative_time::of(event.time),
+        actor: event.actor,
+        credential_id: event.credential_id,
+        target: event.target,
+        action: event.action,
+        outcome: event.outcome,
+        count: event.count,
+        request_id: event.request_id,
+        client_request_id: event.client_request_id,
+        ip: event.ip,
+        user_agent: event.user_agent,
+        hash: ChainHash::from_bytes(event.hash.try_into().ok()?),
+    })
 }

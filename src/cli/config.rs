@@ -1,6 +1,7 @@
 //! `hallpass config`: the settings that `serve` would run with.
 
 use clap::{ArgMatches, Args, Command, Subcommand};
+use serde_json::json;
 
 use crate::config::{
     Settings,
@@ -9,7 +10,6 @@ use crate::config::{
 };
 
 use super::{
-    answer::Answer,
     failure::Failure,
     output::{self, OutputArgs},
 };
@@ -40,7 +40,7 @@ pub(super) fn run(command: &ConfigCommand, matches: &ArgMatches) -> Result<(), F
         effective::settings(&Settings::augment_args(Command::new("settings")), matches);
     settings.push(effective::admin_password(&AdminPassword::read()?));
     if check.output.json {
-        output::json(&Answer("settings", settings))?;
+        output::json(&json!({ "settings": settings }))?;
         return Ok(());
     }
     let rows = settings.into_iter().map(|setting| {

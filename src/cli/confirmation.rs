@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 
-use super::failure::Failure;
+use super::{client::Client, failure::Failure, output};
 
 /// Whether to ask.
 #[derive(Args, Clone, Copy, Debug)]
@@ -26,16 +26,18 @@ impl Confirmation {
         Err(Failure::usage("give --yes: there is no terminal to ask on"))
     }
 
-    /// Asks on the terminal, if nobody said yes already.
+    /// Names what the command works on, and asks on the terminal, if nobody said yes already.
     ///
     /// # Errors
     /// The answer is no, or there is no terminal.
-    pub(super) fn ask(self, question: &str) -> Result<(), Failure> {
+    pub(super) fn ask(self, client: &Client, question: &str) -> Result<(), Failure> {
+        let target = client.name();
         if self.yes {
+            output::hint(&format!("on {target}"));
             return Ok(());
         }
         self.check()?;
-        let answer = read_answer(question)
+        let answer = read_answer(&format!("On {target}: {question}"))
             .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             Ok(())

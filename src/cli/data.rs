@@ -1,14 +1,17 @@
 //! `hallpass data`: looking after the database as a whole.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
-use crate::{app::AppOptions, config::store::StoreArgs};
+use crate::{
+    config::target::TargetArgs,
+    proto::hallpass::v1::{CheckDataRequest, CheckDataResponse},
+};
 
 use super::{
-    answer::Answer,
+    client::Client,
     exit_code::ExitCode,
     failure::Failure,
-    local_app::LocalApp,
     output::{self, OutputArgs},
 };
 
@@ -25,16 +28,24 @@ pub(super) struct Check {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass data …`.
 pub(super) fn run(command: DataCommand) -> Result<(), Failure> {
     let DataCommand::Check(args) = command;
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let findings = local.run(async |app, _| app.check_data().await)?;
+    let client = Client::new(&args.target)?;
+    let findings = client.run(async |session| {
+        let mut findings = Vec::new();
+        let take = |reply: CheckDataResponse| {
+            findings.push(reply.finding);
+            Ok(())
+        };
+        session.stream(&CheckDataRequest {}, take).await?;
+        Ok(findings)
+    })?;
     if args.output.json {
-        output::json(&Answer("findings", &findings))?;
+        output::json(&json!({ "findings": findings }))?;
     } else if findings.is_empty() {
         output::line("nothing is wrong with the database")?;
     } else {

@@ -45,6 +45,7 @@ exit_codes! {
     DataDamaged = 12, "`data check`: the database is damaged";
     NotReady = 13, "`healthcheck`: the server is away or not ready";
     ScanIncomplete = 14, "`scan`: not all could be searched, and no token was found in the rest";
+    Unreachable = 16, "The server cannot be reached, or the connection to it was lost";
 }
 
 impl From<ExitCode> for std::process::ExitCode {

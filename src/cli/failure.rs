@@ -8,6 +8,7 @@ use crate::{
         environment::{AdminPasswordError, UnknownVariable},
         password_file::PasswordFileError,
         policies::Contradiction,
+        target::TokenError,
     },
     store::OpenError,
 };
@@ -46,6 +47,15 @@ impl Failure {
     /// Whatever has no code of its own.
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Failed, message)
+    }
+
+    /// With more to say behind its message.
+    pub(super) fn and(mut self, more: &str) -> Self {
+        self.message = Some(match self.message {
+            Some(message) => format!("{message}: {more}"),
+            None => more.to_owned(),
+        });
+        self
     }
 
     /// With `code` where it has none of its own.
@@ -110,6 +120,12 @@ impl From<OpenError> for Failure {
 
 impl From<UnknownVariable> for Failure {
     fn from(error: UnknownVariable) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
         Self::usage(error.to_string())
     }
 }

@@ -5,24 +5,20 @@ use std::collections::HashMap;
 use clap::{Args, Subcommand};
 
 use crate::{
-    app::{
-        AppOptions,
-        users::{CreateUser, ListUsers, NewUser},
-    },
-    config::store::StoreArgs,
-    domain::{
-        clock::{Clock, SystemClock},
-        user::User,
+    config::target::TargetArgs,
+    domain::clock::{Clock, SystemClock},
+    proto::hallpass::v1::{
+        CreateUserRequest, ListUsersResponse, ServerRole, SetOwnerRequest, User, UserState,
+        UserType,
     },
 };
 
 use super::{
-    answer::{Answer, UserAnswer},
+    client::Client,
     failure::Failure,
-    local_app::{LocalApp, all_pages, find_user},
     output::{self, OutputArgs},
     relative_time,
-    user::RoleArg,
+    user::{RoleArg, list},
     user_view,
 };
 
@@ -59,7 +55,7 @@ pub(super) struct Create {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// `machine list`.
@@ -74,7 +70,7 @@ pub(super) struct List {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// `machine set-owner`.
@@ -87,83 +83,82 @@ pub(super) struct SetOwner {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass machine …`.
 pub(super) fn run(command: MachineCommand) -> Result<(), Failure> {
     match command {
         MachineCommand::Create(args) => create(args),
-        MachineCommand::List(args) => list(&args),
+        MachineCommand::List(args) => list_machines(&args),
         MachineCommand::SetOwner(args) => set_owner(&args),
     }
 }
 
 fn create(args: Create) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let machine = local.run(async |app, caller| {
-        let owner = find_user(app, caller, &args.owner).await?;
-        let request = CreateUser {
+    let client = Client::new(&args.target)?;
+    let created = client.run(async |session| {
+        let owner = session.find_user(&args.owner).await?;
+        let request = CreateUserRequest {
             username: args.username,
+            password: String::new(),
+            user_type: UserType::Machine.into(),
+            role: ServerRole::from(args.role).into(),
             description: args.description,
-            role: Ok(args.role.into()),
-            kind: Ok(NewUser::Machine {
-                owner_id: Some(owner.id.to_string()),
-            }),
+            owner_id: owner.id,
         };
-        app.create_user(caller, request).await
+        session.call(&request).await
     })?;
-    user_view::show(args.output, &machine, "created")
+    if args.output.json {
+        return Ok(output::reply(&created)?);
+    }
+    user_view::show(args.output, created.user.unwrap_or_default(), "created")
 }
 
-fn list(args: &List) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
+fn list_machines(args: &List) -> Result<(), Failure> {
+    let client = Client::new(&args.target)?;
     // People are listed with them, for the owners' names: one record in the audit log for a page, not one
     // for each owner.
-    let (users, owner) = local.run(async |app, caller| {
+    let (users, owner) = client.run(async |session| {
         let owner = match &args.owner {
-            Some(name) => Some(find_user(app, caller, name).await?.id),
+            Some(name) => Some(session.find_user(name).await?.id),
             None => None,
         };
-        let users = all_pages(args.reverse, usize::MAX, async |page| {
-            let request = ListUsers {
-                page,
-                deactivated: Ok(None),
-                kind: Ok(None),
-            };
-            app.list_users(caller, request).await
-        });
-        Ok((users.await?, owner))
+        let users = list::all(session, args.reverse, UserState::Unspecified).await?;
+        Ok((users, owner))
     })?;
-    let machines: Vec<_> = users
-        .iter()
-        .filter(|user| {
-            user.owner()
-                .is_some_and(|id| owner.is_none_or(|owner| owner == id))
-        })
-        .collect();
+    let is_wanted = |user: &&User| {
+        let is_of = |owner: &String| user.owner_id == *owner;
+        user_view::is_machine(user) && owner.as_ref().is_none_or(is_of)
+    };
+    let machines: Vec<_> = users.iter().filter(is_wanted).collect();
     if args.output.json {
-        let machines: Vec<_> = machines.into_iter().map(UserAnswer::from).collect();
-        output::json(&Answer("users", machines))?;
-    } else {
-        table(&machines, &users)?;
+        let users = machines.into_iter().cloned().collect();
+        let next_page_token = String::new();
+        return Ok(output::reply(&ListUsersResponse {
+            users,
+            next_page_token,
+        })?);
     }
-    Ok(())
+    table(&machines, &users)
 }
 
 fn table(machines: &[&User], users: &[User]) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let names: HashMap<_, _> = users.iter().map(|user| (user.id, &user.username)).collect();
+    let names: HashMap<_, _> = users
+        .iter()
+        .map(|user| (&user.id, &user.username))
+        .collect();
     let rows = machines.iter().map(|machine| {
-        let owner = machine.owner().and_then(|id| names.get(&id));
+        let owner = names.get(&machine.owner_id);
         [
-            machine.username.to_string(),
-            machine.id.to_string(),
+            machine.username.clone(),
+            machine.id.clone(),
             owner.map_or_else(|| "-".to_owned(), ToString::to_string),
-            user_view::role(machine.role).to_owned(),
+            user_view::role(machine).to_owned(),
             user_view::state(machine).to_owned(),
-            relative_time::show(machine.create_time, now),
-            machine.description.as_str().to_owned(),
+            relative_time::show(relative_time::of(machine.create_time), now),
+            machine.description.clone(),
         ]
     });
     let header = [
@@ -179,12 +174,16 @@ fn table(machines: &[&User], users: &[User]) -> Result<(), Failure> {
 }
 
 fn set_owner(args: &SetOwner) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let machine = local.run(async |app, caller| {
-        let id = find_user(app, caller, &args.machine).await?.id.to_string();
-        let owner = find_user(app, caller, &args.owner).await?.id.to_string();
-        app.set_owner(caller, &id, &owner).await?;
-        app.get_user(caller, &id).await
+    let client = Client::new(&args.target)?;
+    let machine = client.run(async |session| {
+        let user_id = session.find_user(&args.machine).await?.id;
+        let owner_id = session.find_user(&args.owner).await?.id;
+        let request = SetOwnerRequest {
+            user_id: user_id.clone(),
+            owner_id,
+        };
+        session.call(&request).await?;
+        session.find_user(&user_id).await
     })?;
-    user_view::show(args.output, &machine, "changed")
+    user_view::show(args.output, machine, "changed")
 }

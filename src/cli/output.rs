@@ -5,12 +5,16 @@ use std::io::{self, Write};
 
 use clap::Args;
 use comfy_table::{Table, presets};
+use prost::{Message, Name};
+use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde::Serialize;
+
+use crate::proto;
 
 /// How to print.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct OutputArgs {
-    /// Print JSON, as the API answers it, instead of text for people.
+    /// Print the API's reply as JSON, instead of text for people.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -19,6 +23,20 @@ pub(super) struct OutputArgs {
 pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
     line(&text)
+}
+
+/// Prints a reply of the API as `ProtoJSON`. Fields without presence are always there, so that a script need not
+/// ask for each whether it is.
+pub(super) fn reply<M: Message + Name>(reply: &M) -> io::Result<()> {
+    let name = M::full_name();
+    let descriptor = proto::pool().get_message_by_name(&name);
+    let mut message = DynamicMessage::new(descriptor.expect("all messages are in the pool"));
+    message.transcode_from(reply).map_err(io::Error::other)?;
+    let mut text = Vec::new();
+    let options = SerializeOptions::new().skip_default_fields(false);
+    let mut json = serde_json::Serializer::pretty(&mut text);
+    message.serialize_with_options(&mut json, &options)?;
+    line(&String::from_utf8_lossy(&text))
 }
 
 /// Prints a line.
@@ -42,6 +60,15 @@ pub(super) fn fields<const N: usize>(fields: [(&str, String); N]) -> io::Result<
     table.load_style(presets::NOTHING);
     table.add_rows(fields.map(|(name, value)| [format!("{name}:"), value]));
     print_table(table)
+}
+
+/// What stands in a table for a text that is empty.
+pub(super) fn or_dash(text: String) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
 }
 
 fn print_table(mut table: Table) -> io::Result<()> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pbjson_types::Timestamp as ProtoTimestamp;
+
 use crate::domain::time::Timestamp;
 
 /// `2026-11-24T23:28:56Z (3 minutes ago)`.
@@ -12,9 +14,21 @@ pub(super) fn show(time: Timestamp, now: Timestamp) -> String {
     format!("{seconds} ({})", relative(time, now))
 }
 
+/// A time of a reply. Without one it is the beginning of 1970, which no server sends.
+pub(super) fn of(time: Option<ProtoTimestamp>) -> Timestamp {
+    let time = time.unwrap_or_default();
+    Timestamp::parse(time.seconds, time.nanos).unwrap_or(Timestamp::from_micros(0))
+}
+
+/// A time of a request.
+pub(super) fn to_proto(time: Timestamp) -> ProtoTimestamp {
+    let (seconds, nanos) = time.to_parts();
+    ProtoTimestamp { seconds, nanos }
+}
+
 /// When a token expires: a time as [`show`] tells it, or `never`.
-pub(super) fn show_expiry(time: Option<Timestamp>, now: Timestamp) -> String {
-    time.map_or_else(|| "never".to_owned(), |time| show(time, now))
+pub(super) fn show_expiry(time: Option<ProtoTimestamp>, now: Timestamp) -> String {
+    time.map_or_else(|| "never".to_owned(), |_| show(of(time), now))
 }
 
 /// How far `time` is from `now`, in whole ones of the largest unit that it has one of.
@@ -79,7 +93,7 @@ mod tests {
     fn what_never_expires_says_so() {
         assert_eq!(show_expiry(None, NOW), "never");
         assert_eq!(
-            show_expiry(Some(NOW), NOW),
+            show_expiry(Some(to_proto(NOW)), NOW),
             "2027-01-15T08:00:00Z (just now)"
         );
     }

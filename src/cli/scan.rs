@@ -12,11 +12,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{app::AppOptions, config::store::StoreArgs};
+use crate::config::target::TargetArgs;
 
-use super::{
-    confirmation::Confirmation, exit_code::ExitCode, failure::Failure, local_app::LocalApp,
-};
+use super::{client::Client, confirmation::Confirmation, exit_code::ExitCode, failure::Failure};
 use report::{Report, Summary};
 
 /// `hallpass scan`.
@@ -47,7 +45,7 @@ pub(super) struct Scan {
     #[command(flatten)]
     confirmation: Confirmation,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass scan`.
@@ -65,9 +63,11 @@ pub(super) fn run(args: &Scan) -> Result<(), Failure> {
 
 fn search(args: &Scan) -> Result<Summary, Failure> {
     // What cannot be done in the end is refused before a long search.
-    let local = if args.revoke {
+    let client = if args.revoke {
         args.confirmation.check()?;
-        Some(LocalApp::open(&args.store, AppOptions::default())?)
+        let client = Client::new(&args.target)?;
+        client.run(async |_| Ok(()))?;
+        Some(client)
     } else {
         None
     };
@@ -82,8 +82,8 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
         None => args.walk.search(&args.paths, &report)?,
     }
     let (summary, leaked) = report.finish();
-    if let Some(local) = local {
-        revoke::revoke(&local, leaked, args.confirmation, args.json)?;
+    if let Some(client) = client {
+        revoke::revoke(&client, leaked, args.confirmation, args.json)?;
     }
     Ok(summary)
 }

@@ -1,8 +1,10 @@
 //! `hallpass serve`: the server, from the settings to the last request.
 
 use std::{
+    fs,
     io::{self, IsTerminal},
     num::NonZero,
+    path::PathBuf,
     process,
     sync::Arc,
     thread,
@@ -19,7 +21,6 @@ use crate::{
     app::{
         App, AppOptions,
         bootstrap::{BootstrapError, Outcome},
-        caller::Caller,
     },
     config::{
         Settings,
@@ -27,7 +28,7 @@ use crate::{
     },
     domain::clock::SystemClock,
     metrics::Metrics,
-    server::Server,
+    server::{Server, control_socket},
     store::{Db, OpenAs},
 };
 
@@ -67,11 +68,14 @@ fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failu
         .build()
         .map_err(cannot_start)?;
     options.metrics = metrics;
-    runtime.block_on(serve(db, settings, options, password, log))
+    // As the lock has it: without links.
+    let database = fs::canonicalize(&store.path)?;
+    runtime.block_on(serve(db, database, settings, options, password, log))
 }
 
 async fn serve(
     db: Db,
+    database: PathBuf,
     settings: &Settings,
     options: AppOptions,
     password: AdminPassword,
@@ -85,13 +89,15 @@ async fn serve(
         app.accept_clock();
     }
     first_start(&app, password, log).await?;
+    app.store_policies().await?;
     let mut options = settings.server.options();
     options.log_requests = settings.log.log_requests;
+    options.control_socket = Some(control_socket::path_of(&database));
     options.limits.max_connections = open_files::make_room(options.limits.max_connections);
     let server = Server::bind(app.clone(), options)
         .await
         .map_err(|(address, error)| {
-            let advice = "free the address, or give another one with --listen or --metrics-listen";
+            let advice = "free it, or give another one with --listen or --metrics-listen";
             Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
         })?;
     let (stop_jobs, stopped) = watch::channel(false);
@@ -152,8 +158,7 @@ async fn first_start(app: &App, password: AdminPassword, log: &Lines) -> Result<
         AdminPassword::Given(password) => Some(password),
         AdminPassword::Unreadable(error) => {
             // Only a first start needs it. A later one does not mind that the file is gone.
-            let caller = Caller::local(rustix::process::getuid().as_raw(), app.now());
-            if app.count_users(&caller, Ok(None)).await? == 0 {
+            if app.has_no_users().await? {
                 return Err(error.into());
             }
             None

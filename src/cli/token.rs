@@ -13,20 +13,18 @@ mod update;
 use clap::{Args, Subcommand};
 
 use crate::{
-    app::AppOptions,
-    config::store::StoreArgs,
+    config::target::TargetArgs,
     domain::{
         clock::{Clock, SystemClock},
         time::Timestamp,
-        token::{Token, TokenState},
     },
+    proto::hallpass::v1::{DeleteTokenRequest, GetTokenRequest, Token},
 };
 
 use super::{
-    answer::{Answer, TokenAnswer},
+    client::Client,
     failure::Failure,
-    local_app::LocalApp,
-    output::{self, OutputArgs},
+    output::{self, OutputArgs, or_dash},
     relative_time,
 };
 
@@ -66,7 +64,7 @@ pub(super) struct Named {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass token …`.
@@ -87,40 +85,44 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
 }
 
 fn get(args: &Named) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let token = local.run(async |app, caller| app.get_token(caller, &args.id).await)?;
+    let client = Client::new(&args.target)?;
+    let reply = client.call(&GetTokenRequest {
+        token_id: args.id.clone(),
+    })?;
     if args.output.json {
-        return Ok(output::json(&Answer("token", TokenAnswer::from(&token)))?);
+        return Ok(output::reply(&reply)?);
     }
+    let token = reply.token.unwrap_or_default();
     let now = SystemClock.now();
-    let parent = token.parent_id.map(|id| id.to_string()).unwrap_or_default();
-    let successor = token.successor_id.map(|id| id.to_string());
-    let successor = successor.unwrap_or_default();
+    let (last_used, state) = (last_used(&token, now), state(&token, now));
+    let created = relative_time::show(relative_time::of(token.create_time), now);
     Ok(output::fields([
-        ("ID", token.id.to_string()),
-        ("User", token.user_id.to_string()),
-        ("Created", relative_time::show(token.create_time, now)),
+        ("ID", token.id),
+        ("User", token.user_id),
+        ("Created", created),
         (
             "Expires",
             relative_time::show_expiry(token.expire_time, now),
         ),
-        ("Last used", last_used(&token, now)),
-        ("State", state(&token).to_owned()),
-        ("Scopes", or_dash(token.scopes.to_string())),
-        ("Networks", or_dash(token.allowed_cidrs.to_string())),
-        ("Parent", or_dash(parent)),
-        ("Successor", or_dash(successor)),
-        ("Note", token.note.as_str().to_owned()),
+        ("Last used", last_used),
+        ("State", state.to_owned()),
+        ("Scopes", or_dash(token.scopes.join(" "))),
+        ("Networks", or_dash(token.allowed_cidrs.join(" "))),
+        ("Parent", or_dash(token.parent_id)),
+        ("Successor", or_dash(token.successor_id)),
+        ("Note", token.note),
     ])?)
 }
 
 fn delete(args: &Named) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let children = local.run(async |app, caller| app.delete_token(caller, &args.id).await)?;
+    let client = Client::new(&args.target)?;
+    let reply = client.call(&DeleteTokenRequest {
+        token_id: args.id.clone(),
+    })?;
     if args.output.json {
-        output::json(&Answer("deletedChildren", children))?;
+        output::reply(&reply)?;
     } else {
-        let id = &args.id;
+        let (id, children) = (&args.id, reply.deleted_children);
         output::line(&format!(
             "deleted {id}; tokens made with it, deleted too: {children}"
         ))?;
@@ -128,29 +130,28 @@ fn delete(args: &Named) -> Result<(), Failure> {
     Ok(())
 }
 
-fn state(token: &Token) -> &'static str {
-    match token.state(SystemClock.now()) {
-        Some(TokenState::Live) if token.successor_id.is_some() => "rotated",
-        state => state.map_or("deleted", TokenState::as_str),
+fn state(token: &Token, now: Timestamp) -> &'static str {
+    let is_over = |time| relative_time::of(Some(time)) <= now;
+    if token.expire_time.is_some_and(is_over) {
+        "expired"
+    } else if token.disabled {
+        "disabled"
+    } else if token.successor_id.is_empty() {
+        "live"
+    } else {
+        "rotated"
     }
 }
 
 /// As far as the server has written it down: a use is on the disk within a minute.
 fn last_used(token: &Token, now: Timestamp) -> String {
-    let Some(last) = token.last_use else {
+    let Some(last) = &token.last_use else {
         return "never".to_owned();
     };
-    let time = relative_time::show(last.time, now);
-    match last.ip {
-        Some(ip) => format!("{time} from {ip}"),
-        None => time,
-    }
-}
-
-fn or_dash(text: String) -> String {
-    if text.is_empty() {
-        "-".to_owned()
+    let time = relative_time::show(relative_time::of(last.time), now);
+    if last.ip.is_empty() {
+        time
     } else {
-        text
+        format!("{time} from {}", last.ip)
     }
 }

@@ -1,22 +1,23 @@
 //! `hallpass user`: people, and what is done to any user.
 
 mod create;
-mod list;
+pub(super) mod list;
 mod set_password;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{
-    app::AppOptions,
-    config::{app::PasswordArgs, store::StoreArgs},
-    domain::user::Role,
+    config::target::TargetArgs,
+    proto::hallpass::v1::{
+        DeactivateUserRequest, DeleteUserRequest, ReactivateUserRequest, ServerRole,
+        UpdateUserServerRoleRequest,
+    },
 };
 
 use super::{
-    answer::Answer,
+    client::Client,
     confirmation::Confirmation,
     failure::Failure,
-    local_app::{LocalApp, find_user},
     output::{self, OutputArgs},
     user_view,
 };
@@ -51,7 +52,7 @@ pub(super) enum RoleArg {
     Member,
 }
 
-impl From<RoleArg> for Role {
+impl From<RoleArg> for ServerRole {
     fn from(role: RoleArg) -> Self {
         match role {
             RoleArg::Admin => Self::Admin,
@@ -68,7 +69,7 @@ pub(super) struct Named {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Commands that end something: they ask first.
@@ -104,70 +105,62 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
     }
 }
 
-/// What the use cases are told where a password is hashed.
-fn hashing_as(args: &PasswordArgs) -> AppOptions {
-    AppOptions {
-        passwords: args.options(),
-        ..AppOptions::default()
-    }
-}
-
 fn get(args: &Named) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let user = local.run(async |app, caller| find_user(app, caller, &args.user).await)?;
-    user_view::show_details(args.output, &user)
+    let client = Client::new(&args.target)?;
+    let user = client.run(async |session| session.find_user(&args.user).await)?;
+    user_view::show_details(args.output, user)
 }
 
 fn set_role(args: &SetRole) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.named.store, AppOptions::default())?;
-    let user = local.run(async |app, caller| {
-        let id = find_user(app, caller, &args.named.user)
-            .await?
-            .id
-            .to_string();
-        app.set_role(caller, &id, Ok(args.role.into())).await?;
-        app.get_user(caller, &id).await
+    let client = Client::new(&args.named.target)?;
+    let user = client.run(async |session| {
+        let user_id = session.find_user(&args.named.user).await?.id;
+        let request = UpdateUserServerRoleRequest {
+            user_id: user_id.clone(),
+            server_role: ServerRole::from(args.role).into(),
+        };
+        session.call(&request).await?;
+        session.find_user(&user_id).await
     })?;
-    user_view::show(args.named.output, &user, "changed")
+    user_view::show(args.named.output, user, "changed")
 }
 
 fn deactivate(args: &Ending) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.named.store, AppOptions::default())?;
-    let user = local.run(async |app, caller| find_user(app, caller, &args.named.user).await)?;
+    let client = Client::new(&args.named.target)?;
+    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
     let question = format!("Deactivate {} and all its tokens?", user.username);
-    args.confirmation.ask(&question)?;
-    let user = local.run(async |app, caller| {
-        let id = user.id.to_string();
-        app.deactivate_user(caller, &id).await?;
-        app.get_user(caller, &id).await
+    args.confirmation.ask(&client, &question)?;
+    let user = client.run(async |session| {
+        let id = user.id.clone();
+        session.call(&DeactivateUserRequest { id }).await?;
+        session.find_user(&user.id).await
     })?;
-    user_view::show(args.named.output, &user, "deactivated")
+    user_view::show(args.named.output, user, "deactivated")
 }
 
 fn reactivate(args: &Named) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let user = local.run(async |app, caller| {
-        let id = find_user(app, caller, &args.user).await?.id.to_string();
-        app.reactivate_user(caller, &id).await?;
-        app.get_user(caller, &id).await
+    let client = Client::new(&args.target)?;
+    let user = client.run(async |session| {
+        let id = session.find_user(&args.user).await?.id;
+        session
+            .call(&ReactivateUserRequest { id: id.clone() })
+            .await?;
+        session.find_user(&id).await
     })?;
-    user_view::show(args.output, &user, "reactivated")
+    user_view::show(args.output, user, "reactivated")
 }
 
 fn delete(args: &Ending) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.named.store, AppOptions::default())?;
-    let user = local.run(async |app, caller| find_user(app, caller, &args.named.user).await)?;
+    let client = Client::new(&args.named.target)?;
+    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
     let question = format!("Delete {} and all its tokens for ever?", user.username);
-    args.confirmation.ask(&question)?;
-    let id = user.id.to_string();
-    let deleted = local.run(async |app, caller| app.delete_user(caller, &id).await)?;
+    args.confirmation.ask(&client, &question)?;
+    let done = client.call(&DeleteUserRequest { id: user.id })?;
     if args.named.output.json {
-        output::json(&Answer("deletedTokens", deleted))?;
+        output::reply(&done)?;
     } else {
-        let name = user.username;
-        output::line(&format!(
-            "deleted {name}; tokens deleted with it: {deleted}"
-        ))?;
+        let (name, count) = (user.username, done.deleted_tokens);
+        output::line(&format!("deleted {name}; tokens deleted with it: {count}"))?;
     }
     Ok(())
 }

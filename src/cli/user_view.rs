@@ -1,23 +1,22 @@
 //! Users as people see them.
 
-use crate::domain::{
-    clock::{Clock, SystemClock},
-    user::{Role, User, UserKind},
+use crate::{
+    domain::clock::{Clock, SystemClock},
+    proto::hallpass::v1::{GetUserResponse, ServerRole, User, UserType},
 };
 
 use super::{
-    answer::{Answer, UserAnswer},
     failure::Failure,
     output::{self, OutputArgs},
     relative_time,
 };
 
 /// A user to whom something was done, `done`.
-pub(super) fn show(output: OutputArgs, user: &User, done: &str) -> Result<(), Failure> {
+pub(super) fn show(output: OutputArgs, user: User, done: &str) -> Result<(), Failure> {
     if output.json {
-        return Ok(output::json(&Answer("user", UserAnswer::from(user)))?);
+        return Ok(output::reply(&GetUserResponse { user: Some(user) })?);
     }
-    let (kind, role, state) = (kind(user), role(user.role), state(user));
+    let (kind, role, state) = (kind(&user), role(&user), state(&user));
     let text = format!(
         "{done} {} ({}): {kind}, {role}, {state}",
         user.username, user.id
@@ -26,25 +25,23 @@ pub(super) fn show(output: OutputArgs, user: &User, done: &str) -> Result<(), Fa
 }
 
 /// All that is known of a user.
-pub(super) fn show_details(output: OutputArgs, user: &User) -> Result<(), Failure> {
+pub(super) fn show_details(output: OutputArgs, user: User) -> Result<(), Failure> {
     if output.json {
-        return Ok(output::json(&Answer("user", UserAnswer::from(user)))?);
+        return Ok(output::reply(&GetUserResponse { user: Some(user) })?);
     }
     let now = SystemClock.now();
+    let time = |time| relative_time::show(relative_time::of(time), now);
+    let (kind, role, state) = (kind(&user), role(&user), state(&user));
     Ok(output::fields([
-        ("Username", user.username.to_string()),
-        ("ID", user.id.to_string()),
-        ("Type", kind(user).to_owned()),
-        ("Role", role(user.role).to_owned()),
-        ("State", state(user).to_owned()),
-        (
-            "Owner",
-            user.owner()
-                .map_or_else(|| "-".to_owned(), |id| id.to_string()),
-        ),
-        ("Description", user.description.as_str().to_owned()),
-        ("Created", relative_time::show(user.create_time, now)),
-        ("Changed", relative_time::show(user.update_time, now)),
+        ("Username", user.username),
+        ("ID", user.id),
+        ("Type", kind.to_owned()),
+        ("Role", role.to_owned()),
+        ("State", state.to_owned()),
+        ("Owner", output::or_dash(user.owner_id)),
+        ("Description", user.description),
+        ("Created", time(user.create_time)),
+        ("Changed", time(user.update_time)),
     ])?)
 }
 
@@ -53,13 +50,13 @@ pub(super) fn table(users: &[User]) -> Result<(), Failure> {
     let now = SystemClock.now();
     let rows = users.iter().map(|user| {
         [
-            user.username.to_string(),
-            user.id.to_string(),
+            user.username.clone(),
+            user.id.clone(),
             kind(user).to_owned(),
-            role(user.role).to_owned(),
+            role(user).to_owned(),
             state(user).to_owned(),
-            relative_time::show(user.create_time, now),
-            user.description.as_str().to_owned(),
+            relative_time::show(relative_time::of(user.create_time), now),
+            user.description.clone(),
         ]
     });
     let header = [
@@ -74,18 +71,24 @@ pub(super) fn table(users: &[User]) -> Result<(), Failure> {
     Ok(output::table(header, rows.collect())?)
 }
 
-const fn kind(user: &User) -> &'static str {
-    match user.kind {
-        UserKind::Person => "person",
-        UserKind::Machine { .. } => "machine",
+/// Whether it is a machine.
+pub(super) fn is_machine(user: &User) -> bool {
+    user.user_type() == UserType::Machine
+}
+
+fn kind(user: &User) -> &'static str {
+    if is_machine(user) {
+        "machine"
+    } else {
+        "person"
     }
 }
 
 /// A role's word.
-pub(super) const fn role(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Member => "member",
+pub(super) fn role(user: &User) -> &'static str {
+    match user.role() {
+        ServerRole::Admin => "admin",
+        ServerRole::Member | ServerRole::Unspecified => "member",
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::{env, ffi::OsString, path::Path};
 
-use super::password_file::{PasswordFileError, read_password_file};
+use super::{
+    password_file::{PasswordFileError, read_password_file},
+    target::TOKEN,
+};
 use crate::domain::secret::Secret;
 
 /// What the name of every variable of ours begins with.
@@ -12,6 +15,9 @@ pub const ENV_PREFIX: &str = "HALLPASS_";
 pub const ADMIN_PASSWORD: &str = "HALLPASS_ADMIN_PASSWORD";
 /// The file that holds that password.
 pub const ADMIN_PASSWORD_FILE: &str = "HALLPASS_ADMIN_PASSWORD_FILE";
+
+/// Variables that have no flag: an argument can be read by every process on the machine.
+const SECRETS: [&str; 3] = [ADMIN_PASSWORD, ADMIN_PASSWORD_FILE, TOKEN];
 
 /// Kubernetes sets these by itself, for a service that is named `hallpass`.
 const NOT_OURS: [&str; 2] = ["HALLPASS_PORT", "HALLPASS_SERVICE_"];
@@ -34,7 +40,7 @@ fn find_unknown(
         .map(|name| name.to_string_lossy().into_owned())
         .filter(|name| name.starts_with(ENV_PREFIX))
         .filter(|name| !NOT_OURS.iter().any(|other| name.starts_with(other)))
-        .filter(|name| name != ADMIN_PASSWORD && name != ADMIN_PASSWORD_FILE)
+        .filter(|name| !SECRETS.contains(&name.as_str()))
         .filter(|name| !known.contains(name))
         .collect();
     // The environment has no order of its own: the same mistake gets the same message.
@@ -43,7 +49,7 @@ fn find_unknown(
     let similar = known
         .iter()
         .map(String::as_str)
-        .chain([ADMIN_PASSWORD, ADMIN_PASSWORD_FILE])
+        .chain(SECRETS)
         .map(|known| (likeness(known, &name), known))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))

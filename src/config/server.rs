@@ -106,6 +106,7 @@ impl ServerArgs {
     pub fn options(&self) -> ServerOptions {
         ServerOptions {
             listen: self.listen.listen,
+            control_socket: None,
             metrics_listen: self.metrics_listen,
             cors_origins: self.cors_origin.clone(),
             trusted_proxies: self.trusted_proxy.clone(),

@@ -85,6 +85,8 @@ reasons! {
     AlreadyRotated = "ALREADY_ROTATED",
     /// More than the token may now.
     ExceedsToken = "EXCEEDS_TOKEN",
+    /// A rotation that cannot be taken back.
+    RotationFinal = "ROTATION_FINAL",
     /// As many tokens as are allowed.
     TooManyTokens = "TOO_MANY_TOKENS",
     /// As many machines as are allowed.

@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use axum::{body::Body, extract::FromRequestParts, response::Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use connectrpc_axum::ConnectError;
+use connectrpc_axum::{Code, ConnectError};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, header, request::Parts};
+use http::{HeaderMap, HeaderName, Request, header, request::Parts};
 use tower::{Layer, Service};
 
 use crate::{
@@ -18,9 +18,15 @@ use crate::{
         error::Unauthenticated,
     },
     domain::secret::Secret,
+    proto::hallpass::v1::Reason,
 };
 
-use super::{current, edge::Call, endpoints::Credentials};
+use super::{
+    current,
+    edge::{self, Call},
+    endpoints::Credentials,
+    listener::Peer,
+};
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -62,15 +68,15 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let app = self.app.clone();
         Box::pin(async move {
-            let bearer = bearer(request.headers());
+            let presented = Presented::by(&request)?;
             match credentials(request.extensions()) {
                 Credentials::TokenOrPassword => {
-                    request.extensions_mut().insert(Deferred(bearer));
+                    request.extensions_mut().insert(Deferred(presented));
                 }
                 Credentials::Holder | Credentials::OptionalClient | Credentials::Public => {}
                 Credentials::Token | Credentials::Client => {
                     let origin = origin(request.extensions())?;
-                    let caller = authenticate(&app, bearer, &origin).await?;
+                    let caller = presented.authenticate(&app, &origin).await?;
                     request.extensions_mut().insert(Authenticated(caller));
                 }
             }
@@ -90,6 +96,61 @@ fn credentials(extensions: &http::Extensions) -> Credentials {
 fn origin(extensions: &http::Extensions) -> Result<Origin, Error> {
     let missing = || Error::Internal("a request came without its origin".into());
     extensions.get().cloned().ok_or_else(missing)
+}
+
+/// What a request presents before its message is read.
+#[derive(Clone, Debug)]
+pub(super) enum Presented {
+    /// What its Authorization header holds.
+    Bearer(Result<Secret, Unauthenticated>),
+    /// That the kernel knows its sender.
+    Local { uid: u32 },
+}
+
+/// A process with the server's uid that passes on what strangers send, as a reverse proxy does, shows that by one
+/// of these. What comes by the control socket must be the command's own.
+const NOT_LOCAL: [HeaderName; 7] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::ORIGIN,
+    header::FORWARDED,
+    header::VIA,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("x-real-ip"),
+];
+const NOT_LOCAL_PREFIX: &str = "x-forwarded-";
+
+impl Presented {
+    fn by(request: &Request<Body>) -> Result<Self, ConnectError> {
+        let headers = request.headers();
+        let Some(Peer::Local { uid }) = request.extensions().get().copied() else {
+            return Ok(Self::Bearer(bearer(headers)));
+        };
+        let is_foreign = |name: &&HeaderName| {
+            NOT_LOCAL.contains(name) || name.as_str().starts_with(NOT_LOCAL_PREFIX)
+        };
+        match headers.keys().find(is_foreign) {
+            None => Ok(Self::Local { uid }),
+            Some(name) => Err(edge::refusal(
+                Code::PermissionDenied,
+                Reason::PermissionDenied,
+                format!(
+                    "the control socket is for commands of this machine alone, which send no {name}"
+                ),
+            )),
+        }
+    }
+
+    /// Whom it stands for.
+    pub(super) async fn authenticate(self, app: &App, origin: &Origin) -> Result<Caller, Error> {
+        match self {
+            Self::Bearer(bearer) => authenticate(app, bearer, origin).await,
+            Self::Local { uid } => {
+                current::note_credential("local");
+                Ok(Caller::local(uid, origin.clone()))
+            }
+        }
+    }
 }
 
 /// The caller that an Authorization header stands for.
@@ -182,18 +243,16 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
     }
 }
 
-/// What a call, that is authenticated after its message is read, has in its Authorization header.
+/// What a call presents that is authenticated after its message is read.
 #[derive(Clone, Debug)]
-pub(super) struct Deferred(pub(super) Result<Secret, Unauthenticated>);
+pub(super) struct Deferred(pub(super) Presented);
 
 impl<S: Sync> FromRequestParts<S> for Deferred {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        Ok(parts
-            .extensions
-            .remove()
-            .unwrap_or(Self(Err(Unauthenticated::Missing))))
+        let missing = || Self(Presented::Bearer(Err(Unauthenticated::Missing)));
+        Ok(parts.extensions.remove().unwrap_or_else(missing))
     }
 }
 

@@ -20,7 +20,7 @@ struct Current {
 /// What is known of a request so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
-    /// The kind of credential that was shown: `token` or `password`.
+    /// The kind of credential that was shown: `token`, `password` or `local`.
     pub(super) credential: Option<&'static str>,
     /// The token that was shown, where its secret was right.
     pub(super) token: Option<TokenId>,

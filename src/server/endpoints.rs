@@ -49,9 +49,6 @@ pub const ALIASES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is done by commands that have the database, and served nowhere.
-pub const LOCAL_ACTIONS: &[A] = &[A::RevokeLeaked];
-
 /// Our procedures. The default: a bearer token, and pages may call.
 #[rustfmt::skip]
 pub static PROCEDURES: &[Endpoint] = &[
@@ -61,6 +58,7 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.TokenService/DeleteToken", &[A::DeleteToken]),
     VERIFY_TOKEN,
     procedure("/hallpass.v1.TokenService/RotateToken", &[A::RotateToken]),
+    procedure("/hallpass.v1.TokenService/UndoRotation", &[A::RotateToken]),
     procedure("/hallpass.v1.TokenService/UpdateToken", &[A::UpdateToken]),
     procedure("/hallpass.v1.TokenService/ExplainToken", &[A::ExplainToken]),
     procedure("/hallpass.v1.UserService/CreateUser", &[A::CreatePerson, A::CreateMachine]),
@@ -78,9 +76,12 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.AuthnService/GetCurrentUser", &[A::GetCurrentUser]),
     procedure("/buf.registry.owner.v1.UserService/GetCurrentUser", &[A::GetCurrentUser]),
     procedure("/hallpass.v1.AuditService/ListAuditEvents", &[A::ReadAudit]),
+    procedure("/hallpass.v1.AuditService/StreamAuditEvents", &[A::ReadAudit]).until_it_ends(),
     procedure("/hallpass.v1.AdminService/ListAllTokens", &[A::ListAllTokens]),
     procedure("/hallpass.v1.AdminService/CountAllTokens", &[A::ListAllTokens]),
     procedure("/hallpass.v1.AdminService/RevokeTokens", &[A::RevokeTokens]),
+    procedure("/hallpass.v1.AdminService/RevokeLeakedTokens", &[A::RevokeLeaked]),
+    procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).until_it_ends(),
     procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::Holder),
 ];
 

@@ -17,7 +17,7 @@ use std::{
     convert::Infallible,
     future::Future,
     io::{Error, ErrorKind},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -25,15 +25,61 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, Response};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
 use tower::Service;
 
 use self::{connection::Connection, roster::Roster};
 use super::limits::Limits;
 
-/// The address at the other end of the connection, in the extensions of every request.
+/// Who is at the other end of the connection, in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub enum Peer {
+    /// A client on the network, at this address.
+    Network(SocketAddr),
+    /// A process on this machine that runs as the operating system's user `uid`, through the control socket or
+    /// a pipe within this process.
+    Local {
+        /// As the kernel tells it.
+        uid: u32,
+    },
+}
+
+impl Peer {
+    /// The address, where it has one.
+    pub const fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Network(address) => Some(address.ip()),
+            Self::Local { .. } => None,
+        }
+    }
+}
+
+/// Where connections come from.
+pub trait Listener: Send {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next connection. It may be called anew where it was dropped before it was done.
+    fn accept(&mut self) -> impl Future<Output = Result<(Self::Stream, Peer), Error>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> Result<(TcpStream, Peer), Error> {
+        let (stream, peer) = Self::accept(self).await?;
+        // Replies are small: waiting to fill a packet would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        Ok((stream, Peer::Network(peer)))
+    }
+}
 
 /// After a failed accept: long enough not to spin while all file descriptors are taken, short enough to
 /// go unnoticed.
@@ -47,13 +93,14 @@ const ROOM_CHECK: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` is done: then no connection is accepted any more, and what is under way is
 /// answered, for at most `limits.handler_timeout`.
-pub async fn serve<S>(
-    listener: TcpListener,
+pub async fn serve<L, S>(
+    mut listener: L,
     service: S,
     limits: Arc<Limits>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error>
 where
+    L: Listener,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
@@ -76,7 +123,7 @@ where
             let limits = Arc::clone(&limits);
             let connection = Connection {
                 stream,
-                peer: Peer(peer),
+                peer,
                 pulse,
                 limits,
             };

@@ -56,7 +56,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+        let peer = request
+            .extensions()
+            .get::<Peer>()
+            .and_then(|peer| peer.ip());
         let ip = peer.map(|peer| self.addresses.find(peer, request.headers()));
         let origin = describe(RequestId::generate(self.app.now()), ip, request.headers());
         let (id, client_request_id) =

@@ -7,13 +7,12 @@ use std::{
 
 use axum::{Router, body::Body, response::Response};
 use http::Request;
-use prost_reflect::DescriptorPool;
 use tower::{Service, ServiceBuilder, util::option_layer};
 
 use crate::{app::App, proto};
 
 use super::{
-    ServerOptions,
+    LogRequests, ServerOptions,
     auth::AuthLayer,
     cors::{CorsOrigins, Split},
     edge::{self, MethodTable, Parts},
@@ -26,9 +25,7 @@ use super::{
 
 /// The procedures, from the descriptors that the binary carries.
 static METHODS: LazyLock<Arc<MethodTable>> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)
-        .expect("the descriptors were compiled into this binary");
-    Arc::new(MethodTable::new(&pool, endpoints::ALIASES).expect("a test builds the table"))
+    Arc::new(MethodTable::new(proto::pool(), endpoints::ALIASES).expect("a test builds the table"))
 });
 
 /// All that is served, from the outermost layer in.
@@ -92,5 +89,33 @@ pub(super) fn service(
             pages.service(edge.clone()),
             edge,
         ),
+    }
+}
+
+/// What is served on the control socket and in a pipe: the procedures, and nothing that answers proxies or pages.
+pub(super) fn control_service(
+    app: &App,
+    log_requests: LogRequests,
+    limits: Arc<Limits>,
+) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ use<> {
+    let addresses = Arc::new(ClientAddress::new(Vec::new()));
+    let parts = Parts {
+        methods: Arc::clone(&METHODS),
+        router: rpc::routes(app, Arc::clone(&addresses)),
+        grpc: Router::new(),
+        web: Router::new(),
+        on_behalf: None,
+        limits,
+        with_reasons: true,
+    };
+    WithOrigin {
+        app: app.clone(),
+        addresses,
+        log_requests,
+        inner: edge::assemble(parts, &AuthLayer(app.clone())),
     }
 }

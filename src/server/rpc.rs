@@ -41,6 +41,7 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .delete_token(token::delete)
         .verify_token(verify::verify)
         .rotate_token(change::rotate)
+        .undo_rotation(change::undo_rotation)
         .update_token(change::update)
         .explain_token(explain::explain);
     let users = UserServiceBuilder::new()
@@ -58,7 +59,9 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .delete_user(user::delete);
     let authn = AuthnServiceBuilder::new().get_current_user(authn::current);
     let owner = owner::UserServiceBuilder::new().get_current_user(authn::current_as_owner);
-    let audit = AuditServiceBuilder::new().list_audit_events(audit::list);
+    let audit = AuditServiceBuilder::new()
+        .list_audit_events(audit::list)
+        .stream_audit_events(audit::stream);
     let envoy = envoy::Envoy {
         app: app.clone(),
         addresses,
@@ -67,7 +70,9 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
     let admin = AdminServiceBuilder::new()
         .list_all_tokens(admin::list_all_tokens)
         .count_all_tokens(admin::count_all_tokens)
-        .revoke_tokens(admin::revoke_tokens);
+        .revoke_tokens(admin::revoke_tokens)
+        .revoke_leaked_tokens(admin::revoke_leaked_tokens)
+        .check_data(admin::check_data);
     Router::new()
         .merge(authorization.with_state(envoy).build())
         .merge(tokens.with_state(app.clone()).build())

@@ -1,9 +1,10 @@
 //! What the database knows about itself.
 
-use super::{error::Error, tx::Tx};
+use super::{error::Error, tx::Tx, value::Value};
 use crate::domain::{page::PageKey, random, time::Timestamp};
 
 const PAGE_KEY: &str = "page_key";
+const POLICIES: &str = "policies";
 
 /// The key that signs page tokens.
 pub fn page_key(tx: &Tx<'_>) -> Result<PageKey, Error> {
@@ -36,4 +37,18 @@ pub fn set_purge_time(tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
     let sql = "INSERT INTO jobs (name, last_time) VALUES ('purge', ?1) \
                ON CONFLICT (name) DO UPDATE SET last_time = excluded.last_time";
     tx.execute_aside(sql, &[now.into()]).map(drop)
+}
+
+/// The policies of the last server, as it wrote them.
+pub fn policies(tx: &Tx<'_>) -> Result<Option<Vec<u8>>, Error> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    tx.find(sql, &[POLICIES.into()], |row| row.blob(0))
+}
+
+/// Replaces them.
+pub fn set_policies(tx: &Tx<'_>, policies: &[u8]) -> Result<(), Error> {
+    let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) \
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    tx.execute(sql, &[POLICIES.into(), Value::Blob(policies)])?;
+    Ok(())
 }

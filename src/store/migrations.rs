@@ -25,4 +25,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0003_live_and_ended.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0004_undo_rotation.sql"),
+        finish: |_| Ok(()),
+    },
 ];

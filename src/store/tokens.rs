@@ -12,7 +12,7 @@ mod purge;
 mod search;
 
 pub use census::{count_by_state, last_row};
-pub use change::{adopt_children, mark_rotated, update};
+pub use change::{adopt_children, mark_rotated, unmark_rotated, update};
 pub use credential::{Credential, find_credential};
 pub use delete::{delete_family, delete_live_children, delete_live_of_user, mark_deleted};
 pub use family::list_family;

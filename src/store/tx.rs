@@ -233,6 +233,13 @@ impl Row<'_> {
         parse(self.text(at)?).ok_or_else(|| self.bad(at, expected))
     }
 
+    pub(super) fn blob(&self, at: usize) -> Result<Vec<u8>, Error> {
+        match self.value(at)? {
+            Value::Blob(bytes) => Ok(bytes.to_vec()),
+            _ => Err(self.bad(at, "bytes")),
+        }
+    }
+
     pub(super) fn bytes(&self, at: usize) -> Result<[u8; 32], Error> {
         let bytes = match self.value(at)? {
             Value::Blob(bytes) => bytes.try_into().ok(),

@@ -7,14 +7,13 @@ mod steps;
 
 use std::cell::RefCell;
 
-use hallpass::app::caller::Caller;
 use proptest::prelude::*;
 
 use self::{
     run::Run,
     steps::{Step, step},
 };
-use crate::test_app::TestApp;
+use crate::test_app::{self, TestApp};
 
 #[test]
 fn no_token_ever_outgrows_its_parent_its_predecessor_or_itself() {
@@ -25,7 +24,7 @@ fn no_token_ever_outgrows_its_parent_its_predecessor_or_itself() {
     let config = ProptestConfig::with_cases(80);
     proptest!(config, |(steps in prop::collection::vec(step(), 30))| {
         runtime.block_on(async {
-            let local = Caller::local(0, app.app.now());
+            let local = test_app::local(&app.app);
             let mut run = Run { app: &app, owner: &owner, local, held: Vec::new(), done: &done };
             let root = Step::Create { by: None, scopes: 0, cidrs: 0, ttl: None };
             for step in [root, root].into_iter().chain(steps) {
@@ -61,7 +60,7 @@ fn token_that_outgrows_its_bounds_is_seen() {
     runtime.block_on(async {
         let app = TestApp::start().await;
         let owner = app.person("alice").await;
-        let (local, done) = (Caller::local(0, app.app.now()), RefCell::default());
+        let (local, done) = (test_app::local(&app.app), RefCell::default());
         for (doctor, seen) in [
             ("scopes = '' WHERE parent_id IS NULL", "at first"),
             ("parent_id = NULL WHERE parent_id IS NOT NULL", "before"),

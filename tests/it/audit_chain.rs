@@ -4,7 +4,7 @@ use hallpass::domain::audit::ChainHead;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::test_app::TestApp;
+use crate::test_app::{TestApp, verify_audit};
 
 /// No row is named.
 const WHOLE: [i64; 0] = [];
@@ -15,12 +15,12 @@ async fn with_a_log() -> (TestApp, ChainHead) {
     for _ in 0..10 {
         app.child(&app.admin.token, json!({})).await;
     }
-    let head = app.app.verify_audit(None).await.unwrap().head;
+    let head = verify_audit(&app.sql(), None).unwrap().head;
     (app, head)
 }
 
-async fn broken_at(app: &TestApp, noted: Option<ChainHead>) -> Vec<i64> {
-    let verdict = app.app.verify_audit(noted).await.unwrap();
+fn broken_at(app: &TestApp, noted: Option<ChainHead>) -> Vec<i64> {
+    let verdict = verify_audit(&app.sql(), noted).unwrap();
     verdict.breaks.iter().map(|b| b.sequence).collect()
 }
 
@@ -32,8 +32,8 @@ fn execute(sql: &Connection, statement: &str) {
 async fn untouched_log_is_whole_and_goes_on_from_a_noted_head() {
     let (app, head) = with_a_log().await;
     app.child(&app.admin.token, json!({})).await;
-    assert_eq!(broken_at(&app, None).await, WHOLE);
-    assert_eq!(broken_at(&app, Some(head)).await, WHOLE);
+    assert_eq!(broken_at(&app, None), WHOLE);
+    assert_eq!(broken_at(&app, Some(head)), WHOLE);
 }
 
 #[tokio::test]
@@ -57,13 +57,13 @@ async fn any_edited_field_is_named() {
         execute(&sql, "CREATE TABLE saved AS SELECT * FROM audit");
         let update = format!("UPDATE audit SET {column} WHERE sequence = 5");
         execute(&sql, &update);
-        let breaks = broken_at(&app, None).await;
+        let breaks = broken_at(&app, None);
         assert_eq!(breaks.first(), Some(&5), "{column}: {breaks:?}");
         execute(
             &sql,
             "DELETE FROM audit; INSERT INTO audit SELECT * FROM saved; DROP TABLE saved",
         );
-        assert_eq!(broken_at(&app, None).await, WHOLE, "{column}");
+        assert_eq!(broken_at(&app, None), WHOLE, "{column}");
     }
 }
 
@@ -73,7 +73,7 @@ async fn removed_rows_are_named() {
         let (app, _) = with_a_log().await;
         let delete = format!("DELETE FROM audit WHERE sequence = {first}");
         execute(&app.sql(), &delete);
-        let breaks = broken_at(&app, None).await;
+        let breaks = broken_at(&app, None);
         assert!(!breaks.is_empty() && breaks[0] <= first + 1, "{breaks:?}");
     }
 }
@@ -87,7 +87,7 @@ async fn swapped_rows_are_named() {
          UPDATE audit SET sequence = 4 WHERE sequence = 5;
          UPDATE audit SET sequence = 5 WHERE sequence = 1000",
     );
-    let breaks = broken_at(&app, None).await;
+    let breaks = broken_at(&app, None);
     assert_eq!(breaks.first(), Some(&4), "{breaks:?}");
 }
 
@@ -96,18 +96,14 @@ async fn truncation_is_seen_with_a_noted_head_only() {
     let (app, head) = with_a_log().await;
     let delete = format!("DELETE FROM audit WHERE sequence > {}", head.sequence - 3);
     execute(&app.sql(), &delete);
-    assert_eq!(
-        broken_at(&app, None).await,
-        WHOLE,
-        "the rest is a whole chain"
-    );
-    let breaks = broken_at(&app, Some(head)).await;
+    assert_eq!(broken_at(&app, None), WHOLE, "the rest is a whole chain");
+    let breaks = broken_at(&app, Some(head));
     assert!(!breaks.is_empty());
     // Nor can the log grow over it again.
     for _ in 0..5 {
         app.child(&app.admin.token, json!({})).await;
     }
-    assert_eq!(broken_at(&app, None).await, WHOLE);
-    let breaks = broken_at(&app, Some(head)).await;
+    assert_eq!(broken_at(&app, None), WHOLE);
+    let breaks = broken_at(&app, Some(head));
     assert_eq!(breaks, [head.sequence]);
 }

@@ -4,6 +4,7 @@
 mod audit;
 mod bench;
 mod bulk;
+mod control_socket;
 mod log;
 mod log_lines;
 mod nouns;
@@ -15,3 +16,5 @@ mod settings;
 mod terminal;
 mod token_changes;
 mod tokens;
+mod transitions;
+mod unseen_secrets;

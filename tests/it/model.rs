@@ -22,7 +22,7 @@ use hallpass::{
 use proptest::prelude::*;
 
 use self::expected::{Model, ROBOT};
-use crate::test_app::{TestApp, password_of};
+use crate::test_app::{self, TestApp, password_of};
 
 /// What is done. Users are numbers of [`expected`], tokens are the nth made, counted around.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     /// Users that no other run has: two people, and the first one's machine.
     async fn start(app: &'a TestApp, met: &'a RefCell<HashSet<Reason>>, number: usize) -> Self {
-        let local = Caller::local(0, app.app.now());
+        let local = test_app::local(&app.app);
         let mut users: Vec<String> = Vec::new();
         for (user, name) in ["owner", "robot", "other"].into_iter().enumerate() {
             let password = Secret::new(password_of("anyone"));

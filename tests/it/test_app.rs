@@ -1,6 +1,7 @@
 //! A Hallpass of a test's own: a real server on a free port, a real store in a temporary folder. Only the
 //! clock is fake, and passwords are hashed at little cost.
 
+mod audit;
 mod bad_tokens;
 mod clock;
 mod people;
@@ -8,8 +9,12 @@ mod people;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use hallpass::{
-    app::{App, AppOptions, passwords::HasherOptions},
-    domain::{clock::Clock, secret::Secret},
+    app::{
+        App, AppOptions,
+        caller::{Caller, Origin},
+        passwords::HasherOptions,
+    },
+    domain::{clock::Clock, id::RequestId, secret::Secret},
     server::{LogRequests, Server, ServerOptions, limits::Limits},
     store::{Db, OpenAs, OpenError, StoreOptions},
 };
@@ -25,6 +30,7 @@ use tokio::{
 use crate::client::{Answer, Call, Client, Wire};
 
 pub(crate) use self::{
+    audit::verify_audit,
     clock::{FakeClock, START, rfc3339},
     people::{ADMIN_PASSWORD, Machine, NewToken, Person, password_of},
 };
@@ -52,6 +58,7 @@ impl Default for Settings {
             ..AppOptions::default()
         };
         let server = ServerOptions {
+            control_socket: None,
             metrics_listen: None,
             listen: ([127, 0, 0, 1], 0).into(),
             cors_origins: vec![],
@@ -70,6 +77,17 @@ impl Default for Settings {
             readers: 2,
         }
     }
+}
+
+/// A command on the machine of `app`.
+pub(crate) fn local(app: &App) -> Caller {
+    let origin = Origin {
+        request_id: RequestId::generate(app.now()),
+        client_request_id: None,
+        ip: None,
+        user_agent: "test".to_owned(),
+    };
+    Caller::local(0, origin)
 }
 
 /// A running Hallpass with an admin.

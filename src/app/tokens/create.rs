@@ -176,6 +176,10 @@ impl App {
 
 impl Draft {
     fn parse(request: &CreateToken, now: Timestamp) -> Result<Self, FieldError> {
+        if request.never_expires && request.expire_time.is_some() {
+            let problem = "must not be set beside expire_time";
+            return Err(FieldError::new("never_expires", problem));
+        }
         Ok(Self {
             note: parse_note(&request.note)?,
             expire_time: parse_expire_time(request.expire_time, now)?,

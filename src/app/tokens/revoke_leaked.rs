@@ -18,9 +18,13 @@ use super::{
         App, Error,
         authz::{self, Action, Relation},
         caller::Caller,
+        error::{Checked, FieldError},
     },
     CHUNK, PAUSE,
 };
+
+/// How many tokens a call takes.
+const MAX_LEAKED: usize = 500;
 
 /// A token that was found, without its secret.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +80,7 @@ pub struct LeakRevocation {
 
 impl App {
     /// What the found tokens are to this database. Changes nothing.
-    pub async fn look_up_leaked(
-        &self,
-        caller: &Caller,
-        found: Vec<LeakedToken>,
-    ) -> Result<Vec<Leak>, Error> {
-        authz::may(caller, Action::RevokeLeaked, Relation::OtherPerson)?;
+    async fn look_up_leaked(&self, found: Vec<LeakedToken>) -> Result<Vec<Leak>, Error> {
         let now = self.now();
         let mut leaks = Vec::with_capacity(found.len());
         for chunk in found.chunks(CHUNK as usize) {
@@ -100,12 +99,24 @@ impl App {
     ///
     /// At most 1,000 tokens a transaction, and one more with all its children, each with its audit row. What was deleted when a later one fails
     /// stays so; a repeat does the rest.
+    /// In a `dry_run` nothing is deleted.
     pub async fn revoke_leaked(
         &self,
         caller: &Caller,
-        found: Vec<LeakedToken>,
+        found: Checked<Vec<LeakedToken>>,
+        dry_run: bool,
     ) -> Result<LeakRevocation, Error> {
-        let leaks = self.look_up_leaked(caller, found).await?;
+        authz::may(caller, Action::RevokeLeaked, Relation::OtherPerson)?;
+        let found = found?;
+        if !(1..=MAX_LEAKED).contains(&found.len()) {
+            let problem = format!("must be 1 to {MAX_LEAKED}");
+            return Err(FieldError::new("tokens", problem).into());
+        }
+        let leaks = self.look_up_leaked(found).await?;
+        if dry_run {
+            let revoked = Vec::new();
+            return Ok(LeakRevocation { leaks, revoked });
+        }
         let families = leaks.iter().filter_map(|leak| match leak.standing {
             Standing::Live { family_id } => Some(family_id),
             _ => None,

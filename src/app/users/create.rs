@@ -45,8 +45,7 @@ pub enum NewUser {
     },
     /// A machine.
     Machine {
-        /// The person who shall own it: `None` for the caller, which only the command line may not leave
-        /// out and only it may give.
+        /// The person who shall own it; `None`: the caller.
         owner_id: Option<String>,
     },
 }
@@ -153,7 +152,14 @@ fn machine_maker(caller: &Caller) -> Relation {
 /// The person who shall own a new machine.
 fn owner(tx: &Tx<'_>, caller: &Caller, owner_id: Option<&str>) -> Result<UserId, Error> {
     let owner = match owner_id {
-        Some(id) if caller.is_local() => find_owner(tx, id)?.id,
+        Some(id)
+            if caller
+                .user_id()
+                .is_some_and(|own| own.encode().as_str() == id) =>
+        {
+            find_owner(tx, id)?.id
+        }
+        Some(id) if caller.is_local() || caller.acts_as_admin() => find_owner(tx, id)?.id,
         Some(_) => return Err(Denied::Role.into()),
         None => caller
             .user_id()

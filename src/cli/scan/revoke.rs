@@ -4,31 +4,45 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::{
-    app::tokens::{Leak, LeakedToken, Standing},
-    domain::id::TokenId,
+use crate::proto::hallpass::v1::{
+    LeakStatus, LeakedToken, RevokeLeakedTokensRequest, RevokeLeakedTokensResponse,
 };
 
-use super::super::{confirmation::Confirmation, failure::Failure, local_app::LocalApp, output};
+use super::super::{
+    client::{Client, Session},
+    confirmation::Confirmation,
+    failure::Failure,
+    output,
+};
 
-/// Revokes what of `found` is live here, once somebody has said yes, and says what became of each.
+/// So many tokens go into one call.
+const CHUNK: usize = 500;
+
+/// Revokes what of `found` is live, once somebody has said yes, and says what became of each.
 pub(super) fn revoke(
-    local: &LocalApp,
-    found: Vec<LeakedToken>,
+    client: &Client,
+    found: Vec<crate::app::tokens::LeakedToken>,
     confirmation: Confirmation,
     json: bool,
 ) -> Result<(), Failure> {
-    let asked = found.clone();
-    let leaks = local.run(async |app, caller| app.look_up_leaked(caller, asked).await)?;
-    let live = leaks.iter().filter(|leak| is_live(leak)).count();
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|leaked| LeakedToken {
+            token_id: leaked.id.to_string(),
+            plaintext_sha256: leaked.hash.as_bytes().to_vec(),
+        })
+        .collect();
+    let plan = client.run(async |session| call(session, &found, true).await)?;
+    let is_live = |status: LeakStatus| status == LeakStatus::Live;
+    let live = plan.statuses().filter(|status| is_live(*status)).count();
     if live == 0 {
-        return tell(&leaks, &[], json);
+        return tell(&found, &plan, json);
     }
     let question = format!(
         "Revoke {live} live tokens of {} found, with their families?",
-        leaks.len()
+        found.len()
     );
-    if let Err(failure) = confirmation.ask(&question) {
+    if let Err(failure) = confirmation.ask(client, &question) {
         // That tokens were found is what the exit code has to say.
         output::hint(&format!(
             "hallpass: {}",
@@ -36,40 +50,56 @@ pub(super) fn revoke(
         ));
         return Ok(());
     }
-    let done = local.run(async |app, caller| app.revoke_leaked(caller, found).await)?;
-    tell(&done.leaks, &done.revoked, json)
+    let done = client.run(async |session| call(session, &found, false).await)?;
+    tell(&found, &done, json)
 }
 
-const fn is_live(leak: &Leak) -> bool {
-    matches!(leak.standing, Standing::Live { .. })
-}
-
-fn tell(leaks: &[Leak], revoked: &[TokenId], json: bool) -> Result<(), Failure> {
-    for leak in leaks {
-        match leak.standing {
-            Standing::Unknown => line(leak.id, "unknown", "unknown here", json)?,
-            Standing::OtherSecret => {
-                let text = "not ours: the ID is, the secret is not";
-                line(leak.id, "other_secret", text, json)?;
-            }
-            Standing::Dead => line(leak.id, "dead", "already deleted or expired", json)?,
-            Standing::Live { .. } => line(leak.id, "revoked", "revoked", json)?,
-        }
+async fn call(
+    session: &mut Session,
+    found: &[LeakedToken],
+    dry_run: bool,
+) -> Result<RevokeLeakedTokensResponse, Failure> {
+    let mut all = RevokeLeakedTokensResponse::default();
+    for chunk in found.chunks(CHUNK) {
+        let tokens = chunk.to_vec();
+        let request = RevokeLeakedTokensRequest { tokens, dry_run };
+        let done = session.call(&request).await?;
+        all.statuses.extend(done.statuses);
+        all.revoked_token_ids.extend(done.revoked_token_ids);
     }
-    let found: BTreeSet<_> = leaks
-        .iter()
-        .filter(|leak| is_live(leak))
-        .map(|leak| leak.id)
-        .collect();
-    for id in revoked.iter().filter(|id| !found.contains(id)) {
-        line(*id, "revoked_with_family", "revoked with its family", json)?;
+    Ok(all)
+}
+
+fn tell(
+    found: &[LeakedToken],
+    done: &RevokeLeakedTokensResponse,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut live = BTreeSet::new();
+    let mut family: Vec<_> = done.revoked_token_ids.iter().collect();
+    for (leaked, status) in found.iter().zip(done.statuses()) {
+        let id = &leaked.token_id;
+        let (outcome, text) = match status {
+            LeakStatus::OtherSecret => ("other_secret", "not ours: the ID is, the secret is not"),
+            LeakStatus::NotLive => ("dead", "already deleted or expired"),
+            LeakStatus::Live => ("revoked", "revoked"),
+            LeakStatus::Unknown | LeakStatus::Unspecified => ("unknown", "unknown here"),
+        };
+        if status == LeakStatus::Live {
+            live.insert(id);
+        }
+        line(id, outcome, text, json)?;
+    }
+    family.retain(|id| !live.contains(id));
+    for id in family {
+        line(id, "revoked_with_family", "revoked with its family", json)?;
     }
     Ok(())
 }
 
-fn line(id: TokenId, outcome: &str, text: &str, json: bool) -> Result<(), Failure> {
+fn line(id: &str, outcome: &str, text: &str, json: bool) -> Result<(), Failure> {
     let line = if json {
-        json!({ "tokenId": id.to_string(), "outcome": outcome }).to_string()
+        json!({ "tokenId": id, "outcome": outcome }).to_string()
     } else {
         format!("{id}: {text}")
     };

@@ -1,21 +1,19 @@
 //! `hallpass token create`.
 
+use std::io;
+
 use clap::Args;
 
 use crate::{
-    app::{AppOptions, tokens::CreateToken},
-    config::{app::TokenArgs, store::StoreArgs},
-    domain::{
-        clock::{Clock, SystemClock},
-        time::Timestamp,
-    },
+    config::target::TargetArgs,
+    domain::clock::{Clock, SystemClock},
+    proto::hallpass::v1::{CreateTokenRequest, CreateTokenResponse, DeleteTokenRequest},
 };
 
 use super::{
     super::{
-        answer::{CreatedAnswer, TokenAnswer},
+        client::Client,
         failure::Failure,
-        local_app::{LocalApp, find_user},
         output::{self, OutputArgs},
         relative_time,
     },
@@ -48,39 +46,67 @@ pub(in crate::cli) struct Create {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    limits: TokenArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass token create`.
 pub(super) fn run(args: Create) -> Result<(), Failure> {
-    let mut options = AppOptions::default();
-    args.limits.apply(&mut options)?;
-    let local = LocalApp::open(&args.store, options)?;
-    let user = local.run(async |app, caller| find_user(app, caller, &args.user).await)?;
+    let client = Client::new(&args.target)?;
     let expires = args
         .expires
         .and_then(|expiry| expiry.time(SystemClock.now()));
-    let request = CreateToken {
-        note: args.note,
-        expire_time: expires.map(Timestamp::to_parts),
-        never_expires: args.expires == Some(Expiry::Never),
-        user_id: user.id.to_string(),
-        scopes: args.scopes,
-        allowed_cidrs: args.cidrs,
-    };
-    let created = local.run(async |app, caller| app.create_token(caller, request).await)?;
-    let (text, token) = (created.text, created.token);
-    if args.output.json {
-        let (token, metadata) = (text.expose(), TokenAnswer::from(&token));
-        return Ok(output::json(&CreatedAnswer { token, metadata })?);
+    let created = client.run(async |session| {
+        let user = session.find_user(&args.user).await?;
+        let request = CreateTokenRequest {
+            note: args.note,
+            expire_time: expires.map(relative_time::to_proto),
+            user_id: user.id,
+            scopes: args.scopes,
+            allowed_cidrs: args.cidrs,
+            never_expires: args.expires == Some(Expiry::Never),
+            ..CreateTokenRequest::default()
+        };
+        Ok((session.call(&request).await?, user.username))
+    });
+    let (created, username) = created?;
+    if let Err(error) = print(args.output, &created) {
+        return Err(undo(&client, &created, Failure::from(error)));
     }
-    output::line(text.expose())?;
-    let expires = relative_time::show_expiry(token.expire_time, SystemClock.now());
-    output::hint(&format!(
-        "Keep it now: it is not shown again. It is the token {} of {}; it expires: {expires}.",
-        token.id, user.username
-    ));
+    if !args.output.json {
+        let token = created.metadata.unwrap_or_default();
+        let expires = relative_time::show_expiry(token.expire_time, SystemClock.now());
+        output::hint(&format!(
+            "Keep it now: it is not shown again. It is the token {} of {username}; it expires: {expires}.",
+            token.id
+        ));
+    }
     Ok(())
+}
+
+fn print(output: OutputArgs, created: &CreateTokenResponse) -> io::Result<()> {
+    if output.json {
+        output::reply(created)
+    } else {
+        output::line(&created.token)
+    }
+}
+
+/// Deletes a token whose secret nobody has seen, and says so, or that it could not.
+fn undo(client: &Client, created: &CreateTokenResponse, shown: Failure) -> Failure {
+    let token_id = created.metadata.as_ref().map(|token| token.id.clone());
+    let token_id = token_id.unwrap_or_default();
+    let done = client.call(&DeleteTokenRequest {
+        token_id: token_id.clone(),
+    });
+    let outcome = match done {
+        Ok(_) => {
+            format!("the token {token_id} was deleted again, since nobody has seen its secret")
+        }
+        Err(failure) => format!(
+            "nobody has seen the secret of the token {token_id}, and it could not be deleted again ({}): \
+             run `hallpass token delete {token_id}`",
+            failure.message().unwrap_or_default()
+        ),
+    };
+    shown.and(&outcome)
 }

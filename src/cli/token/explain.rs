@@ -6,21 +6,15 @@ use std::io;
 use clap::Args;
 
 use crate::{
-    app::{AppOptions, explain::Explanation},
-    config::{password_file::read_password, store::StoreArgs},
-    domain::{
-        clock::{Clock, SystemClock},
-        id::TokenId,
-        secret::Secret,
-    },
+    config::{password_file::read_password, target::TargetArgs},
+    domain::{id::TokenId, secret::Secret, token_text::TokenText},
+    proto::hallpass::v1::{ExplainTokenRequest, ExplainTokenResponse},
 };
 
 use super::super::{
-    answer::ExplanationAnswer,
+    client::Client,
     failure::Failure,
-    local_app::LocalApp,
     output::{self, OutputArgs},
-    relative_time,
 };
 
 /// `token explain`.
@@ -33,7 +27,7 @@ pub(in crate::cli) struct Explain {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass token explain`.
@@ -48,36 +42,42 @@ pub(super) fn run(args: &Explain) -> Result<(), Failure> {
             ));
         }
     };
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let is_id = TokenId::parse(text.expose().trim()).is_some();
-    let (explanation, secret_is_right) = local.run(async |app, caller| {
-        if is_id {
-            let explanation = app.explain_token(caller, text.expose().trim()).await?;
-            return Ok((explanation, None));
-        }
-        let text = Secret::new(text.expose().trim().to_owned());
-        let (explanation, right) = app.explain_text(caller, &text).await?;
-        Ok((explanation, Some(right)))
-    })?;
+    let client = Client::new(&args.target)?;
+    let explanation = client.call(&request(text.expose().trim())?)?;
     if args.output.json {
-        output::json(&ExplanationAnswer::new(&explanation, secret_is_right))?;
+        output::reply(&explanation)?;
     } else {
-        print(&explanation, secret_is_right)?;
+        print(&explanation)?;
     }
     Ok(())
 }
 
-fn print(explanation: &Explanation, secret_is_right: Option<bool>) -> io::Result<()> {
-    match secret_is_right {
+/// A plaintext is not sent, but its hash.
+fn request(text: &str) -> Result<ExplainTokenRequest, Failure> {
+    if TokenId::parse(text).is_some() {
+        return Ok(ExplainTokenRequest {
+            token_id: text.to_owned(),
+            plaintext_sha256: Vec::new(),
+        });
+    }
+    let token = TokenText::parse(text)
+        .map_err(|error| Failure::failed(format!("the text on stdin {error}")))?;
+    Ok(ExplainTokenRequest {
+        token_id: token.id().to_string(),
+        plaintext_sha256: token.hash().as_bytes().to_vec(),
+    })
+}
+
+fn print(explanation: &ExplainTokenResponse) -> io::Result<()> {
+    match explanation.plaintext_matches {
         None => {}
         Some(true) => output::line("The secret is right.")?,
         Some(false) => {
             output::line("The secret is wrong: only its ID is that of the token below.")?;
         }
     }
-    let now = SystemClock.now();
-    for sentence in explanation.sentences(|time| relative_time::show(time, now)) {
-        output::line(&sentence)?;
+    for sentence in &explanation.sentences {
+        output::line(sentence)?;
     }
     Ok(())
 }

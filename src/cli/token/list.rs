@@ -3,27 +3,24 @@
 use clap::Args;
 
 use crate::{
-    app::{
-        AppOptions,
-        tokens::{ListAllTokens, ListTokens},
-    },
-    config::store::StoreArgs,
+    config::target::TargetArgs,
     domain::{
         clock::{Clock, SystemClock},
         time::Timestamp,
-        token::Token,
+    },
+    proto::hallpass::v1::{
+        CountAllTokensRequest, ListAllTokensRequest, ListTokensRequest, ListTokensResponse, Token,
     },
 };
 
 use super::{
     super::{
-        answer::{Answer, CountsAnswer, TokenAnswer},
+        client::{Client, Session},
         failure::Failure,
-        local_app::{LocalApp, all_pages, find_user},
-        output::{self, OutputArgs},
+        output::{self, OutputArgs, or_dash},
         relative_time,
     },
-    last_used, or_dash,
+    last_used,
     selection::SelectionArgs,
     state,
 };
@@ -51,7 +48,7 @@ pub(in crate::cli) struct List {
     #[command(flatten)]
     selection: SelectionArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass token list`.
@@ -61,31 +58,21 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
             "give --all: the flags that select tokens go with it",
         ));
     }
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
+    let client = Client::new(&args.target)?;
     if args.count {
-        return count(args, &local);
+        return count(args, &client);
     }
-    let limit = args.limit.unwrap_or(usize::MAX);
-    let tokens = local.run(async |app, caller| {
-        if let Some(user) = &args.whose {
-            let user_id = find_user(app, caller, user).await?.id.to_string();
-            return all_pages(args.reverse, limit, async |page| {
-                let user_id = user_id.clone();
-                app.list_tokens(caller, ListTokens { page, user_id }).await
-            })
-            .await;
-        }
-        let filter = args.selection.read(app, caller).await?;
-        all_pages(args.reverse, limit, async |page| {
-            let filter = filter.clone();
-            app.list_all_tokens(caller, ListAllTokens { page, filter })
-                .await
-        })
-        .await
+    let tokens = client.run(async |session| match &args.whose {
+        Some(user) => list_of(session, args, user).await,
+        None => list_all(session, args).await,
     })?;
     if args.output.json {
-        let tokens: Vec<_> = tokens.iter().map(TokenAnswer::from).collect();
-        output::json(&Answer("tokens", tokens))?;
+        // The answer of ListAllTokens is the same.
+        let next_page_token = String::new();
+        output::reply(&ListTokensResponse {
+            tokens,
+            next_page_token,
+        })?;
     } else if args.all {
         table_of_all(&tokens)?;
     } else {
@@ -94,22 +81,53 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
     Ok(())
 }
 
-fn count(args: &List, local: &LocalApp) -> Result<(), Failure> {
-    let counts = local.run(async |app, caller| {
-        let filter = args.selection.read(app, caller).await?;
-        app.count_all_tokens(caller, filter).await
+async fn list_of(session: &mut Session, args: &List, user: &str) -> Result<Vec<Token>, Failure> {
+    let user_id = session.find_user(user).await?.id;
+    let limit = args.limit.unwrap_or(usize::MAX);
+    session
+        .all_pages(limit, async |session, page_size, page_token| {
+            let request = ListTokensRequest {
+                page_size,
+                page_token,
+                reverse: args.reverse,
+                user_id: user_id.clone(),
+            };
+            let page = session.call(&request).await?;
+            Ok((page.tokens, page.next_page_token))
+        })
+        .await
+}
+
+async fn list_all(session: &mut Session, args: &List) -> Result<Vec<Token>, Failure> {
+    let filter = args.selection.read(session, SystemClock.now()).await?;
+    let limit = args.limit.unwrap_or(usize::MAX);
+    session
+        .all_pages(limit, async |session, page_size, page_token| {
+            let request = ListAllTokensRequest {
+                filter: Some(filter.clone()),
+                page_size,
+                page_token,
+                reverse: args.reverse,
+            };
+            let page = session.call(&request).await?;
+            Ok((page.tokens, page.next_page_token))
+        })
+        .await
+}
+
+fn count(args: &List, client: &Client) -> Result<(), Failure> {
+    let counts = client.run(async |session| {
+        let filter = args.selection.read(session, SystemClock.now()).await?;
+        let filter = Some(filter);
+        session.call(&CountAllTokensRequest { filter }).await
     })?;
     if args.output.json {
-        return Ok(output::json(&CountsAnswer {
-            live: counts.live,
-            disabled: counts.disabled,
-            expired: counts.expired,
-        })?);
+        return Ok(output::reply(&counts)?);
     }
     Ok(output::fields([
-        ("Live", counts.live.to_string()),
-        ("Disabled", counts.disabled.to_string()),
-        ("Expired", counts.expired.to_string()),
+        ("Live", counts.live_count.to_string()),
+        ("Disabled", counts.disabled_count.to_string()),
+        ("Expired", counts.expired_count.to_string()),
     ])?)
 }
 
@@ -132,7 +150,7 @@ fn table(tokens: &[Token]) -> Result<(), Failure> {
 pub(super) fn table_of_all(tokens: &[Token]) -> Result<(), Failure> {
     let now = SystemClock.now();
     let rows = tokens.iter().map(|token| {
-        let user = token.user_id.to_string();
+        let user = token.user_id.clone();
         let [id, created, expires, used, state, scopes, note] = row(token, now);
         [id, user, created, expires, used, state, scopes, note]
     });
@@ -151,12 +169,12 @@ pub(super) fn table_of_all(tokens: &[Token]) -> Result<(), Failure> {
 
 fn row(token: &Token, now: Timestamp) -> [String; 7] {
     [
-        token.id.to_string(),
-        relative_time::show(token.create_time, now),
+        token.id.clone(),
+        relative_time::show(relative_time::of(token.create_time), now),
         relative_time::show_expiry(token.expire_time, now),
         last_used(token, now),
-        state(token).to_owned(),
-        or_dash(token.scopes.to_string()),
-        token.note.as_str().to_owned(),
+        state(token, now).to_owned(),
+        or_dash(token.scopes.join(" ")),
+        token.note.clone(),
     ]
 }

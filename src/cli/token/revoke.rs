@@ -7,25 +7,22 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::{
-    app::{
-        App, AppOptions, Error,
-        caller::Caller,
-        tokens::{Outcome, Revocation, RevokeTokens, TokenSelection},
-    },
-    config::store::StoreArgs,
+    config::target::TargetArgs,
     domain::{
         clock::{Clock, SystemClock},
         id::TokenId,
         secret::Secret,
     },
+    proto::hallpass::v1::{
+        RevocationOutcome, RevokeTokensRequest, RevokeTokensResponse, TokenFilter,
+    },
 };
 
 use super::{
     super::{
-        answer::{RevokedAnswer, TokenAnswer},
+        client::{Client, Session},
         confirmation::Confirmation,
         failure::Failure,
-        local_app::LocalApp,
         output::{self, OutputArgs},
     },
     list::table_of_all,
@@ -34,8 +31,6 @@ use super::{
 
 /// So many named tokens go into one call.
 const NAMED: usize = 1_000;
-/// So many tokens lie between two looks at the progress.
-const STEP: u32 = 1_000;
 
 /// `token revoke`.
 #[derive(Args, Debug)]
@@ -54,7 +49,7 @@ pub(in crate::cli) struct Revoke {
     #[command(flatten)]
     selection: SelectionArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass token revoke`.
@@ -65,24 +60,26 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
             "say which tokens: by ID, by - for stdin, or by flags such as --user; a state alone is too little",
         ));
     }
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let work = local.run(async |app, caller| {
-        let filter = args.selection.read(app, caller).await?;
-        Ok(Work { filter, named })
+    let client = Client::new(&args.target)?;
+    let now = SystemClock.now();
+    let (work, plan) = client.run(async |session| {
+        let filter = args.selection.read(session, now).await?;
+        let work = Work { filter, named };
+        let plan = work.run(session, true, |_| {}).await?;
+        Ok((work, plan))
     })?;
-    let plan = local.run(async |app, caller| work.run(app, caller, true, |_| {}).await)?;
     if args.dry_run {
         return show_plan(args.output, &plan);
     }
-    if plan.tokens > 0 {
-        let count = plan.tokens;
-        args.confirmation
-            .ask(&format!("Revoke {count} tokens, and those made with them?"))?;
+    let count = plan.token_count;
+    if count > 0 {
+        let question = format!("Revoke {count} tokens, and those made with them?");
+        args.confirmation.ask(&client, &question)?;
     }
-    let progress = Progress::new(plan.tokens);
-    let done = local.run(async |app, caller| {
-        let tell = |done: &Revocation| progress.show(done.tokens);
-        work.run(app, caller, false, tell).await
+    let progress = Progress::new(count);
+    let done = client.run(async |session| {
+        let tell = |done: &RevokeTokensResponse| progress.show(done.token_count);
+        work.run(session, false, tell).await
     });
     progress.end();
     show_done(args.output, &done?)
@@ -122,40 +119,40 @@ fn read_named(args: &[String]) -> Result<Vec<Secret>, Failure> {
 
 /// What to revoke.
 struct Work {
-    filter: TokenSelection,
+    filter: TokenFilter,
     named: Vec<Secret>,
 }
 
 impl Work {
-    /// All of it, call after call.
+    /// All of it, call after call, as one answer.
     async fn run(
         &self,
-        app: &App,
-        caller: &Caller,
+        session: &mut Session,
         dry_run: bool,
-        tell: impl Fn(&Revocation),
-    ) -> Result<Revocation, Error> {
-        let mut all = Revocation::default();
+        tell: impl Fn(&RevokeTokensResponse),
+    ) -> Result<RevokeTokensResponse, Failure> {
+        let mut all = RevokeTokensResponse::default();
         let mut parts: Vec<&[Secret]> = self.named.chunks(NAMED).collect();
         if parts.is_empty() {
             // By the filter alone.
             parts.push(&[]);
         }
         for part in parts {
-            let mut request = RevokeTokens {
-                filter: self.filter.clone(),
-                tokens: part.to_vec(),
+            let tokens = part.iter().map(|token| token.expose().to_owned());
+            let mut request = RevokeTokensRequest {
+                filter: Some(self.filter.clone()),
+                tokens: tokens.collect(),
                 dry_run,
-                limit: Some(STEP),
-                ..RevokeTokens::default()
+                page_token: String::new(),
             };
             loop {
-                let done = app.revoke_tokens(caller, request.clone()).await?;
-                all.tokens = all.tokens.saturating_add(done.tokens);
-                all.children = all.children.saturating_add(done.children);
+                let done = session.call(&request).await?;
+                all.token_count = all.token_count.saturating_add(done.token_count);
+                all.child_count = all.child_count.saturating_add(done.child_count);
+                all.spared_own |= done.spared_own;
                 all.outcomes.extend(done.outcomes);
-                if all.first.is_empty() {
-                    all.first = done.first;
+                if all.first_tokens.is_empty() {
+                    all.first_tokens = done.first_tokens;
                 }
                 tell(&all);
                 if done.next_page_token.is_empty() {
@@ -196,63 +193,53 @@ impl Progress {
     }
 }
 
-fn show_plan(output: OutputArgs, plan: &Revocation) -> Result<(), Failure> {
+fn show_plan(output: OutputArgs, plan: &RevokeTokensResponse) -> Result<(), Failure> {
     if output.json {
-        return json(plan);
+        return Ok(output::reply(plan)?);
     }
-    let count = plan.tokens;
+    let count = plan.token_count;
     output::line(&format!(
         "would revoke {count} tokens, and those made with them"
     ))?;
     show_outcomes(plan)?;
-    if plan.first.is_empty() {
+    if plan.first_tokens.is_empty() {
         return Ok(());
     }
     output::line("the first of them:")?;
-    table_of_all(&plan.first)
+    table_of_all(&plan.first_tokens)
 }
 
-fn show_done(output: OutputArgs, done: &Revocation) -> Result<(), Failure> {
+fn show_done(output: OutputArgs, done: &RevokeTokensResponse) -> Result<(), Failure> {
     if output.json {
-        return json(done);
+        return Ok(output::reply(done)?);
     }
     output::line(&format!(
         "revoked {} tokens; tokens made with them, revoked too: {}",
-        done.tokens, done.children
+        done.token_count, done.child_count
     ))?;
     show_outcomes(done)
 }
 
-fn show_outcomes(of: &Revocation) -> Result<(), Failure> {
+fn show_outcomes(of: &RevokeTokensResponse) -> Result<(), Failure> {
     for (outcome, text) in [
-        (Outcome::NotOurs, "none of ours, or with another secret"),
-        (Outcome::NotLive, "deleted or expired before"),
-        (Outcome::NotSelected, "named, and not selected by the flags"),
+        (
+            RevocationOutcome::NotOurs,
+            "none of ours, or with another secret",
+        ),
+        (RevocationOutcome::NotLive, "deleted or expired before"),
+        (
+            RevocationOutcome::NotSelected,
+            "named, and not selected by the flags",
+        ),
+        (
+            RevocationOutcome::Spared,
+            "spared, since this command uses it",
+        ),
     ] {
-        let count = of
-            .outcomes
-            .iter()
-            .filter(|found| **found == outcome)
-            .count();
+        let count = of.outcomes().filter(|found| *found == outcome).count();
         if count > 0 {
             output::line(&format!("{text}: {count}"))?;
         }
     }
     Ok(())
-}
-
-fn json(of: &Revocation) -> Result<(), Failure> {
-    let outcome = |outcome: &Outcome| match outcome {
-        Outcome::Revoked => "REVOCATION_OUTCOME_REVOKED",
-        Outcome::NotLive => "REVOCATION_OUTCOME_NOT_LIVE",
-        Outcome::NotOurs => "REVOCATION_OUTCOME_NOT_OURS",
-        Outcome::NotSelected => "REVOCATION_OUTCOME_NOT_SELECTED",
-        Outcome::Spared => "REVOCATION_OUTCOME_SPARED",
-    };
-    Ok(output::json(&RevokedAnswer {
-        token_count: of.tokens,
-        child_count: of.children,
-        first_tokens: of.first.iter().map(TokenAnswer::from).collect(),
-        outcomes: of.outcomes.iter().map(outcome).collect(),
-    })?)
 }

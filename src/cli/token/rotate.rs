@@ -1,28 +1,29 @@
 //! `hallpass token rotate`.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use clap::Args;
 
 use crate::{
-    app::{AppOptions, tokens::RotateToken},
-    config::{app::TokenArgs, store::StoreArgs},
-    domain::{
-        clock::{Clock, SystemClock},
-        time::Timestamp,
+    config::target::TargetArgs,
+    domain::clock::{Clock, SystemClock},
+    proto::hallpass::v1::{
+        DeleteTokenRequest, RotateTokenRequest, RotateTokenResponse, Token, UndoRotationRequest,
     },
 };
 
 use super::{
     super::{
-        answer::{RotatedAnswer, TokenAnswer},
+        client::Client,
         failure::Failure,
-        local_app::LocalApp,
         output::{self, OutputArgs},
         relative_time,
     },
     expiry::{Expiry, parse_expiry},
 };
+
+/// Without --grace the old secret lives on for so long at most, until the new one was shown.
+const UNTIL_SHOWN: Duration = Duration::from_mins(10);
 
 /// `token rotate`.
 #[derive(Args, Debug)]
@@ -40,9 +41,7 @@ pub(in crate::cli) struct Rotate {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    limits: TokenArgs,
+    target: TargetArgs,
 }
 
 /// A successor's expiry: `never` is what a token has whose predecessor had it.
@@ -57,40 +56,71 @@ fn parse_end(text: &str) -> Result<Expiry, String> {
 
 /// Runs `hallpass token rotate`.
 pub(super) fn run(args: Rotate) -> Result<(), Failure> {
-    let mut options = AppOptions::default();
-    args.limits.apply(&mut options)?;
-    let local = LocalApp::open(&args.store, options)?;
-    let grace = args.grace.map(|grace| {
-        let seconds = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
-        let nanos = i32::try_from(grace.subsec_nanos()).unwrap_or(i32::MAX);
-        (seconds, nanos)
-    });
+    let client = Client::new(&args.target)?;
+    let grace = args.grace.unwrap_or(UNTIL_SHOWN);
     let expires = args.expires.and_then(|end| end.time(SystemClock.now()));
-    let request = RotateToken {
+    let mut rotated = client.call(&RotateTokenRequest {
         token_id: args.id,
-        grace_period: grace,
-        expire_time: expires.map(Timestamp::to_parts),
-    };
-    let rotated = local.run(async |app, caller| app.rotate_token(caller, request).await)?;
-    let (text, token, old) = (rotated.text, rotated.token, rotated.predecessor);
-    if args.output.json {
-        return Ok(output::json(&RotatedAnswer {
-            token: text.expose(),
-            metadata: TokenAnswer::from(&token),
-            predecessor: TokenAnswer::from(&old),
-        })?);
+        grace_period: Some(grace.into()),
+        expire_time: expires.map(relative_time::to_proto),
+    })?;
+    if let Err(error) = print(args.output, &rotated) {
+        return Err(undo(&client, &rotated, Failure::from(error)));
     }
-    output::line(text.expose())?;
+    let old = rotated.predecessor.take().unwrap_or_default();
     let now = SystemClock.now();
-    let end = match old.delete_time {
-        Some(_) => "is deleted".to_owned(),
-        None => format!("ends: {}", relative_time::show_expiry(old.expire_time, now)),
+    let end = relative_time::show_expiry(old.expire_time, now);
+    let end = if args.grace.is_some() {
+        format!("ends: {end}")
+    } else {
+        let token_id = old.id.clone();
+        let deleted = client.call(&DeleteTokenRequest { token_id });
+        deleted.map_err(|failure| {
+            failure.and(&format!(
+                "the old token {} is still good; it ends: {end}",
+                old.id
+            ))
+        })?;
+        "is deleted".to_owned()
     };
-    output::hint(&format!(
-        "Keep it now: it is not shown again. It is the token {}; it expires: {}. The old one, {}, {end}.",
-        token.id,
-        relative_time::show_expiry(token.expire_time, now),
-        old.id,
-    ));
+    if !args.output.json {
+        let token = rotated.metadata.unwrap_or_default();
+        output::hint(&format!(
+            "Keep it now: it is not shown again. It is the token {}; it expires: {}. The old one, {}, {end}.",
+            token.id,
+            relative_time::show_expiry(token.expire_time, now),
+            old.id,
+        ));
+    }
     Ok(())
+}
+
+fn print(output: OutputArgs, rotated: &RotateTokenResponse) -> io::Result<()> {
+    if output.json {
+        output::reply(rotated)
+    } else {
+        output::line(&rotated.token)
+    }
+}
+
+/// Takes back a rotation whose new secret nobody has seen, and says so, or what is left to do.
+fn undo(client: &Client, rotated: &RotateTokenResponse, shown: Failure) -> Failure {
+    let id = |token: &Option<Token>| token.as_ref().map(|token| token.id.clone());
+    let new = id(&rotated.metadata).unwrap_or_default();
+    let old = rotated.predecessor.clone().unwrap_or_default();
+    let token_id = new.clone();
+    let outcome = match client.call(&UndoRotationRequest { token_id }) {
+        Ok(_) => format!(
+            "nobody has seen the new secret, so the token {} is as it was before",
+            old.id
+        ),
+        Err(failure) => format!(
+            "nobody has seen the secret of the new token {new}, and the rotation could not be taken back ({}): \
+             the old token {} ends: {}; delete the new one, and create another before that",
+            failure.message().unwrap_or_default(),
+            old.id,
+            relative_time::show_expiry(old.expire_time, SystemClock.now()),
+        ),
+    };
+    shown.and(&outcome)
 }

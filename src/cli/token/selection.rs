@@ -3,13 +3,15 @@
 use clap::{Args, ValueEnum};
 
 use crate::{
-    app::{App, Error, caller::Caller, tokens::TokenSelection},
-    domain::{time::Timestamp, token::TokenState},
+    domain::time::Timestamp,
+    proto::hallpass::v1::{TokenFilter, TokenState},
 };
 
 use super::super::{
-    local_app::find_user,
+    client::Session,
+    failure::Failure,
     moment::{self, Moment},
+    relative_time::to_proto,
 };
 
 /// What a token must meet, all of it.
@@ -71,11 +73,11 @@ impl From<StateArg> for TokenState {
 
 impl SelectionArgs {
     /// What is set of it but the user, which is known by name.
-    fn without_user(&self, now: Timestamp) -> TokenSelection {
+    fn without_user(&self, now: Timestamp) -> TokenFilter {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let before = |moment: Option<Moment>| moment.map(|m| m.before(now).to_parts());
-        let ahead = |moment: Option<Moment>| moment.map(|m| m.ahead_of(now).to_parts());
-        TokenSelection {
+        let before = |moment: Option<Moment>| moment.map(|m| to_proto(m.before(now)));
+        let ahead = |moment: Option<Moment>| moment.map(|m| to_proto(m.ahead_of(now)));
+        TokenFilter {
             user_id: String::new(),
             family_id: text(&self.family),
             parent_id: text(&self.parent),
@@ -85,13 +87,20 @@ impl SelectionArgs {
             scope: text(&self.scope),
             expire_time_before: ahead(self.expires_before),
             never_expires: self.never_expires,
-            state: Ok(self.state.map(TokenState::from)),
+            state: self
+                .state
+                .map_or(TokenState::Unspecified, TokenState::from)
+                .into(),
         }
     }
 
     /// Whether anything is set that selects; a state alone is not enough to revoke by.
     pub(super) fn is_set(&self, now: Timestamp) -> bool {
-        self.of_user.is_some() || self.without_user(now).is_set()
+        let but_the_state = TokenFilter {
+            state: TokenState::Unspecified.into(),
+            ..self.without_user(now)
+        };
+        self.of_user.is_some() || but_the_state != TokenFilter::default()
     }
 
     /// Whether anything is set at all.
@@ -99,12 +108,16 @@ impl SelectionArgs {
         self.state.is_some() || self.is_set(now)
     }
 
-    /// The selection, as of the time now.
-    pub(super) async fn read(&self, app: &App, caller: &Caller) -> Result<TokenSelection, Error> {
-        let mut selection = self.without_user(app.now());
+    /// The selection, as of `now`.
+    pub(super) async fn read(
+        &self,
+        session: &mut Session,
+        now: Timestamp,
+    ) -> Result<TokenFilter, Failure> {
+        let mut filter = self.without_user(now);
         if let Some(name) = &self.of_user {
-            selection.user_id = find_user(app, caller, name).await?.id.to_string();
+            filter.user_id = session.find_user(name).await?.id;
         }
-        Ok(selection)
+        Ok(filter)
     }
 }

@@ -2,16 +2,12 @@
 
 use clap::Args;
 
-use crate::{
-    app::{AppOptions, tokens::UpdateToken},
-    config::store::StoreArgs,
-};
+use crate::{config::target::TargetArgs, proto::hallpass::v1::UpdateTokenRequest};
 
 use super::{
     super::{
-        answer::{Answer, TokenAnswer},
+        client::Client,
         failure::Failure,
-        local_app::LocalApp,
         output::{self, OutputArgs},
     },
     Named,
@@ -29,7 +25,7 @@ pub(in crate::cli) struct Update {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// What to change: at least one thing.
@@ -49,39 +45,38 @@ struct Changes {
 
 /// Runs `hallpass token update`.
 pub(super) fn run(args: Update) -> Result<(), Failure> {
-    let request = UpdateToken {
+    let request = UpdateTokenRequest {
         token_id: args.id,
         note: args.changes.note,
         disabled: None,
         scopes: args.changes.scopes,
         allowed_cidrs: args.changes.cidrs,
     };
-    change(request, "changed", args.output, &args.store)
+    change(&request, "changed", args.output, &args.target)
 }
 
 /// Runs `hallpass token disable` and `enable`.
 pub(super) fn disable(args: Named, disabled: bool) -> Result<(), Failure> {
-    let request = UpdateToken {
+    let request = UpdateTokenRequest {
         token_id: args.id,
         disabled: Some(disabled),
-        ..UpdateToken::default()
+        ..UpdateTokenRequest::default()
     };
     let done = if disabled { "disabled" } else { "enabled" };
-    change(request, done, args.output, &args.store)
+    change(&request, done, args.output, &args.target)
 }
 
 fn change(
-    request: UpdateToken,
+    request: &UpdateTokenRequest,
     done: &str,
     output: OutputArgs,
-    store: &StoreArgs,
+    target: &TargetArgs,
 ) -> Result<(), Failure> {
-    let local = LocalApp::open(store, AppOptions::default())?;
-    let token = local.run(async |app, caller| app.update_token(caller, request).await)?;
+    let reply = Client::new(target)?.call(request)?;
     if output.json {
-        output::json(&Answer("token", TokenAnswer::from(&token)))?;
+        output::reply(&reply)?;
     } else {
-        output::line(&format!("{done} {}", token.id))?;
+        output::line(&format!("{done} {}", request.token_id))?;
     }
     Ok(())
 }

@@ -3,16 +3,19 @@
 use clap::Args;
 
 use crate::{
-    app::users::{CreateUser, NewUser},
-    config::{app::PasswordArgs, store::StoreArgs},
+    config::target::TargetArgs,
+    proto::hallpass::v1::{CreateUserRequest, ServerRole, UserType},
 };
 
 use super::{
     super::{
-        failure::Failure, local_app::LocalApp, output::OutputArgs, password_input::PasswordInput,
+        client::Client,
+        failure::Failure,
+        output::{self, OutputArgs},
+        password_input::PasswordInput,
         user_view,
     },
-    RoleArg, hashing_as,
+    RoleArg,
 };
 
 /// `user create`.
@@ -36,22 +39,25 @@ pub(in crate::cli) struct Create {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    hashing: PasswordArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass user create`.
 pub(super) fn run(args: Create) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, hashing_as(&args.hashing))?;
-    let request = CreateUser {
+    let client = Client::new(&args.target)?;
+    // Nobody shall think of a password for a server that is not there.
+    client.run(async |_| Ok(()))?;
+    let request = CreateUserRequest {
         username: args.username,
+        password: args.password.read()?.expose().to_owned(),
+        user_type: UserType::Personal.into(),
+        role: ServerRole::from(args.role).into(),
         description: args.description,
-        role: Ok(args.role.into()),
-        kind: Ok(NewUser::Person {
-            password: args.password.read()?,
-        }),
+        owner_id: String::new(),
     };
-    let user = local.run(async |app, caller| app.create_user(caller, request).await)?;
-    user_view::show(args.output, &user, "created")
+    let created = client.call(&request)?;
+    if args.output.json {
+        return Ok(output::reply(&created)?);
+    }
+    user_view::show(args.output, created.user.unwrap_or_default(), "created")
 }

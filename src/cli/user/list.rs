@@ -3,14 +3,13 @@
 use clap::Args;
 
 use crate::{
-    app::{AppOptions, users::ListUsers},
-    config::store::StoreArgs,
+    config::target::TargetArgs,
+    proto::hallpass::v1::{ListUsersRequest, ListUsersResponse, User, UserState},
 };
 
 use super::super::{
-    answer::{Answer, UserAnswer},
+    client::{Client, Session},
     failure::Failure,
-    local_app::{LocalApp, all_pages},
     output::{self, OutputArgs},
     user_view,
 };
@@ -30,33 +29,45 @@ pub(in crate::cli) struct List {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    target: TargetArgs,
 }
 
 /// Runs `hallpass user list`.
 pub(super) fn run(args: &List) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.store, AppOptions::default())?;
-    let deactivated = match (args.active, args.deactivated) {
-        (true, _) => Some(false),
-        (_, true) => Some(true),
-        _ => None,
+    let client = Client::new(&args.target)?;
+    let state = match (args.active, args.deactivated) {
+        (true, _) => UserState::Active,
+        (_, true) => UserState::Deactivated,
+        _ => UserState::Unspecified,
     };
-    let users = local.run(async |app, caller| {
-        all_pages(args.reverse, usize::MAX, async |page| {
-            let request = ListUsers {
-                page,
-                deactivated: Ok(deactivated),
-                kind: Ok(None),
+    let users = client.run(async |session| all(session, args.reverse, state).await)?;
+    if args.output.json {
+        let next_page_token = String::new();
+        return Ok(output::reply(&ListUsersResponse {
+            users,
+            next_page_token,
+        })?);
+    }
+    user_view::table(&users)
+}
+
+/// All users that the caller may see.
+pub(in crate::cli) async fn all(
+    session: &mut Session,
+    reverse: bool,
+    state: UserState,
+) -> Result<Vec<User>, Failure> {
+    session
+        .all_pages(usize::MAX, async |session, page_size, page_token| {
+            let request = ListUsersRequest {
+                page_size,
+                page_token,
+                reverse,
+                user_state_filter: state.into(),
+                user_type_filters: Vec::new(),
             };
-            app.list_users(caller, request).await
+            let page = session.call(&request).await?;
+            Ok((page.users, page.next_page_token))
         })
         .await
-    })?;
-    if args.output.json {
-        let users: Vec<_> = users.iter().map(UserAnswer::from).collect();
-        output::json(&Answer("users", users))?;
-    } else {
-        user_view::table(&users)?;
-    }
-    Ok(())
 }

@@ -2,17 +2,11 @@
 
 use clap::Args;
 
-use crate::{app::users::SetPassword, config::app::PasswordArgs, domain::secret::Secret};
+use crate::proto::hallpass::v1::SetPasswordRequest;
 
 use super::{
-    super::{
-        answer::Answer,
-        failure::Failure,
-        local_app::{LocalApp, find_user},
-        output,
-        password_input::PasswordInput,
-    },
-    Named, hashing_as,
+    super::{client::Client, failure::Failure, output, password_input::PasswordInput},
+    Named,
 };
 
 /// `user set-password`.
@@ -25,27 +19,24 @@ pub(in crate::cli) struct SetPasswordArgs {
     password: PasswordInput,
     #[command(flatten)]
     named: Named,
-    #[command(flatten)]
-    hashing: PasswordArgs,
 }
 
 /// Runs `hallpass user set-password`.
 pub(super) fn run(args: &SetPasswordArgs) -> Result<(), Failure> {
-    let local = LocalApp::open(&args.named.store, hashing_as(&args.hashing))?;
-    let user = local.run(async |app, caller| find_user(app, caller, &args.named.user).await)?;
-    let request = SetPassword {
-        user_id: user.id.to_string(),
-        old: Secret::new(String::new()),
-        new: args.password.read()?,
+    let client = Client::new(&args.named.target)?;
+    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
+    let done = client.call(&SetPasswordRequest {
+        user_id: user.id,
+        old_password: String::new(),
+        new_password: args.password.read()?.expose().to_owned(),
         delete_tokens: args.delete_tokens,
-    };
-    let deleted = local.run(async |app, caller| app.set_password(caller, request).await)?;
+    })?;
     if args.named.output.json {
-        output::json(&Answer("deletedTokens", deleted))?;
+        output::reply(&done)?;
     } else {
-        let name = user.username;
+        let (name, count) = (user.username, done.deleted_tokens);
         output::line(&format!(
-            "set the password of {name}; tokens deleted: {deleted}"
+            "set the password of {name}; tokens deleted: {count}"
         ))?;
     }
     Ok(())

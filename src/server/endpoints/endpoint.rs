@@ -149,6 +149,10 @@ pub(super) const fn file(path: &'static str) -> Endpoint {
     }
 }
 
+const fn a_day(_: &Limits) -> Duration {
+    Duration::from_hours(24)
+}
+
 const fn without_slash(path: &'static str) -> &'static str {
     path.split_at(1).1
 }
@@ -162,6 +166,13 @@ impl Endpoint {
     }
     pub(super) const fn does(self, actions: &'static [Action]) -> Self {
         Self { actions, ..self }
+    }
+    /// A stream of any length: what bounds it is that its client reads.
+    pub(super) const fn until_it_ends(self) -> Self {
+        Self {
+            timeout: Some(a_day),
+            ..self
+        }
     }
     pub(super) const fn machines_only(self) -> Self {
         Self {

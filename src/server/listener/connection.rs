@@ -12,7 +12,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::Instant,
+};
 use tower::{Service, ServiceExt};
 
 use super::{
@@ -32,14 +36,14 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection before it is served.
-pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+pub(super) struct Connection<T> {
+    pub(super) stream: T,
     pub(super) peer: Peer,
     pub(super) pulse: Arc<Pulse>,
     pub(super) limits: Arc<Limits>,
 }
 
-impl Connection {
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<T> {
     /// Serves until the peer leaves, a bound is reached, or `stopped` changes and nothing is under way.
     pub(super) async fn serve<S>(self, service: S, mut stopped: watch::Receiver<()>)
     where
@@ -56,10 +60,6 @@ impl Connection {
             pulse,
             limits,
         } = self;
-        // Replies are small: waiting to fill a packet would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
         let builder = builder(&limits);
         let socket = Guarded::new(stream, Arc::clone(&pulse), Arc::clone(&limits));
         let body_timeout = limits.body_timeout;

@@ -1,20 +1,24 @@
 //! `hallpass.v1.AdminService`.
 
 use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse, StreamBody};
+use futures_util::{Stream, stream};
 use pbjson_types::Timestamp;
 
 use crate::{
     app::{
         App,
-        error::FieldError,
-        tokens::{ListAllTokens, Outcome, RevokeTokens, TimeParts, TokenSelection},
+        error::{Checked, FieldError},
+        tokens::{
+            LeakedToken, ListAllTokens, Outcome, RevokeTokens, Standing, TimeParts, TokenSelection,
+        },
     },
-    domain::{secret::Secret, token::TokenState},
+    domain::{id::TokenId, secret::Secret, token::TokenState},
     proto::hallpass::v1::{
-        self, CountAllTokensRequest, CountAllTokensResponse, ListAllTokensRequest,
-        ListAllTokensResponse, RevocationOutcome, RevokeTokensRequest, RevokeTokensResponse,
-        TokenFilter,
+        self, CheckDataRequest, CheckDataResponse, CountAllTokensRequest, CountAllTokensResponse,
+        LeakStatus, ListAllTokensRequest, ListAllTokensResponse, RevocationOutcome,
+        RevokeLeakedTokensRequest, RevokeLeakedTokensResponse, RevokeTokensRequest,
+        RevokeTokensResponse, TokenFilter,
     },
 };
 
@@ -78,6 +82,55 @@ pub(super) async fn revoke_tokens(
         spared_own: done.spared_own,
         next_page_token: done.next_page_token,
     }))
+}
+
+pub(super) async fn revoke_leaked_tokens(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<RevokeLeakedTokensRequest>,
+) -> Reply<RevokeLeakedTokensResponse> {
+    let found = request.tokens.iter().map(leaked).collect();
+    let done = app.revoke_leaked(&caller, found, request.dry_run).await?;
+    let statuses = done
+        .leaks
+        .iter()
+        .map(|leak| leak_status(leak.standing).into());
+    Ok(ConnectResponse(RevokeLeakedTokensResponse {
+        statuses: statuses.collect(),
+        revoked_token_ids: done.revoked.iter().map(ToString::to_string).collect(),
+    }))
+}
+
+pub(super) async fn check_data(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(_): ConnectRequest<CheckDataRequest>,
+) -> Result<
+    ConnectResponse<StreamBody<impl Stream<Item = Result<CheckDataResponse, ConnectError>>>>,
+    ConnectError,
+> {
+    let findings = app.check_data(&caller).await?;
+    let findings = findings
+        .into_iter()
+        .map(|finding| Ok(CheckDataResponse { finding }));
+    Ok(ConnectResponse(StreamBody::new(stream::iter(findings))))
+}
+
+fn leaked(token: &v1::LeakedToken) -> Checked<LeakedToken> {
+    let hash = message::token_hash("tokens.plaintext_sha256", &token.plaintext_sha256)?;
+    let hash = hash.ok_or(FieldError::new("tokens.plaintext_sha256", "is required"))?;
+    let id = TokenId::parse(&token.token_id)
+        .ok_or(FieldError::new("tokens.token_id", "is no ID of a token"))?;
+    Ok(LeakedToken { id, hash })
+}
+
+const fn leak_status(standing: Standing) -> LeakStatus {
+    match standing {
+        Standing::Live { .. } => LeakStatus::Live,
+        Standing::Dead => LeakStatus::NotLive,
+        Standing::Unknown => LeakStatus::Unknown,
+        Standing::OtherSecret => LeakStatus::OtherSecret,
+    }
 }
 
 fn selection(filter: Option<TokenFilter>) -> TokenSelection {

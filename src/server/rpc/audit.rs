@@ -1,11 +1,15 @@
 //! `hallpass.v1.AuditService`.
 
 use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
+use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse, StreamBody};
+use futures_util::{Stream, stream};
 
 use crate::{
     app::App,
-    proto::hallpass::v1::{ListAuditEventsRequest, ListAuditEventsResponse},
+    proto::hallpass::v1::{
+        ListAuditEventsRequest, ListAuditEventsResponse, StreamAuditEventsRequest,
+        StreamAuditEventsResponse,
+    },
 };
 
 use super::{super::auth::Authenticated, message, page_request};
@@ -21,4 +25,25 @@ pub(super) async fn list(
         events: page.items.into_iter().map(message::audit_event).collect(),
         next_page_token: page.next_page_token,
     }))
+}
+
+pub(super) async fn stream(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<StreamAuditEventsRequest>,
+) -> Result<
+    ConnectResponse<
+        StreamBody<impl Stream<Item = Result<StreamAuditEventsResponse, ConnectError>>>,
+    >,
+    ConnectError,
+> {
+    let after = i64::try_from(request.after_sequence).unwrap_or(i64::MAX);
+    let rows = app.stream_audit(&caller, after).await?;
+    let parts = stream::try_unfold(rows, async |mut rows| {
+        let part = rows.next().await?;
+        let events: Vec<_> = part.into_iter().map(message::audit_event).collect();
+        let part = (!events.is_empty()).then_some(StreamAuditEventsResponse { events });
+        Ok(part.map(|part| (part, rows)))
+    });
+    Ok(ConnectResponse(StreamBody::new(parts)))
 }

@@ -9,7 +9,8 @@ use crate::{
         tokens::{RotateToken, UpdateToken},
     },
     proto::hallpass::v1::{
-        RotateTokenRequest, RotateTokenResponse, UpdateTokenRequest, UpdateTokenResponse,
+        RotateTokenRequest, RotateTokenResponse, UndoRotationRequest, UndoRotationResponse,
+        UpdateTokenRequest, UpdateTokenResponse,
     },
 };
 
@@ -55,6 +56,17 @@ pub(super) async fn update(
     };
     let token = app.update_token(&caller, request).await?;
     Ok(ConnectResponse(UpdateTokenResponse {
+        token: Some(message::token(token)),
+    }))
+}
+
+pub(super) async fn undo_rotation(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<UndoRotationRequest>,
+) -> Result<ConnectResponse<UndoRotationResponse>, ConnectError> {
+    let token = app.undo_rotation(&caller, &request.token_id).await?;
+    Ok(ConnectResponse(UndoRotationResponse {
         token: Some(message::token(token)),
     }))
 }

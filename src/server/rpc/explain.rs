@@ -5,7 +5,7 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 
 use crate::{
     app::{
-        App,
+        self, App,
         explain::{CredentialKind, Explanation, TokenOrigin},
     },
     domain::token::Token,
@@ -22,7 +22,11 @@ pub(super) async fn explain(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<ExplainTokenRequest>,
 ) -> Result<ConnectResponse<ExplainTokenResponse>, ConnectError> {
-    let explanation = app.explain_token(&caller, &request.token_id).await?;
+    let plaintext = message::token_hash("plaintext_sha256", &request.plaintext_sha256);
+    let plaintext = plaintext.map_err(app::Error::from)?;
+    let explanation = app
+        .explain_token(&caller, &request.token_id, plaintext)
+        .await?;
     Ok(ConnectResponse(reply(explanation)))
 }
 
@@ -38,6 +42,7 @@ fn reply(explanation: Explanation) -> ExplainTokenResponse {
     });
     ExplainTokenResponse {
         valid: explanation.is_valid(),
+        plaintext_matches: explanation.plaintext_matches,
         conditions: conditions.collect(),
         endings: endings.collect(),
         sentences: explanation.sentences(|time| time.to_string()),

@@ -3,12 +3,14 @@
 use pbjson_types::Timestamp as ProtoTimestamp;
 
 use crate::{
+    app::error::{Checked, FieldError},
     domain::{
         audit::AuditRow,
         cidr::CidrSet,
         scope::ScopeSet,
         time::Timestamp,
         token::{LastUse, Token},
+        token_text::TokenHash,
         user::{Role, User},
     },
     proto::{buf::registry::owner::v1 as owner, hallpass::v1},
@@ -108,6 +110,17 @@ pub(super) fn owner_user(user: User) -> owner::User {
         description: user.description.as_str().to_owned(),
         user_instance_role: role.into(),
     }
+}
+
+/// The hash of a plaintext in a request's `field`; empty: there is none.
+pub(super) fn token_hash(field: &'static str, bytes: &[u8]) -> Checked<Option<TokenHash>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| FieldError::new(field, "must be the 32 bytes of a SHA-256"))?;
+    Ok(Some(TokenHash::from_row(bytes)))
 }
 
 pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {

@@ -43,10 +43,11 @@ pub(super) async fn create(
         password,
         scopes,
         allowed_cidrs,
+        never_expires,
     } = request;
     let password = Secret::new(password);
     let caller = if username.is_empty() && password.expose().is_empty() {
-        auth::authenticate(&app, deferred.0, &origin).await?
+        deferred.0.authenticate(&app, &origin).await?
     } else {
         page.check()?;
         current::note_credential("password");
@@ -58,7 +59,7 @@ pub(super) async fn create(
     let request = CreateToken {
         note,
         expire_time,
-        never_expires: false,
+        never_expires,
         user_id,
         scopes,
         allowed_cidrs,

@@ -40,6 +40,7 @@ pub(super) async fn create(
         user_type,
         role,
         description,
+        owner_id,
     } = request;
     let password = Secret::new(password);
     if !password.expose().is_empty() {
@@ -47,9 +48,15 @@ pub(super) async fn create(
     }
     let role = read_role("role", role).map(|role| role.unwrap_or(Role::Member));
     let kind = match UserType::try_from(user_type) {
-        Ok(UserType::Unspecified | UserType::Personal) => Ok(NewUser::Person { password }),
+        Ok(UserType::Unspecified | UserType::Personal) if owner_id.is_empty() => {
+            Ok(NewUser::Person { password })
+        }
+        Ok(UserType::Unspecified | UserType::Personal) => {
+            Err(FieldError::new("owner_id", "must be empty for a person"))
+        }
         Ok(UserType::Machine) if password.expose().is_empty() => {
-            Ok(NewUser::Machine { owner_id: None })
+            let owner_id = Some(owner_id).filter(|id| !id.is_empty());
+            Ok(NewUser::Machine { owner_id })
         }
         Ok(UserType::Machine) => Err(FieldError::new("password", "must be empty for a machine")),
         Err(_) => Err(FieldError::new("user_type", NOT_OF_THE_ENUM)),

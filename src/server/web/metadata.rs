@@ -38,7 +38,7 @@ pub(in crate::server) fn routes(addresses: Arc<ClientAddress>) -> Router {
 
 async fn describe(
     State(addresses): State<Arc<ClientAddress>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(peer): Extension<Peer>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -46,7 +46,8 @@ async fn describe(
         let problem = "the host of the request is no host";
         return oauth::object(StatusCode::BAD_REQUEST, "invalid_request", problem);
     };
-    let is_https = addresses.is_forwarded_from_https(peer.ip(), &headers);
+    let from_https = |ip| addresses.is_forwarded_from_https(ip, &headers);
+    let is_https = peer.ip().is_some_and(from_https);
     let scheme = if is_https { "https" } else { "http" };
     let issuer = format!("{scheme}://{host}");
     let scopes: Vec<_> = OwnScope::ALL.iter().map(|scope| scope.as_str()).collect();

@@ -24,7 +24,8 @@ pub fn update(tx: &Tx<'_>, token: &Token) -> Result<bool, Error> {
 /// Writes what a rotation made of the predecessor: its successor and its end. False: there is none, or it is
 /// deleted or rotated already.
 pub fn mark_rotated(tx: &Tx<'_>, predecessor: &Token) -> Result<bool, Error> {
-    let sql = "UPDATE tokens SET successor_id = ?2, expire_time = ?3, delete_time = ?4 \
+    let sql = "UPDATE tokens SET successor_id = ?2, expire_time_before_rotation = expire_time, \
+               expire_time = ?3, delete_time = ?4 \
                WHERE id = ?1 AND delete_time IS NULL AND successor_id IS NULL";
     let params = [
         predecessor.id.into(),
@@ -33,6 +34,14 @@ pub fn mark_rotated(tx: &Tx<'_>, predecessor: &Token) -> Result<bool, Error> {
         predecessor.delete_time.into(),
     ];
     tx.execute_one(sql, &params)
+}
+
+/// Makes a predecessor, that is not deleted, what it was before `successor` took its place. False: there is none.
+pub fn unmark_rotated(tx: &Tx<'_>, id: TokenId, successor: TokenId) -> Result<bool, Error> {
+    let sql = "UPDATE tokens SET successor_id = NULL, expire_time = expire_time_before_rotation, \
+               expire_time_before_rotation = NULL \
+               WHERE id = ?1 AND successor_id = ?2 AND delete_time IS NULL";
+    tx.execute_one(sql, &[id.into(), successor.into()])
 }
 
 /// Makes the live children of `from` those of `to`; how many.

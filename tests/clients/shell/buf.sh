@@ -5,26 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./checks.sh
 
-folder=$(mktemp -d)
-nginx=''
-trap 'kill $nginx 2>/dev/null || true; wait; rm -rf "$folder"' EXIT
+source ./tls.sh
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-  -addext subjectAltName=DNS:localhost -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>/dev/null
-
-# nginx cannot take a free port by itself and tell it, so it tries some.
-for port in 2{1,2,3,4,5,6,7}443; do
-  sed "s|HALLPASS|$HALLPASS|; s|TLS_PORT|$port|" nginx.conf >"$folder/nginx.conf"
-  nginx -p "$folder" -c nginx.conf -e stderr 2>"$folder/log" &
-  nginx=$!
-  until curl -sf --cacert "$folder/cert.pem" "https://localhost:$port/readyz" >/dev/null; do
-    kill -0 "$nginx" 2>/dev/null || continue 2
-    sleep 0.05
-  done
-  break
-done
-
-REMOTE=localhost:$port
 export REMOTE HOME=$folder SSL_CERT_FILE=$folder/cert.pem BUF_ALPHA_SUPPRESS_WARNINGS=1
 # Else the old one calls api.localhost.
 export BUF_DISABLE_API_SUBDOMAIN=1

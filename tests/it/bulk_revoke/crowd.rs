@@ -9,7 +9,7 @@ use std::{
 };
 
 use hallpass::{
-    app::{caller::Caller, tokens::RevokeTokens},
+    app::tokens::RevokeTokens,
     domain::{
         id::TokenId,
         token_text::{TokenPrefix, TokenText},
@@ -18,7 +18,7 @@ use hallpass::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::test_app::{START, TestApp};
+use crate::test_app::{self, START, TestApp, verify_audit};
 
 use super::REVOKE;
 
@@ -111,7 +111,7 @@ async fn twenty_thousand_go_call_by_call_and_no_writer_fails_meanwhile() {
         assert!(!app.accepts(text).await);
     }
     assert!(app.accepts(&alice.token).await);
-    assert_eq!(app.app.verify_audit(None).await.unwrap().breaks, []);
+    assert_eq!(verify_audit(&app.sql(), None).unwrap().breaks, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +125,7 @@ async fn caller_that_goes_away_stops_it_between_two_transactions() {
         async move {
             let mut request = RevokeTokens::default();
             request.filter.scope = "planted".to_owned();
-            let caller = Caller::local(0, app.now());
+            let caller = test_app::local(&app);
             app.revoke_tokens(&caller, request).await
         }
     });

@@ -135,10 +135,12 @@ fn a_reader_that_stalls_delays_the_end_by_no_more_than_the_last_flush() {
             let mut socket = TcpStream::connect(&serving.address).unwrap();
             socket
                 .write_all(
-                    b"POST /hallpass.v1.AuthnService/GetCurrentUser HTTP/1.1\r\nHost: h\r\n\
-                    Content-Type: application/json\r\nContent-Length: 10\r\n\r\n",
+                    b"POST /hallpass.v1.TokenService/CreateToken HTTP/1.1\r\nHost: h\r\n\
+                    Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n",
                 )
                 .unwrap();
+            // Its body is waited for, by who authenticates its caller after it.
+            socket.read_exact(&mut [0; b"HTTP/1.1 100".len()]).unwrap();
             socket
         });
         let process = Pid::from_raw(i32::try_from(serving.id()).unwrap()).unwrap();

@@ -23,7 +23,7 @@ fn a_person_is_created_shown_changed_and_deleted() {
     assert_eq!(user["userType"], "USER_TYPE_PERSONAL");
     assert_eq!(user["role"], "SERVER_ROLE_ADMIN");
     assert_eq!(user["deactivated"], false);
-    assert!(user.get("ownerId").is_none());
+    assert_eq!(user["ownerId"], "");
 
     // By name and by ID.
     let id = user["id"].as_str().unwrap();

@@ -1,5 +1,5 @@
-//! The operator's policies on the command line: refused where they contradict each other, and kept by
-//! `token create` as by the server.
+//! The operator's policies: refused where they contradict each other, and kept by commands, too, which have
+//! them from the server, or from the last one that ran on the database.
 
 use super::sandbox::{Ran, Sandbox};
 
@@ -10,11 +10,7 @@ fn a_default_lifetime_longer_than_the_maximum_is_refused_before_anything_starts(
         "--max-machine-token-ttl=30d",
         "--default-machine-token-ttl=31d",
     ];
-    for command in [
-        &["config", "check"][..],
-        &["serve", "--listen=127.0.0.1:0"],
-        &["token", "create", "admin"],
-    ] {
+    for command in [&["config", "check"][..], &["serve", "--listen=127.0.0.1:0"]] {
         let refusal = sandbox.run(&[command, &contradiction].concat()).refused(2);
         assert!(
             refusal
@@ -31,32 +27,48 @@ fn a_default_lifetime_longer_than_the_maximum_is_refused_before_anything_starts(
 }
 
 #[test]
-fn token_create_keeps_the_lifetimes_of_people_and_machines() {
+fn token_create_keeps_the_policies_of_the_server_and_of_the_last_one() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     let create = |user: &str, args: &[&str]| -> Ran {
-        let mut command = sandbox.command(&[&["token", "create", user, "--json"], args].concat());
-        command.envs([
-            ("HALLPASS_MAX_PERSON_TOKEN_TTL", "30d"),
-            ("HALLPASS_DEFAULT_MACHINE_TOKEN_TTL", "7d"),
-        ]);
+        let command = sandbox.command(&[&["token", "create", user, "--json"], args].concat());
         Ran::of(command)
     };
     let expires = |ran: Ran| {
         assert_eq!(ran.code, 0, "{ran:?}");
         ran.stdout.contains("\"expireTime\"")
     };
-    let refusal = create("admin", &[]).refused(1);
-    assert!(refusal.contains("at most 30d"), "{refusal}");
-    let refusal = create("admin", &["--expires=31d"]).refused(1);
-    assert!(refusal.contains("at most 30d"), "{refusal}");
-    // Whole seconds and not the longest: what runs on a clock of its own is not on the microsecond.
-    assert!(expires(create("admin", &["--expires=29d"])));
-    assert!(expires(create("ci-bot", &[])), "the default");
-    assert!(
-        !expires(create("ci-bot", &["--expires=never"])),
-        "it was asked for"
+    let check = || {
+        let refusal = create("admin", &[]).refused(1);
+        assert!(refusal.contains("at most 30d"), "{refusal}");
+        let refusal = create("admin", &["--expires=31d"]).refused(1);
+        assert!(refusal.contains("at most 30d"), "{refusal}");
+        // Whole seconds and not the longest: what runs on a clock of its own is not on the microsecond.
+        assert!(expires(create("admin", &["--expires=29d"])));
+        assert!(expires(create("ci-bot", &[])), "the default");
+        assert!(
+            !expires(create("ci-bot", &["--expires=never"])),
+            "it was asked for"
+        );
+    };
+    let policies = [
+        "--max-person-token-ttl=30d",
+        "--default-machine-token-ttl=7d",
+    ];
+    let server = sandbox.serve(&policies);
+    check();
+    server.stop();
+    check();
+    let stricter = [&policies[..], &["--forbid-never-expiring"]].concat();
+    sandbox.serve(&stricter).stop();
+    create("ci-bot", &["--expires=never"]).refused(1);
+    assert!(expires(create("ci-bot", &[])));
+    let events = sandbox.json(&["audit", "list"])["events"].clone();
+    let changes = events.as_array().unwrap().iter();
+    assert_eq!(
+        changes
+            .filter(|event| event["action"] == "policies.set")
+            .count(),
+        2
     );
-    create("ci-bot", &["--expires=never", "--forbid-never-expiring"]).refused(1);
-    assert!(expires(create("ci-bot", &["--forbid-never-expiring"])));
 }

@@ -168,7 +168,11 @@ impl Ran {
     pub(crate) fn refused(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
         assert_eq!(self.stdout, "");
-        let line = self.stderr.strip_prefix("hallpass: ").unwrap();
+        // What destroys names its target first.
+        let told = self.stderr.strip_prefix("on sqlite:");
+        let told = told.and_then(|told| told.split_once('\n'));
+        let line = told.map_or(&*self.stderr, |(_, rest)| rest);
+        let line = line.strip_prefix("hallpass: ").unwrap();
         let line = line.strip_suffix('\n').unwrap();
         assert!(!line.contains('\n'), "{line}");
         line.to_owned()

@@ -9,13 +9,13 @@ use std::{
 use super::sandbox::{PASSWORD, Sandbox};
 
 /// A command on a terminal of its own.
-struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     seen: String,
 }
 
 impl Terminal {
-    fn run(sandbox: &Sandbox, args: &str) -> Self {
+    pub(super) fn run(sandbox: &Sandbox, args: &str) -> Self {
         // No shell stays in between: its exit code is not the command's.
         let command = format!("exec '{}' {args}", env!("CARGO_BIN_EXE_hallpass"));
         let child = Command::new("script")
@@ -31,7 +31,7 @@ impl Terminal {
     }
 
     /// Waits until `text` is shown.
-    fn expect(&mut self, text: &str) -> &mut Self {
+    pub(super) fn expect(&mut self, text: &str) -> &mut Self {
         let stdout = self.child.stdout.as_mut().unwrap();
         while !self.seen.contains(text) {
             let mut bytes = [0; 1_024];
@@ -42,14 +42,14 @@ impl Terminal {
         self
     }
 
-    fn type_keys(&mut self, keys: &str) -> &mut Self {
+    pub(super) fn type_keys(&mut self, keys: &str) -> &mut Self {
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(keys.as_bytes()).unwrap();
         self
     }
 
     /// Waits for the end: the exit code, and all that was shown.
-    fn end(&mut self) -> (i32, String) {
+    pub(super) fn end(&mut self) -> (i32, String) {
         let stdout = self.child.stdout.as_mut().unwrap();
         stdout.read_to_string(&mut self.seen).unwrap();
         let status = self.child.wait().unwrap();

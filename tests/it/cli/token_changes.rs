@@ -103,10 +103,10 @@ fn a_token_is_explained_by_its_id_or_by_a_plaintext_on_stdin() {
     let explain = ["token", "explain", "-", "--json"];
     let ran = sandbox.run_with(&explain, &forged);
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(told["secretIsRight"], false);
+    assert_eq!(told["plaintextMatches"], false);
     let by_id = sandbox.run_with(&explain, id(&text));
     let by_id: Value = serde_json::from_str(&by_id.stdout).unwrap();
-    assert_eq!(by_id.get("secretIsRight"), None);
+    assert_eq!(by_id.get("plaintextMatches"), None);
 
     // As the API answers it; what has its default is left out there.
     let message = json!({ "tokenId": id(&text) });

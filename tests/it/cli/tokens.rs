@@ -44,7 +44,7 @@ fn a_token_is_shown_as_the_api_shows_it_until_it_is_deleted() {
         json!(["deploy", "hallpass:tokens:read"])
     );
     assert_eq!(metadata["allowedCidrs"], json!(["127.0.0.0/8"]));
-    assert!(metadata.get("parentId").is_none());
+    assert_eq!(metadata["parentId"], "");
     assert_eq!(&sandbox.json(&["token", "get", id])["token"], metadata);
     assert_eq!(
         sandbox.json(&["token", "list", "ci-bot"])["tokens"],
@@ -89,14 +89,21 @@ fn an_expiry_is_told_and_the_servers_limits_hold_here_too() {
     sandbox
         .run(&["token", "create", "ci-bot", "--expires=tomorrow"])
         .refused(2);
-    let limited = ["token", "create", "ci-bot", "--max-token-ttl=30d"];
-    let refusal = sandbox.run(&limited).refused(1);
-    assert!(refusal.contains("at most"), "{refusal}");
-    sandbox
-        .run(&["token", "create", "ci-bot", "--max-tokens-per-user=2"])
-        .refused(1);
-    let acme = sandbox.create_token("ci-bot", &["--token-prefix=acme"]);
+
+    // Of the last server, once it has gone.
+    let policies = [
+        "--max-token-ttl=30d",
+        "--max-tokens-per-user=3",
+        "--token-prefix=acme",
+    ];
+    sandbox.serve(&policies).stop();
+    let refusal = sandbox.run(&["token", "create", "ci-bot"]).refused(1);
+    assert!(refusal.contains("at most 30d"), "{refusal}");
+    let acme = sandbox.create_token("ci-bot", &["--expires=29d"]);
     assert!(acme.starts_with("acme_"), "{acme}");
+    sandbox
+        .run(&["token", "create", "ci-bot", "--expires=29d"])
+        .refused(1);
 }
 
 #[test]

@@ -3,17 +3,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
-    sync::Arc,
 };
 
 use hallpass::{
-    app::{App, AppOptions, passwords::HasherOptions},
-    domain::{clock::SystemClock, token_text::TokenText},
+    domain::token_text::TokenText,
     store::{Db, OpenAs, StoreOptions},
 };
 use rusqlite::{Connection, OpenFlags};
 
 use super::{client::id_of, server::database};
+use crate::test_app::verify_audit;
 
 /// What is known of a token from the answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,21 +86,9 @@ pub(super) async fn findings(folder: &Path) -> Result<Vec<String>, String> {
     let options = StoreOptions::new(database(folder), OpenAs::Serve);
     let db = Db::open(&options).map_err(|error| format!("{error}: {error:?}"))?;
     let mut findings = db.check().await.map_err(|error| format!("{error:?}"))?;
-    let options = AppOptions {
-        passwords: HasherOptions {
-            threads: 1,
-            ..HasherOptions::default()
-        },
-        initial_password_file: folder.join("initial-admin-password"),
-        ..AppOptions::default()
-    };
-    let app = App::start(db, Arc::new(SystemClock), options)
-        .await
-        .map_err(|error| format!("{error:?}"))?;
-    let verdict = app
-        .verify_audit(None)
-        .await
-        .map_err(|error| format!("{error:?}"))?;
+    drop(db);
+    let verdict = Connection::open(database(folder)).and_then(|sql| verify_audit(&sql, None));
+    let verdict = verdict.map_err(|error| format!("{error:?}"))?;
     let breaks = verdict.breaks.iter();
     findings.extend(breaks.map(|found| format!("audit row {}: {}", found.sequence, found.problem)));
     Ok(findings)

@@ -23,7 +23,10 @@ fn may_import(floor: &str) -> &'static [&'static str] {
         "server" => &["domain", "metrics", "app", "proto"],
         // Both put the floors together.
         "config" => &["domain", "store", "app", "server"],
-        "cli" => &["domain", "metrics", "store", "app", "server", "config"],
+        // Commands are clients of the API.
+        "cli" => &[
+            "domain", "metrics", "store", "app", "server", "config", "proto",
+        ],
         "main" => &["cli", "config"],
         _ => &[],
     }

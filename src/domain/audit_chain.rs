@@ -1,14 +1,6 @@
-//! Verifying the audit log's chain.
+//! Verifying the audit log's chain, row by row.
 
-use crate::{
-    domain::audit::{AuditRow, ChainHead},
-    store::audit,
-};
-
-use super::super::{App, Error};
-
-/// How many rows are read at a time.
-const CHUNK: u32 = 1_000;
+use super::audit::{AuditRow, ChainHead};
 
 /// How many breaks are told of.
 const MAX_BREAKS: usize = 100;
@@ -33,33 +25,16 @@ pub struct Break {
     pub problem: &'static str,
 }
 
-impl App {
-    /// Checks every row against the one before it and, where a `noted` head is given, that the log still
-    /// goes on from there.
-    pub async fn verify_audit(&self, noted: Option<ChainHead>) -> Result<Verdict, Error> {
-        let mut chain = Chain::new(noted);
-        loop {
-            let after = Some(chain.verdict.head.sequence);
-            let rows = self
-                .read(move |tx| Ok(audit::list(tx, after, false, CHUNK)?))
-                .await?;
-            if rows.is_empty() {
-                return Ok(chain.finish());
-            }
-            for row in &rows {
-                chain.check(row);
-            }
-        }
-    }
-}
-
-struct Chain {
+/// The chain as far as it was checked.
+#[derive(Debug)]
+pub struct Chain {
     noted: Option<ChainHead>,
     verdict: Verdict,
 }
 
 impl Chain {
-    fn new(noted: Option<ChainHead>) -> Self {
+    /// Nothing yet. Where a `noted` head is given, the log must go on from there.
+    pub fn new(noted: Option<ChainHead>) -> Self {
         let verdict = Verdict {
             rows: 0,
             head: ChainHead::START,
@@ -68,7 +43,8 @@ impl Chain {
         Self { noted, verdict }
     }
 
-    fn check(&mut self, row: &AuditRow) {
+    /// Checks the next row against the one before it.
+    pub fn check(&mut self, row: &AuditRow) {
         let ChainHead {
             sequence: last,
             hash: before,
@@ -94,7 +70,8 @@ impl Chain {
         };
     }
 
-    fn finish(mut self) -> Verdict {
+    /// What was found, now that there are no more rows.
+    pub fn finish(mut self) -> Verdict {
         if let Some(noted) = self.noted
             && noted.sequence > self.verdict.head.sequence
         {
@@ -127,8 +104,16 @@ mod tests {
         let row = |sequence| {
             let event = AuditEvent {
                 time: Timestamp::from_micros(sequence),
+                actor: "system".to_owned(),
+                credential_id: String::new(),
                 target: format!("t{sequence}"),
-                ..super::super::system_event(Timestamp::from_micros(0), "token.create", "")
+                action: "token.create",
+                outcome: "ok",
+                count: 1,
+                request_id: "request".to_owned(),
+                client_request_id: String::new(),
+                ip: String::new(),
+                user_agent: String::new(),
             };
             let row = AuditRow::append(event, sequence, before);
             before = row.hash;

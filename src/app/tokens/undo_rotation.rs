@@ -1,0 +1,79 @@
+//! Taking a rotation back whose new secret was lost before anyone used it.
+//!
+//! Nobody gets anything by it: no secret is told, and the token is again what it was.
+
+use crate::{
+    domain::{id::TokenId, reason::Reason, time::Timestamp, token::Token},
+    store::{Tx, audit, tokens},
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action},
+        caller::Caller,
+        error::Noun,
+    },
+    find_target, parse_token_id,
+};
+
+/// The predecessor is among the latest of its family: each has one successor.
+const LATEST: u32 = 100;
+
+impl App {
+    /// Deletes the successor `token_id`, and makes the token, whose place it took, what it was before.
+    pub async fn undo_rotation(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
+        authz::admit(caller, Action::RotateToken)?;
+        let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let (app, caller, now) = (self.clone(), caller.clone(), self.now());
+        self.write(move |tx| {
+            let caller = caller.refresh(tx, now)?;
+            let (successor, _) = find_target(tx, &caller, Action::RotateToken, id)?;
+            let predecessor = predecessor(tx, &successor)?;
+            let is_used = successor.last_use.is_some() || app.0.usage.is_noted(id);
+            if is_used || !successor.is_live(now) || successor.successor_id.is_some() {
+                return Err(too_late("the new token was used, rotated or ended already"));
+            }
+            if !predecessor.is_live(now) {
+                return Err(too_late("the grace of the old token is over"));
+            }
+            undo(tx, &caller, &successor, predecessor.id, now)
+        })
+        .await
+    }
+}
+
+fn predecessor(tx: &Tx<'_>, successor: &Token) -> Result<Token, Error> {
+    let family = tokens::list_family(tx, successor.family_id, LATEST)?;
+    let mut family = family.into_iter();
+    family
+        .find(|token| token.successor_id == Some(successor.id))
+        .ok_or_else(|| too_late("the token took nobody's place"))
+}
+
+fn undo(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    successor: &Token,
+    predecessor: TokenId,
+    now: Timestamp,
+) -> Result<Token, Error> {
+    tokens::adopt_children(tx, successor.id, predecessor, now)?;
+    tokens::mark_deleted(tx, successor.id, now)?;
+    if !tokens::unmark_rotated(tx, predecessor, successor.id)? {
+        return Err(Error::NotFound(Noun::Token));
+    }
+    audit::append(
+        tx,
+        caller.event(now, Action::DeleteToken.audit(), successor.id),
+    )?;
+    audit::append(tx, caller.event(now, "token.undo_rotation", predecessor))?;
+    tokens::find(tx, predecessor)?.ok_or(Error::NotFound(Noun::Token))
+}
+
+fn too_late(why: &str) -> Error {
+    Error::Precondition {
+        reason: Reason::RotationFinal,
+        problem: format!("the rotation cannot be taken back: {why}"),
+    }
+}

@@ -1,0 +1,164 @@
+//! How a command reaches the services: every command that works on data is a client of the same RPCs as
+//! everybody else, so what it can do here it can do from afar, and no rule is in force on one way alone.
+//!
+//! The target is a server over HTTP, a server's control socket, or a database. Where a server owns that
+//! database, its socket is used. Else the command takes the database's lock itself, and serves the services to
+//! itself through a pipe in memory. The lock is held for one [`Client::run`], which therefore never asks a
+//! person anything, walks no files and prints nothing.
+//!
+//! All three speak unary Connect over HTTP/1.1, which goes through every reverse proxy, on hyper's own client:
+//! it takes whatever stream it is handed.
+
+mod call;
+mod dial;
+mod procedures;
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::failure::Failure;
+use crate::{
+    config::{server_address::ServerAddress, target::TargetArgs},
+    domain::{id::UserId, page::MAX_PAGE_SIZE, secret::Secret},
+    proto::hallpass::v1::{GetUserByUsernameRequest, GetUserRequest, User},
+};
+
+pub(super) use call::Session;
+use dial::Connected;
+pub(super) use procedures::{ServerStream, Unary};
+
+/// How long a command waits for a database that another process holds.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// What a command calls.
+pub(super) struct Client {
+    runtime: Runtime,
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    Http {
+        address: ServerAddress,
+        bearer: Secret,
+    },
+    Socket(std::path::PathBuf),
+    Database(crate::store::StoreOptions),
+}
+
+impl Client {
+    /// A client of the target that was asked for. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// A server over HTTP needs a token, and there is none.
+    pub(super) fn new(args: &TargetArgs) -> Result<Self, Failure> {
+        let target = match &args.server {
+            Some(ServerAddress::Unix(path)) => Target::Socket(path.clone()),
+            Some(address) => Target::Http {
+                address: address.clone(),
+                bearer: args.token()?,
+            },
+            None => Target::Database(args.store.options(crate::store::OpenAs::Tool)),
+        };
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+        Ok(Self { runtime, target })
+    }
+
+    /// What the target is, for people.
+    pub(super) fn name(&self) -> String {
+        match &self.target {
+            Target::Http { address, .. } => address.to_string(),
+            Target::Socket(path) => format!("unix:{}", path.display()),
+            Target::Database(options) => {
+                let path = &options.path;
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                format!("sqlite:{}", path.display())
+            }
+        }
+    }
+
+    /// Runs some calls, one after the other, on one connection.
+    pub(super) fn run<T>(
+        &self,
+        calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.runtime.block_on(async {
+            let Connected { stream, server } = dial::connect(&self.target).await?;
+            let mut session =
+                Session::start(stream, self.name(), self.authority(), self.bearer()).await?;
+            let done = calls(&mut session).await;
+            drop(session);
+            if let Some(server) = server {
+                server.end().await;
+            }
+            done
+        })
+    }
+
+    /// Runs one call.
+    pub(super) fn call<C: Unary>(&self, request: &C) -> Result<C::Reply, Failure> {
+        self.run(async |session| session.call(request).await)
+    }
+
+    fn authority(&self) -> String {
+        match &self.target {
+            Target::Http { address, .. } => {
+                let address = address.to_string();
+                let authority = address.split_once("://").map(|(_, authority)| authority);
+                authority.unwrap_or_default().to_owned()
+            }
+            Target::Socket(_) | Target::Database(_) => "localhost".to_owned(),
+        }
+    }
+
+    fn bearer(&self) -> Option<&Secret> {
+        match &self.target {
+            Target::Http { bearer, .. } => Some(bearer),
+            Target::Socket(_) | Target::Database(_) => None,
+        }
+    }
+}
+
+impl Session {
+    /// The user that a person names by username or ID. No text is both: an ID begins with a digit.
+    pub(super) async fn find_user(&mut self, name: &str) -> Result<User, Failure> {
+        let user = if UserId::parse(name).is_some() {
+            let id = name.to_owned();
+            self.call(&GetUserRequest { id }).await?.user
+        } else {
+            let username = name.to_owned();
+            self.call(&GetUserByUsernameRequest { username })
+                .await?
+                .user
+        };
+        user.ok_or_else(|| self.incomplete("user"))
+    }
+
+    /// All entries of a list, page by page, at most `limit`. `next` asks for a page of some size, that begins
+    /// at a page token, and answers with its entries and the next token.
+    pub(super) async fn all_pages<T>(
+        &mut self,
+        limit: usize,
+        mut next: impl AsyncFnMut(&mut Self, u32, String) -> Result<(Vec<T>, String), Failure>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut items = Vec::new();
+        let mut token = String::new();
+        loop {
+            let wanted = u32::try_from(limit - items.len()).unwrap_or(MAX_PAGE_SIZE);
+            if wanted == 0 {
+                return Ok(items);
+            }
+            let page_size = wanted.min(MAX_PAGE_SIZE);
+            let (more, next_token) = next(self, page_size, token).await?;
+            items.extend(more);
+            if next_token.is_empty() {
+                return Ok(items);
+            }
+            token = next_token;
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Calls on one connection, and what their errors are to a command.
+
+use std::{fmt::Display, time::Duration};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{SendRequest, handshake},
+};
+use hyper_util::rt::TokioIo;
+use prost::{DecodeError, Message};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{ServerStream, Unary, dial::Stream};
+use crate::{
+    cli::{exit_code::ExitCode, failure::Failure},
+    domain::secret::Secret,
+};
+
+/// Longer than a server takes for a call, so that the server's own word about it is heard.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// No answer of ours comes near it: this only keeps a stranger's from filling the memory.
+const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+/// How much is quoted of an answer that is not of the protocol.
+const QUOTED_BYTES: usize = 80;
+
+const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
+
+/// Flags of a frame (connectrpc.com/docs/protocol, "Streaming response").
+const END_OF_STREAM: u8 = 2;
+const FRAME_HEAD_BYTES: usize = 5;
+
+/// A connection to the services.
+pub(in crate::cli) struct Session {
+    sender: SendRequest<Full<Bytes>>,
+    target: String,
+    headers: HeaderMap,
+}
+
+impl Session {
+    pub(super) async fn start(
+        stream: Box<dyn Stream>,
+        target: String,
+        authority: String,
+        bearer: Option<&Secret>,
+    ) -> Result<Self, Failure> {
+        let lost = |error: hyper::Error| lost(&target, &error);
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        // It ends with the sender.
+        tokio::spawn(async {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection was broken off");
+            }
+        });
+        let mut headers = HeaderMap::new();
+        let authority = HeaderValue::try_from(authority);
+        let authority = authority.map_err(|_| Failure::usage("--server: the host is no host"))?;
+        headers.insert(header::HOST, authority);
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let version = HeaderName::from_static("connect-protocol-version");
+        headers.insert(version, HeaderValue::from_static("1"));
+        if let Some(bearer) = bearer {
+            let value = HeaderValue::try_from(format!("Bearer {}", bearer.expose()));
+            let mut value = value.map_err(|_| Failure::usage("the token is no token"))?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        Ok(Self {
+            sender,
+            target,
+            headers,
+        })
+    }
+
+    /// Calls a procedure that answers one message.
+    pub(in crate::cli) async fn call<C: Unary>(
+        &mut self,
+        request: &C,
+    ) -> Result<C::Reply, Failure> {
+        let body = request.encode_to_vec().into();
+        let asked = self.ask(C::PROCEDURE, "application/proto", body).await?;
+        let is_answer = asked.status() == 200 && is_of(&asked, "application/proto");
+        let (parts, body) = asked.into_parts();
+        let read = timeout(PATIENCE, Limited::new(body, MAX_REPLY_BYTES).collect()).await;
+        let body = match read {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => return Err(self.lost(&error)),
+            Err(_) => return Err(self.lost(&"the answer does not end")),
+        };
+        if !is_answer {
+            return Err(self.refusal(&parts, &body));
+        }
+        C::Reply::decode(body).map_err(|error| self.unreadable(&error))
+    }
+
+    /// Calls a procedure that answers any number of messages, and hands each to `take`.
+    pub(in crate::cli) async fn stream<C: ServerStream>(
+        &mut self,
+        request: &C,
+        mut take: impl FnMut(C::Reply) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let message = request.encode_to_vec();
+        let mut body = vec![0];
+        let length = u32::try_from(message.len()).expect("requests are small");
+        body.extend(length.to_be_bytes());
+        body.extend(message);
+        let content_type = "application/connect+proto";
+        let asked = self.ask(C::PROCEDURE, content_type, body.into()).await?;
+        let is_answer = asked.status() == 200 && is_of(&asked, content_type);
+        let (parts, mut body) = asked.into_parts();
+        if !is_answer {
+            let body = Limited::new(body, MAX_REPLY_BYTES).collect().await;
+            let body = body.map_err(|error| self.lost(&error))?.to_bytes();
+            return Err(self.refusal(&parts, &body));
+        }
+        let mut buffer = BytesMut::new();
+        loop {
+            while let Some((flags, message)) = next_frame(&mut buffer) {
+                if flags & END_OF_STREAM != 0 {
+                    return self.end_of_stream(&message);
+                }
+                take(C::Reply::decode(message).map_err(|error| self.unreadable(&error))?)?;
+            }
+            if buffer.len() > MAX_REPLY_BYTES {
+                return Err(self.lost(&"a message is too large"));
+            }
+            match body.frame().await {
+                Some(Ok(frame)) => buffer.extend(frame.into_data().unwrap_or_default()),
+                Some(Err(error)) => return Err(self.lost(&error)),
+                None => return Err(self.lost(&"the stream broke off")),
+            }
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        procedure: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        let path = format!("/hallpass.v1.{procedure}");
+        *request.uri_mut() = path.parse().expect("the names of procedures fit a path");
+        *request.headers_mut() = self.headers.clone();
+        let content_type = HeaderValue::from_static(content_type);
+        request
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+        match timeout(PATIENCE, self.sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.lost(&error)),
+            Err(_) => Err(self.lost(&"it does not answer")),
+        }
+    }
+
+    fn end_of_stream(&self, message: &[u8]) -> Result<(), Failure> {
+        let end: End = serde_json::from_slice(message).map_err(|error| self.lost(&error))?;
+        match end.error {
+            None => Ok(()),
+            Some(error) => Err(error.into_failure()),
+        }
+    }
+
+    fn refusal(&self, parts: &http::response::Parts, body: &[u8]) -> Failure {
+        if let Ok(refusal) = serde_json::from_slice::<Refusal>(body) {
+            return refusal.into_failure();
+        }
+        let text = String::from_utf8_lossy(&body[..body.len().min(QUOTED_BYTES)]);
+        let text = text.escape_debug();
+        let (target, status) = (&self.target, parts.status);
+        Failure::new(
+            ExitCode::Unreachable,
+            format!(
+                "{target} answers {status}, and not as Hallpass does: is the address right? It says: {text}"
+            ),
+        )
+    }
+
+    /// Of an answer without `field`, which every server sends.
+    pub(in crate::cli) fn incomplete(&self, field: &str) -> Failure {
+        let target = &self.target;
+        Failure::failed(format!("the answer of {target} lacks its {field}"))
+    }
+
+    fn unreadable(&self, error: &DecodeError) -> Failure {
+        let target = &self.target;
+        Failure::failed(format!("the answer of {target} cannot be read: {error}"))
+    }
+
+    fn lost(&self, error: &dyn Display) -> Failure {
+        lost(&self.target, error)
+    }
+}
+
+fn lost(target: &str, error: &dyn Display) -> Failure {
+    let problem = format!(
+        "the connection to {target} was lost before it had answered, so what it did is not known: {error}"
+    );
+    Failure::new(ExitCode::Unreachable, problem)
+}
+
+fn is_of<B>(response: &Response<B>, content_type: &str) -> bool {
+    let found = response.headers().get(header::CONTENT_TYPE);
+    found.is_some_and(|found| found.as_bytes() == content_type.as_bytes())
+}
+
+fn next_frame(buffer: &mut BytesMut) -> Option<(u8, Bytes)> {
+    let mut head = buffer.get(..FRAME_HEAD_BYTES)?;
+    let flags = head.get_u8();
+    let length = usize::try_from(head.get_u32()).ok()?;
+    if buffer.len() - FRAME_HEAD_BYTES < length {
+        return None;
+    }
+    buffer.advance(FRAME_HEAD_BYTES);
+    Some((flags, buffer.split_to(length).freeze()))
+}
+
+#[derive(Deserialize)]
+struct End {
+    error: Option<Refusal>,
+}
+
+/// An error as Connect writes it.
+#[derive(Deserialize)]
+struct Refusal {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Refusal {
+    fn into_failure(self) -> Failure {
+        let message = if self.message.is_empty() {
+            self.code
+        } else {
+            self.message
+        };
+        Failure::failed(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_taken_as_they_become_whole() {
+        let mut buffer = BytesMut::from(&[0, 0, 0, 0, 2, b'a'][..]);
+        assert_eq!(next_frame(&mut buffer), None);
+        buffer.extend([b'b', 2, 0, 0, 0, 0]);
+        assert_eq!(next_frame(&mut buffer), Some((0, Bytes::from("ab"))));
+        assert_eq!(next_frame(&mut buffer), Some((END_OF_STREAM, Bytes::new())));
+        assert_eq!(next_frame(&mut buffer), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! The stream to the services, whichever way it goes.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+};
+
+use super::{LOCK_WAIT, Target};
+use crate::{
+    app::App,
+    cli::{exit_code::ExitCode, failure::Failure},
+    config::server_address::ServerAddress,
+    domain::clock::SystemClock,
+    server::{self, control_socket},
+    store::{Db, OpenError, StoreOptions},
+};
+
+/// How long it may take to reach a server over the network.
+const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// How often to look whether a database is free, or its server ready.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// A stream of bytes, both ways.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A way to the services.
+pub(super) struct Connected {
+    pub(super) stream: Box<dyn Stream>,
+    /// Where this process serves them itself.
+    pub(super) server: Option<Embedded>,
+}
+
+impl Connected {
+    fn to(stream: impl Stream + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
+            server: None,
+        }
+    }
+}
+
+/// Connects to the target.
+pub(super) async fn connect(target: &Target) -> Result<Connected, Failure> {
+    match target {
+        Target::Http { address, .. } => {
+            let connected = timeout(CONNECT_TIMEOUT, over_the_network(address)).await;
+            let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            connected.map_err(|error| {
+                let problem = format!("cannot reach {address}: {error}");
+                Failure::new(ExitCode::Unreachable, problem)
+            })
+        }
+        Target::Socket(path) => to_socket(path).await,
+        Target::Database(options) => to_database(options).await,
+    }
+}
+
+async fn over_the_network(address: &ServerAddress) -> io::Result<Connected> {
+    let ServerAddress::Http { tls, host, port } = address else {
+        return Err(io::Error::other("a socket is not on the network"));
+    };
+    let name = host.trim_matches(['[', ']']);
+    let stream = TcpStream::connect((name, *port)).await?;
+    stream.set_nodelay(true)?;
+    if !tls {
+        return Ok(Connected::to(stream));
+    }
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    let connector = TlsConnector::from(Arc::new(tls_config()?));
+    Ok(Connected::to(connector.connect(name, stream).await?))
+}
+
+/// Trusts the authorities that this machine trusts, or those of `SSL_CERT_FILE`.
+fn tls_config() -> io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let problem = "this machine trusts no certificate authority: install its ca-certificates, \
+             or name a file with SSL_CERT_FILE";
+        return Err(io::Error::other(problem));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The control socket is the one beside a database, whose owner must be the one who listens.
+async fn to_socket(path: &Path) -> Result<Connected, Failure> {
+    let shown = path.display();
+    let cannot = |why: &dyn std::fmt::Display| {
+        Failure::new(
+            ExitCode::Unreachable,
+            format!("cannot reach unix:{shown}: {why}"),
+        )
+    };
+    let database = path.with_extension("");
+    let owner = fs::metadata(&database)
+        .map_err(|error| cannot(&format!("its database {}: {error}", database.display())))?
+        .uid();
+    match control_socket::connect(path, owner).await {
+        Ok(Some(stream)) => Ok(Connected::to(stream)),
+        Ok(None) => Err(cannot(&"no server listens there")),
+        Err(error) => Err(cannot(&error)),
+    }
+}
+
+/// To the server that owns the database, or else to one of our own. Who starts or stops a server meanwhile is
+/// waited for.
+async fn to_database(options: &StoreOptions) -> Result<Connected, Failure> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        if let Some(found) = find_server(&options.path).await? {
+            return Ok(found);
+        }
+        match Db::open(options) {
+            Ok(db) => return Embedded::start(db).await,
+            Err(OpenError::AlreadyServed { .. }) if Instant::now() < until => sleep(RETRY).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The server that owns the database at `path`, which may be a link to it.
+async fn find_server(path: &Path) -> Result<Option<Connected>, Failure> {
+    let Ok(path) = fs::canonicalize(path) else {
+        return Ok(None);
+    };
+    let Ok(database) = fs::metadata(&path) else {
+        return Ok(None);
+    };
+    let socket: PathBuf = control_socket::path_of(&path);
+    match control_socket::connect(&socket, database.uid()).await {
+        Ok(found) => Ok(found.map(Connected::to)),
+        // Its queue is full for the moment.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => {
+            let problem = format!("cannot reach the server at {}: {error}", socket.display());
+            Err(Failure::new(ExitCode::Unreachable, problem))
+        }
+    }
+}
+
+/// The services in this process, on a database that it owns.
+pub(super) struct Embedded {
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Embedded {
+    async fn start(db: Db) -> Result<Connected, Failure> {
+        let app = App::embedded(db, Arc::new(SystemClock)).await?;
+        let uid = rustix::process::getuid().as_raw();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { drop(stopped.await) };
+        let (stream, serving) = server::embedded(app, uid, shutdown);
+        let serving = tokio::spawn(async {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the embedded server failed");
+            }
+        });
+        Ok(Connected {
+            stream: Box::new(stream),
+            server: Some(Self { stop, serving }),
+        })
+    }
+
+    /// Closes the database. Whoever waits for it may have it then.
+    pub(super) async fn end(self) {
+        drop(self.stop);
+        drop(self.serving.await);
+    }
+}

@@ -1,0 +1,61 @@
+//! The procedures that commands call, and what each answers.
+
+use prost::{Message, Name};
+
+use crate::proto::hallpass::v1;
+
+/// The request of a procedure that answers one message.
+pub(in crate::cli) trait Unary: Message + Name {
+    /// The answer.
+    type Reply: Message + Name + Default;
+    /// `Service/Method` in `hallpass.v1`.
+    const PROCEDURE: &'static str;
+}
+
+/// The request of a procedure that answers any number of messages.
+pub(in crate::cli) trait ServerStream: Message + Name {
+    /// One of the answers.
+    type Reply: Message + Name + Default;
+    /// `Service/Method` in `hallpass.v1`.
+    const PROCEDURE: &'static str;
+}
+
+macro_rules! procedures {
+    ($kind:ident: $($service:literal / $method:literal ($request:ident) -> $reply:ident;)*) => {
+        $(impl $kind for v1::$request {
+            type Reply = v1::$reply;
+            const PROCEDURE: &'static str = concat!($service, "/", $method);
+        })*
+    };
+}
+
+procedures! { Unary:
+    "AdminService" / "CountAllTokens" (CountAllTokensRequest) -> CountAllTokensResponse;
+    "AdminService" / "ListAllTokens" (ListAllTokensRequest) -> ListAllTokensResponse;
+    "AdminService" / "RevokeLeakedTokens" (RevokeLeakedTokensRequest) -> RevokeLeakedTokensResponse;
+    "AdminService" / "RevokeTokens" (RevokeTokensRequest) -> RevokeTokensResponse;
+    "AuditService" / "ListAuditEvents" (ListAuditEventsRequest) -> ListAuditEventsResponse;
+    "TokenService" / "CreateToken" (CreateTokenRequest) -> CreateTokenResponse;
+    "TokenService" / "DeleteToken" (DeleteTokenRequest) -> DeleteTokenResponse;
+    "TokenService" / "ExplainToken" (ExplainTokenRequest) -> ExplainTokenResponse;
+    "TokenService" / "GetToken" (GetTokenRequest) -> GetTokenResponse;
+    "TokenService" / "ListTokens" (ListTokensRequest) -> ListTokensResponse;
+    "TokenService" / "RotateToken" (RotateTokenRequest) -> RotateTokenResponse;
+    "TokenService" / "UndoRotation" (UndoRotationRequest) -> UndoRotationResponse;
+    "TokenService" / "UpdateToken" (UpdateTokenRequest) -> UpdateTokenResponse;
+    "UserService" / "CreateUser" (CreateUserRequest) -> CreateUserResponse;
+    "UserService" / "DeactivateUser" (DeactivateUserRequest) -> DeactivateUserResponse;
+    "UserService" / "DeleteUser" (DeleteUserRequest) -> DeleteUserResponse;
+    "UserService" / "GetUser" (GetUserRequest) -> GetUserResponse;
+    "UserService" / "GetUserByUsername" (GetUserByUsernameRequest) -> GetUserByUsernameResponse;
+    "UserService" / "ListUsers" (ListUsersRequest) -> ListUsersResponse;
+    "UserService" / "ReactivateUser" (ReactivateUserRequest) -> ReactivateUserResponse;
+    "UserService" / "SetOwner" (SetOwnerRequest) -> SetOwnerResponse;
+    "UserService" / "SetPassword" (SetPasswordRequest) -> SetPasswordResponse;
+    "UserService" / "UpdateUserServerRole" (UpdateUserServerRoleRequest) -> UpdateUserServerRoleResponse;
+}
+
+procedures! { ServerStream:
+    "AdminService" / "CheckData" (CheckDataRequest) -> CheckDataResponse;
+    "AuditService" / "StreamAuditEvents" (StreamAuditEventsRequest) -> StreamAuditEventsResponse;
+}

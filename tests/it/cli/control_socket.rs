@@ -1,0 +1,196 @@
+//! The control socket as others on the machine see it.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
+    process::Command,
+};
+
+use super::sandbox::{Ran, Sandbox};
+
+const SERVICE: u32 = 10_001;
+const STRANGER: u32 = 12_345;
+
+/// A folder of the user `uid`, whom all of it belongs to, with a copy of the program that it may run.
+fn of(uid: u32) -> Sandbox {
+    let sandbox = Sandbox::empty();
+    fs::copy(env!("CARGO_BIN_EXE_hallpass"), sandbox.path("hallpass")).unwrap();
+    fs::set_permissions(sandbox.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    chown(sandbox.path(""), Some(uid), Some(uid)).unwrap();
+    sandbox
+}
+
+/// A command of the user `uid` in the folder.
+fn command_of(sandbox: &Sandbox, uid: u32, args: &[&str]) -> Command {
+    let mut command = Command::new(sandbox.path("hallpass"));
+    command
+        .args(args)
+        .current_dir(sandbox.path(""))
+        .env_clear()
+        .uid(uid)
+        .gid(uid);
+    command
+}
+
+const SERVE: [&str; 2] = ["serve", "--listen=127.0.0.1:0"];
+
+#[test]
+#[ignore = "needs root"]
+fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
+    let sandbox = of(SERVICE);
+    let server = sandbox.serve_command(command_of(&sandbox, SERVICE, &SERVE));
+    let list = ["user", "list"];
+    for uid in [0, SERVICE] {
+        let ran = Ran::of(command_of(&sandbox, uid, &list));
+        assert_eq!(ran.code, 0, "{uid}: {ran:?}");
+    }
+    let events = sandbox.json(&["audit", "list"])["events"].clone();
+    for actor in ["local:0", "local:10001"] {
+        let is_there = |event: &serde_json::Value| event["actor"] == actor;
+        assert!(events.as_array().unwrap().iter().any(is_there), "{actor}");
+    }
+
+    let refused = |sandbox: &Sandbox| Ran::of(command_of(sandbox, STRANGER, &list)).refused(16);
+    let refusal = refused(&sandbox);
+    assert!(refusal.contains("Permission denied"), "{refusal}");
+    // Even where somebody has opened the socket to all.
+    let socket = sandbox.path("hallpass.db.sock");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    refused(&sandbox);
+    let log = sandbox.log();
+    assert!(
+        log.contains("was turned away") && log.contains("12345"),
+        "{log}"
+    );
+    server.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
+    let ours = of(SERVICE);
+    ours.serve_command(command_of(&ours, SERVICE, &SERVE))
+        .stop();
+    let theirs = of(STRANGER);
+    let impostor = theirs.serve_command(command_of(&theirs, STRANGER, &SERVE));
+    fs::rename(
+        theirs.path("hallpass.db.sock"),
+        ours.path("hallpass.db.sock"),
+    )
+    .unwrap();
+    for uid in [0, SERVICE] {
+        let ran = Ran::of(command_of(&ours, uid, &["user", "list"]));
+        // The owner of the database may not even connect.
+        let refusal = ran.refused(16);
+        let is_told = refusal.contains("12345") || refusal.contains("Permission denied");
+        assert!(is_told, "{refusal}");
+    }
+    let log = theirs.log();
+    assert!(!log.contains("ListUsers"), "{log}");
+    drop(impostor);
+}
+
+#[test]
+fn a_path_of_200_bytes_is_no_hindrance() {
+    let sandbox = Sandbox::empty();
+    let deep = sandbox.path(&"x".repeat(200));
+    fs::create_dir(&deep).unwrap();
+    let database = format!("--database-url=sqlite:{}/a.db", deep.display());
+    let server = sandbox.serve(&[&database]);
+    sandbox.print(&["user", "list", &database]);
+    let address = format!("--server=unix:{}/a.db.sock", deep.display());
+    sandbox.print(&["user", "list", &address]);
+    server.stop();
+    sandbox.print(&["user", "list", &database]);
+    sandbox.run(&["user", "list", &address]).refused(16);
+}
+
+#[test]
+fn the_first_target_that_is_given_counts() {
+    let (one, other) = (Sandbox::set_up(), Sandbox::set_up());
+    other.create_person("only-there");
+    let database = format!("sqlite:{}", other.path("hallpass.db").display());
+    let server = other.serve(&[]);
+    let socket = format!("unix:{}", other.path("hallpass.db.sock").display());
+    let found = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = one.command(&[&["user", "get", "only-there"], args].concat());
+        command.envs(variables.iter().copied());
+        Ran::of(command).code == 0
+    };
+    let nowhere = "unix:/nowhere.db.sock";
+    assert!(!found(&[], &[]));
+    assert!(found(&[], &[("HALLPASS_SERVER", &socket)]));
+    assert!(found(&[], &[("HALLPASS_DATABASE_URL", &database)]));
+    assert!(!found(
+        &[],
+        &[
+            ("HALLPASS_SERVER", nowhere),
+            ("HALLPASS_DATABASE_URL", &database)
+        ]
+    ));
+    assert!(found(
+        &["--database-url", &database],
+        &[("HALLPASS_SERVER", nowhere)]
+    ));
+    assert!(found(
+        &["--server", &socket, "--database-url=sqlite:hallpass.db"],
+        &[]
+    ));
+    server.stop();
+}
+
+#[test]
+fn a_server_over_http_is_asked_with_a_token_that_no_argument_holds() {
+    let sandbox = Sandbox::set_up();
+    let server = sandbox.serve(&[]);
+    let address = format!("--server=http://{}", server.address);
+    let token = sandbox.create_token("admin", &["--expires=1d"]);
+    fs::write(sandbox.path("token"), format!("{token}\n")).unwrap();
+    let elsewhere = Sandbox::empty();
+    let list = ["user", "list"];
+    let with = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = elsewhere.command(&[&list[..], &[&*address], args].concat());
+        command.envs(variables.iter().copied());
+        Ran::of(command)
+    };
+    let file = sandbox.path("token");
+    let file = file.to_str().unwrap();
+    let refusal = with(&[], &[]).refused(2);
+    assert!(refusal.contains("HALLPASS_TOKEN"), "{refusal}");
+    for ran in [
+        with(&[], &[("HALLPASS_TOKEN", &token)]),
+        with(&[], &[("HALLPASS_TOKEN_FILE", file)]),
+        with(&["--token-file", file], &[]),
+    ] {
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stdout.contains("admin"), "{ran:?}");
+    }
+    with(
+        &[],
+        &[("HALLPASS_TOKEN", &token), ("HALLPASS_TOKEN_FILE", file)],
+    )
+    .refused(2);
+    let wrong = with(&[], &[("HALLPASS_TOKEN", "hallpass_wrong")]).refused(1);
+    assert!(
+        wrong.contains("invalid") && !wrong.contains("wrong"),
+        "{wrong}"
+    );
+    // What a command can do on the spot it can do from afar.
+    let all = |args: &[&str]| {
+        let mut command = elsewhere.command(&[args, &[&*address]].concat());
+        command.env("HALLPASS_TOKEN", &token);
+        let ran = Ran::of(command);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+    };
+    all(&["machine", "create", "ci-bot", "--owner=admin"]);
+    all(&["token", "create", "ci-bot", "--expires=12h"]);
+    all(&["token", "list", "--all", "--count"]);
+    all(&["audit", "verify"]);
+    all(&["data", "check"]);
+    server.stop();
+    let gone = with(&[], &[("HALLPASS_TOKEN", &token)]).refused(16);
+    assert!(gone.contains("cannot reach"), "{gone}");
+}
