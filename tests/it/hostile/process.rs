@@ -82,12 +82,12 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Until it has ended: how, and after how long.
-    pub(super) async fn ended(mut self, within: Duration) -> (ExitStatus, Duration) {
+    /// Until it has ended: how.
+    pub(super) async fn ended(mut self, within: Duration) -> ExitStatus {
         let start = Instant::now();
         while start.elapsed() < within {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, start.elapsed());
+                return status;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
