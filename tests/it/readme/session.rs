@@ -25,6 +25,10 @@ shift
 exec "$TESTED_BINARY" "$@"
 "#;
 
+/// As the clients' snippets do, a program of its own takes address and token from the environment.
+const CLIENT: &str = r#"bash -euc 'curl -sS --fail-with-body --oauth2-bearer "$TOKEN" \
+  --json "{}" "$HALLPASS/hallpass.v1.TokenService/ListTokens"'"#;
+
 /// A folder in which `serve` runs in one shell, and a second shell to type into.
 struct Reader {
     folder: TempDir,
@@ -103,7 +107,10 @@ fn blocks() -> Vec<&'static str> {
 fn every_shell_block_runs_as_it_stands() {
     let blocks = blocks();
     assert_eq!(blocks[..2], [SERVE, TESTS]);
-    let stdout = Reader::start().run(&blocks[2..].join("\n"));
+    let reader = Reader::start();
+    let stdout = reader.run(&format!("{}\n{CLIENT}", blocks[2..].join("\n")));
+    let eternal = reader.run("cargo run -- token list --all --never-expires --json");
+    assert!(eternal.contains("\"tokens\": []"), "{eternal}");
     for seen in [
         "\"username\":\"admin\"",
         "\"note\":\"my laptop\"",
