@@ -58,6 +58,12 @@ go_is_new_enough() {
   [[ "$(printf '%s\n' go1.26 "$version" | sort -V | head -n 1)" == go1.26 ]]
 }
 
+# The programs and the tests, always by the same selection: with another, cargo turns on other features of what they
+# depend on, and builds all of it once more.
+build() {
+  cargo build --locked --quiet --workspace --bins --tests
+}
+
 # pip_install FOLDER REQUIREMENTS: a virtual environment with just these packages.
 pip_install() {
   if ! cmp -s "$2" "$1/installed"; then
