@@ -40,6 +40,17 @@ check() {
   fi
 }
 
+# within SECONDS COMMAND...: one of two times; a busy machine may delay the other.
+within() {
+  local try before
+  for try in 1 2; do
+    before=$SECONDS
+    "${@:2}"
+    ((SECONDS - before > $1)) || return 0
+  done
+  return 1
+}
+
 # free_ports N: as many ports, one a line, that no outgoing connection gets by itself.
 free_ports() {
   python3 - "$1" <<'PYTHON'
