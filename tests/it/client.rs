@@ -6,6 +6,7 @@ mod connect;
 mod details;
 mod envelope;
 mod message;
+mod unix;
 mod wire;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
     rt::TokioExecutor,
@@ -21,8 +23,10 @@ use serde_json::Value;
 
 pub(crate) use self::{
     answer::{Answer, Failure},
+    connect::END_OF_STREAM,
     envelope::{CODES, split as split_frame, wrap as wrap_frame},
     message::{Procedure, procedures},
+    unix::{UnixClient, send as send_over},
     wire::{Codec, Protocol, Wire},
 };
 
@@ -72,6 +76,17 @@ impl<'a> Call<'a> {
 }
 
 impl Reply {
+    pub(crate) async fn read(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Self {
+            head,
+            body: body.to_bytes(),
+            trailers,
+        }
+    }
+
     /// The body, which must be JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
@@ -95,6 +110,8 @@ impl Client {
         let build = |http2| {
             HttpClient::builder(TokioExecutor::new())
                 .http2_only(http2)
+                // As small as HTTP/2 has it by default, so that a stream waits for whoever does not read it.
+                .http2_initial_stream_window_size(65_535)
                 .build(connector.clone())
         };
         Self {
@@ -121,21 +138,24 @@ impl Client {
         headers: HeaderMap,
         http2: bool,
     ) -> Reply {
+        let response = self.open(request, headers, http2).await;
+        Reply::read(response).await
+    }
+
+    /// Sends a request. The reply's body is still to be read.
+    pub(crate) async fn open(
+        &self,
+        request: Request<Bytes>,
+        headers: HeaderMap,
+        http2: bool,
+    ) -> Response<Incoming> {
         let (mut parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().unwrap();
         parts.uri = format!("http://{}{target}", self.server).parse().unwrap();
         parts.headers.extend(headers);
         let client = if http2 { &self.http2 } else { &self.http1 };
         let request = Request::from_parts(parts, Full::new(body));
-        let response: Response<_> = client.request(request).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap();
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        Reply {
-            head,
-            body: body.to_bytes(),
-            trailers,
-        }
+        client.request(request).await.unwrap()
     }
 
     /// A form by POST over HTTP/1.1.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::test_app::TestApp;
+use crate::{client::Answer, test_app::TestApp};
 
 const CREATE: &str = "TokenService/CreateToken";
 
@@ -104,4 +104,94 @@ async fn deactivated_machine_gets_no_tokens() {
     let reactivated = app.call(&app.admin.token, "UserService/ReactivateUser", id);
     reactivated.await.ok();
     app.child(&alice.token, for_user(&robot.id)).await;
+}
+
+/// Creates a machine for whoever is named.
+async fn machine_for(app: &TestApp, by: &str, name: &str, owner: &str) -> Answer {
+    let message = json!({ "username": name, "userType": "USER_TYPE_MACHINE", "ownerId": owner });
+    app.call(by, "UserService/CreateUser", message).await
+}
+
+#[tokio::test]
+async fn machine_is_made_for_oneself_and_by_admins_for_any_person() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let (admin, root) = (&app.admin, app.further_admin("root").await);
+    for (number, (by, named, owner)) in [
+        (&alice, "", &alice),
+        (&alice, &*alice.id, &alice),
+        (admin, "", admin),
+        (admin, &*admin.id, admin),
+        (admin, &*alice.id, &alice),
+        (admin, &*root.id, &root),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let made = machine_for(&app, &by.token, &format!("robot-{number}"), named).await;
+        let made = made.ok();
+        assert_eq!(made["user"]["ownerId"], owner.id, "{number}");
+        let id = json!({ "id": made["user"]["id"] });
+        let seen = app.call(&owner.token, "UserService/GetUser", id).await.ok();
+        assert_eq!(seen, made);
+    }
+}
+
+#[tokio::test]
+async fn member_makes_no_machine_for_another_and_learns_nothing_of_others() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let bob = app.person("bob").await;
+    let robot = app.machine(&bob, "robot").await;
+    let own = app.machine(&alice, "own").await;
+    let nobody = "0000000000000000000000";
+    let mut first = None;
+    for id in [
+        &*bob.id,
+        &app.admin.id,
+        &robot.id,
+        &own.id,
+        nobody,
+        "nonsense",
+    ] {
+        let answer = machine_for(&app, &alice.token, "new", id).await;
+        answer
+            .clone()
+            .refused("permission_denied", "PERMISSION_DENIED");
+        let raw = answer.raw_refusal();
+        assert_eq!(*first.get_or_insert(raw.clone()), raw, "{id}");
+    }
+    // A machine makes none, not for its owner either.
+    for id in ["", &*own.id, &alice.id] {
+        let answer = machine_for(&app, &own.token, "new", id).await;
+        answer.refused("permission_denied", "PERMISSION_DENIED");
+    }
+    // An admin's token that may not act as one makes one for itself alone.
+    let scopes = json!({ "scopes": ["hallpass:users:write"] });
+    let limited = app.sign_in(&app.admin, scopes).await;
+    let answer = machine_for(&app, &limited.text, "new", &bob.id).await;
+    answer.refused("permission_denied", "PERMISSION_DENIED");
+    let made = machine_for(&app, &limited.text, "new", &app.admin.id).await;
+    assert_eq!(made.ok()["user"]["ownerId"], app.admin.id);
+}
+
+#[tokio::test]
+async fn owner_is_a_person_that_is_there_and_people_have_none() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let robot = app.machine(&alice, "robot").await;
+    let admin = &app.admin.token;
+    let answer = machine_for(&app, admin, "new", &robot.id).await;
+    answer.refused("failed_precondition", "WRONG_USER_TYPE");
+    for id in ["0000000000000000000000", "nonsense"] {
+        let answer = machine_for(&app, admin, "new", id).await;
+        answer.refused("not_found", "USER_NOT_FOUND");
+    }
+    let person = json!({
+        "username": "new",
+        "password": "seven drowsy lanterns hum",
+        "ownerId": alice.id,
+    });
+    let answer = app.call(admin, "UserService/CreateUser", person).await;
+    answer.invalid_field("owner_id");
 }

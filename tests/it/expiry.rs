@@ -188,3 +188,44 @@ async fn maximum_lifetime_is_named_and_never_clamped_to() {
 fn times_are_written_as_the_wire_has_them() {
     assert_eq!(rfc3339(START), "2026-01-02T03:04:05.678901Z");
 }
+
+#[tokio::test]
+async fn never_expires_is_stronger_than_the_default_and_weaker_than_the_maximum() {
+    let day = Duration::from_hours(24);
+    let app = TestApp::start_with(|settings| settings.app.people.default_ttl = Some(day)).await;
+    let token = app.admin.token.clone();
+    let create = async |message: Value| app.call(&token, CREATE, message).await;
+    let plain = create(json!({})).await.ok();
+    assert_eq!(plain["metadata"]["expireTime"], app.clock.after(day));
+    let by_password = json!({
+        "username": app.admin.name,
+        "password": app.admin.password,
+        "neverExpires": true,
+    });
+    let by_password = app.call("", CREATE, by_password).await.ok();
+    assert_eq!(by_password["metadata"].get("expireTime"), None);
+    let both = json!({ "neverExpires": true, "expireTime": app.clock.after(day) });
+    create(both).await.invalid_field("never_expires");
+    let app = app
+        .restart_with(|settings| settings.app.people.max_ttl = Some(day * 2))
+        .await;
+    let never = json!({
+        "username": app.admin.name,
+        "password": app.admin.password,
+        "neverExpires": true,
+    });
+    let answer = app.call("", CREATE, never).await;
+    answer.refused("failed_precondition", "LIFETIME_TOO_LONG");
+}
+
+/// What is made with a token that ends, ends no later, whatever it asks for.
+#[tokio::test]
+async fn never_expires_does_not_outlive_the_parent() {
+    let app = TestApp::start().await;
+    let soon = json!({ "expireTime": app.clock.after(Duration::from_hours(1)) });
+    let parent = app.sign_in(&app.admin, soon).await;
+    let answer = app.call(&parent.text, CREATE, json!({ "neverExpires": true }));
+    answer
+        .await
+        .refused("failed_precondition", "OUTLIVES_PARENT");
+}

@@ -213,3 +213,43 @@ async fn one_that_is_not_the_callers_is_not_there_and_an_admins_look_is_recorded
     explain(&app, &app.admin.token, &foreign.id).await;
     assert_eq!(app.audit_len(), before + 1);
 }
+
+#[tokio::test]
+async fn plaintext_is_told_to_match_by_its_hash_alone() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app.sign_in(&alice, json!({})).await;
+    let other = app.sign_in(&alice, json!({})).await;
+    let ask = async |hash: &Value| {
+        let message = json!({ "tokenId": token.id, "plaintextSha256": hash });
+        app.call(&alice.token, EXPLAIN, message).await
+    };
+    let own = token.as_leaked()["plaintextSha256"].clone();
+    let others = other.as_leaked()["plaintextSha256"].clone();
+    for (hash, matches) in [
+        (&own, Some(&json!(true))),
+        (&others, Some(&json!(false))),
+        (&json!(""), None),
+    ] {
+        let told = ask(hash).await.ok();
+        assert_eq!(told.get("plaintextMatches"), matches, "{hash}");
+        assert_eq!(told["valid"], true, "it is about the stored token");
+    }
+    let told = explain(&app, &alice.token, &token.id).await;
+    assert_eq!(told.get("plaintextMatches"), None);
+    // A deleted one, too.
+    let id = json!({ "tokenId": token.id });
+    call(&app, &alice.token, "TokenService/DeleteToken", id).await;
+    assert_eq!(ask(&own).await.ok()["plaintextMatches"], true);
+    assert_eq!(ask(&others).await.ok()["plaintextMatches"], false);
+    // 1, 31 and 33 bytes.
+    for wrong in ["AA", &"A".repeat(42), &"A".repeat(44)] {
+        let answer = ask(&wrong.into()).await;
+        answer.invalid_field("plaintext_sha256");
+    }
+    // Whose it is not, is not told.
+    let bob = app.person("bob").await;
+    let message = json!({ "tokenId": token.id, "plaintextSha256": own });
+    let answer = app.call(&bob.token, EXPLAIN, message).await;
+    answer.refused("not_found", "TOKEN_NOT_FOUND");
+}

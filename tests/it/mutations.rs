@@ -57,6 +57,14 @@ pub(crate) async fn all(app: &TestApp) -> Vec<Mutation> {
         revoke,
     );
     all.push(revoke.on(&leaked.id).repeats());
+    let found = app.sign_in(&alice, json!({})).await;
+    let revoke = Mutation::new(
+        &app.admin.token,
+        "AdminService/RevokeLeakedTokens",
+        "token.revoke_leaked",
+        json!({ "tokens": [found.as_leaked()] }),
+    );
+    all.push(revoke.on(&found.id).repeats());
     all.extend(of_users(&app.admin.token, &alice.token, &robot.id, &bob.id));
     all
 }

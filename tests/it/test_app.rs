@@ -32,7 +32,7 @@ use crate::client::{Answer, Call, Client, Wire};
 pub(crate) use self::{
     audit::verify_audit,
     clock::{FakeClock, START, rfc3339},
-    people::{ADMIN_PASSWORD, Machine, NewToken, Person, password_of},
+    people::{ADMIN_PASSWORD, Machine, NewToken, Person, leaked, password_of},
 };
 
 /// What a test may set.

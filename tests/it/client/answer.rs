@@ -8,7 +8,10 @@ use serde_json::Value;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
+    /// The message; of a stream, a list of all its messages.
     pub(crate) result: Result<Value, Failure>,
+    /// What a stream sent, also where it ended with a failure.
+    pub(crate) messages: Vec<Value>,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     /// As it came.

@@ -1,4 +1,4 @@
-//! What only Connect has: the query of a GET, errors as JSON.
+//! What only Connect has: the query of a GET, errors as JSON, the end of a stream.
 
 use base64::{
     Engine,
@@ -7,7 +7,9 @@ use base64::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 
-use super::{Codec, Failure, Reply, details};
+use super::{Codec, Failure, Reply, details, envelope};
+
+pub(crate) const END_OF_STREAM: u8 = 2;
 
 pub(super) fn query(codec: Codec, message: &[u8]) -> String {
     match codec {
@@ -23,10 +25,25 @@ pub(super) fn query(codec: Codec, message: &[u8]) -> String {
 }
 
 pub(super) fn failure(reply: &Reply) -> Failure {
-    let error: Value = serde_json::from_slice(&reply.body).unwrap();
+    let failure = read(&serde_json::from_slice(&reply.body).unwrap());
+    let status = u16::from(reply.head.status);
+    assert_eq!(status, status_of(&failure.code), "{failure:?}");
+    failure
+}
+
+/// The messages of a stream, and how it ended.
+pub(super) fn stream(reply: &Reply) -> (Vec<&[u8]>, Result<(), Failure>) {
+    let mut frames = envelope::split(&reply.body);
+    let (flags, end) = frames.pop().expect("a stream has an end");
+    assert_eq!(flags, END_OF_STREAM);
+    let end: Value = serde_json::from_slice(end).unwrap();
+    let end = end.get("error").map_or(Ok(()), |error| Err(read(error)));
+    (envelope::plain(frames), end)
+}
+
+fn read(error: &Value) -> Failure {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let code = text(&error["code"]);
-    assert_eq!(u16::from(reply.head.status), status_of(&code), "{code}");
     let details = error["details"].as_array().into_iter().flatten();
     let details = details.map(|detail| {
         let value = STANDARD_NO_PAD.decode(text(&detail["value"])).unwrap();

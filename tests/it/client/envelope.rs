@@ -65,8 +65,17 @@ pub(crate) fn split(mut body: &[u8]) -> Vec<(u8, &[u8])> {
     frames
 }
 
-/// The one message, or the failure that the trailers tell.
-pub(super) fn answer(reply: &Reply, web: bool) -> Result<Vec<u8>, Failure> {
+/// The messages of frames that must have no flags.
+pub(super) fn plain(frames: Vec<(u8, &[u8])>) -> Vec<&[u8]> {
+    let messages = frames.into_iter().map(|(flags, message)| {
+        assert_eq!(flags, 0, "no plain message");
+        message
+    });
+    messages.collect()
+}
+
+/// The messages, and how the trailers say that the call ended.
+pub(super) fn stream(reply: &Reply, web: bool) -> (Vec<&[u8]>, Result<(), Failure>) {
     let mut frames = split(&reply.body);
     let trailers = if web {
         let (flags, lines) = frames.pop().expect("gRPC-web ends with its trailers");
@@ -78,14 +87,20 @@ pub(super) fn answer(reply: &Reply, web: bool) -> Result<Vec<u8>, Failure> {
     } else {
         Cow::Borrowed(&reply.trailers)
     };
-    if let Some(failure) = failure(&trailers) {
-        assert!(frames.is_empty(), "a failure has no message");
+    (plain(frames), failure(&trailers).map_or(Ok(()), Err))
+}
+
+/// The one message, or the failure.
+pub(super) fn answer(reply: &Reply, web: bool) -> Result<&[u8], Failure> {
+    let (messages, end) = stream(reply, web);
+    if let Err(failure) = end {
+        assert!(messages.is_empty(), "a failure has no message");
         return Err(failure);
     }
-    match frames[..] {
-        [(0, message)] => Ok(message.to_vec()),
-        _ => panic!("not one plain message: {frames:?}"),
-    }
+    let [message] = messages[..] else {
+        panic!("not one message: {messages:?}");
+    };
+    Ok(message)
 }
 
 fn parse_trailers(lines: &[u8]) -> HeaderMap {

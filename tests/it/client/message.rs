@@ -44,10 +44,19 @@ impl Procedure {
         format!("/{}/{}", self.0.parent_service().full_name(), self.0.name())
     }
 
-    /// Whether it can be called by GET.
     pub(crate) fn has_no_side_effects(&self) -> bool {
         let options = self.0.method_descriptor_proto().options.clone();
         options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects)
+    }
+
+    /// Whether its reply is a stream of messages.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.0.is_server_streaming()
+    }
+
+    /// Whether it can be called by GET.
+    pub(crate) fn takes_get(&self) -> bool {
+        self.has_no_side_effects() && !self.is_stream()
     }
 
     /// Whether its request names a token by ID.

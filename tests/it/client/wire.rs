@@ -55,8 +55,12 @@ impl Wire {
         self.protocol == Protocol::ConnectGet
     }
 
-    fn content_type(self) -> &'static str {
+    fn content_type(self, procedure: &Procedure) -> &'static str {
         match (self.protocol, self.codec) {
+            (Protocol::Connect, Codec::Proto) if procedure.is_stream() => {
+                "application/connect+proto"
+            }
+            (Protocol::Connect, Codec::Json) if procedure.is_stream() => "application/connect+json",
             (Protocol::Connect | Protocol::ConnectGet, Codec::Proto) => "application/proto",
             (Protocol::Connect | Protocol::ConnectGet, Codec::Json) => "application/json",
             (Protocol::Grpc, Codec::Proto) => "application/grpc+proto",
@@ -66,7 +70,7 @@ impl Wire {
         }
     }
 
-    pub(super) fn request(self, procedure: &Procedure, message: &Value) -> Request<Bytes> {
+    pub(crate) fn request(self, procedure: &Procedure, message: &Value) -> Request<Bytes> {
         let message = procedure.encode(self.codec, message);
         let path = procedure.path();
         if self.is_get() {
@@ -76,11 +80,15 @@ impl Wire {
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)
-            .header("content-type", self.content_type());
+            .header("content-type", self.content_type(procedure));
         match self.protocol {
             Protocol::Connect | Protocol::ConnectGet => request
                 .header("connect-protocol-version", "1")
-                .body(message.into()),
+                .body(if procedure.is_stream() {
+                    envelope::wrap(0, &message)
+                } else {
+                    message.into()
+                }),
             Protocol::Grpc => request
                 .header("te", "trailers")
                 .body(envelope::wrap(0, &message)),
@@ -91,26 +99,39 @@ impl Wire {
         .unwrap()
     }
 
-    pub(super) fn answer(self, procedure: &Procedure, reply: Reply) -> Answer {
+    pub(crate) fn answer(self, procedure: &Procedure, reply: Reply) -> Answer {
         let content_type = reply.head.headers["content-type"].to_str().unwrap();
+        let web = self.protocol == Protocol::GrpcWeb;
+        let decode = |message: &[u8]| procedure.decode(self.codec, message);
+        let mut messages = Vec::new();
         let result = match self.protocol {
-            Protocol::Connect | Protocol::ConnectGet if reply.head.status == 200 => {
-                assert_eq!(content_type, self.content_type());
-                Ok(procedure.decode(self.codec, &reply.body))
+            Protocol::Connect | Protocol::ConnectGet if !procedure.is_stream() => {
+                if reply.head.status == 200 {
+                    assert_eq!(content_type, self.content_type(procedure));
+                    Ok(decode(&reply.body))
+                } else {
+                    assert_eq!(content_type, "application/json");
+                    Err(connect::failure(&reply))
+                }
             }
-            Protocol::Connect | Protocol::ConnectGet => {
-                assert_eq!(content_type, "application/json");
-                Err(connect::failure(&reply))
-            }
-            Protocol::Grpc | Protocol::GrpcWeb => {
-                assert_eq!(content_type, self.content_type());
-                assert_eq!(reply.head.status, 200, "gRPC tells errors in trailers");
-                let web = self.protocol == Protocol::GrpcWeb;
-                envelope::answer(&reply, web).map(|m| procedure.decode(self.codec, &m))
+            protocol => {
+                assert_eq!(content_type, self.content_type(procedure));
+                assert_eq!(reply.head.status, 200, "errors are told at the end");
+                if procedure.is_stream() {
+                    let (sent, end) = match protocol {
+                        Protocol::Connect => connect::stream(&reply),
+                        _ => envelope::stream(&reply, web),
+                    };
+                    messages = sent.into_iter().map(decode).collect();
+                    end.map(|()| messages.clone().into())
+                } else {
+                    envelope::answer(&reply, web).map(decode)
+                }
             }
         };
         Answer {
             result,
+            messages,
             status: reply.head.status,
             headers: reply.head.headers,
             body: reply.body,

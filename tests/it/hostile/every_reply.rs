@@ -17,6 +17,8 @@ use crate::test_app::TestApp;
 const ORIGIN: &str = "https://app.example";
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
+const CHECK_DATA: &str = "/hallpass.v1.AdminService/CheckData";
+
 /// Requests of every outcome, and whether they are calls.
 fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     let ask = |method: &str, uri: &str| {
@@ -54,6 +56,15 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     );
     let bearer = format!("Bearer {token}");
     all.push(("a GET", with(get, "authorization", &bearer), true));
+    let of_streams = Shape::ALL.map(Shape::of_streams);
+    for shape in of_streams {
+        let message: &[u8] = if shape.json { b"{}" } else { b"" };
+        let stream = |token| shape.request(CHECK_DATA, token, message);
+        all.extend([
+            ("a stream", stream(token), true),
+            ("a stream's caller unknown", stream("nope"), true),
+        ]);
+    }
     for shape in Shape::ALL {
         let message: &[u8] = if shape.json { b"{}" } else { b"" };
         let large = shape.padded(70_000);

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 
-use crate::client::wrap_frame;
+use crate::client::{Procedure, wrap_frame};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -59,6 +59,39 @@ impl Shape {
         Self::grpc("application/grpc-web+json", Framing::Binary, true, true),
         Self::grpc("application/grpc-web-text", Framing::Base64, false, false),
     ];
+
+    /// Those that a procedure is called in. What answers with a stream is called over Connect in its other form.
+    pub(super) fn of(procedure: &Procedure) -> [Self; 8] {
+        let mut all = Self::ALL;
+        if procedure.is_stream() {
+            for shape in &mut all {
+                *shape = shape.of_streams();
+            }
+        }
+        all
+    }
+
+    /// The first of them.
+    pub(super) fn json_of(procedure: &Procedure) -> Self {
+        let [first, ..] = Self::of(procedure);
+        first
+    }
+
+    pub(super) fn of_streams(self) -> Self {
+        if self.framing != Framing::None {
+            return self;
+        }
+        Self {
+            content_type: if self.json {
+                "application/connect+json"
+            } else {
+                "application/connect+proto"
+            },
+            framing: Framing::Binary,
+            encoding: "connect-content-encoding",
+            ..self
+        }
+    }
 
     const fn grpc(content_type: &'static str, framing: Framing, json: bool, http2: bool) -> Self {
         Self {

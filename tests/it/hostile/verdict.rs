@@ -2,7 +2,9 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::client::{CODES, Reply, split_frame};
+use serde_json::Value;
+
+use crate::client::{CODES, END_OF_STREAM, Reply, split_frame};
 
 /// `ok`, the code of an error in the caller's own protocol, or such as `http 415` outside of all.
 pub(super) fn verdict(reply: &Reply) -> String {
@@ -12,13 +14,24 @@ pub(super) fn verdict(reply: &Reply) -> String {
         assert_eq!(status, 200, "gRPC tells errors in trailers");
         return CODES[grpc_status(reply, content_type)].to_owned();
     }
+    if content_type.starts_with("application/connect+") {
+        assert_eq!(status, 200, "streams tell errors at their end");
+        let frames = split_frame(&reply.body);
+        let (flags, end) = *frames.last().expect("a stream has an end");
+        assert_eq!(flags, END_OF_STREAM);
+        let end: Value = serde_json::from_slice(end).unwrap();
+        return end.get("error").map_or("ok".to_owned(), code);
+    }
     if status == 200 {
         return "ok".to_owned();
     }
     if content_type != "application/json" {
         return format!("http {status}");
     }
-    let error: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    code(&serde_json::from_slice(&reply.body).unwrap())
+}
+
+fn code(error: &Value) -> String {
     error["code"].as_str().unwrap().to_owned()
 }
 
@@ -30,7 +43,11 @@ fn grpc_status(reply: &Reply, content_type: &str) -> usize {
         return number(status.expect("a status").to_str().unwrap());
     }
     let body = if content_type.starts_with("application/grpc-web-text") {
-        STANDARD.decode(&reply.body).unwrap()
+        // A stream's frames are padded each.
+        let groups = reply.body.chunks(4);
+        groups
+            .flat_map(|four| STANDARD.decode(four).unwrap())
+            .collect()
     } else {
         reply.body.to_vec()
     };

@@ -187,6 +187,7 @@ fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value
         }),
         ("VerifyToken", _) => json!({ "token": world.app.admin.token }),
         ("RevokeTokens", _) => json!({ "filter": { "userId": id } }),
+        ("RevokeLeakedTokens", _) => json!({ "tokens": [world.leaked.as_leaked()] }),
         _ => json!({}),
     };
     if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {

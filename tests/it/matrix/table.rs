@@ -76,6 +76,7 @@ const TV: Option<&str> = Some("hallpass:tokens:verify");
 const UR: Option<&str> = Some("hallpass:users:read");
 const UW: Option<&str> = Some("hallpass:users:write");
 const AR: Option<&str> = Some("hallpass:audit:read");
+const AD: Option<&str> = Some("hallpass:admin");
 
 const fn to(oneself: bool, owner: bool, admin: Admin, foreign: Foreign, empty: Empty) -> May {
     May::To {
@@ -169,9 +170,12 @@ pub(crate) const TABLE: &[Line] = &[
     line("hallpass.v1.AuthnService/GetCurrentUser", "", None, May::Everyone).reads(),
     line("buf.registry.owner.v1.UserService/GetCurrentUser", "", None, May::Everyone).reads(),
     line("hallpass.v1.AuditService/ListAuditEvents", "audit.list", AR, May::Admins).reads(),
+    line("hallpass.v1.AuditService/StreamAuditEvents", "audit.list", AR, May::Admins).reads(),
     line("hallpass.v1.AdminService/ListAllTokens", "token.list_all", TR, May::Admins).reads(),
     line("hallpass.v1.AdminService/CountAllTokens", "token.list_all", TR, May::Admins).reads(),
     line("hallpass.v1.AdminService/RevokeTokens", "token.revoke", TW, ADMINS),
+    line("hallpass.v1.AdminService/RevokeLeakedTokens", "token.revoke_leaked", TW, May::Admins),
+    line("hallpass.v1.AdminService/CheckData", "data.check", AD, May::Admins).reads(),
 ];
 
 const OK: &str = "ok";

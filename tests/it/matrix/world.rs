@@ -8,7 +8,7 @@ use hallpass::domain::{
 };
 use serde_json::json;
 
-use crate::test_app::{Machine, Person, START, TestApp};
+use crate::test_app::{Machine, NewToken, Person, START, TestApp};
 
 use super::callers;
 
@@ -108,6 +108,8 @@ pub(super) struct World {
     pub(super) callers: Vec<Caller>,
     pub(super) gone: Named,
     pub(super) missing: Named,
+    /// A token that nobody calls with.
+    pub(super) leaked: NewToken,
 }
 
 /// The people and machines before they are anyone's targets.
@@ -219,9 +221,11 @@ impl World {
             token_id: unknown.id().to_string(),
         };
         let callers = callers::make(&app, &cast, &roles, unknown.expose()).await;
+        let leaked = app.sign_in(&cast.alice, json!({})).await;
         app.clock.advance(Duration::from_hours(2));
         Self {
             app,
+            leaked,
             callers,
             gone,
             missing,

@@ -1,5 +1,7 @@
 //! Users and tokens, made through the API.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hallpass::domain::token_text::TokenText;
 use serde_json::{Value, json};
 
 use super::TestApp;
@@ -50,6 +52,17 @@ impl NewToken {
             metadata: created["metadata"].clone(),
         }
     }
+
+    pub(crate) fn as_leaked(&self) -> Value {
+        leaked(&self.text)
+    }
+}
+
+/// A plaintext as it is told to a server that need not know it.
+pub(crate) fn leaked(text: &str) -> Value {
+    let text = TokenText::parse(text).unwrap();
+    let hash = STANDARD.encode(text.hash().as_bytes());
+    json!({ "tokenId": text.id().to_string(), "plaintextSha256": hash })
 }
 
 pub(crate) fn password_of(name: &str) -> String {

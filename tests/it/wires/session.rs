@@ -28,9 +28,9 @@ impl Session {
     }
 
     pub(super) async fn call(&mut self, by: &str, procedure: &str, message: Value) -> Value {
-        // GET is for what has no side effects; the rest goes by POST.
+        // GET is for one message without side effects; the rest goes by POST.
         let found = Procedure::find(procedure);
-        let wire = if self.wire.is_get() && !found.has_no_side_effects() {
+        let wire = if self.wire.is_get() && !found.takes_get() {
             Wire::new(Protocol::Connect, self.wire.codec)
         } else {
             self.wire

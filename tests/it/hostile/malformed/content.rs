@@ -8,7 +8,7 @@ use super::{
 };
 use crate::client::procedures;
 
-const CONTENT_TYPES: [&str; 16] = [
+const CONTENT_TYPES: [&str; 14] = [
     "",
     "text/plain",
     "application",
@@ -18,14 +18,16 @@ const CONTENT_TYPES: [&str; 16] = [
     "application/json, application/json",
     "application/x-www-form-urlencoded",
     "multipart/form-data; boundary=x",
-    "application/connect+proto",
-    "application/connect+json",
     "application/grpc+foo",
     "application/grpc+",
     "application/grpc-web+foo",
     "application/grpc-web-text+foo",
     "*/*",
 ];
+
+/// Connect's for what answers with one message, and its for what answers with a stream.
+const ONE_MESSAGE: [&str; 2] = ["application/json", "application/proto"];
+const A_STREAM: [&str; 2] = ["application/connect+json", "application/connect+proto"];
 
 const CONNECT_TIMEOUTS: [&str; 7] = ["", "-1", "+1", "1.5", "1s", "0x10", "10000000000"];
 const GRPC_TIMEOUTS: [&str; 7] = ["", "S", "1", "-1S", "1s", "123456789S", "1 S"];
@@ -35,7 +37,13 @@ async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_
     let mut cases = Vec::new();
     for procedure in procedures() {
         let path = procedure.path();
-        let may_get = procedure.has_no_side_effects();
+        let may_get = procedure.takes_get();
+        let json = Shape::json_of(&procedure);
+        let others = if procedure.is_stream() {
+            ONE_MESSAGE
+        } else {
+            A_STREAM
+        };
         let mut add = |name: &str, request, http2, expected| {
             cases.push(Case {
                 name: format!("{name} to {path}"),
@@ -44,17 +52,17 @@ async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_
                 expected: Expected::Is(expected),
             });
         };
-        for (index, content_type) in CONTENT_TYPES.into_iter().enumerate() {
-            let mut request = Shape::JSON.request(&path, "", b"{}");
+        for (index, content_type) in CONTENT_TYPES.into_iter().chain(others).enumerate() {
+            let mut request = json.request(&path, "", b"{}");
             let value = HeaderValue::from_static(content_type);
             request.headers_mut().insert("content-type", value);
             add(content_type, request, index % 2 == 0, "http 415");
         }
-        let mut none = Shape::JSON.request(&path, "", b"{}");
+        let mut none = json.request(&path, "", b"{}");
         none.headers_mut().remove("content-type");
         add("no content type", none, false, "http 415");
         let two = with(
-            Shape::JSON.request(&path, "", b"{}"),
+            json.request(&path, "", b"{}"),
             "content-type",
             "application/json",
         );
@@ -64,12 +72,12 @@ async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_
             "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "MKCOL", "get", "POSTT",
         ] {
             for http2 in [false, true] {
-                let mut request = Shape::JSON.request(&path, "", b"{}");
+                let mut request = json.request(&path, "", b"{}");
                 *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
                 add(method, request, http2, "http 405");
             }
         }
-        let mut get = Shape::JSON.request(&path, "", b"");
+        let mut get = json.raw(&path, "", b"");
         *get.method_mut() = Method::GET;
         add(
             "a plain GET",
@@ -80,14 +88,14 @@ async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_
 
         let version = |value| {
             with(
-                Shape::JSON.request(&path, "", b"{}"),
+                json.request(&path, "", b"{}"),
                 "connect-protocol-version",
                 value,
             )
         };
         add("version 2", version("2"), false, "invalid_argument");
         add("version v1", version("v1"), true, "invalid_argument");
-        for shape in Shape::ALL {
+        for shape in Shape::of(&procedure) {
             let (name, _) = shape.timeout;
             let timeouts = if name == "grpc-timeout" {
                 GRPC_TIMEOUTS

@@ -69,7 +69,7 @@ async fn queries_that_hold_no_one_request_are_refused_in_every_procedure() {
     for procedure in procedures() {
         for (query, expected) in QUERIES {
             let uri = format!("{}?{query}", procedure.path());
-            let expected = if procedure.has_no_side_effects() {
+            let expected = if procedure.takes_get() {
                 expected
             } else {
                 "http 405"

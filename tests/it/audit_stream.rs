@@ -1,0 +1,156 @@
+//! `StreamAuditEvents`: the whole audit log, for whoever verifies it or keeps a copy.
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Answer, Call, Codec, Procedure, Protocol, Reply, Wire},
+    test_app::TestApp,
+};
+
+const STREAM: &str = "AuditService/StreamAuditEvents";
+
+/// What a stream can be asked for over.
+const WIRES: [Wire; 6] = [
+    Wire::CURL,
+    Wire::new(Protocol::Connect, Codec::Proto),
+    Wire::new(Protocol::Grpc, Codec::Proto),
+    Wire::new(Protocol::Grpc, Codec::Json),
+    Wire::new(Protocol::GrpcWeb, Codec::Proto),
+    Wire::new(Protocol::GrpcWeb, Codec::Json),
+];
+
+/// Makes the log so much longer.
+fn plant(app: &TestApp, rows: i64) {
+    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+               INSERT INTO audit SELECT sequence + i, time, actor, credential_id, target, action, outcome, \
+               count, request_id, client_request_id, ip, user_agent, hash FROM audit, n \
+               WHERE sequence = (SELECT max(sequence) FROM audit)";
+    app.sql().execute(sql, [rows]).unwrap();
+}
+
+async fn stream(app: &TestApp, wire: Wire, after: &str) -> Answer {
+    let message = json!({ "afterSequence": after });
+    let call = Call::new(STREAM, message).bearer(&app.admin.token);
+    app.client.call(wire, call).await
+}
+
+fn sequences(parts: &[Value]) -> Vec<Vec<i64>> {
+    let number = |event: &Value| event["sequence"].as_str().unwrap().parse().unwrap();
+    let events = |part: &Value| part["events"].as_array().unwrap().clone();
+    let parts = parts.iter().map(events);
+    parts
+        .map(|events| events.iter().map(number).collect())
+        .collect()
+}
+
+#[tokio::test]
+async fn all_rows_come_once_and_in_order_up_to_the_one_of_this_read() {
+    let app = TestApp::start().await;
+    plant(&app, 1_200);
+    for wire in WIRES {
+        let answer = stream(&app, wire, "0").await;
+        let id = answer.request_id();
+        assert!(answer.result.is_ok(), "{wire:?}: {:?}", answer.result);
+        let parts = sequences(&answer.messages);
+        let sizes: Vec<_> = parts.iter().map(Vec::len).collect();
+        assert_eq!(sizes[..2], [500, 500], "{wire:?}");
+        let all: Vec<_> = (1..=app.audit_len()).collect();
+        assert_eq!(parts.concat(), all, "{wire:?}");
+        let last = answer.messages.last().unwrap()["events"]
+            .as_array()
+            .unwrap();
+        let last = last.last().unwrap();
+        assert_eq!(
+            (&last["action"], &last["requestId"]),
+            (&json!("audit.list"), &json!(id))
+        );
+    }
+}
+
+#[tokio::test]
+async fn stream_goes_on_after_a_row_and_is_empty_after_the_last() {
+    let app = TestApp::start().await;
+    plant(&app, 600);
+    for wire in WIRES {
+        let before = app.audit_len();
+        for after in [1, 500, before - 1, before, before + 1] {
+            let answer = stream(&app, wire, &after.to_string()).await;
+            let rest: Vec<_> = (after + 1..=app.audit_len()).collect();
+            assert_eq!(
+                sequences(&answer.messages).concat(),
+                rest,
+                "{wire:?} {after}"
+            );
+        }
+        for after in [i64::MAX.to_string(), u64::MAX.to_string()] {
+            assert_eq!(stream(&app, wire, &after).await.ok(), json!([]), "{wire:?}");
+        }
+    }
+}
+
+/// Calls as a further admin, over HTTP/2, reads the first bytes, and reads on when `meanwhile` is done.
+async fn stream_slowly(
+    app: &TestApp,
+    wire: Wire,
+    token: &str,
+    meanwhile: impl Future<Output = ()>,
+) -> Answer {
+    let procedure = Procedure::find(STREAM);
+    let call = Call::new(STREAM, json!({})).bearer(token);
+    let request = wire.request(&procedure, &call.message);
+    let response = app.client.open(request, call.headers, true).await;
+    let (head, mut body) = response.into_parts();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    meanwhile.await;
+    let rest = body.collect().await.unwrap();
+    let trailers = rest.trailers().cloned().unwrap_or_default();
+    let body = Bytes::from([&first[..], &rest.to_bytes()].concat());
+    let reply = Reply {
+        head,
+        body,
+        trailers,
+    };
+    wire.answer(&procedure, reply)
+}
+
+#[tokio::test]
+async fn caller_who_may_not_read_any_more_gets_no_more() {
+    let app = TestApp::start().await;
+    let root = app.further_admin("root").await;
+    plant(&app, 5_000);
+    let by_admin = async |procedure: &str, message: Value| {
+        let answer = app.call(&app.admin.token, procedure, message);
+        answer.await.ok();
+    };
+    for wire in WIRES {
+        let token = app.sign_in(&root, json!({})).await;
+        // The control: nothing but time goes by.
+        let answer = stream_slowly(&app, wire, &token.text, async {}).await;
+        assert!(answer.result.is_ok(), "{wire:?}: {:?}", answer.result);
+        let all: Vec<_> = (1..=app.audit_len()).collect();
+        assert_eq!(sequences(&answer.messages).concat(), all, "{wire:?}");
+
+        let role = async |role: &str| {
+            let message = json!({ "userId": root.id, "serverRole": role });
+            by_admin("UserService/UpdateUserServerRole", message).await;
+        };
+        let answer = stream_slowly(&app, wire, &token.text, role("SERVER_ROLE_MEMBER")).await;
+        assert_is_cut(&answer);
+        answer.refused("permission_denied", "PERMISSION_DENIED");
+        role("SERVER_ROLE_ADMIN").await;
+
+        let delete = json!({ "tokenId": token.id });
+        let delete = by_admin("TokenService/DeleteToken", delete);
+        let answer = stream_slowly(&app, wire, &token.text, delete).await;
+        assert_is_cut(&answer);
+        answer.refused("unauthenticated", "TOKEN_DELETED");
+    }
+}
+
+/// It began well, and holds nothing that was read after the end of the caller's power.
+fn assert_is_cut(answer: &Answer) {
+    let count = sequences(&answer.messages).concat().len();
+    assert!((500..=1_000).contains(&count), "{count}");
+}

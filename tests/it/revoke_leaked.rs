@@ -1,0 +1,207 @@
+//! `RevokeLeakedTokens`: ending what was found where it should not be, without sending it once more.
+
+use std::time::Duration;
+
+use hallpass::domain::{
+    id::TokenId,
+    token_text::{TokenPrefix, TokenText},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    mutations::contents,
+    test_app::{NewToken, Person, START, TestApp, leaked},
+};
+
+const REVOKE: &str = "AdminService/RevokeLeakedTokens";
+const HOUR: Duration = Duration::from_hours(1);
+
+async fn revoke(app: &TestApp, tokens: &[Value], dry_run: bool) -> Value {
+    let message = json!({ "tokens": tokens, "dryRun": dry_run });
+    app.call(&app.admin.token, REVOKE, message).await.ok()
+}
+
+fn statuses(answer: &Value) -> Vec<&str> {
+    let statuses = answer["statuses"].as_array().unwrap().iter();
+    let words = statuses.map(|status| status.as_str().unwrap());
+    words
+        .map(|word| word.strip_prefix("LEAK_STATUS_").unwrap())
+        .collect()
+}
+
+fn revoked(answer: &Value) -> Vec<&str> {
+    let ids = answer["revokedTokenIds"].as_array().into_iter().flatten();
+    let mut ids: Vec<_> = ids.map(|id| id.as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+async fn delete(app: &TestApp, id: &str) {
+    let message = json!({ "tokenId": id });
+    let deleted = app.call(&app.admin.token, "TokenService/DeleteToken", message);
+    deleted.await.ok();
+}
+
+async fn rotate(app: &TestApp, by: &Person, id: &str, grace: &str) -> NewToken {
+    let message = json!({ "tokenId": id, "gracePeriod": grace });
+    let rotated = app.call(&by.token, "TokenService/RotateToken", message);
+    NewToken::read(&rotated.await.ok())
+}
+
+fn made_up(id: &str) -> Value {
+    let id = TokenId::parse(id).unwrap();
+    leaked(TokenText::generate(&TokenPrefix::default(), id).expose())
+}
+
+#[tokio::test]
+async fn each_is_told_for_what_it_is_and_a_dry_run_changes_nothing() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let soon = json!({ "expireTime": app.clock.after(HOUR) });
+    let expired = app.sign_in(&alice, soon).await;
+    let [live, disabled, deleted, other] = [
+        app.sign_in(&alice, json!({})).await,
+        app.sign_in(&alice, json!({})).await,
+        app.sign_in(&alice, json!({})).await,
+        app.sign_in(&alice, json!({})).await,
+    ];
+    let disable = json!({ "tokenId": disabled.id, "disabled": true });
+    let disable = app.call(&alice.token, "TokenService/UpdateToken", disable);
+    disable.await.ok();
+    delete(&app, &deleted.id).await;
+    app.clock.advance(HOUR);
+    let unknown = TokenId::generate(START).to_string();
+    let found = [
+        live.as_leaked(),
+        disabled.as_leaked(),
+        deleted.as_leaked(),
+        expired.as_leaked(),
+        made_up(&unknown),
+        made_up(&other.id),
+        live.as_leaked(),
+    ];
+    let expected = [
+        "LIVE",
+        "LIVE",
+        "NOT_LIVE",
+        "NOT_LIVE",
+        "UNKNOWN",
+        "OTHER_SECRET",
+        "LIVE",
+    ];
+    let (before, rows) = (contents(&app), app.audit_len());
+    let told = revoke(&app, &found, true).await;
+    assert_eq!(statuses(&told), expected);
+    assert_eq!(revoked(&told), [""; 0]);
+    assert_eq!((contents(&app), app.audit_len()), (before, rows));
+
+    // The control: the same request in earnest.
+    let done = revoke(&app, &found, false).await;
+    assert_eq!(statuses(&done), expected);
+    let mut ended = [&*live.id, &disabled.id];
+    ended.sort_unstable();
+    assert_eq!(revoked(&done), ended);
+    assert_eq!(app.audit_len(), rows + 2, "a row for each");
+    assert!(!app.accepts(&live.text).await);
+    assert!(app.accepts(&other.text).await && app.accepts(&alice.token).await);
+
+    let again = revoke(&app, &found, false).await;
+    let after = [
+        "NOT_LIVE",
+        "NOT_LIVE",
+        "NOT_LIVE",
+        "NOT_LIVE",
+        "UNKNOWN",
+        "OTHER_SECRET",
+        "NOT_LIVE",
+    ];
+    assert_eq!(statuses(&again), after);
+    assert_eq!(revoked(&again), [""; 0]);
+}
+
+#[tokio::test]
+async fn live_ones_end_with_their_families_and_all_that_was_made_with_these() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let first = app.sign_in(&alice, json!({})).await;
+    let of_first = app.child(&first.text, json!({})).await;
+    let second = rotate(&app, &alice, &first.id, "60s").await;
+    let third = rotate(&app, &alice, &second.id, "60s").await;
+    let of_third = app.child(&third.text, json!({})).await;
+    let bystander = app.sign_in(&alice, json!({})).await;
+    let done = revoke(&app, &[second.as_leaked()], false).await;
+    assert_eq!(statuses(&done), ["LIVE"]);
+    let all = [&first, &second, &third, &of_first, &of_third];
+    let mut ids = all.map(|token| &*token.id);
+    ids.sort_unstable();
+    assert_eq!(revoked(&done), ids);
+    for token in all {
+        assert!(!app.accepts(&token.text).await, "{token:?}");
+    }
+    assert!(app.accepts(&bystander.text).await && app.accepts(&alice.token).await);
+}
+
+#[tokio::test]
+async fn family_of_one_that_is_dead_already_lives_on() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let first = app.sign_in(&alice, json!({})).await;
+    let second = rotate(&app, &alice, &first.id, "0s").await;
+    let done = revoke(&app, &[first.as_leaked()], false).await;
+    assert_eq!(statuses(&done), ["NOT_LIVE"]);
+    assert_eq!(revoked(&done), [""; 0]);
+    assert!(app.accepts(&second.text).await);
+}
+
+#[tokio::test]
+async fn callers_own_leaked_token_ends_with_the_others() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app.sign_in(&alice, json!({})).await;
+    let found = [leaked(&app.admin.token), token.as_leaked()];
+    let done = revoke(&app, &found, false).await;
+    assert_eq!(statuses(&done), ["LIVE", "LIVE"]);
+    assert!(!app.accepts(&token.text).await && !app.accepts(&app.admin.token).await);
+}
+
+#[tokio::test]
+async fn what_is_no_finding_is_refused_by_its_field_and_nothing_is_done() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let token = app.sign_in(&alice, json!({})).await;
+    let good = token.as_leaked();
+    let with = |field: &str, value: &str| {
+        let mut bad = good.clone();
+        bad[field] = value.into();
+        json!({ "tokens": [good, bad] })
+    };
+    let hash = "tokens.plaintext_sha256";
+    let id = "tokens.token_id";
+    let (before, rows) = (contents(&app), app.audit_len());
+    for (request, field) in [
+        (json!({}), "tokens"),
+        (json!({ "tokens": [] }), "tokens"),
+        (json!({ "tokens": vec![&good; 501] }), "tokens"),
+        (
+            json!({ "tokens": vec![&good; 501], "dryRun": true }),
+            "tokens",
+        ),
+        (json!({ "tokens": [{}] }), hash),
+        (with("plaintextSha256", ""), hash),
+        // 31 and 33 bytes.
+        (with("plaintextSha256", &"A".repeat(42)), hash),
+        (with("plaintextSha256", &"A".repeat(44)), hash),
+        (with("tokenId", ""), id),
+        (with("tokenId", "x"), id),
+        (with("tokenId", &token.text), id),
+    ] {
+        let answer = app.call(&app.admin.token, REVOKE, request.clone()).await;
+        let failure = answer.invalid_field(field);
+        assert!(!failure.message.contains(&token.text), "{request}");
+    }
+    assert_eq!((contents(&app), app.audit_len()), (before, rows));
+    let most = vec![made_up(&TokenId::generate(START).to_string()); 499];
+    let done = revoke(&app, &[most, vec![good]].concat(), false).await;
+    assert_eq!(statuses(&done)[498..], ["UNKNOWN", "LIVE"]);
+    assert_eq!(revoked(&done), [&*token.id]);
+}
