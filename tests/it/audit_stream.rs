@@ -154,3 +154,30 @@ fn assert_is_cut(answer: &Answer) {
     let count = sequences(&answer.messages).concat().len();
     assert!((500..=1_000).contains(&count), "{count}");
 }
+
+/// What is refused before its first message is counted as what it is.
+#[tokio::test]
+async fn refused_stream_is_counted_as_refused() {
+    let app = TestApp::start_with(|settings| {
+        settings.server.metrics_listen = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    let alice = app.person("alice").await;
+    for wire in WIRES {
+        let call = Call::new(STREAM, json!({})).bearer(&alice.token);
+        let answer = app.client.call(wire, call).await;
+        answer.refused("permission_denied", "PERMISSION_DENIED");
+    }
+    let metrics = app.metrics().ask(http::Method::GET, "/metrics", &[]).await;
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    let counted = |code: &str| {
+        let of_stream = |line: &&str| line.contains(STREAM) && line.contains(code);
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("hallpass_requests_total"));
+        lines.filter(of_stream).count()
+    };
+    assert_eq!(counted("code=\"ok\""), 0, "{metrics}");
+    // One a protocol.
+    assert_eq!(counted("code=\"permission_denied\""), 3, "{metrics}");
+}

@@ -102,7 +102,7 @@ impl Writer {
     async fn success(&self, response: Response) -> Result<Response, ConnectError> {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         if content_type.is_some_and(|t| t == "application/connect+proto") {
-            return Ok(stream::success(self, response.into_body()));
+            return stream::success(self, response.into_body()).await;
         }
         let unreadable = |_| error::internal("the reply cannot be read");
         let message = axum::body::to_bytes(response.into_body(), usize::MAX).await;

@@ -19,12 +19,22 @@ use crate::server::edge::{
     error, frame,
 };
 
-pub(super) fn success(writer: &Writer, body: Body) -> Response {
-    let source = Source {
+/// The reply, once its first message is there: what fails before that is a refusal like any other, to its
+/// caller, to the log and to the metrics.
+pub(super) async fn success(writer: &Writer, body: Body) -> Result<Response, ConnectError> {
+    let mut source = Source {
         body,
         buffer: Bytes::new(),
         deadline: writer.call.as_ref().map(super::Call::deadline),
+        first: None,
     };
+    let mut first = source.next().await;
+    if let Next::End(end) = &mut first
+        && let Some(error) = end.error.take()
+    {
+        return Err(error.set_meta_from_headers(&end.trailers));
+    }
+    source.first = Some(first);
     // The handler has run; what it adds later can only be trailers.
     let mut response = writer.response(Body::empty());
     let headers = response.headers_mut();
@@ -39,10 +49,7 @@ pub(super) fn success(writer: &Writer, body: Body) -> Response {
     let state = Some((writer.clone(), source));
     let frames = stream::unfold(state, |state| async {
         let (writer, mut source) = state?;
-        let next = AssertUnwindSafe(source.next()).catch_unwind().await;
-        let next = next
-            .unwrap_or_else(|_| Next::failed(error::internal("something is wrong in the server")));
-        let written = match next {
+        let written = match source.next().await {
             Next::Message(message) => writer.message(message),
             Next::End(end) => Err(end),
         };
@@ -52,7 +59,7 @@ pub(super) fn success(writer: &Writer, body: Body) -> Response {
         })
     });
     *response.body_mut() = Body::new(StreamBody::new(frames));
-    response
+    Ok(response)
 }
 
 /// A Connect stream that is nothing but its end.
@@ -99,6 +106,8 @@ struct Source {
     body: Body,
     buffer: Bytes,
     deadline: Option<Instant>,
+    /// What was read ahead.
+    first: Option<Next>,
 }
 
 enum Next {
@@ -138,6 +147,14 @@ struct WrittenEnd {
 
 impl Source {
     async fn next(&mut self) -> Next {
+        if let Some(first) = self.first.take() {
+            return first;
+        }
+        let next = AssertUnwindSafe(self.in_time()).catch_unwind().await;
+        next.unwrap_or_else(|_| Next::failed(error::internal("something is wrong in the server")))
+    }
+
+    async fn in_time(&mut self) -> Next {
         match self.deadline {
             Some(deadline) => tokio::time::timeout_at(deadline, self.read())
                 .await
