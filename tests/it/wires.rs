@@ -356,3 +356,37 @@ async fn get_is_for_procedures_without_side_effects_alone() {
     }
     assert_eq!(app.audit_len(), rows);
 }
+
+#[tokio::test]
+async fn refused_content_type_is_answered_with_those_that_the_procedure_takes() {
+    let app = TestApp::start().await;
+    for procedure in procedures() {
+        let post = async |content_type: &str| {
+            let request = http::Request::post(procedure.path())
+                .header("content-type", content_type)
+                .body(bytes::Bytes::new());
+            app.client
+                .send(request.unwrap(), http::HeaderMap::new(), false)
+                .await
+        };
+        let refusal = post("text/plain").await;
+        assert_eq!(refusal.head.status, 415);
+        let accepted = refusal.head.headers["accept-post"].to_str().unwrap();
+        let accepted: BTreeSet<_> = accepted.split(", ").collect();
+        for content_type in [
+            "application/json",
+            "application/proto",
+            "application/connect+json",
+            "application/connect+proto",
+            "application/grpc-web",
+        ] {
+            let is_taken = post(content_type).await.head.status != 415;
+            let path = procedure.path();
+            assert_eq!(
+                is_taken,
+                accepted.contains(content_type),
+                "{content_type} {path}"
+            );
+        }
+    }
+}

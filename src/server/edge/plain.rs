@@ -5,7 +5,12 @@ use axum::{body::Body, response::Response};
 use connectrpc_axum::{Code, ConnectError};
 use http::{HeaderValue, StatusCode, header};
 
-use super::{error, outcome::Outcome, wire::ACCEPT_POST};
+use super::{
+    error,
+    method::Streaming,
+    outcome::Outcome,
+    wire::{ACCEPT_POST, ACCEPT_POST_STREAM},
+};
 
 /// A refusal with this status.
 pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
@@ -29,11 +34,14 @@ pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
     response
 }
 
-pub(super) fn unsupported_media_type() -> Response {
+pub(super) fn unsupported_media_type(streaming: Option<Streaming>) -> Response {
     let error =
         error::unsupported("the content type, or a GET's encoding, is none of this procedure's");
     let mut response = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
-    let accepted = HeaderValue::from_static(ACCEPT_POST);
+    let accepted = HeaderValue::from_static(match streaming {
+        None | Some(Streaming::Unary) => ACCEPT_POST,
+        Some(Streaming::Server | Streaming::Client) => ACCEPT_POST_STREAM,
+    });
     response.headers_mut().insert("accept-post", accepted);
     response
 }

@@ -150,6 +150,12 @@ pub(super) const ACCEPT_POST: &str = "application/json, application/proto, appli
      application/grpc+proto, application/grpc+json, application/grpc-web, application/grpc-web+proto, \
      application/grpc-web+json, application/grpc-web-text, application/grpc-web-text+proto";
 
+/// The same of a procedure that answers with a stream.
+pub(super) const ACCEPT_POST_STREAM: &str = "application/connect+json, application/connect+proto, \
+     application/grpc, application/grpc+proto, application/grpc+json, application/grpc-web, \
+     application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text, \
+     application/grpc-web-text+proto";
+
 /// The protocol that the content type names. Media types are matched without regard to case (RFC 9110,
 /// 8.3.1); of the parameters only `charset=utf-8` is let pass.
 fn content_type(headers: &HeaderMap) -> Option<(Protocol, Codec, &'static str)> {

@@ -58,11 +58,11 @@ pub(super) fn wire(
                 Protocol::ConnectStream => streaming.is_none_or(|s| s != Streaming::Unary),
                 _ => true,
             })
-            .ok_or_else(|| Box::new(plain::unsupported_media_type())),
+            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming))),
         HttpMethod::GET if may_get => query
             .codec()
             .map(|codec| Wire::of_get(codec, &parts.headers))
-            .ok_or_else(|| Box::new(plain::unsupported_media_type())),
+            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming))),
         _ => Err(Box::new(plain::method_not_allowed(may_get))),
     }
 }
