@@ -20,6 +20,7 @@ mod check_data;
 mod check_order;
 mod cli;
 mod client;
+mod control_socket;
 mod cors;
 mod create_fields;
 mod create_for;

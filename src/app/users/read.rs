@@ -13,10 +13,10 @@ use super::{
         App, Error,
         authz::{self, Action, Relation},
         caller::Caller,
-        error::{Checked, FieldError, Noun, Unauthenticated},
+        error::{Checked, FieldError, Noun},
         page::{Cursor, Page, PageRequest},
     },
-    find_target,
+    find_target, wrong_type,
 };
 
 /// Which users to list.
@@ -31,13 +31,12 @@ pub struct ListUsers {
 }
 
 impl App {
-    /// The caller's own user.
+    /// The caller's own user. The command line has none.
     pub fn current_user(&self, caller: &Caller) -> Result<User, Error> {
         authz::may(caller, Action::GetCurrentUser, Relation::Oneself)?;
-        caller
-            .user()
-            .cloned()
-            .ok_or_else(|| Unauthenticated::Missing.into())
+        caller.user().cloned().ok_or_else(|| {
+            wrong_type("the caller is local, a process on this machine: no user of this server")
+        })
     }
 
     /// Gets a user by ID.
