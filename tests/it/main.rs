@@ -64,6 +64,7 @@ mod sign_in;
 mod store_faults;
 mod test_app;
 mod throttle;
+mod undo_rotation;
 mod update;
 mod users;
 mod users_table;

@@ -29,6 +29,9 @@ impl App {
         self.write(move |tx| {
             let caller = caller.refresh(tx, now)?;
             let (successor, _) = find_target(tx, &caller, Action::RotateToken, id)?;
+            if successor.delete_time.is_some() {
+                return Err(Error::NotFound(Noun::Token));
+            }
             let predecessor = predecessor(tx, &successor)?;
             let is_used = successor.last_use.is_some() || app.0.usage.is_noted(id);
             if is_used || !successor.is_live(now) || successor.successor_id.is_some() {

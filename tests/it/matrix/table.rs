@@ -52,6 +52,7 @@ pub(super) enum Needs {
     Machine,
     Person,
     NoMachines,
+    Successor,
 }
 
 /// A line of the expectation.
@@ -150,6 +151,7 @@ pub(crate) const TABLE: &[Line] = &[
     line("hallpass.v1.TokenService/ListTokens", "token.list",  TR, to(true, true, Admin::All, Foreign::Denied, Empty::Oneself)).reads(),
     line("hallpass.v1.TokenService/DeleteToken", "token.delete", TW, HIDDEN),
     line("hallpass.v1.TokenService/RotateToken", "token.rotate", TW, to(true, true, Admin::Machines, Foreign::NotFound, Empty::InvalidField)),
+    line("hallpass.v1.TokenService/UndoRotation", "token.undo_rotation", TW, to(true, true, Admin::Machines, Foreign::NotFound, Empty::InvalidField)).needs(Needs::Successor),
     line("hallpass.v1.TokenService/UpdateToken", "token.describe", TW, HIDDEN),
     line("hallpass.v1.TokenService/ExplainToken", "token.explain", TR, HIDDEN).reads(),
     line("hallpass.v1.TokenService/VerifyToken", "", TV, May::Everyone).reads(),
@@ -315,6 +317,8 @@ impl Line {
             return EXCEEDS.to_owned();
         }
         match (self.needs, kind) {
+            // No token of this world came by rotation.
+            (Needs::Successor, _) => "failed_precondition ROTATION_FINAL",
             (Needs::Machine, Kind::Person) | (Needs::Person, Kind::Machine) => WRONG_TYPE,
             // All people of this world who are targets own machines.
             (Needs::NoMachines, Kind::Person) => "failed_precondition USER_OWNS_MACHINES",

@@ -1,0 +1,111 @@
+//! `UndoRotation`: a rotation whose new secret nobody has seen is taken back, and no other.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::test_app::{NewToken, Person, TestApp};
+
+const UNDO: &str = "TokenService/UndoRotation";
+const FINAL: (&str, &str) = ("failed_precondition", "ROTATION_FINAL");
+
+async fn get(app: &TestApp, id: &str) -> Value {
+    let message = json!({ "tokenId": id });
+    let answer = app.call(&app.admin.token, "TokenService/GetToken", message);
+    answer.await.ok()["token"].clone()
+}
+
+/// A token of `alice` and its successor, for a minute beside each other.
+async fn rotated(app: &TestApp, alice: &Person, fields: Value) -> (NewToken, NewToken) {
+    let old = app.sign_in(alice, fields).await;
+    let message = json!({ "tokenId": old.id, "gracePeriod": "60s" });
+    let answer = app.call(&alice.token, "TokenService/RotateToken", message);
+    let new = NewToken::read(&answer.await.ok());
+    (old, new)
+}
+
+fn undo_of(new: &NewToken) -> Value {
+    json!({ "tokenId": new.id })
+}
+
+#[tokio::test]
+async fn token_is_again_what_it_was_with_its_expiry_and_its_children() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let day = Duration::from_hours(24);
+    for fields in [json!({}), json!({ "expireTime": app.clock.after(day) })] {
+        let old = app.sign_in(&alice, fields).await;
+        let child = app
+            .child(&old.text, json!({ "expireTime": app.clock.after(day / 2) }))
+            .await;
+        let before = get(&app, &old.id).await;
+        let message = json!({ "tokenId": old.id, "gracePeriod": "60s" });
+        let answer = app.call(&alice.token, "TokenService/RotateToken", message);
+        let new = NewToken::read(&answer.await.ok());
+        assert_eq!(get(&app, &child.id).await["parentId"], new.id);
+
+        let undone = app.call(&alice.token, UNDO, undo_of(&new)).await.ok();
+        assert_eq!(undone["token"], before);
+        assert_eq!(get(&app, &old.id).await, before);
+        assert_eq!(get(&app, &child.id).await["parentId"], old.id);
+        app.clock.advance(Duration::from_mins(2));
+        assert!(app.accepts(&old.text).await && app.accepts(&child.text).await);
+        assert!(!app.accepts(&new.text).await);
+        // It can be rotated again, and a repeat finds nothing.
+        let again = app.call(&alice.token, UNDO, undo_of(&new)).await;
+        again.refused("not_found", "TOKEN_NOT_FOUND");
+        let message = json!({ "tokenId": old.id });
+        app.call(&alice.token, "TokenService/RotateToken", message)
+            .await
+            .ok();
+    }
+}
+
+#[tokio::test]
+async fn what_was_used_rotated_or_over_is_not_taken_back() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let refused = async |new: &NewToken| {
+        let before = app.audit_len();
+        app.call(&alice.token, UNDO, undo_of(new))
+            .await
+            .refused(FINAL.0, FINAL.1);
+        assert_eq!(app.audit_len(), before);
+    };
+    // A use that is only noted yet, and one that is written down.
+    let (_, used) = rotated(&app, &alice, json!({})).await;
+    assert!(app.accepts(&used.text).await);
+    refused(&used).await;
+    let flush = hallpass::app::usage::Flush::Now;
+    app.app.flush_uses(flush).await.unwrap();
+    refused(&used).await;
+
+    let (old, rotated_again) = rotated(&app, &alice, json!({})).await;
+    let message = json!({ "tokenId": rotated_again.id, "gracePeriod": "60s" });
+    app.call(&alice.token, "TokenService/RotateToken", message)
+        .await
+        .ok();
+    refused(&rotated_again).await;
+
+    let (_, late) = rotated(&app, &alice, json!({})).await;
+    app.clock.advance(Duration::from_mins(1));
+    refused(&late).await;
+    refused(&old).await;
+}
+
+#[tokio::test]
+async fn others_are_told_that_there_is_none() {
+    let app = TestApp::start().await;
+    let (alice, bob) = (app.person("alice").await, app.person("bob").await);
+    let (old, new) = rotated(&app, &alice, json!({})).await;
+    // Who rotates a person's token is that person alone.
+    for by in [&bob.token, &app.admin.token] {
+        let answer = app.call(by, UNDO, undo_of(&new)).await;
+        answer.refused("not_found", "TOKEN_NOT_FOUND");
+    }
+    assert!(app.accepts(&new.text).await);
+    // The token itself, which rotated itself and lost the answer.
+    let (itself, lost) = rotated(&app, &alice, json!({})).await;
+    app.call(&itself.text, UNDO, undo_of(&lost)).await.ok();
+    assert!(app.accepts(&itself.text).await && app.accepts(&old.text).await);
+}
