@@ -28,10 +28,7 @@ mod usage_error;
 mod user;
 mod user_view;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-};
+use std::ffi::OsString;
 
 use clap::{
     ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
@@ -108,9 +105,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match parse_and_run(args) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
-            if let Some(message) = failure.message() {
-                drop(writeln!(io::stderr(), "hallpass: {message}"));
-            }
+            failure.print();
             failure.code()
         }
     }

@@ -28,5 +28,5 @@ mod value;
 pub use db::Db;
 pub use error::{Cause, Error, Unavailable};
 pub use freshness::Stamp;
-pub use open::{OpenAs, OpenError, StoreOptions};
+pub use open::{Fatal, Holder, OpenAs, OpenError, StoreOptions};
 pub use tx::Tx;

@@ -13,10 +13,7 @@ use crate::{
         secret::Secret,
         token_text::{TokenHash, TokenText},
     },
-    store::{
-        Stamp,
-        tokens::{self, Credential},
-    },
+    store::tokens::{self, Credential},
 };
 
 use super::{App, Error, error::Unauthenticated};
@@ -43,21 +40,20 @@ impl Shown {
 }
 
 impl App {
-    /// What is stored of the token that was shown, as it is at some moment after this call began, whichever
-    /// process changed it before: a deletion that was answered is seen. That its secret is right says
-    /// nothing of its being valid still.
+    /// What is stored of the token that was shown, as it is at some moment after this call began: a deletion
+    /// that was answered is seen. That its secret is right says nothing of its being valid still.
     ///
     /// # Errors
     /// There is none with that secret, or the store failed.
     pub(super) async fn find_credential(&self, shown: Shown) -> Result<Arc<Credential>, Error> {
         let Shown { id, hash } = shown;
-        // Before the read: what is committed from here on makes the stamp another.
-        let stamp = self.0.db.stamp(id);
-        if let Some(known) = self.0.credentials.find(id, stamp, &hash) {
+        let db = &self.0.db;
+        let is_true = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
+        if let Some(known) = self.0.credentials.find(id, &hash, is_true) {
             return Ok(known);
         }
         let is_right = |found: &Credential| found.hash.matches(&hash);
-        let found = self.read_credential(id, stamp, is_right).await?;
+        let found = self.read_credential(id, is_right).await?;
         Ok(found.ok_or(Unauthenticated::WrongToken)?)
     }
 
@@ -66,32 +62,36 @@ impl App {
         &self,
         id: TokenId,
     ) -> Result<Option<Arc<Credential>>, Error> {
-        let stamp = self.0.db.stamp(id);
-        if let Some(known) = stamp.and_then(|stamp| self.0.credentials.get(id, stamp)) {
+        let db = &self.0.db;
+        let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
+        if let Some(known) = self.0.credentials.get(id, is_true) {
             return Ok(Some(known));
         }
-        self.read_credential(id, stamp, |_| true).await
+        self.read_credential(id, |_| true).await
     }
 
     /// Which token is shown, and whose it is, where it is in memory and its secret is right: for the log, which is
     /// not worth a read. It says nothing of the token's being valid.
     pub fn holder(&self, shown: &Secret) -> Option<(TokenId, UserId)> {
         let Shown { id, hash } = Shown::parse(shown.expose()).ok()?;
-        let known = self.0.credentials.get(id, self.0.db.stamp(id)?)?;
+        let db = &self.0.db;
+        let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
+        let known = self.0.credentials.get(id, is_true)?;
         let is_right = known.hash.matches(&hash);
         is_right.then(|| (id, known.lineage.token.user_id))
     }
 
-    /// Reads a credential after `stamp` was made, and keeps it if it is wanted.
+    /// Reads a credential, and keeps it if it is wanted.
     async fn read_credential(
         &self,
         id: TokenId,
-        stamp: Option<Stamp>,
         is_wanted: impl FnOnce(&Credential) -> bool,
     ) -> Result<Option<Arc<Credential>>, Error> {
+        // Before the read: what is committed from here on is later than the stamp.
+        let stamp = self.0.db.stamp();
         let read = self.look_up(move |tx| Ok(tokens::find_credential(tx, id)?));
         let found = read.await?.filter(is_wanted).map(Arc::new);
-        if let (Some(stamp), Some(found)) = (stamp, &found) {
+        if let Some(found) = &found {
             self.0.credentials.keep(stamp, found);
         }
         Ok(found)

@@ -59,7 +59,7 @@ impl Client {
                 address: address.clone(),
                 bearer: args.token()?,
             },
-            None => Target::Database(args.store.options(crate::store::OpenAs::Tool)),
+            None => Target::Database(args.store.options(crate::store::OpenAs::Embedded)),
         };
         let runtime = Builder::new_current_thread()
             .enable_all()

@@ -39,13 +39,15 @@ exit_codes! {
     NotWritable = 6, "The database's folder or file is not writable";
     NewerSchema = 7, "A newer Hallpass made the database";
     OlderSchema = 8, "An older Hallpass made the database, and `serve` has not raised it yet";
-    AlreadyServed = 9, "Another `serve` runs on the database";
+    AlreadyServed = 9, "Another process has the database, and kept it for as long as was waited";
     CannotOpen = 10, "The database cannot be opened for another reason";
     AuditBroken = 11, "`audit verify`: the log was changed";
     DataDamaged = 12, "`data check`: the database is damaged";
     NotReady = 13, "`healthcheck`: the server is away or not ready";
     ScanIncomplete = 14, "`scan`: not all could be searched, and no token was found in the rest";
-    Unreachable = 16, "The server cannot be reached, or the connection to it was lost";
+    SyncFailed = 15, "A sync of the database failed: what was not answered may or may not be there";
+    Moved = 16, "The database's file was moved, replaced or deleted while it was open";
+    Unreachable = 17, "The server cannot be reached, or the connection to it was lost";
 }
 
 impl From<ExitCode> for std::process::ExitCode {

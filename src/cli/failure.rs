@@ -1,6 +1,13 @@
 //! Why a command did not do what it was asked: one line for people, one code for scripts.
 
-use std::{error::Error as StdError, io};
+use std::{
+    error::Error as StdError,
+    io::{self, Write as _},
+    process,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use crate::{
     app,
@@ -10,7 +17,7 @@ use crate::{
         policies::Contradiction,
         target::TokenError,
     },
-    store::OpenError,
+    store::{Fatal, OpenError},
 };
 
 use super::exit_code::ExitCode;
@@ -71,6 +78,13 @@ impl Failure {
         self.code
     }
 
+    /// Tells people, on stderr.
+    pub(super) fn print(&self) {
+        if let Some(message) = self.message() {
+            drop(writeln!(io::stderr(), "hallpass: {message}"));
+        }
+    }
+
     /// The line for people, on one line.
     pub(super) fn message(&self) -> Option<String> {
         let message = self.message.as_ref()?;
@@ -110,12 +124,42 @@ impl From<OpenError> for Failure {
             OpenError::NewerSchema { .. } => ExitCode::NewerSchema,
             OpenError::OlderSchema { .. } => ExitCode::OlderSchema,
             OpenError::AlreadyServed { .. } => ExitCode::AlreadyServed,
-            OpenError::SqliteTooOld { .. } | OpenError::Io { .. } | OpenError::Database { .. } => {
-                ExitCode::CannotOpen
-            }
+            OpenError::SyncFailed { .. } => ExitCode::SyncFailed,
+            OpenError::SqliteTooOld { .. }
+            | OpenError::LogElsewhere { .. }
+            | OpenError::NetworkFileSystem { .. }
+            | OpenError::Io { .. }
+            | OpenError::Database { .. } => ExitCode::CannotOpen,
         };
         Self::new(code, with_causes(&error))
     }
+}
+
+impl From<Fatal> for Failure {
+    fn from(fatal: Fatal) -> Self {
+        let code = match &fatal {
+            Fatal::SyncFailed { .. } => ExitCode::SyncFailed,
+            Fatal::Moved { .. } => ExitCode::Moved,
+        };
+        Self::new(code, with_causes(&fatal))
+    }
+}
+
+/// How long the last line of a process waits for whoever reads stderr.
+const LAST_LINE: Duration = Duration::from_secs(1);
+
+/// Ends a process whose database leaves nothing to rely on, with one line that says so.
+pub(super) fn end(fatal: Fatal) -> ! {
+    let failure = Failure::from(fatal);
+    let code = failure.code();
+    let (told, is_told) = mpsc::channel::<()>();
+    let tell = move || {
+        failure.print();
+        drop(told);
+    };
+    drop(thread::Builder::new().spawn(tell));
+    let _told_or_late = is_told.recv_timeout(LAST_LINE);
+    process::exit(code.number().into())
 }
 
 impl From<UnknownVariable> for Failure {

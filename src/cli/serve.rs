@@ -34,7 +34,7 @@ use crate::{
 
 use super::{
     exit_code::ExitCode,
-    failure::Failure,
+    failure::{self, Failure},
     logging::{self, Lines},
     open_files, output,
 };
@@ -60,6 +60,7 @@ fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failu
     let mut options = settings.app_options()?;
     let mut store = settings.store.options(OpenAs::Serve);
     store.metrics = metrics.store();
+    store.on_fatal = failure::end;
     let db = Db::open(&store)?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = Builder::new_multi_thread()

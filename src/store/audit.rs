@@ -38,7 +38,7 @@ pub fn newest_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
     tx.find(sql, &[], |row| row.time(0))
 }
 
-/// Adds `event` at the end. The head is read in this transaction: other processes write, too.
+/// Adds `event` at the end. The head is read in this transaction: other requests write, too.
 pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
     let before = head(tx)?;
     let row = AuditRow::append(event, before.sequence + 1, before.hash);
@@ -120,23 +120,7 @@ fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{samples::NOW, sqlite};
-
-    fn event(action: &'static str) -> AuditEvent {
-        AuditEvent {
-            time: NOW,
-            actor: "local:0".to_owned(),
-            credential_id: "credential".to_owned(),
-            target: "target".to_owned(),
-            action,
-            outcome: "ok",
-            count: 3,
-            request_id: "request".to_owned(),
-            client_request_id: "client".to_owned(),
-            ip: "::1".to_owned(),
-            user_agent: "curl".to_owned(),
-        }
-    }
+    use crate::store::{samples::event, sqlite};
 
     #[test]
     fn rows_are_numbered_without_a_gap_and_chained() {

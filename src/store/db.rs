@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::id::TokenId;
+use crate::domain::token::Lineage;
 
 use super::{
     error::Error,
@@ -13,8 +13,8 @@ use super::{
     tx::Tx,
 };
 
-/// An open database. Clones share it; the last one that is dropped waits for the threads and closes the
-/// files.
+/// An open database, which no other process has open. Clones share it; the last one that is dropped waits for
+/// the threads, closes the files and lets others have them.
 #[derive(Clone, Debug)]
 pub struct Db {
     engine: Arc<Engine>,
@@ -59,7 +59,9 @@ impl Db {
     }
 
     /// Runs `work` in a write transaction. `Ok` is answered once the commit is durable; on `Err` nothing
-    /// that the work wrote is kept. Work whose caller has gone before it began is skipped.
+    /// that the work wrote is kept, unless the error is that the store closed: then that is not known. Where the
+    /// disk does not make a commit safe, the process ends and nobody is answered
+    /// ([`on_fatal`](StoreOptions::on_fatal)). Work whose caller has gone before it began is skipped.
     ///
     /// An engine may run the work again after a conflict, so all that it decides comes from `Tx` and from
     /// values drawn before.
@@ -97,13 +99,20 @@ impl Db {
         self.engine.disk_is_full()
     }
 
-    /// A stamp for the credential of the token `id` that is read after this call. Where a later call answers
-    /// an equal one, no commit of any process made that credential another since: what was read may be used
-    /// as if it were read now. It does not wait for anything.
-    ///
-    /// `None`: commits cannot be heard, or one is under way. Then read, and keep nothing.
-    pub fn stamp(&self, id: TokenId) -> Option<Stamp> {
-        self.engine.stamp(id)
+    /// For a credential that is read after this call: tells later whether it is still true.
+    pub fn stamp(&self) -> Stamp {
+        self.engine.freshness().stamp()
+    }
+
+    /// Whether the credential of that lineage, which was read after `stamp`, decides as one that is read now: then it may be used as
+    /// if it were read now. It does not wait for anything.
+    pub fn still_decides(&self, stamp: Stamp, lineage: &Lineage) -> bool {
+        self.engine.freshness().still_decides(stamp, lineage)
+    }
+
+    /// Likewise, and whether what decides nothing, its last use, is the same, too.
+    pub fn is_unchanged(&self, stamp: Stamp, lineage: &Lineage) -> bool {
+        self.engine.freshness().is_unchanged(stamp, lineage)
     }
 
     /// Reads the whole database; one sentence for each thing that is wrong with it.

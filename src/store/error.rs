@@ -8,7 +8,8 @@ pub type Cause = Arc<dyn StdError + Send + Sync>;
 /// Why work on the database failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The database cannot be used at the moment, or the work was undone. Nothing was written.
+    /// The database cannot be used at the moment, or the work was undone. Nothing was written, but where the
+    /// store closed or a sync failed: then that is not known.
     #[error("the database is unavailable: {kind}")]
     Unavailable {
         /// Why.
@@ -47,8 +48,8 @@ pub enum Error {
 /// Why the database cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unavailable {
-    /// Another process holds its lock for longer than the timeout.
-    #[error("it is locked by another process")]
+    /// Another connection holds a lock for longer than the timeout.
+    #[error("it is locked by another connection")]
     Busy,
     /// The disk is full.
     #[error("the disk is full")]
@@ -65,9 +66,12 @@ pub enum Unavailable {
     /// There is not enough memory.
     #[error("memory is short")]
     Memory,
-    /// The file was moved, replaced or deleted since it was opened.
-    #[error("the file was moved or deleted")]
-    Moved,
+    /// The disk did not take what it was to make safe: whether that is there is not known.
+    #[error("a sync failed")]
+    SyncFailed,
+    /// The read was ended: the log grew too much behind it.
+    #[error("the read took so long that the write-ahead log grew too much behind it")]
+    Interrupted,
     /// The batch of writes was undone, through another write or at its commit.
     #[error("the batch of writes was undone")]
     RolledBack,
@@ -91,5 +95,16 @@ impl Error {
     /// Unavailable for a reason that the engine did not tell.
     pub(super) const fn unavailable(kind: Unavailable) -> Self {
         Self::Unavailable { kind, source: None }
+    }
+
+    /// Whether it is a sync that failed.
+    pub(super) const fn is_failed_sync(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable {
+                kind: Unavailable::SyncFailed,
+                ..
+            }
+        )
     }
 }

@@ -34,9 +34,7 @@ pub fn purge_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
 
 /// Writes down when that was.
 pub fn set_purge_time(tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
-    let sql = "INSERT INTO jobs (name, last_time) VALUES ('purge', ?1) \
-               ON CONFLICT (name) DO UPDATE SET last_time = excluded.last_time";
-    tx.execute_aside(sql, &[now.into()]).map(drop)
+    tx.set_job_time("purge", now)
 }
 
 /// The policies of the last server, as it wrote them.

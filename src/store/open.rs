@@ -1,6 +1,11 @@
 //! How a database is opened, and why it is refused: each refusal is one sentence that says what to do.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
 
 use super::error::{Error, Unavailable};
 use crate::metrics::StoreMetrics;
@@ -16,10 +21,17 @@ pub struct StoreOptions {
     pub allow_open_permissions: bool,
     /// How many threads read. At least 1.
     pub readers: usize,
-    /// How long to wait for a lock that another process holds.
+    /// How long to wait for another process that owns the database.
+    pub lock_wait: Duration,
+    /// How long a transaction waits for another connection.
     pub busy_timeout: Duration,
+    /// From which size on of the write-ahead log the oldest read transaction is ended, so that the log can begin
+    /// anew.
+    pub max_log_bytes: u64,
     /// How many reads, and how many writes, may wait before more are refused.
     pub max_waiting: usize,
+    /// Ends the process. Nobody is answered once it is called: what it is told of leaves nothing to rely on.
+    pub on_fatal: fn(Fatal) -> !,
     /// Where its times are counted.
     pub metrics: StoreMetrics,
 }
@@ -32,20 +44,65 @@ impl StoreOptions {
             open_as,
             allow_open_permissions: false,
             readers: 2,
+            lock_wait: Duration::from_secs(10),
             busy_timeout: Duration::from_secs(5),
+            max_log_bytes: 256 << 20,
             max_waiting: 4_096,
+            on_fatal: abort,
             metrics: StoreMetrics::default(),
         }
     }
 }
 
-/// What the process is that opens the database.
+fn abort(fatal: Fatal) -> ! {
+    tracing::error!("{fatal}");
+    process::abort()
+}
+
+/// What the process is that opens the database. Whichever it is, it owns the database as long as it has it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenAs {
-    /// The one server on this file: it takes the lock, creates the file and raises the schema.
+    /// The server: it creates the file and raises the schema.
     Serve,
-    /// A command that may run beside the server: it creates nothing and needs the present schema.
-    Tool,
+    /// A command that serves itself: it creates nothing and needs the present schema.
+    Embedded,
+}
+
+/// Why the process that owns the database must end.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fatal {
+    /// What was written may or may not be on the disk, and no later sync would tell.
+    #[error(
+        "a sync of the database {path} failed, so the process ends: what was not answered may or may not be there"
+    )]
+    SyncFailed {
+        /// The database's file.
+        path: PathBuf,
+        /// What the system said.
+        source: Error,
+    },
+    /// What is written would go to a file that nobody finds again.
+    #[error(
+        "the database {path} was moved, replaced or deleted, so the process that had it open ends"
+    )]
+    Moved {
+        /// Where the database's file was.
+        path: PathBuf,
+    },
+}
+
+/// The process that holds the database's lock: its number and its command's name, where the kernel tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder(pub(super) Option<(u32, String)>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some((process, name)) if name.is_empty() => write!(f, "process {process}"),
+            Some((process, name)) => write!(f, "process {process} ({name})"),
+            None => f.write_str("a process that /proc/locks does not name"),
+        }
+    }
 }
 
 /// Why the database was not opened.
@@ -121,13 +178,41 @@ pub enum OpenError {
         /// This program's schema.
         known: i64,
     },
-    /// Another server has the file.
-    #[error(
-        "another `hallpass serve` runs on {path}: stop it first, or give this one another path"
-    )]
+    /// Another process owns the database.
+    #[error("the database {path} is in use by {holder}: stop that, or give another path")]
     AlreadyServed {
         /// The database's file.
         path: PathBuf,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// The file has another name, and its log stands beside that one.
+    #[error(
+        "the latest changes of the database {path} are beside its other name: open it as {other}"
+    )]
+    LogElsewhere {
+        /// The database's file.
+        path: PathBuf,
+        /// Its other name.
+        other: PathBuf,
+    },
+    /// Locks and shared memory do not hold between the machines that see the file.
+    #[error(
+        "the database {path} is on a network file system ({kind}): put it on a disk of this machine"
+    )]
+    NetworkFileSystem {
+        /// The database's file.
+        path: PathBuf,
+        /// Which file system.
+        kind: &'static str,
+    },
+    /// A sync failed while it was opened.
+    #[error("a sync of the database {path} failed: look at the disk before it is opened again")]
+    SyncFailed {
+        /// The database's file.
+        path: PathBuf,
+        /// What the system said.
+        source: Error,
     },
     /// The `SQLite` that this program was built with can corrupt a database in WAL mode.
     #[error("SQLite {found} is too old: build hallpass with SQLite 3.51.3 or newer")]
@@ -168,5 +253,18 @@ impl OpenError {
                 ..
             }
         )
+    }
+
+    /// Of what the engine said about the file at `path`.
+    pub(super) fn of(path: &Path, source: Error) -> Self {
+        let path = path.to_owned();
+        match source {
+            Error::Unavailable {
+                kind: Unavailable::Corrupt,
+                ..
+            } => Self::NotADatabase { path },
+            source if source.is_failed_sync() => Self::SyncFailed { path, source },
+            source => Self::Database { path, source },
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! Rows and databases for the unit tests.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
 use super::{Db, OpenAs, StoreOptions};
 use crate::domain::{
+    audit::AuditEvent,
     cidr::CidrSet,
     id::{TokenId, UserId},
     note::Note,
@@ -36,11 +40,24 @@ impl Folder {
     }
 
     pub(super) fn options(&self, open_as: OpenAs) -> StoreOptions {
-        StoreOptions::new(self.path(), open_as)
+        Self::options_of(self.path(), open_as)
+    }
+
+    /// A process of many tests does not end with one of them.
+    pub(super) fn options_of(path: PathBuf, open_as: OpenAs) -> StoreOptions {
+        StoreOptions {
+            lock_wait: Duration::ZERO,
+            on_fatal: |fatal| panic!("{fatal}"),
+            ..StoreOptions::new(path, open_as)
+        }
     }
 
     pub(super) fn open(&self, open_as: OpenAs) -> Db {
-        Db::open(&self.options(open_as)).unwrap()
+        Self::open_at(&self.path(), open_as)
+    }
+
+    pub(super) fn open_at(path: &Path, open_as: OpenAs) -> Db {
+        Db::open(&Self::options_of(path.to_owned(), open_as)).unwrap()
     }
 
     /// The names of the files in it, sorted.
@@ -95,4 +112,20 @@ pub(super) fn token(user: &User) -> Token {
 
 pub(super) fn hash(token: &Token) -> TokenHash {
     TokenText::generate(&TokenPrefix::default(), token.id).hash()
+}
+
+pub(super) fn event(action: &'static str) -> AuditEvent {
+    AuditEvent {
+        time: NOW,
+        actor: "local:0".to_owned(),
+        credential_id: "credential".to_owned(),
+        target: "target".to_owned(),
+        action,
+        outcome: "ok",
+        count: 3,
+        request_id: "request".to_owned(),
+        client_request_id: "client".to_owned(),
+        ip: "::1".to_owned(),
+        user_agent: "curl".to_owned(),
+    }
 }

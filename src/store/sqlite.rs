@@ -6,12 +6,14 @@
 //! together halves it again.
 
 mod check;
-mod checkpoints;
-mod commits;
+mod checkpoint;
+mod checkpointer;
 mod connect;
 mod fault;
-mod identity;
 mod migrate;
+mod open_reads;
+mod owner;
+mod place;
 #[cfg(test)]
 mod plans;
 mod preflight;
@@ -20,11 +22,11 @@ mod reader;
 mod reserve;
 mod schema;
 pub(super) mod session;
+mod shared;
 mod wal;
 mod writer;
 
 use std::{
-    fs::File,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -33,18 +35,18 @@ use tokio::sync::oneshot;
 
 use super::{
     error::{Error, Unavailable},
-    freshness::Stamp,
+    freshness::Freshness,
     job::Job,
     open::{OpenAs, OpenError, StoreOptions},
 };
-use crate::{domain::id::TokenId, metrics::QueueName};
-use checkpoints::Checkpoints;
-use commits::Commits;
+use crate::metrics::QueueName;
+use checkpointer::Checkpointer;
 use connect::Pool;
-use identity::{Identity, Watch};
-use preflight::Place;
+use open_reads::OpenReads;
+use owner::Owner;
 use queue::Queue;
 use reserve::Reserve;
+use shared::Shared;
 
 /// An open `SQLite` database and the threads that work on it.
 #[derive(Debug)]
@@ -55,52 +57,36 @@ pub(super) struct Engine {
     writes: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
     pool: Pool,
-    /// After the connections: see there. A tool has none: it looks at no token twice.
-    commits: Option<Arc<Commits>>,
-    /// After the connections, too.
-    checkpoints: Option<Arc<Checkpoints>>,
-    /// A tool has none.
-    reserve: Option<Arc<Reserve>>,
-    /// Held to the end: while it is locked no other server opens the file.
-    _serve_lock: Option<File>,
+    /// After the connections: the lock goes with it.
+    shared: Arc<Shared>,
 }
 
 impl Engine {
     pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
-        let place = Place::find(options)?;
-        let serve_lock = match options.open_as {
-            OpenAs::Serve => Some(place.lock_and_create()?),
-            OpenAs::Tool => None,
-        };
-        let manager = connect::manager(&place.path, options.busy_timeout);
-        let prepare = || migrate::prepare(&manager, &place.path, options.open_as);
-        prepare().or_else(|refusal| {
+        let owner = Owner::take(options)?;
+        preflight::check(&owner, options)?;
+        migrate::prepare(&owner, options).or_else(|refusal| {
             // SQLite needs some room to begin on a full disk.
             let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
-            if may_give && Reserve::release_of(&place.path) {
-                prepare()
+            if may_give && Reserve::release_of(owner.path()) {
+                migrate::prepare(&owner, options)
             } else {
                 Err(refusal)
             }
         })?;
+        let manager = connect::manager(owner.path(), options.busy_timeout);
         let pool = connect::pool(manager, options)?;
+        let first = connect::get(&pool, owner.path())?;
         if options.open_as == OpenAs::Serve {
-            // A tool may go on: one of them tells what is damaged.
-            schema::refuse_damaged(&*connect::get(&pool, &place.path)?, &place.path)?;
+            // A command may go on: one of them tells what is damaged.
+            schema::refuse_damaged(&first, owner.path())?;
         }
-        let io = |source| OpenError::Io {
-            path: place.path.clone(),
-            source,
-        };
-        let identity = Identity::of(&place.path).map_err(io)?;
-        let commits = match options.open_as {
-            OpenAs::Serve => Commits::of(&place.path, identity.clone()).ok(),
-            OpenAs::Tool => None,
-        };
-        let checkpoints = match &commits {
-            Some(_) => Some(Checkpoints::of(&place.path).map_err(io)?),
-            None => None,
-        };
+        drop(first);
+        // Now the log has its name for as long as the database is open.
+        owner
+            .sync_names()
+            .map_err(|error| OpenError::of(owner.path(), error))?;
+        let reserve = (options.open_as == OpenAs::Serve).then(|| Reserve::of(owner.path()));
         let queue = |name| Queue::new(options.max_waiting, name, options.metrics.clone());
         let mut engine = Self {
             reads: Arc::new(queue(QueueName::Read)),
@@ -108,64 +94,55 @@ impl Engine {
             writes: Arc::new(queue(QueueName::Write)),
             threads: Vec::new(),
             pool,
-            commits: commits.map(Arc::new),
-            checkpoints: checkpoints.map(Arc::new),
-            reserve: None,
-            _serve_lock: serve_lock,
+            shared: Arc::new(Shared {
+                reserve,
+                owner,
+                freshness: Freshness::default(),
+                checkpointer: Checkpointer::default(),
+                open_reads: OpenReads::default(),
+            }),
         };
-        if options.open_as == OpenAs::Serve {
-            engine.reserve = Some(Arc::new(Reserve::of(&place.path)));
-        }
-        engine.start(options, &place, &identity)?;
+        engine.start(options)?;
         Ok(engine)
     }
 
     /// A thread that cannot start ends the ones before it: the half-made engine is dropped.
-    fn start(
-        &mut self,
-        options: &StoreOptions,
-        place: &Place,
-        identity: &Identity,
-    ) -> Result<(), OpenError> {
-        let io = |source| OpenError::Io {
-            path: place.path.clone(),
-            source,
-        };
+    fn start(&mut self, options: &StoreOptions) -> Result<(), OpenError> {
         let readers = (0..options.readers.max(1)).map(|number| {
             let name = format!("store-reader-{number}");
             (name, Arc::clone(&self.reads))
         });
         let lookups = ("store-lookup".to_owned(), Arc::clone(&self.lookups));
         for (name, queue) in readers.chain([lookups]).collect::<Vec<_>>() {
-            let connection = connect::get(&self.pool, &place.path)?;
-            let reader = thread::Builder::new().name(name);
-            let watch = Watch::new(identity.clone());
-            let work = move || reader::run(&connection, &queue, &watch);
-            self.threads.push(reader.spawn(work).map_err(io)?);
+            self.spawn(name, move |connection, shared| {
+                reader::run(connection, &queue, shared);
+            })?;
         }
-        let connection = connect::get(&self.pool, &place.path)?;
-        let queue = Arc::clone(&self.writes);
-        let wal = wal::Wal::new(&place.path, options);
-        let writer = thread::Builder::new().name("store-writer".to_owned());
-        let identity = identity.clone();
-        let (commits, checkpoints) = (self.commits.clone(), self.checkpoints.clone());
-        let reserve = self.reserve.clone();
-        let work = move || {
-            let both = commits.as_deref().zip(checkpoints.as_deref());
-            let served = both.map(|(commits, checkpoints)| wal::Served {
-                commits,
-                checkpoints,
-            });
-            let (served, reserve) = (served.as_ref(), reserve.as_deref());
-            writer::run(&connection, &queue, &identity, served, reserve, wal);
+        let (queue, options) = (Arc::clone(&self.writes), options.clone());
+        self.spawn("store-writer".to_owned(), move |connection, shared| {
+            let wal = wal::Wal::new(connection, shared, &options);
+            writer::run(connection, &queue, shared, wal);
+        })?;
+        self.spawn("store-checkpoint".to_owned(), |connection, shared| {
+            shared.checkpointer.run(connection, &shared.owner);
+        })
+    }
+
+    fn spawn(
+        &mut self,
+        name: String,
+        work: impl FnOnce(&rusqlite::Connection, &Shared) + Send + 'static,
+    ) -> Result<(), OpenError> {
+        let shared = Arc::clone(&self.shared);
+        let connection = connect::get(&self.pool, shared.owner.path())?;
+        let run = move || {
+            work(&connection, &shared);
+            drop(connection);
+            drop(shared);
         };
-        self.threads.push(writer.spawn(work).map_err(io)?);
-        if let Some((commits, checkpoints)) = self.commits.clone().zip(self.checkpoints.clone()) {
-            let connection = connect::get(&self.pool, &place.path)?;
-            let thread = thread::Builder::new().name("store-checkpoint".to_owned());
-            let work = move || checkpoints.run(&connection, &commits);
-            self.threads.push(thread.spawn(work).map_err(io)?);
-        }
+        let thread = thread::Builder::new().name(name).spawn(run);
+        let thread = thread.map_err(|source| self.shared.owner.place().io(source))?;
+        self.threads.push(thread);
         Ok(())
     }
 
@@ -182,27 +159,30 @@ impl Engine {
     }
 
     pub(super) fn disk_is_full(&self) -> bool {
-        self.reserve.as_deref().is_some_and(Reserve::is_spent)
+        self.shared.reserve.as_ref().is_some_and(Reserve::is_spent)
     }
 
-    pub(super) fn stamp(&self, id: TokenId) -> Option<Stamp> {
-        self.commits.as_ref()?.stamp(id)
+    pub(super) fn freshness(&self) -> &Freshness {
+        &self.shared.freshness
     }
 
     /// On a thread of its own: it reads the whole file.
     pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
         let pool = self.pool.clone();
-        let open = (self.commits.clone(), self.checkpoints.clone());
+        let shared = Arc::clone(&self.shared);
         let (reply, answer) = oneshot::channel();
         let work = move || {
             let findings = match pool.get() {
-                Ok(connection) => check::run(&connection),
+                Ok(connection) => {
+                    let _read = shared.open_reads.open(&connection);
+                    check::run(&connection)
+                }
                 Err(error) => Err(fault::of_pool(error)),
             };
             drop(reply.send(findings));
             // The connections first, as in the engine itself.
             drop(pool);
-            drop(open);
+            drop(shared);
         };
         let checker = thread::Builder::new().name("store-check".to_owned());
         checker.spawn(work).map_err(|error| Error::Unavailable {
@@ -219,9 +199,7 @@ impl Drop for Engine {
         self.reads.close();
         self.lookups.close();
         self.writes.close();
-        if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.close();
-        }
+        self.shared.checkpointer.close();
         let this = thread::current().id();
         for thread in self.threads.drain(..) {
             // A piece of work may hold the last handle; its own thread ends by itself.

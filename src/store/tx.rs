@@ -2,13 +2,15 @@
 //!
 //! An enum stands where more engines will: the SQL is written once and no trait is spelled out for them.
 
+use std::iter;
+
 use super::{
     error::Error,
     freshness::{Changes, Notes},
     sqlite::session,
     value::Value,
 };
-use crate::domain::{id::TokenId, time::Timestamp};
+use crate::domain::{id::TokenId, time::Timestamp, token::LastUse};
 
 /// A transaction that a piece of work runs in. What it can do stands in the tables' modules.
 #[derive(Debug)]
@@ -37,13 +39,21 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// The sync that failed under a statement, if one did.
+    pub(super) fn failed_sync(&self) -> Option<Error> {
+        match &self.engine {
+            Engine::Sqlite(session) => session.failed_sync(),
+        }
+    }
+
     /// What the statements changed of what credentials are made of.
     pub(super) fn into_changes(self) -> Changes {
         self.notes.into_changes()
     }
 
-    /// Runs a statement that answers no rows; how many rows it changed. Where it changed any, no credential
-    /// that was read before counts any more; the next two are for what changes less.
+    /// Runs a statement that answers no rows; how many rows it changed. Where it changed any, every credential
+    /// that was read before is stale. The three below make less stale; none of them takes a statement that could
+    /// change more than it says.
     pub(super) fn execute(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         let changed = self.run(sql, params)?;
         if changed > 0 {
@@ -52,36 +62,63 @@ impl<'a> Tx<'a> {
         Ok(changed)
     }
 
-    /// Adds a row, and touches no other: whatever was read before is as true as it was.
+    /// Adds a row. Makes nothing stale, since no credential is kept of what is not there; a statement that might
+    /// touch other rows, too, counts as [`execute`](Self::execute).
     pub(super) fn insert(&self, sql: &str, params: &[Value<'_>]) -> Result<(), Error> {
-        self.run(sql, params)?;
-        self.notes.row();
-        Ok(())
+        if sql.starts_with("INSERT INTO ") && !sql.contains("ON CONFLICT") {
+            self.run(sql, params).map(drop)
+        } else {
+            self.execute(sql, params).map(drop)
+        }
     }
 
-    /// Runs a statement that changes the token `id` and nothing that another one's credential depends on;
-    /// whether it did.
-    pub(super) fn execute_alone(
+    /// Changes the row of the token `id`, as `set` says, where `condition` holds; whether it did. Makes that
+    /// token and its children stale. Further parameters are `?2` and up.
+    pub(super) fn update_token(
         &self,
         id: TokenId,
-        sql: &str,
+        set: &str,
+        condition: &str,
         params: &[Value<'_>],
     ) -> Result<bool, Error> {
-        let changed = self.run(sql, params)? > 0;
+        let sql = format!("UPDATE tokens SET {set} WHERE id = ?1 AND ({condition})");
+        let params: Vec<_> = iter::once(id.into())
+            .chain(params.iter().copied())
+            .collect();
+        let changed = self.run(&sql, &params)? > 0;
         if changed {
             self.notes.token(id);
         }
         Ok(changed)
     }
 
-    /// Runs a statement that changes nothing that decides on a credential: what was read before goes on
-    /// counting.
-    pub(super) fn execute_aside(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
-        let changed = self.run(sql, params)?;
-        if changed > 0 {
-            self.notes.aside();
+    /// Writes down a later use of the token `id`, if there is one. Makes no decision stale: nothing about a last
+    /// use decides.
+    pub(super) fn set_last_use(&self, id: TokenId, last_use: &LastUse) -> Result<(), Error> {
+        let sql = "UPDATE tokens SET last_use_time = ?2, last_use_ip = ?3 \
+                   WHERE id = ?1 AND (last_use_time IS NULL OR last_use_time < ?2)";
+        let ip = last_use.ip.map(|ip| ip.to_canonical().to_string());
+        let params = [id.into(), last_use.time.into(), ip.as_deref().into()];
+        if self.run(sql, &params)? > 0 {
+            self.notes.last_uses();
         }
-        Ok(changed)
+        Ok(())
+    }
+
+    /// Removes the row of the token `id`; whether there was one. Makes that token and its children stale.
+    pub(super) fn remove_token(&self, id: TokenId) -> Result<bool, Error> {
+        let removed = self.run("DELETE FROM tokens WHERE id = ?1", &[id.into()])? > 0;
+        if removed {
+            self.notes.token(id);
+        }
+        Ok(removed)
+    }
+
+    /// Writes down when a job was last done. Makes nothing stale: no credential is made of that.
+    pub(super) fn set_job_time(&self, name: &str, time: Timestamp) -> Result<(), Error> {
+        let sql = "INSERT INTO jobs (name, last_time) VALUES (?1, ?2) \
+                   ON CONFLICT (name) DO UPDATE SET last_time = excluded.last_time";
+        self.run(sql, &[name.into(), time.into()]).map(drop)
     }
 
     fn run(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {

@@ -109,6 +109,7 @@ fn token_that_outgrows_its_bounds_is_seen() {
             let sql = format!("UPDATE tokens SET {doctor} AND id IN (?1, ?2)");
             let ids = [0, 1].map(|n| run.held[n].token.id.to_string());
             app.sql().execute(&sql, ids).unwrap();
+            app.reread().await;
             let fault = run.look(None).await.unwrap_err();
             assert!(fault.contains(seen), "{fault}");
         }

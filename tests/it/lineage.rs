@@ -153,19 +153,20 @@ async fn narrowing_a_parent_narrows_its_children_at_use() {
         list.await
     };
     list().await.ok();
-    let set = |column: &str, value: &str| {
+    let set = async |column: &str, value: &str| {
         let sql = format!("UPDATE tokens SET {column} = ?1 WHERE id = ?2");
         assert_eq!(app.sql().execute(&sql, [value, &parent.id]).unwrap(), 1);
+        app.reread().await;
     };
-    set("scopes", "hallpass:users:read");
+    set("scopes", "hallpass:users:read").await;
     list().await.refused("permission_denied", "SCOPE_MISSING");
     assert!(app.accepts(&child.text).await);
-    set("scopes", "");
-    set("allowed_cidrs", "10.0.0.0/8");
+    set("scopes", "").await;
+    set("allowed_cidrs", "10.0.0.0/8").await;
     list()
         .await
         .refused("unauthenticated", "ADDRESS_NOT_ALLOWED");
-    set("allowed_cidrs", "");
+    set("allowed_cidrs", "").await;
     list().await.ok();
 }
 
@@ -186,13 +187,14 @@ async fn child_is_valid_only_while_its_parent_is() {
         answer.await.refused("unauthenticated", "PARENT_INVALID");
     };
 
-    let disable = |yes: i64| {
+    let disable = async |yes: i64| {
         let sql = "UPDATE tokens SET disabled = ?1 WHERE id = ?2";
         app.sql().execute(sql, (yes, &parent.id)).unwrap();
+        app.reread().await;
     };
-    disable(1);
+    disable(1).await;
     refused().await;
-    disable(0);
+    disable(0).await;
     assert!(app.accepts(&child.text).await);
 
     let id = json!({ "id": alice.id });

@@ -16,7 +16,7 @@ use hallpass::{
     },
     domain::{clock::Clock, id::RequestId, secret::Secret},
     server::{LogRequests, Server, ServerOptions, limits::Limits},
-    store::{Db, OpenAs, OpenError, StoreOptions},
+    store::{Db, Error, OpenAs, OpenError, StoreOptions, Tx, users},
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -201,9 +201,19 @@ impl TestApp {
         Client::new(self.running.metrics.unwrap())
     }
 
-    /// A connection of the test's own to the database.
+    /// A connection of the test's own to the database. The server hears nothing of what is changed there.
     pub(crate) fn sql(&self) -> Connection {
         open(&self.folder)
+    }
+
+    /// Makes the server read again what a test changed beside it.
+    pub(crate) async fn reread(&self) {
+        let touch = |tx: &Tx<'_>| {
+            let all = users::UserFilter::default();
+            let first = &users::list(tx, &all, None, false, 1)?[0];
+            users::update(tx, first)
+        };
+        self.db.write::<_, Error>(touch).await.unwrap();
     }
 
     /// The database, as commands are told of it.
@@ -271,6 +281,9 @@ async fn launch(
     let mut options = StoreOptions::new(file(folder), OpenAs::Serve);
     options.busy_timeout = settings.busy_timeout;
     options.readers = settings.readers;
+    options.lock_wait = Duration::ZERO;
+    // A process of many tests does not end with one of them.
+    options.on_fatal = |fatal| panic!("{fatal}");
     options.metrics = settings.app.metrics.store();
     let db = open_store(&options).await;
     let clock: Arc<dyn Clock> = Arc::<FakeClock>::clone(clock);

@@ -68,6 +68,7 @@ async fn invalid_token_is_an_answer_whose_reason_needs_the_secret() {
             [&disabled.id],
         )
         .unwrap();
+    app.reread().await;
     app.clock.advance(Duration::from_mins(1));
 
     // The right form and checksum, and another secret.
@@ -110,6 +111,7 @@ async fn deactivated_users_and_dead_parents_end_validity() {
     app.sql()
         .execute("UPDATE tokens SET disabled = 1 WHERE id = ?1", [parent])
         .unwrap();
+    app.reread().await;
     let told = reason(&app, ask).await;
     assert_eq!(told.as_deref(), Some("PARENT_INVALID"));
 }
@@ -134,11 +136,13 @@ async fn required_scopes_must_all_be_in_force() {
         app.sql().execute(sql, [parent, scopes]).unwrap();
     };
     narrow("other read");
+    app.reread().await;
     let told = reason(&app, ask(&["deploy"])).await;
     assert_eq!(told.as_deref(), Some("SCOPE_MISSING"));
     let answer = app.call(&app.admin.token, VERIFY, ask(&["read"])).await;
     assert_eq!(answer.ok()["token"]["scopes"], json!(["read"]));
     narrow("other");
+    app.reread().await;
     let told = reason(&app, ask(&[])).await;
     assert_eq!(told.as_deref(), Some("SCOPE_MISSING"), "none is not all");
 }

@@ -55,14 +55,14 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// What was kept of the token and decides as it did, where the secret is right.
+    /// What was kept of the token, where `is_true` still and the secret is right.
     pub(super) fn find(
         &self,
         id: TokenId,
-        stamp: Option<Stamp>,
         hash: &TokenHash,
+        is_true: impl Fn(Stamp, &Credential) -> bool,
     ) -> Option<Arc<Credential>> {
-        let found = stamp.and_then(|stamp| self.kept(id, |kept| kept.decides_as(&stamp)));
+        let found = self.get(id, is_true);
         let found = found.filter(|known| known.hash.matches(hash));
         let count = if found.is_some() {
             &self.hits
@@ -73,15 +73,15 @@ impl Memory {
         found
     }
 
-    /// What was kept of the token under this very stamp.
-    pub(super) fn get(&self, id: TokenId, stamp: Stamp) -> Option<Arc<Credential>> {
-        self.kept(id, |kept| *kept == stamp)
-    }
-
-    fn kept(&self, id: TokenId, counts: impl Fn(&Stamp) -> bool) -> Option<Arc<Credential>> {
+    /// What was kept of the token, where `is_true` still.
+    pub(super) fn get(
+        &self,
+        id: TokenId,
+        is_true: impl Fn(Stamp, &Credential) -> bool,
+    ) -> Option<Arc<Credential>> {
         let set = self.set(id);
         let kept = set.kept.iter().flatten().find(|kept| kept.is_of(id))?;
-        counts(&kept.stamp).then(|| Arc::clone(&kept.credential))
+        is_true(kept.stamp, &kept.credential).then(|| Arc::clone(&kept.credential))
     }
 
     /// How many were found here, and how many were not.

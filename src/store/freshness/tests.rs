@@ -1,32 +1,213 @@
 use super::*;
-use crate::store::samples::NOW;
+use crate::{
+    domain::{
+        note::Note,
+        token::{LastUse, Token},
+    },
+    store::{
+        Db, Error, OpenAs, Tx, audit,
+        samples::{Folder, NOW, event, hash, person, token},
+        tokens::{self, Credential},
+        users,
+    },
+};
 
-#[test]
-fn a_change_makes_what_it_changed_stale_and_nothing_else() {
-    let counters = Counters::default();
-    let (one, other) = (TokenId::generate(NOW), TokenId::generate(NOW));
-    let stamps = || (counters.stamp(one), counters.stamp(other));
-    let before = stamps();
-    counters.raise(&Changes::default());
-    assert_eq!(stamps(), before);
+/// A token, its child, and one that has nothing to do with them.
+struct Family {
+    db: Db,
+    ids: [TokenId; 3],
+    #[expect(dead_code, reason = "the database is in it")]
+    folder: Folder,
+}
 
-    let notes = Notes::default();
-    notes.token(one);
-    counters.raise(&notes.into_changes());
-    assert_ne!(counters.stamp(one), before.0);
-    assert_eq!(counters.stamp(other), before.1);
+impl Family {
+    async fn new() -> Self {
+        let folder = Folder::new();
+        let db = folder.open(OpenAs::Serve);
+        let user = person("alice");
+        let (parent, mut child, other) = (token(&user), token(&user), token(&user));
+        child.parent_id = Some(parent.id);
+        let ids = [parent.id, child.id, other.id];
+        let insert = move |tx: &Tx<'_>| {
+            users::insert(tx, &user, None)?;
+            let mut all = [&parent, &child, &other].into_iter();
+            all.try_for_each(|token| tokens::insert(tx, token, &hash(token)))
+        };
+        db.write::<_, Error>(insert).await.unwrap();
+        Self { db, ids, folder }
+    }
 
-    let before = stamps();
-    let mut changes = Changes::default();
-    changes.add(Changes::everything());
-    counters.raise(&changes);
-    assert_ne!(counters.stamp(one), before.0);
-    assert_ne!(counters.stamp(other), before.1);
+    async fn read(&self) -> [Credential; 3] {
+        let ids = self.ids;
+        let find = move |tx: &Tx<'_>| {
+            let find = |id| Ok(tokens::find_credential(tx, id)?.expect("it is there"));
+            Ok::<_, Error>([find(ids[0])?, find(ids[1])?, find(ids[2])?])
+        };
+        self.db.read(find).await.unwrap()
+    }
 
-    let before = stamps();
-    let notes = Notes::default();
-    notes.aside();
-    counters.raise(&notes.into_changes());
-    assert_ne!(counters.stamp(one), before.0);
-    assert!(before.0.decides_as(&counters.stamp(one)));
+    /// Which of the three the change makes stale as decisions, and which at all. Whatever it really changed
+    /// must be among them.
+    async fn change(
+        &self,
+        name: &str,
+        change: impl Fn(&Tx<'_>) -> Result<(), Error> + Send + 'static,
+    ) -> ([bool; 3], [bool; 3]) {
+        let stamp = self.db.stamp();
+        let before = self.read().await;
+        assert!(
+            before
+                .iter()
+                .all(|one| self.db.is_unchanged(stamp, &one.lineage))
+        );
+        self.db.write(change).await.unwrap();
+        let after = self.read().await;
+        let stale = [0, 1, 2].map(|at| !self.db.still_decides(stamp, &before[at].lineage));
+        let changed = [0, 1, 2].map(|at| !self.db.is_unchanged(stamp, &before[at].lineage));
+        for at in 0..3 {
+            let [was, is] = [&before[at], &after[at]].map(|one| format!("{one:?}"));
+            assert!(was == is || changed[at], "{name}: {was} became {is}");
+        }
+        (stale, changed)
+    }
+}
+
+const NONE: [bool; 3] = [false; 3];
+const FAMILY: [bool; 3] = [true, true, false];
+const ALL: [bool; 3] = [true; 3];
+type Change = Box<dyn Fn(&Tx<'_>) -> Result<(), Error> + Send>;
+
+#[tokio::test]
+async fn a_change_makes_stale_what_it_changed_and_no_more_than_it_must() {
+    let family = Family::new().await;
+    let [parent, child, _] = family.read().await.map(|one| one.lineage.token);
+    let user = person("bob");
+    let used = LastUse {
+        time: NOW,
+        ip: None,
+    };
+    let noted = Token {
+        note: Note::parse("changed".to_owned()).unwrap(),
+        disabled: true,
+        ..parent.clone()
+    };
+    let rotated = Token {
+        successor_id: Some(child.id),
+        ..parent.clone()
+    };
+    let added = token(&person("none"));
+    let (id, user_id) = (parent.id, parent.user_id);
+    let added = Token { user_id, ..added };
+    let upsert = "INSERT INTO meta (key, value) VALUES ('page_key', x'00') \
+                  ON CONFLICT (key) DO UPDATE SET value = x'00'";
+    // Without a narrower way than `execute` all of them would be ALL.
+    let changes: Vec<(&str, Change, [bool; 3], [bool; 3])> = vec![
+        (
+            "a new user",
+            Box::new(move |tx| users::insert(tx, &user, None)),
+            NONE,
+            NONE,
+        ),
+        (
+            "a new token",
+            Box::new(move |tx| tokens::insert(tx, &added, &hash(&added))),
+            NONE,
+            NONE,
+        ),
+        (
+            "an audit row",
+            Box::new(|tx| audit::append(tx, event("one")).map(drop)),
+            NONE,
+            NONE,
+        ),
+        (
+            "a row that takes another's place",
+            Box::new(move |tx| tx.insert(upsert, &[])),
+            ALL,
+            ALL,
+        ),
+        (
+            "a use of the parent",
+            Box::new(move |tx| tokens::note_uses(tx, &[(id, used)])),
+            NONE,
+            ALL,
+        ),
+        (
+            "the parent's note and state",
+            Box::new(move |tx| tokens::update(tx, &noted).map(drop)),
+            FAMILY,
+            FAMILY,
+        ),
+        (
+            "the parent's rotation",
+            Box::new(move |tx| tokens::mark_rotated(tx, &rotated).map(drop)),
+            FAMILY,
+            FAMILY,
+        ),
+        (
+            "the child's deletion",
+            Box::new(move |tx| tokens::mark_deleted(tx, child.id, NOW).map(drop)),
+            [false, true, false],
+            [false, true, false],
+        ),
+        (
+            "the parent's deletion",
+            Box::new(move |tx| tokens::mark_deleted(tx, id, NOW).map(drop)),
+            FAMILY,
+            FAMILY,
+        ),
+        (
+            "nothing",
+            Box::new(move |tx| tokens::mark_deleted(tx, id, NOW).map(drop)),
+            NONE,
+            NONE,
+        ),
+        (
+            "the user's deletion",
+            Box::new(move |tx| users::mark_deleted(tx, user_id, NOW).map(drop)),
+            ALL,
+            ALL,
+        ),
+        (
+            "whatever else",
+            Box::new(|tx| tx.execute("UPDATE meta SET value = x'01'", &[]).map(drop)),
+            ALL,
+            ALL,
+        ),
+    ];
+    for (name, change, decisions, all) in changes {
+        let found = family.change(name, change).await;
+        assert_eq!(found, (decisions, all), "{name}");
+    }
+}
+
+/// A write that failed is undone, and makes nothing stale with its batch.
+#[tokio::test]
+async fn a_refused_write_makes_nothing_stale() {
+    let family = Family::new().await;
+    let stamp = family.db.stamp();
+    let [parent, ..] = family.read().await;
+    let id = parent.lineage.token.id;
+    let refused = move |tx: &Tx<'_>| {
+        tokens::mark_deleted(tx, id, NOW)?;
+        Err::<(), _>(Error::Overloaded)
+    };
+    family.db.write(refused).await.unwrap_err();
+    assert!(family.db.is_unchanged(stamp, &parent.lineage));
+}
+
+/// A reader that began before a commit and keeps what it found after it.
+#[tokio::test]
+async fn what_was_read_before_a_commit_is_stale_once_it_is_answered() {
+    let family = Family::new().await;
+    let stamp = family.db.stamp();
+    let [parent, child, _] = family.read().await;
+    let id = parent.lineage.token.id;
+    let delete = move |tx: &Tx<'_>| tokens::mark_deleted(tx, id, NOW).map(drop);
+    family.db.write::<_, Error>(delete).await.unwrap();
+    for kept in [&parent, &child] {
+        assert!(!family.db.still_decides(stamp, &kept.lineage));
+        // The control: a stamp from after the read would keep it for ever.
+        assert!(family.db.still_decides(family.db.stamp(), &kept.lineage));
+    }
 }

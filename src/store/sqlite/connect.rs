@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use r2d2::PooledConnection;
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, OpenFlags};
 
 use super::fault;
 use crate::store::open::{OpenError, StoreOptions};
@@ -14,22 +14,36 @@ pub(super) type Pool = r2d2::Pool<SqliteConnectionManager>;
 /// More than the statements that there are.
 const STATEMENTS: usize = 128;
 
-/// `synchronous` FULL: a commit is on the disk when it returns. The log's file is cut to `journal_size_limit`
-/// bytes when it begins anew; it is mostly kept shorter (`wal.rs`).
+/// `synchronous` FULL: a commit is on the disk when it returns. Checkpoints are made by `wal.rs`, not by commits.
+/// The log's file is cut to `journal_size_limit` bytes when it begins anew; it is mostly kept shorter.
 const PRAGMAS: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; \
                        PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; \
-                       PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 12582912;";
+                       PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 12582912;";
+
+/// No file is created and no URI is read. Each connection stays on one thread at a time.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// Opens connections to the file at `path`, which must be there.
 pub(super) fn manager(path: &Path, busy_timeout: Duration) -> SqliteConnectionManager {
     SqliteConnectionManager::file(path)
-        // Each connection stays on one thread at a time; no file is created and no URI is read.
-        .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .with_init(move |connection| {
-            connection.busy_timeout(busy_timeout)?;
-            connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            connection.execute_batch(PRAGMAS)
-        })
+        .with_flags(FLAGS)
+        .with_init(move |connection| prepare(connection, busy_timeout))
+}
+
+/// The owner's first connection: no other may have the file open. It keeps the log's index in its own memory
+/// and makes it from the log alone (`SQLite`'s wal.html, "Use of WAL Without Shared-Memory").
+pub(super) fn exclusive(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_with_flags(path, FLAGS)?;
+    // Before anything that reads the file.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    prepare(&mut connection, busy_timeout)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.execute_batch(PRAGMAS)
 }
 
 /// A pool that opens connections when they are asked for: one a reader, one each for lookups,

@@ -1,8 +1,11 @@
 //! `SQLite`'s errors in the store's words.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use rusqlite::{Connection, Error as Driver, ErrorCode};
+use rusqlite::{
+    Connection, Error as Driver, ErrorCode,
+    ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC},
+};
 
 use crate::store::error::{Error, Unavailable};
 
@@ -22,7 +25,8 @@ pub(super) fn of(error: Driver) -> Error {
     }
 }
 
-/// The error of a statement that begins or ends a transaction: whatever it is, nothing was written.
+/// The error of a statement that begins or ends a transaction: whatever it is, nothing was written, unless a
+/// sync failed.
 pub(super) fn unavailable(error: Driver) -> Error {
     Error::Unavailable {
         kind: kind(&error).unwrap_or(Unavailable::RolledBack),
@@ -38,6 +42,14 @@ pub(super) fn of_pool(error: r2d2::Error) -> Error {
     }
 }
 
+/// The error of a sync of our own.
+pub(super) fn of_sync(error: io::Error) -> Error {
+    Error::Unavailable {
+        kind: Unavailable::SyncFailed,
+        source: Some(Arc::new(error)),
+    }
+}
+
 /// Runs one of the few statements that frame a transaction.
 pub(super) fn statement(connection: &Connection, sql: &'static str) -> Result<(), Error> {
     let run = || connection.prepare_cached(sql)?.execute(());
@@ -45,6 +57,10 @@ pub(super) fn statement(connection: &Connection, sql: &'static str) -> Result<()
 }
 
 fn kind(error: &Driver) -> Option<Unavailable> {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    if let Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) = extended {
+        return Some(Unavailable::SyncFailed);
+    }
     Some(match error.sqlite_error_code()? {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Unavailable::Busy,
         ErrorCode::DiskFull => Unavailable::Full,
@@ -56,7 +72,8 @@ fn kind(error: &Driver) -> Option<Unavailable> {
         | ErrorCode::NoLargeFileSupport => Unavailable::Io,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Unavailable::Corrupt,
         ErrorCode::OutOfMemory => Unavailable::Memory,
-        ErrorCode::OperationInterrupted | ErrorCode::OperationAborted => Unavailable::RolledBack,
+        ErrorCode::OperationInterrupted => Unavailable::Interrupted,
+        ErrorCode::OperationAborted => Unavailable::RolledBack,
         _ => return None,
     })
 }

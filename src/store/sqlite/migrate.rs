@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use r2d2::ManageConnection as _;
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
-use super::{fault, session::Session};
+use super::{
+    checkpoint::{Mode, checkpoint},
+    connect, fault,
+    owner::Owner,
+    session::Session,
+};
 use crate::store::{
     error::{Error, Unavailable},
     migrations::MIGRATIONS,
-    open::{OpenAs, OpenError},
+    open::{OpenAs, OpenError, StoreOptions},
     tx::Tx,
 };
 
@@ -37,7 +40,7 @@ impl Header {
             // Not yet anyone's; the schema tells.
             0 if found == 0 => Ok(()),
             APPLICATION_ID if found > known => Err(OpenError::NewerSchema { path, found, known }),
-            APPLICATION_ID if found < known && open_as == OpenAs::Tool => {
+            APPLICATION_ID if found < known && open_as == OpenAs::Embedded => {
                 Err(OpenError::OlderSchema { path, found, known })
             }
             APPLICATION_ID => Ok(()),
@@ -46,23 +49,15 @@ impl Header {
     }
 }
 
-/// Looks at the schema and, as the server, raises it.
-pub(super) fn prepare(
-    manager: &SqliteConnectionManager,
-    path: &Path,
-    open_as: OpenAs,
-) -> Result<(), OpenError> {
-    let refuse = |error: rusqlite::Error| refusal(path, fault::of(error));
-    let mut connection = manager.connect().map_err(refuse)?;
+/// Looks at the schema and, as the server, raises it; recovers the log and empties it.
+pub(super) fn prepare(owner: &Owner, options: &StoreOptions) -> Result<(), OpenError> {
+    let (path, open_as) = (owner.path(), options.open_as);
+    let refuse = |error: rusqlite::Error| OpenError::of(path, fault::of(error));
+    let mut connection = connect::exclusive(path, options.busy_timeout).map_err(refuse)?;
     // Until the schema is known to be ours, closing must not write what the log holds into the file.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(refuse)?;
-    if connection.is_readonly("main").map_err(refuse)? {
-        return Err(OpenError::FileNotWritable {
-            path: path.to_owned(),
-        });
-    }
     let header = header(&connection).map_err(refuse)?;
     header.check(path, open_as)?;
     if header.application_id == 0 {
@@ -75,7 +70,7 @@ pub(super) fn prepare(
                 path: path.to_owned(),
             });
         }
-        if open_as == OpenAs::Tool {
+        if open_as == OpenAs::Embedded {
             return Err(OpenError::OlderSchema {
                 path: path.to_owned(),
                 found: 0,
@@ -83,17 +78,20 @@ pub(super) fn prepare(
             });
         }
     }
+    owner.write_log_anew()?;
     if open_as == OpenAs::Serve {
-        use_wal(&connection).map_err(|error| refusal(path, error))?;
-        if header.schema < known() {
-            migrate(&mut connection).map_err(|error| refusal(path, error))?;
-            // The header in the file itself tells the schema from now on: a start reads it there.
-            connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
-                .map_err(refuse)?;
-        }
+        use_wal(&connection).map_err(|error| OpenError::of(path, error))?;
+        migrate(&mut connection).map_err(|error| OpenError::of(path, error))?;
     }
-    Ok(())
+    // The header in the file itself tells the schema from now on: a start reads it there. A full disk has no room
+    // for that, and the log has all.
+    match checkpoint(&connection, Mode::Truncate) {
+        Err(error) if error.is_failed_sync() => Err(OpenError::of(path, error)),
+        _ => connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map_err(refuse)
+            .map(drop),
+    }
 }
 
 /// Runs the migrations that the file has not had, each in a transaction of its own.
@@ -136,16 +134,5 @@ fn use_wal(connection: &Connection) -> Result<(), Error> {
     } else {
         // A file system without shared memory: nothing of what follows would hold.
         Err(Error::unavailable(Unavailable::Io))
-    }
-}
-
-fn refusal(path: &Path, source: Error) -> OpenError {
-    let path = path.to_owned();
-    match source {
-        Error::Unavailable {
-            kind: Unavailable::Corrupt,
-            ..
-        } => OpenError::NotADatabase { path },
-        source => OpenError::Database { path, source },
     }
 }

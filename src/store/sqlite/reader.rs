@@ -1,45 +1,56 @@
 //! A thread that reads.
 
+use std::{time::Duration, vec};
+
 use rusqlite::Connection;
 
-use super::{fault, identity::Watch, queue::Queue, session::Session};
+use super::{fault, queue::Queue, session::Session, shared::Shared};
 use crate::store::{job::Job, tx::Tx};
 
 /// So many reads share a transaction at most: it must stay short, or the write-ahead log grows behind it.
 const MAX_BATCH: usize = 64;
+/// A transaction that is older takes no further read: the next one begins another.
+const MAX_AGE: Duration = Duration::from_millis(20);
 
 /// Answers until the queue is closed.
-pub(super) fn run(connection: &Connection, queue: &Queue, watch: &Watch) {
+pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared) {
     let seat = queue.join();
     // A read that writes is a mistake; SQLite refuses it.
     let guarded = connection
         .pragma_update(None, "query_only", true)
         .map_err(fault::unavailable);
     while let Some(batch) = seat.take(MAX_BATCH) {
-        // The transaction begins after the batch was taken, so no read sees less than what was committed
-        // before it was asked for.
-        let begun = guarded
-            .clone()
-            .and_then(|()| watch.check())
-            .and_then(|()| fault::statement(connection, "BEGIN"));
-        match begun {
-            Ok(()) => answer(connection, batch),
-            Err(fault) => {
-                queue.failed();
-                for job in batch {
-                    job.settle(Some(fault.clone()));
+        let mut batch = batch.into_iter();
+        while batch.len() > 0 {
+            // The transaction begins after the batch was taken, so no read sees less than what was committed
+            // before it was asked for.
+            let begun = guarded
+                .clone()
+                .and_then(|()| fault::statement(connection, "BEGIN"));
+            match begun {
+                Ok(()) => answer(connection, shared, &mut batch),
+                Err(fault) => {
+                    queue.failed();
+                    for job in batch.by_ref() {
+                        job.settle(Some(fault.clone()));
+                    }
                 }
             }
         }
     }
 }
 
-fn answer(connection: &Connection, batch: Vec<Box<dyn Job>>) {
+/// Answers in one transaction, all or as long as it is young.
+fn answer(connection: &Connection, shared: &Shared, batch: &mut vec::IntoIter<Box<dyn Job>>) {
+    let read = shared.open_reads.open(connection);
     let tx = Tx::sqlite(Session::new(connection));
     for mut job in batch {
         if !job.is_abandoned() {
             job.run(&tx);
             job.settle(None);
+        }
+        if read.age() > MAX_AGE {
+            break;
         }
     }
     // SQLite may have ended it by itself after an error.

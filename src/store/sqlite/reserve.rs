@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::preflight::beside;
+use super::place::beside;
 use crate::store::{
     error::{Error, Unavailable},
     job::Job,

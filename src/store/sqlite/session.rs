@@ -1,6 +1,6 @@
 //! The statements of a transaction on one connection.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use rusqlite::{
     Connection, ToSql, params_from_iter,
@@ -18,6 +18,7 @@ use crate::store::{
 pub(in crate::store) struct Session<'a> {
     connection: &'a Connection,
     met_full_disk: Cell<bool>,
+    failed_sync: RefCell<Option<Error>>,
 }
 
 impl<'a> Session<'a> {
@@ -25,6 +26,7 @@ impl<'a> Session<'a> {
         Self {
             connection,
             met_full_disk: Cell::new(false),
+            failed_sync: RefCell::new(None),
         }
     }
 
@@ -33,12 +35,20 @@ impl<'a> Session<'a> {
         self.met_full_disk.get()
     }
 
+    /// A sync that failed under a statement: a large transaction begins to write the log before its commit.
+    pub(in crate::store) fn failed_sync(&self) -> Option<Error> {
+        self.failed_sync.borrow().clone()
+    }
+
     fn fault(&self, error: rusqlite::Error) -> Error {
-        let fault = fault::of(error);
-        if fault.is_full_disk() {
+        let error = fault::of(error);
+        if error.is_failed_sync() {
+            self.failed_sync.replace(Some(error.clone()));
+        }
+        if error.is_full_disk() {
             self.met_full_disk.set(true);
         }
-        fault
+        error
     }
 
     /// After some errors `SQLite` ends the transaction by itself. A statement that came then would be one of
@@ -71,11 +81,10 @@ impl<'a> Session<'a> {
         take: &mut dyn FnMut(Row<'_>) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         self.check()?;
-        let mut statement = self.connection.prepare_cached(sql).map_err(fault::of)?;
-        let mut rows = statement
-            .query(params_from_iter(params))
-            .map_err(fault::of)?;
-        while let Some(row) = rows.next().map_err(|error| self.fault(error))? {
+        let fault = |error| self.fault(error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
+        let mut rows = statement.query(params_from_iter(params)).map_err(fault)?;
+        while let Some(row) = rows.next().map_err(fault)? {
             if !take(Row(row))? {
                 break;
             }

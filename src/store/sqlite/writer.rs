@@ -5,15 +5,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::{
-    commits::Commits,
-    fault,
-    identity::Identity,
-    queue::Queue,
-    reserve::Reserve,
-    session::Session,
-    wal::{Served, Wal},
-};
+use super::{fault, queue::Queue, session::Session, shared::Shared, wal::Wal};
 use crate::store::{
     error::{Error, Unavailable},
     freshness::Changes,
@@ -25,44 +17,30 @@ use crate::store::{
 const MAX_BATCH: usize = 256;
 
 /// Writes until the queue is closed, then leaves the log empty.
-pub(super) fn run(
-    connection: &Connection,
-    queue: &Queue,
-    identity: &Identity,
-    served: Option<&Served<'_>>,
-    reserve: Option<&Reserve>,
-    mut wal: Wal,
-) {
+pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared, mut wal: Wal<'_>) {
     let seat = queue.join();
-    let commits = served.map(|served| served.commits);
-    if served.is_some() {
-        // Where that fails, commits make checkpoints themselves, too.
-        drop(connection.pragma_update(None, "wal_autocheckpoint", 0));
-    }
     while let Some(batch) = seat.take(MAX_BATCH) {
-        let batch = match reserve {
+        let batch = match &shared.reserve {
             Some(reserve) => reserve.admit(batch),
             None => batch,
         };
-        if let Err(fault) = write(connection, queue, identity, commits, reserve, batch)
+        if let Err(fault) = write(connection, queue, shared, batch)
             && is_busy(&fault)
         {
             // These have waited for the same lock. Waiting anew for each batch would take a request beyond its
             // deadline, whose error does not say that nothing was written.
             fail(queue.take_waiting().into_iter(), &fault);
         }
-        wal.keep_short(connection, served);
+        wal.keep_short();
     }
-    wal.empty(connection, served);
+    wal.empty();
 }
 
 /// An error: the transaction could not be begun.
 fn write(
     connection: &Connection,
     queue: &Queue,
-    identity: &Identity,
-    commits: Option<&Commits>,
-    reserve: Option<&Reserve>,
+    shared: &Shared,
     batch: Vec<Box<dyn Job>>,
 ) -> Result<(), Error> {
     let mut waiting = batch
@@ -72,15 +50,14 @@ fn write(
     if waiting.peek().is_none() {
         return Ok(());
     }
-    let begun = identity
-        .check()
-        .and_then(|()| fault::statement(connection, "BEGIN IMMEDIATE"));
-    if let Err(fault) = begun {
+    // A microsecond or two, for a write that nobody would find again.
+    shared.owner.check_path();
+    if let Err(fault) = fault::statement(connection, "BEGIN IMMEDIATE") {
+        shared.owner.end_on_failed_sync(&fault);
         queue.failed();
         fail(waiting, &fault);
         return Err(fault);
     }
-    let mut writing = commits.map(Commits::writing);
     let mut changes = Changes::default();
     let mut done = Vec::new();
     let undone = loop {
@@ -90,7 +67,7 @@ fn write(
             queue.committed(done.len(), begin.elapsed());
             break committed.err();
         };
-        let (wrote, fault) = run_in_savepoint(connection, job.as_mut());
+        let (wrote, fault) = run_in_savepoint(connection, shared, job.as_mut());
         let succeeded = wrote.is_some();
         changes.add(wrote.unwrap_or_default());
         match fault {
@@ -107,39 +84,25 @@ fn write(
             }
         }
     };
+    // Also where it failed: what is made stale for nothing is only read once more.
+    shared.freshness.committed(&changes);
     // No outcome is told before the commit, refusals neither: they may rest on what a neighbour wrote.
     match undone {
-        None => {
-            if let Some(writing) = &mut writing {
-                writing.ended(connection, &changes);
-            }
-            drop(writing);
-            for job in done {
-                job.settle(None);
-            }
-        }
+        None => done.into_iter().for_each(|job| job.settle(None)),
         Some(fault) => {
+            shared.owner.end_on_failed_sync(&fault);
             queue.failed();
             if !connection.is_autocommit() {
                 drop(fault::statement(connection, "ROLLBACK"));
             }
             let undone = done.into_iter().chain(waiting);
-            let Some(reserve) = reserve else {
+            let Some(reserve) = &shared.reserve else {
                 fail(undone, &fault);
                 return Ok(());
             };
-            // The transaction is over, and with it whatever watched its commit.
-            drop(writing);
             let revocations = reserve.yield_to(undone.collect(), &fault);
             // Once more at most: there is no second reserve.
-            return write(
-                connection,
-                queue,
-                identity,
-                commits,
-                Some(reserve),
-                revocations,
-            );
+            return write(connection, queue, shared, revocations);
         }
     }
     Ok(())
@@ -158,6 +121,7 @@ const fn is_busy(fault: &Error) -> bool {
 /// What the job changed if it succeeded, and what then went wrong with the whole transaction.
 fn run_in_savepoint(
     connection: &Connection,
+    shared: &Shared,
     job: &mut dyn Job,
 ) -> (Option<Changes>, Option<Error>) {
     if let Err(fault) = fault::statement(connection, "SAVEPOINT write") {
@@ -165,6 +129,9 @@ fn run_in_savepoint(
     }
     let tx = Tx::sqlite(Session::new(connection));
     let succeeded = job.run(&tx);
+    if let Some(error) = tx.failed_sync() {
+        shared.owner.end_on_failed_sync(&error);
+    }
     let is_full = tx.met_full_disk();
     let changes = succeeded.then(|| tx.into_changes());
     if is_full {

@@ -9,31 +9,27 @@ use crate::{
 /// deleted.
 pub fn update(tx: &Tx<'_>, token: &Token) -> Result<bool, Error> {
     let (scopes, cidrs) = (token.scopes.to_string(), token.allowed_cidrs.to_string());
-    let sql = "UPDATE tokens SET note = ?2, scopes = ?3, allowed_cidrs = ?4, disabled = ?5 \
-               WHERE id = ?1 AND delete_time IS NULL";
+    let set = "note = ?2, scopes = ?3, allowed_cidrs = ?4, disabled = ?5";
     let params = [
-        token.id.into(),
         token.note.as_str().into(),
         scopes.as_str().into(),
         cidrs.as_str().into(),
         token.disabled.into(),
     ];
-    tx.execute_one(sql, &params)
+    tx.update_token(token.id, set, "delete_time IS NULL", &params)
 }
 
 /// Writes what a rotation made of the predecessor: its successor and its end. False: there is none, or it is
 /// deleted or rotated already.
 pub fn mark_rotated(tx: &Tx<'_>, predecessor: &Token) -> Result<bool, Error> {
-    let sql = "UPDATE tokens SET successor_id = ?2, expire_time_before_rotation = expire_time, \
-               expire_time = ?3, delete_time = ?4 \
-               WHERE id = ?1 AND delete_time IS NULL AND successor_id IS NULL";
+    let set = "successor_id = ?2, expire_time_before_rotation = expire_time, expire_time = ?3, delete_time = ?4";
+    let condition = "delete_time IS NULL AND successor_id IS NULL";
     let params = [
-        predecessor.id.into(),
         predecessor.successor_id.into(),
         predecessor.expire_time.into(),
         predecessor.delete_time.into(),
     ];
-    tx.execute_one(sql, &params)
+    tx.update_token(predecessor.id, set, condition, &params)
 }
 
 /// Makes a predecessor, that is not deleted, what it was before `successor` took its place. False: there is none.

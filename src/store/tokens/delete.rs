@@ -12,19 +12,7 @@ use crate::{
 /// Deletes a token. False: there is none, or it is deleted already. Its children are
 /// [`delete_live_children`]'s.
 pub fn mark_deleted(tx: &Tx<'_>, id: TokenId, now: Timestamp) -> Result<bool, Error> {
-    let sql = "UPDATE tokens SET delete_time = ?2 WHERE id = ?1 AND delete_time IS NULL";
-    let params = [id.into(), now.into()];
-    if has_children(tx, id)? {
-        tx.execute_one(sql, &params)
-    } else {
-        tx.execute_alone(id, sql, &params)
-    }
-}
-
-/// Whether a token that is not deleted was made with `parent`.
-fn has_children(tx: &Tx<'_>, parent: TokenId) -> Result<bool, Error> {
-    let sql = "SELECT 1 FROM tokens WHERE parent_id = ?1 AND delete_time IS NULL LIMIT 1";
-    Ok(tx.find(sql, &[parent.into()], |_| Ok(()))?.is_some())
+    tx.update_token(id, "delete_time = ?2", "delete_time IS NULL", &[now.into()])
 }
 
 /// The statements that delete the live tokens that meet `$key`, in which `?1` is for the key; `?2` is now.

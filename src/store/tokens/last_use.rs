@@ -10,14 +10,6 @@ use crate::{
 /// Nothing that decides on a token changes, so the credentials that are kept in memory stay: they are no place
 /// to read a last use from.
 pub fn note_uses(tx: &Tx<'_>, uses: &[(TokenId, LastUse)]) -> Result<(), Error> {
-    let sql = "UPDATE tokens SET last_use_time = ?2, last_use_ip = ?3 \
-               WHERE id = ?1 AND (last_use_time IS NULL OR last_use_time < ?2)";
-    for (id, last_use) in uses {
-        let ip = last_use.ip.map(|ip| ip.to_canonical().to_string());
-        tx.execute_aside(
-            sql,
-            &[(*id).into(), last_use.time.into(), ip.as_deref().into()],
-        )?;
-    }
-    Ok(())
+    uses.iter()
+        .try_for_each(|(id, last_use)| tx.set_last_use(*id, last_use))
 }

@@ -79,8 +79,7 @@ fn remove(tx: &Tx<'_>, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
     let ids = tx.list(sql, params, |row| row.parse(0, "an ID", TokenId::parse))?;
     let mut removed = 0;
     for id in ids {
-        let is_removed = tx.execute_alone(id, "DELETE FROM tokens WHERE id = ?1", &[id.into()])?;
-        removed += u64::from(is_removed);
+        removed += u64::from(tx.remove_token(id)?);
     }
     Ok(removed)
 }

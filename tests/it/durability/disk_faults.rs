@@ -1,13 +1,18 @@
 //! The disk fails: calls of the running server get EIO or EROFS, as a kernel gives them.
 
+use hallpass::cli::exit_code::ExitCode;
+
 use super::{
     recorder::{Knob, Recorder},
     report,
+    server::{Server, expect},
     standing::{Standing, UNAVAILABLE},
 };
 
 const EIO: i64 = 5;
+const ENOSPC: i64 = 28;
 const EROFS: i64 = 30;
+const EDQUOT: i64 = 122;
 
 /// Makes `knobs` fail with `error`, then no more.
 fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
@@ -59,10 +64,37 @@ fn writes_that_fail_are_unavailable_and_checks_go_on() {
     fail("EIO on write", &[Knob::Write], EIO, true);
 }
 
+/// Whatever the error is: of the log, at whose sync a commit is answered, or of the database's file, at a
+/// checkpoint or at the end.
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn syncs_that_fail_are_unavailable_and_checks_go_on() {
-    fail("EIO on sync", &[Knob::Sync], EIO, true);
+fn sync_that_fails_ends_the_process_and_nothing_acknowledged_is_lost() {
+    for knob in [Knob::Sync, Knob::DatabaseSync] {
+        for error in [EIO, ENOSPC, EDQUOT] {
+            let folder = tempfile::tempdir().unwrap();
+            let recorder = Recorder::new(None);
+            let mut standing = Standing::start(recorder.serve(folder.path()));
+            recorder.set(knob, error);
+            let mut answered = 0;
+            while let Ok(outcome) = standing.try_create() {
+                assert_eq!(outcome, Ok(()), "whether it is there is not known");
+                answered += 1;
+                assert!(answered < 2_000, "the fault was never met");
+            }
+            let known = standing.known();
+            let ended = standing.server.ended();
+            expect(&ended, ExitCode::SyncFailed);
+            assert_eq!(ended.log.matches("a sync of the database").count(), 1);
+            report(&format!(
+                "{error} at {knob:?}: ended after {answered} creates"
+            ));
+            // Nor is a start more than it can be.
+            let again = Server::spawn(recorder.serve(folder.path()));
+            expect(&again.err().expect("no sync works"), ExitCode::SyncFailed);
+            recorder.set(knob, 0);
+            Standing::again(recorder.serve(folder.path()), known).finish(folder.path());
+        }
+    }
 }
 
 #[test]

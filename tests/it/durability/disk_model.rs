@@ -46,7 +46,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// `counts`: a sync that does not count does nothing.
+    /// `counts`: a sync or a write that does not count does nothing.
     pub(super) fn apply(&mut self, event: &Event, counts: bool) {
         match event {
             Event::Create { name, inode } => {
@@ -62,7 +62,7 @@ impl Disk {
                 inode,
                 offset,
                 data,
-            } => {
+            } if counts => {
                 let (offset, data) = (*offset, data.clone());
                 self.file(*inode)
                     .pending
@@ -84,7 +84,8 @@ impl Disk {
                     change.apply(&mut self.names);
                 }
             }
-            Event::Sync { .. } | Event::SyncFolder | Event::Answer { .. } => {}
+            Event::Write { .. } | Event::Sync { .. } | Event::SyncFolder | Event::Answer { .. } => {
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{
     report,
-    server::{Refused, Server, serve},
+    server::{Server, expect, serve},
     standing::{Standing, UNAVAILABLE},
 };
 
@@ -239,10 +239,4 @@ fn start_on_a_read_only_disk_is_refused_with_its_code() {
     expect(&refused, ExitCode::NotWritable);
     disk.remount("rw");
     drop(Server::start(disk.path()));
-}
-
-fn expect(refused: &Refused, code: ExitCode) {
-    let number = i32::from(code.number());
-    assert_eq!(refused.status.code(), Some(number), "{}", refused.log);
-    assert!(!refused.log.contains("panicked"), "{}", refused.log);
 }

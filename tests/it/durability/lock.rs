@@ -1,16 +1,20 @@
-//! Another process holds the database, for longer than any request may take.
+//! Another process holds the database, for longer than any request may take; it wants to own it, too; or the
+//! file is no longer the one at its path.
 
 use std::{
+    fs,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
+use hallpass::cli::exit_code::ExitCode;
 use rusqlite::Connection;
 
 use super::{
     report,
-    server::{database, serve},
+    server::{Server, database, expect, serve},
     standing::{Standing, UNAVAILABLE},
 };
 
@@ -81,5 +85,48 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
     }
     standing.look(false);
     standing.create().expect("it recovers without a restart");
+    // Nobody else may have the file open at a start.
+    drop(other);
     standing.finish(folder.path());
+}
+
+#[test]
+fn second_server_waits_and_is_told_by_whom_the_database_is_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let standing = Standing::start(serve(folder.path()));
+    let begun = Instant::now();
+    let refused = Server::spawn(serve(folder.path()))
+        .err()
+        .expect("it is taken");
+    assert!(begun.elapsed() >= Duration::from_secs(10));
+    expect(&refused, ExitCode::AlreadyServed);
+    let by = format!("process {} (hallpass)", standing.server.id());
+    assert!(refused.log.contains(&by), "{}", refused.log);
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| Server::spawn(serve(folder.path())));
+        standing.server.stop();
+        waits.join().unwrap().expect("it is let in").stop();
+    });
+}
+
+#[test]
+fn server_ends_once_its_file_was_moved_replaced_or_deleted() {
+    let replace = |database: &Path| {
+        let copy = database.with_extension("copy");
+        fs::copy(database, &copy).unwrap();
+        fs::rename(copy, database).unwrap();
+    };
+    let away = |database: &Path| fs::rename(database, database.with_extension("away")).unwrap();
+    let delete = |database: &Path| fs::remove_file(database).unwrap();
+    let changes: [&dyn Fn(&Path); 3] = [&replace, &away, &delete];
+    for change in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let standing = Standing::start(serve(folder.path()));
+        let begun = Instant::now();
+        change(&database(folder.path()));
+        let ended = standing.server.ended();
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        expect(&ended, ExitCode::Moved);
+        assert_eq!(ended.log.matches("moved, replaced or deleted").count(), 1);
+    }
 }

@@ -82,6 +82,8 @@ pub(super) enum Synchronous {
     Normal,
     /// None.
     Off,
+    /// All, but what an owner writes anew of the log before it builds on it is not written.
+    Trusting,
 }
 
 /// For each event whether it counts: all but the syncs that a weaker setting leaves out.
@@ -96,6 +98,7 @@ pub(super) fn counting(events: &[Event], synchronous: Synchronous) -> Vec<bool> 
         }
         counts.push(match (synchronous, event) {
             (Synchronous::Off, Event::Sync { .. } | Event::SyncFolder) => false,
+            (Synchronous::Trusting, event) => !writes_anew(event, log),
             (Synchronous::Normal, Event::Sync { inode }) if Some(*inode) == log => {
                 is_header(&events[..at]) || begins_checkpoint(&events[at + 1..], *inode)
             }
@@ -103,6 +106,12 @@ pub(super) fn counting(events: &[Event], synchronous: Synchronous) -> Vec<bool> 
         });
     }
     counts
+}
+
+/// `SQLite` itself writes a header or a frame at a time.
+pub(super) fn writes_anew(event: &Event, log: Option<u64>) -> bool {
+    matches!(event, Event::Write { inode, offset, data }
+        if Some(*inode) == log && offset % (1 << 20) == 0 && (*offset > 0 || data.len() != 32))
 }
 
 fn is_header(before: &[Event]) -> bool {

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
+    fs, mem,
     net::SocketAddr,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
+use hallpass::cli::exit_code::ExitCode;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
@@ -17,18 +17,18 @@ use super::{
     recorder::{Knob, Recorder},
     recording::{self, Event},
     recovered::State,
-    server::{PASSWORD, Server, database},
-    standing::UNAVAILABLE,
+    server::{PASSWORD, Server, database, expect},
 };
 
 const WRITERS: usize = 4;
+const MOST_RECOVERY_CUTS: usize = 60;
 pub(super) const SEED: u64 = 0x5eed;
 
 /// What a client asked for, in order, and was answered.
 enum Asked {
     Create(String),
     Delete(String),
-    /// A deletion that was answered by an error: whether it happened is not promised.
+    /// A deletion whose answer did not come: whether it happened is not promised.
     TryDelete(String),
     /// Whatever else was answered.
     Nothing,
@@ -42,35 +42,96 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Creates and deletes tokens, from the first start on an empty folder to an orderly end. `sync_fails`:
-    /// now and then the disk does not take what it is to make safe.
-    pub(super) fn record(operations: usize, sync_fails: bool) -> Self {
+    /// Creates and deletes tokens, from the first start on an empty folder to an orderly end.
+    pub(super) fn record(operations: usize) -> Self {
+        Self::record_with(1, operations, |_, _| {})
+    }
+
+    /// Likewise over many lives of the server, each of which but the last ends by a sync that fails.
+    pub(super) fn record_lives(lives: usize) -> Self {
+        const ERRORS: [i64; 3] = [5, 28, 122];
+        let mut dice = StdRng::seed_from_u64(SEED);
+        Self::record_with(lives, 600, move |recorder, life| {
+            // A moment is what is wanted here, not an event.
+            thread::sleep(Duration::from_micros(dice.random_range(500..40_000)));
+            let knob = [Knob::Sync, Knob::DatabaseSync][life % 2];
+            recorder.set(knob, ERRORS[life % ERRORS.len()]);
+        })
+    }
+
+    fn record_with(
+        lives: usize,
+        operations: usize,
+        mut disturb: impl FnMut(&Recorder, usize) + Send,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = tempfile::tempdir().unwrap();
         let log = log.path().join("log");
         let recorder = Recorder::new(Some(log.clone()));
-        let server = Server::spawn(recorder.serve(folder.path())).expect("it serves");
-        let mut client = Client::connect(server.address).unwrap();
-        let admin = client.sign_in(PASSWORD).unwrap().text("token");
-        let mut asked = HashMap::from([(client.port(), vec![Asked::Create(admin.clone())])]);
-        let working = AtomicBool::new(true);
-        thread::scope(|scope| {
-            let writers: Vec<_> = (0..WRITERS)
-                .map(|number| {
-                    let (address, admin) = (server.address, &admin);
-                    scope.spawn(move || write(address, admin, number, operations))
-                })
-                .collect();
-            if sync_fails {
-                let (recorder, working) = (&recorder, &working);
-                scope.spawn(move || disturb(recorder, working));
+        let mut asked: HashMap<u16, Vec<Asked>> = HashMap::new();
+        let (mut admin, mut live) = (None, vec![Vec::new(); WRITERS]);
+        for life in 1..=lives {
+            let server = Server::spawn(recorder.serve(folder.path())).expect("it serves");
+            let admin = &*admin.get_or_insert_with(|| {
+                let mut client = Client::connect(server.address).unwrap();
+                let admin = client.sign_in(PASSWORD).unwrap().text("token");
+                asked.insert(client.port(), vec![Asked::Create(admin.clone())]);
+                admin
+            });
+            let written = thread::scope(|scope| {
+                let writers: Vec<_> = (life * WRITERS..)
+                    .zip(mem::take(&mut live))
+                    .map(|(seed, live)| {
+                        let (address, asked) = (server.address, &asked);
+                        scope.spawn(move || write(address, asked, admin, seed, operations, live))
+                    })
+                    .collect();
+                if life < lives {
+                    disturb(&recorder, life);
+                }
+                writers
+                    .into_iter()
+                    .map(|writer| writer.join().unwrap())
+                    .collect::<Vec<_>>()
+            });
+            for (port, its, still_live) in written {
+                asked.insert(port, its);
+                live.push(still_live);
             }
-            asked.extend(writers.into_iter().map(|writer| writer.join().unwrap()));
-            working.store(false, Ordering::Relaxed);
-        });
-        server.stop();
+            if life < lives {
+                // At the latest when it empties the log.
+                expect(&server.terminated(), ExitCode::SyncFailed);
+                recorder.set(Knob::Sync, 0);
+                recorder.set(Knob::DatabaseSync, 0);
+            } else {
+                server.stop();
+            }
+        }
         let events = recording::read(&fs::read(log).unwrap());
         Self { events, asked }
+    }
+
+    /// Moments at which an owner has begun to build on the log that it found: while it copies that into the
+    /// database's file.
+    pub(super) fn cuts_in_recoveries(&self) -> Vec<usize> {
+        let (mut log, mut base, mut cuts) = (None, None, Vec::new());
+        let mut recovers = false;
+        for (at, event) in self.events.iter().enumerate() {
+            match event {
+                Event::Create { name, inode } if name.ends_with("-wal") => log = Some(*inode),
+                Event::Create { name, inode } if Path::new(name) == database(Path::new("")) => {
+                    base = Some(*inode);
+                }
+                Event::Write { inode, .. } if recovers && Some(*inode) == base => {
+                    cuts.push(at + 1);
+                }
+                Event::Sync { inode } if Some(*inode) == base => recovers = false,
+                event if recording::writes_anew(event, log) => recovers = true,
+                _ => {}
+            }
+        }
+        let step = cuts.len() / MOST_RECOVERY_CUTS + 1;
+        cuts.into_iter().step_by(step).collect()
     }
 
     /// How many syncs failed: of the log, and of the database's own file.
@@ -105,19 +166,30 @@ impl Run {
                 *answered.entry(*port).or_default() += 1;
             }
         }
+        let answered = |port| answered.get(port).copied().unwrap_or(0);
+        // Over all clients first what was made: whoever deletes a token may be another than made it.
         let mut known: BTreeMap<&str, State> = BTreeMap::new();
         for (port, asked) in &self.asked {
-            let answered = answered.get(port).copied().unwrap_or(0);
-            for asked in &asked[..answered] {
-                match asked {
-                    Asked::Create(token) => known.insert(token, State::Live),
-                    Asked::Delete(token) => known.insert(token, State::Deleted),
-                    Asked::TryDelete(token) => known.insert(token, State::Either),
-                    Asked::Nothing => None,
-                };
+            for asked in &asked[..answered(port)] {
+                if let Asked::Create(token) = asked {
+                    known.insert(token, State::Live);
+                }
             }
-            if let Some(Asked::Delete(token) | Asked::TryDelete(token)) = asked.get(answered) {
-                known.insert(token, State::Either);
+        }
+        for (port, asked) in &self.asked {
+            for (at, asked) in asked.iter().take(answered(port) + 1).enumerate() {
+                let (Asked::Delete(token) | Asked::TryDelete(token)) = asked else {
+                    continue;
+                };
+                let is_done = at < answered(port) && matches!(asked, Asked::Delete(_));
+                // Whoever has not come yet asks for nothing yet.
+                if let Some(state) = known.get_mut(token.as_str()) {
+                    *state = if is_done {
+                        State::Deleted
+                    } else {
+                        State::Either
+                    };
+                }
             }
         }
         known.into_iter().collect()
@@ -141,58 +213,47 @@ impl Run {
     }
 }
 
-/// Creates and deletes over one connection.
-fn write(server: SocketAddr, admin: &str, number: usize, operations: usize) -> (u16, Vec<Asked>) {
-    let mut client = Client::connect(server).unwrap();
-    let mut dice = StdRng::seed_from_u64(SEED + number as u64);
-    let (mut asked, mut live) = (Vec::new(), Vec::new());
+/// What a writer knows at the end: its port, what it asked for, and its tokens that live.
+type Written = (u16, Vec<Asked>, Vec<String>);
+
+/// Creates and deletes over one connection, until it has done enough or the server is gone.
+fn write(
+    server: SocketAddr,
+    before: &HashMap<u16, Vec<Asked>>,
+    admin: &str,
+    seed: usize,
+    operations: usize,
+    mut live: Vec<String>,
+) -> Written {
+    // A port of its own, by which the recorder knows it.
+    let mut client = loop {
+        match Client::connect(server) {
+            Ok(client) if before.contains_key(&client.port()) => {}
+            Ok(client) => break client,
+            Err(_) => return (0, Vec::new(), live),
+        }
+    };
+    let mut dice = StdRng::seed_from_u64(SEED + seed as u64);
+    let mut asked = Vec::new();
     for _ in 0..operations {
         if !live.is_empty() && dice.random_bool(0.4) {
             let token: String = live.swap_remove(dice.random_range(0..live.len()));
-            let reply = client.delete(admin, &id_of(&token)).unwrap();
-            asked.push(match reply.outcome().as_str() {
-                "ok" => Asked::Delete(token),
-                outcome => {
-                    assert_eq!(outcome, UNAVAILABLE);
-                    Asked::TryDelete(token)
-                }
-            });
+            let Ok(reply) = client.delete(admin, &id_of(&token)) else {
+                asked.push(Asked::TryDelete(token));
+                break;
+            };
+            assert_eq!(reply.outcome(), "ok");
+            asked.push(Asked::Delete(token));
         } else {
-            let reply = client.create(admin, "power").unwrap();
-            asked.push(match reply.outcome().as_str() {
-                "ok" => {
-                    let token = reply.text("token");
-                    live.push(token.clone());
-                    Asked::Create(token)
-                }
-                outcome => {
-                    assert_eq!(outcome, UNAVAILABLE);
-                    Asked::Nothing
-                }
-            });
+            let Ok(reply) = client.create(admin, "power") else {
+                asked.push(Asked::Nothing);
+                break;
+            };
+            assert_eq!(reply.outcome(), "ok");
+            let token = reply.text("token");
+            live.push(token.clone());
+            asked.push(Asked::Create(token));
         }
     }
-    (client.port(), asked)
-}
-
-/// Makes the syncs of the database's own file fail half of the time, and now and then all of them for a moment,
-/// until the writers are done.
-fn disturb(recorder: &Recorder, working: &AtomicBool) {
-    const EIO: i64 = 5;
-    let mut dice = StdRng::seed_from_u64(SEED);
-    let mut set = |knob, error, longest_micros| {
-        recorder.set(knob, error);
-        // Moments are what is wanted here, not events.
-        thread::sleep(Duration::from_micros(
-            dice.random_range(100..longest_micros),
-        ));
-    };
-    while working.load(Ordering::Relaxed) {
-        for _ in 0..5 {
-            set(Knob::DatabaseSync, EIO, 20_000);
-            set(Knob::DatabaseSync, 0, 20_000);
-        }
-        set(Knob::Sync, EIO, 1_000);
-        recorder.set(Knob::Sync, 0);
-    }
+    (client.port(), asked, live)
 }

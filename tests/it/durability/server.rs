@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hallpass::cli::exit_code::ExitCode;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The first admin's password.
@@ -26,7 +27,7 @@ pub(super) struct Server {
     pub(super) started_in: Duration,
 }
 
-/// Why a start did not come to serve.
+/// How a server ended that did not come to serve, or not to an orderly end.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: ExitStatus,
@@ -59,6 +60,13 @@ pub(super) fn serve(folder: &Path) -> Command {
         .env("HALLPASS_ADMIN_PASSWORD", PASSWORD)
         .current_dir("/");
     command
+}
+
+/// That it ended with `code`, and did not panic.
+pub(super) fn expect(refused: &Refused, code: ExitCode) {
+    let number = i32::from(code.number());
+    assert_eq!(refused.status.code(), Some(number), "{}", refused.log);
+    assert!(!refused.log.contains("panicked"), "{}", refused.log);
 }
 
 impl Server {
@@ -111,10 +119,26 @@ impl Server {
     }
 
     /// SIGTERM, to its orderly end.
-    pub(super) fn stop(mut self) {
+    pub(super) fn stop(self) {
+        expect(&self.terminated(), ExitCode::Ok);
+    }
+
+    /// SIGTERM, to whatever end.
+    pub(super) fn terminated(self) -> Refused {
         self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// How it ended, once it has by itself.
+    pub(super) fn ended(mut self) -> Refused {
         let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {}", self.log());
+        let log = self.log();
+        Refused { status, log }
+    }
+
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn is_alive(&mut self) -> bool {

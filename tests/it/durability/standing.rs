@@ -1,6 +1,6 @@
 //! A server with tokens of which is known what they are, while something fails around it.
 
-use std::{path::Path, process::Command};
+use std::{io, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,13 @@ use super::{
 pub(super) const UNAVAILABLE: &str = "unavailable STORE_UNAVAILABLE";
 pub(super) const DELETED: &str = "unauthenticated TOKEN_DELETED";
 
+const CREATE: &str = "TokenService/CreateToken";
+
+/// The log grows, and with it the need for room.
+fn long_note() -> Value {
+    json!({ "note": "n".repeat(1_000) })
+}
+
 /// The server and what it has acknowledged.
 pub(super) struct Standing {
     pub(super) server: Server,
@@ -25,16 +32,7 @@ pub(super) struct Standing {
 impl Standing {
     /// Starts `command` on an empty folder.
     pub(super) fn start(command: Command) -> Self {
-        let server = Server::spawn(command).expect("it serves");
-        let mut client = Client::connect(server.address).unwrap();
-        let admin = client.sign_in(PASSWORD).unwrap().text("token");
-        let tokens = Vec::new();
-        let mut standing = Self {
-            server,
-            admin,
-            tokens,
-            client,
-        };
+        let mut standing = Self::again(command, Vec::new());
         for number in 0..10 {
             standing.create().unwrap();
             if number % 2 == 0 {
@@ -42,6 +40,24 @@ impl Standing {
             }
         }
         standing
+    }
+
+    /// Starts `command` on a folder in which `tokens` are.
+    pub(super) fn again(command: Command, tokens: Vec<(String, State)>) -> Self {
+        let server = Server::spawn(command).expect("it serves");
+        let mut client = Client::connect(server.address).unwrap();
+        let admin = client.sign_in(PASSWORD).unwrap().text("token");
+        Self {
+            server,
+            admin,
+            tokens,
+            client,
+        }
+    }
+
+    /// What was acknowledged.
+    pub(super) fn known(&self) -> Vec<(String, State)> {
+        self.tokens.clone()
     }
 
     /// Another connection: an answer that was refused may have closed the one there was.
@@ -59,14 +75,21 @@ impl Standing {
 
     /// Creates a token, and knows of it once that is acknowledged.
     pub(super) fn create(&mut self) -> Result<(), String> {
-        let admin = self.admin.clone();
-        // Long notes: the log grows, and with it the need for room.
-        let message = json!({ "note": "n".repeat(1_000) });
-        let reply = self.call("TokenService/CreateToken", &admin, &message);
-        if reply.outcome() != "ok" {
-            return Err(reply.outcome());
+        let reply = self.call(CREATE, &self.admin.clone(), &long_note());
+        self.know(&reply)
+    }
+
+    /// Likewise, on a server that may not be there any more.
+    pub(super) fn try_create(&mut self) -> io::Result<Result<(), String>> {
+        let reply = self.client.call(CREATE, &self.admin, &long_note())?;
+        Ok(self.know(&reply))
+    }
+
+    fn know(&mut self, created: &Reply) -> Result<(), String> {
+        if created.outcome() != "ok" {
+            return Err(created.outcome());
         }
-        self.tokens.push((reply.text("token"), State::Live));
+        self.tokens.push((created.text("token"), State::Live));
         Ok(())
     }
 

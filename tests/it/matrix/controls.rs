@@ -65,6 +65,7 @@ async fn one_check_that_looks_away_is_seen() {
     for (caller, doctor) in DOCTORED {
         assert_eq!(count(&world, &undo, caller).await, 0, "{caller}: before");
         world.app.sql().execute_batch(doctor).unwrap();
+        world.app.reread().await;
         // What the cases undo is what is true now.
         let doctored = Undo::new(&world);
         assert!(count(&world, &doctored, caller).await > 0, "{doctor}");

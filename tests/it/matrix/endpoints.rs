@@ -256,6 +256,7 @@ async fn one_check_that_looks_away_is_seen() {
         let caller = caller.expect("a caller of this name");
         assert_eq!(faults(&world, &undo, caller).await, [""; 0], "{name}");
         world.app.sql().execute_batch(doctor).unwrap();
+        world.app.reread().await;
         // What a case undoes is what is true now.
         let doctored = Undo::new(&world);
         let faults = faults(&world, &doctored, caller).await;

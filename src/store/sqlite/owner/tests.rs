@@ -1,0 +1,163 @@
+//! Never two owners of one file, whichever way they come to it.
+
+use std::{os::unix::fs::symlink, sync::mpsc};
+
+use super::*;
+use crate::store::{Db, OpenAs, samples::Folder};
+
+fn refused(path: &Path, open_as: OpenAs) -> OpenError {
+    let mut options = Folder::options_of(path.to_owned(), open_as);
+    options.lock_wait = Duration::from_millis(60);
+    Db::open(&options).unwrap_err()
+}
+
+/// Whether somebody holds the lock of `file`.
+fn is_locked(file: &File) -> bool {
+    let taken = file.try_lock();
+    let is_locked = matches!(taken, Err(TryLockError::WouldBlock));
+    if taken.is_ok() {
+        file.unlock().unwrap();
+    }
+    is_locked
+}
+
+#[test]
+fn one_file_has_one_owner_by_whatever_name_and_as_whatever_it_comes() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let [link, second] = ["link", "second"].map(|name| folder.dir.path().join(name));
+    symlink(folder.path(), &link).unwrap();
+    fs::hard_link(folder.path(), &second).unwrap();
+    for path in [&folder.path(), &link, &second] {
+        for open_as in [OpenAs::Serve, OpenAs::Embedded] {
+            let begun = Instant::now();
+            let error = refused(path, open_as);
+            assert!(begun.elapsed() >= Duration::from_millis(60));
+            let by = format!("process {} (", std::process::id());
+            assert!(
+                matches!(error, OpenError::AlreadyServed { .. }) && error.to_string().contains(&by),
+                "{error}"
+            );
+        }
+    }
+    drop(db);
+    fs::remove_file(second).unwrap();
+    drop(Folder::open_at(&link, OpenAs::Embedded));
+}
+
+/// The control of the one above: without the lock `SQLite` lets any number in.
+#[test]
+fn without_the_lock_there_would_be_two_owners() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let first = File::open(folder.path()).unwrap();
+    assert!(is_locked(&first));
+    let manager = super::super::connect::manager(&folder.path(), Duration::ZERO);
+    let other = r2d2::ManageConnection::connect(&manager).unwrap();
+    other
+        .execute_batch("BEGIN IMMEDIATE; UPDATE users SET description = ''; COMMIT")
+        .unwrap();
+    drop((other, db));
+    assert!(!is_locked(&first));
+}
+
+#[test]
+fn whoever_waits_is_let_in_once_the_owner_goes() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    let mut options = folder.options(OpenAs::Serve);
+    options.lock_wait = Duration::from_mins(1);
+    thread::scope(|scope| {
+        let (opened, is_open) = mpsc::channel();
+        scope.spawn(move || opened.send(Db::open(&options).map(drop)));
+        assert!(is_open.recv_timeout(Duration::from_millis(100)).is_err());
+        drop(db);
+        is_open.recv().unwrap().unwrap();
+    });
+}
+
+/// What waits for the lock of a file that another takes the place of, owns the other.
+#[test]
+fn whoever_waits_owns_the_file_that_is_at_the_path_then() {
+    let folder = Folder::new();
+    let held = {
+        drop(folder.open(OpenAs::Serve));
+        File::open(folder.path()).unwrap()
+    };
+    held.try_lock().unwrap();
+    let other = folder.dir.path().join("other");
+    fs::copy(folder.path(), &other).unwrap();
+    let mut options = folder.options(OpenAs::Serve);
+    options.lock_wait = Duration::from_mins(1);
+    thread::scope(|scope| {
+        let (opened, is_open) = mpsc::channel();
+        scope.spawn(move || opened.send(Owner::take(&options)));
+        fs::rename(&other, folder.path()).unwrap();
+        let owner = is_open.recv().unwrap().unwrap();
+        assert!(owner.is_at_its_path());
+        assert!(is_locked(&File::open(folder.path()).unwrap()));
+    });
+}
+
+/// As a crash leaves it.
+#[test]
+fn a_log_beside_another_name_is_not_passed_over() {
+    let folder = Folder::new();
+    drop(folder.open(OpenAs::Serve));
+    let second = folder.dir.path().join("second");
+    fs::hard_link(folder.path(), &second).unwrap();
+    drop(Folder::open_at(&second, OpenAs::Serve));
+    fs::write(beside(&folder.path(), "-wal"), [0; 32]).unwrap();
+    let error = refused(&second, OpenAs::Serve);
+    assert!(
+        matches!(&error, OpenError::LogElsewhere { other, .. } if *other == folder.path()),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_file_beside_the_database_is_the_lock() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    for file in folder.files() {
+        if file != "hallpass.db" {
+            fs::remove_file(folder.dir.path().join(file)).unwrap();
+        }
+    }
+    let error = refused(&folder.path(), OpenAs::Serve);
+    assert!(matches!(error, OpenError::AlreadyServed { .. }), "{error}");
+    drop(db);
+}
+
+#[test]
+fn a_file_that_took_the_place_is_seen() {
+    let folder = Folder::new();
+    let owner = {
+        drop(folder.open(OpenAs::Serve));
+        Owner::take(&folder.options(OpenAs::Serve)).unwrap()
+    };
+    owner.check_path();
+    let aside = folder.dir.path().join("aside");
+    fs::rename(folder.path(), &aside).unwrap();
+    let ends = || std::panic::catch_unwind(|| owner.check_path()).is_err();
+    assert!(ends());
+    fs::copy(&aside, folder.path()).unwrap();
+    assert!(ends());
+    fs::rename(&aside, folder.path()).unwrap();
+    owner.check_path();
+}
+
+#[test]
+fn nobody_else_may_have_the_file_open_while_the_log_is_recovered() {
+    let folder = Folder::new();
+    drop(folder.open(OpenAs::Serve));
+    let stranger = rusqlite::Connection::open(folder.path()).unwrap();
+    let look = || stranger.query_row("SELECT count(*) FROM users", (), |_| Ok(()));
+    look().unwrap();
+    let mut options = folder.options(OpenAs::Serve);
+    options.busy_timeout = Duration::from_millis(20);
+    let error = Db::open(&options).unwrap_err();
+    assert!(matches!(error, OpenError::Database { .. }), "{error}");
+    drop(stranger);
+    drop(Db::open(&options).unwrap());
+}

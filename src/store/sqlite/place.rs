@@ -1,0 +1,155 @@
+//! Where the database is: its file, its folder, its file system, their permissions.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, access, fstatfs};
+
+use crate::store::open::{OpenAs, OpenError, StoreOptions};
+
+/// Before `SQLite` 3.51.3 a race between checkpoints could corrupt a database in WAL mode.
+const MIN_SQLITE: i32 = 3_051_003;
+/// File systems that other machines see, too (`linux/magic.h` and the file systems' own sources). FUSE is not
+/// among them: it says nothing of where the bytes are, and much of it is local. What of it is not, such as sshfs,
+/// is for the operator to keep from.
+const NETWORK: [(FsWord, &str); 10] = [
+    (NFS_SUPER_MAGIC, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+];
+
+/// Where the database is: without links, so that the log stands beside the file itself.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) folder: PathBuf,
+    exists: bool,
+}
+
+/// The path of the file beside `path` that has `suffix` after its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+impl Place {
+    /// Finds the file and looks at its folder.
+    pub(super) fn find(options: &StoreOptions) -> Result<Self, OpenError> {
+        if rusqlite::version_number() < MIN_SQLITE {
+            return Err(OpenError::SqliteTooOld {
+                found: rusqlite::version(),
+            });
+        }
+        let place = Self::locate(&options.path, options.open_as)?;
+        access(&place.folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|_| place.folder_not_writable())?;
+        Ok(place)
+    }
+
+    fn locate(asked: &Path, open_as: OpenAs) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io {
+            path: asked.to_owned(),
+            source,
+        };
+        let (path, exists) = match fs::canonicalize(asked) {
+            Ok(path) => (path, true),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+            Err(error) => {
+                let name = asked.file_name().ok_or_else(|| io(error))?;
+                let folder = match asked.parent() {
+                    Some(folder) if !folder.as_os_str().is_empty() => folder,
+                    _ => Path::new("."),
+                };
+                let real = fs::canonicalize(folder).map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => OpenError::FolderMissing {
+                        folder: folder.to_owned(),
+                    },
+                    _ => io(error),
+                })?;
+                (real.join(name), false)
+            }
+        };
+        if !exists && open_as == OpenAs::Embedded {
+            return Err(OpenError::Missing { path });
+        }
+        if exists && !path.is_file() {
+            return Err(OpenError::NotADatabase { path });
+        }
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok(Self {
+            path,
+            folder,
+            exists,
+        })
+    }
+
+    /// Refuses files that others than their owner may read or write.
+    pub(super) fn check_permissions(&self) -> Result<(), OpenError> {
+        for suffix in ["", "-wal", "-shm"] {
+            let path = beside(&self.path, suffix);
+            let mode = match fs::metadata(&path) {
+                Ok(file) => file.permissions().mode() & 0o777,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(source) => return Err(OpenError::Io { path, source }),
+            };
+            if mode & 0o077 != 0 {
+                return Err(OpenError::OpenPermissions { path, mode });
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the file; as the server makes it where there is none, readable by its owner alone.
+    pub(super) fn open(&self, open_as: OpenAs) -> Result<File, OpenError> {
+        let opened = File::options()
+            .read(true)
+            .write(true)
+            .create(open_as == OpenAs::Serve)
+            .mode(0o600)
+            .open(&self.path);
+        let file = opened.map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if self.exists => {
+                OpenError::FileNotWritable {
+                    path: self.path.clone(),
+                }
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                self.folder_not_writable()
+            }
+            _ => self.io(error),
+        })?;
+        let found = fstatfs(&file).map_err(|error| self.io(error.into()))?;
+        match NETWORK.iter().find(|(kind, _)| *kind == found.f_type) {
+            None => Ok(file),
+            Some((_, kind)) => Err(OpenError::NetworkFileSystem {
+                path: self.path.clone(),
+                kind,
+            }),
+        }
+    }
+
+    fn folder_not_writable(&self) -> OpenError {
+        OpenError::FolderNotWritable {
+            folder: self.folder.clone(),
+        }
+    }
+
+    pub(super) fn io(&self, source: io::Error) -> OpenError {
+        OpenError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
