@@ -21,7 +21,7 @@ use std::{
 use hallpass::{
     app::{
         App, AppOptions,
-        caller::Caller,
+        caller::{Caller, Origin},
         tokens::CreateToken,
         usage::{Flush, Usage},
         verify::{Question, Verification},
@@ -29,7 +29,7 @@ use hallpass::{
     domain::{
         cidr::CidrSet,
         clock::{Clock, SystemClock},
-        id::{TokenId, UserId},
+        id::{RequestId, TokenId, UserId},
         note::Note,
         scope::ScopeSet,
         secret::Secret,
@@ -168,8 +168,7 @@ async fn turn(app: &App, texts: &Arc<[String]>, user: UserId, beside: impl Futur
                 ..CreateToken::default()
             };
             let asked = Instant::now();
-            app.create_token(&Caller::local(0, app.now()), request)
-                .await?;
+            app.create_token(&local(app), request).await?;
             slowest = slowest.max(asked.elapsed());
         }
         Ok::<_, hallpass::app::Error>(slowest)
@@ -299,4 +298,15 @@ fn token(user_id: UserId, create_time: Timestamp) -> Token {
 fn line(text: &str) {
     // That nobody reads on is no reason to fail.
     drop(writeln!(stdout(), "{text}"));
+}
+
+/// A command on this machine.
+fn local(app: &App) -> Caller {
+    let origin = Origin {
+        request_id: RequestId::generate(app.now()),
+        client_request_id: None,
+        ip: None,
+        user_agent: String::new(),
+    };
+    Caller::local(0, origin)
 }

@@ -176,6 +176,9 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
     assert_eq!(unrecorded, expected.into());
 }
 
+/// gRPC's status of what is not served.
+const UNIMPLEMENTED: &str = "12";
+
 /// What shows that a request is not the sender's own.
 const FOREIGN: [(&str, &str); 11] = [
     ("authorization", "Bearer x"),
@@ -248,7 +251,6 @@ async fn neither_pages_nor_what_proxies_and_probes_ask_is_served() {
             }
         }
     }
-    const UNIMPLEMENTED: &str = "12";
     let status = |reply: &Reply| {
         let status = reply.trailers.get("grpc-status");
         let status = status.or(reply.head.headers.get("grpc-status"));

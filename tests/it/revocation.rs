@@ -303,7 +303,7 @@ async fn no_check_that_starts_after_a_command_has_ended_succeeds() {
     assert_eq!(race.end().await, 0);
 }
 
-/// The readers and the command are of different processes, as above, and nothing slows the readers down.
+/// The command is a process of its own, as above, and nothing slows the checks down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_check_in_memory_that_starts_after_a_command_has_ended_succeeds() {
     let app = TestApp::start().await;

@@ -15,7 +15,7 @@ use hallpass::{
         passwords::HasherOptions,
     },
     domain::{clock::Clock, id::RequestId, secret::Secret},
-    server::{LogRequests, Server, ServerOptions, limits::Limits},
+    server::{LogRequests, Server, ServerOptions, control_socket, limits::Limits},
     store::{Db, Error, OpenAs, OpenError, StoreOptions, Tx, users},
 };
 use rusqlite::Connection;
@@ -290,9 +290,11 @@ async fn launch(
     let app = App::start(db.clone(), clock, settings.app.clone())
         .await
         .unwrap();
-    let server = Server::bind(app.clone(), settings.server.clone())
-        .await
-        .unwrap();
+    let mut options = settings.server.clone();
+    options
+        .control_socket
+        .get_or_insert_with(|| control_socket::path_of(&file(folder)));
+    let server = Server::bind(app.clone(), options).await.unwrap();
     let client = Client::new(server.local_addr());
     let metrics = server.metrics_addr();
     let (stop_server, stopped) = oneshot::channel();

@@ -128,24 +128,6 @@ async fn users(session: &mut Session, admin: &str) -> String {
     own
 }
 
-async fn undo_a_rotation(session: &mut Session, own: &str) {
-    let made = session.call(own, "TokenService/CreateToken", json!({}));
-    let id = json!({ "tokenId": made.await["metadata"]["id"] });
-    let rotate = with(&id, json!({ "gracePeriod": "60s" }));
-    let rotated = session.call(own, "TokenService/RotateToken", rotate).await;
-    let undo = json!({ "tokenId": rotated["metadata"]["id"] });
-    session
-        .calls(
-            own,
-            &[
-                ("TokenService/UndoRotation", undo.clone()),
-                ("TokenService/UndoRotation", undo),
-                ("TokenService/DeleteToken", id),
-            ],
-        )
-        .await;
-}
-
 async fn tokens(session: &mut Session, admin: &str, own: &str) {
     let create = "TokenService/CreateToken";
     let check = "envoy.service.auth.v3.Authorization/Check";
@@ -158,7 +140,7 @@ async fn tokens(session: &mut Session, admin: &str, own: &str) {
     let made = session.call(own, create, made).await;
     let scoped = text(&made["token"]);
     let id = json!({ "tokenId": made["metadata"]["id"] });
-    undo_a_rotation(session, own).await;
+    session.undo_a_rotation(own).await;
     let list = session.call(own, "TokenService/ListTokens", json!({ "pageSize": 1 }));
     let next = text(&list.await["nextPageToken"]);
     session

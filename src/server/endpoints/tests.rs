@@ -29,9 +29,9 @@ fn procedures(descriptors: &[u8]) -> Vec<(String, bool)> {
 fn every_procedure_of_the_descriptors_stands_here_once() {
     let served = procedures(proto::FILE_DESCRIPTOR_SET);
     let mut served: Vec<_> = served.into_iter().map(|(path, _)| path).collect();
-    served.sort();
+    served.sort_unstable();
     let mut listed: Vec<_> = PROCEDURES.iter().map(|line| line.path).collect();
-    listed.sort();
+    listed.sort_unstable();
     assert_eq!(served, listed);
 }
 

@@ -53,7 +53,7 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
         assert!(events.as_array().unwrap().iter().any(is_there), "{actor}");
     }
 
-    let refused = |sandbox: &Sandbox| Ran::of(command_of(sandbox, STRANGER, &list)).refused(16);
+    let refused = |sandbox: &Sandbox| Ran::of(command_of(sandbox, STRANGER, &list)).refused(17);
     let refusal = refused(&sandbox);
     assert!(refusal.contains("Permission denied"), "{refusal}");
     // Even where somebody has opened the socket to all.
@@ -84,7 +84,7 @@ fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
     for uid in [0, SERVICE] {
         let ran = Ran::of(command_of(&ours, uid, &["user", "list"]));
         // The owner of the database may not even connect.
-        let refusal = ran.refused(16);
+        let refusal = ran.refused(17);
         let is_told = refusal.contains("12345") || refusal.contains("Permission denied");
         assert!(is_told, "{refusal}");
     }
@@ -105,7 +105,7 @@ fn a_path_of_200_bytes_is_no_hindrance() {
     sandbox.print(&["user", "list", &address]);
     server.stop();
     sandbox.print(&["user", "list", &database]);
-    sandbox.run(&["user", "list", &address]).refused(16);
+    sandbox.run(&["user", "list", &address]).refused(17);
 }
 
 #[test]
@@ -191,6 +191,6 @@ fn a_server_over_http_is_asked_with_a_token_that_no_argument_holds() {
     all(&["audit", "verify"]);
     all(&["data", "check"]);
     server.stop();
-    let gone = with(&[], &[("HALLPASS_TOKEN", &token)]).refused(16);
+    let gone = with(&[], &[("HALLPASS_TOKEN", &token)]).refused(17);
     assert!(gone.contains("cannot reach"), "{gone}");
 }

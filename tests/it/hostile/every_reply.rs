@@ -56,15 +56,7 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     );
     let bearer = format!("Bearer {token}");
     all.push(("a GET", with(get, "authorization", &bearer), true));
-    let of_streams = Shape::ALL.map(Shape::of_streams);
-    for shape in of_streams {
-        let message: &[u8] = if shape.json { b"{}" } else { b"" };
-        let stream = |token| shape.request(CHECK_DATA, token, message);
-        all.extend([
-            ("a stream", stream(token), true),
-            ("a stream's caller unknown", stream("nope"), true),
-        ]);
-    }
+    all.extend(of_streams(token));
     for shape in Shape::ALL {
         let message: &[u8] = if shape.json { b"{}" } else { b"" };
         let large = shape.padded(70_000);
@@ -127,6 +119,20 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
         ]);
     }
     all
+}
+
+/// Calls of a stream, and refused ones.
+fn of_streams(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
+    let shapes = Shape::ALL.map(Shape::of_streams).into_iter();
+    let requests = shapes.flat_map(|shape| {
+        let message: &[u8] = if shape.json { b"{}" } else { b"" };
+        let stream = |token| shape.request(CHECK_DATA, token, message);
+        [
+            ("a stream", stream(token), true),
+            ("a stream's caller unknown", stream("nope"), true),
+        ]
+    });
+    requests.collect()
 }
 
 /// A POST and a GET for everything that is served.

@@ -225,10 +225,10 @@ impl World {
         app.clock.advance(Duration::from_hours(2));
         Self {
             app,
-            leaked,
             callers,
             gone,
             missing,
+            leaked,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Transcript;
 use crate::{
@@ -49,6 +49,22 @@ impl Session {
         let shown = answer.result.clone().map(|reply| self.names.give(reply));
         self.transcript.push((procedure.to_owned(), shown));
         answer.result.unwrap_or_default()
+    }
+
+    /// Rotates a new token and takes that back, twice.
+    pub(super) async fn undo_a_rotation(&mut self, by: &str) {
+        let made = self.call(by, "TokenService/CreateToken", json!({})).await;
+        let id = &made["metadata"]["id"];
+        let rotate = json!({ "tokenId": id, "gracePeriod": "60s" });
+        let rotated = self.call(by, "TokenService/RotateToken", rotate).await;
+        let undo = json!({ "tokenId": rotated["metadata"]["id"] });
+        for procedure in [
+            ("TokenService/UndoRotation", undo.clone()),
+            ("TokenService/UndoRotation", undo),
+            ("TokenService/DeleteToken", json!({ "tokenId": id })),
+        ] {
+            self.call(by, procedure.0, procedure.1).await;
+        }
     }
 
     pub(super) async fn calls(&mut self, by: &str, calls: &[(&str, Value)]) {
