@@ -185,6 +185,17 @@ async fn turn(app: &App, texts: &Arc<[String]>, user: UserId, beside: impl Futur
     })
 }
 
+/// A process on this machine.
+fn local(app: &App) -> Caller {
+    let origin = Origin {
+        request_id: RequestId::generate(app.now()),
+        client_request_id: None,
+        ip: None,
+        user_agent: String::new(),
+    };
+    Caller::local(0, origin)
+}
+
 /// The job writes from the youngest token to the oldest.
 async fn all_written(db: &Db, oldest: TokenId, since: Timestamp) -> Result<bool> {
     let token = db
