@@ -1,5 +1,5 @@
 //! The use cases: what Hallpass does for a caller. One use case is one method of [`App`] is one transaction,
-//! its audit row included. Every way in (RPC, web pages, command line) calls these and nothing below them,
+//! its audit row included. Every way in (RPCs, web endpoints) calls these and nothing below them,
 //! so a rule cannot be in force on one way and not on another. Nothing here knows a protocol or a driver.
 
 pub mod audit;

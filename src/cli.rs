@@ -1,5 +1,5 @@
-//! The command line: one file a noun. A command opens the database itself, beside a server that may be
-//! running, and calls the same use cases as every other way in; there is no policy and no SQL here.
+//! The command line: one file a noun. A command that works on data is a client of the RPCs: `client` finds the
+//! server, or serves them to itself. `serve` puts the server together. There is no policy and no SQL here.
 //!
 //! stdout holds the answer alone; everything else goes to stderr. A failure is one line and an exit code
 //! from the one table in [`exit_code`].
@@ -40,8 +40,11 @@ use failure::Failure;
 
 /// Issues, lists, verifies and revokes API tokens for machines.
 ///
-/// `hallpass serve` is the server. Every other command works on the same database, beside a running server
-/// or without one. Settings are flags or environment variables: `--database-url` is `HALLPASS_DATABASE_URL`.
+/// `hallpass serve` is the server. The commands that work on data are its clients. What they work on is the first
+/// that is given of --server, --database-url, `HALLPASS_SERVER` and `HALLPASS_DATABASE_URL`, or else the database
+/// hallpass.db here. On a database that no server owns, a command works by itself.
+///
+/// Settings are flags or environment variables: --database-url is `HALLPASS_DATABASE_URL`.
 #[derive(Parser, Debug)]
 #[command(
     name = "hallpass",

@@ -23,7 +23,7 @@ pub struct Origin {
     pub request_id: RequestId,
     /// The client's name for it, of the form that we accept.
     pub client_request_id: Option<String>,
-    /// The client's address; `None` on the command line.
+    /// The client's address; `None` of a local caller.
     pub ip: Option<IpAddr>,
     /// The client's user agent, escaped.
     pub user_agent: String,
@@ -113,7 +113,7 @@ impl Caller {
         }
     }
 
-    /// The caller's user; `None` on the command line.
+    /// The caller's user; a local caller has none.
     pub fn user(&self) -> Option<&User> {
         match &self.proof {
             Proof::Token(credential) => credential.user.as_ref(),
@@ -122,7 +122,7 @@ impl Caller {
         }
     }
 
-    /// The ID of the caller's user; `None` on the command line.
+    /// The ID of the caller's user; a local caller has none.
     pub fn user_id(&self) -> Option<UserId> {
         self.user().map(|user| user.id)
     }
@@ -135,7 +135,7 @@ impl Caller {
         }
     }
 
-    /// Whether it is the command line.
+    /// Whether it is a process on the machine that the database is on.
     pub const fn is_local(&self) -> bool {
         matches!(self.proof, Proof::Local { .. })
     }

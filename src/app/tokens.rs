@@ -45,8 +45,7 @@ use super::{
 
 /// So many tokens, children included, a transaction deletes; one more with all its children at most.
 const CHUNK: u32 = 1_000;
-/// After a transaction of full size. Another process waits for `SQLite`'s lock by looking, every 100 ms at the rarest:
-/// with a shorter pause it might never find it free.
+/// After a transaction of full size, so that others write in between.
 const PAUSE: Duration = Duration::from_millis(120);
 
 /// How many bytes of a token ID are looked at.

@@ -1,7 +1,7 @@
 //! When and from where tokens were last used, without a write a request: uses are noted in memory, and a job
 //! writes them down in one batch a minute.
 //!
-//! A use is a successful authentication or verification; the command line's work is none. What a crash may
+//! A use is a successful authentication or verification; what a local caller does is none. What a crash may
 //! lose is what was noted since the last batch, nothing else hangs on it. It only goes forward: after the clock
 //! was set back, a token keeps the later time until the clock has come there again.
 //!

@@ -31,7 +31,8 @@ pub(super) enum AuditCommand {
     List(List),
     /// Check that no row was edited, removed or moved, and print the log's head.
     ///
-    /// Keep the head somewhere else: with --head a later check also finds a log that was rewritten or cut.
+    /// The rows come from the server; this command computes their chain of hashes itself. Keep the head somewhere
+    /// else: with --head a later check also finds a log that was rewritten or cut.
     Verify(Verify),
 }
 

@@ -18,7 +18,7 @@ use super::{
 /// `hallpass data …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum DataCommand {
-    /// Read the whole database and say what is wrong with it.
+    /// Have the whole database read by whoever owns it, and say what is wrong with it.
     Check(Check),
 }
 

@@ -38,8 +38,8 @@ pub(super) struct Scan {
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
-    /// Revoke the tokens found that are live in the database, with their families: tokens that they were
-    /// rotated from or to, and all that were made with any of these.
+    /// Revoke the tokens found that are live on the server or in the database, with their families: tokens that
+    /// they were rotated from or to, and all that were made with any of these.
     #[arg(long)]
     revoke: bool,
     #[command(flatten)]

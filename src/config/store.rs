@@ -1,4 +1,4 @@
-//! The settings of the database, which every command takes that opens it.
+//! Which database, for the server that owns it and for every command that works on one.
 
 use std::path::{self, PathBuf};
 

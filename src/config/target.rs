@@ -24,7 +24,7 @@ pub const TOKEN: &str = "HALLPASS_TOKEN";
 struct TargetFlags {
     /// Work on a server instead of a database: `https://HOST[:PORT]`, `http://` on this machine, or
     /// unix:PATH for a control socket. Over HTTP the token comes from `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FILE`
-    /// or --token-file.
+    /// or --token-file. `SSL_CERT_FILE` names authorities to trust instead of this machine's.
     #[arg(
         long,
         env = "HALLPASS_SERVER",

@@ -46,7 +46,7 @@ impl fmt::Debug for ChainHash {
 pub struct AuditEvent {
     /// When it happened.
     pub time: Timestamp,
-    /// A user ID, `local:UID` for the command line, `system` for the server itself, or empty.
+    /// A user ID, `local:UID` for a process on the server's machine, `system` for the server itself, or empty.
     pub actor: String,
     /// The ID of the token that the actor used.
     pub credential_id: String,

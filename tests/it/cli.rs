@@ -1,5 +1,5 @@
-//! The command line as people and scripts have it: the real binary on a folder of its own, alone and beside
-//! a running server.
+//! The command line as people and scripts have it: the real binary on a folder of its own, alone and as a client
+//! of a running server.
 
 mod audit;
 mod bench;

@@ -115,7 +115,7 @@ kill_hallpass() {
   hallpass=''
 }
 
-# The machine "bot", whose tokens these are; the CLI works beside the server.
+# The machine "bot", whose tokens these are; the commands reach the server by its control socket.
 make_user() {
   export HALLPASS_DATABASE_URL=sqlite:$folder/hallpass.db
   (umask 077 && head -c 18 /dev/urandom | base64 >"$folder/password")

@@ -17,7 +17,7 @@ use super::{super::authz::Action, Error};
 pub struct TokenOrigin {
     /// When.
     pub time: Timestamp,
-    /// A user ID, or `local:UID` for the command line.
+    /// A user ID, or `local:UID` for a process on the server's machine.
     pub actor: String,
     /// What the actor is called, where it is a user that is still there.
     pub username: Option<Username>,

@@ -1,5 +1,4 @@
-//! An explanation in sentences for people: the same over the API and on the command line, but for how a time
-//! is shown.
+//! An explanation in sentences for people.
 
 use crate::domain::{
     reason::Reason,
@@ -150,7 +149,7 @@ fn made(origin: &TokenOrigin, show: Show<'_>) -> String {
     let with = match &origin.credential {
         CredentialKind::Password => " with a password".to_owned(),
         CredentialKind::Token(id) => format!(" with the token {id}"),
-        CredentialKind::Local => " on the command line".to_owned(),
+        CredentialKind::Local => " on the server's machine".to_owned(),
     };
     let how = if origin.rotated { "by rotation " } else { "" };
     format!("It was made {how}at {} by {by}{with}.", show(origin.time))

@@ -31,7 +31,7 @@ pub struct ListUsers {
 }
 
 impl App {
-    /// The caller's own user. The command line has none.
+    /// The caller's own user. A local caller has none.
     pub fn current_user(&self, caller: &Caller) -> Result<User, Error> {
         authz::may(caller, Action::GetCurrentUser, Relation::Oneself)?;
         caller.user().cloned().ok_or_else(|| {

@@ -31,7 +31,8 @@ pub(in crate::cli) struct Rotate {
     /// The token's ID; `token inspect` tells it of a plaintext.
     #[arg(value_name = "TOKEN_ID")]
     id: String,
-    /// How long the old secret stays good, such as 1h; at most 365d. Left out: it is deleted at once.
+    /// How long the old secret stays good, such as 1h; at most 365d. Left out: it is deleted as soon as the new
+    /// one was shown.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     grace: Option<Duration>,
     /// When the successor stops being valid: a duration such as 90d, or a time such as 2027-01-01T00:00:00Z.

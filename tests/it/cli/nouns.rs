@@ -1,4 +1,4 @@
-//! `hallpass user` and `hallpass machine`, beside a running server.
+//! `hallpass user` and `hallpass machine`, as clients of a running server.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `hallpass token rotate`, `update`, `disable`, `enable` and `explain`, beside a running server.
+//! `hallpass token rotate`, `update`, `disable`, `enable` and `explain`, as clients of a running server.
 
 use hallpass::domain::base62;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ fn a_token_is_explained_by_its_id_or_by_a_plaintext_on_stdin() {
     let lines: Vec<_> = told.lines().collect();
     let first = ["The token is valid.", "It belongs to ci-bot."];
     assert_eq!(lines[..2], first, "{told}");
-    assert!(told.contains("on the command line"), "{told}");
+    assert!(told.contains("on the server's machine"), "{told}");
     assert!(!told.contains("not in a sentence"), "{told}");
 
     let ran = sandbox.run_with(&["token", "explain", "-"], &format!("{text}\n"));

@@ -126,6 +126,7 @@ fn every_shell_block_runs_as_it_stands() {
         "./deploy.sh:1:22: hallpass_",
         "\"path\":\"<stdin>\",\"line\":1,\"column\":22,",
         ": revoked",
+        "leak.txt:1:1: hallpass_",
         "would revoke 3 tokens",
         "revoked 1 tokens",
         "hallpass_tokens{state=\"active\"} ",

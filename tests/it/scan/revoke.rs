@@ -1,4 +1,4 @@
-//! Revoking what was found, beside a running server.
+//! Revoking what was found, as a client of a running server.
 
 use hallpass::domain::{
     id::TokenId,
