@@ -50,7 +50,7 @@ fn every_procedure_of_grpcs_own_services_stands_here_once() {
         .iter()
         .map(|line| (line.path.to_owned(), line.kind == Kind::GrpcUnary));
     let mut listed: Vec<_> = listed.collect();
-    listed.sort();
+    listed.sort_unstable();
     assert_eq!(served, listed);
 }
 

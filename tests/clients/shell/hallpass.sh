@@ -11,7 +11,7 @@ hallpass() {
   "$BINARY" "$@"
 }
 
-check "a server whose certificate nobody here trusts is not told the token" "16 UnknownIssuer" \
+check "a server whose certificate nobody here trusts is not told the token" "17 UnknownIssuer" \
   "$(told=$(hallpass user list 2>&1) || echo "$? $(grep -o UnknownIssuer <<<"$told")")"
 export SSL_CERT_FILE=$folder/cert.pem
 check "a user is read" admin "$(hallpass user get admin --json | jq -r .user.username)"
