@@ -310,14 +310,3 @@ fn line(text: &str) {
     // That nobody reads on is no reason to fail.
     drop(writeln!(stdout(), "{text}"));
 }
-
-/// A command on this machine.
-fn local(app: &App) -> Caller {
-    let origin = Origin {
-        request_id: RequestId::generate(app.now()),
-        client_request_id: None,
-        ip: None,
-        user_agent: String::new(),
-    };
-    Caller::local(0, origin)
-}
