@@ -13,15 +13,19 @@ mod call;
 mod dial;
 mod procedures;
 
-use std::time::Duration;
+use std::{
+    path::{self, PathBuf},
+    time::Duration,
+};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use crate::{
     config::{server_address::ServerAddress, target::TargetArgs},
     domain::{id::UserId, page::MAX_PAGE_SIZE, secret::Secret},
     proto::hallpass::v1::{GetUserByUsernameRequest, GetUserRequest, User},
+    store::{OpenAs, StoreOptions},
 };
 
 pub(super) use call::Session;
@@ -43,8 +47,8 @@ enum Target {
         address: ServerAddress,
         bearer: Secret,
     },
-    Socket(std::path::PathBuf),
-    Database(crate::store::StoreOptions),
+    Socket(PathBuf),
+    Database(StoreOptions),
 }
 
 impl Client {
@@ -59,7 +63,12 @@ impl Client {
                 address: address.clone(),
                 bearer: args.token()?,
             },
-            None => Target::Database(args.store.options(crate::store::OpenAs::Embedded)),
+            None => Target::Database(StoreOptions {
+                on_fatal: failure::end,
+                // A server that has just taken it is found by its socket: see `dial`.
+                lock_wait: Duration::ZERO,
+                ..args.store.options(OpenAs::Embedded)
+            }),
         };
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -75,7 +84,7 @@ impl Client {
             Target::Socket(path) => format!("unix:{}", path.display()),
             Target::Database(options) => {
                 let path = &options.path;
-                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let path = path::absolute(path).unwrap_or_else(|_| path.clone());
                 format!("sqlite:{}", path.display())
             }
         }

@@ -22,6 +22,8 @@ use crate::{
 
 /// Longer than a server takes for a call, so that the server's own word about it is heard.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// A stream may take its time before its first message, as a check of a large database does.
+const STREAM_PATIENCE: Duration = Duration::from_hours(24);
 /// No answer of ours comes near it: this only keeps a stranger's from filling the memory.
 const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// How much is quoted of an answer that is not of the protocol.
@@ -81,7 +83,9 @@ impl Session {
         request: &C,
     ) -> Result<C::Reply, Failure> {
         let body = request.encode_to_vec().into();
-        let asked = self.ask(C::PROCEDURE, "application/proto", body).await?;
+        let asked = self
+            .ask(C::PROCEDURE, "application/proto", body, PATIENCE)
+            .await?;
         let is_answer = asked.status() == 200 && is_of(&asked, "application/proto");
         let (parts, body) = asked.into_parts();
         let read = timeout(PATIENCE, Limited::new(body, MAX_REPLY_BYTES).collect()).await;
@@ -108,7 +112,9 @@ impl Session {
         body.extend(length.to_be_bytes());
         body.extend(message);
         let content_type = "application/connect+proto";
-        let asked = self.ask(C::PROCEDURE, content_type, body.into()).await?;
+        let asked = self
+            .ask(C::PROCEDURE, content_type, body.into(), STREAM_PATIENCE)
+            .await?;
         let is_answer = asked.status() == 200 && is_of(&asked, content_type);
         let (parts, mut body) = asked.into_parts();
         if !is_answer {
@@ -140,6 +146,7 @@ impl Session {
         procedure: &str,
         content_type: &'static str,
         body: Bytes,
+        patience: Duration,
     ) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
@@ -150,7 +157,7 @@ impl Session {
         request
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
-        match timeout(PATIENCE, self.sender.send_request(request)).await {
+        match timeout(patience, self.sender.send_request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.lost(&error)),
             Err(_) => Err(self.lost(&"it does not answer")),
