@@ -81,12 +81,16 @@ enum Noun {
     Config(config::ConfigCommand),
     /// Find leaked tokens in files, stdin or Git history, and revoke them.
     ///
-    /// A token is told by its form and its checksum, whatever its prefix and whatever surrounds it, in files
-    /// of any kind. Compressed files are not unpacked, and texts in UTF-16 are not read.
+    /// A token is told by its form and its checksum, whatever its prefix and whatever surrounds it, in files of
+    /// any kind: as it is, in base64, in UTF-16, broken over lines (of 24 characters or more), and in gzip, zip
+    /// and tar. What is encrypted or compressed in another way is not unpacked. Limits keep what was made to
+    /// unpack without end from doing so; what they cut off is told.
     ///
-    /// In folders, what .gitignore, .ignore and Git's other ignore files exclude is left out, and so is .git;
-    /// hidden files are searched. A path that is named is always searched. Symbolic links are not followed,
-    /// and a file is read once, however many names it has.
+    /// All of a folder is searched, hidden files and .git too, but for what --exclude names. A path that is named
+    /// is always searched. Symbolic links are not followed, and a file is read once, however many names it has.
+    ///
+    /// Of a Git repository nothing but its objects is read: none of its settings counts, and nothing that it
+    /// names is run.
     ///
     /// The exit code is 0 if nothing was found, 1 if tokens were, and more if something went wrong.
     Scan(scan::Scan),

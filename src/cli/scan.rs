@@ -1,11 +1,12 @@
 //! `hallpass scan`: finding tokens where they should not be. It needs no server and no database, but to
 //! revoke them. No secret is printed, in no form.
 
+mod content;
 mod git;
+mod ignore_list;
 mod place;
 mod report;
 mod revoke;
-mod stream;
 mod walk;
 
 use std::path::PathBuf;
@@ -23,18 +24,22 @@ pub(super) struct Scan {
     /// The files and folders to search; `-` is stdin.
     #[arg(value_name = "PATH", required_unless_present = "git")]
     paths: Vec<PathBuf>,
-    /// Search, instead of files, all that was ever committed to a Git repository and can be reached from a
-    /// branch, a tag or another reference. Needs `git`. Not set to one: that of the working directory.
+    /// Search, instead of files, all that a Git repository holds: each blob, and each message of a commit or a
+    /// tag, whether or not a branch leads to it. Needs `git`. Not set to one: that of the working directory.
     #[arg(
         long,
         value_name = "REPO",
         num_args = 0..=1,
         default_missing_value = ".",
-        conflicts_with_all = ["paths", "no_ignore", "no_hidden"]
+        conflicts_with_all = ["paths", "use_ignore_files", "no_ignore", "no_hidden", "exclude"]
     )]
     git: Option<PathBuf>,
     #[command(flatten)]
     walk: walk::Walk,
+    /// Do not tell of the tokens that this file lists, nor revoke them: their IDs, one a line, with comments
+    /// behind `#`.
+    #[arg(long, value_name = "FILE")]
+    ignore_list: Option<PathBuf>,
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
@@ -71,19 +76,24 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
     } else {
         None
     };
+    let list = args.ignore_list.as_deref();
+    let ignored = list.map(ignore_list::read).transpose()?.unwrap_or_default();
     let unit = if args.git.is_some() {
         "objects"
     } else {
         "files"
     };
-    let report = Report::new(args.json, args.revoke, unit);
-    match &args.git {
-        Some(repository) => git::search(repository, &report)?,
-        None => args.walk.search(&args.paths, &report)?,
-    }
-    let (summary, leaked) = report.finish();
-    if let Some(client) = client {
-        revoke::revoke(&client, leaked, args.confirmation, args.json)?;
-    }
-    Ok(summary)
+    let report = Report::new(args.json, args.revoke, ignored, unit);
+    let mut history = None;
+    let searched = match &args.git {
+        Some(path) => git::search(path, &report).map(|found| history = Some(found)),
+        None => args.walk.search(&args.paths, &report),
+    };
+    // Whatever ended the search, and before the repository is asked where each came from: what leaked is revoked.
+    let revoked = client.map_or(Ok(()), |client| {
+        revoke::revoke(&client, report.leaked(), args.confirmation, args.json)
+    });
+    let told = history.map_or(Ok(()), |history| history.tell_origins(&report));
+    searched.and(revoked).and(told)?;
+    Ok(report.finish())
 }

@@ -18,6 +18,9 @@ use super::{
 /// The most bytes that a token can have.
 pub const MAX_TOKEN_LEN: usize = *PREFIX_LEN.end() + 1 + ID_LEN + 1 + TAIL_LEN;
 
+/// The least bytes that a token can have.
+pub const MIN_TOKEN_LEN: usize = *PREFIX_LEN.start() + 1 + ID_LEN + 1 + TAIL_LEN;
+
 /// Tells `found` of each token in `bytes` that ends behind `from`, in order: where it begins, and itself.
 ///
 /// A search in pieces sees each token once: it puts the last `MAX_TOKEN_LEN - 1` bytes of a piece before the

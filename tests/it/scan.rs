@@ -1,7 +1,9 @@
 //! `hallpass scan`: what it finds, where, and what becomes of it. Nothing that it prints holds a secret.
 
 mod files;
+mod fuzz;
 mod git;
+mod hostile_git;
 mod output;
 mod revoke;
 

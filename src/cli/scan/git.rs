@@ -1,214 +1,317 @@
-//! Searching the history of a Git repository: every blob, and every message of a commit or a tag, that can be
-//! reached from any reference, each once. `git` itself reads the repository.
+//! Searching what a Git repository holds: every blob, and every message of a commit or a tag, each once, whether
+//! or not a reference leads to it. `git` itself reads the objects, but it never sees the repository: only a
+//! repository of our own that has its objects (`database`).
 
 mod command;
+mod database;
+mod discovery;
 mod history;
+mod list;
 mod objects;
 
 use std::{
-    collections::HashSet,
-    io::{self, BufRead, BufReader},
+    collections::VecDeque,
     num::NonZero,
     path::Path,
     sync::{Mutex, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
-use crate::domain::token_text::TokenText;
+use tempfile::TempDir;
 
 use super::{
     super::failure::Failure,
-    place::{Place, Spot, printable},
+    content::{Content, Event},
+    place::{Finding, Place, printable},
     report::Report,
 };
-use command::{Git, failed};
-use objects::Objects;
+use command::{Git, Memory, Program};
+use database::Format;
+use list::{Kind, List, Object};
+use objects::{Objects, Problem};
 
-/// How many objects are asked for at a time: their names fit into a pipe, so that asking never waits.
-const BATCH: usize = 64;
+/// Where each token in a blob came from is told for so many; the rest are told at once, without.
+const MAX_PENDING: usize = 10_000;
 
-/// A kind of objects that may hold a token. Trees hold names alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Blob,
-    Commit,
-    Tag,
-}
+/// The time that a search may take, and the one for origins: for any repository, and for each of so many bytes of
+/// its files. That is many times what an honest one takes.
+const TIME: Duration = Duration::from_secs(30);
+const BYTES_A_SECOND: u64 = 256 * 1024;
 
-/// An object, as `git rev-list` names it.
-#[derive(Clone, Debug)]
-struct Object {
-    id: String,
-    /// One of the paths that a blob has.
-    path: Vec<u8>,
+/// Objects of a usual size are read by several processes. Those that are larger, or that need more memory than
+/// these have, come last.
+const USUAL: Tier = Tier {
+    processes: 4,
+    memory: Memory(160 * 1024),
+};
+const LARGE: Tier = Tier {
+    processes: 2,
+    memory: Memory(512 * 1024),
+};
+
+struct Tier {
+    processes: usize,
+    memory: Memory,
 }
 
 /// A token in a blob, until it is known which commits brought the blob.
 struct InBlob {
-    object: Object,
-    spot: Spot,
-    token: TokenText,
+    id: String,
+    members: Vec<String>,
+    finding: Finding,
+}
+
+/// Where tokens were found whose origins are not known yet.
+pub(super) struct Found {
+    time: Duration,
+    program: Program,
+    searched: Vec<(TempDir, Mutex<Vec<InBlob>>)>,
 }
 
 /// Searches the repository that `path` is in.
 ///
 /// # Errors
 /// There is no `git` or no repository, or nobody reads the output.
-pub(super) fn search(path: &Path, report: &Report) -> Result<(), Failure> {
-    let git = Git::new(path);
-    if git.is_shallow()? {
-        report.warn("the repository is a shallow clone: what came before is not searched");
+pub(super) fn search(path: &Path, report: &Report) -> Result<Found, Failure> {
+    let program = Program::find()?;
+    let repository = discovery::find(path)?;
+    let objects = printable(repository.objects.as_os_str().as_encoded_bytes());
+    if repository.is_elsewhere {
+        report.warn(&format!("searching the repository at {objects}"));
     }
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let in_blobs = Mutex::new(Vec::new());
-    for (kind, filter) in [
-        (Kind::Blob, "--filter=object:type=blob"),
-        (Kind::Commit, "--filter=object:type=commit"),
-        (Kind::Tag, "--filter=object:type=tag"),
-    ] {
-        // Without the second filter, what references point to is listed whatever its type.
-        let args = [
-            "rev-list",
-            "--objects",
-            filter,
-            "--filter-provided-objects",
-            "--all",
-        ];
-        let mut list = git.start(&args)?;
-        let names = Mutex::new(BufReader::new(list.take_output()?));
-        thread::scope(|scope| {
-            let work = || {
-                Searcher {
-                    git: &git,
-                    kind,
-                    report,
-                    in_blobs: &in_blobs,
-                }
-                .run(&names)
+    if !repository.shallow.is_empty() {
+        let text = "it is a shallow clone: what came before is not here";
+        report.unreadable(&objects, text);
+    }
+    if !repository.alternates.is_empty() {
+        let lent = printable(repository.alternates.trim_ascii());
+        let text =
+            format!("it borrows objects from another, which is not searched with it: {lent}");
+        report.unreadable(&objects, text);
+    }
+    let files = database::list(&repository, report);
+    let time = TIME + Duration::from_secs(files.size / BYTES_A_SECOND);
+    let deadline = Instant::now() + time;
+    let mut searched = Vec::new();
+    for format in Format::ALL {
+        if let Some(folder) = files.repository(&repository, format)? {
+            let git = Git {
+                program: &program,
+                folder: folder.path(),
+                deadline,
             };
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err(Failure::failed("a thread of the search broke")))
-            })
-        })?;
-        list.end()?;
+            let in_blobs = search_all(git, &objects, report)?;
+            searched.push((folder, in_blobs));
+        }
     }
-    tell(
-        &git,
-        in_blobs
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner),
+    Ok(Found {
+        time,
+        program,
+        searched,
+    })
+}
+
+fn search_all(git: Git<'_>, name: &str, report: &Report) -> Result<Mutex<Vec<InBlob>>, Failure> {
+    let search = Search {
+        git,
         report,
-    )
+        in_blobs: Mutex::default(),
+        late: Mutex::default(),
+    };
+    let list = Mutex::new(List::start(git)?);
+    let next = || lock(&list).next_batch();
+    let mut large = search.run(&USUAL, &next)?;
+    let list = list.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (more, problem) = list.end();
+    if let Some(problem) = problem {
+        report.unreadable(name, printable(problem.as_bytes()));
+    }
+    large.extend(more);
+    // The smallest first: time may run out.
+    large.sort_by_key(|object| object.size);
+    let large = Mutex::new(large.into_iter());
+    let next = || lock(&large).next().into_iter().collect();
+    for object in search.run(&LARGE, &next)? {
+        report.unreadable(
+            object.id,
+            "git cannot read it, or not in the memory that it may take",
+        );
+    }
+    if *lock(&search.late) {
+        report.unreadable(name, "it takes too long: the rest is not searched");
+    }
+    Ok(search.in_blobs)
 }
 
-/// Tells of each token in a blob, once for each commit that brought the blob and each name that it had.
-fn tell(git: &Git, in_blobs: Vec<InBlob>, report: &Report) -> Result<(), Failure> {
-    if in_blobs.is_empty() {
-        return Ok(());
-    }
-    let blobs: HashSet<_> = in_blobs
-        .iter()
-        .map(|found| found.object.id.clone())
-        .collect();
-    let origins = history::origins(git, &blobs)?;
-    for InBlob {
-        object,
-        spot,
-        token,
-    } in in_blobs
-    {
-        let place = |commit: Option<&String>, path: &[u8]| Place {
-            commit: commit.cloned(),
-            object: Some(object.id.clone()),
-            path: (!path.is_empty()).then(|| printable(path)),
-        };
-        match origins.get(&object.id) {
-            Some(origins) => {
-                for (commit, path) in origins {
-                    report.found(&place(Some(commit), path), spot, &token)?;
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Found {
+    /// Tells of each token in a blob, once for each commit that brought the blob and each name that it had.
+    pub(super) fn tell_origins(self, report: &Report) -> Result<(), Failure> {
+        for (folder, in_blobs) in self.searched {
+            let in_blobs = in_blobs
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            if in_blobs.is_empty() {
+                continue;
+            }
+            let git = Git {
+                program: &self.program,
+                folder: folder.path(),
+                deadline: Instant::now() + self.time,
+            };
+            let blobs = in_blobs.iter().map(|found| found.id.clone()).collect();
+            let (origins, all) = history::origins(git, &blobs);
+            if !all {
+                report.warn("not all commits could be asked for what they brought");
+            }
+            for found in in_blobs {
+                let place = |commit: Option<&String>, path: String| Place {
+                    commit: commit.cloned(),
+                    object: Some(found.id.clone()),
+                    ..Place::file(path, &found.members)
+                };
+                match origins.get(&found.id) {
+                    Some(origins) => {
+                        for (commit, path) in origins {
+                            report.tell(&place(Some(commit), printable(path)), &found.finding)?;
+                        }
+                    }
+                    // No commit that is here may have it.
+                    None => report.tell(&place(None, String::new()), &found.finding)?,
                 }
             }
-            // A tag may name a blob that no commit has.
-            None => report.found(&place(None, &object.path), spot, &token)?,
         }
+        Ok(())
     }
-    Ok(())
 }
 
-/// One thread's part.
-struct Searcher<'a> {
-    git: &'a Git,
-    kind: Kind,
+/// What the threads of a search share.
+struct Search<'a> {
+    git: Git<'a>,
     report: &'a Report,
-    in_blobs: &'a Mutex<Vec<InBlob>>,
+    in_blobs: Mutex<Vec<InBlob>>,
+    late: Mutex<bool>,
 }
 
-impl Searcher<'_> {
-    /// Takes names from the list until there are no more.
-    fn run(&self, names: &Mutex<impl BufRead>) -> Result<(), Failure> {
-        let mut objects = None;
-        loop {
-            let batch = next_batch(names).map_err(|error| failed(&error))?;
+impl Search<'_> {
+    /// Searches what `next` gives until that is nothing. What its processes did not begin comes back.
+    fn run(
+        &self,
+        tier: &Tier,
+        next: &(impl Fn() -> Vec<Object> + Sync),
+    ) -> Result<Vec<Object>, Failure> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        thread::scope(|scope| {
+            let work = || self.work(tier.memory, next);
+            let workers: Vec<_> = (0..cores.min(tier.processes))
+                .map(|_| scope.spawn(work))
+                .collect();
+            let mut left = Vec::new();
+            for worker in workers {
+                left.extend(
+                    worker
+                        .join()
+                        .unwrap_or_else(|_| Err(Failure::failed("a thread of the search broke")))?,
+                );
+            }
+            Ok(left)
+        })
+    }
+
+    /// One thread's part.
+    fn work(
+        &self,
+        memory: Memory,
+        next: &impl Fn() -> Vec<Object>,
+    ) -> Result<Vec<Object>, Failure> {
+        let (mut content, mut process, mut left) = (Content::new(), None, Vec::new());
+        while !*lock(&self.late) {
+            let mut batch = VecDeque::from(next());
             if batch.is_empty() {
-                return objects.map_or(Ok(()), Objects::end);
+                break;
             }
-            let objects = match &mut objects {
-                Some(objects) => objects,
-                none => none.insert(Objects::start(self.git)?),
-            };
-            objects.ask(&batch).map_err(|error| failed(&error))?;
-            for object in batch {
-                self.search(objects, object)?;
-            }
-        }
-    }
-
-    fn search(&self, objects: &mut Objects, object: Object) -> Result<(), Failure> {
-        let mut printed = Ok(());
-        let found = |spot, token: TokenText| match self.kind {
-            Kind::Blob => {
-                let object = object.clone();
-                let mut all = self.in_blobs.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push(InBlob {
-                    object,
-                    spot,
-                    token,
-                });
-            }
-            Kind::Commit | Kind::Tag if printed.is_ok() => {
-                let place = Place {
-                    commit: (self.kind == Kind::Commit).then(|| object.id.clone()),
-                    object: Some(object.id.clone()),
-                    path: None,
+            let mut asked = false;
+            while let Some(object) = batch.front() {
+                let objects = match &mut process {
+                    Some(objects) => objects,
+                    none => none.insert(Objects::start(self.git, memory)?),
                 };
-                printed = self.report.found(&place, spot, &token);
+                // Where the process broke, another is asked for the rest.
+                let ready = asked || objects.ask(batch.iter()).is_ok();
+                asked = true;
+                let (searched, printed) = if ready {
+                    self.search(objects, &mut content, object)
+                } else {
+                    (Err(Problem::NotBegun), Ok(()))
+                };
+                printed?;
+                let Some(object) = batch.pop_front() else {
+                    break;
+                };
+                match searched {
+                    Ok(()) => continue,
+                    Err(Problem::Missing) => {
+                        self.report.unreadable(object.id, "the repository lacks it");
+                        continue;
+                    }
+                    Err(Problem::NotBegun) => left.push(object),
+                    Err(Problem::Broken) => self.report.unreadable(object.id, "it is damaged"),
+                    Err(Problem::Late) => {
+                        *lock(&self.late) = true;
+                        return Ok(left);
+                    }
+                }
+                (process, asked) = (None, false);
             }
-            Kind::Commit | Kind::Tag => {}
-        };
-        let searched = objects.search_next(|bytes| self.report.read(bytes), found);
-        if searched.map_err(|error| failed(&error))? {
-            self.report.begin_file();
-        } else {
-            self.report
-                .unreadable(object.id.as_bytes(), "the repository lacks it");
         }
-        Ok(printed?)
+        Ok(left)
     }
-}
 
-fn next_batch(names: &Mutex<impl BufRead>) -> io::Result<Vec<Object>> {
-    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut line = Vec::new();
-    while batch.len() < BATCH && names.read_until(b'\n', &mut line)? > 0 {
-        let mut parts = line.trim_ascii_end().splitn(2, |byte| *byte == b' ');
-        let id = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-        let path = parts.next().unwrap_or_default().to_vec();
-        batch.push(Object { id, path });
-        line.clear();
+    fn search(
+        &self,
+        objects: &mut Objects,
+        content: &mut Content,
+        object: &Object,
+    ) -> (Result<(), Problem>, Result<(), Failure>) {
+        let mut printed = Ok(());
+        let mut tell = |members: &[String], event| {
+            let place = || Place {
+                commit: (object.kind == Kind::Commit).then(|| object.id.clone()),
+                object: Some(object.id.clone()),
+                ..Place::file(String::new(), members)
+            };
+            let (spot, encoding, token) = match event {
+                Event::Found(spot, encoding, token) => (spot, encoding, token),
+                Event::Unreadable(problem) => {
+                    return self.report.unreadable(place().show(), problem);
+                }
+                Event::Sealed => return self.report.sealed(),
+            };
+            if !self.report.found(&token) || printed.is_err() {
+                return;
+            }
+            let finding = Finding::new(spot, encoding, &token);
+            let mut in_blobs = lock(&self.in_blobs);
+            if object.kind == Kind::Blob && in_blobs.len() < MAX_PENDING {
+                in_blobs.push(InBlob {
+                    id: object.id.clone(),
+                    members: members.to_vec(),
+                    finding,
+                });
+            } else {
+                drop(in_blobs);
+                printed = self.report.tell(&place(), &finding);
+            }
+        };
+        let read = |bytes| self.report.read(bytes);
+        let searched = objects.search_next(content, read, &mut tell);
+        if searched.is_ok() {
+            self.report.begin_file();
+        }
+        (searched, printed.map_err(Failure::from))
     }
-    Ok(batch)
 }

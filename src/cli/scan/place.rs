@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{token_search::find_tokens, token_text::TokenText};
+use crate::domain::{id::TokenId, token_search::find_tokens, token_text::TokenText};
 
 /// A file, or an object in a Git repository.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -13,22 +13,24 @@ pub(super) struct Place {
     /// The object in the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) object: Option<String>,
-    /// The file; none where it is the message of a commit or a tag.
+    /// The file, and the member of the archive that it is; none where it is the message of a commit or a tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<String>,
 }
 
 impl Place {
-    /// A file.
-    pub(super) fn file(path: &[u8]) -> Self {
+    /// A file, or a member of an archive: `FILE!MEMBER`, as deep as it goes.
+    pub(super) fn file(path: String, members: &[String]) -> Self {
+        let parts: Vec<_> = [path].iter().chain(members).cloned().collect();
+        let path = parts.join("!");
         Self {
-            path: Some(printable(path)),
+            path: (!path.is_empty()).then_some(path),
             ..Self::default()
         }
     }
 
     /// `COMMIT:PATH`, or what there is of it.
-    fn show(&self) -> String {
+    pub(super) fn show(&self) -> String {
         let object = self.commit.as_deref().or(self.object.as_deref());
         let parts = [object, self.path.as_deref()];
         parts.into_iter().flatten().collect::<Vec<_>>().join(":")
@@ -47,23 +49,58 @@ pub(super) struct Spot {
 }
 
 /// A token where it was found, without its secret.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Finding<'a> {
-    #[serde(flatten)]
-    pub(super) place: &'a Place,
-    #[serde(flatten)]
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
     pub(super) spot: Spot,
-    pub(super) prefix: &'a str,
-    pub(super) token_id: &'a str,
+    pub(super) encoding: Option<&'static str>,
+    pub(super) prefix: String,
+    pub(super) id: TokenId,
 }
 
-impl Finding<'_> {
+/// How it is printed as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    #[serde(flatten)]
+    place: &'a Place,
+    #[serde(flatten)]
+    spot: Spot,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    prefix: &'a str,
+    token_id: &'a str,
+}
+
+impl Finding {
+    pub(super) fn new(spot: Spot, encoding: Option<&'static str>, token: &TokenText) -> Self {
+        Self {
+            spot,
+            encoding,
+            prefix: token.prefix().to_owned(),
+            id: token.id(),
+        }
+    }
+
     /// The line for people.
-    pub(super) fn show(&self) -> String {
+    pub(super) fn show(&self, place: &Place) -> String {
         let Spot { line, column, .. } = self.spot;
-        let token = shown(self.prefix, self.token_id);
-        format!("{}:{line}:{column}: {token}", self.place.show())
+        let token = shown(&self.prefix, self.id.encode().as_str());
+        let place = place.show();
+        match self.encoding {
+            Some(encoding) => format!("{place}:{line}:{column}: {token} (in {encoding})"),
+            None => format!("{place}:{line}:{column}: {token}"),
+        }
+    }
+
+    /// The line for programs.
+    pub(super) fn json(&self, place: &Place) -> serde_json::Result<String> {
+        serde_json::to_string(&Line {
+            place,
+            spot: self.spot,
+            encoding: self.encoding,
+            prefix: &self.prefix,
+            token_id: self.id.encode().as_str(),
+        })
     }
 }
 
@@ -85,13 +122,18 @@ pub(super) fn printable(name: &[u8]) -> String {
     text.push_str(&String::from_utf8_lossy(&name[at..]));
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() {
+        if char.is_control() || steers(char) {
             shown.extend(char.escape_default());
         } else {
             shown.push(char);
         }
     }
     shown
+}
+
+/// What ends lines or turns their direction, and is no control character.
+const fn steers(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -111,5 +153,9 @@ mod tests {
         let expected = format!("a/{shown}\\u{{1b}}[31m\\n{shown}.txt");
         assert_eq!(printable(name.as_bytes()), expected);
         assert_eq!(printable(b"a\xff/b c"), "a\u{fffd}/b c");
+        assert_eq!(
+            printable("txt.\u{202e}exe\u{2028}".as_bytes()),
+            "txt.\\u{202e}exe\\u{2028}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! What a search found: printed as it comes from its threads, counted, and kept for the revocation.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt::Display,
     io::{self, IsTerminal},
     sync::{
@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     super::output,
-    place::{Finding, Place, Spot, printable},
+    place::{Finding, Place},
 };
 
 /// Where all threads of a search report to.
@@ -28,6 +28,8 @@ use super::{
 pub(super) struct Report {
     json: bool,
     keep: bool,
+    /// What is not told of.
+    ignored: HashSet<TokenId>,
     unit: &'static str,
     progress: ProgressBar,
     bytes: AtomicU64,
@@ -49,11 +51,22 @@ pub(super) struct Summary {
     pub(super) found: u64,
     /// How much could not be searched.
     pub(super) unreadable: u64,
+    /// How often a token was found that is ignored.
+    ignored: u64,
+    /// How many parts are compressed or encrypted in a way that is not unpacked.
+    sealed: u64,
+    /// How many files there are, where some were left out.
+    of_files: Option<u64>,
 }
 
 impl Report {
     /// Prints as JSON or for people; `keep`: what was found is wanted in the end; `unit`: what is searched.
-    pub(super) fn new(json: bool, keep: bool, unit: &'static str) -> Self {
+    pub(super) fn new(
+        json: bool,
+        keep: bool,
+        ignored: HashSet<TokenId>,
+        unit: &'static str,
+    ) -> Self {
         // Whether or not stdout goes to a file, a person waits at the terminal.
         let progress = if io::stderr().is_terminal() {
             let style = ProgressStyle::with_template(
@@ -69,6 +82,7 @@ impl Report {
         Self {
             json,
             keep,
+            ignored,
             unit,
             progress,
             bytes: AtomicU64::new(0),
@@ -93,39 +107,52 @@ impl Report {
         self.files.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A token was found.
-    ///
-    /// # Errors
-    /// Nobody reads the output.
-    pub(super) fn found(&self, place: &Place, spot: Spot, token: &TokenText) -> io::Result<()> {
-        let id = token.id().encode();
-        let finding = Finding {
-            place,
-            spot,
-            prefix: token.prefix(),
-            token_id: id.as_str(),
-        };
-        let line = if self.json {
-            serde_json::to_string(&finding)?
-        } else {
-            finding.show()
-        };
+    /// A token was found: whether it is to be told where.
+    pub(super) fn found(&self, token: &TokenText) -> bool {
         let mut state = self.state();
-        state.summary.found += 1;
+        if self.ignored.contains(&token.id()) {
+            state.summary.ignored += 1;
+            return false;
+        }
         state.ids.insert(token.id());
         if self.keep {
             let leaked = LeakedToken::from(token);
             let key = (leaked.id, *leaked.hash.as_bytes());
             state.leaked.insert(key, leaked);
         }
+        true
+    }
+
+    /// Tells where one was found.
+    ///
+    /// # Errors
+    /// Nobody reads the output.
+    pub(super) fn tell(&self, place: &Place, finding: &Finding) -> io::Result<()> {
+        let line = if self.json {
+            finding.json(place)?
+        } else {
+            finding.show(place)
+        };
+        let mut state = self.state();
+        state.summary.found += 1;
         self.progress.suspend(|| output::line(&line))
     }
 
-    /// Something could not be searched.
-    pub(super) fn unreadable(&self, name: &[u8], error: impl Display) {
+    /// A part is compressed or encrypted in a way that is not unpacked.
+    pub(super) fn sealed(&self) {
+        self.state().summary.sealed += 1;
+    }
+
+    /// There are so many files, some of which are left out.
+    pub(super) fn left_out(&self, of_files: u64) {
+        self.state().summary.of_files = Some(of_files);
+    }
+
+    /// Something could not be searched; its name is printable.
+    pub(super) fn unreadable(&self, name: impl Display, error: impl Display) {
         let mut state = self.state();
         state.summary.unreadable += 1;
-        self.warn_locked(&format!("cannot search {}: {error}", printable(name)));
+        self.warn_locked(&format!("cannot search {name}: {error}"));
         drop(state);
     }
 
@@ -141,26 +168,41 @@ impl Report {
             .suspend(|| output::hint(&format!("hallpass: {text}")));
     }
 
-    /// Says how it ended. What was found comes in the order of the tokens' births.
-    pub(super) fn finish(self) -> (Summary, Vec<LeakedToken>) {
+    /// What was found so far, in the order of the tokens' births.
+    pub(super) fn leaked(&self) -> Vec<LeakedToken> {
+        self.state().leaked.values().copied().collect()
+    }
+
+    /// Says how it ended.
+    pub(super) fn finish(self) -> Summary {
         self.progress.finish_and_clear();
         let state = self
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let Summary { found, unreadable } = state.summary;
+        let summary = state.summary;
+        let searched = HumanCount(self.files.into_inner()).to_string();
+        let of_files = summary
+            .of_files
+            .map(|all| format!(" of {}", HumanCount(all)));
         let mut text = format!(
-            "tokens found: {}, in places: {}; searched: {} {}, {}",
+            "tokens found: {}, in places: {}; searched: {searched}{} {}, {}",
             HumanCount(u64::try_from(state.ids.len()).unwrap_or(u64::MAX)),
-            HumanCount(found),
-            HumanCount(self.files.into_inner()),
+            HumanCount(summary.found),
+            of_files.unwrap_or_default(),
             self.unit,
             HumanBytes(self.bytes.into_inner()),
         );
-        if unreadable > 0 {
-            text = format!("{text}; not searched: {}", HumanCount(unreadable));
+        for (what, count) in [
+            ("ignored", summary.ignored),
+            ("not unpacked", summary.sealed),
+            ("not searched", summary.unreadable),
+        ] {
+            if count > 0 {
+                text = format!("{text}; {what}: {}", HumanCount(count));
+            }
         }
         output::hint(&text);
-        (state.summary, state.leaked.into_values().collect())
+        summary
     }
 }

@@ -2,23 +2,48 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
     fs::File,
     io,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use clap::Args;
-use ignore::{DirEntry, WalkBuilder, WalkState};
+use ignore::{
+    DirEntry, WalkBuilder, WalkState,
+    overrides::{Override, OverrideBuilder},
+};
+use rustix::fs::OFlags;
 
-use super::{super::failure::Failure, place::Place, report::Report, stream::Stream};
+use super::{
+    super::failure::Failure,
+    content::{Content, Event},
+    place::{Finding, Place, printable},
+    report::Report,
+};
 
 /// What of folders is searched.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct Walk {
-    /// Search what ignore files exclude, too.
+    /// Leave out what matches this pattern, of the kind that .gitignore has. May be repeated.
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Leave out what the folders' own .gitignore, .ignore and Git's other ignore files exclude. Whoever may
+    /// write into a folder may so hide a token in it; how many files were left out is told.
+    #[arg(long, overrides_with = "no_ignore")]
+    use_ignore_files: bool,
+    /// Search what ignore files exclude, too, which is the default.
     #[arg(long)]
     no_ignore: bool,
     /// Leave hidden files and folders out.
@@ -36,13 +61,14 @@ impl Walk {
     /// Searches all that `paths` name.
     ///
     /// # Errors
-    /// Nobody reads the output.
-    pub(super) fn search(self, paths: &[PathBuf], report: &Report) -> Result<(), Failure> {
+    /// Nobody reads the output, or a pattern is none.
+    pub(super) fn search(&self, paths: &[PathBuf], report: &Report) -> Result<(), Failure> {
+        let exclude = self.exclude()?;
         let is_stdin = |path: &&PathBuf| path.as_os_str() == "-";
         if paths.iter().any(|path| is_stdin(&path)) {
             report.begin_file();
             let stdin = io::stdin().lock();
-            search_one(&mut Stream::new(), stdin, b"<stdin>", report)?;
+            search_one(&mut Content::new(), stdin, b"<stdin>", report)?;
         }
         let mut paths = paths.iter().filter(|path| !is_stdin(path));
         let Some(first) = paths.next() else {
@@ -52,15 +78,20 @@ impl Walk {
         for path in paths {
             walk.add(path);
         }
-        walk.standard_filters(!self.no_ignore)
+        walk.standard_filters(false);
+        if self.use_ignore_files || self.no_hidden || !self.exclude.is_empty() {
+            // What is left out is told: one who is told "nothing found" is to know in how much.
+            report.left_out(count(&walk));
+        }
+        walk.standard_filters(self.use_ignore_files)
             .hidden(self.no_hidden)
-            .filter_entry(|entry| entry.depth() == 0 || entry.file_name() != OsStr::new(".git"));
+            .overrides(exclude);
         let (seen, stopped) = (Seen::default(), Mutex::new(None));
         walk.build_parallel().run(|| {
-            let mut stream = Stream::new();
+            let mut content = Content::new();
             let (seen, stopped) = (&seen, &stopped);
             Box::new(
-                move |entry| match search_entry(&mut stream, entry, seen, report) {
+                move |entry| match search_entry(&mut content, entry, seen, report) {
                     Ok(()) => WalkState::Continue,
                     Err(error) => {
                         *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -72,11 +103,44 @@ impl Walk {
         let stopped = stopped.into_inner().unwrap_or_else(PoisonError::into_inner);
         stopped.map_or(Ok(()), |error| Err(error.into()))
     }
+
+    fn exclude(&self) -> Result<Override, Failure> {
+        let refused = |error: ignore::Error| Failure::usage(format!("--exclude: {error}"));
+        let mut exclude = OverrideBuilder::new(".");
+        for glob in &self.exclude {
+            // What an override does not exclude, it includes.
+            exclude.add(&format!("!{glob}")).map_err(refused)?;
+        }
+        exclude.build().map_err(refused)
+    }
+}
+
+/// How many files there are.
+fn count(walk: &WalkBuilder) -> u64 {
+    let files = AtomicU64::new(0);
+    walk.build_parallel().run(|| {
+        Box::new(|entry| {
+            if entry.is_ok_and(|entry| is_searched(&entry)) {
+                files.fetch_add(1, Ordering::Relaxed);
+            }
+            WalkState::Continue
+        })
+    });
+    files.into_inner()
+}
+
+/// Whether it is a file, or what was named: that is read whatever it is, such as the pipe of `<(command)`.
+fn is_searched(entry: &DirEntry) -> bool {
+    entry.file_type().is_some_and(|kind| kind.is_file()) || is_named(entry)
+}
+
+fn is_named(entry: &DirEntry) -> bool {
+    entry.depth() == 0 && !entry.path().is_dir()
 }
 
 /// Searches a file that the walk came by. The error is that of the output.
 fn search_entry(
-    stream: &mut Stream,
+    content: &mut Content,
     entry: Result<DirEntry, ignore::Error>,
     seen: &Seen,
     report: &Report,
@@ -88,29 +152,37 @@ fn search_entry(
             return Ok(());
         }
     };
-    // What was named is read whatever it is, such as the pipe of `<(command)`.
-    let named = entry.depth() == 0 && !entry.path().is_dir();
-    if !named && !entry.file_type().is_some_and(|kind| kind.is_file()) {
+    if !is_searched(&entry) {
         return Ok(());
     }
     let name = entry.path().as_os_str().as_bytes();
-    match open_once(entry.path(), seen) {
+    match open_once(entry.path(), is_named(&entry), seen) {
         Ok(Some(file)) => {
             report.begin_file();
-            search_one(stream, file, name, report)
+            search_one(content, file, name, report)
         }
         Ok(None) => Ok(()),
         Err(error) => {
-            report.unreadable(name, error);
+            report.unreadable(printable(name), error);
             Ok(())
         }
     }
 }
 
-/// The file, unless it was opened before under another name.
-fn open_once(path: &Path, seen: &Seen) -> io::Result<Option<File>> {
-    let file = File::open(path)?;
+/// The file, unless it was opened before under another name. What was not named may have become a pipe or a
+/// link since it was listed: neither is waited for, nor followed.
+fn open_once(path: &Path, named: bool, seen: &Seen) -> io::Result<Option<File>> {
+    let mut options = File::options();
+    options.read(true);
+    if !named {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+        options.custom_flags(flags.cast_signed());
+    }
+    let file = options.open(path)?;
     let metadata = file.metadata()?;
+    if !named && !metadata.is_file() {
+        return Ok(None);
+    }
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(seen
         .insert((metadata.dev(), metadata.ino()))
@@ -119,24 +191,30 @@ fn open_once(path: &Path, seen: &Seen) -> io::Result<Option<File>> {
 
 /// Searches what `source` holds. The error is that of the output.
 fn search_one(
-    stream: &mut Stream,
+    content: &mut Content,
     source: impl io::Read,
     name: &[u8],
     report: &Report,
 ) -> io::Result<()> {
-    let place = Place::file(name);
+    let shown = printable(name);
     let mut printed = Ok(());
-    let read = stream.search(
-        source,
-        |bytes| report.read(bytes),
-        |spot, token| {
-            if printed.is_ok() {
-                printed = report.found(&place, spot, &token);
+    let mut tell = |members: &[String], event| {
+        let place = Place::file(shown.clone(), members);
+        match event {
+            Event::Found(spot, encoding, token) => {
+                if report.found(&token) && printed.is_ok() {
+                    printed = report.tell(&place, &Finding::new(spot, encoding, &token));
+                }
             }
-        },
-    );
+            Event::Unreadable(problem) => {
+                report.unreadable(place.path.unwrap_or_default(), problem);
+            }
+            Event::Sealed => report.sealed(),
+        }
+    };
+    let read = content.search(source, |bytes| report.read(bytes), &mut tell);
     if let Err(error) = read {
-        report.unreadable(name, error);
+        report.unreadable(shown, error);
     }
     printed
 }
@@ -155,6 +233,7 @@ fn report_unreadable(error: &ignore::Error, report: &Report) {
         };
     }
     let name = path.map_or(&b"a file"[..], |path| path.as_os_str().as_bytes());
+    let name = printable(name);
     // The operating system's own words, without the path, which may hold a token.
     match cause.io_error() {
         Some(error) => report.unreadable(name, error),

@@ -1,10 +1,19 @@
 //! Files, folders and stdin.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::symlink, net::UnixListener},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, write::GzEncoder};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::Value;
 
 use crate::cli::sandbox::Sandbox;
 
-use super::{shown, token, write};
+use super::{id, shown, token, write};
 
 /// As much as is read at a time.
 const PIECE: usize = 256 * 1024;
@@ -69,7 +78,7 @@ fn what_is_no_token_is_not_found() {
 }
 
 #[test]
-fn what_git_ignores_is_left_out_unless_asked_for_or_named() {
+fn nothing_is_left_out_but_what_the_user_excludes_and_that_is_told() {
     let sandbox = Sandbox::empty();
     let token = token("hallpass");
     write(&sandbox, ".gitignore", "target\n*.log\n");
@@ -83,26 +92,132 @@ fn what_git_ignores_is_left_out_unless_asked_for_or_named() {
     ] {
         write(&sandbox, name, &token);
     }
-    let names = |args: &[&str]| -> Vec<String> {
-        let lines = sandbox.run(&[&["scan"], args].concat()).found(1);
-        lines
-            .iter()
-            .map(|line| line.split(':').next().unwrap().to_owned())
-            .collect()
+    // Whoever wrote the tree wrote this, too.
+    write(&sandbox, "sub/.ignore", "*\n");
+    write(&sandbox, ".ignore", "*\n");
+    write(&sandbox, ".rgignore", "*\n");
+    let all = [
+        "./.git/config",
+        "./.hidden/b",
+        "./a",
+        "./d.log",
+        "./sub/.git/config",
+        "./target/c",
+    ];
+    let found = |args: &[&str]| -> (Vec<String>, String) {
+        let ran = sandbox.run(&[&["scan", "."], args].concat());
+        let names = ran
+            .stdout
+            .lines()
+            .map(|line| line.split(':').next().unwrap().to_owned());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        (names, ran.stderr)
     };
-    assert_eq!(names(&["."]), ["./.hidden/b", "./a"]);
-    assert_eq!(names(&[".", "--no-hidden"]), ["./a"]);
-    assert_eq!(
-        names(&[".", "--no-hidden", "--hidden"]),
-        ["./.hidden/b", "./a"]
+    let (names, told) = found(&[]);
+    assert_eq!(names, all);
+    assert!(told.contains("searched: 10 files"), "{told}");
+    assert_eq!(found(&["--no-ignore"]).0, all);
+
+    let (names, told) = found(&["--use-ignore-files"]);
+    assert!(names.is_empty());
+    assert!(told.contains("searched: 0 of 10 files"), "{told}");
+    let (names, told) = found(&["--exclude", ".git/", "--exclude", "*.log"]);
+    assert_eq!(names, ["./.hidden/b", "./a", "./target/c"]);
+    assert!(told.contains("searched: 7 of 10 files"), "{told}");
+    let (names, told) = found(&["--no-hidden"]);
+    assert_eq!(names, ["./a", "./d.log", "./target/c"]);
+    assert!(told.contains("searched: 3 of 10 files"), "{told}");
+    assert_eq!(found(&["--no-hidden", "--hidden"]).0, all);
+    sandbox.run(&["scan", ".", "--exclude", "{"]).refused(2);
+    let named = ["scan", "d.log", "--use-ignore-files"];
+    assert_eq!(sandbox.run(&named).found(1).len(), 1);
+}
+
+#[test]
+fn tokens_of_the_users_list_are_not_told_of() {
+    let sandbox = Sandbox::empty();
+    let tokens = [token("hallpass"), token("acme")];
+    write(&sandbox, "leak", tokens.join("\n"));
+    write(
+        &sandbox,
+        "list",
+        format!("# of a test\n\n {} # known\n", id(&tokens[0])),
     );
-    let all = ["./.hidden/b", "./a", "./d.log", "./target/c"];
-    assert_eq!(names(&[".", "--no-ignore"]), all);
-    let named = ["d.log", "target/c", ".git/config", "sub/.git"];
-    assert_eq!(
-        names(&named),
-        [".git/config", "d.log", "sub/.git/config", "target/c"]
+    let ran = sandbox.run(&["scan", "leak", "--ignore-list", "list"]);
+    assert_eq!(ran.found(1), [format!("leak:2:1: {}", shown(&tokens[1]))]);
+    assert!(ran.stderr.contains("ignored: 1"), "{ran:?}");
+    write(&sandbox, "leak", &tokens[0]);
+    let ran = sandbox.run(&["scan", "leak", "--ignore-list", "list"]);
+    assert!(ran.found(0).is_empty());
+    // A token in full is no ID, and is not repeated.
+    write(&sandbox, "list", &tokens[0]);
+    let refusal = sandbox
+        .run(&["scan", "leak", "--ignore-list", "list"])
+        .refused(2);
+    assert_eq!(refusal, "list, line 1: not the ID of a token");
+}
+
+#[test]
+fn tokens_are_found_in_what_encodes_and_packs_them() {
+    let sandbox = Sandbox::empty();
+    let token = token("hallpass");
+    let shown = shown(&token);
+    let secret = STANDARD.encode(&token);
+    write(
+        &sandbox,
+        "secret.yaml",
+        format!("data:\n  token: {secret}\n"),
     );
+    let auth = STANDARD.encode(format!("ci:{token}"));
+    write(
+        &sandbox,
+        "config.json",
+        format!("{{\"auths\": {{\"r\": {{\"auth\": \"{auth}\"}}}}}}"),
+    );
+    let text = format!("\u{feff}a\r\n{token}\r\n");
+    let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    write(&sandbox, "utf-16.txt", utf_16);
+    write(
+        &sandbox,
+        "mail",
+        format!("Token: {}=\r\n{}\r\n", &token[..60], &token[60..]),
+    );
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let log = format!("{}{token}", "started\n".repeat(20));
+    encoder.write_all(log.as_bytes()).unwrap();
+    write(&sandbox, "log.gz", encoder.finish().unwrap());
+    let ran = sandbox.run(&[
+        "scan",
+        "config.json",
+        "secret.yaml",
+        "utf-16.txt",
+        "mail",
+        "log.gz",
+    ]);
+    let expected = [
+        format!("config.json:1:27: {shown} (in base64)"),
+        format!("log.gz!gzip:21:1: {shown}"),
+        format!("mail:1:8: {shown}"),
+        format!("secret.yaml:2:10: {shown} (in base64)"),
+        format!("utf-16.txt:2:2: {shown}"),
+    ];
+    assert_eq!(ran.found(1), expected);
+    let ran = sandbox.run(&["scan", "secret.yaml", "--json"]);
+    let line: Value = serde_json::from_str(ran.stdout.trim()).unwrap();
+    assert_eq!(line["encoding"], "base64");
+}
+
+#[test]
+fn what_would_never_end_is_not_waited_for() {
+    let sandbox = Sandbox::empty();
+    write(&sandbox, "a/real", token("hallpass"));
+    mknodat(CWD, sandbox.path("a/pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let _socket = UnixListener::bind(sandbox.path("a/socket")).unwrap();
+    symlink("/dev/zero", sandbox.path("a/zero")).unwrap();
+    let ran = sandbox.run(&["scan", "a"]);
+    assert_eq!(ran.found(1).len(), 1);
+    assert!(ran.stderr.contains("searched: 1 files"), "{ran:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::cli::sandbox::{Ran, Sandbox};
 use super::{id, shown, token, write};
 
 /// Runs `git` in the sandbox's folder `repo`, and gives what it prints.
-fn git(sandbox: &Sandbox, args: &[&str]) -> String {
+pub(super) fn git(sandbox: &Sandbox, args: &[&str]) -> String {
     let output = Command::new("git")
         .args([
             "-c",
@@ -29,7 +29,7 @@ fn git(sandbox: &Sandbox, args: &[&str]) -> String {
 }
 
 /// A repository with one commit.
-fn repository() -> Sandbox {
+pub(super) fn repository() -> Sandbox {
     let sandbox = Sandbox::empty();
     write(&sandbox, "repo/README", "nothing here\n");
     git(&sandbox, &["init", "--quiet", "--initial-branch=main"]);
@@ -38,13 +38,13 @@ fn repository() -> Sandbox {
 }
 
 /// Commits all there is, and gives the commit's ID.
-fn commit(sandbox: &Sandbox, message: &str) -> String {
+pub(super) fn commit(sandbox: &Sandbox, message: &str) -> String {
     git(sandbox, &["add", "--all"]);
     git(sandbox, &["commit", "--quiet", "--message", message]);
     git(sandbox, &["rev-parse", "HEAD"])
 }
 
-fn scan(sandbox: &Sandbox, args: &[&str]) -> Ran {
+pub(super) fn scan(sandbox: &Sandbox, args: &[&str]) -> Ran {
     sandbox.run(&[&["scan", "--git", "repo"], args].concat())
 }
 
@@ -81,12 +81,13 @@ fn a_token_is_found_in_each_commit_that_brought_it_after_it_was_deleted() {
 
     let object = git(&sandbox, &["rev-parse", &format!("{last}~1:again")]);
     let ran = scan(&sandbox, &["--json"]);
-    let newest: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    let line = ran.stdout.lines().find(|line| line.contains(&second));
+    let again: Value = serde_json::from_str(line.unwrap()).unwrap();
     let expected = json!({
         "commit": second, "object": object, "path": "again", "line": 2, "column": 7, "offset": 8,
         "prefix": "hallpass", "tokenId": id(&token),
     });
-    assert_eq!(newest, expected);
+    assert_eq!(again, expected);
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn branches_tags_merges_and_messages_are_history_too() {
     is_there(&format!("{blob}:1:1: "), &tokens[4]);
 }
 
-fn commit_empty(sandbox: &Sandbox, message: &str) -> String {
+pub(super) fn commit_empty(sandbox: &Sandbox, message: &str) -> String {
     git(
         sandbox,
         &["commit", "--quiet", "--allow-empty", "--message", message],
@@ -171,23 +172,83 @@ fn what_a_shallow_clone_lacks_is_told_of() {
         &["clone", "--quiet", "--depth=1", &from, "../shallow"],
     );
     let ran = sandbox.run(&["scan", "--git", "shallow"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.code, 14, "{ran:?}");
     assert!(ran.stderr.contains("a shallow clone"), "{ran:?}");
-    assert!(!scan(&sandbox, &[]).stderr.contains("shallow"));
+    write(&sandbox, "shallow/leak", token("hallpass"));
+    let git_there = |args: &[&str]| git(&sandbox, &[&["-C", "../shallow"], args].concat());
+    git_there(&["add", "leak"]);
+    git_there(&["commit", "--quiet", "--message=leak"]);
+    let commit = git_there(&["rev-parse", "HEAD"]);
+    let ran = sandbox.run(&["scan", "--git", "shallow"]);
+    assert!(ran.found(1)[0].starts_with(&format!("{commit}:leak:1:1: ")));
+    let ran = scan(&sandbox, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!ran.stderr.contains("shallow"), "{ran:?}");
 }
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn what_is_no_repository_is_refused_in_gits_words() {
+fn what_is_no_repository_is_refused() {
     let sandbox = Sandbox::empty();
-    let mut command = sandbox.command(&["scan", "--git"]);
-    // No repository that this folder may be in counts.
-    command.env(
-        "GIT_CEILING_DIRECTORIES",
-        sandbox.path("").parent().unwrap(),
+    let refusal = sandbox.run(&["scan", "--git"]).refused(14);
+    assert_eq!(refusal, "not a git repository: .");
+    let refusal = sandbox.run(&["scan", "--git", "away"]).refused(14);
+    assert!(refusal.contains("No such file"), "{refusal}");
+}
+
+#[test]
+#[ignore = "needs git: tests/run installs it and runs this"]
+fn a_repository_is_found_as_git_finds_it() {
+    let sandbox = repository();
+    let token = token("hallpass");
+    write(&sandbox, "repo/sub/leak", &token);
+    let commit = commit(&sandbox, "leak");
+    git(&sandbox, &["worktree", "add", "--quiet", "../tree"]);
+    git(&sandbox, &["clone", "--quiet", "--bare", ".", "../bare"]);
+    git(
+        &sandbox,
+        &[
+            "clone",
+            "--quiet",
+            "--separate-git-dir=../apart",
+            ".",
+            "../clone",
+        ],
     );
-    let refusal = Ran::of(command).refused(14);
-    assert!(refusal.contains("not a git repository"), "{refusal}");
+    let expected = format!("{commit}:sub/leak:1:1: {}", shown(&token));
+    for path in [
+        "repo",
+        "repo/sub",
+        "repo/.git",
+        "tree",
+        "bare",
+        "clone",
+        "clone/sub",
+    ] {
+        let ran = sandbox.run(&["scan", "--git", path]);
+        // Where it is not there but leads elsewhere, that is told.
+        let elsewhere = matches!(path, "repo/sub" | "tree" | "clone" | "clone/sub");
+        assert_eq!(
+            ran.stderr.contains("searching the repository at"),
+            elsewhere,
+            "{ran:?}"
+        );
+        assert_eq!(ran.found(1), [&*expected], "{path}");
+    }
+}
+
+#[test]
+#[ignore = "needs git: tests/run installs it and runs this"]
+fn a_repository_of_sha_256_is_searched_like_any() {
+    let sandbox = Sandbox::empty();
+    let token = token("hallpass");
+    write(&sandbox, "repo/leak", &token);
+    git(&sandbox, &["init", "--quiet", "--object-format=sha256"]);
+    let commit = commit(&sandbox, "leak");
+    let expected = [format!("{commit}:leak:1:1: {}", shown(&token))];
+    assert_eq!(scan(&sandbox, &[]).found(1), expected);
+    git(&sandbox, &["gc", "--quiet"]);
+    assert_eq!(scan(&sandbox, &[]).found(1), expected);
 }
 
 #[test]

@@ -94,4 +94,5 @@ fn nothing_to_search_is_a_wrong_call() {
     let sandbox = Sandbox::empty();
     sandbox.run(&["scan"]).refused(2);
     sandbox.run(&["scan", "--git", "--no-ignore"]).refused(2);
+    sandbox.run(&["scan", "--git", "--exclude=a"]).refused(2);
 }

@@ -1,5 +1,11 @@
 //! Revoking what was found, as a client of a running server.
 
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
 use hallpass::domain::{
     id::TokenId,
     token_text::{TokenPrefix, TokenText},
@@ -8,10 +14,17 @@ use serde_json::{Value, json};
 
 use crate::cli::sandbox::{Sandbox, Serving};
 
-use super::{id, token, write};
+use super::{
+    git::{commit, git, repository},
+    hostile_git::commit_bomb,
+    id, shown, token, write,
+};
 
 fn with_machine() -> (Sandbox, Serving) {
-    let sandbox = Sandbox::empty();
+    with_machine_in(Sandbox::empty())
+}
+
+fn with_machine_in(sandbox: Sandbox) -> (Sandbox, Serving) {
     let server = sandbox.serve(&[]);
     sandbox.print(&["machine", "create", "bot", "--owner=admin"]);
     (sandbox, server)
@@ -138,6 +151,54 @@ fn a_family_larger_than_a_transaction_goes_as_a_whole_with_a_row_for_each() {
     assert_eq!(recorded(&sandbox).len(), 2_402);
     assert!(!server.accepts(&leaked) && !server.accepts(&more));
     assert_eq!(sandbox.json(&["token", "list", "bot"])["tokens"], json!([]));
+    server.stop();
+}
+
+#[test]
+#[ignore = "needs git: tests/run installs it and runs this"]
+fn a_token_is_revoked_before_the_search_for_its_origins_which_may_take_long() {
+    let (sandbox, server) = with_machine_in(repository());
+    let leaked = sandbox.create_token("bot", &[]);
+    write(&sandbox, "repo/leak", &leaked);
+    commit(&sandbox, "leak");
+    // It names a file without a token: what it was asked for is never enough.
+    commit_bomb(&sandbox, "README");
+    let mut command = sandbox.command(&["scan", "--git", "repo", "--revoke", "--yes"]);
+    command
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("TMPDIR", sandbox.path(""))
+        .stdout(Stdio::piped());
+    let mut scan = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(scan.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, format!("{}: revoked\n", id(&leaked)));
+    assert!(!server.accepts(&leaked));
+    // The control: the search for origins is not over.
+    assert!(scan.try_wait().unwrap().is_none());
+    scan.kill().unwrap();
+    scan.wait().unwrap();
+    server.stop();
+}
+
+#[test]
+#[ignore = "needs git: tests/run installs it and runs this"]
+fn a_token_is_revoked_where_its_origins_cannot_be_found() {
+    let (sandbox, server) = with_machine_in(repository());
+    let leaked = sandbox.create_token("bot", &[]);
+    write(&sandbox, "repo/leak", &leaked);
+    commit(&sandbox, "leak");
+    let blob = git(&sandbox, &["rev-parse", "HEAD:leak"]);
+    let tree = git(&sandbox, &["rev-parse", "HEAD^{tree}"]);
+    let path = format!("repo/.git/objects/{}/{}", &tree[..2], &tree[2..]);
+    fs::remove_file(sandbox.path(&path)).unwrap();
+    let ran = sandbox.run(&["scan", "--git", "repo", "--revoke", "--yes"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("not all commits"), "{ran:?}");
+    let id = id(&leaked);
+    let found = format!("{blob}:1:1: {}", shown(&leaked));
+    assert_eq!(ran.stdout, format!("{id}: revoked\n{found}\n"));
+    assert!(!server.accepts(&leaked));
     server.stop();
 }
 

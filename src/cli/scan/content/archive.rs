@@ -1,0 +1,318 @@
+//! Compressed members, wherever in the bytes one begins: gzip and zip are unpacked for a layer below, a tar
+//! archive and what zip only stores are searched where they are, with the names of their members.
+
+use std::sync::LazyLock;
+
+use flate2::{Decompress, FlushDecompress, Status};
+use memchr::memmem::Finder;
+
+use super::{
+    super::place::printable,
+    Content, Context, Event, MAX_LEVEL, Mark, Piece, What,
+    headers::{self, GZIP_MAGIC, Header, TAR_BLOCK, ZIP_MAGIC, ZipKind},
+};
+
+/// As much as is unpacked at once.
+const OUTPUT: usize = 16 * 1024;
+
+/// A gzip file ends with a checksum and a size.
+const GZIP_END: u64 = 8;
+
+static GZIP: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(GZIP_MAGIC));
+static ZIP: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(ZIP_MAGIC));
+
+/// Looks for members, one behind the other.
+#[derive(Debug)]
+pub(super) struct Archive {
+    /// What is searched up to, in the layer.
+    next: u64,
+    member: Option<Box<Member>>,
+    /// Where the next header of a tar archive should be.
+    tar: Option<u64>,
+    tar_name: Option<Vec<u8>>,
+    /// The member of the tar archive that is searched.
+    within: Option<String>,
+    /// Where in the piece others begin.
+    begins: Vec<(u64, String)>,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self {
+            next: 0,
+            member: None,
+            // Nothing stands before a tar archive.
+            tar: Some(0),
+            tar_name: None,
+            within: None,
+            begins: Vec::new(),
+        }
+    }
+}
+
+/// A member that is unpacked.
+#[derive(Debug)]
+struct Member {
+    names: Vec<String>,
+    inflate: Decompress,
+    content: Content,
+    /// Whether it is one beyond doubt: three bytes may be gzip's by chance.
+    certain: bool,
+    gzip: bool,
+    /// Whether its data has ended, and it goes on if another gzip header follows, as in `cat a.gz b.gz`.
+    between: bool,
+}
+
+impl Archive {
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn search(
+        &mut self,
+        piece: Piece<'_>,
+        context: &mut Context<'_>,
+        marks: &mut Vec<Mark>,
+    ) {
+        if piece.has_lines {
+            self.read_tar(piece, marks);
+        }
+        loop {
+            if self.member.is_some() {
+                if self.unpack(piece, context).is_none() {
+                    break;
+                }
+            } else if self.find(piece, context, marks).is_none() {
+                break;
+            }
+        }
+        if let Some((_, name)) = self.begins.pop() {
+            self.within = Some(name);
+            self.begins.clear();
+        }
+        if piece.last
+            && let Some(member) = self.member.take()
+        {
+            let problem = (!member.between).then_some("it ends before its content does");
+            member.end(problem, context);
+        }
+    }
+
+    /// Reads the headers of a tar archive that the piece has.
+    fn read_tar(&mut self, piece: Piece<'_>, marks: &mut Vec<Mark>) {
+        while let Some(at) = self.tar
+            && piece.index(at) < piece.bytes.len()
+        {
+            match headers::tar(&piece.bytes[piece.index(at)..]) {
+                Header::Waits if !piece.last => return,
+                Header::Waits | Header::No => self.tar = None,
+                Header::Is(header, len) => {
+                    let content = at + super::to_u64(len);
+                    self.tar =
+                        Some(content + header.size.next_multiple_of(super::to_u64(TAR_BLOCK)));
+                    if let Some(name) = header.name {
+                        let name = printable(&self.tar_name.take().unwrap_or(name));
+                        self.begins.push((content, name.clone()));
+                        marks.push(Mark {
+                            offset: content,
+                            what: What::Member(name),
+                        });
+                    } else {
+                        self.tar_name = header.next_name;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks for the next member. `None`: more has to come.
+    fn find(
+        &mut self,
+        piece: Piece<'_>,
+        context: &mut Context<'_>,
+        marks: &mut Vec<Mark>,
+    ) -> Option<()> {
+        let from = piece.index(self.next);
+        let rest = &piece.bytes[from..];
+        let zip = ZIP.find(rest);
+        // What lies behind the other is found when its turn comes.
+        let gzip = GZIP.find(&rest[..zip.unwrap_or(rest.len())]);
+        let Some(at) = gzip.or(zip) else {
+            let seen = piece.bytes.len().saturating_sub(ZIP_MAGIC.len() - 1);
+            self.next = self.next.max(piece.offset(seen));
+            return None;
+        };
+        let bytes = &rest[at..];
+        let offset = piece.offset(from + at);
+        let begin = |len: usize| offset + super::to_u64(len);
+        let mut waits = false;
+        if gzip.is_some() {
+            match headers::gzip(bytes) {
+                Header::Is(name, len) => {
+                    let name = name.map_or_else(|| "gzip".to_owned(), |name| printable(&name));
+                    self.next = begin(len);
+                    self.open(name, offset, true, piece, context);
+                    return Some(());
+                }
+                Header::Waits => waits = true,
+                Header::No => {}
+            }
+        } else {
+            match headers::zip(bytes) {
+                Header::Is(header, len) => {
+                    let name = printable(&header.name);
+                    self.next = begin(len);
+                    match header.kind {
+                        ZipKind::Deflated => self.open(name, offset, false, piece, context),
+                        ZipKind::Sealed => context.tell(&self.names(offset, name), Event::Sealed),
+                        // It is searched with what is around it.
+                        ZipKind::Stored if piece.has_lines && self.tar.is_none() => {
+                            let what = What::Member(name);
+                            marks.push(Mark {
+                                offset: self.next,
+                                what,
+                            });
+                        }
+                        ZipKind::Stored => {}
+                    }
+                    return Some(());
+                }
+                Header::Waits => waits = true,
+                Header::No => {}
+            }
+        }
+        if waits && !piece.last {
+            self.next = offset;
+            return None;
+        }
+        self.next = offset + 1;
+        Some(())
+    }
+
+    fn names(&self, offset: u64, name: String) -> Vec<String> {
+        let begun = self.begins.iter().rev().find(|(begin, _)| *begin <= offset);
+        let within = begun.map(|(_, name)| name).or(self.within.as_ref());
+        within.cloned().into_iter().chain([name]).collect()
+    }
+
+    /// Begins a member whose data is what comes next.
+    fn open(
+        &mut self,
+        name: String,
+        offset: u64,
+        gzip: bool,
+        piece: Piece<'_>,
+        context: &mut Context<'_>,
+    ) {
+        let names = self.names(offset, name);
+        let begins = offset == 0 || self.begins.iter().any(|(begin, _)| *begin == offset);
+        let certain = !gzip || begins;
+        if piece.level < MAX_LEVEL {
+            self.member = Some(Box::new(Member {
+                names,
+                inflate: Decompress::new(false),
+                content: Content::at(piece.level + 1),
+                certain,
+                gzip,
+                between: false,
+            }));
+        } else if certain {
+            context.tell(&names, Event::Unreadable("archives are nested too deep"));
+        }
+    }
+
+    /// Unpacks what the piece has of the member. `None`: more has to come.
+    fn unpack(&mut self, piece: Piece<'_>, context: &mut Context<'_>) -> Option<()> {
+        let mut member = self.member.take()?;
+        if member.between {
+            let begin = piece.index(self.next + GZIP_END);
+            let bytes = &piece.bytes[begin..];
+            let header = if bytes.starts_with(GZIP_MAGIC) {
+                headers::gzip(bytes)
+            } else if GZIP_MAGIC.starts_with(&bytes[..bytes.len().min(GZIP_MAGIC.len())]) {
+                Header::Waits
+            } else {
+                Header::No
+            };
+            match header {
+                Header::Waits if !piece.last => {
+                    self.member = Some(member);
+                    return None;
+                }
+                Header::Is(_, len) => {
+                    self.next += GZIP_END + super::to_u64(len);
+                    member.inflate.reset(false);
+                    member.between = false;
+                }
+                Header::Waits | Header::No => {
+                    member.end(None, context);
+                    return Some(());
+                }
+            }
+        }
+        let from = piece.index(self.next);
+        let (used, status) = member.inflate(&piece.bytes[from..], context);
+        self.next += super::to_u64(used);
+        match status {
+            Ok(Status::StreamEnd) if member.gzip => {
+                member.between = true;
+                self.member = Some(member);
+            }
+            Ok(Status::StreamEnd) => member.end(None, context),
+            Ok(Status::Ok | Status::BufError) => {
+                self.member = Some(member);
+                return None;
+            }
+            Err(problem) => member.end(Some(problem), context),
+        }
+        Some(())
+    }
+}
+
+impl Member {
+    /// Unpacks `input`, until that or the member ends: how much of it that took.
+    fn inflate(
+        &mut self,
+        input: &[u8],
+        context: &mut Context<'_>,
+    ) -> (usize, Result<Status, &'static str>) {
+        let (mut used, mut output) = (0, [0; OUTPUT]);
+        loop {
+            let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
+            let rest = &input[used..];
+            let status = self
+                .inflate
+                .decompress(rest, &mut output, FlushDecompress::None);
+            let step = |now: u64, before: u64| usize::try_from(now - before).unwrap_or_default();
+            used += step(self.inflate.total_in(), before_in);
+            let unpacked = step(self.inflate.total_out(), before_out);
+            if !context.unpack(unpacked) {
+                self.certain = true;
+                return (used, Err("it unpacks to too much"));
+            }
+            let (names, content) = (&self.names, &mut self.content);
+            context.within(names, |context| content.push(&output[..unpacked], context));
+            match status {
+                Ok(Status::StreamEnd) => return (used, Ok(Status::StreamEnd)),
+                // With room left for more, it has unpacked all there is.
+                Ok(status) if unpacked < OUTPUT && used == input.len() => {
+                    return (used, Ok(status));
+                }
+                Ok(Status::BufError) if unpacked == 0 => return (used, Ok(Status::BufError)),
+                Ok(_) => {}
+                Err(_) => return (used, Err("it is damaged")),
+            }
+        }
+    }
+
+    /// Nothing of it comes any more.
+    fn end(mut self, problem: Option<&'static str>, context: &mut Context<'_>) {
+        let (names, content) = (&self.names, &mut self.content);
+        context.within(names, |context| content.end(context));
+        if let Some(problem) = problem
+            && self.certain
+        {
+            context.tell(&self.names, Event::Unreadable(problem));
+        }
+    }
+}

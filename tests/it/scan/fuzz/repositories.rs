@@ -1,0 +1,176 @@
+//! Repositories with all that a hostile one may have.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::{
+    cli::sandbox::Sandbox,
+    scan::{hostile_git::programs, write},
+};
+
+use super::{Case, chance::Chance};
+
+/// A repository in the folder `repo`, and scans of it and of its history.
+pub(super) fn make(chance: &mut Chance, sandbox: &Sandbox, canary: &str, token: &str) -> Vec<Case> {
+    build(chance, sandbox, token);
+    let mut is_whole = true;
+    for _ in 0..chance.below(5) {
+        if chance.one_in(2) {
+            harm(chance, &sandbox.path("repo/.git"));
+            is_whole = false;
+        } else {
+            mislead(chance, sandbox, canary);
+        }
+    }
+    let history = Case {
+        args: vec!["--git".to_owned(), "repo".to_owned()],
+        is_whole,
+    };
+    let files = Case {
+        args: vec!["repo".to_owned()],
+        is_whole: false,
+    };
+    vec![history, files]
+}
+
+/// Commits, in the stream that `git fast-import` reads: one process makes it all.
+fn build(chance: &mut Chance, sandbox: &Sandbox, token: &str) {
+    let format = *chance.pick(&["sha1", "sha1", "sha1", "sha256"]);
+    write(sandbox, "repo/work", "x");
+    git(
+        sandbox,
+        &["init", "--quiet", &format!("--object-format={format}")],
+        b"",
+    );
+    let mut stream = Vec::new();
+    let data = |stream: &mut Vec<u8>, content: &[u8]| {
+        stream.extend(format!("data {}\n", content.len()).bytes());
+        stream.extend(content);
+        stream.push(b'\n');
+    };
+    let commits = 1 + chance.below(9);
+    let with_token = chance.below(commits);
+    for n in 0..commits {
+        let branch = chance.below(3);
+        stream.extend(format!("commit refs/heads/b{branch}\nmark :{}\n", n + 1).bytes());
+        stream.extend(format!("committer n <e> {} +0000\n", chance.number() >> 33).bytes());
+        data(&mut stream, b"message \x1b[2J");
+        if n > 0 && chance.one_in(2) {
+            stream.extend(format!("merge :{}\n", 1 + chance.below(n)).bytes());
+        }
+        let depth = *chance.pick(&[1, 1, 2, 9, 300]);
+        let name = *chance.pick(&["a", "b c", "\u{1b}[31m", ".gitattributes", "d"]);
+        stream.extend(format!("M 100644 inline {}{name}\n", "x/".repeat(depth)).bytes());
+        let fill = chance.below(50_000);
+        let mut content = match chance.below(3) {
+            0 => chance.bytes(fill),
+            1 => vec![b'\n'; fill * 100],
+            _ => b"* filter=canary diff=canary\n".repeat(fill / 30),
+        };
+        if n == with_token {
+            content.extend(format!("\n{token}\n").bytes());
+        }
+        data(&mut stream, &content);
+    }
+    git(sandbox, &["fast-import", "--quiet", "--force"], &stream);
+    if chance.one_in(2) {
+        git(sandbox, &["repack", "-adq"], b"");
+    }
+}
+
+fn git(sandbox: &Sandbox, args: &[&str], input: &[u8]) {
+    write(sandbox, "input", input);
+    let input = fs::File::open(sandbox.path("input")).unwrap();
+    let output = Command::new("git")
+        .args(["-c", "fastimport.unpackLimit=5"])
+        .args(args)
+        .current_dir(sandbox.path("repo"))
+        .env_remove("GIT_DIR")
+        .stdin(input)
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+}
+
+/// Adds what no search of the objects may heed.
+fn mislead(chance: &mut Chance, sandbox: &Sandbox, canary: &str) {
+    let noise = chance.bytes(40);
+    let id = format!("{:040x}", chance.number());
+    let add = |name: &str, content: &[u8]| write(sandbox, &format!("repo/.git/{name}"), content);
+    match chance.below(9) {
+        0 => {
+            let config = fs::read_to_string(sandbox.path("repo/.git/config")).unwrap();
+            add("config", (config + &programs(canary)).as_bytes());
+        }
+        1 => {
+            for hook in ["post-index-change", "post-checkout", "pre-auto-gc"] {
+                let to = sandbox.path(&format!("repo/.git/hooks/{hook}"));
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(canary, to).unwrap();
+            }
+        }
+        2 => add("info/grafts", format!("{id}\n{id} {id}\n").as_bytes()),
+        3 => add(&format!("refs/replace/{id}"), format!("{id}\n").as_bytes()),
+        4 => add("config", &noise),
+        5 => add("info/attributes", b"* diff=canary filter=canary\n"),
+        6 => add("objects/pack/multi-pack-index", &noise),
+        7 => add("objects/info/commit-graph", &noise),
+        _ => add("packed-refs", format!("{id} refs/heads/x\n").as_bytes()),
+    }
+}
+
+/// Damages a file, or puts something else in its place.
+fn harm(chance: &mut Chance, folder: &Path) {
+    let mut files = Vec::new();
+    list(folder, &mut files);
+    files.sort();
+    if files.is_empty() {
+        return;
+    }
+    // Objects most of the time.
+    let objects = files
+        .iter()
+        .filter(|path| path.starts_with(folder.join("objects")));
+    let objects: Vec<_> = objects.cloned().collect();
+    let from = if chance.one_in(4) || objects.is_empty() {
+        &files
+    } else {
+        &objects
+    };
+    let path = chance.pick(from);
+    let content = fs::read(path).unwrap_or_default();
+    let mut damaged = content.clone();
+    chance.damage(&mut damaged);
+    fs::remove_file(path).unwrap();
+    match chance.below(8) {
+        0 => mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap(),
+        1 => fs::create_dir(path).unwrap(),
+        2 => symlink("/dev/zero", path).unwrap(),
+        3 => symlink(path, path).unwrap(),
+        4 => {}
+        5 => {
+            let kind = *chance.pick(&["info/alternates", "../shallow", "../commondir", "../HEAD"]);
+            fs::create_dir_all(folder.join("objects/info")).unwrap();
+            fs::write(folder.join("objects").join(kind), damaged).unwrap();
+        }
+        _ => fs::write(path, damaged).unwrap(),
+    }
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            list(&entry.path(), files);
+        } else if entry.file_type().unwrap().is_file() {
+            files.push(entry.path());
+        }
+    }
+}
