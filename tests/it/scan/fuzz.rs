@@ -7,6 +7,7 @@ mod repositories;
 
 use std::{
     collections::BTreeMap,
+    io::{self, Write},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -33,13 +34,19 @@ struct Case {
     is_whole: bool,
 }
 
+/// A number that the environment may set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a setting of the tests, not of the program"
+)]
+fn number(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().unwrap())
+}
+
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
 fn whatever_is_scanned_nothing_runs_and_it_ends() {
-    let number = |name: &str, default| {
-        let text = std::env::var(name).ok();
-        text.map_or(default, |text| text.parse().unwrap())
-    };
     let (count, from) = (number("SCAN_FUZZ", SHORT), number("SCAN_FUZZ_FROM", 0));
     let (next, codes) = (AtomicU64::new(from), Mutex::new(BTreeMap::new()));
     let slowest = Mutex::new((Duration::ZERO, 0));
@@ -62,9 +69,12 @@ fn whatever_is_scanned_nothing_runs_and_it_ends() {
         }
     });
     let (codes, slowest) = (codes.into_inner().unwrap(), slowest.into_inner().unwrap());
-    println!(
+    // For whoever reads the test's output.
+    writeln!(
+        io::stdout(),
         "{count} cases from {from}; scans by kind and exit code: {codes:?}; slowest: {slowest:?}"
-    );
+    )
+    .unwrap();
     // The control: there were cases of every outcome.
     for kind in ["repository", "archive"] {
         for code in [1, 14] {

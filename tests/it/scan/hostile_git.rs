@@ -258,7 +258,8 @@ pub(super) fn commit_bomb(sandbox: &Sandbox, name: &str) {
     let mut object = git(sandbox, &["hash-object", "-w", name]);
     let mut mode = "100644 blob";
     for _ in 0..10 {
-        let entries: String = (0..10).map(|n| format!("{mode} {object}\t{n}\n")).collect();
+        let entries = (0..10).map(|n| format!("{mode} {object}\t{n}\n"));
+        let entries = entries.collect::<Vec<_>>().concat();
         let mut make = Command::new("git")
             .arg("mktree")
             .current_dir(sandbox.path("repo"))

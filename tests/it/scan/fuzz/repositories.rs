@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -103,17 +103,24 @@ fn git(sandbox: &Sandbox, args: &[&str], input: &[u8]) {
 fn mislead(chance: &mut Chance, sandbox: &Sandbox, canary: &str) {
     let noise = chance.bytes(40);
     let id = format!("{:040x}", chance.number());
-    let add = |name: &str, content: &[u8]| write(sandbox, &format!("repo/.git/{name}"), content);
+    // What was harmed before is left as it is.
+    let add = |name: &str, content: &[u8]| {
+        let path = sandbox.path(&format!("repo/.git/{name}"));
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return;
+        }
+        drop(fs::create_dir_all(path.parent().unwrap()));
+        drop(fs::write(&path, content));
+        drop(fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
+    };
     match chance.below(9) {
         0 => {
-            let config = fs::read_to_string(sandbox.path("repo/.git/config")).unwrap();
-            add("config", (config + &programs(canary)).as_bytes());
+            let config = fs::read(sandbox.path("repo/.git/config")).unwrap_or_default();
+            add("config", &[&config, programs(canary).as_bytes()].concat());
         }
         1 => {
             for hook in ["post-index-change", "post-checkout", "pre-auto-gc"] {
-                let to = sandbox.path(&format!("repo/.git/hooks/{hook}"));
-                fs::create_dir_all(to.parent().unwrap()).unwrap();
-                fs::copy(canary, to).unwrap();
+                add(&format!("hooks/{hook}"), &fs::read(canary).unwrap());
             }
         }
         2 => add("info/grafts", format!("{id}\n{id} {id}\n").as_bytes()),
@@ -157,8 +164,12 @@ fn harm(chance: &mut Chance, folder: &Path) {
         4 => {}
         5 => {
             let kind = *chance.pick(&["info/alternates", "../shallow", "../commondir", "../HEAD"]);
-            fs::create_dir_all(folder.join("objects/info")).unwrap();
-            fs::write(folder.join("objects").join(kind), damaged).unwrap();
+            drop(fs::create_dir_all(folder.join("objects/info")));
+            let to = folder.join("objects").join(kind);
+            if to.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+                return;
+            }
+            drop(fs::write(to, damaged));
         }
         _ => fs::write(path, damaged).unwrap(),
     }
