@@ -55,8 +55,7 @@ pub(super) struct Scan {
 
 /// Runs `hallpass scan`.
 pub(super) fn run(args: &Scan) -> Result<(), Failure> {
-    // 1 is for tokens that were found.
-    let summary = search(args).map_err(|failure| failure.or_code(ExitCode::ScanIncomplete))?;
+    let summary = search(args)?;
     if summary.found > 0 {
         Err(Failure::silent(ExitCode::Failed))
     } else if summary.unreadable > 0 {
@@ -77,7 +76,10 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
         None
     };
     let list = args.ignore_list.as_deref();
-    let ignored = list.map(ignore_list::read).transpose()?.unwrap_or_default();
+    // 1 is for tokens that were found, and for a revocation that was refused.
+    let incomplete = |failure: Failure| failure.or_code(ExitCode::ScanIncomplete);
+    let ignored = list.map(ignore_list::read).transpose();
+    let ignored = ignored.map_err(incomplete)?.unwrap_or_default();
     let unit = if args.git.is_some() {
         "objects"
     } else {
@@ -94,6 +96,8 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
         revoke::revoke(&client, report.leaked(), args.confirmation, args.json)
     });
     let told = history.map_or(Ok(()), |history| history.tell_origins(&report));
-    searched.and(revoked).and(told)?;
+    searched.map_err(incomplete)?;
+    revoked?;
+    told.map_err(incomplete)?;
     Ok(report.finish())
 }

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// Upper bounds in seconds: from the wake-up of a thread to the wait for another process's lock.
+/// Upper bounds in seconds: from the wake-up of a thread to the wait for the disk.
 const BUCKETS_SECS: [f64; 12] = [
     0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0,
 ];

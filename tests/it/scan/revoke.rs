@@ -210,3 +210,18 @@ fn a_database_that_is_not_there_is_refused_before_the_search() {
         .run(&["scan", "leak", "--revoke", "--yes"])
         .refused(3);
 }
+
+#[test]
+fn a_revocation_that_is_refused_is_told_as_such() {
+    let (sandbox, server) = with_machine();
+    let leaked = sandbox.create_token("bot", &[]);
+    write(&sandbox, "leak", &leaked);
+    let limited = sandbox.create_token("admin", &["--scope=hallpass:tokens:read"]);
+    let address = format!("--server=http://{}", server.address);
+    let mut command = sandbox.command(&["scan", "leak", "--revoke", "--yes", &address]);
+    command.env("HALLPASS_TOKEN", limited);
+    let ran = crate::cli::sandbox::Ran::of(command);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("lacks the scope"), "{ran:?}");
+    assert!(server.accepts(&leaked));
+}
