@@ -56,6 +56,10 @@ impl Line<'_> {
         let error = outcome.and_then(|outcome| outcome.code);
         let protocol = outcome.and_then(|outcome| outcome.protocol);
         let status = response.status().as_u16();
+        let (token, user) = (
+            known.token.map(|id| id.encode()),
+            known.user.map(|id| id.encode()),
+        );
         // A level must be known when it is compiled.
         macro_rules! write_at {
             ($level:ident) => {
@@ -68,8 +72,8 @@ impl Line<'_> {
                     protocol = protocol.map(Protocol::name),
                     duration_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
                     credential = known.credential,
-                    token.id = known.token.map(tracing::field::display),
-                    user.id = known.user.map(tracing::field::display),
+                    token.id = token.as_ref().map(|id| id.as_str()),
+                    user.id = user.as_ref().map(|id| id.as_str()),
                     reason = known.reason,
                     ip = self.ip.map(tracing::field::display),
                     client_request_id = self.client_request_id,

@@ -25,6 +25,11 @@ const MAX_QUEUED_BYTES: usize = 1024 * 1024;
 pub(super) const MAX_LINE_BYTES: usize = 32 * 1024;
 /// A pipe takes so much as a whole (POSIX's `PIPE_BUF` on Linux): lines of several writers do not mix.
 const MAX_WRITE_BYTES: usize = 4096;
+/// How long the first line waits for others, with which it is written at once: to wake the thread and to write
+/// for each line by itself would cost a request more than its whole line.
+const LINGER: Duration = Duration::from_millis(5);
+/// So much is not waited for any more.
+const PLENTY_BYTES: usize = 64 * 1024;
 /// How soon a descriptor that another process has made non-blocking is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -46,6 +51,8 @@ struct State {
     /// Whole lines.
     waiting: Vec<u8>,
     is_writing: bool,
+    /// Somebody waits for the lines to be written.
+    is_urgent: bool,
     /// How many lines were dropped since somebody was told.
     dropped: u64,
 }
@@ -71,19 +78,21 @@ impl Lines {
         if is_full && self.0.writer.get() != Some(&thread::current().id()) {
             self.drop_lines(&mut state, count(&lines));
         } else {
+            let before = state.waiting.len();
             state.waiting.extend_from_slice(&lines);
-            self.0.has_lines.notify_one();
+            if before == 0 || (before < PLENTY_BYTES && state.waiting.len() >= PLENTY_BYTES) {
+                self.0.has_lines.notify_one();
+            }
         }
     }
 
     /// Waits until all is written, for at most `time`.
     pub(in crate::cli) fn flush(&self, time: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        let idle = self
-            .0
-            .is_idle
-            .wait_timeout_while(self.lock(), time, is_busy);
-        drop(idle);
+        let mut state = self.lock();
+        state.is_urgent = true;
+        self.0.has_lines.notify_one();
+        drop(self.0.is_idle.wait_timeout_while(state, time, is_busy));
     }
 
     /// Writes what is there, once something is, or returns after `time`. How many lines had been dropped before
@@ -95,11 +104,18 @@ impl Lines {
         state.is_writing = false;
         self.0.is_idle.notify_all();
         let waited = self.0.has_lines.wait_timeout_while(state, time, is_empty);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let lines = mem::take(&mut state.waiting);
-        if lines.is_empty() {
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.waiting.is_empty() {
             return 0;
         }
+        let may_linger = |state: &mut State| !state.is_urgent && state.waiting.len() < PLENTY_BYTES;
+        let lingered = self
+            .0
+            .has_lines
+            .wait_timeout_while(state, LINGER, may_linger);
+        let (mut state, _) = lingered.unwrap_or_else(PoisonError::into_inner);
+        state.is_urgent = false;
+        let lines = mem::take(&mut state.waiting);
         self.0.writer.get_or_init(|| thread::current().id());
         let mut dropped = mem::take(&mut state.dropped);
         state.is_writing = true;
