@@ -7,7 +7,10 @@ use axum::response::Response;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::domain::token_search;
+use crate::domain::{
+    id::{TokenId, UserId},
+    token_search,
+};
 
 use super::{
     current,
@@ -57,8 +60,8 @@ impl Line<'_> {
         let protocol = outcome.and_then(|outcome| outcome.protocol);
         let status = response.status().as_u16();
         let (token, user) = (
-            known.token.map(|id| id.encode()),
-            known.user.map(|id| id.encode()),
+            known.token.map(TokenId::encode),
+            known.user.map(UserId::encode),
         );
         // A level must be known when it is compiled.
         macro_rules! write_at {
@@ -117,7 +120,7 @@ fn redacted(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
     use crate::domain::{
-        id::{Id, TokenId},
+        id::Id,
         token_text::{TokenPrefix, TokenText},
     };
 
