@@ -205,3 +205,24 @@ async fn what_is_no_finding_is_refused_by_its_field_and_nothing_is_done() {
     assert_eq!(statuses(&done)[498..], ["UNKNOWN", "LIVE"]);
     assert_eq!(revoked(&done), [&*token.id]);
 }
+
+#[tokio::test]
+async fn callers_own_family_ends_last_so_that_the_rest_does_not_outlive_it() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let parent = app.sign_in(&alice, json!({})).await;
+    let last = app.sign_in(&alice, json!({})).await;
+    // More than one transaction takes.
+    let plant = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)
+        INSERT INTO tokens (id, user_id, hash, note, create_time, scopes, allowed_cidrs, disabled, parent_id, family_id)
+        SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, '', create_time, '', '', 0, id,
+            substr(id, 1, 18) || printf('%04d', i) FROM n, tokens WHERE id = ?1";
+    app.sql().execute(plant, [&parent.id]).unwrap();
+    let found = [&app.admin.token, &parent.text, &last.text].map(|text| leaked(text));
+    let answer = revoke(&app, &found, false).await;
+    assert_eq!(statuses(&answer), ["LIVE"; 3]);
+    assert_eq!(revoked(&answer).len(), 1_103);
+    for text in [&app.admin.token, &parent.text, &last.text] {
+        assert!(!app.accepts(text).await);
+    }
+}

@@ -123,6 +123,9 @@ impl App {
         });
         let families: BTreeSet<TokenId> = families.collect();
         let mut rest: Vec<TokenId> = families.into_iter().collect();
+        // The caller's own at the end: it may do nothing once that is gone.
+        let own = caller.token().map(|token| token.family_id);
+        rest.sort_by_key(|family| Some(*family) == own);
         let mut revoked = Vec::new();
         while !rest.is_empty() {
             let (now, caller, families) = (self.now(), caller.clone(), rest.clone());
