@@ -60,12 +60,13 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
     let socket = sandbox.path("hallpass.db.sock");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
     refused(&sandbox);
+    // With its last lines.
+    server.stop();
     let log = sandbox.log();
     assert!(
         log.contains("was turned away") && log.contains("12345"),
         "{log}"
     );
-    server.stop();
 }
 
 #[test]
@@ -88,9 +89,9 @@ fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
         let is_told = refusal.contains("12345") || refusal.contains("Permission denied");
         assert!(is_told, "{refusal}");
     }
+    impostor.stop();
     let log = theirs.log();
     assert!(!log.contains("ListUsers"), "{log}");
-    drop(impostor);
 }
 
 #[test]

@@ -56,6 +56,13 @@ pub(super) fn compare(folder: &Path, known: &[(&str, State)]) -> rusqlite::Resul
         .prepare("SELECT action, target, count(*) FROM audit GROUP BY action, target")?
         .query_map((), |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
         .collect::<Result<_, _>>()?;
+    // The purge leaves a user its newest ended tokens alone, and tells how many it took.
+    let purged: i64 = connection.query_one(
+        "SELECT coalesce(sum(count), 0) FROM audit WHERE action = 'token.purge'",
+        [],
+        |row| row.get(0),
+    )?;
+    let mut gone = 0_usize;
     let mut losses = Losses::default();
     for (token, state) in known {
         let id = id_of(token);
@@ -75,9 +82,11 @@ pub(super) fn compare(folder: &Path, known: &[(&str, State)]) -> rusqlite::Resul
             | (Some((_, true)), State::Deleted | State::Either) => {}
             (Some((_, true)), State::Live) => losses.deleted += 1,
             (Some((_, false)), State::Deleted) => losses.back += 1,
-            (None, _) => losses.lost += 1,
+            (None, State::Deleted | State::Either) => gone += 1,
+            (None, State::Live) => losses.lost += 1,
         }
     }
+    losses.lost += gone.saturating_sub(usize::try_from(purged).unwrap_or(0));
     Ok(losses)
 }
 
