@@ -1,5 +1,10 @@
 //! `hallpass token revoke` and `hallpass token list --all`.
 
+use hallpass::domain::{
+    clock::{Clock, SystemClock},
+    id::TokenId,
+    token_text::{TokenPrefix, TokenText},
+};
 use serde_json::{Value, json};
 
 use super::sandbox::{Ran, Sandbox};
@@ -182,4 +187,28 @@ fn all_tokens_are_listed_and_counted_by_the_same_flags() {
     sandbox
         .run(&["token", "list", "other", "--never-expires"])
         .refused(2);
+}
+
+#[test]
+fn more_plaintexts_than_one_request_holds_are_revoked_in_several() {
+    let (sandbox, [first, second]) = with_two();
+    let prefix = TokenPrefix::parse("sixteen0long0pre").unwrap();
+    let unknown = || {
+        let id = TokenId::generate(SystemClock.now());
+        TokenText::generate(&prefix, id).expose().to_owned()
+    };
+    let mut named: Vec<_> = (0..1_200).map(|_| unknown()).collect();
+    named.insert(0, first.clone());
+    named.push(second.clone());
+    let revoke = ["token", "revoke", "-", "--yes"];
+    let check = || {
+        let ran = sandbox.run_with(&revoke, &named.join("\n"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stdout.contains(": 1200"), "{ran:?}");
+    };
+    let server = sandbox.serve(&[]);
+    check();
+    assert!(!server.accepts(&first) && !server.accepts(&second));
+    server.stop();
+    check();
 }
