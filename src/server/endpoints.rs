@@ -19,7 +19,7 @@ pub use endpoint::{Credentials, Endpoint, Kind, OTHER, is_below};
 
 use Credentials as C;
 
-/// Names that services are also called by, and ours for them.
+/// Other names that clients call our services by, each with the name we use.
 pub const ALIASES: &[(&str, &str)] = &[
     // The contract names no package.
     ("TokenService", "hallpass.v1.TokenService"),

@@ -247,7 +247,7 @@ async fn plaintext_is_told_to_match_by_its_hash_alone() {
         let answer = ask(&wrong.into()).await;
         answer.invalid_field("plaintext_sha256");
     }
-    // Whose it is not, is not told.
+    // Somebody who does not own the token gets no answer about it.
     let bob = app.person("bob").await;
     let message = json!({ "tokenId": token.id, "plaintextSha256": own });
     let answer = app.call(&bob.token, EXPLAIN, message).await;

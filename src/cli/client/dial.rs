@@ -38,7 +38,7 @@ const RETRY: std::time::Duration = std::time::Duration::from_millis(20);
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A way to the services.
+/// A connection to the services.
 pub(super) struct Connected {
     pub(super) stream: Box<dyn Stream>,
     /// Where this process serves them itself.

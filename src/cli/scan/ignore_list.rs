@@ -1,5 +1,5 @@
-//! The tokens that somebody knows of and does not want to be told of again. Nothing else is left out of what
-//! was found: no token looks like an example to a thief.
+//! The tokens that somebody knows of and does not want to be told of again. The scan reports every other one, even
+//! those that look like examples: a thief would try them, too.
 
 use std::{collections::HashSet, fs, path::Path};
 

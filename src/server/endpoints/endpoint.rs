@@ -16,9 +16,9 @@ pub enum Kind {
     GrpcUnary,
     /// The same, with any number of messages.
     GrpcStream,
-    /// A web route at its path alone.
+    /// A web route that answers only at exactly its path.
     Route,
-    /// A web route at its path and at all below it.
+    /// A web route that answers at its path and at every path below it.
     Tree,
 }
 

@@ -83,8 +83,8 @@ impl Reserve {
         }
     }
 
-    /// Of `jobs`, whose transaction `fault` ended: where that was the disk's being full and there was a
-    /// reserve, the revocations, for which there is room now. The others are told of the fault.
+    /// Called when `fault` ended the transaction of `jobs`. If the disk was full, an unspent reserve is freed, and the
+    /// revocations among them are returned to be tried again. All other jobs get the fault as their answer.
     pub(super) fn yield_to(&self, jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
         if !fault.is_full_disk() || self.is_spent.swap(true, Ordering::SeqCst) {
             for job in jobs {

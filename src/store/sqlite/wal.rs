@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// A frame has a page and a header of its own.
 const FRAME_BYTES: u64 = 4_096 + 24;
 
-/// The writer's part in it.
+/// What the writer does to keep the write-ahead log short.
 pub(super) struct Wal<'a> {
     connection: &'a Connection,
     shared: &'a Shared,
