@@ -112,3 +112,5 @@ fn json_is_one_flat_object_a_record() {
     });
     assert_eq!(object, expected);
 }
+
+mod panics;
