@@ -214,9 +214,7 @@ impl Drop for Engine {
 #[cfg(test)]
 pub(super) fn in_memory() -> rusqlite::Connection {
     let mut connection = rusqlite::Connection::open_in_memory().unwrap();
-    connection
-        .pragma_update(None, "foreign_keys", true)
-        .unwrap();
+    connect::prepare(&mut connection, std::time::Duration::ZERO).unwrap();
     migrate::migrate(&mut connection).unwrap();
     connection
 }

@@ -4,9 +4,12 @@
 
 mod growth;
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use rusqlite::{Connection, Statement, StatementStatus};
+use rusqlite::{Connection, Statement, StatementStatus, config::DbConfig};
 
 use super::{in_memory, transaction};
 use crate::{
@@ -27,10 +30,15 @@ use crate::{
 
 thread_local! {
     static SEEN: RefCell<BTreeMap<String, i64>> = const { RefCell::new(BTreeMap::new()) };
+    static RECOMPILED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// Keeps a statement that a test of this thread ran, and how many steps its program took.
+/// Keeps a statement that a test of this thread ran, how many steps its program took, and whether it was compiled
+/// anew.
 pub(super) fn note(sql: &str, statement: &Statement<'_>) {
+    if statement.get_status(StatementStatus::RePrepare) > 0 {
+        RECOMPILED.with_borrow_mut(|recompiled| recompiled.insert(sql.to_owned()));
+    }
     let steps = statement.reset_status(StatementStatus::VmStep);
     SEEN.with_borrow_mut(|seen| *seen.entry(sql.to_owned()).or_default() += i64::from(steps));
 }
@@ -279,6 +287,20 @@ fn every_statement_is_carried_out_by_an_index() {
         let good = steps.iter().all(|step| is_good(sql, step));
         assert!(good, "{sql}\n{steps:#?}");
     }
+}
+
+#[test]
+fn no_statement_is_compiled_anew_for_the_values_that_are_bound() {
+    let connection = in_memory();
+    run_all(&transaction(&connection));
+    assert_eq!(RECOMPILED.take(), BTreeSet::new());
+
+    // What SQLite does by itself.
+    let connection = in_memory();
+    let config = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+    connection.set_db_config(config, false).unwrap();
+    run_all(&transaction(&connection));
+    assert!(!RECOMPILED.take().is_empty());
 }
 
 #[test]
