@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io,
     os::{
-        fd::AsRawFd as _,
+        fd::{AsRawFd as _, OwnedFd},
         unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
@@ -59,8 +59,11 @@ impl ControlSocket {
         let owner_only = Mode::RUSR | Mode::WUSR;
         // Elsewhere it is done below.
         let _ = fchmod(&socket, owner_only);
-        let address = Address::of(path)?;
-        bind(&socket, &SocketAddrUnix::new(&address.path)?)?;
+        if path.as_os_str().len() <= MAX_PATH_BYTES {
+            bind(&socket, &SocketAddrUnix::new(path)?)?;
+        } else {
+            bind_long(&socket, path)?;
+        }
         fs::set_permissions(path, fs::Permissions::from_mode(owner_only.bits()))?;
         listen(&socket, BACKLOG)?;
         Ok(Self {
@@ -109,8 +112,8 @@ pub async fn connect(path: &Path, owner: u32) -> io::Result<Option<UnixStream>> 
     // A reset: it was there and is going.
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     let connected = async {
-        let address = Address::of(path)?;
-        UnixStream::connect(&address.path).await
+        let socket = open(path, OFlags::PATH)?;
+        UnixStream::connect(through(&socket)).await
     };
     let stream = match connected.await {
         Ok(stream) => stream,
@@ -131,40 +134,27 @@ pub async fn connect(path: &Path, owner: u32) -> io::Result<Option<UnixStream>> 
     ))
 }
 
-/// A path that fits into a socket's address.
-struct Address {
-    path: PathBuf,
-    /// Open as long as the path is used.
-    _folder: Option<File>,
+/// Binds to a path that no socket's address holds: to a short name in its folder, which is then changed.
+fn bind_long(socket: &OwnedFd, path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let folder = open(folder, OFlags::PATH | OFlags::DIRECTORY)?;
+    let bound = tempfile::Builder::new()
+        .suffix(".sock")
+        .make_in(through(&folder), |short| {
+            Ok(bind(socket, &SocketAddrUnix::new(short)?)?)
+        })?;
+    bound.into_temp_path().persist(path)?;
+    Ok(())
 }
 
-impl Address {
-    fn of(path: &Path) -> io::Result<Self> {
-        if path.as_os_str().len() <= MAX_PATH_BYTES {
-            return Ok(Self {
-                path: path.to_owned(),
-                _folder: None,
-            });
-        }
-        let no_name = || io::Error::other("the socket has no name");
-        let (folder, name) = (path.parent(), path.file_name());
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let folder = File::options()
-            .read(true)
-            .custom_flags(i32::try_from(flags.bits()).expect("flags of open(2) fit"))
-            .open(folder.ok_or_else(no_name)?)?;
-        let short = format!("/proc/self/fd/{}", folder.as_raw_fd());
-        let short = Path::new(&short).join(name.ok_or_else(no_name)?);
-        if short.as_os_str().len() > MAX_PATH_BYTES {
-            let most = MAX_PATH_BYTES - "/proc/self/fd/1000000/.sock".len();
-            let problem = format!("the database's file name is too long: at most {most} bytes");
-            return Err(io::Error::other(problem));
-        }
-        Ok(Self {
-            path: short,
-            _folder: Some(folder),
-        })
-    }
+fn open(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = i32::try_from(flags.bits()).expect("flags of open(2) fit");
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
+/// A path to what is open, which is short whatever its own is.
+fn through(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// The number that stands for users who have none in this namespace (`user_namespaces(7)`).
@@ -210,16 +200,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_path_is_reached_and_a_long_name_is_refused() {
+    async fn a_path_and_a_name_may_be_as_long_as_any_files() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("x".repeat(200));
         fs::create_dir(&deep).unwrap();
-        let path = deep.join("a.db.sock");
-        let _socket = ControlSocket::bind(&path).unwrap();
         let own = getuid().as_raw();
-        assert!(connect(&path, own).await.unwrap().is_some());
-        let refusal = ControlSocket::bind(&folder.path().join("y".repeat(200)));
-        assert!(refusal.unwrap_err().to_string().contains("too long"));
+        for name in ["a".to_owned(), "y".repeat(250)] {
+            let path = deep.join(name + ".sock");
+            let socket = ControlSocket::bind(&path).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+            assert!(connect(&path, own).await.unwrap().is_some());
+            drop(socket);
+            let left = fs::read_dir(&deep).unwrap().count();
+            assert_eq!(left, 0, "{}", path.display());
+        }
     }
 
     #[tokio::test]
