@@ -20,7 +20,7 @@ mod keyset;
 mod migrations;
 mod open;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod sqlite;
 mod tx;
 mod value;

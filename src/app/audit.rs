@@ -13,7 +13,7 @@ use crate::{
 use super::{
     App, Error,
     authz::{self, Action, Relation},
-    caller::Caller,
+    caller::{Caller, Permit},
     page::{Cursor, Page, PageRequest},
 };
 
@@ -44,7 +44,7 @@ pub(super) fn system_event(
     }
 }
 
-impl Caller {
+impl Permit<'_> {
     /// Records that `count` live tokens of a user were deleted with something else, and gives the count
     /// back as the wire has it.
     pub(super) fn record_token_sweep(
@@ -56,7 +56,7 @@ impl Caller {
     ) -> Result<u32, Error> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         if count > 0 {
-            let mut event = self.event(now, "token.delete_all", user_id);
+            let mut event = self.event_called("token.delete_all", now, user_id);
             event.count = count;
             audit::append(tx, event)?;
         }
@@ -76,9 +76,10 @@ impl App {
         if !relation.is_foreign() {
             return Ok(());
         }
-        let event = caller.event(self.now(), action.audit(), target);
+        let (now, caller, target) = (self.now(), caller.clone(), target.to_string());
         self.write(move |tx| {
-            audit::append(tx, event.clone())?;
+            let caller = caller.refresh(tx, now)?;
+            audit::append(tx, caller.may(action, relation)?.event(now, &target))?;
             Ok(())
         })
         .await
@@ -98,7 +99,10 @@ impl App {
         let (reverse, limit) = (cursor.reverse, cursor.limit());
         let after = cursor.after.map(|position| position.major);
         let items = self
-            .read(move |tx| Ok(audit::list(tx, after, reverse, limit)?))
+            .read_as(caller, move |tx, caller| {
+                caller.may(Action::ReadAudit, Relation::OtherPerson)?;
+                Ok(audit::list(tx, after, reverse, limit)?)
+            })
             .await?;
         Ok(cursor.page(items, self.page_key(), |row| Position {
             major: row.sequence,
@@ -135,16 +139,14 @@ pub struct AuditStream {
 impl AuditStream {
     /// The next rows; none: that was all. A caller who may not read any more gets no more.
     pub async fn next(&mut self) -> Result<Vec<AuditRow>, Error> {
-        let (after, last, now) = (self.after, self.last, self.app.now());
+        let (after, last) = (self.after, self.last);
         if after >= last {
             return Ok(Vec::new());
         }
-        let caller = self.caller.clone();
         let rows = self
             .app
-            .read(move |tx| {
-                let caller = caller.refresh(tx, now)?;
-                authz::may(&caller, Action::ReadAudit, Relation::OtherPerson)?;
+            .read_as(&self.caller, move |tx, caller| {
+                caller.may(Action::ReadAudit, Relation::OtherPerson)?;
                 let mut rows = audit::list(tx, Some(after), false, CHUNK)?;
                 rows.retain(|row| row.sequence <= last);
                 Ok::<_, Error>(rows)

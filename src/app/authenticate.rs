@@ -53,11 +53,48 @@ impl App {
     }
 
     async fn check_token(&self, shown: Shown, origin: &Origin) -> Result<Caller, Error> {
-        let credential = self.find_credential(shown).await?;
+        let known = self.find_credential(shown).await?;
         let now = self.now();
-        let caller = Caller::by_token(credential, now, origin.clone())?;
+        let caller = Caller::by_token(known, now, origin.clone())?;
         self.0.usage.note(shown.id, now, origin.ip);
         Ok(caller)
+    }
+
+    /// The caller as it is now, for what took time since it was authenticated, as a body does that comes slowly:
+    /// what was answered before this call is seen. Nothing is hashed, and nothing is read where nothing changed.
+    ///
+    /// # Errors
+    /// The credential is no longer valid, or the store failed.
+    pub async fn look_again(&self, caller: &Caller) -> Result<Caller, Error> {
+        let again = self.find_again(caller).await;
+        if let Err(error) = &again {
+            self.metrics().authentication(error.result());
+        }
+        if let (Err(Error::Unauthenticated(refusal)), Some(token)) = (&again, caller.token()) {
+            let now = self.now();
+            self.0
+                .refusals
+                .token(now, *refusal, token.id, caller.origin());
+        }
+        again
+    }
+
+    async fn find_again(&self, caller: &Caller) -> Result<Caller, Error> {
+        if let Some(caller) = caller.unchanged(&self.0.db, self.now()) {
+            return Ok(caller?);
+        }
+        match caller.token() {
+            Some(token) => {
+                let known = self.credential_again(token.id).await?;
+                Ok(Caller::by_token(
+                    known,
+                    self.now(),
+                    caller.origin().clone(),
+                )?)
+            }
+            // A password comes in the body: nothing has taken time since.
+            None => Ok(caller.clone()),
+        }
     }
 
     /// The caller that username and password stand for. An unknown name, a machine, a deactivated user and
@@ -88,12 +125,12 @@ impl App {
             stored,
             verdict,
         } = self.settle(attempt, checked, |c| c.verdict)?;
-        match user {
-            Some(user) if verdict.matches => {
+        match (user, stored) {
+            (Some(user), Some(mut hash)) if verdict.matches => {
                 if verdict.needs_rehash {
-                    self.rehash(user.id, stored, &password).await;
+                    hash = self.rehash(user.id, hash, &password).await?;
                 }
-                Ok(Caller::by_password(user, origin.clone()))
+                Ok(Caller::by_password(user, hash, origin.clone()))
             }
             _ => {
                 self.0.refusals.password(self.now(), account, origin);
@@ -179,25 +216,49 @@ impl App {
         checked
     }
 
-    /// Stores a password's hash anew, at the present cost. The sign-in is well without it, so a failure is
-    /// only logged: the next sign-in tries again.
-    async fn rehash(&self, id: UserId, old: Option<PasswordHash>, password: &Secret) {
-        let result = async {
-            let new = self.hasher().rehash(password).await?;
-            let now = self.now();
-            self.write(move |tx| {
-                // Unless the password was set to another one meanwhile.
-                let stored = users::password_hash(tx, id)?;
-                if stored.as_deref() == old.as_ref().map(PasswordHash::as_str) {
-                    users::set_password_hash(tx, id, new.as_str(), now)?;
-                }
-                Ok(())
-            })
-            .await
+    /// Stores a password's hash anew, at the present cost, and says which hash it has now. The sign-in is well
+    /// without it, so a failure is only logged: the next sign-in tries again.
+    async fn rehash(
+        &self,
+        id: UserId,
+        old: PasswordHash,
+        password: &Secret,
+    ) -> Result<PasswordHash, Error> {
+        let (new, stored) = match self.store_new_hash(id, &old, password).await {
+            Ok(hashes) => hashes,
+            Err(error) => {
+                tracing::warn!(user.id = %id, %error, "a password could not be hashed anew");
+                return Ok(old);
+            }
         };
-        if let Err(error) = result.await {
-            tracing::warn!(user.id = %id, %error, "a password could not be hashed anew");
+        match stored {
+            Some(stored) if stored == new => Ok(new),
+            // Another sign-in was faster, or the password was set to another one.
+            Some(stored) if self.hasher().verify(password, Some(&stored)).await?.matches => {
+                Ok(stored)
+            }
+            _ => Err(Unauthenticated::WrongPassword.into()),
         }
+    }
+
+    /// The new hash, and the one that is stored then: the new one, if the old one still was.
+    async fn store_new_hash(
+        &self,
+        id: UserId,
+        old: &PasswordHash,
+        password: &Secret,
+    ) -> Result<(PasswordHash, Option<PasswordHash>), Error> {
+        let new = self.hasher().rehash(password).await?;
+        let (now, old, set) = (self.now(), old.clone(), new.clone());
+        let stored = self.write(move |tx| {
+            let stored = users::password_hash(tx, id)?.map(PasswordHash::from_row);
+            if stored.as_ref() != Some(&old) {
+                return Ok(stored);
+            }
+            users::set_password_hash(tx, id, set.as_str(), now)?;
+            Ok(Some(set.clone()))
+        });
+        Ok((new, stored.await?))
     }
 }
 

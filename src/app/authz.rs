@@ -160,7 +160,7 @@ pub const RULES: &[Rule] = {
     rule(A::GetUser, "user.get")
         .scope(S::UsersRead).oneself().owner().admin(All),
     rule(A::ListUsers, "user.list")
-        .scope(S::UsersRead).oneself(),
+        .scope(S::UsersRead).oneself().admin(All),
     rule(A::DescribeUser, "user.describe")
         .scope(S::UsersWrite).oneself().owner().admin(All),
     rule(A::SetRole, "user.set_role")

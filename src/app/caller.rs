@@ -1,20 +1,21 @@
 //! Who calls, with what, from where. A use case cannot be called without one.
 
+mod permit;
+
+pub(super) use permit::{CallerInTx, Permit};
+
 use std::{net::IpAddr, sync::Arc};
 
-use crate::{
-    domain::{
-        audit::AuditEvent,
-        id::{RequestId, UserId},
-        scope::OwnScope,
-        time::Timestamp,
-        token::Token,
-        user::{Role, User},
-    },
-    store::{Tx, tokens, users},
+use crate::domain::{
+    audit::AuditEvent,
+    id::{RequestId, UserId},
+    scope::OwnScope,
+    time::Timestamp,
+    token::Token,
+    user::{Role, User},
 };
 
-use super::{Error, error::Unauthenticated};
+use super::{credential::Known, error::Unauthenticated, passwords::PasswordHash};
 
 /// Where a request came from, and what it is called in logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +61,9 @@ impl Origin {
 #[derive(Clone, Debug)]
 enum Proof {
     /// A valid token, whose user is there.
-    Token(Arc<tokens::Credential>),
-    /// Username and password.
-    Password(User),
+    Token(Known),
+    /// Username and password, which has this hash.
+    Password { user: User, hash: PasswordHash },
     /// A shell on the machine that the database is on, as the operating system's user of this number.
     Local { uid: u32 },
 }
@@ -79,27 +80,32 @@ impl Caller {
     /// The caller that a stored credential, whose secret was checked, stands for. A machine's admin role
     /// counts only while its owner is an active admin.
     pub(super) fn by_token(
-        credential: Arc<tokens::Credential>,
+        known: Known,
         now: Timestamp,
         origin: impl Into<Arc<Origin>>,
     ) -> Result<Self, Unauthenticated> {
         let origin = origin.into();
+        let credential = &known.credential;
         credential.lineage.check(now, origin.ip)?;
         let user = credential.user.as_ref();
         let user = user.ok_or(Unauthenticated::WrongToken)?;
         let counts = user.owner().is_none() || credential.owner_is_active_admin;
         Ok(Self {
             admin: user.role == Role::Admin && counts,
-            proof: Proof::Token(credential),
+            proof: Proof::Token(known),
             origin,
         })
     }
 
     /// By a right password.
-    pub(super) fn by_password(user: User, origin: impl Into<Arc<Origin>>) -> Self {
+    pub(super) fn by_password(
+        user: User,
+        hash: PasswordHash,
+        origin: impl Into<Arc<Origin>>,
+    ) -> Self {
         Self {
             admin: user.role == Role::Admin,
-            proof: Proof::Password(user),
+            proof: Proof::Password { user, hash },
             origin: origin.into(),
         }
     }
@@ -116,8 +122,8 @@ impl Caller {
     /// The caller's user; a local caller has none.
     pub fn user(&self) -> Option<&User> {
         match &self.proof {
-            Proof::Token(credential) => credential.user.as_ref(),
-            Proof::Password(user) => Some(user),
+            Proof::Token(known) => known.credential.user.as_ref(),
+            Proof::Password { user, .. } => Some(user),
             Proof::Local { .. } => None,
         }
     }
@@ -130,8 +136,8 @@ impl Caller {
     /// The token that the caller showed.
     pub fn token(&self) -> Option<&Token> {
         match &self.proof {
-            Proof::Token(credential) => Some(&credential.lineage.token),
-            Proof::Password(_) | Proof::Local { .. } => None,
+            Proof::Token(known) => Some(&known.credential.lineage.token),
+            Proof::Password { .. } | Proof::Local { .. } => None,
         }
     }
 
@@ -147,9 +153,10 @@ impl Caller {
 
     /// Whether the caller's token, where it has one, may do what needs `scope`.
     pub fn allows(&self, scope: OwnScope) -> bool {
-        let Proof::Token(credential) = &self.proof else {
+        let Proof::Token(known) = &self.proof else {
             return true;
         };
+        let credential = &known.credential;
         let parent = credential.lineage.parent.as_ref();
         let mut parent = parent.and_then(|parent| parent.token.as_ref()).into_iter();
         let token = &credential.lineage.token;
@@ -161,36 +168,8 @@ impl Caller {
         self.admin && self.allows(OwnScope::Admin)
     }
 
-    /// The caller as it is in `tx`: a write decides by what is true when it happens, not by what was true
-    /// when the request came in.
-    ///
-    /// # Errors
-    /// The credential is no longer valid, or the store failed.
-    pub(super) fn refresh(&self, tx: &Tx<'_>, now: Timestamp) -> Result<Self, Error> {
-        let origin = Arc::clone(&self.origin);
-        match &self.proof {
-            Proof::Local { .. } => Ok(self.clone()),
-            Proof::Password(user) => {
-                let user = users::find(tx, user.id)?.filter(|user| !user.deactivated);
-                let user = user.ok_or(Unauthenticated::WrongPassword)?;
-                Ok(Self::by_password(user, origin))
-            }
-            Proof::Token(credential) => {
-                let id = credential.lineage.token.id;
-                let found = tokens::find_credential(tx, id)?;
-                let found = found.ok_or(Unauthenticated::WrongToken)?;
-                Ok(Self::by_token(Arc::new(found), now, origin)?)
-            }
-        }
-    }
-
     /// The audit row for what this caller did to `target` at `now`.
-    pub(super) fn event(
-        &self,
-        now: Timestamp,
-        action: &'static str,
-        target: impl ToString,
-    ) -> AuditEvent {
+    fn event(&self, now: Timestamp, action: &'static str, target: impl ToString) -> AuditEvent {
         let actor = match (&self.proof, self.user_id()) {
             (Proof::Local { uid }, _) => format!("local:{uid}"),
             (_, Some(id)) => id.to_string(),

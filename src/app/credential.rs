@@ -3,7 +3,7 @@
 
 mod memory;
 
-pub(super) use memory::Memory;
+pub(super) use memory::{Known, Memory};
 
 use std::sync::Arc;
 
@@ -13,7 +13,10 @@ use crate::{
         secret::Secret,
         token_text::{TokenHash, TokenText},
     },
-    store::tokens::{self, Credential},
+    store::{
+        Stamp,
+        tokens::{self, Credential},
+    },
 };
 
 use super::{App, Error, error::Unauthenticated};
@@ -45,7 +48,7 @@ impl App {
     ///
     /// # Errors
     /// There is none with that secret, or the store failed.
-    pub(super) async fn find_credential(&self, shown: Shown) -> Result<Arc<Credential>, Error> {
+    pub(super) async fn find_credential(&self, shown: Shown) -> Result<Known, Error> {
         let Shown { id, hash } = shown;
         let db = &self.0.db;
         let is_true = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
@@ -57,17 +60,24 @@ impl App {
         Ok(found.ok_or(Unauthenticated::WrongToken)?)
     }
 
-    /// What is stored of the token `id`, its last use too, for who may know it without its secret.
-    pub(super) async fn credential_of(
-        &self,
-        id: TokenId,
-    ) -> Result<Option<Arc<Credential>>, Error> {
+    /// What is stored of the token `id`, its last use too, where that is in memory: for who may know it without
+    /// its secret.
+    pub(super) fn credential_in_memory(&self, id: TokenId) -> Option<Arc<Credential>> {
         let db = &self.0.db;
         let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
+        let known = self.0.credentials.get(id, is_true);
+        known.map(|known| known.credential)
+    }
+
+    /// What decides on the token `id`, whose secret was checked before.
+    pub(super) async fn credential_again(&self, id: TokenId) -> Result<Known, Error> {
+        let db = &self.0.db;
+        let is_true = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
         if let Some(known) = self.0.credentials.get(id, is_true) {
-            return Ok(Some(known));
+            return Ok(known);
         }
-        self.read_credential(id, |_| true).await
+        let found = self.read_credential(id, |_| true).await?;
+        Ok(found.ok_or(Unauthenticated::WrongToken)?)
     }
 
     /// Which token is shown, and whose it is, where it is in memory and its secret is right: for the log, which is
@@ -76,7 +86,7 @@ impl App {
         let Shown { id, hash } = Shown::parse(shown.expose()).ok()?;
         let db = &self.0.db;
         let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
-        let known = self.0.credentials.get(id, is_true)?;
+        let known = self.0.credentials.get(id, is_true)?.credential;
         let is_right = known.hash.matches(&hash);
         is_right.then(|| (id, known.lineage.token.user_id))
     }
@@ -86,15 +96,20 @@ impl App {
         &self,
         id: TokenId,
         is_wanted: impl FnOnce(&Credential) -> bool,
-    ) -> Result<Option<Arc<Credential>>, Error> {
+    ) -> Result<Option<Known>, Error> {
         // Before the read: what is committed from here on is later than the stamp.
         let stamp = self.0.db.stamp();
         let read = self.look_up(move |tx| Ok(tokens::find_credential(tx, id)?));
-        let found = read.await?.filter(is_wanted).map(Arc::new);
-        if let Some(found) = &found {
-            self.0.credentials.keep(stamp, found);
-        }
-        Ok(found)
+        let found = read.await?.filter(is_wanted);
+        Ok(found.map(|found| self.keep_credential(stamp, found)))
+    }
+
+    /// Keeps what was read after the stamp was made.
+    pub(super) fn keep_credential(&self, stamp: Stamp, read: Credential) -> Known {
+        let credential = Arc::new(read);
+        let known = Known { stamp, credential };
+        self.0.credentials.keep(&known);
+        known
     }
 
     /// How many credentials were found in memory since the start, and how many had to be read.

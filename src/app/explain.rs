@@ -27,8 +27,8 @@ use super::{
     App, Error,
     authz::{self, Action},
     caller::Caller,
-    error::{Noun, Unauthenticated},
-    tokens::{find_target_credential, parse_token_id},
+    error::Unauthenticated,
+    tokens::{find_even_deleted, parse_token_id},
 };
 
 /// How many of a family's latest tokens are told of.
@@ -96,18 +96,18 @@ impl App {
         plaintext: Option<TokenHash>,
     ) -> Result<Explanation, Error> {
         authz::admit(caller, Action::ExplainToken)?;
-        let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
-        let (asker, now) = (caller.clone(), self.now());
+        let id = parse_token_id(token_id)?;
+        let now = self.now();
         let (explanation, relation) = self
-            .read(move |tx| {
-                let (found, relation) =
-                    find_target_credential(tx, &asker, Action::ExplainToken, id)?;
+            .read_as(caller, move |tx, caller| {
+                let (found, permit) = find_even_deleted(tx, caller, Action::ExplainToken, id)?;
                 let matches = plaintext.map(|hash| found.hash.matches(&hash));
                 let mut explanation = explain(tx, found, now)?;
                 explanation.plaintext_matches = matches;
-                Ok::<_, Error>((explanation, relation))
+                Ok((explanation, permit.relation()))
             })
             .await?;
+        let id = explanation.token.id;
         self.record_read(caller, Action::ExplainToken, relation, id)
             .await?;
         Ok(explanation)

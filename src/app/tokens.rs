@@ -25,21 +25,17 @@ pub use crate::store::tokens::TokenCounts;
 use std::time::Duration;
 
 use crate::{
-    domain::{
-        cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp,
-        token::Token, user::User,
-    },
+    domain::{cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp},
     store::{
-        self, Tx,
+        Tx,
         tokens::{self, Credential},
-        users,
     },
 };
 
 use super::{
     App, Error,
-    authz::{self, Action, Relation},
-    caller::Caller,
+    authz::{Action, Relation},
+    caller::{Caller, CallerInTx, Permit},
     error::{Checked, Denied, FieldError, Noun},
 };
 
@@ -51,8 +47,8 @@ const PAUSE: Duration = Duration::from_millis(120);
 /// How many bytes of a token ID are looked at.
 const MAX_ID_BYTES: usize = 256;
 
-/// The token ID that a request names. `None`: it cannot be one of ours, which is answered like one that is
-/// not there.
+/// The token ID that a request names. `None`: it cannot be one of ours, which is looked for and answered like one
+/// that is not there.
 pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
     match text.len() {
         0 => Err(FieldError::new("token_id", "is required").into()),
@@ -79,46 +75,53 @@ impl App {
     }
 }
 
-/// The token `id`, also where it is deleted, if the caller may do `action` to it. One that it may not is
-/// answered like one that is not there.
-pub(super) fn find_target(
+/// The token `id`, if it is not deleted and the caller may do `action` to it, with all that decides whether it is
+/// valid. Any other is answered like one that is not there, after the same work.
+pub(super) fn find_target<'a>(
     tx: &Tx<'_>,
-    caller: &Caller,
+    caller: &'a CallerInTx<'_>,
     action: Action,
-    id: TokenId,
-) -> Result<(Token, Relation), Error> {
-    let token = tokens::find(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
-    let relation = relate(caller, action, &token, || users::find(tx, token.user_id))?;
-    Ok((token, relation))
+    id: Option<TokenId>,
+) -> Result<(Credential, Permit<'a>), Error> {
+    let is_kept = |found: &Credential| found.lineage.token.delete_time.is_none();
+    find_among(tx, caller, action, id, is_kept)
 }
 
-/// The same, with all that decides whether the token is valid.
-pub(super) fn find_target_credential(
+/// The same, deleted tokens included, until they are purged.
+pub(super) fn find_even_deleted<'a>(
     tx: &Tx<'_>,
-    caller: &Caller,
+    caller: &'a CallerInTx<'_>,
     action: Action,
-    id: TokenId,
-) -> Result<(Credential, Relation), Error> {
-    let found = tokens::find_credential(tx, id)?.ok_or(Error::NotFound(Noun::Token))?;
-    let user = || Ok(found.user.clone());
-    let relation = relate(caller, action, &found.lineage.token, user)?;
-    Ok((found, relation))
+    id: Option<TokenId>,
+) -> Result<(Credential, Permit<'a>), Error> {
+    find_among(tx, caller, action, id, |_| true)
 }
 
-/// What the token's user, whom `user` finds, is to the caller, likewise.
-fn relate(
-    caller: &Caller,
+fn find_among<'a>(
+    tx: &Tx<'_>,
+    caller: &'a CallerInTx<'_>,
     action: Action,
-    token: &Token,
-    user: impl FnOnce() -> Result<Option<User>, store::Error>,
-) -> Result<Relation, Error> {
-    let relation = if caller.user_id() == Some(token.user_id) {
-        Relation::Oneself
-    } else {
-        Relation::to(caller, token.user_id, user()?.as_ref())
-    };
-    authz::may(caller, action, relation).map_err(|_| Error::NotFound(Noun::Token))?;
-    Ok(relation)
+    id: Option<TokenId>,
+    is_wanted: impl FnOnce(&Credential) -> bool,
+) -> Result<(Credential, Permit<'a>), Error> {
+    let found = tokens::find_credential(tx, id.unwrap_or(TokenId::NONE))?;
+    let is_there = found.is_some();
+    if let Some(found) = found.filter(is_wanted) {
+        let relation = relation_to(caller, &found);
+        if let Ok(permit) = caller.may(action, relation) {
+            return Ok((found, permit));
+        }
+    }
+    // Every refusal has read one token that is there and one that is not, so that time does not tell which of
+    // them was asked for.
+    let own = caller.token().filter(|_| !is_there);
+    tokens::find_credential(tx, own.map_or(TokenId::NONE, |token| token.id))?;
+    Err(Error::NotFound(Noun::Token))
+}
+
+/// What a token's user is to the caller.
+fn relation_to(caller: &Caller, found: &Credential) -> Relation {
+    Relation::to(caller, found.lineage.token.user_id, found.user.as_ref())
 }
 
 fn parse_note(text: &str) -> Checked<Note> {
@@ -145,3 +148,6 @@ fn parse_expire_time(parts: Option<(i64, i32)>, now: Timestamp) -> Checked<Optio
         .map_err(|error| FieldError::new("expire_time", error))?;
     Ok(expire_time)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,8 @@ use crate::{
 use super::{
     Error,
     authz::{self, Action, Relation},
-    caller::Caller,
-    error::{FieldError, Noun},
+    caller::{Caller, CallerInTx, Permit},
+    error::{Denied, FieldError, Noun},
 };
 
 /// How many machines a person may own.
@@ -38,13 +38,13 @@ const MAX_ID_BYTES: usize = 256;
 ///
 /// An action for admins alone is denied to others before anything is looked up; else a user that the
 /// caller may not act on is answered like one that is not there.
-fn find_target(
+fn find_target<'a>(
     tx: &Tx<'_>,
-    caller: &Caller,
+    caller: &'a CallerInTx<'_>,
     action: Action,
     field: &'static str,
     id: &str,
-) -> Result<User, Error> {
+) -> Result<(User, Permit<'a>), Error> {
     admit_target(caller, action)?;
     if id.is_empty() {
         return Err(FieldError::new(field, "is required").into());
@@ -52,18 +52,60 @@ fn find_target(
     if id.len() > MAX_ID_BYTES {
         return Err(FieldError::new(field, "must be at most 256 bytes").into());
     }
-    let found = match UserId::parse(id) {
-        Some(id) => users::find(tx, id)?,
-        None => None,
-    };
-    let user = found.ok_or(Error::NotFound(Noun::User))?;
-    let relation = Relation::to(caller, user.id, Some(&user));
-    match authz::may(caller, action, relation) {
-        Ok(()) => Ok(user),
+    match find_permitted(tx, caller, action, id)? {
+        Found::Permitted(user, permit) => Ok((user, permit)),
         // That the user is there is no secret from itself.
-        Err(denied) if relation == Relation::Oneself => Err(denied.into()),
-        Err(_) => Err(Error::NotFound(Noun::User)),
+        Found::Denied(Relation::Oneself, denied) => Err(denied.into()),
+        Found::Denied(..) | Found::Missing => Err(Error::NotFound(Noun::User)),
     }
+}
+
+/// A user that was looked for.
+pub(super) enum Found<'a> {
+    /// It is there, and the caller may.
+    Permitted(User, Permit<'a>),
+    /// It is there, and the caller may not.
+    Denied(Relation, Denied),
+    /// It is not there.
+    Missing,
+}
+
+impl<'a> Found<'a> {
+    /// The user. Whether one that is not for the caller is there, only an admin is told.
+    pub(super) fn or_denied(self, caller: &Caller) -> Result<(User, Permit<'a>), Error> {
+        match self {
+            Self::Permitted(user, permit) => Ok((user, permit)),
+            Self::Missing if caller.acts_as_admin() => Err(Error::NotFound(Noun::User)),
+            Self::Denied(_, denied) => Err(denied.into()),
+            Self::Missing => Err(Denied::Role.into()),
+        }
+    }
+}
+
+/// The user `id`, if the caller may do `action` to it. Why it may not is found out by the same work, whatever the
+/// reason.
+pub(super) fn find_permitted<'a>(
+    tx: &Tx<'_>,
+    caller: &'a CallerInTx<'_>,
+    action: Action,
+    id: &str,
+) -> Result<Found<'a>, Error> {
+    let found = users::find(tx, UserId::parse(id).unwrap_or(UserId::NONE))?;
+    let found = match found {
+        None => Found::Missing,
+        Some(user) => {
+            let relation = Relation::to(caller, user.id, Some(&user));
+            match caller.may(action, relation) {
+                Ok(permit) => return Ok(Found::Permitted(user, permit)),
+                Err(denied) => Found::Denied(relation, denied),
+            }
+        }
+    };
+    // Every refusal has read one user that is there and one that is not, so that time does not tell which of
+    // them was asked for.
+    let own = caller.user_id().filter(|_| matches!(found, Found::Missing));
+    users::find(tx, own.unwrap_or(UserId::NONE))?;
+    Ok(found)
 }
 
 fn admit_target(caller: &Caller, action: Action) -> Result<(), Error> {

@@ -161,7 +161,7 @@ impl App {
 
     async fn judge(&self, question: &Question) -> Result<Verified, Judgement> {
         let shown = Shown::parse(question.token.expose()).map_err(Refused::from)?;
-        let credential = self.find_credential(shown).await?;
+        let credential = self.find_credential(shown).await?.credential;
         let now = self.now();
         let verified = judge(credential, question, now)?;
         self.admit_request(shown.id, now)?;

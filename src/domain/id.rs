@@ -95,6 +95,9 @@ macro_rules! typed_id {
         pub struct $name(Id);
 
         impl $name {
+            /// Identifies nothing: no `UUIDv7` is zero.
+            pub const NONE: Self = Self(Id::from_u128(0));
+
             /// A new identifier, born at `now`.
             pub fn generate(now: Timestamp) -> Self {
                 Self(Id::generate(now))

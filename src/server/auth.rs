@@ -77,7 +77,8 @@ where
                 Credentials::Token | Credentials::Client => {
                     let origin = origin(request.extensions())?;
                     let caller = presented.authenticate(&app, &origin).await?;
-                    request.extensions_mut().insert(Authenticated(caller));
+                    let at_head = AtHead { app, caller };
+                    request.extensions_mut().insert(at_head);
                 }
             }
             inner.call(request).await
@@ -154,7 +155,7 @@ impl Presented {
 }
 
 /// The caller that an Authorization header stands for.
-pub(super) async fn authenticate(
+async fn authenticate(
     app: &App,
     bearer: Result<Secret, Unauthenticated>,
     origin: &Origin,
@@ -230,7 +231,33 @@ fn authorization(headers: &HeaderMap) -> Result<(&str, &str), Unauthenticated> {
     Ok((scheme, rest.trim_matches(' ')))
 }
 
-/// The caller, as an argument of a handler.
+/// The caller that a request's head stands for. Its body may take its time, so whatever is done for the caller is
+/// done for it as it is after that: nothing here gives away how it was before.
+#[derive(Clone, Debug)]
+pub(super) struct AtHead {
+    app: App,
+    caller: Caller,
+}
+
+impl AtHead {
+    /// The caller of whom an Authorization header tells.
+    pub(super) async fn authenticate(
+        app: &App,
+        bearer: Result<Secret, Unauthenticated>,
+        origin: &Origin,
+    ) -> Result<Self, Error> {
+        let caller = authenticate(app, bearer, origin).await?;
+        let app = app.clone();
+        Ok(Self { app, caller })
+    }
+
+    /// The caller as it is now that the body has been read.
+    pub(super) async fn look_again(self) -> Result<Caller, Error> {
+        self.app.look_again(&self.caller).await
+    }
+}
+
+/// The caller, as an argument of a handler, which runs after the body was read.
 #[derive(Clone, Debug)]
 pub(super) struct Authenticated(pub(super) Caller);
 
@@ -238,8 +265,9 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        let caller = parts.extensions.remove();
-        caller.ok_or_else(|| Error::from(Unauthenticated::Missing).into())
+        let at_head: Option<AtHead> = parts.extensions.remove();
+        let at_head = at_head.ok_or(Error::from(Unauthenticated::Missing))?;
+        Ok(Self(at_head.look_again().await?))
     }
 }
 

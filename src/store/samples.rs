@@ -20,11 +20,13 @@ use crate::domain::{
     user::{Role, User, UserKind, Username},
 };
 
+pub(crate) use super::sqlite::{in_memory, plans::cost, transaction};
+
 /// The time at which all that these tests do happens.
-pub(super) const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// A folder with a database in it.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     pub(super) dir: TempDir,
 }
 
@@ -71,7 +73,7 @@ impl Folder {
     }
 }
 
-pub(super) fn person(name: &str) -> User {
+pub(crate) fn person(name: &str) -> User {
     User {
         id: UserId::generate(NOW),
         username: Username::parse(name).unwrap(),
@@ -84,14 +86,14 @@ pub(super) fn person(name: &str) -> User {
     }
 }
 
-pub(super) fn machine(name: &str, owner: &User) -> User {
+pub(crate) fn machine(name: &str, owner: &User) -> User {
     User {
         kind: UserKind::Machine { owner: owner.id },
         ..person(name)
     }
 }
 
-pub(super) fn token(user: &User) -> Token {
+pub(crate) fn token(user: &User) -> Token {
     let id = TokenId::generate(NOW);
     Token {
         id,
@@ -110,11 +112,11 @@ pub(super) fn token(user: &User) -> Token {
     }
 }
 
-pub(super) fn hash(token: &Token) -> TokenHash {
+pub(crate) fn hash(token: &Token) -> TokenHash {
     TokenText::generate(&TokenPrefix::default(), token.id).hash()
 }
 
-pub(super) fn event(action: &'static str) -> AuditEvent {
+pub(crate) fn event(action: &'static str) -> AuditEvent {
     AuditEvent {
         time: NOW,
         actor: "local:0".to_owned(),

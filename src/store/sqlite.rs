@@ -15,7 +15,7 @@ mod open_reads;
 mod owner;
 mod place;
 #[cfg(test)]
-mod plans;
+pub(super) mod plans;
 mod preflight;
 mod queue;
 mod reader;
@@ -212,7 +212,7 @@ impl Drop for Engine {
 
 /// What the unit tests of the tables run on: a database with the present schema, in memory.
 #[cfg(test)]
-pub(super) fn in_memory() -> rusqlite::Connection {
+pub(crate) fn in_memory() -> rusqlite::Connection {
     let mut connection = rusqlite::Connection::open_in_memory().unwrap();
     connect::prepare(&mut connection, std::time::Duration::ZERO).unwrap();
     migrate::migrate(&mut connection).unwrap();
@@ -221,7 +221,7 @@ pub(super) fn in_memory() -> rusqlite::Connection {
 
 /// A transaction on such a database; it goes with it.
 #[cfg(test)]
-pub(super) fn transaction(connection: &rusqlite::Connection) -> super::tx::Tx<'_> {
+pub(crate) fn transaction(connection: &rusqlite::Connection) -> super::tx::Tx<'_> {
     connection.execute_batch("BEGIN").unwrap();
     super::tx::Tx::sqlite(session::Session::new(connection))
 }

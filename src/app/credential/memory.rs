@@ -33,15 +33,17 @@ pub(in crate::app) struct Memory {
 
 #[derive(Debug, Default)]
 struct Set {
-    kept: [Option<Kept>; WAYS],
+    kept: [Option<Known>; WAYS],
     /// The place that is given away next where none is free.
     next: usize,
 }
 
-#[derive(Debug)]
-struct Kept {
-    stamp: Stamp,
-    credential: Arc<Credential>,
+/// A credential as it was read, and when that was.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Known {
+    /// From before the read.
+    pub(in crate::app) stamp: Stamp,
+    pub(in crate::app) credential: Arc<Credential>,
 }
 
 impl Default for Memory {
@@ -61,9 +63,9 @@ impl Memory {
         id: TokenId,
         hash: &TokenHash,
         is_true: impl Fn(Stamp, &Credential) -> bool,
-    ) -> Option<Arc<Credential>> {
+    ) -> Option<Known> {
         let found = self.get(id, is_true);
-        let found = found.filter(|known| known.hash.matches(hash));
+        let found = found.filter(|known| known.credential.hash.matches(hash));
         let count = if found.is_some() {
             &self.hits
         } else {
@@ -78,10 +80,10 @@ impl Memory {
         &self,
         id: TokenId,
         is_true: impl Fn(Stamp, &Credential) -> bool,
-    ) -> Option<Arc<Credential>> {
+    ) -> Option<Known> {
         let set = self.set(id);
         let kept = set.kept.iter().flatten().find(|kept| kept.is_of(id))?;
-        is_true(kept.stamp, &kept.credential).then(|| Arc::clone(&kept.credential))
+        is_true(kept.stamp, &kept.credential).then(|| kept.clone())
     }
 
     /// How many were found here, and how many were not.
@@ -89,12 +91,12 @@ impl Memory {
         (self.hits.load(Relaxed), self.misses.load(Relaxed))
     }
 
-    /// Keeps a credential that was read after the stamp was made.
-    pub(super) fn keep(&self, stamp: Stamp, credential: &Arc<Credential>) {
-        if variable_bytes(credential) > MAX_VARIABLE_BYTES {
+    /// Keeps a credential.
+    pub(super) fn keep(&self, known: &Known) {
+        if variable_bytes(&known.credential) > MAX_VARIABLE_BYTES {
             return;
         }
-        let id = credential.lineage.token.id;
+        let id = known.credential.lineage.token.id;
         let mut set = self.set(id);
         let own = set
             .kept
@@ -104,10 +106,7 @@ impl Memory {
             set.next = (set.next + 1) % WAYS;
             set.next
         });
-        set.kept[place] = Some(Kept {
-            stamp,
-            credential: Arc::clone(credential),
-        });
+        set.kept[place] = Some(known.clone());
     }
 
     fn set(&self, id: TokenId) -> MutexGuard<'_, Set> {
@@ -119,7 +118,7 @@ impl Memory {
     }
 }
 
-impl Kept {
+impl Known {
     fn is_of(&self, id: TokenId) -> bool {
         self.credential.lineage.token.id == id
     }

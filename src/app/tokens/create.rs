@@ -2,26 +2,19 @@
 
 use crate::{
     domain::{
-        cidr::CidrSet,
-        id::{TokenId, UserId},
-        lifetime,
-        note::Note,
-        reason::Reason,
-        scope::ScopeSet,
-        time::Timestamp,
-        token::Token,
-        token_text::TokenText,
-        user::User,
+        cidr::CidrSet, id::TokenId, lifetime, note::Note, reason::Reason, scope::ScopeSet,
+        time::Timestamp, token::Token, token_text::TokenText, user::User,
     },
-    store::{Tx, audit, tokens, users},
+    store::{Tx, audit, tokens},
 };
 
 use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::Caller,
-        error::{Denied, FieldError, Noun},
+        caller::{Caller, CallerInTx, Permit},
+        error::FieldError,
+        users,
     },
     parse_cidrs, parse_expire_time, parse_note, parse_scopes,
 };
@@ -81,10 +74,10 @@ impl App {
         let token = self
             .write(move |tx| {
                 let caller = caller.refresh(tx, now)?;
-                let user = app.target(tx, &caller, &request.user_id)?;
+                let (user, permit) = app.target(tx, &caller, &request.user_id)?;
                 let token = app.draft(tx, &caller, &user, id, draft.clone()?, now)?;
                 tokens::insert(tx, &token, &hash)?;
-                audit::append(tx, caller.event(now, Action::CreateToken.audit(), id))?;
+                audit::append(tx, permit.event(now, id))?;
                 Ok::<_, Error>(token)
             })
             .await?;
@@ -94,28 +87,20 @@ impl App {
     /// The user to create for, if the caller may.
     ///
     /// Whatever the caller may not create for is answered alike, whether it is there or not.
-    fn target(&self, tx: &Tx<'_>, caller: &Caller, user_id: &str) -> Result<User, Error> {
+    fn target<'a>(
+        &self,
+        tx: &Tx<'_>,
+        caller: &'a CallerInTx<'_>,
+        user_id: &str,
+    ) -> Result<(User, Permit<'a>), Error> {
         authz::admit(caller, Action::CreateToken)?;
         self.check_generation(caller)?;
         if user_id.is_empty() {
-            return caller
-                .user()
-                .cloned()
-                .ok_or_else(|| FieldError::new("user_id", "is required").into());
+            let own = caller.user().cloned();
+            let own = own.ok_or_else(|| FieldError::new("user_id", "is required"))?;
+            return Ok((own, caller.may(Action::CreateToken, Relation::Oneself)?));
         }
-        let found = match UserId::parse(user_id) {
-            Some(id) => users::find(tx, id)?,
-            None => None,
-        };
-        match found {
-            Some(user) => {
-                let relation = Relation::to(caller, user.id, Some(&user));
-                authz::may(caller, Action::CreateToken, relation)?;
-                Ok(user)
-            }
-            None if caller.acts_as_admin() => Err(Error::NotFound(Noun::User)),
-            None => Err(Denied::Role.into()),
-        }
+        users::find_permitted(tx, caller, Action::CreateToken, user_id)?.or_denied(caller)
     }
 
     fn draft(

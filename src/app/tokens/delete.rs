@@ -14,11 +14,10 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action},
-        caller::{Caller, Origin},
+        caller::{Caller, Origin, Permit},
         credential::Shown,
-        error::Noun,
     },
-    find_target, is_itself, parse_token_id,
+    find_even_deleted, is_itself, parse_token_id,
 };
 
 impl App {
@@ -27,19 +26,22 @@ impl App {
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
     pub async fn delete_token(&self, caller: &Caller, token_id: &str) -> Result<u32, Error> {
-        let itself = is_itself(caller, token_id);
-        if !itself {
+        if !is_itself(caller, token_id) {
             authz::admit(caller, Action::DeleteToken)?;
         }
-        let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let id = parse_token_id(token_id)?;
         let now = self.now();
         let caller = caller.clone();
         self.revoke(move |tx| {
             let caller = caller.refresh(tx, now)?;
-            if !itself {
-                find_target(tx, &caller, Action::DeleteToken, id)?;
-            }
-            let children = delete_with_children(tx, &caller, Action::DeleteToken, id, now)?;
+            let itself = id.and_then(|id| Some((id, caller.may_delete_itself(id)?)));
+            let (id, permit) = if let Some(itself) = itself {
+                itself
+            } else {
+                let (found, permit) = find_even_deleted(tx, &caller, Action::DeleteToken, id)?;
+                (found.lineage.token.id, permit)
+            };
+            let children = delete_with_children(tx, &permit, id, now)?;
             Ok(children.unwrap_or(0))
         })
         .await
@@ -60,20 +62,20 @@ impl App {
             Err(refusal) => Err(refusal.into()),
         };
         let (id, user_id) = match found {
-            Ok(credential) => (
-                credential.lineage.token.id,
-                credential.lineage.token.user_id,
-            ),
+            Ok(known) => {
+                let token = &known.credential.lineage.token;
+                (token.id, token.user_id)
+            }
             Err(Error::Unauthenticated(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
         let now = self.now();
         let origin = origin.clone();
         self.revoke(move |tx| {
-            delete(tx, id, now, Action::DeleteToken, |action| AuditEvent {
+            delete(tx, id, now, |name| AuditEvent {
                 actor: user_id.to_string(),
                 credential_id: id.to_string(),
-                ..origin.event(now, action, id)
+                ..origin.event(now, name.unwrap_or(Action::DeleteToken.audit()), id)
             })
         })
         .await?;
@@ -81,34 +83,35 @@ impl App {
     }
 }
 
-/// Deletes a token and its live children, records it as `action`, and says how many children these were.
+/// Deletes a token and its live children, records it, and says how many children these were.
 /// `None`: there is no such token, or it is deleted already.
 pub(super) fn delete_with_children(
     tx: &Tx<'_>,
-    caller: &Caller,
-    action: Action,
+    permit: &Permit<'_>,
     id: TokenId,
     now: Timestamp,
 ) -> Result<Option<u32>, Error> {
-    delete(tx, id, now, action, |action| caller.event(now, action, id))
+    delete(tx, id, now, |name| match name {
+        None => permit.event(now, id),
+        Some(name) => permit.event_called(name, now, id),
+    })
 }
 
-/// The same, with `event` making the audit rows.
+/// The same, with `event` making the audit rows: that of the deletion, and others by their names.
 fn delete(
     tx: &Tx<'_>,
     id: TokenId,
     now: Timestamp,
-    action: Action,
-    event: impl Fn(&'static str) -> AuditEvent,
+    event: impl Fn(Option<&'static str>) -> AuditEvent,
 ) -> Result<Option<u32>, Error> {
     if !tokens::mark_deleted(tx, id, now)? {
         return Ok(None);
     }
     let children = tokens::delete_live_children(tx, id, now)?;
-    audit::append(tx, event(action.audit()))?;
+    audit::append(tx, event(None))?;
     let children = u32::try_from(children).unwrap_or(u32::MAX);
     if children > 0 {
-        let mut event = event("token.delete_children");
+        let mut event = event(Some("token.delete_children"));
         event.count = children;
         audit::append(tx, event)?;
     }

@@ -53,7 +53,8 @@ impl App {
         for _ in 0..MAX_READS {
             let (filter, after) = (filter.clone(), place);
             let found = self
-                .read(move |tx| {
+                .read_as(caller, move |tx, caller| {
+                    caller.may(Action::ListAllTokens, Relation::OtherPerson)?;
                     let found = tokens::search(tx, &filter, now, after, reverse, wanted)?;
                     Ok::<_, Error>(found)
                 })
@@ -86,7 +87,10 @@ impl App {
         loop {
             let (filter, after) = (filter.clone(), place);
             let (part, next) = self
-                .read(move |tx| Ok::<_, Error>(tokens::count(tx, &filter, now, after)?))
+                .read_as(caller, move |tx, caller| {
+                    caller.may(Action::ListAllTokens, Relation::OtherPerson)?;
+                    Ok(tokens::count(tx, &filter, now, after)?)
+                })
                 .await?;
             counts = counts.plus(part);
             if next.is_none() {

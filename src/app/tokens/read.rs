@@ -2,22 +2,23 @@
 
 use crate::{
     domain::{
-        id::UserId,
+        id::{TokenId, UserId},
         page::{PageQuery, Position},
         token::Token,
     },
-    store::{tokens, users},
+    store::{Tx, tokens},
 };
 
 use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::Caller,
-        error::{Denied, FieldError, Noun},
+        caller::{Caller, CallerInTx},
+        error::FieldError,
         page::{Cursor, Page, PageRequest},
+        users,
     },
-    parse_token_id, relate,
+    find_target, parse_token_id, relation_to,
 };
 
 /// Which tokens to list.
@@ -33,18 +34,44 @@ impl App {
     /// Gets a token. What is deleted, not there, or not for the caller is not found, all alike.
     pub async fn get_token(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
         authz::admit(caller, Action::GetToken)?;
-        let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
-        let found = self.credential_of(id).await?;
-        let found = found.ok_or(Error::NotFound(Noun::Token))?;
-        let token = found.lineage.token.clone();
-        let user = || Ok(found.user.clone());
-        let relation = relate(caller, Action::GetToken, &token, user)?;
-        if token.delete_time.is_some() {
-            return Err(Error::NotFound(Noun::Token));
-        }
+        let id = parse_token_id(token_id)?;
+        let (token, relation) = match id.and_then(|id| self.find_in_memory(caller, id)) {
+            Some(found) => found,
+            None => self.look_up_token(caller, id).await?,
+        };
         self.record_read(caller, Action::GetToken, relation, token.id)
             .await?;
         Ok(token)
+    }
+
+    /// A token that is in memory and for the caller, who is as it was when it was looked at. What is not for it
+    /// takes the same way as what is not there.
+    fn find_in_memory(&self, caller: &Caller, id: TokenId) -> Option<(Token, Relation)> {
+        let caller = &caller.unchanged(&self.0.db, self.now())?.ok()?;
+        let found = self.credential_in_memory(id)?;
+        let relation = relation_to(caller, &found);
+        let token = &found.lineage.token;
+        let is_for_caller =
+            token.delete_time.is_none() && authz::may(caller, Action::GetToken, relation).is_ok();
+        is_for_caller.then(|| (token.clone(), relation))
+    }
+
+    async fn look_up_token(
+        &self,
+        caller: &Caller,
+        id: Option<TokenId>,
+    ) -> Result<(Token, Relation), Error> {
+        let stamp = self.0.db.stamp();
+        let (app, caller) = (self.clone(), caller.clone());
+        let (found, relation) = self
+            .look_up(move |tx| {
+                let caller = caller.refresh_to_read(tx, &app.0.db, app.now())?;
+                let (found, permit) = find_target(tx, &caller, Action::GetToken, id)?;
+                Ok((found, permit.relation()))
+            })
+            .await?;
+        let known = self.keep_credential(stamp, found);
+        Ok((known.credential.lineage.token.clone(), relation))
     }
 
     /// Lists a user's live tokens by (create time, ID).
@@ -54,61 +81,40 @@ impl App {
         request: ListTokens,
     ) -> Result<Page<Token>, Error> {
         authz::admit(caller, Action::ListTokens)?;
-        let (user_id, relation) = self.whose(caller, &request.user_id).await?;
-        // Both what was asked and what it meant: the token is for this caller's list and no other's.
-        let query = PageQuery::new("hallpass.v1.TokenService/ListTokens")
-            .field(request.user_id.as_bytes())
-            .field(user_id.encode().as_str().as_bytes());
-        let cursor = Cursor::parse(&request.page, query, self.page_key())?;
-        self.record_read(caller, Action::ListTokens, relation, user_id)
-            .await?;
-
-        let now = self.now();
-        let (after, reverse, limit) = (cursor.after, cursor.reverse, cursor.limit());
-        let items = self
-            .read(move |tx| {
-                let live = tokens::list_live(tx, user_id, now, after, reverse, limit)?;
-                Ok::<_, Error>(live)
+        let app = self.clone();
+        let (page, user_id, relation) = self
+            .read_as(caller, move |tx, caller| {
+                let (user_id, relation) = whose(tx, caller, &request.user_id)?;
+                // Both what was asked and what it meant: the token is for this caller's list and no other's.
+                let query = PageQuery::new("hallpass.v1.TokenService/ListTokens")
+                    .field(request.user_id.as_bytes())
+                    .field(user_id.encode().as_str().as_bytes());
+                let cursor = Cursor::parse(&request.page, query, app.page_key())?;
+                let (after, reverse, limit) = (cursor.after, cursor.reverse, cursor.limit());
+                let live = tokens::list_live(tx, user_id, app.now(), after, reverse, limit)?;
+                let page = cursor.page(live, app.page_key(), |token| Position {
+                    major: token.create_time.as_micros(),
+                    minor: token.id.id().as_u128(),
+                });
+                Ok((page, user_id, relation))
             })
             .await?;
-        Ok(cursor.page(items, self.page_key(), |token| Position {
-            major: token.create_time.as_micros(),
-            minor: token.id.id().as_u128(),
-        }))
-    }
-
-    /// The user whose tokens are asked for, if the caller may list them. Another's and one that is not
-    /// there are answered alike.
-    async fn whose(&self, caller: &Caller, user_id: &str) -> Result<(UserId, Relation), Error> {
-        let own = caller.user_id();
-        if user_id.is_empty() {
-            let own = own.ok_or_else(|| FieldError::new("user_id", "is required"))?;
-            return Ok((own, Relation::Oneself));
-        }
-        let Some(id) = UserId::parse(user_id) else {
-            return Err(unknown_user(caller));
-        };
-        if own == Some(id) {
-            return Ok((id, Relation::Oneself));
-        }
-        match self
-            .read(move |tx| Ok::<_, Error>(users::find(tx, id)?))
-            .await?
-        {
-            Some(user) => {
-                let relation = Relation::to(caller, id, Some(&user));
-                authz::may(caller, Action::ListTokens, relation)?;
-                Ok((id, relation))
-            }
-            None => Err(unknown_user(caller)),
-        }
+        self.record_read(caller, Action::ListTokens, relation, user_id)
+            .await?;
+        Ok(page)
     }
 }
 
-fn unknown_user(caller: &Caller) -> Error {
-    if caller.acts_as_admin() {
-        Error::NotFound(Noun::User)
-    } else {
-        Denied::Role.into()
+/// The user whose tokens are asked for, if the caller may list them. Another's and one that is not there are
+/// answered alike.
+fn whose(tx: &Tx<'_>, caller: &CallerInTx<'_>, user_id: &str) -> Result<(UserId, Relation), Error> {
+    if user_id.is_empty() {
+        let own = caller.user_id();
+        let own = own.ok_or_else(|| FieldError::new("user_id", "is required"))?;
+        caller.may(Action::ListTokens, Relation::Oneself)?;
+        return Ok((own, Relation::Oneself));
     }
+    let found = users::find_permitted(tx, caller, Action::ListTokens, user_id)?;
+    let (user, permit) = found.or_denied(caller)?;
+    Ok((user.id, permit.relation()))
 }

@@ -171,7 +171,8 @@ impl Run {
             let (filter, now, after) = (self.filter.clone(), self.app.now(), place);
             let found = self
                 .app
-                .read(move |tx| {
+                .read_as(&self.caller, move |tx, caller| {
+                    caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
                     let found = tokens::search(tx, &filter, now, after, true, CHUNK)?;
                     Ok::<_, Error>(found)
                 })
@@ -192,7 +193,8 @@ impl Run {
     async fn selects_own(&self) -> Result<bool, Error> {
         let (filter, now, own) = (self.filter.clone(), self.app.now(), own(&self.caller));
         self.app
-            .read(move |tx| {
+            .read_as(&self.caller, move |tx, caller| {
+                caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
                 for id in own {
                     if tokens::find_selected(tx, &filter, now, id)?.is_some() {
                         return Ok(true);
@@ -255,7 +257,7 @@ fn revoke(
 ) -> Result<Chunk, Error> {
     let now = app.now();
     let caller = caller.refresh(tx, now)?;
-    authz::may(&caller, Action::RevokeTokens, Relation::OtherPerson)?;
+    let permit = caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
     // A rotation may have given it another parent.
     filter.except = own(&caller);
     let mut chunk = Chunk::default();
@@ -264,8 +266,7 @@ fn revoke(
         if tokens::find_selected(tx, &filter, now, *id)?.is_none() {
             continue;
         }
-        let action = Action::RevokeTokens;
-        if let Some(children) = delete_with_children(tx, &caller, action, *id, now)? {
+        if let Some(children) = delete_with_children(tx, &permit, *id, now)? {
             chunk.tokens += 1;
             chunk.children = chunk.children.saturating_add(children);
         }

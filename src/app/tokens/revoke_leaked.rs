@@ -17,7 +17,7 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::Caller,
+        caller::{Caller, CallerInTx, Permit},
         error::{Checked, FieldError},
     },
     CHUNK, PAUSE,
@@ -80,15 +80,20 @@ pub struct LeakRevocation {
 
 impl App {
     /// What the found tokens are to this database. Changes nothing.
-    async fn look_up_leaked(&self, found: Vec<LeakedToken>) -> Result<Vec<Leak>, Error> {
+    async fn look_up_leaked(
+        &self,
+        caller: &Caller,
+        found: Vec<LeakedToken>,
+    ) -> Result<Vec<Leak>, Error> {
         let now = self.now();
         let mut leaks = Vec::with_capacity(found.len());
         for chunk in found.chunks(CHUNK as usize) {
             let chunk = chunk.to_vec();
-            let work = move |tx: &Tx<'_>| -> Result<Vec<Leak>, Error> {
+            let work = move |tx: &Tx<'_>, caller: &CallerInTx<'_>| -> Result<Vec<Leak>, Error> {
+                caller.may(Action::RevokeLeaked, Relation::OtherPerson)?;
                 chunk.iter().map(|token| token.leak(tx, now)).collect()
             };
-            leaks.extend(self.read(work).await?);
+            leaks.extend(self.read_as(caller, work).await?);
         }
         Ok(leaks)
     }
@@ -112,7 +117,7 @@ impl App {
             let problem = format!("must be 1 to {MAX_LEAKED}");
             return Err(FieldError::new("tokens", problem).into());
         }
-        let leaks = self.look_up_leaked(found).await?;
+        let leaks = self.look_up_leaked(caller, found).await?;
         if dry_run {
             let revoked = Vec::new();
             return Ok(LeakRevocation { leaks, revoked });
@@ -132,8 +137,8 @@ impl App {
             let (done, ids) = self
                 .revoke(move |tx| {
                     let caller = caller.refresh(tx, now)?;
-                    authz::may(&caller, Action::RevokeLeaked, Relation::OtherPerson)?;
-                    delete_families(tx, &caller, &families, now)
+                    let permit = caller.may(Action::RevokeLeaked, Relation::OtherPerson)?;
+                    delete_families(tx, &permit, &families, now)
                 })
                 .await?;
             rest.drain(..done);
@@ -165,7 +170,7 @@ impl LeakedToken {
 /// Deletes what fits one transaction: how many of the families are done, and which tokens were deleted.
 fn delete_families(
     tx: &Tx<'_>,
-    caller: &Caller,
+    permit: &Permit<'_>,
     families: &[TokenId],
     now: Timestamp,
 ) -> Result<(usize, Vec<TokenId>), Error> {
@@ -175,7 +180,7 @@ fn delete_families(
         let room = CHUNK.saturating_sub(u32::try_from(deleted.len()).unwrap_or(CHUNK));
         let ids = tokens::delete_family(tx, *family, now, room)?;
         for id in &ids {
-            audit::append(tx, caller.event(now, Action::RevokeLeaked.audit(), id))?;
+            audit::append(tx, permit.event(now, id))?;
         }
         let full = ids.len() >= room as usize;
         deleted.extend(ids);

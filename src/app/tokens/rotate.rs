@@ -23,11 +23,11 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action},
-        caller::Caller,
-        error::{Checked, FieldError, Noun, Unauthenticated},
+        caller::{Caller, Permit},
+        error::{Checked, FieldError, Unauthenticated},
     },
     create::{target_deactivated, too_many},
-    find_target_credential, is_itself, parse_expire_time, parse_token_id,
+    find_target, is_itself, parse_expire_time, parse_token_id,
 };
 
 /// What a client asks for, as it came.
@@ -74,7 +74,7 @@ impl App {
         if !is_itself(caller, &request.token_id) {
             self.check_generation(caller)?;
         }
-        let old = parse_token_id(&request.token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let old = parse_token_id(&request.token_id)?;
         let now = self.now();
         let id = TokenId::generate(now);
         let text = TokenText::generate(&self.options().token_prefix, id);
@@ -84,13 +84,10 @@ impl App {
         let rotation = self
             .write(move |tx| {
                 let caller = caller.refresh(tx, now)?;
-                let (found, _) = find_target_credential(tx, &caller, Action::RotateToken, old)?;
-                if found.lineage.token.delete_time.is_some() {
-                    return Err(Error::NotFound(Noun::Token));
-                }
+                let (found, permit) = find_target(tx, &caller, Action::RotateToken, old)?;
                 let rotation = app.rotation(tx, &caller, found, id, draft.clone()?, now)?;
                 tokens::insert(tx, &rotation.successor, &hash)?;
-                replace(tx, &caller, &rotation, now)?;
+                replace(tx, &permit, &rotation, now)?;
                 Ok::<_, Error>(rotation)
             })
             .await?;
@@ -182,7 +179,12 @@ fn limits_of(
 }
 
 /// Puts the successor, which is stored, in the predecessor's place, and records it.
-fn replace(tx: &Tx<'_>, caller: &Caller, rotation: &Rotation, now: Timestamp) -> Result<(), Error> {
+fn replace(
+    tx: &Tx<'_>,
+    permit: &Permit<'_>,
+    rotation: &Rotation,
+    now: Timestamp,
+) -> Result<(), Error> {
     let Rotation {
         successor,
         predecessor,
@@ -192,11 +194,11 @@ fn replace(tx: &Tx<'_>, caller: &Caller, rotation: &Rotation, now: Timestamp) ->
     }
     let children = tokens::adopt_children(tx, predecessor.id, successor.id, now)?;
     // Who made the successor is found by its own row.
-    let made = caller.event(now, Action::RotateToken.audit(), successor.id);
-    audit::append(tx, made)?;
-    audit::append(tx, caller.event(now, "token.rotated", predecessor.id))?;
+    audit::append(tx, permit.event(now, successor.id))?;
+    let rotated = permit.event_called("token.rotated", now, predecessor.id);
+    audit::append(tx, rotated)?;
     if children > 0 {
-        let mut event = caller.event(now, "token.adopt_children", successor.id);
+        let mut event = permit.event_called("token.adopt_children", now, successor.id);
         event.count = u32::try_from(children).unwrap_or(u32::MAX);
         audit::append(tx, event)?;
     }

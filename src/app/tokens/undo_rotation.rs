@@ -11,7 +11,7 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action},
-        caller::Caller,
+        caller::{Caller, Permit},
         error::Noun,
     },
     find_target, parse_token_id,
@@ -24,23 +24,21 @@ impl App {
     /// Deletes the successor `token_id`, and makes the token, whose place it took, what it was before.
     pub async fn undo_rotation(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
         authz::admit(caller, Action::RotateToken)?;
-        let id = parse_token_id(token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let id = parse_token_id(token_id)?;
         let (app, caller, now) = (self.clone(), caller.clone(), self.now());
         self.write(move |tx| {
             let caller = caller.refresh(tx, now)?;
-            let (successor, _) = find_target(tx, &caller, Action::RotateToken, id)?;
-            if successor.delete_time.is_some() {
-                return Err(Error::NotFound(Noun::Token));
-            }
+            let (found, permit) = find_target(tx, &caller, Action::RotateToken, id)?;
+            let successor = found.lineage.token;
             let predecessor = predecessor(tx, &successor)?;
-            let is_used = successor.last_use.is_some() || app.0.usage.is_noted(id);
+            let is_used = successor.last_use.is_some() || app.0.usage.is_noted(successor.id);
             if is_used || !successor.is_live(now) || successor.successor_id.is_some() {
                 return Err(too_late("the new token was used, rotated or ended already"));
             }
             if !predecessor.is_live(now) {
                 return Err(too_late("the grace of the old token is over"));
             }
-            undo(tx, &caller, &successor, predecessor.id, now)
+            undo(tx, &permit, &successor, predecessor.id, now)
         })
         .await
     }
@@ -56,7 +54,7 @@ fn predecessor(tx: &Tx<'_>, successor: &Token) -> Result<Token, Error> {
 
 fn undo(
     tx: &Tx<'_>,
-    caller: &Caller,
+    permit: &Permit<'_>,
     successor: &Token,
     predecessor: TokenId,
     now: Timestamp,
@@ -66,11 +64,10 @@ fn undo(
     if !tokens::unmark_rotated(tx, predecessor, successor.id)? {
         return Err(Error::NotFound(Noun::Token));
     }
-    audit::append(
-        tx,
-        caller.event(now, Action::DeleteToken.audit(), successor.id),
-    )?;
-    audit::append(tx, caller.event(now, "token.undo_rotation", predecessor))?;
+    let deleted = permit.event_called(Action::DeleteToken.audit(), now, successor.id);
+    audit::append(tx, deleted)?;
+    let undone = permit.event_called("token.undo_rotation", now, predecessor);
+    audit::append(tx, undone)?;
     tokens::find(tx, predecessor)?.ok_or(Error::NotFound(Noun::Token))
 }
 

@@ -50,17 +50,15 @@ impl App {
         request: UpdateToken,
     ) -> Result<Token, Error> {
         authz::admit(caller, Action::UpdateToken)?;
-        let id = parse_token_id(&request.token_id)?.ok_or(Error::NotFound(Noun::Token))?;
+        let id = parse_token_id(&request.token_id)?;
         let now = self.now();
         let changes = Changes::parse(&request);
         let caller = caller.clone();
         let disables = request.disabled == Some(true);
         let work = move |tx: &Tx<'_>| {
             let caller = caller.refresh(tx, now)?;
-            let (token, relation) = find_target(tx, &caller, Action::UpdateToken, id)?;
-            if token.delete_time.is_some() {
-                return Err(Error::NotFound(Noun::Token));
-            }
+            let (found, permit) = find_target(tx, &caller, Action::UpdateToken, id)?;
+            let token = found.lineage.token;
             let changes = changes.clone()?;
             if !token.is_live(now) {
                 return Err(Error::Precondition {
@@ -70,14 +68,14 @@ impl App {
             }
             let changed = changes.apply(token.clone())?;
             let mut actions = actions(&token, &changed);
-            if actions.is_empty() && relation.is_foreign() {
+            if actions.is_empty() && permit.relation().is_foreign() {
                 // Nothing changes, but one that is not the caller's is told of.
                 actions.push(Action::UpdateToken.audit());
             } else if !actions.is_empty() && !tokens::update(tx, &changed)? {
                 return Err(Error::NotFound(Noun::Token));
             }
             for action in actions {
-                audit::append(tx, caller.event(now, action, id))?;
+                audit::append(tx, permit.event_called(action, now, token.id))?;
             }
             Ok(changed)
         };

@@ -117,7 +117,7 @@ impl App {
         let (caller, id) = (caller.clone(), id.to_owned());
         let work = move |tx: &Tx<'_>| {
             let caller = caller.refresh(tx, now)?;
-            let before = find_target(tx, &caller, action, field, &id)?;
+            let (before, permit) = find_target(tx, &caller, action, field, &id)?;
             let mut user = before.clone();
             change(tx, &mut user)?;
             if user == before {
@@ -125,7 +125,7 @@ impl App {
             }
             user.update_time = now;
             users::update(tx, &user)?;
-            audit::append(tx, caller.event(now, action.audit(), user.id))?;
+            audit::append(tx, permit.event(now, user.id))?;
             Ok(())
         };
         match action {

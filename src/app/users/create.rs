@@ -58,8 +58,8 @@ impl App {
             Ok(NewUser::Machine { .. }) | Err(_) => (Action::CreateMachine, machine_maker(caller)),
         };
         authz::may(caller, action, relation)?;
-        if request.role == Ok(Role::Admin) && !caller.acts_as_admin() {
-            return Err(Denied::Role.into());
+        if let Ok(role) = request.role {
+            check_role(caller, role)?;
         }
         let role = request.role?;
         let username = Username::parse(&request.username)
@@ -80,7 +80,8 @@ impl App {
         let caller = caller.clone();
         self.write(move |tx| {
             let caller = caller.refresh(tx, now)?;
-            authz::may(&caller, action, relation)?;
+            let permit = caller.may(action, relation)?;
+            check_role(&caller, role)?;
             let kind = match &password_hash {
                 Some(_) => UserKind::Person,
                 None => UserKind::Machine {
@@ -101,7 +102,7 @@ impl App {
                 deactivated: false,
             };
             users::insert(tx, &user, password_hash.as_ref().map(PasswordHash::as_str))?;
-            audit::append(tx, caller.event(now, action.audit(), id))?;
+            audit::append(tx, permit.event(now, id))?;
             Ok(user)
         })
         .await
@@ -139,6 +140,14 @@ impl App {
         })
         .await
     }
+}
+
+/// Only an admin makes admins.
+fn check_role(caller: &Caller, role: Role) -> Result<(), Denied> {
+    if role == Role::Admin && !caller.acts_as_admin() {
+        return Err(Denied::Role);
+    }
+    Ok(())
 }
 
 /// What the owner of a new machine is to the caller: oneself, if the caller can own one.

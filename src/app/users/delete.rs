@@ -18,7 +18,7 @@ impl App {
         let (caller, id) = (caller.clone(), id.to_owned());
         self.revoke(move |tx| {
             let caller = caller.refresh(tx, now)?;
-            let user = find_target(tx, &caller, Action::DeleteUser, "id", &id)?;
+            let (user, permit) = find_target(tx, &caller, Action::DeleteUser, "id", &id)?;
             if users::count_machines(tx, user.id)? > 0 {
                 return Err(Error::Precondition {
                     reason: Reason::UserOwnsMachines,
@@ -29,8 +29,8 @@ impl App {
             keep_an_admin(tx, &user)?;
             let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
             users::mark_deleted(tx, user.id, now)?;
-            audit::append(tx, caller.event(now, Action::DeleteUser.audit(), user.id))?;
-            caller.record_token_sweep(tx, now, user.id, deleted)
+            audit::append(tx, permit.event(now, user.id))?;
+            permit.record_token_sweep(tx, now, user.id, deleted)
         })
         .await
     }

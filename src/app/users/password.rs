@@ -44,19 +44,24 @@ impl App {
         } else {
             request.user_id
         };
-        let (asker, target_id) = (caller.clone(), id.clone());
-        let user = self
-            .read(move |tx| find_target(tx, &asker, Action::SetPassword, "user_id", &target_id))
+        let target_id = id.clone();
+        let (user, relation) = self
+            .read_as(caller, move |tx, caller| {
+                let found = find_target(tx, caller, Action::SetPassword, "user_id", &target_id);
+                found.map(|(user, permit)| (user, permit.relation()))
+            })
             .await?;
         let new = NewPassword::parse(&request.new, user.username.as_str())
             .map_err(|error| FieldError::new("new_password", error))?;
         if user.owner().is_some() {
             return Err(wrong_type("a machine has no password"));
         }
-        if Relation::to(caller, user.id, Some(&user)) == Relation::Oneself {
+        let old = if relation == Relation::Oneself {
             self.check_old_password(caller, user.id, user.username.as_str(), request.old)
-                .await?;
-        }
+                .await?
+        } else {
+            None
+        };
         let hash = self.hasher().hash(new).await?;
 
         let now = self.now();
@@ -66,27 +71,35 @@ impl App {
         let deleted = self
             .revoke(move |tx| {
                 let caller = caller.refresh(tx, now)?;
-                let user = find_target(tx, &caller, Action::SetPassword, "user_id", &id)?;
+                let (user, permit) = find_target(tx, &caller, Action::SetPassword, "user_id", &id)?;
+                if let Some(old) = &old {
+                    // It may have been set to another one while this request was hashing.
+                    let stored = users::password_hash(tx, user.id)?.map(PasswordHash::from_row);
+                    if stored.as_ref() != Some(old) {
+                        return Err(Denied::OldPassword.into());
+                    }
+                }
                 users::set_password_hash(tx, user.id, hash.as_str(), now)?;
-                audit::append(tx, caller.event(now, Action::SetPassword.audit(), user.id))?;
+                audit::append(tx, permit.event(now, user.id))?;
                 if !request.delete_tokens {
                     return Ok(0);
                 }
                 let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
-                caller.record_token_sweep(tx, now, user.id, deleted)
+                permit.record_token_sweep(tx, now, user.id, deleted)
             })
             .await?;
         self.forget_initial_password(&username);
         Ok(deleted)
     }
 
+    /// The hash that the old password fits.
     async fn check_old_password(
         &self,
         caller: &Caller,
         id: UserId,
         username: &str,
         old: Secret,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<PasswordHash>, Error> {
         if old.expose().is_empty() {
             return Err(FieldError::new("old_password", "is required to set one's own").into());
         }
@@ -95,10 +108,10 @@ impl App {
             .await?;
         let stored = stored.map(PasswordHash::from_row);
         let ok = self
-            .check_password(username, &old, stored, caller.origin())
+            .check_password(username, &old, stored.clone(), caller.origin())
             .await?;
         if ok.matches {
-            Ok(())
+            Ok(stored)
         } else {
             Err(Denied::OldPassword.into())
         }

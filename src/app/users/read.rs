@@ -41,11 +41,15 @@ impl App {
 
     /// Gets a user by ID.
     pub async fn get_user(&self, caller: &Caller, id: &str) -> Result<User, Error> {
-        let (asker, id) = (caller.clone(), id.to_owned());
-        let user = self
-            .read(move |tx| find_target(tx, &asker, Action::GetUser, "id", &id))
+        let id = id.to_owned();
+        let (user, relation) = self
+            .read_as(caller, move |tx, caller| {
+                let (user, permit) = find_target(tx, caller, Action::GetUser, "id", &id)?;
+                Ok((user, permit.relation()))
+            })
             .await?;
-        self.record_user_read(caller, &user).await?;
+        self.record_read(caller, Action::GetUser, relation, user.id)
+            .await?;
         Ok(user)
     }
 
@@ -56,25 +60,19 @@ impl App {
             return Err(FieldError::new("username", "is required").into());
         }
         let username = Username::parse(name).map_err(|_| Error::NotFound(Noun::User))?;
-        let asker = caller.clone();
-        let user = self
-            .read(move |tx| {
+        let (user, relation) = self
+            .read_as(caller, move |tx, caller| {
                 let user = users::find_by_username(tx, &username)?;
                 let user = user.ok_or(Error::NotFound(Noun::User))?;
-                let relation = Relation::to(&asker, user.id, Some(&user));
-                authz::may(&asker, Action::GetUser, relation)
-                    .map_err(|_| Error::NotFound(Noun::User))?;
-                Ok::<_, Error>(user)
+                let relation = Relation::to(caller, user.id, Some(&user));
+                let permit = caller.may(Action::GetUser, relation);
+                permit.map_err(|_| Error::NotFound(Noun::User))?;
+                Ok((user, relation))
             })
             .await?;
-        self.record_user_read(caller, &user).await?;
-        Ok(user)
-    }
-
-    async fn record_user_read(&self, caller: &Caller, user: &User) -> Result<(), Error> {
-        let relation = Relation::to(caller, user.id, Some(user));
         self.record_read(caller, Action::GetUser, relation, user.id)
-            .await
+            .await?;
+        Ok(user)
     }
 
     /// Lists users by (create time, ID): all of them for an admin, oneself and one's machines for others.
@@ -105,7 +103,10 @@ impl App {
         }
         let (after, reverse, limit) = (cursor.after, cursor.reverse, cursor.limit());
         let items = self
-            .read(move |tx| Ok::<_, Error>(users::list(tx, &filter, after, reverse, limit)?))
+            .read_as(caller, move |tx, caller| {
+                caller.may(Action::ListUsers, seen(&filter))?;
+                Ok(users::list(tx, &filter, after, reverse, limit)?)
+            })
             .await?;
         Ok(cursor.page(items, self.page_key(), |user| Position {
             major: user.create_time.as_micros(),
@@ -121,8 +122,19 @@ impl App {
     ) -> Result<u64, Error> {
         authz::may(caller, Action::ListUsers, Relation::Oneself)?;
         let filter = visible(caller, deactivated?, None);
-        self.read(move |tx| Ok::<_, Error>(users::count(tx, &filter)?))
-            .await
+        self.read_as(caller, move |tx, caller| {
+            caller.may(Action::ListUsers, seen(&filter))?;
+            Ok(users::count(tx, &filter)?)
+        })
+        .await
+    }
+}
+
+/// What those whom the filter lets be seen are to the caller.
+const fn seen(filter: &UserFilter) -> Relation {
+    match filter.visible_to {
+        Some(_) => Relation::Oneself,
+        None => Relation::OtherPerson,
     }
 }
 

@@ -22,7 +22,12 @@ use crate::{
 };
 
 use super::{
-    super::{auth, current, endpoints::INTROSPECT, error::oauth},
+    super::{
+        auth::{self, AtHead},
+        current,
+        endpoints::INTROSPECT,
+        error::oauth,
+    },
     form::{self, Form},
     none_stored,
 };
@@ -53,9 +58,10 @@ async fn answer(
     let (head, body) = request.into_parts();
     form::check(&head.headers)?;
     let credential = auth::bearer_or_basic(&head.headers);
-    let caller = auth::authenticate(app, credential, origin).await;
+    let caller = AtHead::authenticate(app, credential, origin).await;
     let caller = caller.map_err(refused)?;
     let form = Form::read(body).await?;
+    let caller = caller.look_again().await.map_err(refused)?;
     current::note_routine();
     let verification = app.verify_for(&caller, question(&form)).await;
     Ok(match verification.map_err(refused)? {

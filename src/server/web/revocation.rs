@@ -12,7 +12,12 @@ use http::StatusCode;
 use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
 
 use super::{
-    super::{auth, current, endpoints::REVOKE, error::oauth},
+    super::{
+        auth::{self, AtHead},
+        current,
+        endpoints::REVOKE,
+        error::oauth,
+    },
     form::{self, Form},
     none_stored,
 };
@@ -38,14 +43,17 @@ async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Res
     let refused = |error: Error| Box::new(oauth::refusal(error));
     let (head, body) = request.into_parts();
     form::check(&head.headers)?;
-    match auth::bearer_or_basic(&head.headers) {
-        Err(Unauthenticated::Missing) => {}
+    let caller = match auth::bearer_or_basic(&head.headers) {
+        Err(Unauthenticated::Missing) => None,
         credential => {
-            let caller = auth::authenticate(app, credential, origin).await;
-            caller.map_err(refused)?;
+            let caller = AtHead::authenticate(app, credential, origin).await;
+            Some(caller.map_err(refused)?)
         }
-    }
+    };
     let form = Form::read(body).await?;
+    if let Some(caller) = caller {
+        caller.look_again().await.map_err(refused)?;
+    }
     let token = form.token().map_err(|error| refused(error.into()))?;
     current::note_credential("token");
     let revoked = app.revoke_shown(token, origin).await.map_err(refused)?;

@@ -5,7 +5,7 @@
 mod growth;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -31,6 +31,7 @@ use crate::{
 thread_local! {
     static SEEN: RefCell<BTreeMap<String, i64>> = const { RefCell::new(BTreeMap::new()) };
     static RECOMPILED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    static RUNS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Keeps a statement that a test of this thread ran, how many steps its program took, and whether it was compiled
@@ -41,6 +42,15 @@ pub(super) fn note(sql: &str, statement: &Statement<'_>) {
     }
     let steps = statement.reset_status(StatementStatus::VmStep);
     SEEN.with_borrow_mut(|seen| *seen.entry(sql.to_owned()).or_default() += i64::from(steps));
+    RUNS.set(RUNS.get() + 1);
+}
+
+/// How many statements some work of this thread runs, and how many steps they take in all.
+pub(crate) fn cost(work: impl FnOnce()) -> (usize, i64) {
+    SEEN.take();
+    RUNS.take();
+    work();
+    (RUNS.take(), SEEN.take().values().sum())
 }
 
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {

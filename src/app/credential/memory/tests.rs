@@ -44,6 +44,13 @@ fn stamp(all: u64) -> Stamp {
     Stamp::for_tests(all)
 }
 
+fn keep(all: &Memory, read: u64, credential: &Arc<Credential>) {
+    all.keep(&Known {
+        stamp: stamp(read),
+        credential: Arc::clone(credential),
+    });
+}
+
 /// Where what was read before `since` is stale.
 fn is_found(all: &Memory, since: u64, credential: &Credential) -> bool {
     let id = credential.lineage.token.id;
@@ -56,12 +63,12 @@ fn only_the_right_secret_of_what_is_still_true_is_a_hit() {
     let all = Memory::default();
     let (one, other) = (credential("ci"), credential("ci"));
     assert!(!is_found(&all, 1, &one));
-    all.keep(stamp(1), &one);
+    keep(&all, 1, &one);
     assert!(is_found(&all, 1, &one));
     assert!(!is_found(&all, 2, &one));
     let id = one.lineage.token.id;
     assert!(all.find(id, &other.hash, |_, _| true).is_none());
-    all.keep(stamp(2), &one);
+    keep(&all, 2, &one);
     assert!(is_found(&all, 2, &one) && !is_found(&all, 3, &one));
     assert_eq!(all.counts(), (2, 4));
 }
@@ -70,13 +77,13 @@ fn only_the_right_secret_of_what_is_still_true_is_a_hit() {
 fn memory_is_bounded() {
     let all = Memory::default();
     let large = credential(&"x".repeat(MAX_VARIABLE_BYTES + 1));
-    all.keep(stamp(1), &large);
+    keep(&all, 1, &large);
     assert!(!is_found(&all, 1, &large));
     for _ in 0..2 * SETS * WAYS {
-        all.keep(stamp(1), &credential(""));
+        keep(&all, 1, &credential(""));
     }
     let newest = credential("");
-    all.keep(stamp(1), &newest);
+    keep(&all, 1, &newest);
     assert!(is_found(&all, 1, &newest));
     let kept = |set: &Mutex<Set>| set.lock().unwrap().kept.iter().flatten().count();
     let kept: usize = all.sets.iter().map(kept).sum();

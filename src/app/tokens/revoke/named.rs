@@ -18,7 +18,11 @@ use crate::{
 };
 
 use super::{
-    super::super::{Error, error::FieldError},
+    super::super::{
+        Error,
+        authz::{Action, Relation},
+        error::FieldError,
+    },
     Revocation, Run, own,
 };
 
@@ -87,7 +91,8 @@ impl Run {
         let (filter, now, own) = (self.filter.clone(), self.app.now(), own(&self.caller));
         let judged = self
             .app
-            .read(move |tx| {
+            .read_as(&self.caller, move |tx, caller| {
+                caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
                 let judge = |name: &Option<Name>| judge(tx, name.as_ref(), &filter, &own, now);
                 names.iter().map(judge).collect::<Result<Vec<_>, Error>>()
             })

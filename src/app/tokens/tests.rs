@@ -1,0 +1,161 @@
+//! What is not for a caller costs as much as what is not there: as many statements, of as many steps.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    app::{
+        caller::Origin,
+        credential::Known,
+        users::{self, Found},
+    },
+    domain::id::{RequestId, UserId},
+    store::{
+        Stamp,
+        samples::{NOW, cost, hash, in_memory, machine, person, token, transaction},
+        users as stored_users,
+    },
+};
+
+/// Statements and steps.
+type Cost = (usize, i64);
+
+/// Alice, who asks; and whom and what she may not know of.
+struct World {
+    connection: rusqlite::Connection,
+    caller: Caller,
+    users: [(&'static str, String); 5],
+    tokens: [(&'static str, Option<TokenId>); 5],
+}
+
+impl World {
+    fn new() -> Self {
+        let connection = in_memory();
+        let (alice, bob, dora) = (person("alice"), person("bob"), person("dora"));
+        let bobs_machine = machine("robot", &bob);
+        let [own, bobs, machines, deleted] = [&alice, &bob, &bobs_machine, &bob].map(token);
+        let caller = {
+            let tx = transaction(&connection);
+            for user in [&alice, &bob, &dora, &bobs_machine] {
+                stored_users::insert(&tx, user, None).unwrap();
+            }
+            for token in [&own, &bobs, &machines, &deleted] {
+                tokens::insert(&tx, token, &hash(token)).unwrap();
+            }
+            stored_users::mark_deleted(&tx, dora.id, NOW).unwrap();
+            tokens::mark_deleted(&tx, deleted.id, NOW).unwrap();
+            let credential = tokens::find_credential(&tx, own.id).unwrap().unwrap();
+            let known = Known {
+                stamp: Stamp::for_tests(0),
+                credential: Arc::new(credential),
+            };
+            let origin = Origin {
+                request_id: RequestId::generate(NOW),
+                client_request_id: None,
+                ip: Some([10, 0, 0, 1].into()),
+                user_agent: String::new(),
+            };
+            Caller::by_token(known, NOW, origin).unwrap()
+        };
+        connection.execute_batch("COMMIT").unwrap();
+        Self {
+            connection,
+            caller,
+            users: [
+                ("another's", bob.id.to_string()),
+                ("another's machine", bobs_machine.id.to_string()),
+                ("deleted", dora.id.to_string()),
+                ("unknown", UserId::generate(NOW).to_string()),
+                ("malformed", "?".to_owned()),
+            ],
+            tokens: [
+                ("another's", Some(bobs.id)),
+                ("another's machine's", Some(machines.id)),
+                ("deleted", Some(deleted.id)),
+                ("unknown", Some(TokenId::generate(NOW))),
+                ("malformed", None),
+            ],
+        }
+    }
+
+    /// What it costs alice to be refused each of `targets`.
+    fn costs<T>(
+        &self,
+        targets: &[(&'static str, T)],
+        refuse: impl Fn(&Tx<'_>, &CallerInTx<'_>, &T),
+    ) -> Vec<(&'static str, Cost)> {
+        let tx = transaction(&self.connection);
+        let caller = self.caller.refresh(&tx, NOW).unwrap();
+        let cost_of =
+            |(name, target): &(&'static str, T)| (*name, cost(|| refuse(&tx, &caller, target)));
+        let costs = targets.iter().map(cost_of).collect();
+        self.connection.execute_batch("COMMIT").unwrap();
+        costs
+    }
+}
+
+/// As many statements each, and steps that differ by no more than an empty column does from a full one.
+fn are_alike(costs: &[(&'static str, Cost)]) -> bool {
+    let (statements, steps): (Vec<_>, Vec<_>) = costs.iter().map(|(_, cost)| *cost).unzip();
+    let (least, most) = (steps.iter().min(), steps.iter().max());
+    statements.iter().all(|count| *count == statements[0])
+        && most
+            .zip(least)
+            .is_some_and(|(most, least)| most - least <= 20)
+}
+
+#[test]
+fn a_token_that_is_not_for_the_caller_costs_what_one_costs_that_is_not_there() {
+    let world = World::new();
+    for action in [
+        Action::GetToken,
+        Action::DeleteToken,
+        Action::RotateToken,
+        Action::UpdateToken,
+        Action::ExplainToken,
+    ] {
+        for find in [find_target, find_even_deleted] {
+            let costs = world.costs(&world.tokens, |tx, caller, id| {
+                let found = find(tx, caller, action, *id);
+                assert!(matches!(found, Err(Error::NotFound(Noun::Token))));
+            });
+            assert!(are_alike(&costs), "{action:?}: {costs:?}");
+        }
+    }
+}
+
+#[test]
+fn a_user_that_is_not_for_the_caller_costs_what_one_costs_that_is_not_there() {
+    let world = World::new();
+    for action in [
+        Action::CreateToken,
+        Action::ListTokens,
+        Action::GetUser,
+        Action::DescribeUser,
+        Action::DeactivateUser,
+        Action::DeleteUser,
+        Action::SetPassword,
+    ] {
+        let costs = world.costs(&world.users, |tx, caller, id| {
+            let found = users::find_permitted(tx, caller, action, id).unwrap();
+            assert!(!matches!(found, Found::Permitted(..)));
+        });
+        assert!(are_alike(&costs), "{action:?}: {costs:?}");
+    }
+}
+
+/// The control: a plain search for the row tells them apart.
+#[test]
+fn a_search_that_ends_at_what_it_finds_would_be_seen() {
+    let world = World::new();
+    let costs = world.costs(&world.tokens, |tx, _, id| {
+        if let Some(id) = id {
+            tokens::find_credential(tx, *id).unwrap();
+        }
+    });
+    assert!(!are_alike(&costs), "{costs:?}");
+    let costs = world.costs(&world.tokens[..4], |tx, _, id| {
+        tokens::find_credential(tx, id.unwrap()).unwrap();
+    });
+    assert!(!are_alike(&costs), "{costs:?}");
+}
