@@ -1,0 +1,368 @@
+//! Who calls is looked at again when the body has come, however long that took: a caller that has lost its token,
+//! user or role meanwhile is answered as if it came only then.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use hallpass::{
+    app::{
+        Error,
+        caller::Origin,
+        verify::{Question, Verification},
+    },
+    domain::{id::RequestId, secret::Secret},
+    server::endpoints::{Credentials, PROCEDURES},
+};
+use http::{Request, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle, time};
+
+use crate::{
+    client::{Answer, Codec, Procedure, Protocol, Reply, Wire, procedures},
+    introspection::basic,
+    test_app::{NewToken, Person, TestApp},
+};
+
+const WIRES: [Wire; 4] = [
+    Wire::CURL,
+    Wire::new(Protocol::Connect, Codec::Proto),
+    Wire::new(Protocol::Grpc, Codec::Proto),
+    Wire::new(Protocol::GrpcWeb, Codec::Proto),
+];
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// What becomes of a caller whose body has not come yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Change {
+    Nothing,
+    Deleted,
+    Disabled,
+    Expired,
+    Deactivated,
+    Demoted,
+}
+
+impl Change {
+    const FATAL: [(Self, &str); 4] = [
+        (Self::Deleted, "TOKEN_DELETED"),
+        (Self::Disabled, "TOKEN_DISABLED"),
+        (Self::Expired, "TOKEN_EXPIRED"),
+        (Self::Deactivated, "USER_DEACTIVATED"),
+    ];
+
+    async fn happen(self, app: &TestApp, person: &Person, token: &NewToken) {
+        let (procedure, message) = match self {
+            Self::Nothing => return,
+            Self::Expired => return app.clock.advance(2 * HOUR),
+            Self::Deleted => ("TokenService/DeleteToken", json!({ "tokenId": token.id })),
+            Self::Disabled => (
+                "TokenService/UpdateToken",
+                json!({ "tokenId": token.id, "disabled": true }),
+            ),
+            Self::Deactivated => ("UserService/DeactivateUser", json!({ "id": person.id })),
+            Self::Demoted => (
+                "UserService/UpdateUserServerRole",
+                json!({ "userId": person.id, "serverRole": 2 }),
+            ),
+        };
+        app.call(&app.admin.token, procedure, message).await.ok();
+    }
+}
+
+/// A request whose head is under way and whose body is not.
+struct Held {
+    release: oneshot::Sender<()>,
+    reply: JoinHandle<Reply>,
+}
+
+impl Held {
+    /// Sends the head, and waits until the server has looked at the caller, who is in its memory, if it does so
+    /// before the body comes.
+    async fn send(app: &TestApp, request: Request<Bytes>, http2: bool, looks_now: bool) -> Self {
+        let (mut head, body) = request.into_parts();
+        let target = head.uri.path_and_query().unwrap();
+        head.uri = format!("http://{}{target}", app.client.server)
+            .parse()
+            .unwrap();
+        // The end of an empty one is withheld, too: it comes in chunks.
+        if !body.is_empty() {
+            let length = body.len().into();
+            head.headers.insert(header::CONTENT_LENGTH, length);
+        }
+        let (release, released) = oneshot::channel();
+        let body = stream::once(async move {
+            let released: Result<(), _> = released.await;
+            released.unwrap();
+            Ok::<_, Infallible>(Frame::data(body))
+        });
+        let request = Request::from_parts(head, StreamBody::new(body).boxed());
+        let before = lookups(app);
+        let client: Client<HttpConnector, BoxBody<Bytes, Infallible>> =
+            Client::builder(TokioExecutor::new())
+                .http2_only(http2)
+                .build(HttpConnector::new());
+        let reply = tokio::spawn(async move {
+            let response = client.request(request).await.unwrap();
+            Reply::read(response).await
+        });
+        let looked = async {
+            while looks_now && lookups(app) == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        let looked = time::timeout(Duration::from_secs(20), looked).await;
+        looked.expect("the server looks at the caller before the body");
+        Self { release, reply }
+    }
+
+    async fn answer(self) -> Reply {
+        // It may have been answered already: then the answer says why.
+        self.release.send(()).ok();
+        self.reply.await.unwrap()
+    }
+}
+
+/// How often the server has looked at a token that somebody showed.
+fn lookups(app: &TestApp) -> u64 {
+    let (hits, misses) = app.app.credential_lookups();
+    hits + misses
+}
+
+/// What a procedure's line says; what has no caller is not asked here.
+fn credentials(procedure: &Procedure) -> Option<Credentials> {
+    let line = PROCEDURES
+        .iter()
+        .find(|line| line.path == procedure.path())?;
+    Some(line.credentials).filter(|credentials| !credentials.is_holder())
+}
+
+fn with_callers() -> impl Iterator<Item = (Procedure, Credentials)> {
+    procedures().filter_map(|procedure| {
+        let credentials = credentials(&procedure)?;
+        Some((procedure, credentials))
+    })
+}
+
+/// A case: an admin, and a request of it for what is another's.
+struct Case {
+    procedure: Procedure,
+    looks_now: bool,
+    caller: Person,
+    token: NewToken,
+    message: Value,
+}
+
+impl Case {
+    async fn new(
+        app: &TestApp,
+        n: &mut u32,
+        procedure: Procedure,
+        takes: Credentials,
+        fields: Value,
+    ) -> Self {
+        *n += 1;
+        let caller = app.further_admin(&format!("admin-{n}")).await;
+        let token = app.sign_in(&caller, fields).await;
+        let message = message(app, *n, &procedure).await;
+        Self {
+            procedure,
+            looks_now: takes == Credentials::Token,
+            caller,
+            token,
+            message,
+        }
+    }
+
+    /// The answer to the request, where `change` happens between its head and its body.
+    async fn run(&self, app: &TestApp, wire: Wire, change: Change) -> Answer {
+        assert!(app.accepts(&self.token.text).await);
+        let mut request = wire.request(&self.procedure, &self.message);
+        let bearer = format!("Bearer {}", self.token.text).parse().unwrap();
+        request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        let http2 = wire.protocol == Protocol::Grpc;
+        let held = Held::send(app, request, http2, self.looks_now).await;
+        change.happen(app, &self.caller, &self.token).await;
+        wire.answer(&self.procedure, held.answer().await)
+    }
+}
+
+/// What an admin may ask about others.
+async fn message(app: &TestApp, n: u32, procedure: &Procedure) -> Value {
+    let owner = app.person(&format!("owner-{n}")).await;
+    let machine = app.machine(&owner, &format!("robot-{n}")).await;
+    let token = json!({ "userId": machine.id });
+    let token = app.sign_in(&owner, token).await;
+    let path = procedure.path();
+    let (_, method) = path.rsplit_once('/').unwrap();
+    let name = format!("robot-{n}");
+    let mut message = procedure.naming(&machine.id, &name, &token.id);
+    let more = match method {
+        "CreateToken" => json!({ "username": "" }),
+        "UpdateToken" => json!({ "note": "seen" }),
+        "UndoRotation" => {
+            let rotate = json!({ "tokenId": token.id, "gracePeriod": "3600s" });
+            let rotated = app.call(&owner.token, "TokenService/RotateToken", rotate);
+            let successor = rotated.await.ok()["metadata"]["id"].clone();
+            json!({ "tokenId": successor })
+        }
+        "CreateUser" => json!({
+            "username": format!("newcomer-{n}"),
+            "password": "seven drowsy lanterns hum",
+        }),
+        "UpdateUserSettings" => json!({ "description": "seen" }),
+        "UpdateUserServerRole" => json!({ "serverRole": 1 }),
+        "SetOwner" => json!({ "ownerId": app.admin.id }),
+        "SetPassword" => json!({
+            "userId": app.person(&format!("person-{n}")).await.id,
+            "newPassword": "a password that is long enough",
+        }),
+        "VerifyToken" => json!({ "token": token.text }),
+        "RevokeTokens" => json!({ "filter": { "userId": machine.id } }),
+        "RevokeLeakedTokens" => json!({ "tokens": [token.as_leaked()] }),
+        _ => json!({}),
+    };
+    if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {
+        message.extend(more);
+    }
+    message
+}
+
+fn outcome(answer: &Answer) -> String {
+    match &answer.result {
+        Ok(_) => "ok".to_owned(),
+        Err(failure) => format!("{} {}", failure.code, failure.reason()),
+    }
+}
+
+async fn run_all(wire: Wire, changes: &[(Change, &str)]) {
+    let app = TestApp::start().await;
+    let (mut n, mut faults) = (0, Vec::new());
+    for (procedure, takes) in with_callers() {
+        for (change, reason) in changes {
+            let fields = match change {
+                Change::Expired => json!({ "expireTime": app.clock.after(HOUR) }),
+                _ => json!({}),
+            };
+            let case = Case::new(&app, &mut n, procedure.clone(), takes, fields).await;
+            let got = outcome(&case.run(&app, wire, *change).await);
+            let expected = match change {
+                Change::Nothing => "ok".to_owned(),
+                _ => format!("unauthenticated {reason}"),
+            };
+            if got != expected {
+                faults.push(format!("{} {change:?}: {got}", procedure.path()));
+            }
+        }
+    }
+    assert!(n >= 30, "{n} cases");
+    app.stop().await;
+    assert!(faults.is_empty(), "{wire:?}: {faults:#?}");
+}
+
+#[tokio::test]
+async fn caller_that_is_gone_when_its_body_comes_is_refused_by_every_procedure() {
+    run_all(Wire::CURL, &Change::FATAL).await;
+}
+
+#[tokio::test]
+async fn caller_that_is_gone_when_its_body_comes_is_refused_in_every_protocol() {
+    for wire in WIRES {
+        run_all(wire, &Change::FATAL[..1]).await;
+    }
+}
+
+/// The control: what refuses them is not that their bodies are late.
+#[tokio::test]
+async fn caller_that_nothing_happened_to_is_served_however_late_its_body_comes() {
+    for wire in WIRES {
+        run_all(wire, &[(Change::Nothing, "")]).await;
+    }
+}
+
+#[tokio::test]
+async fn admin_that_is_demoted_before_its_body_comes_does_what_a_member_may() {
+    let app = TestApp::start().await;
+    let (mut n, mut refused, mut faults) = (0, 0, Vec::new());
+    for (procedure, takes) in with_callers() {
+        // What a member is answered to the very same request.
+        let case = Case::new(&app, &mut n, procedure.clone(), takes, json!({})).await;
+        Change::Demoted
+            .happen(&app, &case.caller, &case.token)
+            .await;
+        let path = procedure.path();
+        let fresh = app.call(&case.token.text, &path[1..], case.message.clone());
+        let expected = outcome(&fresh.await);
+
+        let case = Case::new(&app, &mut n, procedure, takes, json!({})).await;
+        let got = outcome(&case.run(&app, Wire::CURL, Change::Demoted).await);
+        refused += u32::from(got != "ok");
+        if got != expected {
+            faults.push(format!("{path}: {got}, not {expected}"));
+        }
+    }
+    assert!(refused >= 20, "{refused} refused");
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[tokio::test]
+async fn oauths_clients_are_looked_at_again_too() {
+    let app = TestApp::start().await;
+    let root = &app.admin.token;
+    for by_basic in [false, true] {
+        for (path, change, status) in [
+            ("/oauth2/introspect", Change::Nothing, 200),
+            ("/oauth2/introspect", Change::Deleted, 401),
+            ("/oauth2/introspect", Change::Disabled, 401),
+            ("/oauth2/revoke", Change::Nothing, 200),
+            ("/oauth2/revoke", Change::Deleted, 401),
+        ] {
+            let client = app.child(root, json!({})).await;
+            let asked = app.child(root, json!({})).await;
+            assert!(app.accepts(&client.text).await && app.accepts(&asked.text).await);
+            let authorization = if by_basic {
+                basic("x", &client.text)
+            } else {
+                format!("Bearer {}", client.text)
+            };
+            let request = Request::post(path)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .header("authorization", authorization)
+                .body(Bytes::from(format!("token={}", asked.text)));
+            let held = Held::send(&app, request.unwrap(), false, true).await;
+            change.happen(&app, &app.admin, &client).await;
+            let reply = held.answer().await;
+            assert_eq!(reply.head.status, status, "{path} {change:?} {by_basic}");
+            let is_revoked = path == "/oauth2/revoke" && status == 200;
+            assert_eq!(app.accepts(&asked.text).await, !is_revoked);
+        }
+    }
+}
+
+/// The control: whoever is asked for by the caller of the head alone is answered.
+#[tokio::test]
+async fn caller_that_is_not_looked_at_again_would_be_served() {
+    let app = TestApp::start().await;
+    let token = app.child(&app.admin.token, json!({})).await;
+    let origin = Origin {
+        request_id: RequestId::generate(app.app.now()),
+        client_request_id: None,
+        ip: None,
+        user_agent: String::new(),
+    };
+    let caller = app.app.authenticate(&token.text, &origin).await.unwrap();
+    app.app.look_again(&caller).await.unwrap();
+    Change::Deleted.happen(&app, &app.admin, &token).await;
+    let question = Question::parse(Secret::new(app.admin.token.clone()), [], "");
+    let answer = app.app.verify_for(&caller, question).await.unwrap();
+    assert!(matches!(answer, Verification::Valid(_)));
+    let again = app.app.look_again(&caller).await;
+    assert!(matches!(again, Err(Error::Unauthenticated(_))));
+}
