@@ -39,6 +39,13 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Whether a write failed under a statement, which may mean the same.
+    pub(super) fn met_failed_write(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(session) => session.met_failed_write(),
+        }
+    }
+
     /// The sync that failed under a statement, if one did.
     pub(super) fn failed_sync(&self) -> Option<Error> {
         match &self.engine {

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use rusqlite::{
     Connection, Error as Driver, ErrorCode,
-    ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC},
+    ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE},
 };
 
 use crate::store::error::{Error, Unavailable};
@@ -54,6 +54,22 @@ pub(super) fn of_sync(error: io::Error) -> Error {
 pub(super) fn statement(connection: &Connection, sql: &'static str) -> Result<(), Error> {
     let run = || connection.prepare_cached(sql)?.execute(());
     run().map(drop).map_err(unavailable)
+}
+
+/// Whether the system refused a write, for whatever reason but that the disk is full: `SQLite` knows no other
+/// that means the same.
+pub(super) fn is_failed_write(error: &Error) -> bool {
+    let Error::Unavailable {
+        source: Some(source),
+        ..
+    } = error
+    else {
+        return false;
+    };
+    let driver = source
+        .downcast_ref::<Driver>()
+        .and_then(Driver::sqlite_error);
+    driver.is_some_and(|error| error.extended_code == SQLITE_IOERR_WRITE)
 }
 
 fn kind(error: &Driver) -> Option<Unavailable> {

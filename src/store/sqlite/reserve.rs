@@ -28,6 +28,8 @@ use crate::store::{
 const SIZE: u64 = 4 << 20;
 /// There must be as much room again before it is filled anew: else the first write would empty it again.
 const MARGIN: u64 = 4 << 20;
+/// More than any one write of the log needs.
+const ROOM: usize = 64 << 10;
 /// How long after it was given back, or could not be filled, it is tried to fill it.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -144,6 +146,23 @@ impl Reserve {
     }
 }
 
+/// Whether there is no room beside the database, or none within the quota of its owner: `SQLite` does not tell that
+/// from a disk that fails. What is written for it is removed.
+pub(super) fn is_out_of_room(path: &Path) -> bool {
+    let path = beside(path, "-room");
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.write_all(&vec![1; ROOM])
+    };
+    let written: io::Result<()> = write();
+    drop(fs::remove_file(&path));
+    written.is_err_and(|error| is_full(&error))
+}
+
 /// What is no revocation is told of `fault`; the rest.
 fn refuse(jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
     let (revocations, others): (Vec<_>, Vec<_>) =
@@ -188,6 +207,15 @@ mod tests {
                 job
             })
             .into()
+    }
+
+    #[test]
+    fn room_is_looked_for_and_nothing_stays_of_that() {
+        let folder = Folder::new();
+        assert!(!is_out_of_room(&folder.path()));
+        assert_eq!(folder.files(), [""; 0]);
+        // A folder that is not there is no full disk.
+        assert!(!is_out_of_room(&folder.path().join("nowhere")));
     }
 
     fn revocations(jobs: &[Box<dyn Job>]) -> Vec<bool> {

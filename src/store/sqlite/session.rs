@@ -18,6 +18,7 @@ use crate::store::{
 pub(in crate::store) struct Session<'a> {
     connection: &'a Connection,
     met_full_disk: Cell<bool>,
+    met_failed_write: Cell<bool>,
     failed_sync: RefCell<Option<Error>>,
 }
 
@@ -26,6 +27,7 @@ impl<'a> Session<'a> {
         Self {
             connection,
             met_full_disk: Cell::new(false),
+            met_failed_write: Cell::new(false),
             failed_sync: RefCell::new(None),
         }
     }
@@ -33,6 +35,11 @@ impl<'a> Session<'a> {
     /// Whether a statement found no room, whatever the work made of that.
     pub(in crate::store) fn met_full_disk(&self) -> bool {
         self.met_full_disk.get()
+    }
+
+    /// Whether a write failed under a statement, which may mean the same.
+    pub(in crate::store) fn met_failed_write(&self) -> bool {
+        self.met_failed_write.get()
     }
 
     /// A sync that failed under a statement: a large transaction begins to write the log before its commit.
@@ -47,6 +54,9 @@ impl<'a> Session<'a> {
         }
         if error.is_full_disk() {
             self.met_full_disk.set(true);
+        }
+        if fault::is_failed_write(&error) {
+            self.met_failed_write.set(true);
         }
         error
     }

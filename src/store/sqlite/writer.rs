@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::{fault, queue::Queue, session::Session, shared::Shared, wal::Wal};
+use super::{fault, queue::Queue, reserve, session::Session, shared::Shared, wal::Wal};
 use crate::store::{
     error::{Error, Unavailable},
     freshness::Changes,
@@ -65,7 +65,7 @@ fn write(
             let begin = Instant::now();
             let committed = fault::statement(connection, "COMMIT");
             queue.committed(done.len(), begin.elapsed());
-            break committed.err();
+            break committed.err().map(|fault| judge(shared, fault));
         };
         let (wrote, fault) = run_in_savepoint(connection, shared, job.as_mut());
         let succeeded = wrote.is_some();
@@ -132,7 +132,8 @@ fn run_in_savepoint(
     if let Some(error) = tx.failed_sync() {
         shared.owner.end_on_failed_sync(&error);
     }
-    let is_full = tx.met_full_disk();
+    let is_full =
+        tx.met_full_disk() || tx.met_failed_write() && reserve::is_out_of_room(shared.owner.path());
     let changes = succeeded.then(|| tx.into_changes());
     if is_full {
         return (changes, Some(Error::unavailable(Unavailable::Full)));
@@ -148,6 +149,15 @@ fn run_in_savepoint(
     };
     let ended = undone.and_then(|()| fault::statement(connection, "RELEASE write"));
     (changes, ended.err())
+}
+
+/// The fault, as a full disk where it is one.
+fn judge(shared: &Shared, fault: Error) -> Error {
+    if fault::is_failed_write(&fault) && reserve::is_out_of_room(shared.owner.path()) {
+        Error::unavailable(Unavailable::Full)
+    } else {
+        fault
+    }
 }
 
 fn fail(jobs: impl Iterator<Item = Box<dyn Job>>, fault: &Error) {

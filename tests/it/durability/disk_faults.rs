@@ -3,6 +3,7 @@
 use hallpass::cli::exit_code::ExitCode;
 
 use super::{
+    full_disk::{ready, wait_for_room},
     recorder::{Knob, Recorder},
     report,
     server::{Server, expect},
@@ -62,6 +63,32 @@ fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
 #[ignore = "needs a C compiler: tests/run runs this"]
 fn writes_that_fail_are_unavailable_and_checks_go_on() {
     fail("EIO on write", &[Knob::Write], EIO, true);
+}
+
+/// `SQLite` knows one error alone as a full disk; this one means the same.
+#[test]
+#[ignore = "needs a C compiler: tests/run runs this"]
+fn quota_that_is_used_up_is_a_full_disk_and_a_disk_that_fails_is_none() {
+    for (error, is_full) in [(EDQUOT, true), (ENOSPC, true), (EIO, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::new(None);
+        let mut standing = Standing::start(recorder.serve(folder.path()));
+        standing.create().unwrap();
+        recorder.set(Knob::Write, error);
+        assert_eq!(standing.create(), Err(UNAVAILABLE.to_owned()));
+        let (_, text) = ready(&standing.server);
+        assert_eq!(
+            text.contains("the disk is full"),
+            is_full,
+            "{error}: {text}"
+        );
+        recorder.set(Knob::Write, 0);
+        let live = standing.some_live();
+        standing.delete(live).expect("revocations have room");
+        wait_for_room(&mut standing);
+        standing.look(false);
+        standing.finish(folder.path());
+    }
 }
 
 /// Whatever the error is: of the log, at whose sync a commit is answered, or of the database's file, at a

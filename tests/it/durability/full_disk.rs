@@ -79,7 +79,7 @@ fn mount(args: &[&str], folder: &Path) {
 }
 
 /// `/readyz`: its status and text.
-fn ready(server: &Server) -> (u16, String) {
+pub(super) fn ready(server: &Server) -> (u16, String) {
     let mut stream = TcpStream::connect(server.address).unwrap();
     let request = "GET /readyz HTTP/1.1\r\nHost: hallpass\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
@@ -108,7 +108,7 @@ fn create_until_full(standing: &mut Standing) -> u32 {
 }
 
 /// Creates tokens again as soon as there is room.
-fn wait_for_room(standing: &mut Standing) {
+pub(super) fn wait_for_room(standing: &mut Standing) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while standing.create().is_err() {
         assert!(Instant::now() < deadline, "it recovers without a restart");
