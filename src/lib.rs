@@ -28,7 +28,7 @@
 //!           └ server::edge::classify      procedure, protocol, codec; else a page or gRPC's own services
 //!              └ server::auth             the caller, from memory or the store, before the body is read
 //!                 └ server::edge::read    one message, bounded, decompressed, JSON made protobuf
-//!                    └ server::rpc        decode, call a use case, encode
+//!                    └ server::rpc        the caller once more, decode, call a use case, encode
 //!                       └ app::…          may(caller, action, target)? fields, state, quota
 //!                          └ store::Db    a reader thread, or the writer's next batch
 //!                             └ store::tokens, users, audit   SQL, one transaction, its audit row in it
