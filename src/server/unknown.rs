@@ -2,8 +2,6 @@
 //!
 //! A name that was misspelt may have been a restriction, so it is refused rather than ignored.
 
-use std::fmt::Write;
-
 /// Names are cut here. Before this length no token's text shows anything of its secret.
 const MAX_SHOWN_CHARS: usize = 32;
 /// Names that are less alike (Jaro, 0 to 1) are not taken for each other.
@@ -13,20 +11,23 @@ const HELD: f64 = 0.85;
 /// Shorter names are held by too many.
 const MIN_HELD_BYTES: usize = 3;
 
-/// `there is no field "scope": did you mean "scopes"?`
+/// `there is no parameter "scopes": did you mean "scope"?`
 pub(super) fn sentence<'a>(
     kind: &str,
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> String {
-    let mut text = format!("there is no {kind} {}", quoted(name));
+    let (name, hint) = (escaped(name), hint(name, known));
+    let end = if hint.is_empty() { " here" } else { &hint };
+    format!("there is no {kind} \"{name}\"{end}")
+}
+
+/// `: did you mean "scope"?`, or nothing.
+pub(super) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match find_likeliest(name, known) {
-        Some(likeliest) => {
-            write!(text, ": did you mean \"{likeliest}\"?").expect("a String takes any text");
-        }
-        None => text.push_str(" here"),
+        Some(likeliest) => format!(": did you mean \"{likeliest}\"?"),
+        None => String::new(),
     }
-    text
 }
 
 /// The known name that was likely meant.
@@ -43,9 +44,9 @@ pub(super) fn find_likeliest<'a>(
         .map(|(_, known)| known)
 }
 
-/// The name in quotes, so that it neither fills a log nor plays tricks on a terminal.
-pub(super) fn quoted(name: &str) -> String {
-    let mut text = String::from("\"");
+/// The name, so that it neither fills a log nor plays tricks on a terminal.
+pub(super) fn escaped(name: &str) -> String {
+    let mut text = String::new();
     for character in name.chars().take(MAX_SHOWN_CHARS) {
         if character == ' ' || (character.is_ascii_graphic() && !"\"\\".contains(character)) {
             text.push(character);
@@ -56,7 +57,6 @@ pub(super) fn quoted(name: &str) -> String {
     if name.chars().nth(MAX_SHOWN_CHARS).is_some() {
         text.push_str("...");
     }
-    text.push('"');
     text
 }
 
@@ -103,13 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn quoted_name_is_short_and_plain() {
-        assert_eq!(quoted("a b"), "\"a b\"");
-        assert_eq!(quoted("a\u{202e}\"\n"), r#""a\u{202e}\u{22}\u{a}""#);
+    fn escaped_name_is_short_and_plain() {
+        assert_eq!(escaped("a b"), "a b");
+        assert_eq!(escaped("a\u{202e}\"\n"), r"a\u{202e}\u{22}\u{a}");
         let token = format!("hallpass_{}_{}", "1".repeat(22), "s".repeat(49));
-        assert_eq!(
-            quoted(&token),
-            format!("\"hallpass_{}_...\"", "1".repeat(22))
-        );
+        assert_eq!(escaped(&token), format!("hallpass_{}_...", "1".repeat(22)));
     }
 }

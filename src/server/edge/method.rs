@@ -9,7 +9,6 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
-use super::json::holds_text_times;
 use crate::server::{
     endpoints::{self, Endpoint},
     limits::Limits,
@@ -30,11 +29,11 @@ pub enum Streaming {
 #[derive(Clone, Debug)]
 pub struct Method {
     path: Arc<str>,
-    get_able: bool,
+    has_effects: bool,
+    is_ours: bool,
     streaming: Streaming,
     input: MessageDescriptor,
     output: MessageDescriptor,
-    input_holds_times: bool,
     endpoint: Option<&'static Endpoint>,
 }
 
@@ -55,9 +54,9 @@ impl Method {
         Self {
             endpoint: endpoints::find_procedure(&path),
             path: path.into(),
-            get_able: safe && streaming == Streaming::Unary,
+            has_effects: !safe,
+            is_ours: method.parent_service().package_name() == endpoints::PACKAGE,
             streaming,
-            input_holds_times: holds_text_times(&method.input()),
             input: method.input(),
             output: method.output(),
         }
@@ -66,6 +65,11 @@ impl Method {
     /// The canonical path: `/hallpass.v1.TokenService/GetToken`.
     pub fn path(&self) -> &Arc<str> {
         &self.path
+    }
+
+    /// Whether its contract is ours, and not of another project.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     /// Its line in the list of endpoints; the conformance suite's procedures have none.
@@ -80,7 +84,7 @@ impl Method {
 
     /// Whether it may be called by GET: unary, and marked `NO_SIDE_EFFECTS`.
     pub fn is_get_able(&self) -> bool {
-        self.get_able
+        !self.has_effects && self.streaming == Streaming::Unary
     }
 
     /// How many messages go each way.
@@ -98,8 +102,9 @@ impl Method {
         &self.output
     }
 
-    pub(super) fn input_holds_times(&self) -> bool {
-        self.input_holds_times
+    /// Whether it is not marked `NO_SIDE_EFFECTS`: what its caller misspelt must not be dropped.
+    pub fn has_effects(&self) -> bool {
+        self.has_effects
     }
 }
 

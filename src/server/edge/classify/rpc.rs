@@ -77,6 +77,8 @@ pub(super) fn call(
     limits: &Limits,
 ) -> Result<Call, ConnectError> {
     let now = Instant::now();
+    // An alias is for clients of other versions of the contract.
+    let is_alias = parts.uri.path() != &**method.path();
     parts.uri = Uri::try_from(&**method.path()).expect("names of services and methods are paths");
     if method.streaming() == Streaming::Client {
         return Err(error::unsupported("streams of requests are not supported"));
@@ -105,6 +107,7 @@ pub(super) fn call(
         method: Arc::clone(method),
         wire,
         compressed,
+        refuses_unknown_fields: method.has_effects() && method.is_ours() && !is_alias,
         timeout,
         deadline,
     })
