@@ -35,13 +35,21 @@ pub(super) fn find_likeliest<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let name = folded(name);
-    known
-        .into_iter()
-        .map(|known| (likeness(&name, &folded(known)), known))
-        .filter(|(likeness, _)| *likeness > MIN_LIKENESS)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, known)| known)
+    let known = known.into_iter();
+    let known = known.filter_map(|known| Some((likeness(name, known)?, known)));
+    let likeliest = known.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    likeliest.map(|(_, known)| known)
+}
+
+/// How like two names are, up to 1. `None`: one is not taken for the other.
+pub(super) fn likeness(name: &str, known: &str) -> Option<f64> {
+    let (name, known) = (folded(name), folded(known));
+    let held = |inner: &str, outer: &str| inner.len() >= MIN_HELD_BYTES && outer.contains(inner);
+    let mut likeness = strsim::jaro(&name, &known);
+    if held(&name, &known) || held(&known, &name) {
+        likeness = likeness.max(HELD);
+    }
+    (likeness > MIN_LIKENESS).then_some(likeness)
 }
 
 /// The name, so that it neither fills a log nor plays tricks on a terminal.
@@ -58,16 +66,6 @@ pub(super) fn escaped(name: &str) -> String {
         text.push_str("...");
     }
     text
-}
-
-fn likeness(name: &str, known: &str) -> f64 {
-    let held = |inner: &str, outer: &str| inner.len() >= MIN_HELD_BYTES && outer.contains(inner);
-    let jaro = strsim::jaro(name, known);
-    if held(name, known) || held(known, name) {
-        jaro.max(HELD)
-    } else {
-        jaro
-    }
 }
 
 /// Case and separators make no difference: `page_size`, `pageSize`, `page-size`. Nor does what lies beyond the

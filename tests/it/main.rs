@@ -62,6 +62,7 @@ mod scopes;
 mod secrets;
 mod sign_in;
 mod store_faults;
+mod strict;
 mod test_app;
 mod throttle;
 mod undo_rotation;

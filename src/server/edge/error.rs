@@ -121,7 +121,10 @@ pub(super) fn deadline_exceeded() -> ConnectError {
 }
 
 pub(super) fn no_such_procedure() -> ConnectError {
-    let message = "there is no such procedure";
+    procedure_not_found("there is no such procedure")
+}
+
+pub(super) fn procedure_not_found(message: impl Into<String>) -> ConnectError {
     refusal(Code::Unimplemented, Reason::ProcedureNotFound, message)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn to_proto(
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let reading = read::Message {
         reader: &mut reader,
-        message,
+        of: message,
         out: &mut out,
     };
     let read = reading.deserialize(&mut deserializer);

@@ -4,7 +4,12 @@
 //! streams, and what its messages look like. An alias leads to the same entry as the canonical path, so
 //! that nothing behind the table ever sees it.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
@@ -12,6 +17,7 @@ use prost_types::method_options::IdempotencyLevel;
 use crate::server::{
     endpoints::{self, Endpoint},
     limits::Limits,
+    unknown,
 };
 
 /// How many messages go each way.
@@ -162,6 +168,35 @@ impl MethodTable {
         self.methods.get(path)
     }
 
+    /// The path, here or among `others`, whose procedure's name is most like the one of `path`.
+    pub(super) fn find_likeliest<'a>(
+        &'a self,
+        path: &str,
+        others: impl Iterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        let (service, name) = path.rsplit_once('/')?;
+        let known = self.methods.keys().map(|path| &**path).chain(others);
+        let likeness = |known: &str| {
+            let (known_service, known_name) = known.rsplit_once('/')?;
+            let of_name = unknown::likeness(name, known_name)?;
+            // Another service's procedure of the same name is not far away.
+            let of_service = unknown::likeness(service, known_service).unwrap_or_default();
+            Some(of_name + of_service)
+        };
+        let known = known.filter_map(|known| Some((likeness(known)?, known)));
+        // Where aliases are as like, the first by name: the answer is always the same.
+        let likeliest = known.max_by(|(a, one), (b, other)| a.total_cmp(b).then(other.cmp(one)));
+        likeliest.map(|(_, known)| known)
+    }
+
+    /// The services by their full names, each once, sorted.
+    pub(super) fn services(&self) -> Vec<&str> {
+        let paths = self.iter().map(|method| &**method.path());
+        let services = paths.filter_map(|path| Some(path.strip_prefix('/')?.split_once('/')?.0));
+        let services: BTreeSet<_> = services.collect();
+        services.into_iter().collect()
+    }
+
     /// All procedures, each once, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Method>> {
         self.methods
@@ -210,5 +245,34 @@ mod tests {
             MethodTable::new(&pool(), &aliases).unwrap().iter().count(),
             plain
         );
+    }
+
+    #[test]
+    fn likeliest_procedure_is_found_by_its_name_then_by_its_service() {
+        let aliases = [("TokenService", "hallpass.v1.TokenService")];
+        let table = MethodTable::new(&pool(), &aliases).unwrap();
+        let health = "/grpc.health.v1.Health/Check";
+        for (path, expected) in [
+            (
+                "/hallpass.v1.TokenService/GetTokn",
+                Some("/hallpass.v1.TokenService/GetToken"),
+            ),
+            ("/TokenService/getToken", Some("/TokenService/GetToken")),
+            (
+                "/hallpass.v1.Token/CreateToken",
+                Some("/hallpass.v1.TokenService/CreateToken"),
+            ),
+            (
+                "/hallpass.v1.TokenService/CreateUser",
+                Some("/hallpass.v1.UserService/CreateUser"),
+            ),
+            ("/grpc.health.v2.Health/Check", Some(health)),
+            ("/a.B/Xyzzy", None),
+        ] {
+            let found = table.find_likeliest(path, [health].into_iter());
+            assert_eq!(found, expected, "{path}");
+        }
+        assert!(table.services().contains(&"hallpass.v1.TokenService"));
+        assert!(!table.services().contains(&"TokenService"));
     }
 }

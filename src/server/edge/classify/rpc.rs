@@ -58,11 +58,11 @@ pub(super) fn wire(
                 Protocol::ConnectStream => streaming.is_none_or(|s| s != Streaming::Unary),
                 _ => true,
             })
-            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming))),
+            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming, &parts.headers))),
         HttpMethod::GET if may_get => query
             .codec()
             .map(|codec| Wire::of_get(codec, &parts.headers))
-            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming))),
+            .ok_or_else(|| Box::new(plain::unsupported_encoding())),
         _ => Err(Box::new(plain::method_not_allowed(may_get))),
     }
 }

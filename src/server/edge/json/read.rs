@@ -35,7 +35,7 @@ impl Reader {
 /// A message, without the key and the length that stand before it in another.
 pub(super) struct Message<'a> {
     pub(super) reader: &'a mut Reader,
-    pub(super) message: &'a MessageDescriptor,
+    pub(super) of: &'a MessageDescriptor,
     pub(super) out: &'a mut Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ impl<'de> Visitor<'de> for Message<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self {
             reader,
-            message,
+            of: message,
             out,
         } = self;
         let mut seen = Seen::default();
@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for Message<'_> {
             }
             let is_set = map.next_value_seed(Field {
                 reader,
-                field: &field,
+                of: &field,
                 out,
             })?;
             if is_set && let Some(rival) = seen.find_rival(&field) {
@@ -143,7 +143,7 @@ impl Visitor<'_> for FieldName<'_> {
 /// The value of a field. Whether it has one: null is none.
 struct Field<'a> {
     reader: &'a mut Reader,
-    field: &'a FieldDescriptor,
+    of: &'a FieldDescriptor,
     out: &'a mut Vec<u8>,
 }
 
@@ -171,7 +171,11 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
-        let Self { reader, field, out } = self;
+        let Self {
+            reader,
+            of: field,
+            out,
+        } = self;
         let value = Value {
             reader,
             kind: &field.kind(),
@@ -223,7 +227,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
             let out = &mut inner;
             let message = Message {
                 reader,
-                message,
+                of: message,
                 out,
             };
             message.deserialize(from)?;

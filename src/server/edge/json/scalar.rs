@@ -39,7 +39,10 @@ impl Visitor<'_> for Scalar<'_> {
 
     fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
         match self.kind {
-            Kind::Bool => self.put_varint(value.into()),
+            Kind::Bool => {
+                self.put_varint(value.into());
+                Ok(())
+            }
             _ => Err(self.mismatch()),
         }
     }
@@ -109,80 +112,84 @@ impl Scalar<'_> {
         match (self.kind, key) {
             (Kind::Bool, "true") => self.put_varint(1),
             (Kind::Bool, "false") => self.put_varint(0),
-            _ => self.visit_str(key),
+            _ => self.visit_str(key)?,
         }
+        Ok(())
     }
 
     fn put_number<E: Error>(&mut self, number: i128) -> Result<(), E> {
         match self.kind {
             Kind::Int32 | Kind::Enum(_) => {
                 let number = i64::from(self.narrow::<i32, E>(number)?);
-                self.put_varint(number.cast_unsigned())
+                self.put_varint(number.cast_unsigned());
             }
             Kind::Int64 => {
                 let number: i64 = self.narrow(number)?;
-                self.put_varint(number.cast_unsigned())
+                self.put_varint(number.cast_unsigned());
             }
             Kind::Uint32 => {
                 let number: u32 = self.narrow(number)?;
-                self.put_varint(number.into())
+                self.put_varint(number.into());
             }
             Kind::Uint64 => {
                 let number = self.narrow(number)?;
-                self.put_varint(number)
+                self.put_varint(number);
             }
             Kind::Sint32 => {
                 let number = i64::from(self.narrow::<i32, E>(number)?);
-                self.put_varint(zigzag(number))
+                self.put_varint(zigzag(number));
             }
             Kind::Sint64 => {
                 let number = self.narrow(number)?;
-                self.put_varint(zigzag(number))
+                self.put_varint(zigzag(number));
             }
             Kind::Fixed32 => {
                 let number: u32 = self.narrow(number)?;
-                self.put_fixed(WireType::ThirtyTwoBit, &number.to_le_bytes())
+                self.put_fixed(WireType::ThirtyTwoBit, &number.to_le_bytes());
             }
             Kind::Sfixed32 => {
                 let number: i32 = self.narrow(number)?;
-                self.put_fixed(WireType::ThirtyTwoBit, &number.to_le_bytes())
+                self.put_fixed(WireType::ThirtyTwoBit, &number.to_le_bytes());
             }
             Kind::Fixed64 => {
                 let number: u64 = self.narrow(number)?;
-                self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes())
+                self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes());
             }
             Kind::Sfixed64 => {
                 let number: i64 = self.narrow(number)?;
-                self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes())
+                self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes());
             }
             #[expect(clippy::cast_precision_loss, reason = "as JSON's numbers are read")]
-            Kind::Double | Kind::Float => self.put_float(number as f64),
-            Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) => Err(self.mismatch()),
+            Kind::Double | Kind::Float => self.put_float(number as f64)?,
+            Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) => {
+                return Err(self.mismatch());
+            }
         }
+        Ok(())
     }
 
     fn put_float<E: Error>(&mut self, number: f64) -> Result<(), E> {
         if matches!(self.kind, Kind::Double) {
-            return self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes());
+            self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes());
+            return Ok(());
         }
         #[expect(clippy::cast_possible_truncation, reason = "beyond its range is told")]
         let narrow = number as f32;
         if number.is_finite() && !narrow.is_finite() {
             return Err(self.mismatch());
         }
-        self.put_fixed(WireType::ThirtyTwoBit, &narrow.to_le_bytes())
+        self.put_fixed(WireType::ThirtyTwoBit, &narrow.to_le_bytes());
+        Ok(())
     }
 
-    fn put_varint<E: Error>(&mut self, number: u64) -> Result<(), E> {
+    fn put_varint(&mut self, number: u64) {
         encode_key(self.number, WireType::Varint, self.out);
         encode_varint(number, self.out);
-        Ok(())
     }
 
-    fn put_fixed<E: Error>(&mut self, wire_type: WireType, bytes: &[u8]) -> Result<(), E> {
+    fn put_fixed(&mut self, wire_type: WireType, bytes: &[u8]) {
         encode_key(self.number, wire_type, self.out);
         self.out.extend_from_slice(bytes);
-        Ok(())
     }
 
     fn narrow<N: TryFrom<i128>, E: Error>(&self, number: i128) -> Result<N, E> {
