@@ -27,6 +27,7 @@ mod origin;
 mod pipe;
 mod router;
 mod rpc;
+mod unknown;
 pub mod web;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};

@@ -32,6 +32,8 @@ pub struct Question {
     pub token: Secret,
     /// The scopes that it must have, all of them.
     pub required_scopes: ScopeSet,
+    /// Whether a token without scopes, which has them all, is refused.
+    pub denies_unscoped: bool,
     /// From where it is used. Without an address, a token that is bound to networks is not valid.
     pub client_ip: Option<IpAddr>,
 }
@@ -60,6 +62,7 @@ impl Question {
         Ok(Self {
             token,
             required_scopes,
+            denies_unscoped: false,
             client_ip,
         })
     }
@@ -207,7 +210,9 @@ fn judge(
         return Err(invalid(Invalid::UserDeactivated));
     }
     let scopes = lineage.scopes().ok_or(Refused::Scope)?;
-    if !question.required_scopes.is_covered_by(&scopes) {
+    let is_unscoped = scopes.is_empty();
+    if (is_unscoped && question.denies_unscoped) || !question.required_scopes.is_covered_by(&scopes)
+    {
         return Err(Refused::Scope);
     }
     Ok(Verified { credential, scopes })

@@ -35,6 +35,7 @@ mod query;
 mod read;
 mod reply;
 mod timeout;
+mod unknown_fields;
 mod web;
 mod wire;
 
@@ -51,7 +52,7 @@ use tower::{Layer, Service};
 pub use self::{
     asked::Call,
     call::Handlers,
-    error::{DOMAIN, refusal, with_reason},
+    error::{DOMAIN, refusal, with_reason, with_violation},
     method::{BadAlias, Method, MethodTable, Streaming},
     on_behalf::OnBehalf,
     outcome::Outcome,

@@ -19,6 +19,9 @@ pub use endpoint::{Credentials, Endpoint, Kind, OTHER, is_below};
 
 use Credentials as C;
 
+/// The package of our own services.
+pub const PACKAGE: &str = "hallpass.v1";
+
 /// Other names that clients call our services by, each with the name we use.
 pub const ALIASES: &[(&str, &str)] = &[
     // The contract names no package.

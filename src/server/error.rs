@@ -12,20 +12,16 @@ use std::{error::Error as StdError, time::Duration};
 use connectrpc_axum::{Code, ConnectError};
 use prost::Message;
 use prost_types::Duration as ProtoDuration;
-use tonic_types::pb::{BadRequest, RetryInfo, bad_request::FieldViolation};
+use tonic_types::pb::RetryInfo;
 
 use crate::{
-    app::{
-        self,
-        error::{Denied, FieldError},
-    },
+    app::{self, error::Denied},
     domain::reason::Reason,
     proto::hallpass::v1,
 };
 
 use super::edge;
 
-const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
 const CHALLENGE: &str = "www-authenticate";
@@ -55,7 +51,9 @@ impl From<app::Error> for ConnectError {
         log(&error);
         let reply = edge::refusal(code(&error), reason(error.reason()), error.to_string());
         match error {
-            app::Error::Field(field) => with_field(reply, field),
+            app::Error::Field(field) => {
+                edge::with_violation(reply, field.field.to_owned(), field.problem)
+            }
             app::Error::Throttled { retry_after } | app::Error::RateLimited { retry_after } => {
                 with_retry(reply, retry_after)
             }
@@ -74,18 +72,6 @@ impl From<app::Error> for ConnectError {
 /// The value of the protobuf enum.
 pub(super) fn reason(reason: Reason) -> v1::Reason {
     v1::Reason::from_str_name(reason.as_str()).expect("a test compares the two enums")
-}
-
-fn with_field(reply: ConnectError, FieldError { field, problem }: FieldError) -> ConnectError {
-    let violation = FieldViolation {
-        field: field.to_owned(),
-        description: problem,
-        ..Default::default()
-    };
-    let detail = BadRequest {
-        field_violations: vec![violation],
-    };
-    reply.add_detail(BAD_REQUEST, detail.encode_to_vec())
 }
 
 fn with_retry(reply: ConnectError, after: Duration) -> ConnectError {

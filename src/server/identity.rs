@@ -16,6 +16,15 @@ use crate::{
 
 use super::{auth, current, error::denial::Denial};
 
+/// What a token must be good for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requirement {
+    /// All of these scopes.
+    pub(super) scopes: ScopeSet,
+    /// A token without scopes does not count as having them.
+    pub(super) denies_unscoped: bool,
+}
+
 /// The scopes that are required: all of those that the texts name, separated by spaces. An empty text is no
 /// scope: the variable that should have been there would have been one.
 pub(super) fn required<'a>(
@@ -32,7 +41,7 @@ pub(super) fn required<'a>(
 pub(super) async fn check(
     app: &App,
     headers: &HeaderMap,
-    required: ScopeSet,
+    required: Requirement,
     client_ip: Option<IpAddr>,
 ) -> Result<Result<Verified, Denial>, Error> {
     current::note_routine();
@@ -43,7 +52,8 @@ pub(super) async fn check(
         Ok(token) => {
             let question = Question {
                 token,
-                required_scopes: required.clone(),
+                required_scopes: required.scopes.clone(),
+                denies_unscoped: required.denies_unscoped,
                 client_ip,
             };
             match app.verify(question).await {
@@ -63,7 +73,7 @@ pub(super) async fn check(
         }
     };
     current::note_reason(refused.reason().as_str());
-    Ok(Err(Denial::new(refused, &required)))
+    Ok(Err(Denial::new(refused, &required.scopes)))
 }
 
 /// The token is read again: a copy would have to be kept for all that are accepted.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, response::Response};
-use http::Request;
+use http::{HeaderMap, Request, Uri};
 use tower::{Service, ServiceBuilder, util::option_layer};
 
 use crate::{app::App, proto};
@@ -61,7 +61,10 @@ pub(super) fn service(
         ))
         .merge(web::introspection::routes(app.clone()))
         .merge(web::revocation::routes(app.clone()))
-        .merge(web::metadata::routes(Arc::clone(&addresses)));
+        .merge(web::metadata::routes(Arc::clone(&addresses)))
+        .fallback(async |uri: Uri, headers: HeaderMap| {
+            web::not_found::answer(endpoints::WEB, &uri, &headers)
+        });
     let parts = Parts {
         methods: Arc::clone(&METHODS),
         router: rpc::routes(app, Arc::clone(&addresses)),
@@ -107,7 +110,9 @@ pub(super) fn control_service(
         methods: Arc::clone(&METHODS),
         router: rpc::routes(app, Arc::clone(&addresses)),
         grpc: Router::new(),
-        web: Router::new(),
+        web: Router::new().fallback(async |uri: Uri, headers: HeaderMap| {
+            web::not_found::answer(&[], &uri, &headers)
+        }),
         on_behalf: None,
         limits,
         with_reasons: true,

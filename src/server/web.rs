@@ -10,6 +10,7 @@ pub mod health;
 pub mod introspection;
 pub mod metadata;
 pub mod metrics;
+pub mod not_found;
 pub mod revocation;
 pub mod static_files;
 

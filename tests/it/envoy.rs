@@ -113,6 +113,38 @@ async fn bad_token_is_denied_and_its_holder_alone_is_told_why() {
 }
 
 #[tokio::test]
+async fn extension_that_is_not_known_is_refused_and_an_unscoped_token_is_where_it_is_denied() {
+    let app = TestApp::start().await;
+    let scoped = app
+        .child(&app.admin.token, json!({ "scopes": ["a"] }))
+        .await;
+    let with = |token: &str, extensions: Value| {
+        let mut message = check(bearer(token), "192.0.2.1", None);
+        message["attributes"]["contextExtensions"] = extensions;
+        message
+    };
+    for (extensions, told) in [
+        (json!({ "scopes": "a" }), "did you mean \"scope\"?"),
+        (
+            json!({ "scope": "a", "required": "b" }),
+            "there is no key \"required\" here",
+        ),
+        (json!({ "unscoped": "allow" }), "must be \"deny\""),
+    ] {
+        let call = Call::new(CHECK, with(&app.admin.token, extensions));
+        let failure = app.client.call(GRPC, call).await.result.unwrap_err();
+        assert_eq!(failure.code, "invalid_argument");
+        assert!(failure.message.contains(told), "{}", failure.message);
+    }
+    let denying = json!({ "scope": "a", "unscoped": "deny" });
+    assert!(ask(&app, with(&scoped.text, denying.clone())).await.is_ok());
+    let (status, ..) = ask(&app, with(&app.admin.token, denying))
+        .await
+        .unwrap_err();
+    assert_eq!(status, 7);
+}
+
+#[tokio::test]
 async fn header_fields_as_they_came_are_read_each_by_itself() {
     let app = TestApp::start().await;
     let raw =

@@ -66,6 +66,9 @@ async fn request_with_a_valid_token_passes_by_any_method_anywhere_below_over_bot
         "/any/path%20of/it",
         "/TokenService/GetToken",
         "//x?y=z&scope=read",
+        // Below the path, the query is the request's own.
+        "/x?scope=nope&scope=&unscoped=deny&at=",
+        "?scope=read&at=/x?scope=nope&scopes=",
     ] {
         for method in [
             "GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "PROPFIND",
@@ -147,7 +150,7 @@ async fn only_one_authorization_header_with_a_bearer_token_counts() {
     let token = &app.admin.token;
     let bearer = format!("Bearer {token}");
     let cookie = format!("token={token}; session={token}; __Host-session={token}");
-    let query = format!("{PATH}?access_token={token}&token={token}");
+    let query = format!("{PATH}?at=/&access_token={token}&token={token}");
     let none = app
         .client
         .ask(Method::GET, &query, &[("cookie", &cookie)])
@@ -183,10 +186,10 @@ async fn all_scopes_of_all_parameters_are_required() {
     for (query, status) in [
         ("?scope=a", 200),
         ("?scope=a&scope=b:c", 200),
-        ("?scope=a%20b%3Ac&x=/original?scope=b:c", 200),
+        ("?scope=a%20b%3Ac&at=/original?scope=d&scope=e", 200),
         ("?scope=a&scope=d", 403),
         ("?scope=d+a", 403),
-        ("?x=/original&scope=d", 403),
+        ("?scope=d&at=/original&scope=a", 403),
         ("?scope=", 400),
         ("?scope=a&scope=", 400),
         ("?scope", 400),
@@ -210,6 +213,52 @@ async fn all_scopes_of_all_parameters_are_required() {
             _ => {}
         }
     }
+}
+
+#[tokio::test]
+async fn parameter_that_is_not_known_is_refused_and_nothing_passes() {
+    let app = TestApp::start().await;
+    for (query, told) in [
+        ("?scopes=app", "did you mean \"scope\"?"),
+        ("?scope=app&required_scope=b", "did you mean \"scope\"?"),
+        ("?unscope=deny", "did you mean \"unscoped\"?"),
+        ("?x=/original", "there is no parameter \"x\" here"),
+        ("?unscoped=yes", "unscoped: must be \"deny\""),
+        (
+            "?unscoped=deny&unscoped=deny",
+            "unscoped: must not be repeated",
+        ),
+        ("?at", "at: must be written \"at=\""),
+    ] {
+        let reply = ask(&app, &app.admin.token, query).await;
+        assert_eq!(reply.head.status, 400, "{query}");
+        assert_eq!(identity(&reply), None);
+        let error = reply.json();
+        assert_eq!(error["error"], "invalid_request");
+        let description = error["error_description"].as_str().unwrap();
+        assert!(description.contains(told), "{query}: {description}");
+    }
+}
+
+#[tokio::test]
+async fn token_without_scopes_does_not_pass_where_it_is_denied() {
+    let app = TestApp::start().await;
+    let token = app
+        .child(&app.admin.token, json!({ "scopes": ["a"] }))
+        .await;
+    for (query, challenge) in [
+        ("?unscoped=deny&scope=a", ", scope=\"a\""),
+        ("?unscoped=deny", ""),
+    ] {
+        assert!(identity(&ask(&app, &token.text, query).await).is_some());
+        let reply = ask(&app, &app.admin.token, query).await;
+        let expected =
+            format!("Bearer realm=\"hallpass\", error=\"insufficient_scope\"{challenge}");
+        let got = reply.status_and("www-authenticate");
+        assert_eq!(got, (403, vec![&*expected]), "{query}");
+    }
+    let control = ask(&app, &app.admin.token, "?scope=a").await;
+    assert!(identity(&control).is_some(), "it has all scopes elsewhere");
 }
 
 #[tokio::test]

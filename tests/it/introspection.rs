@@ -193,6 +193,8 @@ async fn question_that_is_none_is_an_invalid_request() {
         (&[("tokens", "x")], "token: "),
         (&[token, token], "token: "),
         (&[token, ("scope", "A")], "scope: "),
+        (&[token, ("scopes", "a")], "form: "),
+        (&[token, ("scope", "a"), ("required_scope", "b")], "form: "),
         (&[token, ("scope", "a  b")], "scope: "),
         (&[token, ("scope", "a"), ("scope", "b")], "scope: "),
         (&[token, ("client_ip", "localhost")], "client_ip: "),

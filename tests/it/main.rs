@@ -64,6 +64,7 @@ mod secrets;
 mod sign_in;
 mod stale_callers;
 mod store_faults;
+mod strict;
 mod test_app;
 mod throttle;
 mod undo_rotation;

@@ -16,6 +16,8 @@ pub struct Call {
     pub(super) method: Arc<Method>,
     pub(super) wire: Wire,
     pub(super) compressed: bool,
+    /// Whether a field that the descriptors do not have is refused in protobuf, too.
+    pub(super) refuses_unknown_fields: bool,
     pub(super) timeout: Option<std::time::Duration>,
     pub(super) deadline: Instant,
 }

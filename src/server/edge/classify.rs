@@ -9,6 +9,7 @@ mod rpc;
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{body::Body, response::Response};
+use connectrpc_axum::ConnectError;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, StatusCode, request::Parts};
 use tower::{Service, ServiceExt};
@@ -110,8 +111,23 @@ impl<S, O> Ways<S, O> {
             return Plan::Own(asked);
         }
         let status = StatusCode::NOT_FOUND;
-        Plan::Rpc(asked, refused(error::no_such_procedure(), Some(status)))
+        Plan::Rpc(
+            asked,
+            refused(not_found(&self.methods, parts.uri.path()), Some(status)),
+        )
     }
+}
+
+/// Says which procedure was likely meant, else which services there are.
+fn not_found(methods: &MethodTable, path: &str) -> ConnectError {
+    let own = endpoints::GRPC.iter().map(|line| line.path);
+    let hint = if let Some(likeliest) = methods.find_likeliest(path, own) {
+        format!(": did you mean {likeliest}?")
+    } else {
+        let services = methods.services().join(", ");
+        format!("; the services here are {services}, and gRPC's reflection lists their procedures")
+    };
+    error::procedure_not_found(format!("there is no such procedure{hint}"))
 }
 
 impl<S, O> Service<Request<Body>> for Classify<S, O>

@@ -5,13 +5,14 @@
 
 use connectrpc_axum::{Code, ConnectError};
 use prost::Message;
-use tonic_types::pb::ErrorInfo;
+use tonic_types::pb::{BadRequest, ErrorInfo, bad_request::FieldViolation};
 
 use crate::{proto::hallpass::v1::Reason, server::current};
 
 /// The domain of our reasons.
 pub const DOMAIN: &str = "hallpass";
 
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 
 /// An error with its reason.
@@ -27,6 +28,19 @@ pub fn with_reason(error: ConnectError, reason: Reason) -> ConnectError {
         metadata: std::collections::HashMap::new(),
     };
     error.add_detail(ERROR_INFO, info.encode_to_vec())
+}
+
+/// Adds the `BadRequest` that says what is wrong with which field.
+pub fn with_violation(error: ConnectError, field: String, description: String) -> ConnectError {
+    let violation = FieldViolation {
+        field,
+        description,
+        ..FieldViolation::default()
+    };
+    let detail = BadRequest {
+        field_violations: vec![violation],
+    };
+    error.add_detail(BAD_REQUEST, detail.encode_to_vec())
 }
 
 /// Gives an error without a reason the one that its code suggests. Such errors are connectrpc-axum's own
@@ -107,7 +121,10 @@ pub(super) fn deadline_exceeded() -> ConnectError {
 }
 
 pub(super) fn no_such_procedure() -> ConnectError {
-    let message = "there is no such procedure";
+    procedure_not_found("there is no such procedure")
+}
+
+pub(super) fn procedure_not_found(message: impl Into<String>) -> ConnectError {
     refusal(Code::Unimplemented, Reason::ProcedureNotFound, message)
 }
 

@@ -1,36 +1,63 @@
 //! `ProtoJSON` to protobuf and back, by the descriptors.
 //!
 //! The edge translates, so that the handlers behind it see protobuf alone and no message needs a serde
-//! mapping that is right. prost-reflect does the canonical mapping; what it lets pass is refused here: a
-//! sixtieth second and a tenth fraction digit of a time. A refusal names the field and what was expected
-//! there, never what was found: it may be a password.
+//! mapping that is right. Requests are read in one pass, strictly where they change something; prost-reflect
+//! writes the replies. A refusal names the field and what was expected there, never what was found: it may be a
+//! password.
 
-mod fault;
+#[cfg(test)]
+mod every_kind;
+mod place;
+mod read;
+mod scalar;
 mod time;
+mod well_known;
 
 use bytes::Bytes;
 use connectrpc_axum::ConnectError;
-use prost::Message;
-use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
-use serde_json::Value;
+use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
+use serde::de::DeserializeSeed;
 
-pub(super) use time::holds_text_times;
+pub(super) use place::Fault;
 
 use super::error;
 
-/// Reads a JSON message and writes it as protobuf. `holds_times` tells whether times can be in it.
+/// Reads a JSON message and writes it as protobuf. A strict reading refuses what it does not know.
 pub(super) fn to_proto(
     message: &MessageDescriptor,
     json: &[u8],
-    holds_times: bool,
+    is_strict: bool,
 ) -> Result<Bytes, ConnectError> {
-    let Ok(dynamic) = read(message, json) else {
-        return Err(explain(message, json));
+    let mut reader = read::Reader {
+        is_strict,
+        place: place::Place::default(),
+        fault: None,
     };
-    if holds_times && let Some(fault) = find_bad_time(message, json) {
-        return Err(error::malformed(fault.to_string()));
+    let mut out = Vec::with_capacity(json.len());
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let reading = read::Message {
+        reader: &mut reader,
+        of: message,
+        out: &mut out,
+    };
+    let read = reading.deserialize(&mut deserializer);
+    match read.and_then(|()| deserializer.end()) {
+        Ok(()) => Ok(out.into()),
+        Err(error) => Err(explain(json, &error, reader)),
     }
-    Ok(dynamic.encode_to_vec().into())
+}
+
+/// Says why the message cannot be read. The error's own text is not used: it quotes the value.
+fn explain(json: &[u8], error: &serde_json::Error, reader: read::Reader) -> ConnectError {
+    if error.is_data() {
+        let fault = reader.fault.unwrap_or_else(|| reader.place.unexpected());
+        return fault.into_error();
+    }
+    if json.iter().all(u8::is_ascii_whitespace) {
+        return error::malformed("the body is empty where a JSON object is expected");
+    }
+    let (line, column) = (error.line(), error.column());
+    error::malformed(format!("not valid JSON at line {line}, column {column}"))
 }
 
 /// Reads a protobuf message and writes it as JSON.
@@ -45,48 +72,16 @@ pub(super) fn to_json(message: &MessageDescriptor, proto: &[u8]) -> Result<Bytes
     Ok(json.into())
 }
 
-/// Unknown fields are ignored, so that a newer client can talk to an older server.
-const READ: DeserializeOptions = DeserializeOptions::new().deny_unknown_fields(false);
-
-fn read(message: &MessageDescriptor, json: &[u8]) -> serde_json::Result<DynamicMessage> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let dynamic =
-        DynamicMessage::deserialize_with_options(message.clone(), &mut deserializer, &READ)?;
-    deserializer.end()?;
-    Ok(dynamic)
-}
-
-fn find_bad_time(message: &MessageDescriptor, json: &[u8]) -> Option<fault::Fault> {
-    let value: Value = serde_json::from_slice(json).ok()?;
-    fault::find(message, &value, &|leaf| time::is_well_written(&leaf))
-}
-
-/// Says why `json` is no such message. The error of serde itself is not used: it quotes the value.
-fn explain(message: &MessageDescriptor, json: &[u8]) -> ConnectError {
-    if json.iter().all(u8::is_ascii_whitespace) {
-        return error::malformed("the body is empty where a JSON object is expected");
-    }
-    let value: Value = match serde_json::from_slice(json) {
-        Ok(value) => value,
-        Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            return error::malformed(format!("not valid JSON at line {line}, column {column}"));
-        }
-    };
-    let readable = |leaf: fault::Leaf<'_>| {
-        DynamicMessage::deserialize_with_options(leaf.parent.clone(), leaf.alone(), &READ).is_ok()
-    };
-    error::malformed(match fault::find(message, &value, &readable) {
-        Some(fault) => fault.to_string(),
-        None => format!("not a valid {}", message.full_name()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::hallpass::v1::{CreateTokenRequest, ListTokensRequest, Token};
+    use crate::proto::hallpass::v1::{
+        CreateTokenRequest, ListTokensRequest, ListUsersRequest, Token,
+    };
+    use connectrpc_axum::Code;
+    use prost::Message;
     use prost_reflect::DescriptorPool;
+    use tonic_types::pb::BadRequest;
 
     fn descriptor(name: &str) -> MessageDescriptor {
         let pool = DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
@@ -94,6 +89,7 @@ mod tests {
             .unwrap()
     }
 
+    /// As of a procedure without side effects.
     fn list(json: &str) -> Result<ListTokensRequest, String> {
         let proto = to_proto(&descriptor("ListTokensRequest"), json.as_bytes(), false);
         proto
@@ -117,6 +113,119 @@ mod tests {
             .expire_time
             .unwrap();
         Ok((time.seconds, time.nanos))
+    }
+
+    #[test]
+    fn strict_reading_refuses_what_it_does_not_know_and_names_the_likeliest() {
+        for (name, json, field, problem) in [
+            (
+                "CreateTokenRequest",
+                r#"{"scope":["deploy"]}"#,
+                "scope",
+                "there is no such field: did you mean \"scopes\"?",
+            ),
+            (
+                "CreateTokenRequest",
+                r#"{"scopes":["a"],"nonsense":{"a":[1]}}"#,
+                "nonsense",
+                "there is no such field",
+            ),
+            (
+                "CreateTokenRequest",
+                r#"{"scopes":["a"],"scopes":[]}"#,
+                "scopes",
+                "is given twice",
+            ),
+            (
+                "CreateTokenRequest",
+                r#"{"scopes":["a"],"scopes":null}"#,
+                "scopes",
+                "is given twice",
+            ),
+            (
+                "CreateTokenRequest",
+                r#"{"scopes":null,"scopes":["a"]}"#,
+                "scopes",
+                "is given twice",
+            ),
+            (
+                "CreateTokenRequest",
+                r#"{"expireTime":null,"expire_time":null}"#,
+                "expireTime",
+                "is given twice",
+            ),
+            (
+                "RevokeTokensRequest",
+                r#"{"dryrun":true}"#,
+                "dryrun",
+                "there is no such field: did you mean \"dryRun\"?",
+            ),
+            (
+                "RevokeTokensRequest",
+                r#"{"filter":{"user":"x"}}"#,
+                "filter.user",
+                "there is no such field: did you mean \"userId\"?",
+            ),
+            (
+                "RevokeTokensRequest",
+                r#"{"filter":{"scope":"a","scope":""}}"#,
+                "filter.scope",
+                "is given twice",
+            ),
+            (
+                "RevokeTokensRequest",
+                r#"{"filter":{"state":"DISABLED"}}"#,
+                "filter.state",
+                "expected a value of hallpass.v1.TokenState: did you mean \"TOKEN_STATE_DISABLED\"?",
+            ),
+            (
+                "RevokeLeakedTokensRequest",
+                r#"{"tokens":[{},{"token":"x"}]}"#,
+                "tokens[1].token",
+                "there is no such field: did you mean \"tokenId\"?",
+            ),
+            (
+                "VerifyTokenRequest",
+                r#"{"requiredScope":["a"]}"#,
+                "requiredScope",
+                "there is no such field: did you mean \"requiredScopes\"?",
+            ),
+            (
+                "UpdateUserServerRoleRequest",
+                r#"{"serverRole":"xyz"}"#,
+                "serverRole",
+                "expected a value of hallpass.v1.ServerRole: SERVER_ROLE_UNSPECIFIED, SERVER_ROLE_ADMIN, SERVER_ROLE_MEMBER",
+            ),
+            (
+                "ListUsersRequest",
+                r#"{"userTypeFilters":[1,"BOT"]}"#,
+                "userTypeFilters[1]",
+                "expected a value of hallpass.v1.UserType: USER_TYPE_UNSPECIFIED, USER_TYPE_PERSONAL, USER_TYPE_MACHINE",
+            ),
+        ] {
+            let error = to_proto(&descriptor(name), json.as_bytes(), true).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument);
+            assert_eq!(
+                error.message(),
+                Some(&*format!("{field}: {problem}")),
+                "{json}"
+            );
+            let violation = BadRequest::decode(error.details()[1].value()).unwrap();
+            assert_eq!(violation.field_violations[0].field, field);
+            assert_eq!(violation.field_violations[0].description, problem);
+        }
+    }
+
+    #[test]
+    fn tolerant_reading_ignores_unknown_names_of_enums() {
+        let json = br#"{"userStateFilter":"NOPE","userTypeFilters":["NOPE",2]}"#;
+        let read = to_proto(&descriptor("ListUsersRequest"), json, false).unwrap();
+        let read = ListUsersRequest::decode(read).unwrap();
+        assert_eq!(
+            (read.user_state_filter, &*read.user_type_filters),
+            (0, &[2][..])
+        );
+        assert!(to_proto(&descriptor("ListUsersRequest"), json, true).is_err());
     }
 
     #[test]
@@ -208,7 +317,8 @@ mod tests {
             r#"{"note":"s3cr3t"} s3cr3t"#,
             r#"{"note":"s3cr3t"#,
             r#"{"note":s3cr3t}"#,
-            r#"{"s3cr3t":1,"note":"\ud800"}"#,
+            r#"{"expires":1,"note":"s3cr3t"}"#,
+            r#"{"note":"\ud800s3cr3t"}"#,
         ] {
             let error = refused(json);
             assert!(

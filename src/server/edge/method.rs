@@ -4,15 +4,20 @@
 //! streams, and what its messages look like. An alias leads to the same entry as the canonical path, so
 //! that nothing behind the table ever sees it.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
-use super::json::holds_text_times;
 use crate::server::{
     endpoints::{self, Endpoint},
     limits::Limits,
+    unknown,
 };
 
 /// How many messages go each way.
@@ -30,11 +35,11 @@ pub enum Streaming {
 #[derive(Clone, Debug)]
 pub struct Method {
     path: Arc<str>,
-    get_able: bool,
+    has_effects: bool,
+    is_ours: bool,
     streaming: Streaming,
     input: MessageDescriptor,
     output: MessageDescriptor,
-    input_holds_times: bool,
     endpoint: Option<&'static Endpoint>,
 }
 
@@ -55,9 +60,9 @@ impl Method {
         Self {
             endpoint: endpoints::find_procedure(&path),
             path: path.into(),
-            get_able: safe && streaming == Streaming::Unary,
+            has_effects: !safe,
+            is_ours: method.parent_service().package_name() == endpoints::PACKAGE,
             streaming,
-            input_holds_times: holds_text_times(&method.input()),
             input: method.input(),
             output: method.output(),
         }
@@ -66,6 +71,11 @@ impl Method {
     /// The canonical path: `/hallpass.v1.TokenService/GetToken`.
     pub fn path(&self) -> &Arc<str> {
         &self.path
+    }
+
+    /// Whether its contract is ours, and not of another project.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     /// Its line in the list of endpoints; the conformance suite's procedures have none.
@@ -80,7 +90,7 @@ impl Method {
 
     /// Whether it may be called by GET: unary, and marked `NO_SIDE_EFFECTS`.
     pub fn is_get_able(&self) -> bool {
-        self.get_able
+        !self.has_effects && self.streaming == Streaming::Unary
     }
 
     /// How many messages go each way.
@@ -98,8 +108,9 @@ impl Method {
         &self.output
     }
 
-    pub(super) fn input_holds_times(&self) -> bool {
-        self.input_holds_times
+    /// Whether it is not marked `NO_SIDE_EFFECTS`: what its caller misspelt must not be dropped.
+    pub fn has_effects(&self) -> bool {
+        self.has_effects
     }
 }
 
@@ -157,6 +168,35 @@ impl MethodTable {
         self.methods.get(path)
     }
 
+    /// The path, here or among `others`, whose procedure's name is most like the one of `path`.
+    pub(super) fn find_likeliest<'a>(
+        &'a self,
+        path: &str,
+        others: impl Iterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        let (service, name) = path.rsplit_once('/')?;
+        let known = self.methods.keys().map(|path| &**path).chain(others);
+        let likeness = |known: &str| {
+            let (known_service, known_name) = known.rsplit_once('/')?;
+            let of_name = unknown::likeness(name, known_name)?;
+            // Another service's procedure of the same name is not far away.
+            let of_service = unknown::likeness(service, known_service).unwrap_or_default();
+            Some(of_name + of_service)
+        };
+        let known = known.filter_map(|known| Some((likeness(known)?, known)));
+        // Where aliases are as like, the first by name: the answer is always the same.
+        let likeliest = known.max_by(|(a, one), (b, other)| a.total_cmp(b).then(other.cmp(one)));
+        likeliest.map(|(_, known)| known)
+    }
+
+    /// The services by their full names, each once, sorted.
+    pub(super) fn services(&self) -> Vec<&str> {
+        let paths = self.iter().map(|method| &**method.path());
+        let services = paths.filter_map(|path| Some(path.strip_prefix('/')?.split_once('/')?.0));
+        let services: BTreeSet<_> = services.collect();
+        services.into_iter().collect()
+    }
+
     /// All procedures, each once, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Method>> {
         self.methods
@@ -205,5 +245,34 @@ mod tests {
             MethodTable::new(&pool(), &aliases).unwrap().iter().count(),
             plain
         );
+    }
+
+    #[test]
+    fn likeliest_procedure_is_found_by_its_name_then_by_its_service() {
+        let aliases = [("TokenService", "hallpass.v1.TokenService")];
+        let table = MethodTable::new(&pool(), &aliases).unwrap();
+        let health = "/grpc.health.v1.Health/Check";
+        for (path, expected) in [
+            (
+                "/hallpass.v1.TokenService/GetTokn",
+                Some("/hallpass.v1.TokenService/GetToken"),
+            ),
+            ("/TokenService/getToken", Some("/TokenService/GetToken")),
+            (
+                "/hallpass.v1.Token/CreateToken",
+                Some("/hallpass.v1.TokenService/CreateToken"),
+            ),
+            (
+                "/hallpass.v1.TokenService/CreateUser",
+                Some("/hallpass.v1.UserService/CreateUser"),
+            ),
+            ("/grpc.health.v2.Health/Check", Some(health)),
+            ("/a.B/Xyzzy", None),
+        ] {
+            let found = table.find_likeliest(path, [health].into_iter());
+            assert_eq!(found, expected, "{path}");
+        }
+        assert!(table.services().contains(&"hallpass.v1.TokenService"));
+        assert!(!table.services().contains(&"TokenService"));
     }
 }

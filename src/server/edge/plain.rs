@@ -3,7 +3,7 @@
 
 use axum::{body::Body, response::Response};
 use connectrpc_axum::{Code, ConnectError};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
     error,
@@ -34,14 +34,35 @@ pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
     response
 }
 
-pub(super) fn unsupported_media_type(streaming: Option<Streaming>) -> Response {
-    let error =
-        error::unsupported("the content type, or a GET's encoding, is none of this procedure's");
-    let mut response = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
-    let accepted = HeaderValue::from_static(match streaming {
+/// A POST without a content type of this procedure's, which is told what to send.
+pub(super) fn unsupported_media_type(
+    streaming: Option<Streaming>,
+    headers: &HeaderMap,
+) -> Response {
+    let accepted = match streaming {
         None | Some(Streaming::Unary) => ACCEPT_POST,
         Some(Streaming::Server | Streaming::Client) => ACCEPT_POST_STREAM,
-    });
+    };
+    let problem = if headers.contains_key(header::CONTENT_TYPE) {
+        "the content type is none of this procedure's"
+    } else {
+        "the request has no content type"
+    };
+    let error = error::unsupported(format!("{problem}: send one of {accepted}"));
+    let mut response = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
+    let accepted = HeaderValue::from_static(accepted);
+    response.headers_mut().insert("accept-post", accepted);
+    response
+}
+
+/// A GET whose query names no encoding that is spoken.
+pub(super) fn unsupported_encoding() -> Response {
+    let error = error::unsupported(
+        "the query names no encoding of this procedure's: send \"?connect=v1&encoding=json&message={}\", \
+         URL-encoded, or a POST with the content type application/json",
+    );
+    let mut response = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
+    let accepted = HeaderValue::from_static(ACCEPT_POST);
     response.headers_mut().insert("accept-post", accepted);
     response
 }

@@ -1,5 +1,8 @@
 //! The query of a Connect GET, which holds the whole request:
 //! `?connect=v1&encoding=json&message=%7B%7D[&base64=1][&compression=gzip]`.
+//!
+//! What else is there is ignored, such as what keeps a cache from answering: a procedure that is called by GET
+//! changes nothing, and without the right parameters its message cannot be read.
 
 use base64::{
     Engine, alphabet,

@@ -18,8 +18,10 @@ use tower::{Service, ServiceExt};
 
 use super::{
     asked::{Call, not_classified},
-    error, frame, gzip, json,
+    error, frame, gzip,
+    json::{self, Fault},
     method::Streaming,
+    unknown_fields,
     wire::{Codec, Protocol},
 };
 use crate::server::limits::Limits;
@@ -80,12 +82,13 @@ async fn message(body: Body, call: &Call, limits: &Limits) -> Result<Bytes, Conn
         body
     };
     match call.wire.codec {
-        Codec::Proto => Ok(message),
-        Codec::Json => json::to_proto(
-            call.method.input(),
-            &message,
-            call.method.input_holds_times(),
-        ),
+        Codec::Proto => {
+            if call.refuses_unknown_fields {
+                unknown_fields::refuse(call.method.input(), &message).map_err(Fault::into_error)?;
+            }
+            Ok(message)
+        }
+        Codec::Json => json::to_proto(call.method.input(), &message, call.method.has_effects()),
     }
 }
 

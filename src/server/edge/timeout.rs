@@ -24,6 +24,9 @@ pub(super) fn read(
     };
     let timeout = value.to_str().ok().and_then(parse);
     match timeout {
+        Some(Duration::ZERO) => Err(error::malformed(format!(
+            "{name} is 0, in which nothing can be done: leave it out to wait as long as the server does"
+        ))),
         Some(timeout) if values.next().is_none() => Ok(Some(timeout)),
         _ => Err(error::malformed(format!("{name} is not a timeout"))),
     }
@@ -73,6 +76,30 @@ mod tests {
         assert_eq!(grpc("99999999n"), Some(Duration::from_nanos(99_999_999)));
         for text in ["", "S", "1", "1s", "1h", "-1S", "123456789S", "1µ", "1 S"] {
             assert_eq!(grpc(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_time_at_all_is_refused_in_every_protocol() {
+        for (protocol, name, values) in [
+            (Protocol::Connect, "connect-timeout-ms", &["0", "000"][..]),
+            (Protocol::ConnectGet, "connect-timeout-ms", &["0"]),
+            (Protocol::ConnectStream, "connect-timeout-ms", &["0"]),
+            (
+                Protocol::Grpc,
+                "grpc-timeout",
+                &["0S", "0H", "0n", "00000000m"],
+            ),
+            (Protocol::GrpcWeb, "grpc-timeout", &["0u"]),
+            (Protocol::GrpcWebText, "grpc-timeout", &["0M"]),
+        ] {
+            for value in values {
+                let mut headers = HeaderMap::new();
+                headers.insert(name, value.parse().unwrap());
+                let error = read(&headers, protocol).unwrap_err();
+                let message = error.message().unwrap();
+                assert!(message.starts_with(&format!("{name} is 0")), "{message}");
+            }
         }
     }
 }

@@ -157,25 +157,18 @@ pub(super) const ACCEPT_POST_STREAM: &str = "application/connect+json, applicati
      application/grpc-web-text+proto";
 
 /// The protocol that the content type names. Media types are matched without regard to case (RFC 9110,
-/// 8.3.1); of the parameters only `charset=utf-8` is let pass.
+/// 8.3.1); parameters make no difference: JSON has none (RFC 8259, 11), nor have the others.
 fn content_type(headers: &HeaderMap) -> Option<(Protocol, Codec, &'static str)> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let value = values.next()?.to_str().ok()?;
     if values.next().is_some() {
         return None;
     }
-    let mut parts = value.split(';').map(str::trim);
-    let media = parts.next()?;
-    let charset_is_utf8 = parts.filter(|p| !p.is_empty()).all(|parameter| {
-        parameter.split_once('=').is_none_or(|(name, value)| {
-            !name.trim().eq_ignore_ascii_case("charset")
-                || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        })
-    });
+    let media = value.split(';').next()?.trim();
     let (name, protocol, codec) = MEDIA_TYPES
         .iter()
         .find(|(name, ..)| media.eq_ignore_ascii_case(name))?;
-    charset_is_utf8.then_some((*protocol, *codec, *name))
+    Some((*protocol, *codec, *name))
 }
 
 /// Whether a list of encodings names gzip, and not with `q=0` (RFC 9110, 12.5.3).
@@ -213,13 +206,23 @@ mod tests {
     }
 
     #[test]
-    fn media_types_are_matched_without_case_and_with_utf8_alone() {
+    fn media_types_are_matched_without_case_and_parameters() {
         let json = Some((Protocol::Connect, Codec::Json));
         assert_eq!(protocol("application/json"), json);
         assert_eq!(protocol("Application/JSON"), json);
         assert_eq!(protocol("application/json; charset=UTF-8"), json);
         assert_eq!(protocol("application/json;charset=\"utf-8\""), json);
-        assert_eq!(protocol("application/json; charset=latin1"), None);
+        for parameters in [
+            ";charset=UTF8",
+            "; charset=latin1",
+            " ; foo=bar",
+            "; foo",
+            ";",
+            "; a=\";\"",
+        ] {
+            let value = format!("application/json{parameters}").leak();
+            assert_eq!(protocol(value), json, "{parameters}");
+        }
         assert_eq!(protocol("application/grpc+foo"), None);
         assert_eq!(
             protocol("application/grpc-web-text"),

@@ -18,9 +18,15 @@ pub(in crate::server) fn unauthenticated(refusal: Unauthenticated) -> String {
     }
 }
 
-/// `scopes` are the ones that it takes.
+/// `scopes` are the ones that it takes; none: any scope would do.
 pub(in crate::server) fn insufficient_scope(scopes: impl Display) -> String {
-    format!("{BEARER}, error=\"insufficient_scope\", scope=\"{scopes}\"")
+    let scopes = scopes.to_string();
+    let scope = if scopes.is_empty() {
+        String::new()
+    } else {
+        format!(", scope=\"{scopes}\"")
+    };
+    format!("{BEARER}, error=\"insufficient_scope\"{scope}")
 }
 
 #[cfg(test)]

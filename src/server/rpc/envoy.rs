@@ -11,7 +11,7 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::{
-    app::{App, Error, verify::Verified},
+    app::{App, Error, error::FieldError, verify::Verified},
     proto::{
         envoy::{
             config::core::v3::{
@@ -28,7 +28,12 @@ use crate::{
     },
 };
 
-use super::super::{error::denial::Denial, identity, origin::ClientAddress};
+use super::super::{
+    error::denial::Denial,
+    identity::{self, Requirement},
+    origin::ClientAddress,
+    unknown,
+};
 
 /// What the check needs.
 #[derive(Clone, Debug)]
@@ -42,8 +47,7 @@ pub(super) async fn check(
     ConnectRequest(request): ConnectRequest<CheckRequest>,
 ) -> Result<ConnectResponse<CheckResponse>, ConnectError> {
     let context = request.attributes.unwrap_or_default();
-    let scope = context.context_extensions.get("scope");
-    let required = identity::required(scope.map(String::as_str)).map_err(Error::from)?;
+    let required = requirement(&context).map_err(Error::from)?;
     let headers = headers(&context);
     let client_ip = peer(&context).map(|peer| addresses.find(peer, &headers));
     let answer = match identity::check(&app, &headers, required, client_ip).await? {
@@ -51,6 +55,28 @@ pub(super) async fn check(
         Err(denial) => denied(denial),
     };
     Ok(ConnectResponse(answer))
+}
+
+const SCOPE: &str = "scope";
+const UNSCOPED: &str = "unscoped";
+
+/// What the route's `context_extensions` require. A key that is not known there may be a misspelt requirement.
+fn requirement(context: &AttributeContext) -> Result<Requirement, FieldError> {
+    let extensions = &context.context_extensions;
+    let mut names = extensions.keys().map(String::as_str);
+    if let Some(name) = names.find(|name| ![SCOPE, UNSCOPED].contains(name)) {
+        let problem = unknown::sentence("key", name, [SCOPE, UNSCOPED]);
+        return Err(FieldError::new("context_extensions", problem));
+    }
+    let denies_unscoped = match extensions.get(UNSCOPED).map(String::as_str) {
+        None => false,
+        Some("deny") => true,
+        Some(_) => return Err(FieldError::new(UNSCOPED, "must be \"deny\"")),
+    };
+    Ok(Requirement {
+        scopes: identity::required(extensions.get(SCOPE).map(String::as_str))?,
+        denies_unscoped,
+    })
 }
 
 /// The header fields of the request that are read. Two names that differ in case only are the same twice.

@@ -11,7 +11,7 @@ use http_body_util::LengthLimitError;
 
 use crate::{app::error::FieldError, domain::secret::Secret};
 
-use super::super::error::oauth;
+use super::super::{error::oauth, unknown};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -31,9 +31,21 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
 /// The parameters that anyone here reads.
 const NAMES: [&str; 4] = ["token", "token_type_hint", "scope", "client_ip"];
 
+/// Those that restrict what is asked. What looks like one of them is refused where they are read: to ignore it, as
+/// RFC 6749 §3.2 asks for all else that is unknown, would drop the restriction.
+const RESTRICTIONS: [&str; 2] = ["scope", "client_ip"];
+
+/// OAuth's own, which look like them and are none.
+const OAUTH: [&str; 4] = [
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+];
+
 /// Those that came, and at most two of each: a third tells no more than the second. No `Debug`: a token is
-/// among them.
-pub(super) struct Form(Vec<(&'static str, Secret)>);
+/// among them. Beside them, what is said of the first that looks like a restriction and is none.
+pub(super) struct Form(Vec<(&'static str, Secret)>, Option<String>);
 
 impl Form {
     /// Reads a body, which is bounded where it came in.
@@ -52,11 +64,15 @@ impl Form {
     }
 
     fn parse(body: &[u8]) -> Self {
-        let mut form = Self(Vec::with_capacity(NAMES.len()));
+        let mut form = Self(Vec::with_capacity(NAMES.len()), None);
         for (name, value) in form_urlencoded::parse(body) {
-            if let Some(name) = NAMES.into_iter().find(|known| *known == name)
-                && form.values(name).count() < 2
-            {
+            let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
+                if form.1.is_none() {
+                    form.1 = mistaken(&name);
+                }
+                continue;
+            };
+            if form.values(name).count() < 2 {
                 form.0.push((name, Secret::new(value.into_owned())));
             }
         }
@@ -82,6 +98,14 @@ impl Form {
         Ok(value.filter(|value| !value.expose().is_empty()))
     }
 
+    /// Refuses what was likely meant to be a restriction, for who reads restrictions.
+    pub(super) fn refuse_mistaken(&self) -> Result<(), FieldError> {
+        match &self.1 {
+            None => Ok(()),
+            Some(problem) => Err(FieldError::new("form", problem)),
+        }
+    }
+
     /// The token that the request is about.
     ///
     /// # Errors
@@ -92,6 +116,12 @@ impl Form {
         let token = self.find("token")?;
         token.ok_or_else(|| FieldError::new("token", "is required"))
     }
+}
+
+/// What is said of a parameter that looks like a restriction and is none.
+fn mistaken(name: &str) -> Option<String> {
+    let is_like = unknown::find_likeliest(name, RESTRICTIONS).is_some();
+    (is_like && !OAUTH.contains(&name)).then(|| unknown::sentence("parameter", name, RESTRICTIONS))
 }
 
 fn refuse<T>(status: StatusCode, description: &str) -> Result<T, Box<Response>> {
@@ -128,6 +158,32 @@ mod tests {
         }
         assert_eq!(find("scope=a&scope=a"), Err("scope"));
         assert_eq!(find("scope=&%73cope="), Err("scope"));
+    }
+
+    #[test]
+    fn what_looks_like_a_restriction_and_is_none_is_told() {
+        let told = |body: &str| {
+            let refused = Form::parse(body.as_bytes()).refuse_mistaken();
+            refused.err().map(|error| error.to_string())
+        };
+        for name in [
+            "scopes",
+            "Scope",
+            "required_scope",
+            "required_scopes",
+            "scope[]",
+        ] {
+            let expected =
+                format!("form: there is no parameter \"{name}\": did you mean \"scope\"?");
+            assert_eq!(told(&format!("token=a&{name}=b")), Some(expected));
+        }
+        assert!(told("clientIp=::1").is_some_and(|told| told.contains("\"client_ip\"?")));
+        let others = "token=a&scope=b&client_ip=::1&client_id=c&resource=d&access_token=e&x=f";
+        assert_eq!(told(others), None);
+        assert_eq!(
+            told("client_assertion=a&client_assertion_type=b&client_secret=c"),
+            None
+        );
     }
 
     #[test]

@@ -2,19 +2,19 @@
 //! `auth_request`, Caddy `forward_auth`, Traefik `ForwardAuth`, Envoy `ext_authz` over HTTP).
 //!
 //! What is checked is the request's own bearer token, which the proxy hands on: never a cookie, which any page
-//! could make a browser send, and nothing from the query, which logs keep. All scopes of all `?scope=`
-//! parameters are required together. An empty one is refused, for the variable that should have been there
-//! would have been a requirement; other parameters may be the request's own and are not looked at.
+//! could make a browser send, and nothing from the query, which logs keep. What it must be good for stands in the
+//! query of `/forward-auth` itself; below it, the query is the request's own and is not read.
+
+mod parameters;
 
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, request::Parts};
 
-use crate::{
-    app::{App, Error, caller::Origin, error::FieldError, verify::Verified},
-    domain::scope::ScopeSet,
-};
+use crate::app::{App, Error, caller::Origin, verify::Verified};
+
+use parameters::Parameters;
 
 use super::{
     super::{edge::OnBehalf, endpoints::FORWARD_AUTH, error::oauth, identity},
@@ -36,24 +36,19 @@ pub(in crate::server) fn on_behalf(app: App) -> OnBehalf {
 }
 
 async fn check(app: &App, head: &Parts) -> Response {
-    let required = match required(head.uri.query().unwrap_or_default()) {
-        Ok(required) => required,
+    let is_ours = head.uri.path() == FORWARD_AUTH.path;
+    let query = head.uri.query().filter(|_| is_ours).unwrap_or_default();
+    let parameters = match Parameters::parse(query) {
+        Ok(parameters) => parameters,
         Err(error) => return oauth::refusal(error.into()),
     };
     let origin: Option<&Origin> = head.extensions.get();
     let ip = origin.and_then(|origin| origin.ip);
-    match identity::check(app, &head.headers, required, ip).await {
+    match identity::check(app, &head.headers, parameters.requirement, ip).await {
         Ok(Ok(verified)) => allowed(&verified),
         Ok(Err(denial)) => denial.into_response(),
         Err(error) => oauth::refusal(error),
     }
-}
-
-fn required(query: &str) -> Result<ScopeSet, FieldError> {
-    let parameters = form_urlencoded::parse(query.as_bytes());
-    let values = parameters.filter(|(name, _)| name == "scope");
-    let values: Vec<_> = values.map(|(_, value)| value).collect();
-    identity::required(values.iter().map(|value| &**value))
 }
 
 fn allowed(verified: &Verified) -> Response {
@@ -69,21 +64,4 @@ fn allowed(verified: &Verified) -> Response {
         }
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_scopes_are_required_and_an_empty_one_is_none() {
-        let read = |query| required(query).map(|scopes| scopes.to_string()).ok();
-        assert_eq!(read("").as_deref(), Some(""));
-        assert_eq!(read("a=scope&Scope=x").as_deref(), Some(""));
-        let all = read("scope=b&x=1&scope=a%20c&scope=d+b");
-        assert_eq!(all.as_deref(), Some("a b c d"));
-        for bad in ["scope", "scope=", "scope=a&scope=", "scope=a++b", "scope=A"] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-    }
 }

@@ -75,6 +75,7 @@ async fn answer(
 }
 
 fn question(form: &Form) -> Result<Question, FieldError> {
+    form.refuse_mistaken()?;
     let (scope, client_ip) = (form.find("scope")?, form.find("client_ip")?);
     let scopes = scope
         .into_iter()

@@ -2,7 +2,7 @@
 //! and asks for no credential; nothing there names a user, a token or an address.
 
 use axum::{Router, extract::State, http::HeaderMap, response::IntoResponse, routing::get};
-use http::header;
+use http::{StatusCode, header};
 
 use crate::{app::App, metrics::Format};
 
@@ -12,6 +12,12 @@ use super::super::endpoints::METRICS;
 pub fn routes(app: App) -> Router {
     Router::new()
         .route(METRICS.path, get(metrics))
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "here is /metrics, and nothing else\n",
+            )
+        })
         .with_state(app)
 }
 

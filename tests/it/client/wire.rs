@@ -71,10 +71,14 @@ impl Wire {
     }
 
     pub(crate) fn request(self, procedure: &Procedure, message: &Value) -> Request<Bytes> {
-        let message = procedure.encode(self.codec, message);
+        self.request_of_bytes(procedure, &procedure.encode(self.codec, message))
+    }
+
+    /// With the message as these bytes, which may be none.
+    pub(crate) fn request_of_bytes(self, procedure: &Procedure, message: &[u8]) -> Request<Bytes> {
         let path = procedure.path();
         if self.is_get() {
-            let uri = format!("{path}?{}", connect::query(self.codec, &message));
+            let uri = format!("{path}?{}", connect::query(self.codec, message));
             return Request::builder().uri(uri).body(Bytes::new()).unwrap();
         }
         let request = Request::builder()
@@ -85,16 +89,16 @@ impl Wire {
             Protocol::Connect | Protocol::ConnectGet => request
                 .header("connect-protocol-version", "1")
                 .body(if procedure.is_stream() {
-                    envelope::wrap(0, &message)
+                    envelope::wrap(0, message)
                 } else {
-                    message.into()
+                    Bytes::copy_from_slice(message)
                 }),
             Protocol::Grpc => request
                 .header("te", "trailers")
-                .body(envelope::wrap(0, &message)),
+                .body(envelope::wrap(0, message)),
             Protocol::GrpcWeb => request
                 .header("x-grpc-web", "1")
-                .body(envelope::wrap(0, &message)),
+                .body(envelope::wrap(0, message)),
         }
         .unwrap()
     }

@@ -58,11 +58,11 @@ pub(super) fn wire(
                 Protocol::ConnectStream => streaming.is_none_or(|s| s != Streaming::Unary),
                 _ => true,
             })
-            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming))),
+            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming, &parts.headers))),
         HttpMethod::GET if may_get => query
             .codec()
             .map(|codec| Wire::of_get(codec, &parts.headers))
-            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming))),
+            .ok_or_else(|| Box::new(plain::unsupported_encoding())),
         _ => Err(Box::new(plain::method_not_allowed(may_get))),
     }
 }
@@ -77,6 +77,8 @@ pub(super) fn call(
     limits: &Limits,
 ) -> Result<Call, ConnectError> {
     let now = Instant::now();
+    // An alias is for clients of other versions of the contract.
+    let is_alias = parts.uri.path() != &**method.path();
     parts.uri = Uri::try_from(&**method.path()).expect("names of services and methods are paths");
     if method.streaming() == Streaming::Client {
         return Err(error::unsupported("streams of requests are not supported"));
@@ -105,6 +107,7 @@ pub(super) fn call(
         method: Arc::clone(method),
         wire,
         compressed,
+        refuses_unknown_fields: method.has_effects() && method.is_ours() && !is_alias,
         timeout,
         deadline,
     })

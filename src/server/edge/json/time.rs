@@ -1,48 +1,8 @@
 //! What prost-reflect lets pass in the text of a Timestamp or a Duration, and `ProtoJSON` does not: a
 //! sixtieth second, hours and offsets out of range, more than nine fraction digits.
 
-use std::collections::HashSet;
-
-use prost_reflect::{Kind, MessageDescriptor};
-use serde_json::Value;
-
-use super::fault::Leaf;
-
-/// Whether a Timestamp or a Duration can be anywhere in this message.
-pub(in crate::server::edge) fn holds_text_times(message: &MessageDescriptor) -> bool {
-    fn holds(message: &MessageDescriptor, seen: &mut HashSet<String>) -> bool {
-        is_time(message)
-            || (seen.insert(message.full_name().to_owned())
-                && message.fields().any(|field| match field.kind() {
-                    Kind::Message(inner) => holds(&inner, seen),
-                    _ => false,
-                }))
-    }
-    holds(message, &mut HashSet::new())
-}
-
-fn is_time(message: &MessageDescriptor) -> bool {
-    matches!(
-        message.full_name(),
-        "google.protobuf.Timestamp" | "google.protobuf.Duration"
-    )
-}
-
-/// Whether the leaf is no time, or one that is written as it should be. That it can be read at all is
-/// known already.
-pub(super) fn is_well_written(leaf: &Leaf<'_>) -> bool {
-    let (Kind::Message(message), Value::String(text)) = (leaf.kind, leaf.value) else {
-        return true;
-    };
-    match message.full_name() {
-        "google.protobuf.Timestamp" => is_timestamp(text),
-        "google.protobuf.Duration" => is_duration(text),
-        _ => true,
-    }
-}
-
-/// `2030-01-31T12:00:00[.123456789](Z|+01:00)`, the date's form and range being known to be right.
-fn is_timestamp(text: &str) -> bool {
+/// `2030-01-31T12:00:00[.123456789](Z|+01:00)`, the date's form and range being prost-reflect's matter.
+pub(super) fn is_timestamp(text: &str) -> bool {
     let Some((_, time)) = text.split_once('T') else {
         return false;
     };
@@ -57,7 +17,7 @@ fn is_timestamp(text: &str) -> bool {
 }
 
 /// `-3600.123456789s`
-fn is_duration(text: &str) -> bool {
+pub(super) fn is_duration(text: &str) -> bool {
     let Some(number) = text.strip_suffix('s') else {
         return false;
     };

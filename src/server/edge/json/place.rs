@@ -1,0 +1,136 @@
+//! Where in a message something is wrong, and what. It holds names of the schema, and at most the name of an
+//! unknown field; a value never: it may be a password.
+
+use std::{borrow::Cow, fmt::Write};
+
+use connectrpc_axum::ConnectError;
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+
+use crate::server::{edge::error, unknown};
+
+/// A step on the way down to a value.
+pub(super) enum Step {
+    Field(FieldDescriptor),
+    Element(usize),
+    /// Any of a map: its keys are the caller's.
+    Entry,
+}
+
+/// The way down to a value.
+#[derive(Default)]
+pub(super) struct Place(Vec<Step>);
+
+/// What is wrong with a field, or with the whole message where the path is empty.
+pub(in crate::server::edge) struct Fault {
+    path: String,
+    problem: Cow<'static, str>,
+}
+
+impl Fault {
+    pub(in crate::server::edge) fn new(
+        path: String,
+        problem: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let problem = problem.into();
+        Self { path, problem }
+    }
+
+    pub(in crate::server::edge) fn into_error(self) -> ConnectError {
+        let Self { path, problem } = self;
+        if path.is_empty() {
+            return error::malformed(problem);
+        }
+        let refusal = error::malformed(format!("{path}: {problem}"));
+        error::with_violation(refusal, path, problem.into_owned())
+    }
+}
+
+impl Place {
+    pub(super) fn enter(&mut self, step: Step) {
+        self.0.push(step);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.0.pop();
+    }
+
+    pub(super) fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::new(self.path(), problem)
+    }
+
+    /// The fault of a value that is not of the type that is expected here.
+    pub(super) fn unexpected(&self) -> Fault {
+        self.fault(format!("expected {}", self.expected()))
+    }
+
+    /// The fault of a field that the message here does not have.
+    pub(super) fn unknown_field(&self, message: &MessageDescriptor, name: &str) -> Fault {
+        let fields: Vec<_> = message.fields().collect();
+        let names = fields.iter().map(FieldDescriptor::json_name);
+        let hint = unknown::hint(name, names);
+        let mut path = self.path();
+        append(&mut path, &unknown::escaped(name));
+        Fault::new(path, format!("there is no such field{hint}"))
+    }
+
+    /// `filter.state`, `tokens[3].tokenId`
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for step in &self.0 {
+            match step {
+                Step::Field(field) => append(&mut path, field.json_name()),
+                Step::Element(index) => {
+                    write!(path, "[{index}]").expect("a String takes any text");
+                }
+                Step::Entry => {}
+            }
+        }
+        path
+    }
+
+    fn expected(&self) -> String {
+        match &self.0[..] {
+            [.., Step::Field(field)] if field.is_list() => "a list".to_owned(),
+            [.., Step::Field(field)] if !field.is_map() => expected(&field.kind()),
+            [.., Step::Field(field), Step::Element(_)] => expected(&field.kind()),
+            [.., Step::Field(field), Step::Entry] => match field.kind() {
+                Kind::Message(entry) => expected(&entry.map_entry_value_field().kind()),
+                kind => expected(&kind),
+            },
+            _ => "an object".to_owned(),
+        }
+    }
+}
+
+fn append(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+pub(super) fn expected(kind: &Kind) -> String {
+    match kind {
+        Kind::Double | Kind::Float => "a number".to_owned(),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => whole(i32::MIN, i32::MAX),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => whole(i64::MIN, i64::MAX),
+        Kind::Uint32 | Kind::Fixed32 => whole(u32::MIN, u32::MAX),
+        Kind::Uint64 | Kind::Fixed64 => whole(u64::MIN, u64::MAX),
+        Kind::Bool => "true or false".to_owned(),
+        Kind::String => "a string".to_owned(),
+        Kind::Bytes => "a string in base64".to_owned(),
+        Kind::Enum(enumeration) => format!("a value of {}", enumeration.full_name()),
+        Kind::Message(message) => match message.full_name() {
+            "google.protobuf.Timestamp" => {
+                "an RFC 3339 time such as 2030-01-31T12:00:00Z".to_owned()
+            }
+            "google.protobuf.Duration" => "a number of seconds such as 3600s".to_owned(),
+            name if message.package_name() == "google.protobuf" => format!("a {name}"),
+            _ => "an object".to_owned(),
+        },
+    }
+}
+
+fn whole(least: impl std::fmt::Display, most: impl std::fmt::Display) -> String {
+    format!("a whole number from {least} to {most}")
+}

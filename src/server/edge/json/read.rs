@@ -1,0 +1,324 @@
+//! Reads `ProtoJSON` and writes protobuf in one pass, by the descriptors.
+//!
+//! A strict reading refuses what it does not know and what is given twice: it may be a restriction that was
+//! misspelt, or one that is taken back. A tolerant one ignores unknown fields and unknown names of an enum's
+//! values; a field that is given twice is merged as protobuf does.
+
+use std::{borrow::Cow, collections::HashSet, fmt};
+
+use prost::encoding::{WireType, encode_key, encode_varint};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{
+    place::{Fault, Place, Step},
+    scalar::Scalar,
+    well_known::{self, WellKnown},
+};
+
+/// What goes along while a message is read.
+pub(super) struct Reader {
+    pub(super) is_strict: bool,
+    /// Where the reading is; where it has failed, too.
+    pub(super) place: Place,
+    /// What is wrong there, if it is not the type of the value.
+    pub(super) fault: Option<Fault>,
+}
+
+impl Reader {
+    pub(super) fn fail<E: Error>(&mut self, problem: impl Into<Cow<'static, str>>) -> E {
+        self.fault = Some(self.place.fault(problem));
+        E::custom("")
+    }
+}
+
+/// A message, without the key and the length that stand before it in another.
+pub(super) struct Message<'a> {
+    pub(super) reader: &'a mut Reader,
+    pub(super) of: &'a MessageDescriptor,
+    pub(super) out: &'a mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for Message<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Message<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self {
+            reader,
+            of: message,
+            out,
+        } = self;
+        let mut seen = Seen::default();
+        while let Some(field) = map.next_key_seed(FieldName { reader, message })? {
+            let Some(field) = field else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            reader.place.enter(Step::Field(field.clone()));
+            if reader.is_strict && seen.contains(&field) {
+                return Err(reader.fail("is given twice"));
+            }
+            let is_set = map.next_value_seed(Field {
+                reader,
+                of: &field,
+                out,
+            })?;
+            if is_set && let Some(rival) = seen.find_rival(&field) {
+                let problem = format!("excludes \"{}\", which is given, too", rival.json_name());
+                return Err(reader.fail(problem));
+            }
+            seen.note(&field, is_set);
+            reader.place.leave();
+        }
+        Ok(())
+    }
+}
+
+/// The numbers of the fields that have come, and whether each has a value, which null is not.
+#[derive(Default)]
+struct Seen(Vec<(u32, bool)>);
+
+impl Seen {
+    fn contains(&self, field: &FieldDescriptor) -> bool {
+        self.0.iter().any(|(number, _)| *number == field.number())
+    }
+
+    fn note(&mut self, field: &FieldDescriptor, is_set: bool) {
+        self.0.push((field.number(), is_set));
+    }
+
+    /// Another field of the same oneof that has a value.
+    fn find_rival(&self, field: &FieldDescriptor) -> Option<FieldDescriptor> {
+        let oneof = field.containing_oneof()?;
+        let mut others = oneof.fields().filter(|other| other != field);
+        others.find(|other| self.0.contains(&(other.number(), true)))
+    }
+}
+
+/// The name of a field, in either of its forms. `None`: there is no such field.
+struct FieldName<'a> {
+    reader: &'a mut Reader,
+    message: &'a MessageDescriptor,
+}
+
+impl<'de> DeserializeSeed<'de> for FieldName<'_> {
+    type Value = Option<FieldDescriptor>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FieldName<'_> {
+    type Value = Option<FieldDescriptor>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        let field = (self.message.get_field_by_json_name(name))
+            .or_else(|| self.message.get_field_by_name(name));
+        if field.is_none() && self.reader.is_strict {
+            let fault = self.reader.place.unknown_field(self.message, name);
+            self.reader.fault = Some(fault);
+            return Err(E::custom(""));
+        }
+        Ok(field)
+    }
+}
+
+/// The value of a field. Whether it has one: null is none.
+struct Field<'a> {
+    reader: &'a mut Reader,
+    of: &'a FieldDescriptor,
+    out: &'a mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+        from.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_none<E: Error>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+        let Self {
+            reader,
+            of: field,
+            out,
+        } = self;
+        let value = Value {
+            reader,
+            kind: &field.kind(),
+            number: field.number(),
+            out,
+        };
+        if field.is_list() {
+            from.deserialize_any(List(value))?;
+        } else if field.is_map() {
+            from.deserialize_any(Map(value))?;
+        } else {
+            value.deserialize(from)?;
+        }
+        Ok(true)
+    }
+}
+
+/// One value: of a field, of an element, of an entry.
+struct Value<'a> {
+    reader: &'a mut Reader,
+    kind: &'a Kind,
+    number: u32,
+    out: &'a mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        let Self {
+            reader,
+            kind,
+            number,
+            out,
+        } = self;
+        let Kind::Message(message) = kind else {
+            return from.deserialize_any(Scalar {
+                reader,
+                kind,
+                number,
+                out,
+            });
+        };
+        let mut inner = Vec::new();
+        if well_known::is_well_known(message) {
+            let is_strict = reader.is_strict;
+            inner = WellKnown { message, is_strict }.deserialize(from)?;
+        } else {
+            let out = &mut inner;
+            let message = Message {
+                reader,
+                of: message,
+                out,
+            };
+            message.deserialize(from)?;
+        }
+        put_bytes(number, &inner, out);
+        Ok(())
+    }
+}
+
+struct List<'a>(Value<'a>);
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Value {
+            reader,
+            kind,
+            number,
+            out,
+        } = self.0;
+        for index in 0.. {
+            reader.place.enter(Step::Element(index));
+            let element = Value {
+                reader,
+                kind,
+                number,
+                out,
+            };
+            let is_there = list.next_element_seed(element)?.is_some();
+            reader.place.leave();
+            if !is_there {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Map<'a>(Value<'a>);
+
+impl<'de> Visitor<'de> for Map<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Value {
+            reader,
+            kind,
+            number,
+            out,
+        } = self.0;
+        let entry = kind.as_message().expect("a map's kind is its entry");
+        let (key_field, value_field) = (entry.map_entry_key_field(), entry.map_entry_value_field());
+        let (key_kind, value_kind) = (key_field.kind(), value_field.kind());
+        let mut keys = HashSet::new();
+        reader.place.enter(Step::Entry);
+        while let Some(key) = map.next_key::<String>()? {
+            let mut inner = Vec::new();
+            let scalar = Scalar {
+                reader,
+                kind: &key_kind,
+                number: key_field.number(),
+                out: &mut inner,
+            };
+            scalar.put_key::<A::Error>(&key)?;
+            map.next_value_seed(Value {
+                reader,
+                kind: &value_kind,
+                number: value_field.number(),
+                out: &mut inner,
+            })?;
+            put_bytes(number, &inner, out);
+            if !keys.insert(key) && reader.is_strict {
+                return Err(reader.fail("has a key that is given twice"));
+            }
+        }
+        reader.place.leave();
+        Ok(())
+    }
+}
+
+pub(super) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}

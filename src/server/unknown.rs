@@ -1,0 +1,110 @@
+//! What is said of a name that is not known: which one it is, and which known one was likely meant.
+//!
+//! A name that was misspelt may have been a restriction, so it is refused rather than ignored.
+
+/// Names are cut here. Before this length no token's text shows anything of its secret.
+const MAX_SHOWN_CHARS: usize = 32;
+/// Names that are less alike (Jaro, 0 to 1) are not taken for each other.
+const MIN_LIKENESS: f64 = 0.8;
+/// The likeness of names of which one holds the other.
+const HELD: f64 = 0.85;
+/// Shorter names are held by too many.
+const MIN_HELD_BYTES: usize = 3;
+
+/// `there is no parameter "scopes": did you mean "scope"?`
+pub(super) fn sentence<'a>(
+    kind: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let (name, hint) = (escaped(name), hint(name, known));
+    let end = if hint.is_empty() { " here" } else { &hint };
+    format!("there is no {kind} \"{name}\"{end}")
+}
+
+/// `: did you mean "scope"?`, or nothing.
+pub(super) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match find_likeliest(name, known) {
+        Some(likeliest) => format!(": did you mean \"{likeliest}\"?"),
+        None => String::new(),
+    }
+}
+
+/// The known name that was likely meant.
+pub(super) fn find_likeliest<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let known = known.into_iter();
+    let known = known.filter_map(|known| Some((likeness(name, known)?, known)));
+    let likeliest = known.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    likeliest.map(|(_, known)| known)
+}
+
+/// How like two names are, up to 1. `None`: one is not taken for the other.
+pub(super) fn likeness(name: &str, known: &str) -> Option<f64> {
+    let (name, known) = (folded(name), folded(known));
+    let held = |inner: &str, outer: &str| inner.len() >= MIN_HELD_BYTES && outer.contains(inner);
+    let mut likeness = strsim::jaro(&name, &known);
+    if held(&name, &known) || held(&known, &name) {
+        likeness = likeness.max(HELD);
+    }
+    (likeness > MIN_LIKENESS).then_some(likeness)
+}
+
+/// The name, so that it neither fills a log nor plays tricks on a terminal.
+pub(super) fn escaped(name: &str) -> String {
+    let mut text = String::new();
+    for character in name.chars().take(MAX_SHOWN_CHARS) {
+        if character == ' ' || (character.is_ascii_graphic() && !"\"\\".contains(character)) {
+            text.push(character);
+        } else {
+            text.extend(character.escape_unicode());
+        }
+    }
+    if name.chars().nth(MAX_SHOWN_CHARS).is_some() {
+        text.push_str("...");
+    }
+    text
+}
+
+/// Case and separators make no difference: `page_size`, `pageSize`, `page-size`. Nor does what lies beyond the
+/// longest name of ours by far.
+fn folded(name: &str) -> String {
+    let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
+    letters.map(|c| c.to_ascii_lowercase()).take(128).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn likeliest_name_is_found_whatever_its_case_and_separators() {
+        let fields = ["scopes", "allowedCidrs", "expireTime", "note", "dryRun"];
+        for (name, expected) in [
+            ("scope", Some("scopes")),
+            ("requiredScopes", Some("scopes")),
+            ("allowed_cidr", Some("allowedCidrs")),
+            ("cidrs", Some("allowedCidrs")),
+            ("expires", Some("expireTime")),
+            ("dryrun", Some("dryRun")),
+            ("Dry-Run", Some("dryRun")),
+            ("nonsense", None),
+            ("", None),
+            ("é", None),
+        ] {
+            assert_eq!(find_likeliest(name, fields), expected, "{name}");
+        }
+        let states = ["TOKEN_STATE_ACTIVE", "TOKEN_STATE_DISABLED"];
+        assert_eq!(find_likeliest("DISABLED", states), Some(states[1]));
+    }
+
+    #[test]
+    fn escaped_name_is_short_and_plain() {
+        assert_eq!(escaped("a b"), "a b");
+        assert_eq!(escaped("a\u{202e}\"\n"), r"a\u{202e}\u{22}\u{a}");
+        let token = format!("hallpass_{}_{}", "1".repeat(22), "s".repeat(49));
+        assert_eq!(escaped(&token), format!("hallpass_{}_...", "1".repeat(22)));
+    }
+}

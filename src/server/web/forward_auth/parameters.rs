@@ -1,0 +1,178 @@
+//! The query of `/forward-auth`, which the proxy's operator wrote. What is not known there is refused: it may be
+//! a misspelt requirement. All from `at=` on is the request's own, and below the path the whole query is.
+
+use crate::{app::error::FieldError, server::unknown};
+
+use super::super::super::identity::{self, Requirement};
+
+const SCOPE: &str = "scope";
+const UNSCOPED: &str = "unscoped";
+const CHALLENGE: &str = "challenge";
+const CREDENTIAL: &str = "credential";
+const AT: &str = "at";
+
+const NAMES: [&str; 5] = [SCOPE, UNSCOPED, CHALLENGE, CREDENTIAL, AT];
+
+/// What a proxy asks for.
+#[derive(Debug, Default)]
+pub(super) struct Parameters {
+    /// All scopes of all `scope=` together, and whether `unscoped=deny` is there.
+    pub(super) requirement: Requirement,
+    /// `challenge=basic`: whoever shows no credential is asked for Basic, too.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no challenge is Basic's yet"))]
+    pub(super) challenges_basic: bool,
+    /// `credential=x-api-key`: where there is no Authorization, the token may be in `X-API-Key`.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only Authorization is read yet")
+    )]
+    pub(super) takes_api_key: bool,
+}
+
+impl Parameters {
+    /// Reads the query of a request to `/forward-auth` itself.
+    ///
+    /// # Errors
+    /// A parameter is not known, has a value that is not, or is repeated; or a scope is none.
+    pub(super) fn parse(query: &str) -> Result<Self, FieldError> {
+        let mut scopes = Vec::new();
+        let (mut unscoped, mut challenge, mut credential) = (None, None, None);
+        for (name, value) in form_urlencoded::parse(ours(query).as_bytes()) {
+            let slot = match &*name {
+                SCOPE => {
+                    scopes.push(value);
+                    continue;
+                }
+                UNSCOPED => &mut unscoped,
+                CHALLENGE => &mut challenge,
+                CREDENTIAL => &mut credential,
+                AT => return Err(FieldError::new(AT, "must be written \"at=\"")),
+                name => {
+                    let problem = unknown::sentence("parameter", name, NAMES);
+                    return Err(FieldError::new("query", problem));
+                }
+            };
+            if slot.replace(value).is_some() {
+                let name = NAMES.into_iter().find(|known| *known == name);
+                let name = name.expect("only a known name has a slot");
+                return Err(FieldError::new(name, "must not be repeated"));
+            }
+        }
+        let scopes = identity::required(scopes.iter().map(|scope| &**scope))?;
+        Ok(Self {
+            requirement: Requirement {
+                scopes,
+                denies_unscoped: is_set(UNSCOPED, unscoped.as_deref(), "deny")?,
+            },
+            challenges_basic: is_set(CHALLENGE, challenge.as_deref(), "basic")?,
+            takes_api_key: is_set(CREDENTIAL, credential.as_deref(), "x-api-key")?,
+        })
+    }
+}
+
+/// What stands before the `at=` that begins the request's own part.
+fn ours(query: &str) -> &str {
+    if query.starts_with("at=") {
+        return "";
+    }
+    query.split_once("&at=").map_or(query, |(ours, _)| ours)
+}
+
+/// Whether a parameter is there, whose one value is `only`.
+fn is_set(name: &'static str, value: Option<&str>, only: &str) -> Result<bool, FieldError> {
+    match value {
+        None => Ok(false),
+        Some(value) if value == only => Ok(true),
+        Some(_) => Err(FieldError::new(name, format!("must be \"{only}\""))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<Parameters, String> {
+        Parameters::parse(query).map_err(|error| error.to_string())
+    }
+
+    fn scopes(query: &str) -> Result<String, String> {
+        parse(query).map(|parameters| parameters.requirement.scopes.to_string())
+    }
+
+    #[test]
+    fn all_scopes_are_required_together_and_an_empty_one_is_none() {
+        assert_eq!(scopes("").as_deref(), Ok(""));
+        let all = scopes("scope=b&scope=a%20c&&%73cope=d+b");
+        assert_eq!(all.as_deref(), Ok("a b c d"));
+        for bad in ["scope", "scope=", "scope=a&scope=", "scope=a++b", "scope=A"] {
+            assert!(scopes(bad).unwrap_err().starts_with("scope: "), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_with_the_likeliest() {
+        for (query, told) in [
+            (
+                "scopes=a",
+                "query: there is no parameter \"scopes\": did you mean \"scope\"?",
+            ),
+            (
+                "Scope=a",
+                "query: there is no parameter \"Scope\": did you mean \"scope\"?",
+            ),
+            (
+                "scope=a&required_scope=b",
+                "query: there is no parameter \"required_scope\": did you mean \"scope\"?",
+            ),
+            ("x=/original", "query: there is no parameter \"x\" here"),
+            ("=a", "query: there is no parameter \"\" here"),
+            (
+                "scope=a;scope=b",
+                "scope: each scope must be 1 to 64 of a-z, 0-9, ':', '.', '_', '/' and '-'",
+            ),
+            ("at", "at: must be written \"at=\""),
+            (
+                "At=/x",
+                "query: there is no parameter \"At\": did you mean \"at\"?",
+            ),
+            ("%61t=/x", "at: must be written \"at=\""),
+            ("unscoped=allow", "unscoped: must be \"deny\""),
+            ("unscoped", "unscoped: must be \"deny\""),
+            ("challenge=Basic", "challenge: must be \"basic\""),
+            (
+                "credential=authorization",
+                "credential: must be \"x-api-key\"",
+            ),
+            (
+                "unscoped=deny&unscoped=deny",
+                "unscoped: must not be repeated",
+            ),
+            (
+                "challenge=basic&challenge=",
+                "challenge: must not be repeated",
+            ),
+        ] {
+            assert_eq!(parse(query).unwrap_err(), told, "{query}");
+        }
+    }
+
+    #[test]
+    fn all_from_at_on_is_the_requests_own() {
+        for query in ["at=/x?scope=A&y=z", "at=", "at=&scope="] {
+            assert_eq!(scopes(query).as_deref(), Ok(""), "{query}");
+        }
+        let before = scopes("scope=a&at=/x?scopes=b&scope=c&at=d");
+        assert_eq!(before.as_deref(), Ok("a"));
+        assert!(parse("scope=a&bat=/x&scope=b").is_err());
+    }
+
+    #[test]
+    fn options_are_read() {
+        let none = parse("scope=a").unwrap();
+        assert!(!none.requirement.denies_unscoped);
+        assert!(!none.challenges_basic && !none.takes_api_key);
+        let all = parse("credential=x-api-key&challenge=basic&unscoped=deny").unwrap();
+        assert!(all.requirement.denies_unscoped);
+        assert!(all.challenges_basic && all.takes_api_key);
+    }
+}
