@@ -31,6 +31,7 @@ pub mod web;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use http::HeaderName;
 use ipnet::IpNet;
 use tokio::{io::DuplexStream, net::TcpListener, sync::watch};
 
@@ -51,6 +52,8 @@ pub struct ServerOptions {
     pub metrics_listen: Option<SocketAddr>,
     /// The origins whose pages may call: `*`, or such as `https://app.example`.
     pub cors_origins: Vec<String>,
+    /// What those pages may send beside the header fields that are always allowed.
+    pub cors_headers: Vec<HeaderName>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Which requests are in the log at level info.

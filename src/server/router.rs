@@ -73,7 +73,7 @@ pub(super) fn service(
     };
     let edge = edge::assemble(parts, &AuthLayer(app.clone()));
 
-    let origins = CorsOrigins::new(&options.cors_origins);
+    let origins = CorsOrigins::new(&options.cors_origins, &options.cors_headers);
     let pages = ServiceBuilder::new()
         .layer(option_layer(origins.layer()))
         .map_request(move |mut request: Request<Body>| {
