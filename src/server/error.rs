@@ -88,7 +88,8 @@ fn with_field(reply: ConnectError, FieldError { field, problem }: FieldError) ->
     reply.add_detail(BAD_REQUEST, detail.encode_to_vec())
 }
 
-fn with_retry(reply: ConnectError, after: Duration) -> ConnectError {
+/// Adds when to come again.
+pub(super) fn with_retry(reply: ConnectError, after: Duration) -> ConnectError {
     let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
     let delay = ProtoDuration {
         seconds: i64::try_from(seconds).unwrap_or(i64::MAX),

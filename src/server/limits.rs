@@ -33,6 +33,15 @@ pub struct Limits {
     pub max_connections: usize,
     /// The most HTTP/2 streams of a connection at a time.
     pub max_streams: u32,
+    /// The most streams at a time that show no credential: health's Watch, and reflection.
+    pub max_anonymous_streams: usize,
+    /// How many of them may be one network's (/24, /48).
+    pub max_anonymous_streams_per_network: usize,
+    /// How long such a stream may last.
+    pub anonymous_stream_timeout: Duration,
+    /// How long something must have lasted without a credential to be ended for the sake of something new: what is
+    /// honest is mostly over by then.
+    pub eviction_min_age: Duration,
     /// How much of a refused request's body is read, so that the client sees the refusal.
     pub drain_bytes: usize,
     /// For how long a refused request's body is read.
@@ -61,6 +70,10 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(10),
             max_connections: 1024,
             max_streams: 100,
+            max_anonymous_streams: 256,
+            max_anonymous_streams_per_network: 128,
+            anonymous_stream_timeout: Duration::from_mins(10),
+            eviction_min_age: Duration::from_millis(100),
             drain_bytes: 8 * 1024 * 1024,
             drain_timeout: Duration::from_secs(2),
             sent_along_timeout: Duration::from_millis(20),

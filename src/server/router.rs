@@ -19,7 +19,7 @@ use super::{
     endpoints,
     limits::Limits,
     origin::{ClientAddress, WithOrigin},
-    rpc,
+    rpc::{self, Health},
     web::{self, health::Readiness},
 };
 
@@ -32,7 +32,7 @@ static METHODS: LazyLock<Arc<MethodTable>> = LazyLock::new(|| {
 pub(super) fn service(
     app: &App,
     options: &ServerOptions,
-    grpc: Router,
+    (reflection, health): (Router, Health),
     limits: Arc<Limits>,
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
 + Clone
@@ -64,8 +64,8 @@ pub(super) fn service(
         .merge(web::metadata::routes(Arc::clone(&addresses)));
     let parts = Parts {
         methods: Arc::clone(&METHODS),
-        router: rpc::routes(app, Arc::clone(&addresses)),
-        grpc,
+        router: rpc::routes(app, Arc::clone(&addresses)).merge(health.routes()),
+        grpc: reflection,
         web,
         on_behalf: Some(web::forward_auth::on_behalf(app.clone())),
         limits,

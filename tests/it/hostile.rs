@@ -6,6 +6,7 @@ mod drain;
 mod endurance;
 mod every_reply;
 mod gzip_bomb;
+mod health_streams;
 mod host;
 mod http1;
 mod http2;
