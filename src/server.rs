@@ -116,7 +116,10 @@ impl Server {
 
     /// Serves until `shutdown` is over, then answers what is under way.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
-        let limits = Arc::new(self.options.limits.clone());
+        let limits = Arc::new(Limits {
+            uncounted_networks: self.options.trusted_proxies.clone(),
+            ..self.options.limits.clone()
+        });
         let (stop_streams, stopping) = watch::channel(false);
         let streams = AnonymousStreams::new(&limits, stopping);
         let reflection = grpc::reflection(streams.clone())?;

@@ -14,7 +14,7 @@ use crate::{
     domain::scope::ScopeSet,
 };
 
-use super::{auth, current, error::denial::Denial};
+use super::{auth, current, error::denial::Denial, listener};
 
 /// The scopes that are required: all of those that the texts name, separated by spaces. An empty text is no
 /// scope: the variable that should have been there would have been one.
@@ -49,6 +49,7 @@ pub(super) async fn check(
             match app.verify(question).await {
                 Ok(Verification::Valid(verified)) => {
                     current::note_token(verified.id(), verified.user().id);
+                    listener::note_authenticated();
                     return Ok(Ok(verified));
                 }
                 Ok(Verification::Invalid(refused)) => {

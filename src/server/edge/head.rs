@@ -7,7 +7,10 @@ use connectrpc_axum::{Code, ConnectError};
 use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
 
 use super::error;
-use crate::{proto::hallpass::v1::Reason, server::limits::Limits};
+use crate::{
+    proto::hallpass::v1::Reason,
+    server::{limits::Limits, listener::OverBudget},
+};
 
 /// A head that is refused: the status for HTTP, and the error for the protocols.
 pub(super) struct HeadFault {
@@ -15,8 +18,11 @@ pub(super) struct HeadFault {
     pub(super) error: ConnectError,
 }
 
-/// The first thing that is wrong with the head.
+/// The first thing that is wrong with the head, or that there is no memory for the request.
 pub(super) fn check(parts: &Parts, limits: &Limits) -> Option<HeadFault> {
+    if parts.extensions.get::<OverBudget>().is_some() {
+        return Some(fault(StatusCode::SERVICE_UNAVAILABLE, error::overloaded()));
+    }
     if matches!(parts.method, Method::TRACE | Method::CONNECT) {
         return Some(fault(
             StatusCode::NOT_IMPLEMENTED,
