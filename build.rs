@@ -6,7 +6,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 13] = [
+const PROTOS: [&str; 14] = [
     "hallpass/v1/token.proto",
     "hallpass/v1/user.proto",
     "hallpass/v1/authn.proto",
@@ -20,6 +20,7 @@ const PROTOS: [&str; 13] = [
     "envoy/service/auth/v3/external_auth.proto",
     "envoy/type/v3/http_status.proto",
     "google/rpc/status.proto",
+    "grpc/health/v1/health.proto",
 ];
 
 /// Messages with a secret in them: they get no `Debug` that could print it.

@@ -117,11 +117,16 @@ mod tests {
             "--trusted-proxy=10.0.0.0/8",
             "--max-token-ttl=36h",
             "--max-body-bytes=128KiB",
+            "--idle-timeout=75s",
+            "--cors-header=x-tenant,X-Trace",
             "--argon2-memory-kib=65536",
         ])
         .unwrap();
         assert_eq!(settings.server.cors_origin.len(), 3);
         assert_eq!(settings.server.max_body_bytes, 131_072);
+        let options = settings.server.options();
+        assert_eq!(options.limits.idle_timeout.as_secs(), 75);
+        assert_eq!(options.cors_headers, ["x-tenant", "x-trace"]);
         let hours = settings
             .tokens
             .lifetimes
@@ -150,6 +155,9 @@ mod tests {
             "--retention=soon",
             "--database-url=postgres://db/hallpass",
             "--cors-origin=example.com",
+            "--cors-header=*",
+            "--cors-header=cookie",
+            "--idle-timeout=0s",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! listener → origin → CORS → edge ─┬→ rpc/  (calls: authenticated, decoded)
-//!                                  ├→ grpc  (tonic: health, reflection)
+//!                                  ├→ grpc  (tonic: reflection)
 //!                                  └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
 //! ```
 //!
@@ -12,7 +12,9 @@
 //! What is said here in which words is decided here; what may be done is decided in `app`.
 
 mod access_log;
+mod anonymous_streams;
 mod auth;
+mod concurrency_limit;
 pub mod control_socket;
 mod cors;
 pub mod current;
@@ -32,14 +34,17 @@ pub mod web;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use http::HeaderName;
 use ipnet::IpNet;
 use tokio::{io::DuplexStream, net::TcpListener, sync::watch};
 
 use crate::app::App;
 pub use access_log::LogRequests;
+use anonymous_streams::AnonymousStreams;
 use control_socket::ControlSocket;
 use limits::Limits;
 use pipe::Pipe;
+use rpc::Health;
 
 /// What the server is told by the settings.
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ pub struct ServerOptions {
     pub metrics_listen: Option<SocketAddr>,
     /// The origins whose pages may call: `*`, or such as `https://app.example`.
     pub cors_origins: Vec<String>,
+    /// What those pages may send beside the header fields that are always allowed.
+    pub cors_headers: Vec<HeaderName>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Which requests are in the log at level info.
@@ -110,9 +117,25 @@ impl Server {
 
     /// Serves until `shutdown` is over, then answers what is under way.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
-        let limits = Arc::new(self.options.limits.clone());
-        let grpc = grpc::Services::start(&self.app)?;
-        let service = router::service(&self.app, &self.options, grpc.routes(), Arc::clone(&limits));
+        let limits = Arc::new(Limits {
+            uncounted_networks: self.options.trusted_proxies.clone(),
+            ..self.options.limits.clone()
+        });
+        let (stop_streams, stopping) = watch::channel(false);
+        let streams = AnonymousStreams::new(&limits, stopping);
+        let reflection = grpc::reflection(streams.clone())?;
+        let (health, health_task) = Health::start(&self.app, streams);
+        let service = router::service(
+            &self.app,
+            &self.options,
+            (reflection, health),
+            Arc::clone(&limits),
+        );
+        let shutdown = async {
+            shutdown.await;
+            health_task.stop();
+            stop_streams.send_replace(true);
+        };
         // The other listeners stop with the first.
         let (stop, stopped) = watch::channel(());
         let stopped = || {

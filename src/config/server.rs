@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, value_parser};
+use http::HeaderName;
 use ipnet::IpNet;
 
 use super::values;
@@ -55,6 +56,19 @@ pub struct ServerArgs {
     )]
     pub cors_origin: Vec<String>,
 
+    /// A request header that pages of those origins may send, beside those of the protocols and of tracing
+    /// (traceparent, tracestate, baggage, sentry-trace), such as x-tenant. May be repeated; in the environment,
+    /// separated by commas.
+    #[arg(
+        long,
+        env = "HALLPASS_CORS_HEADER",
+        hide_env_values = true,
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = values::cors_header
+    )]
+    pub cors_header: Vec<HeaderName>,
+
     /// A network of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8. May be repeated;
     /// in the environment, separated by commas. Not set: the header is ignored.
     #[arg(
@@ -89,7 +103,20 @@ pub struct ServerArgs {
     )]
     pub handler_timeout: Duration,
 
-    /// How many connections may be open at once.
+    /// How long a connection may stay open without a request; in HTTP/2 it ends with GOAWAY. Let a proxy in front
+    /// give up its idle connections sooner, lest it sends a request on one that is just being closed.
+    #[arg(
+        long,
+        env = "HALLPASS_IDLE_TIMEOUT",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = values::duration
+    )]
+    pub idle_timeout: Duration,
+
+    /// How many connections may be open at once. Half of them may come from one network (/24, /48), but for those
+    /// of --trusted-proxy.
     #[arg(
         long,
         env = "HALLPASS_MAX_CONNECTIONS",
@@ -109,11 +136,13 @@ impl ServerArgs {
             control_socket: None,
             metrics_listen: self.metrics_listen,
             cors_origins: self.cors_origin.clone(),
+            cors_headers: self.cors_header.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
             log_requests: LogRequests::default(),
             limits: Limits {
                 max_body_bytes: self.max_body_bytes,
                 handler_timeout: self.handler_timeout,
+                idle_timeout: self.idle_timeout,
                 max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
                 ..Limits::default()
             },

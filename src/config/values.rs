@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use http::Uri;
+use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -81,6 +81,36 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// What the browser or a proxy says of a request, never its page: a page that could say it would speak in their
+/// name.
+const NOT_FOR_PAGES: [&str; 8] = [
+    "cookie",
+    "forwarded",
+    "host",
+    "origin",
+    "referer",
+    "true-client-ip",
+    "via",
+    "x-real-ip",
+];
+const NOT_FOR_PAGES_PREFIXES: [&str; 4] = ["access-control-", "proxy-", "sec-", "x-forwarded-"];
+
+/// Reads the name of a header field that pages may send.
+pub(super) fn cors_header(text: &str) -> Result<HeaderName, String> {
+    if text == "*" {
+        return Err(
+            "must be the name of one header: * would allow all that are to come".to_owned(),
+        );
+    }
+    let name = HeaderName::try_from(text)
+        .map_err(|_| "must be the name of a header, such as x-tenant".to_owned())?;
+    let begins = |prefix: &&str| name.as_str().starts_with(prefix);
+    if NOT_FOR_PAGES.contains(&name.as_str()) || NOT_FOR_PAGES_PREFIXES.iter().any(begins) {
+        return Err("is said by browsers and proxies, and must not be left to pages".to_owned());
+    }
+    Ok(name)
+}
+
 /// Reads `sqlite:PATH`; an absolute path may also stand behind `sqlite://`.
 pub(super) fn database_url(text: &str) -> Result<PathBuf, String> {
     // The text itself is never repeated: a PostgreSQL URL may hold a password.
@@ -136,6 +166,23 @@ mod tests {
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         for bad in ["", "90", "0s", "-1s", "soon", "1 fortnight"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_may_send_named_headers_and_none_of_the_browsers_or_proxies() {
+        assert_eq!(cors_header("X-Tenant").unwrap(), "x-tenant");
+        for bad in [
+            "",
+            "*",
+            "x tenant",
+            "x-tenant: a",
+            "Cookie",
+            "X-Forwarded-For",
+            "sec-fetch-site",
+            "Host",
+        ] {
+            assert!(cors_header(bad).is_err(), "{bad}");
         }
     }
 

@@ -13,6 +13,16 @@ pub fn network_of(address: IpAddr) -> IpNet {
         .trunc()
 }
 
+/// The network that one subscriber may have to himself: /24 of IPv4, /48 of IPv6 (RFC 6177). Whoever holds it can
+/// come from as many of its addresses as he likes.
+pub fn site_of(address: IpAddr) -> IpNet {
+    let address = address.to_canonical();
+    let prefix = if address.is_ipv4() { 24 } else { 48 };
+    IpNet::new(address, prefix)
+        .expect("24 and 48 are within the address")
+        .trunc()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,5 +33,12 @@ mod tests {
         assert_eq!(network("192.0.2.7"), "192.0.2.0/24");
         assert_eq!(network("::ffff:192.0.2.200"), "192.0.2.0/24");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+    }
+
+    #[test]
+    fn a_site_is_wider_in_ipv6() {
+        let site = |text: &str| site_of(text.parse().unwrap()).to_string();
+        assert_eq!(site("::ffff:192.0.2.200"), "192.0.2.0/24");
+        assert_eq!(site("2001:db8:1:2:3:4:5:6"), "2001:db8:1::/48");
     }
 }

@@ -21,22 +21,45 @@ pub(super) use split::Split;
 /// For how long a browser may remember what a preflight told it.
 const MAX_AGE: Duration = Duration::from_hours(2);
 
+/// What pages send of their own accord: the protocols' fields, and those by which browsers' tracing libraries
+/// (W3C Trace Context and Baggage, Sentry) mark every request of a page.
+const REQUEST_HEADERS: [HeaderName; 12] = [
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    HeaderName::from_static("baggage"),
+    HeaderName::from_static("connect-protocol-version"),
+    HeaderName::from_static("connect-timeout-ms"),
+    HeaderName::from_static("grpc-timeout"),
+    HeaderName::from_static("sentry-trace"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-grpc-web"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-user-agent"),
+];
+
 /// The origins that were listed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CorsOrigins {
     any: bool,
     listed: Vec<HeaderValue>,
+    /// What their pages may send beside [`REQUEST_HEADERS`].
+    headers: Vec<HeaderName>,
 }
 
 impl CorsOrigins {
-    /// From the settings: `*`, or what a browser sends as `Origin`.
-    pub(super) fn new(origins: &[String]) -> Self {
+    /// From the settings: `*`, or what a browser sends as `Origin`; and the further header fields.
+    pub(super) fn new(origins: &[String], headers: &[HeaderName]) -> Self {
         let any = origins.iter().any(|origin| origin == "*");
         let listed = origins.iter().filter(|origin| *origin != "*");
         let listed = listed
             .filter_map(|origin| HeaderValue::from_str(origin).ok())
             .collect();
-        Self { any, listed }
+        Self {
+            any,
+            listed,
+            headers: headers.to_vec(),
+        }
     }
 
     /// The layer that answers preflights and marks replies; none where only pages of this server may
@@ -51,16 +74,7 @@ impl CorsOrigins {
         let layer = CorsLayer::new()
             .allow_origin(allow)
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers([
-                AUTHORIZATION,
-                CONTENT_TYPE,
-                header("connect-protocol-version"),
-                header("connect-timeout-ms"),
-                header("grpc-timeout"),
-                header("x-grpc-web"),
-                header("x-request-id"),
-                header("x-user-agent"),
-            ])
+            .allow_headers([&REQUEST_HEADERS[..], &self.headers].concat())
             .expose_headers([
                 RETRY_AFTER,
                 WWW_AUTHENTICATE,
@@ -154,7 +168,7 @@ mod tests {
             request = request.header(ORIGIN, origin);
         }
         let mut request = request.body(()).unwrap();
-        CorsOrigins::new(&origins).mark(&mut request);
+        CorsOrigins::new(&origins, &[]).mark(&mut request);
         request.extensions().get::<Unlisted>().is_none()
     }
 

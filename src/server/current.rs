@@ -8,6 +8,8 @@ use crate::{
     domain::id::{IdText, TokenId, UserId},
 };
 
+use super::listener;
+
 tokio::task_local! {
     static CURRENT: Current;
 }
@@ -62,6 +64,7 @@ pub(super) fn known_so_far() -> Known {
 
 /// Notes who calls.
 pub(super) fn note_caller(caller: &Caller) {
+    listener::note_authenticated();
     note(|known| {
         known.token = caller.token().map(|token| token.id);
         known.user = caller.user_id();

@@ -86,15 +86,13 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.AdminService/RevokeLeakedTokens", &[A::RevokeLeaked]),
     procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).until_it_ends(),
     procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::Holder),
+    procedure("/grpc.health.v1.Health/Check", &[]).takes(C::Public),
+    procedure("/grpc.health.v1.Health/List", &[]).takes(C::Public),
+    procedure("/grpc.health.v1.Health/Watch", &[]).takes(C::Public).until_it_ends(),
 ];
 
-/// gRPC's own services.
-pub static GRPC: &[Endpoint] = &[
-    HEALTH_CHECK,
-    grpc_procedure("/grpc.health.v1.Health/Watch", Kind::GrpcStream),
-    REFLECTION,
-    REFLECTION_ALPHA,
-];
+/// gRPC's reflection, which streams both ways, as no procedure of ours does.
+pub static GRPC: &[Endpoint] = &[REFLECTION, REFLECTION_ALPHA];
 
 /// The web routes, the busiest first: they are looked through for each request that is no call.
 pub static WEB: &[Endpoint] = &[
@@ -122,18 +120,12 @@ pub const GET_TOKEN: Endpoint = procedure("/hallpass.v1.TokenService/GetToken", 
 pub const VERIFY_TOKEN: Endpoint =
     procedure("/hallpass.v1.TokenService/VerifyToken", &[A::VerifyToken]);
 
-/// Health, the one procedure of gRPC's own with one message each way.
-pub const HEALTH_CHECK: Endpoint = grpc_procedure("/grpc.health.v1.Health/Check", Kind::GrpcUnary);
 /// Reflection.
-pub const REFLECTION: Endpoint = grpc_procedure(
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    Kind::GrpcStream,
-);
+pub const REFLECTION: Endpoint =
+    grpc_procedure("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
 /// Reflection, as older clients ask for it.
-pub const REFLECTION_ALPHA: Endpoint = grpc_procedure(
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    Kind::GrpcStream,
-);
+pub const REFLECTION_ALPHA: Endpoint =
+    grpc_procedure("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
 
 /// Nothing below it is for pages, whether it is served or not.
 const OAUTH: &str = "/oauth2";
@@ -194,7 +186,7 @@ pub fn find_procedure(path: &str) -> Option<&'static Endpoint> {
     PROCEDURES.iter().find(|endpoint| endpoint.is_at(path))
 }
 
-/// The procedure of gRPC's own services at a path.
+/// The procedure of gRPC's reflection at a path.
 pub fn find_grpc(path: &str) -> Option<&'static Endpoint> {
     GRPC.iter().find(|endpoint| endpoint.is_at(path))
 }
@@ -206,11 +198,14 @@ pub fn web_label(path: &str) -> &'static str {
 }
 
 /// The services of our procedures, each once.
-pub fn services() -> Vec<&'static str> {
-    let mut services: Vec<_> = PROCEDURES.iter().filter_map(Endpoint::service).collect();
-    services.sort_unstable();
-    services.dedup();
-    services
+pub fn services() -> &'static [&'static str] {
+    static SERVICES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let mut services: Vec<_> = PROCEDURES.iter().filter_map(Endpoint::service).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
+    });
+    &SERVICES
 }
 
 /// Where pages have no business, with all below.

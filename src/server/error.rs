@@ -74,7 +74,8 @@ pub(super) fn reason(reason: Reason) -> v1::Reason {
     v1::Reason::from_str_name(reason.as_str()).expect("a test compares the two enums")
 }
 
-fn with_retry(reply: ConnectError, after: Duration) -> ConnectError {
+/// Adds when to come again.
+pub(super) fn with_retry(reply: ConnectError, after: Duration) -> ConnectError {
     let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
     let delay = ProtoDuration {
         seconds: i64::try_from(seconds).unwrap_or(i64::MAX),

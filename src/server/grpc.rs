@@ -1,46 +1,44 @@
-//! gRPC's own services, by tonic: health checking and server reflection.
+//! gRPC's server reflection, by tonic.
 
-use std::{io, time::Duration};
+use std::{io, net::IpAddr};
 
-use axum::Router;
-use tokio::{task::JoinHandle, time};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    middleware::{self, Next},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tonic::Status;
 
-use crate::{app::App, proto};
+use crate::{app::caller::Origin, proto};
 
-use super::endpoints::{self, Endpoint};
+use super::{
+    anonymous_streams::{AnonymousStream, AnonymousStreams, TOO_MANY},
+    endpoints::{self, Endpoint},
+};
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// The services, and the task that keeps the health status true. The task ends with them.
-#[derive(Debug)]
-pub(super) struct Services {
-    routes: Router,
-    watch: JoinHandle<()>,
-}
-
-impl Services {
-    pub(super) fn start(app: &App) -> io::Result<Self> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        };
-        let v1 = reflection().build_v1().map_err(io::Error::other)?;
-        let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
-        let routes = Router::new()
-            .route_service(&methods_of(&endpoints::HEALTH_CHECK), health)
-            .route_service(&methods_of(&endpoints::REFLECTION), v1)
-            .route_service(&methods_of(&endpoints::REFLECTION_ALPHA), v1alpha);
-        let watch = tokio::spawn(watch(app.clone(), reporter));
-        Ok(Self { routes, watch })
-    }
-
-    pub(super) fn routes(&self) -> Router {
-        self.routes.clone()
-    }
+/// Reflection in both its versions.
+pub(super) fn reflection(streams: AnonymousStreams) -> io::Result<Router> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = reflection().build_v1().map_err(io::Error::other)?;
+    let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
+    let bounded = middleware::from_fn(move |request: Request, next: Next| {
+        let ip = request.extensions().get::<Origin>().and_then(|o| o.ip);
+        bounded(streams.clone(), ip, request, next)
+    });
+    Ok(Router::new()
+        .route_service(&methods_of(&endpoints::REFLECTION), v1)
+        .route_service(&methods_of(&endpoints::REFLECTION_ALPHA), v1alpha)
+        .layer(bounded))
 }
 
 /// The route of an endpoint's whole service.
@@ -48,31 +46,34 @@ fn methods_of(endpoint: &Endpoint) -> String {
     format!("/{}/{{method}}", endpoint.service().unwrap_or_default())
 }
 
-impl Drop for Services {
-    fn drop(&mut self) {
-        self.watch.abort();
-    }
+/// A stream that ends when it must, with a status that says why.
+async fn bounded(
+    streams: AnonymousStreams,
+    ip: Option<IpAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(stream) = streams.admit(ip) else {
+        return Status::resource_exhausted(TOO_MANY).into_http();
+    };
+    let response = next.run(request).await;
+    response.map(|body| {
+        let frames = stream::unfold(Some((body, stream)), next_frame);
+        Body::new(StreamBody::new(frames))
+    })
 }
 
-/// Sets the status of each service by whether the store answers.
-async fn watch(app: App, reporter: HealthReporter) {
-    let mut look = time::interval(LOOK_EVERY);
-    let mut told = None;
-    // What a client may ask after; the empty name is the whole server.
-    let services = [&[""], &*endpoints::services()].concat();
-    loop {
-        look.tick().await;
-        let ready = app.is_ready().await;
-        if told.replace(ready) == Some(ready) {
-            continue;
-        }
-        let status = if ready {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
-        for service in &services {
-            reporter.set_service_status(service, status).await;
+type Rest = Option<(Body, AnonymousStream)>;
+
+async fn next_frame(rest: Rest) -> Option<(Result<Frame<Bytes>, axum::Error>, Rest)> {
+    let (mut body, mut stream) = rest?;
+    tokio::select! {
+        frame = body.frame() => Some((frame?, Some((body, stream)))),
+        ended = stream.ended() => {
+            let mut trailers = http::HeaderMap::new();
+            let told = Status::unavailable(ended.message()).add_header(&mut trailers);
+            told.expect("the message is ASCII");
+            Some((Ok(Frame::trailers(trailers)), None))
         }
     }
 }

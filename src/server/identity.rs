@@ -14,7 +14,7 @@ use crate::{
     domain::scope::ScopeSet,
 };
 
-use super::{auth, current, error::denial::Denial};
+use super::{auth, current, error::denial::Denial, listener};
 
 /// What a token must be good for.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,7 @@ pub(super) async fn check(
             match app.verify(question).await {
                 Ok(Verification::Valid(verified)) => {
                     current::note_token(verified.id(), verified.user().id);
+                    listener::note_authenticated();
                     return Ok(Ok(verified));
                 }
                 Ok(Verification::Invalid(refused)) => {

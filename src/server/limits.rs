@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// The bounds of the server. All sizes are in bytes.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -31,8 +33,37 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// The most connections at a time.
     pub max_connections: usize,
+    /// How many of them may come from one network (/24, /48); `None`: half of them.
+    pub max_connections_per_network: Option<usize>,
+    /// Networks of reverse proxies, which stand for many clients: their connections are not counted for a network.
+    pub uncounted_networks: Vec<IpNet>,
     /// The most HTTP/2 streams of a connection at a time.
     pub max_streams: u32,
+    /// The most streams at a time that show no credential: health's Watch, and reflection.
+    pub max_anonymous_streams: usize,
+    /// How many of them may be one network's (/24, /48).
+    pub max_anonymous_streams_per_network: usize,
+    /// How long such a stream may last.
+    pub anonymous_stream_timeout: Duration,
+    /// How long something must have lasted without a credential to be ended for the sake of something new: what is
+    /// honest is mostly over by then.
+    pub eviction_min_age: Duration,
+    /// The time from the end of the header to the end of the body on a connection on which nobody has been
+    /// authenticated yet.
+    pub anonymous_body_timeout: Duration,
+    /// How many of their bodies may be on their way at a time.
+    pub max_anonymous_bodies: usize,
+    /// How many of those may be one network's (/24, /48).
+    pub max_anonymous_bodies_per_network: usize,
+    /// What the requests of a connection may hold in memory, heads and bodies, without drawing on a budget.
+    pub connection_memory_bytes: usize,
+    /// The budget of all connections on which nobody has been authenticated. At least four of the largest bodies
+    /// fit into either budget.
+    pub anonymous_memory_bytes: usize,
+    /// The further budget of those on which somebody has.
+    pub authenticated_memory_bytes: usize,
+    /// How much an HTTP/2 client may send before it is read: of one stream, and of all its streams.
+    pub http2_window_bytes: u32,
     /// How much of a refused request's body is read, so that the client sees the refusal.
     pub drain_bytes: usize,
     /// For how long a refused request's body is read.
@@ -60,12 +91,34 @@ impl Default for Limits {
             idle_timeout: Duration::from_mins(1),
             write_timeout: Duration::from_secs(10),
             max_connections: 1024,
+            max_connections_per_network: None,
+            uncounted_networks: Vec::new(),
             max_streams: 100,
+            max_anonymous_streams: 256,
+            max_anonymous_streams_per_network: 128,
+            anonymous_stream_timeout: Duration::from_mins(10),
+            eviction_min_age: Duration::from_millis(100),
+            anonymous_body_timeout: Duration::from_secs(5),
+            max_anonymous_bodies: 512,
+            max_anonymous_bodies_per_network: 256,
+            connection_memory_bytes: 16 * 1024,
+            anonymous_memory_bytes: 48 * 1024 * 1024,
+            authenticated_memory_bytes: 48 * 1024 * 1024,
+            // The least that HTTP/2 knows for a connection (RFC 9113, 6.9.2).
+            http2_window_bytes: 65_535,
             drain_bytes: 8 * 1024 * 1024,
             drain_timeout: Duration::from_secs(2),
             sent_along_timeout: Duration::from_millis(20),
             ready_timeout: Duration::from_secs(2),
             compress_min_bytes: 1024,
         }
+    }
+}
+
+impl Limits {
+    /// How many connections may come from one network.
+    pub fn connections_per_network(&self) -> usize {
+        self.max_connections_per_network
+            .unwrap_or_else(|| self.max_connections.div_ceil(2))
     }
 }

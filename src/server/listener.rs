@@ -6,10 +6,12 @@
 //! come.
 
 mod body;
+mod budget;
 mod connection;
 mod io;
 mod pulse;
 mod roster;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -31,10 +33,18 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
-use tower::Service;
+use tower::{Service, service_fn};
 
-use self::{connection::Connection, roster::Roster};
+pub(in crate::server) use self::connection::note_authenticated;
+use self::{
+    connection::{Connection, refuse},
+    roster::{Admission, Roster},
+};
 use super::limits::Limits;
+
+/// In the extensions of a request that finds no memory left for it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct OverBudget;
 
 /// Who is at the other end of the connection, in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +98,8 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 /// At a shutdown, the time to tell a request that its time is over, when it began just before.
 const TO_TELL: Duration = Duration::from_millis(250);
 
-/// How often to look for a silent connection while all are busy.
-const ROOM_CHECK: Duration = Duration::from_millis(50);
+/// How often to look whether there is room for a connection that waits for it.
+const ROOM_CHECK: Duration = Duration::from_millis(10);
 
 /// Serves until `shutdown` is done: then no connection is accepted any more, and what is under way is
 /// answered, for at most `limits.handler_timeout`.
@@ -110,28 +120,35 @@ where
 {
     let mut shutdown = pin!(shutdown);
     let (stop, stopped) = watch::channel(());
-    let mut roster = Roster::default();
+    let mut roster = Roster::new(Arc::clone(&limits));
     let mut tasks = JoinSet::new();
-    // Accepted, and not served before there is room. Only once it is here can one know: while it was waited
-    // for, the last silent connection may have become busy.
+    // Accepted, and not served before there is room.
     let mut next = None;
     loop {
-        if roster.has_room(limits.max_connections)
-            && let Some((stream, peer)) = next.take()
-        {
-            let pulse = roster.enter(limits.max_connections);
-            let limits = Arc::clone(&limits);
-            let connection = Connection {
+        roster.sweep();
+        if let Some((stream, peer)) = next.take() {
+            let connection = |stream, pulse| Connection {
                 stream,
                 peer,
                 pulse,
-                limits,
+                limits: Arc::clone(&limits),
             };
-            tasks.spawn(connection.serve(service.clone(), stopped.clone()));
+            match roster.admit(peer.ip()) {
+                Admission::Admitted(pulse) => {
+                    let connection = connection(stream, pulse);
+                    tasks.spawn(connection.serve(service.clone(), stopped.clone()));
+                }
+                Admission::Refused(pulse) => {
+                    let connection = connection(stream, pulse);
+                    tasks.spawn(connection.serve(service_fn(refuse), stopped.clone()));
+                }
+                Admission::Wait => next = Some((stream, peer)),
+                Admission::Dropped => {}
+            }
         }
         tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = tasks.join_next() => roster.sweep(),
+            Some(_) = tasks.join_next() => {}
             accepted = listener.accept(), if next.is_none() => match accepted {
                 Ok(accepted) => next = Some(accepted),
                 Err(error) => rest_after(&error).await,

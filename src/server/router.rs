@@ -19,7 +19,7 @@ use super::{
     endpoints,
     limits::Limits,
     origin::{ClientAddress, WithOrigin},
-    rpc,
+    rpc::{self, Health},
     web::{self, health::Readiness},
 };
 
@@ -32,7 +32,7 @@ static METHODS: LazyLock<Arc<MethodTable>> = LazyLock::new(|| {
 pub(super) fn service(
     app: &App,
     options: &ServerOptions,
-    grpc: Router,
+    (reflection, health): (Router, Health),
     limits: Arc<Limits>,
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
 + Clone
@@ -67,8 +67,8 @@ pub(super) fn service(
         });
     let parts = Parts {
         methods: Arc::clone(&METHODS),
-        router: rpc::routes(app, Arc::clone(&addresses)),
-        grpc,
+        router: rpc::routes(app, Arc::clone(&addresses)).merge(health.routes()),
+        grpc: reflection,
         web,
         on_behalf: Some(web::forward_auth::on_behalf(app.clone())),
         limits,
@@ -76,7 +76,7 @@ pub(super) fn service(
     };
     let edge = edge::assemble(parts, &AuthLayer(app.clone()));
 
-    let origins = CorsOrigins::new(&options.cors_origins);
+    let origins = CorsOrigins::new(&options.cors_origins, &options.cors_headers);
     let pages = ServiceBuilder::new()
         .layer(option_layer(origins.layer()))
         .map_request(move |mut request: Request<Body>| {

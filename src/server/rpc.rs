@@ -8,6 +8,7 @@ mod authn;
 mod change;
 mod envoy;
 mod explain;
+mod health;
 mod message;
 mod token;
 mod user;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use super::origin::ClientAddress;
+pub(super) use health::Health;
 
 /// All procedures.
 pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {

@@ -83,6 +83,30 @@ async fn listed_origin_is_allowed_and_may_read_what_clients_need() {
 }
 
 #[tokio::test]
+async fn pages_may_send_what_traces_them_and_the_headers_that_are_named() {
+    let app = TestApp::start_with(|settings| {
+        settings.server.cors_origins = vec![LISTED.to_owned()];
+        settings.server.cors_headers = vec!["x-tenant".parse().unwrap()];
+    })
+    .await;
+    let headers = preflight(&app, LISTED).await;
+    let allowed = headers["access-control-allow-headers"].to_str().unwrap();
+    let allowed: Vec<_> = allowed.split(',').map(str::trim).collect();
+    for name in [
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "x-tenant",
+    ] {
+        assert!(allowed.contains(&name), "{name}");
+    }
+    for name in ["cookie", "x-forwarded-for", "x-other"] {
+        assert!(!allowed.contains(&name), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn foreign_origin_gets_no_allow_header() {
     for origins in [&[][..], &[LISTED]] {
         let app = with_origins(origins).await;

@@ -1,9 +1,9 @@
 //! gRPC's own services: health checking and server reflection, without a credential.
 
 use bytes::Bytes;
+use hallpass::proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
 use http::{HeaderMap, Request};
 use prost::Message;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::{
     client::{Reply, split_frame, wrap_frame},

@@ -1,15 +1,20 @@
 //! What hostile and broken peers send, and what they do not: limits, malformed requests, slow sockets, floods,
 //! and a stop in the midst of it. Bytes are written by hand where no client would write them.
 
+mod closing;
 mod connections;
+mod crowds;
 mod drain;
 mod endurance;
 mod every_reply;
 mod gzip_bomb;
+mod health_streams;
+mod host;
 mod http1;
 mod http2;
 mod limits;
 mod malformed;
+mod memory;
 mod process;
 mod raw_http2;
 mod shape;

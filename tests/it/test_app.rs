@@ -62,6 +62,7 @@ impl Default for Settings {
             metrics_listen: None,
             listen: ([127, 0, 0, 1], 0).into(),
             cors_origins: vec![],
+            cors_headers: vec![],
             trusted_proxies: vec![],
             log_requests: LogRequests::default(),
             // Hashing is of low priority: on a machine that does much else it may take its time.

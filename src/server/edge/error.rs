@@ -3,11 +3,16 @@
 //! Every error of Hallpass carries `google.rpc.ErrorInfo` with a reason of `hallpass.v1.Reason`; this is
 //! the one place that makes the detail. Errors of handlers come with their own.
 
+use std::time::Duration;
+
 use connectrpc_axum::{Code, ConnectError};
 use prost::Message;
 use tonic_types::pb::{BadRequest, ErrorInfo, bad_request::FieldViolation};
 
-use crate::{proto::hallpass::v1::Reason, server::current};
+use crate::{
+    proto::hallpass::v1::Reason,
+    server::{current, error::with_retry},
+};
 
 /// The domain of our reasons.
 pub const DOMAIN: &str = "hallpass";
@@ -118,6 +123,14 @@ pub(super) fn internal(message: &'static str) -> ConnectError {
 pub(super) fn deadline_exceeded() -> ConnectError {
     let message = "the time for this request is over";
     refusal(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
+}
+
+/// There is no memory for a request at the moment.
+pub(super) fn overloaded() -> ConnectError {
+    const SOON: Duration = Duration::from_secs(1);
+    let message = "too much is under way: try again later";
+    let error = refusal(Code::ResourceExhausted, Reason::Overloaded, message);
+    with_retry(error, SOON)
 }
 
 pub(super) fn no_such_procedure() -> ConnectError {

@@ -7,7 +7,10 @@ use connectrpc_axum::{Code, ConnectError};
 use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
 
 use super::error;
-use crate::{proto::hallpass::v1::Reason, server::limits::Limits};
+use crate::{
+    proto::hallpass::v1::Reason,
+    server::{limits::Limits, listener::OverBudget},
+};
 
 /// A head that is refused: the status for HTTP, and the error for the protocols.
 pub(super) struct HeadFault {
@@ -15,8 +18,11 @@ pub(super) struct HeadFault {
     pub(super) error: ConnectError,
 }
 
-/// The first thing that is wrong with the head.
+/// The first thing that is wrong with the head, or that there is no memory for the request.
 pub(super) fn check(parts: &Parts, limits: &Limits) -> Option<HeadFault> {
+    if parts.extensions.get::<OverBudget>().is_some() {
+        return Some(fault(StatusCode::SERVICE_UNAVAILABLE, error::overloaded()));
+    }
     if matches!(parts.method, Method::TRACE | Method::CONNECT) {
         return Some(fault(
             StatusCode::NOT_IMPLEMENTED,
@@ -61,7 +67,8 @@ pub(super) fn check(parts: &Parts, limits: &Limits) -> Option<HeadFault> {
 }
 
 /// What HTTP/1.1 may put around a body, and the scheme that HTTP/2 must name (RFC 9113, 8.3.1). hyper undoes
-/// `chunked` and hands on whatever lies below it as if it were the body (RFC 9112, 6.1: then 501).
+/// `chunked` and hands on whatever lies below it as if it were the body (RFC 9112, 6.1: then 501). Without an
+/// `:authority` h2 checks that there is a scheme and drops it: a URI cannot hold one without the other.
 fn check_framing(parts: &Parts) -> Option<HeadFault> {
     let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
     let first = codings.next();
@@ -70,8 +77,12 @@ fn check_framing(parts: &Parts) -> Option<HeadFault> {
         let error = error::unsupported("the transfer coding is not chunked");
         return Some(fault(StatusCode::NOT_IMPLEMENTED, error));
     }
-    let scheme = parts.uri.scheme_str();
-    (parts.version == Version::HTTP_2 && !matches!(scheme, Some("http" | "https"))).then(|| {
+    let is_foreign = match parts.uri.scheme_str() {
+        Some("http" | "https") => false,
+        Some(_) => true,
+        None => parts.uri.authority().is_some(),
+    };
+    (parts.version == Version::HTTP_2 && is_foreign).then(|| {
         let message = "the scheme is neither http nor https";
         fault(StatusCode::BAD_REQUEST, error::malformed(message))
     })
@@ -92,8 +103,9 @@ fn header_bytes(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// RFC 9112, 3.2: exactly one Host in HTTP/1. In HTTP/2 `:authority` stands for it (RFC 9113, 8.3.1); a
-/// Host beside it must say the same. Neither names a user.
+/// RFC 9112, 3.2: exactly one Host in HTTP/1.1; HTTP/1.0 may do without. In HTTP/2 `:authority` stands for it
+/// (RFC 9113, 8.3.1), and a Host beside it must say the same; a proxy that turns HTTP/1 into HTTP/2, as `HAProxy`
+/// does, may send the Host alone. Neither names a user.
 fn names_one_host(parts: &Parts) -> bool {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let (host, more) = (hosts.next(), hosts.next().is_some());
@@ -109,7 +121,8 @@ fn names_one_host(parts: &Parts) -> bool {
         (Some(host), Some(authority)) if parts.version == Version::HTTP_2 => {
             host.as_bytes().eq_ignore_ascii_case(authority)
         }
-        (None, authority) => parts.version == Version::HTTP_2 && authority.is_some(),
+        (None, Some(_)) => parts.version == Version::HTTP_2,
+        (None, None) => parts.version == Version::HTTP_10,
         (Some(_), _) => true,
     }
 }
@@ -136,9 +149,22 @@ mod tests {
         assert_eq!(status(h2("http://a/")), None);
         assert_eq!(status(h2("http://a/").header("host", "b")), Some(400));
         assert_eq!(status(h2("/")), Some(400));
+        assert_eq!(status(h2("/").header("host", "a")), None);
+        assert_eq!(status(h2("/").header("host", "a@b")), Some(400));
+        assert_eq!(
+            status(h2("/").header("host", "a").header("host", "b")),
+            Some(400)
+        );
         assert_eq!(status(h2("ftp://a/")), Some(400));
         assert_eq!(status(h2("http://a@b/")), Some(400));
         assert_eq!(status(Request::get("/").header("host", "a@b")), Some(400));
+        let old = || Request::get("/").version(Version::HTTP_10);
+        assert_eq!(status(old()), None);
+        assert_eq!(status(old().header("host", "a")), None);
+        assert_eq!(
+            status(old().header("host", "a").header("host", "a")),
+            Some(400)
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! gRPC's own services, health and reflection. tonic serves them in gRPC alone; here they are asked in every
-//! protocol with protobuf, within the bounds of calls. Reflection streams both ways, so these requests are
-//! not read first: their frames, which all protocols share, are passed on as they come.
+//! gRPC's reflection. tonic serves it in gRPC alone; here it is asked in every protocol that streams protobuf. It
+//! streams both ways, so these requests are not read first: their frames, which all protocols share, are passed on
+//! as they come.
 
 use std::{
     convert::Infallible,
@@ -19,16 +19,10 @@ use tower::{Service, ServiceExt};
 
 use super::{
     asked::{Asked, not_classified},
-    error, frame, names, read, timeout,
+    error, frame, names, read,
     wire::{Codec, Protocol},
 };
-use crate::server::{
-    current,
-    endpoints::{Endpoint, Kind},
-    limits::Limits,
-};
-
-const HEALTH: &str = "grpc.health.v1.Health";
+use crate::server::limits::Limits;
 
 /// Asks tonic.
 #[derive(Clone)]
@@ -51,33 +45,13 @@ impl Service<Request<Body>> for Own {
         Box::pin(async move {
             let asked: &Asked = request.extensions().get().ok_or_else(not_classified)?;
             let (protocol, codec) = (asked.wire.protocol, asked.wire.codec);
-            if asked.endpoint.and_then(Endpoint::service) == Some(HEALTH) {
-                current::note_routine();
-            }
-            let is_unary = asked
-                .endpoint
-                .is_some_and(|endpoint| endpoint.kind == Kind::GrpcUnary);
-            let is_possible = match protocol {
-                Protocol::Connect => is_unary,
-                Protocol::ConnectStream => !is_unary,
-                _ => true,
-            };
-            if codec == Codec::Json || !is_possible {
+            if codec == Codec::Json || protocol == Protocol::Connect {
                 let message = "this procedure does not speak the protocol of the content type";
                 return Err(error::unsupported(message));
             }
-            let client = timeout::read(request.headers(), protocol)?;
             let request = to_grpc(request, protocol, &limits).await?;
-            let answer = async {
-                let Ok(response) = services.oneshot(request).await;
-                answer(response, is_unary).await
-            };
-            if !is_unary {
-                return answer.await;
-            }
-            let time = client.map_or(limits.handler_timeout, |t| t.min(limits.handler_timeout));
-            let answer = tokio::time::timeout(time, answer).await;
-            answer.unwrap_or_else(|_| Err(error::deadline_exceeded()))
+            let Ok(response) = services.oneshot(request).await;
+            answer(response)
         })
     }
 }
@@ -92,15 +66,6 @@ async fn to_grpc(
     let headers = &mut parts.headers;
     let most = frame::largest_body(protocol, limits);
     let body = match protocol {
-        Protocol::Connect | Protocol::ConnectGet => {
-            if headers.contains_key(header::CONTENT_ENCODING) {
-                return Err(error::unsupported(
-                    "this procedure takes no compressed message",
-                ));
-            }
-            let message = read::collect(body, most, limits.max_body_bytes).await?;
-            Body::from(frame::wrap(0, &message))
-        }
         Protocol::GrpcWebText => {
             let text = read::collect(body, most, limits.max_body_bytes).await?;
             Body::from(frame::from_base64(&text)?)
@@ -116,8 +81,8 @@ async fn to_grpc(
     Ok(Request::from_parts(parts, body))
 }
 
-/// tonic's answer as the router of our own handlers would give it: a message, or a Connect stream.
-async fn answer(response: Response, is_unary: bool) -> Result<Response, ConnectError> {
+/// tonic's answer as the router of our own handlers would give it: a Connect stream.
+fn answer(response: Response) -> Result<Response, ConnectError> {
     let (parts, body) = response.into_parts();
     if parts.status != StatusCode::OK {
         return Err(error::no_such_procedure());
@@ -125,17 +90,13 @@ async fn answer(response: Response, is_unary: bool) -> Result<Response, ConnectE
     if let Some(error) = status(&parts.headers) {
         return Err(error);
     }
-    if !is_unary {
-        let body = StreamBody::new(stream::unfold(Some(body), next_frame));
-        return Ok(reply("application/connect+proto", Body::new(body)));
-    }
-    let unreadable = || error::internal("the reply cannot be read");
-    let body = body.collect().await.map_err(|_| unreadable())?;
-    if let Some(error) = body.trailers().and_then(status) {
-        return Err(error);
-    }
-    let (_, message, _) = frame::split(&body.to_bytes()).ok_or_else(unreadable)?;
-    Ok(reply("application/proto", Body::from(message)))
+    let body = StreamBody::new(stream::unfold(Some(body), next_frame));
+    let mut response = Response::new(Body::new(body));
+    let content_type = HeaderValue::from_static("application/connect+proto");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
 }
 
 async fn next_frame(
@@ -151,15 +112,6 @@ async fn next_frame(
     };
     let end = build_end_stream_frame(error.as_ref(), None);
     Some((Ok(Frame::data(end.into())), None))
-}
-
-fn reply(content_type: &'static str, body: Body) -> Response {
-    let mut response = Response::new(body);
-    let content_type = HeaderValue::from_static(content_type);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
-    response
 }
 
 /// The error that these fields tell, if they tell one.

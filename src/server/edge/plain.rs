@@ -24,6 +24,10 @@ pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let retry_after = error.meta().and_then(|meta| meta.get(header::RETRY_AFTER));
+    if let Some(retry_after) = retry_after {
+        headers.insert(header::RETRY_AFTER, retry_after.clone());
+    }
     let code: Option<Code> = Some(error.code());
     Outcome {
         endpoint: None,

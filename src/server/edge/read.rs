@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use connectrpc_axum::ConnectError;
 use futures_util::future::BoxFuture;
 use http::Request;
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tower::{Service, ServiceExt};
 
@@ -98,33 +99,33 @@ pub(super) async fn collect(
     most: usize,
     limit: usize,
 ) -> Result<Bytes, ConnectError> {
-    let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|error| broken_off(&error))?.into_data() else {
             continue;
         };
-        if first.len() + all.len() + data.len() > most {
+        if all.len() + data.len() > most {
             return Err(error::too_large(limit));
         }
-        // Nearly all bodies come in one piece, which then need not be copied.
-        if first.is_empty() && all.is_empty() {
-            first = data;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut first));
-            all.extend_from_slice(&data);
+        // Nearly all bodies come in one piece, which then need not be copied. A part is: it may be a few bytes of a
+        // large buffer, which would be kept for them.
+        if all.is_empty() && body.is_end_stream() {
+            return Ok(data);
         }
+        all.extend_from_slice(&data);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(all.freeze())
 }
 
-/// The listener ends a body that does not arrive in time with `TimedOut`.
+/// The listener ends a body that does not arrive in time with `TimedOut`, and one for which there is no memory with
+/// `OutOfMemory`.
 fn broken_off(error: &axum::Error) -> ConnectError {
     let mut source = error.source();
     while let Some(error) = source {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
-            return error::deadline_exceeded();
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::TimedOut) => return error::deadline_exceeded(),
+            Some(io::ErrorKind::OutOfMemory) => return error::overloaded(),
+            _ => {}
         }
         source = error.source();
     }

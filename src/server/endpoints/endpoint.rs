@@ -12,9 +12,7 @@ pub const OTHER: &str = "other";
 pub enum Kind {
     /// One of our procedures, in every protocol.
     Procedure,
-    /// A procedure of gRPC's own services, which tonic answers: one message each way.
-    GrpcUnary,
-    /// The same, with any number of messages.
+    /// A procedure of gRPC's reflection, which tonic answers: any number of messages each way.
     GrpcStream,
     /// A web route that answers only at exactly its path.
     Route,
@@ -95,7 +93,7 @@ impl Endpoint {
     /// A procedure's service, `package.Service`.
     pub fn service(&self) -> Option<&'static str> {
         match self.kind {
-            Kind::Procedure | Kind::GrpcUnary | Kind::GrpcStream => {
+            Kind::Procedure | Kind::GrpcStream => {
                 let name = self.path.strip_prefix('/')?;
                 name.split_once('/').map(|(service, _)| service)
             }
@@ -131,10 +129,10 @@ pub(super) const fn procedure(path: &'static str, actions: &'static [Action]) ->
     .takes(Credentials::Token)
 }
 
-pub(super) const fn grpc_procedure(path: &'static str, kind: Kind) -> Endpoint {
+pub(super) const fn grpc_procedure(path: &'static str) -> Endpoint {
     Endpoint {
         label: without_slash(path),
-        ..endpoint(path, kind)
+        ..endpoint(path, Kind::GrpcStream)
     }
 }
 

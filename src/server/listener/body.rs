@@ -5,7 +5,10 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -18,21 +21,112 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pulse::Pulse;
 
-/// A request's body. It ends in an `io::Error` of the kind `TimedOut` if it is not whole in time.
+/// A request's body. It ends in an `io::Error`: of the kind `TimedOut` if it is not whole in time, of the kind
+/// `OutOfMemory` if there is no room for it. Until somebody is authenticated there is less of both.
 pub(super) struct Timed {
     body: Incoming,
-    until: Instant,
+    memory: Arc<BodyMemory>,
+    begun: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Completes when a body without a credential must make room for another.
+    revoked: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// What a body, on its way or read, holds in memory. It is given back when body and reply are both gone.
+pub(super) struct BodyMemory {
+    pulse: Arc<Pulse>,
+    held: AtomicUsize,
+    is_read: AtomicBool,
+}
+
+impl BodyMemory {
+    pub(super) fn new(pulse: Arc<Pulse>) -> Arc<Self> {
+        Arc::new(Self {
+            pulse,
+            held: AtomicUsize::new(0),
+            is_read: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the body was read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for so much more. Nobody keeps more than the largest message, in base64 where it comes to
+    /// the worst: what comes beyond is thrown away.
+    fn hold(&self, bytes: usize) -> bool {
+        let most = self.pulse.shared.limits.max_body_bytes.saturating_mul(4) / 3;
+        let held = self.held.load(Ordering::Relaxed);
+        let more = bytes.min(most.saturating_sub(held));
+        let fits = self.pulse.hold(more);
+        if fits {
+            self.held.store(held + more, Ordering::Relaxed);
+        }
+        fits
+    }
+}
+
+impl Drop for BodyMemory {
+    fn drop(&mut self) {
+        self.pulse.release(*self.held.get_mut());
+    }
 }
 
 impl Timed {
-    pub(super) fn new(body: Incoming, until: Instant) -> Self {
+    pub(super) fn new(body: Incoming, memory: Arc<BodyMemory>) -> Self {
         Self {
             body,
-            until,
+            memory,
+            begun: Instant::now(),
             timer: None,
+            revoked: None,
         }
     }
+
+    /// Nothing has come: is that too much?
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let pulse = &self.memory.pulse;
+        let limits = &pulse.shared.limits;
+        loop {
+            let is_authenticated = pulse.is_authenticated();
+            if is_authenticated {
+                self.revoked = None;
+            } else if let Some(revoked) = &mut self.revoked {
+                if revoked.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(no_room());
+                }
+            } else {
+                let Some(permit) = pulse.shared.anonymous_bodies.admit(pulse.network) else {
+                    return Poll::Ready(no_room());
+                };
+                self.revoked = Some(Box::pin(async move { permit.revoked().await }));
+                continue;
+            }
+            let timeout = if is_authenticated {
+                limits.body_timeout
+            } else {
+                limits.anonymous_body_timeout.min(limits.body_timeout)
+            };
+            let until = self.begun + timeout;
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(until)));
+            if timer.deadline() != until {
+                timer.as_mut().reset(until);
+            }
+            ready!(timer.as_mut().poll(cx));
+            // Somebody may have been authenticated meanwhile, whose time is longer.
+            if is_authenticated || !pulse.is_authenticated() {
+                let text = "the body did not arrive in time";
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+        }
+    }
+}
+
+fn no_room() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "there is no room for the body")
 }
 
 impl Body for Timed {
@@ -44,17 +138,21 @@ impl Body for Timed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            return this.wait(cx).map(|error| Some(Err(error.into())));
+        };
+        if frame.is_none() || this.body.is_end_stream() {
+            this.memory.is_read.store(true, Ordering::Relaxed);
+            this.revoked = None;
         }
-        let until = this.until;
-        let timer = this
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(until)));
-        timer.as_mut().poll(cx).map(|()| {
-            let error = io::Error::new(io::ErrorKind::TimedOut, "the body did not arrive in time");
-            Some(Err(error.into()))
-        })
+        let bytes = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        if !this.memory.hold(bytes) {
+            return Poll::Ready(Some(Err(no_room().into())));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -94,7 +192,7 @@ impl Watched {
 
     fn taken(&mut self) {
         if std::mem::take(&mut self.handed_over) {
-            self.under_way.0.taken();
+            self.under_way.pulse.taken();
         }
     }
 
@@ -107,7 +205,7 @@ impl Watched {
 
     fn hand_over(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         self.handed_over = true;
-        self.under_way.0.handed_over();
+        self.under_way.pulse.handed_over();
         frame
     }
 }
@@ -158,17 +256,47 @@ impl Drop for Watched {
 }
 
 /// A request from its header to the end of its reply, however it ends.
-pub(super) struct UnderWay(Arc<Pulse>);
+pub(super) struct UnderWay {
+    pulse: Arc<Pulse>,
+    bytes: usize,
+    /// The body may be kept for as long as the request is under way.
+    _body: Option<Arc<BodyMemory>>,
+}
 
 impl UnderWay {
-    pub(super) fn new(pulse: Arc<Pulse>) -> Self {
-        pulse.begin();
-        Self(pulse)
+    /// Begins a request whose head holds so much memory; and whether there is room for it.
+    pub(super) fn begin(
+        pulse: Arc<Pulse>,
+        bytes: usize,
+        body: Option<Arc<BodyMemory>>,
+    ) -> (Self, bool) {
+        let fits = pulse.begin(bytes);
+        let bytes = if fits { bytes } else { 0 };
+        let this = Self {
+            pulse,
+            bytes,
+            _body: body,
+        };
+        (this, fits)
+    }
+
+    /// Whether there is room for a large reply, which is kept until its reader has taken it. What a caller without a
+    /// credential can ask for is small, or in memory anyway.
+    pub(super) fn has_room_for(&mut self, reply: &SizeHint) -> bool {
+        let bytes = usize::try_from(reply.exact().unwrap_or(0)).unwrap_or(usize::MAX);
+        if bytes <= PART_BYTES || !self.pulse.is_authenticated() {
+            return true;
+        }
+        let fits = self.pulse.hold(bytes);
+        if fits {
+            self.bytes += bytes;
+        }
+        fits
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.end();
+        self.pulse.end(self.bytes);
     }
 }

@@ -87,8 +87,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Ready(result) => {
-                self.pulse.heard(&buffer.filled()[before..]);
-                Poll::Ready(result)
+                if self.pulse.heard(&buffer.filled()[before..]) {
+                    Poll::Ready(result)
+                } else {
+                    Poll::Ready(Err(ErrorKind::OutOfMemory.into()))
+                }
             }
             Poll::Pending => self.wait_to_read(cx),
         }
@@ -132,12 +135,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::listener::shared::Shared;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn guarded<S>(stream: S) -> Guarded<S> {
+        let limits = Arc::new(Limits::default());
+        let shared = Arc::new(Shared::new(Arc::clone(&limits)));
+        Guarded::new(stream, Arc::new(Pulse::new(None, shared)), limits)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_socket_ends_after_the_first_byte_timeout() {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut socket = Guarded::new(ours, Arc::new(Pulse::new()), Arc::new(Limits::default()));
+        let mut socket = guarded(ours);
         let start = Instant::now();
         let error = socket.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -147,7 +157,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_ends_the_connection() {
         let (ours, _theirs) = tokio::io::duplex(8);
-        let mut socket = Guarded::new(ours, Arc::new(Pulse::new()), Arc::new(Limits::default()));
+        let mut socket = guarded(ours);
         let start = Instant::now();
         let error = socket.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);

@@ -20,9 +20,10 @@ static POOL: LazyLock<DescriptorPool> =
 #[derive(Clone, Debug)]
 pub(crate) struct Procedure(MethodDescriptor);
 
-/// All procedures.
+/// All procedures but health's, which anyone may ask and whose Watch has no end.
 pub(crate) fn procedures() -> impl Iterator<Item = Procedure> {
     POOL.services()
+        .filter(|service| service.full_name() != "grpc.health.v1.Health")
         .flat_map(|service| service.methods().collect::<Vec<_>>())
         .map(Procedure)
 }

@@ -33,6 +33,7 @@ fn half_a_request(token: &str) -> String {
 async fn a_connection_too_many_waits_for_one_that_is_busy() {
     let test = TestApp::start_with(|settings| {
         settings.server.limits.max_connections = MOST;
+        settings.server.limits.max_connections_per_network = Some(MOST + 1);
     })
     .await;
     let mut busy = Vec::new();

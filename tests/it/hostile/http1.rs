@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -22,7 +22,15 @@ pub(super) struct Http1 {
 
 impl Http1 {
     pub(super) async fn connect(server: SocketAddr) -> Self {
-        let stream = TcpStream::connect(server).await.unwrap();
+        Self::over(TcpStream::connect(server).await.unwrap())
+    }
+
+    /// From another address of this machine, such as 127.0.9.1.
+    pub(super) async fn connect_from(address: [u8; 4], server: SocketAddr) -> Self {
+        Self::over(stream_from(address, server).await)
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         let buffer = Vec::new();
         Self { stream, buffer }
@@ -147,6 +155,12 @@ impl Http1 {
         let count = self.stream.read_buf(&mut self.buffer).await;
         count.is_ok_and(|count| count > 0)
     }
+}
+
+pub(super) async fn stream_from(address: [u8; 4], server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((address, 0).into()).unwrap();
+    socket.connect(server).await.unwrap()
 }
 
 fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {

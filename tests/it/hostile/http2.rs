@@ -21,7 +21,10 @@ pub(super) struct Http2 {
 
 impl Http2 {
     pub(super) async fn connect(server: SocketAddr) -> Self {
-        let stream = TcpStream::connect(server).await.unwrap();
+        Self::over(TcpStream::connect(server).await.unwrap(), server).await
+    }
+
+    pub(super) async fn over(stream: TcpStream, server: SocketAddr) -> Self {
         stream.set_nodelay(true).unwrap();
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);

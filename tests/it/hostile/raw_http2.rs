@@ -116,7 +116,11 @@ pub(super) struct RawHttp2(TcpStream);
 impl RawHttp2 {
     /// With the preface and empty settings sent.
     pub(super) async fn connect(server: SocketAddr) -> Self {
-        let mut this = Self(TcpStream::connect(server).await.unwrap());
+        Self::over(TcpStream::connect(server).await.unwrap()).await
+    }
+
+    pub(super) async fn over(stream: TcpStream) -> Self {
+        let mut this = Self(stream);
         this.0.set_nodelay(true).unwrap();
         this.write(PREFACE).await;
         this.write(&frame(SETTINGS, 0, 0, &[])).await;

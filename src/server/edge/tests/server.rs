@@ -43,13 +43,11 @@ impl TestServer {
         });
         let pool = DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
         let aliases = [("TokenService", "hallpass.v1.TokenService")];
-        let (_, health) = tonic_health::server::health_reporter();
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(crate::proto::FILE_DESCRIPTOR_SET)
             .build_v1()
             .unwrap();
         let grpc = Router::new()
-            .route_service("/grpc.health.v1.Health/{method}", health)
             .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection);
         let parts = Parts {
             methods: Arc::new(MethodTable::new(&pool, &aliases).unwrap()),

@@ -1,0 +1,29 @@
+//! What the connections of a listener have in common, so that one cannot take what is there for all.
+
+use std::sync::Arc;
+
+use super::budget::Budget;
+use crate::server::{concurrency_limit::ConcurrencyLimit, limits::Limits};
+
+/// Their bounds.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) limits: Arc<Limits>,
+    pub(super) budget: Budget,
+    /// Bodies on their way of callers who have shown no credential.
+    pub(super) anonymous_bodies: ConcurrencyLimit,
+}
+
+impl Shared {
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self {
+            budget: Budget::new(&limits),
+            anonymous_bodies: ConcurrencyLimit::new(
+                limits.max_anonymous_bodies,
+                limits.max_anonymous_bodies_per_network,
+                limits.eviction_min_age,
+            ),
+            limits,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Crowds of connections that hold what they can without a credential: others are served meanwhile. Without the
+//! bounds, in the control, nobody is.
+
+use std::time::Duration;
+
+use hallpass::server::limits::Limits;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::{
+    http1::{HANG, Http1, stream_from},
+    raw_http2::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, fields, frame},
+    shape::Shape,
+    verdict::verdict,
+};
+use crate::{client::wrap_frame, test_app::TestApp};
+
+const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
+const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const MOST: usize = 24;
+/// What is not to be reached.
+const NEVER: Duration = Duration::from_hours(1);
+
+/// A health Watch without an end.
+fn watch() -> Vec<u8> {
+    let head = fields(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "h"),
+        (":path", WATCH),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]);
+    [
+        PREFACE,
+        &frame(SETTINGS, 0, 0, &[]),
+        &frame(HEADERS, END_HEADERS, 1, &head),
+        &frame(0, END_STREAM, 1, &wrap_frame(0, b"")),
+    ]
+    .concat()
+}
+
+/// A sign-in whose body does not come.
+fn slow_body() -> Vec<u8> {
+    format!(
+        "POST {CREATE} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+         Content-Length: 60000\r\n\r\n{{"
+    )
+    .into_bytes()
+}
+
+fn bounded(limits: &mut Limits) {
+    limits.max_connections = MOST;
+    limits.anonymous_body_timeout = NEVER;
+    limits.body_timeout = NEVER;
+}
+
+/// As it was: whoever is busy stays, wherever it comes from.
+fn unbounded(limits: &mut Limits) {
+    bounded(limits);
+    limits.max_connections_per_network = Some(usize::MAX);
+    limits.max_anonymous_streams = usize::MAX;
+    limits.max_anonymous_streams_per_network = usize::MAX;
+    limits.eviction_min_age = NEVER;
+}
+
+/// From so many networks, by turns.
+async fn crowd(test: &TestApp, count: usize, networks: u8, opening: &[u8]) -> Vec<TcpStream> {
+    let mut all = Vec::new();
+    for n in 0..count {
+        let network = u8::try_from(n % usize::from(networks)).unwrap();
+        let mut stream = stream_from([127, 0, network, 1], test.client.server).await;
+        // It may be closed again by now.
+        drop(stream.write_all(opening).await);
+        all.push(stream);
+    }
+    all
+}
+
+/// Whether an ordinary request from that address is answered, as soon as a server must that has other things to do.
+async fn is_served(test: &TestApp, address: [u8; 4]) -> bool {
+    let request = Shape::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
+    let asked = tokio::time::timeout(HANG, async {
+        let mut socket = Http1::connect_from(address, test.client.server).await;
+        socket.write(&super::http1::bytes_of(&request)).await;
+        socket.read_within(NEVER).await
+    });
+    match asked.await {
+        Ok(Some(reply)) => verdict(&reply) == "ok",
+        Ok(None) | Err(_) => false,
+    }
+}
+
+async fn open_ones(crowd: &[TcpStream]) -> usize {
+    let mut open = 0;
+    for stream in crowd {
+        let mut buffer = [0; 4096];
+        let is_open = loop {
+            match stream.try_read(&mut buffer) {
+                Ok(0) => break false,
+                Ok(_) => {}
+                Err(error) => break error.kind() == std::io::ErrorKind::WouldBlock,
+            }
+        };
+        open += usize::from(is_open);
+        tokio::task::yield_now().await;
+    }
+    open
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_without_a_credential_keeps_nobody_out() {
+    for (opening, networks) in [
+        (watch(), 1),
+        (watch(), 50),
+        (slow_body(), 1),
+        (slow_body(), 50),
+    ] {
+        let test = TestApp::start_with(|settings| bounded(&mut settings.server.limits)).await;
+        let crowd = crowd(&test, MOST * 3, networks, &opening).await;
+        for n in 0..10 {
+            assert!(
+                is_served(&test, [127, 0, 200 + n, 1]).await,
+                "{networks} networks"
+            );
+        }
+        // As it is for a neighbour of theirs, once they are no longer quite new.
+        let served = tokio::time::timeout(HANG * 5, async {
+            while !is_served(&test, [127, 0, 0, 9]).await {}
+        });
+        assert!(served.await.is_ok(), "{networks} networks");
+        // One more waits to be admitted.
+        let few = tokio::time::timeout(HANG * 5, async {
+            while open_ones(&crowd).await > MOST + 1 {}
+        });
+        assert!(few.await.is_ok(), "{} are open", open_ones(&crowd).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_without_the_bounds_a_crowd_keeps_everybody_out() {
+    for opening in [watch(), slow_body()] {
+        let test = TestApp::start_with(|settings| unbounded(&mut settings.server.limits)).await;
+        assert!(is_served(&test, [127, 0, 200, 1]).await);
+        let _crowd = crowd(&test, MOST * 3, 50, &opening).await;
+        assert!(!is_served(&test, [127, 0, 200, 1]).await);
+    }
+}
+
+/// A request that shows a credential, and whose body does not come.
+async fn held(test: &TestApp, address: [u8; 4]) -> Http1 {
+    let mut socket = Http1::connect_from(address, test.client.server).await;
+    let head = format!(
+        "POST {CURRENT_USER} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n",
+        test.admin.token
+    );
+    socket.write(head.as_bytes()).await;
+    socket.await_continue().await;
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_has_half_of_the_connections_and_is_told_so() {
+    let test = TestApp::start_with(|settings| {
+        bounded(&mut settings.server.limits);
+        settings.server.trusted_proxies = vec!["127.0.77.0/24".parse().unwrap()];
+    })
+    .await;
+    let mut all = Vec::new();
+    for _ in 0..MOST / 2 {
+        all.push(held(&test, [127, 0, 5, 1]).await);
+    }
+    let mut one_more = Http1::connect_from([127, 0, 5, 2], test.client.server).await;
+    let ping = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+    one_more.write(ping).await;
+    let reply = one_more.read().await.expect("it is told why");
+    assert_eq!(reply.head.status, 503);
+    assert_eq!(reply.head.headers["connection"], "close");
+    assert!(reply.head.headers.contains_key("retry-after"));
+    assert!(one_more.is_closed_within(HANG).await);
+
+    assert!(is_served(&test, [127, 0, 6, 1]).await);
+    // A proxy stands for many.
+    let mut proxied = Vec::new();
+    for _ in 0..MOST / 2 - 1 {
+        proxied.push(held(&test, [127, 0, 77, 1]).await);
+    }
+    assert!(is_served(&test, [127, 0, 6, 1]).await);
+    all[0].write(b"{}       ").await;
+    assert_eq!(
+        verdict(&all[0].read().await.unwrap()),
+        "ok",
+        "none was cut off"
+    );
+}

@@ -1,0 +1,209 @@
+//! Streams that show no credential, health's Watch and reflection: what they tell, when they end, and that nobody
+//! has to wait for them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use hallpass::proto::grpc::health::v1::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+};
+use http::{HeaderMap, Request};
+use prost::Message;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::error::Elapsed;
+
+use super::{http1::HANG, http2::Http2, process::Process};
+use crate::{
+    client::{split_frame, wrap_frame},
+    test_app::TestApp,
+};
+
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const UNAVAILABLE: &str = "14";
+/// What is far off.
+const NEVER: Duration = Duration::from_hours(1);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Stream {
+    _connection: Http2,
+    request: SendStream<Bytes>,
+    reply: RecvStream,
+}
+
+impl Stream {
+    async fn open(server: std::net::SocketAddr, path: &str, message: &[u8], ends: bool) -> Self {
+        let mut connection = Http2::connect(server).await;
+        let request = Request::post(path)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Bytes::new())
+            .unwrap();
+        let (response, mut request) = connection.open(&request).await.unwrap();
+        request.send_data(wrap_frame(0, message), ends).unwrap();
+        let response = tokio::time::timeout(PATIENCE, response).await;
+        let reply = response.expect("a reply").unwrap().into_body();
+        Self {
+            _connection: connection,
+            request,
+            reply,
+        }
+    }
+
+    async fn watch(server: std::net::SocketAddr, service: &str) -> Self {
+        let service = service.to_owned();
+        let message = HealthCheckRequest { service }.encode_to_vec();
+        Self::open(server, WATCH, &message, true).await
+    }
+
+    /// The next message, if the stream goes on; an error: nothing comes within the time.
+    async fn next(&mut self, within: Duration) -> Result<Option<Bytes>, Elapsed> {
+        let data = tokio::time::timeout(within, self.reply.data()).await?;
+        Ok(data.map(Result::unwrap))
+    }
+
+    async fn status(&mut self) -> ServingStatus {
+        let data = self
+            .next(PATIENCE)
+            .await
+            .expect("in time")
+            .expect("a message");
+        HealthCheckResponse::decode(split_frame(&data)[0].1)
+            .unwrap()
+            .status()
+    }
+
+    /// How it ends.
+    async fn end(&mut self) -> HeaderMap {
+        assert_eq!(self.next(PATIENCE).await, Ok(None), "it ends");
+        self.reply.trailers().await.unwrap().expect("trailers")
+    }
+}
+
+async fn serving(server: std::net::SocketAddr) -> Stream {
+    let mut stream = Stream::watch(server, "hallpass.v1.TokenService").await;
+    // The server looks for itself as it starts; until then it says that it does not serve.
+    if stream.status().await != ServingStatus::Serving {
+        assert_eq!(stream.status().await, ServingStatus::Serving);
+    }
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_told_to_who_watches_and_waits_for_no_stream() {
+    // As long as the stop would wait for what is under way.
+    let process = Process::start(&["--handler-timeout=10m"]);
+    let mut watch = serving(process.address).await;
+    let mut unknown = Stream::watch(process.address, "nothing").await;
+    assert_eq!(unknown.status().await, ServingStatus::ServiceUnknown);
+    let mut reflection = Stream::open(process.address, REFLECTION, b"\x3a\x01*", false).await;
+    reflection
+        .next(PATIENCE)
+        .await
+        .expect("in time")
+        .expect("an answer");
+    process.signal(Signal::TERM);
+    assert_eq!(watch.status().await, ServingStatus::NotServing);
+    for stream in [&mut watch, &mut unknown, &mut reflection] {
+        assert_eq!(stream.end().await["grpc-status"], UNAVAILABLE);
+    }
+    assert_eq!(process.ended(PATIENCE).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_there_is_not_is_unknown_and_watched_all_the_same() {
+    let test = TestApp::start().await;
+    let mut unknown = Stream::watch(test.client.server, "nothing").await;
+    assert_eq!(unknown.status().await, ServingStatus::ServiceUnknown);
+    // What is not to come cannot be awaited.
+    assert!(unknown.next(HANG / 8).await.is_err(), "it stays open");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_ends_after_its_time_and_says_that_one_may_come_again() {
+    let test = TestApp::start_with(|settings| {
+        settings.server.limits.anonymous_stream_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let mut watch = Stream::watch(test.client.server, "nothing").await;
+    watch.status().await;
+    assert_eq!(watch.end().await["grpc-status"], UNAVAILABLE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_stream_makes_room_for_a_new_one() {
+    for (most, is_bounded) in [(2, true), (usize::MAX, false)] {
+        let test = TestApp::start_with(|settings| {
+            let limits = &mut settings.server.limits;
+            limits.max_anonymous_streams = most;
+            limits.max_anonymous_streams_per_network = most;
+            limits.eviction_min_age = Duration::ZERO;
+            limits.anonymous_stream_timeout = NEVER;
+        })
+        .await;
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            let mut stream = Stream::watch(test.client.server, "nothing").await;
+            stream.status().await;
+            streams.push(stream);
+        }
+        if is_bounded {
+            assert_eq!(streams[0].end().await["grpc-status"], UNAVAILABLE);
+        } else {
+            assert!(streams[0].next(HANG / 8).await.is_err(), "the control");
+        }
+        for stream in &mut streams[1..] {
+            assert!(stream.next(HANG / 8).await.is_err());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reflection_ends_when_its_client_has_said_all() {
+    let test = TestApp::start().await;
+    for messages in [0, 1, 3] {
+        let server = test.client.server;
+        let mut stream = Stream::open(server, REFLECTION, b"\x3a\x01*", false).await;
+        for _ in 0..messages {
+            stream
+                .next(PATIENCE)
+                .await
+                .expect("in time")
+                .expect("an answer");
+            let list = wrap_frame(0, b"\x3a\x01*");
+            stream.request.send_data(list, false).unwrap();
+        }
+        stream
+            .next(PATIENCE)
+            .await
+            .expect("in time")
+            .expect("an answer");
+        stream.request.send_data(Bytes::new(), true).unwrap();
+        assert_eq!(stream.end().await["grpc-status"], "0");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_is_listed_and_told_in_json_too() {
+    let test = TestApp::start().await;
+    let _serving = serving(test.client.server).await;
+    let json = async |path: &str, message: Value| {
+        let request = Request::post(format!("/grpc.health.v1.Health/{path}"))
+            .header("content-type", "application/json")
+            .body(Bytes::from(message.to_string()))
+            .unwrap();
+        let reply = test.client.send(request, HeaderMap::new(), false).await;
+        serde_json::from_slice::<Value>(&reply.body).unwrap()
+    };
+    let all = json("List", json!({})).await;
+    assert_eq!(all["statuses"][""]["status"], "SERVING");
+    assert_eq!(
+        all["statuses"]["hallpass.v1.UserService"]["status"],
+        "SERVING"
+    );
+    assert_eq!(json("Check", json!({})).await["status"], "SERVING");
+    let unknown = json("Check", json!({ "service": "nothing" })).await;
+    assert_eq!(unknown["code"], "not_found");
+}

@@ -1,0 +1,64 @@
+//! Which host a request names, and where: `Host`, `:authority`, or, in HTTP/1.0, nowhere.
+
+use super::{
+    http1::{HANG, Http1},
+    raw_http2::{END_HEADERS, END_STREAM, HEADERS, RawHttp2, fields, frame},
+};
+use crate::test_app::TestApp;
+
+async fn status_in_http2(test: &TestApp, hosts: &[(&str, &str)]) -> u16 {
+    let mut socket = RawHttp2::connect(test.client.server).await;
+    let pseudo = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/healthz"),
+    ];
+    let authority = hosts.iter().filter(|(name, _)| name.starts_with(':'));
+    let fields_after = hosts.iter().filter(|(name, _)| !name.starts_with(':'));
+    let all: Vec<_> = pseudo
+        .iter()
+        .chain(authority)
+        .chain(fields_after)
+        .copied()
+        .collect();
+    let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields(&all));
+    socket.write(&head).await;
+    loop {
+        let frame = socket.read(HANG).await.expect("the connection lives");
+        if (frame.kind, frame.stream) == (HEADERS, 1) {
+            return frame.status();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http2_may_name_its_host_as_http1_does() {
+    let test = TestApp::start().await;
+    for (hosts, status) in [
+        (&[(":authority", "h")][..], 200),
+        (&[("host", "h")], 200),
+        (&[(":authority", "h"), ("host", "h")], 200),
+        (&[(":authority", "h"), ("host", "other")], 400),
+        (&[("host", "h"), ("host", "h")], 400),
+        (&[("host", "user@h")], 400),
+        (&[], 400),
+    ] {
+        assert_eq!(status_in_http2(&test, hosts).await, status, "{hosts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http10_needs_no_host_and_http11_does() {
+    let test = TestApp::start().await;
+    for (head, status) in [
+        ("GET /healthz HTTP/1.0\r\n\r\n", 200),
+        ("GET /healthz HTTP/1.0\r\nHost: h\r\n\r\n", 200),
+        ("GET /healthz HTTP/1.0\r\nHost: h\r\nHost: h\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\n\r\n", 400),
+    ] {
+        let mut socket = Http1::connect(test.client.server).await;
+        socket.write(head.as_bytes()).await;
+        let reply = socket.read().await.expect("an answer");
+        assert_eq!(reply.head.status, status, "{head}");
+    }
+}

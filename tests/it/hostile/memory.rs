@@ -1,0 +1,171 @@
+//! Bodies, heads and replies that are held without an end: what they take in memory is bounded, and callers with a
+//! credential are served meanwhile.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use h2::{SendStream, client::ResponseFuture};
+use hallpass::server::limits::Limits;
+use http::Request;
+
+use super::{
+    http1::{HANG, Http1, stream_from},
+    http2::Http2,
+    process::Process,
+    shape::Shape,
+    verdict::verdict,
+};
+use crate::test_app::TestApp;
+
+const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
+const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
+/// Of a body; it is never whole.
+const PART: usize = 16 * 1024;
+const PARTS: usize = 3;
+const NEVER: Duration = Duration::from_hours(1);
+
+fn create() -> Request<Bytes> {
+    Request::post(CREATE)
+        .header("content-type", "application/json")
+        .body(Bytes::new())
+        .unwrap()
+}
+
+/// A connection with bodies that do not end.
+struct Unfinished {
+    _connection: Http2,
+    streams: Vec<(ResponseFuture, SendStream<Bytes>)>,
+}
+
+async fn unfinished(server: SocketAddr, address: [u8; 4], streams: usize) -> Unfinished {
+    let stream = stream_from(address, server).await;
+    let mut connection = Http2::over(stream, server).await;
+    let mut all = Vec::new();
+    for _ in 0..streams {
+        let Ok((response, mut body)) = connection.open(&create()).await else {
+            break;
+        };
+        for _ in 0..PARTS {
+            // Sent as the server makes room for it; a stream that was refused takes no more.
+            drop(body.send_data(Bytes::from_static(&[b' '; PART]), false));
+        }
+        all.push((response, body));
+    }
+    Unfinished {
+        _connection: connection,
+        streams: all,
+    }
+}
+
+/// How many of them are refused: until there are so many, or the time is over.
+async fn refused(all: &mut [Unfinished], enough: usize, time: Duration) -> usize {
+    let mut responses: FuturesUnordered<_> = all
+        .iter_mut()
+        .flat_map(|unfinished| &mut unfinished.streams)
+        .map(|(response, _)| response)
+        .collect();
+    let mut refused = 0;
+    let counting = async {
+        while refused < enough
+            && let Some(reply) = responses.next().await
+        {
+            if let Ok(reply) = reply {
+                assert!([429, 503].contains(&reply.status().as_u16()), "{reply:?}");
+                assert!(reply.headers().contains_key("retry-after"), "{reply:?}");
+            }
+            refused += 1;
+        }
+    };
+    drop(tokio::time::timeout(time, counting).await);
+    refused
+}
+
+async fn is_served(server: SocketAddr, token: &str) -> bool {
+    let good = Shape::JSON.request(CURRENT_USER, token, b"{}");
+    let reply = Http1::connect(server).await.ask(&good).await;
+    reply.is_some_and(|reply| verdict(&reply) == "ok")
+}
+
+fn little_memory(limits: &mut Limits) {
+    limits.anonymous_memory_bytes = 1024 * 1024;
+    limits.anonymous_body_timeout = NEVER;
+    limits.body_timeout = NEVER;
+    limits.handler_timeout = NEVER;
+    limits.max_anonymous_bodies = usize::MAX;
+    limits.max_anonymous_bodies_per_network = usize::MAX;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_served() {
+    let test = TestApp::start_with(|settings| little_memory(&mut settings.server.limits)).await;
+    let server = test.client.server;
+    let good = Shape::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
+    let mut known = Http2::connect(server).await;
+    known.ask(&good).await.unwrap();
+    let mut all = Vec::new();
+    for n in 0..10 {
+        all.push(unfinished(server, [127, 0, n, 1], 20).await);
+    }
+    // 200 bodies of 48 KiB; the budget, with the allowances, has room for 26.
+    let count = refused(&mut all, 170, HANG * 5).await;
+    assert!(count >= 170, "{count} were refused");
+    for _ in 0..10 {
+        assert!(is_served(server, &test.admin.token).await);
+    }
+    for _ in 0..10 {
+        assert_eq!(verdict(&known.ask(&good).await.unwrap()), "ok");
+    }
+    // Nothing is kept of what is gone.
+    drop(all);
+    let again = tokio::time::timeout(HANG * 5, async {
+        loop {
+            let mut one = [unfinished(server, [127, 0, 99, 1], 10).await];
+            if refused(&mut one, 1, HANG / 4).await == 0 {
+                break;
+            }
+        }
+    });
+    assert!(again.await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_without_the_budget_all_bodies_are_kept() {
+    let test = TestApp::start_with(|settings| {
+        little_memory(&mut settings.server.limits);
+        settings.server.limits.anonymous_memory_bytes = 1024 * 1024 * 1024;
+    })
+    .await;
+    let mut all = Vec::new();
+    for n in 0..10 {
+        all.push(unfinished(test.client.server, [127, 0, n, 1], 20).await);
+    }
+    assert_eq!(refused(&mut all, 1, HANG / 2).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "what was measured is worth reading")]
+async fn unfinished_bodies_and_heads_take_at_most_200_mib() {
+    let process = Process::start(&["--log-level=warn"]);
+    let quiet = process.peak_memory_kib();
+    let mut all = Vec::new();
+    for n in 0..120 {
+        all.push(unfinished(process.address, [127, 0, n, 1], 100).await);
+        if n % 10 == 0 {
+            assert!(is_served(process.address, &process.token).await, "{n}");
+        }
+    }
+    // Heads of which the end does not come.
+    let mut heads = Vec::new();
+    for n in 0..400_u16 {
+        let address = [127, 1, u8::try_from(n % 100).unwrap(), 1];
+        let mut socket = Http1::connect_from(address, process.address).await;
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", "y".repeat(90_000));
+        socket.write(head.as_bytes()).await;
+        heads.push(socket);
+    }
+    assert!(is_served(process.address, &process.token).await);
+    let peak = process.peak_memory_kib();
+    eprintln!("{quiet} KiB, then {peak} KiB");
+    assert!(peak <= quiet + 200 * 1024, "{quiet} KiB, then {peak} KiB");
+}
