@@ -12,6 +12,7 @@ mod credential;
 pub mod error;
 pub mod explain;
 mod jobs;
+mod known_networks;
 mod pace;
 pub mod page;
 pub mod passwords;
@@ -47,6 +48,7 @@ use authz::{Action, Relation};
 use caller::{Caller, CallerInTx};
 use census::Census;
 use credential::Memory;
+use known_networks::NewNetworks;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
 use purge::ClockWord;
 use refusals::Refusals;
@@ -117,6 +119,7 @@ struct Inner {
     hasher: Hasher,
     throttle: Throttle,
     refusals: Refusals,
+    new_networks: NewNetworks,
     census: Census,
     credentials: Memory,
     token_rate: TokenRate,
@@ -133,7 +136,7 @@ impl App {
         let throttle = Throttle::new(&ThrottleLimits::default());
         let token_rate = TokenRate::new(options.token_requests_per_minute);
         let usage = Usage::new(clock.now());
-        Ok(Self(Arc::new(Inner {
+        let app = Self(Arc::new(Inner {
             db,
             clock,
             options,
@@ -141,12 +144,15 @@ impl App {
             hasher,
             throttle,
             refusals: Refusals::default(),
+            new_networks: NewNetworks::default(),
             census: Census::default(),
             credentials: Memory::default(),
             token_rate,
             usage,
             clock_word: ClockWord::default(),
-        })))
+        }));
+        app.load_networks().await?;
+        Ok(app)
     }
 
     /// Whether the store answers.

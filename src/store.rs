@@ -1,13 +1,14 @@
 //! The database: what is kept, and the promise that an answered write is durable.
 //!
 //! [`Db`] runs pieces of work, each in a transaction that it is handed as a [`Tx`]. The SQL stands in one
-//! file a table ([`users`], [`tokens`], [`audit`], [`meta`]) and maps rows to domain types; those files know
+//! file a table ([`users`], [`tokens`], [`known_networks`], [`audit`], [`meta`]) and maps rows to domain types; those files know
 //! no engine. The engine is `sqlite/`: reader threads, one thread for lookups of credentials, one writer
 //! thread, the refusals at the start.
 //!
 //! It must not know who may do what, what a request is, or what time it is: all that is handed in.
 
 pub mod audit;
+pub mod known_networks;
 pub mod meta;
 pub mod tokens;
 pub mod users;

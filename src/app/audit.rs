@@ -32,6 +32,7 @@ pub(super) fn system_event(
     AuditEvent {
         time: now,
         actor: SYSTEM.to_owned(),
+        credential_kind: "",
         credential_id: String::new(),
         target: target.to_string(),
         action,
@@ -110,9 +111,13 @@ impl App {
         }))
     }
 
-    /// Begins to read the audit log after the row `after`, up to the row that is the last now: the one that
-    /// records this read.
-    pub async fn stream_audit(&self, caller: &Caller, after: i64) -> Result<AuditStream, Error> {
+    /// Begins to read the audit log after the row `after`, or from the very first one on whatever its number, up
+    /// to the row that is the last now: the one that records this read.
+    pub async fn stream_audit(
+        &self,
+        caller: &Caller,
+        after: Option<i64>,
+    ) -> Result<AuditStream, Error> {
         authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
         self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
             .await?;
@@ -132,7 +137,7 @@ impl App {
 pub struct AuditStream {
     app: App,
     caller: Caller,
-    after: i64,
+    after: Option<i64>,
     last: i64,
 }
 
@@ -140,19 +145,19 @@ impl AuditStream {
     /// The next rows; none: that was all. A caller who may not read any more gets no more.
     pub async fn next(&mut self) -> Result<Vec<AuditRow>, Error> {
         let (after, last) = (self.after, self.last);
-        if after >= last {
+        if after.is_some_and(|after| after >= last) {
             return Ok(Vec::new());
         }
         let rows = self
             .app
             .read_as(&self.caller, move |tx, caller| {
                 caller.may(Action::ReadAudit, Relation::OtherPerson)?;
-                let mut rows = audit::list(tx, Some(after), false, CHUNK)?;
+                let mut rows = audit::list_all(tx, after, CHUNK)?;
                 rows.retain(|row| row.sequence <= last);
                 Ok::<_, Error>(rows)
             })
             .await?;
-        self.after = rows.last().map_or(last, |row| row.sequence);
+        self.after = Some(rows.last().map_or(last, |row| row.sequence));
         Ok(rows)
     }
 }

@@ -18,8 +18,8 @@ use super::{
     App, Error,
     caller::{Caller, Origin},
     credential::Shown,
-    error::Unauthenticated,
-    passwords::{Attempt, HasherError, PasswordHash, Verdict},
+    error::{Denied, Unauthenticated},
+    passwords::{Attempt, HasherError, PasswordHash, Slots, Verdict},
 };
 
 /// What a sign-in found.
@@ -117,14 +117,16 @@ impl App {
         password: Secret,
         origin: &Origin,
     ) -> Result<Caller, Error> {
-        let attempt = self.admit(username, origin).await?;
-        let checked = self.look_up_and_verify(username, &password).await;
+        let attempt = self.admit(username, origin).await;
+        let attempt = attempt.inspect_err(|_| self.0.refusals.throttled(self.now(), origin))?;
+        let slots = slots(&attempt);
+        let checked = self.look_up_and_verify(slots, username, &password).await;
         let Checked {
             account,
             user,
             stored,
             verdict,
-        } = self.settle(attempt, checked, |c| c.verdict)?;
+        } = self.settle(attempt, origin, checked, |c| (c.account, c.verdict))?;
         match (user, stored) {
             (Some(user), Some(mut hash)) if verdict.matches => {
                 if verdict.needs_rehash {
@@ -141,6 +143,7 @@ impl App {
 
     async fn look_up_and_verify(
         &self,
+        slots: Slots,
         username: &str,
         password: &Secret,
     ) -> Result<Checked, Error> {
@@ -158,7 +161,8 @@ impl App {
             }
             _ => (None, None),
         };
-        let verdict = self.hasher().verify(password, stored.as_ref()).await?;
+        let hasher = self.hasher();
+        let verdict = hasher.verify(slots, password, stored.as_ref()).await?;
         Ok(Checked {
             account,
             user,
@@ -167,51 +171,74 @@ impl App {
         })
     }
 
-    /// Checks a password of a known user, throttled as a sign-in is.
+    /// Checks the caller's own password, throttled, counted and recorded as a sign-in is.
     pub(super) async fn check_password(
         &self,
-        username: &str,
+        caller: &Caller,
+        user: &User,
         password: &Secret,
         stored: Option<PasswordHash>,
-        origin: &Origin,
-    ) -> Result<Verdict, Error> {
-        let attempt = self.admit(username, origin).await?;
-        let verdict = self
-            .hasher()
-            .verify(password, stored.as_ref())
-            .await
-            .map_err(Error::from);
-        self.settle(attempt, verdict, |verdict| *verdict)
+    ) -> Result<(), Error> {
+        let checked = self.try_password(caller, user, password, stored).await;
+        let result = checked.as_ref().map_or_else(Error::result, |()| "ok");
+        self.metrics().sign_in(result);
+        if let Err(Error::Throttled { .. } | Error::Denied(Denied::OldPassword)) = &checked {
+            self.0
+                .refusals
+                .old_password(self.now(), result, caller, user.id);
+        }
+        checked
+    }
+
+    async fn try_password(
+        &self,
+        caller: &Caller,
+        user: &User,
+        password: &Secret,
+        stored: Option<PasswordHash>,
+    ) -> Result<(), Error> {
+        let origin = caller.origin();
+        let attempt = self.admit(user.username.as_str(), origin).await?;
+        let hasher = self.hasher();
+        let verdict = hasher.verify(slots(&attempt), password, stored.as_ref());
+        let verdict = verdict.await.map_err(Error::from);
+        let settled = self.settle(attempt, origin, verdict, |verdict| {
+            (Some(user.id), *verdict)
+        })?;
+        if settled.matches {
+            Ok(())
+        } else {
+            Err(Denied::OldPassword.into())
+        }
     }
 
     /// Admits an attempt, or says when to come back: before anything is looked up, for every name alike.
     async fn admit(&self, username: &str, origin: &Origin) -> Result<Attempt<'_>, Error> {
-        let ip = origin.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let now = self.now();
-        self.0
-            .throttle
-            .admit(username, ip, now)
-            .await
-            .map_err(|throttled| {
-                self.0.refusals.throttled(now, origin);
-                Error::Throttled {
-                    retry_after: whole_seconds(throttled.retry_after),
-                }
-            })
+        let (ip, now) = (address_of(origin), self.now());
+        let admitted = self.0.throttle.admit(username, ip, now).await;
+        admitted.map_err(|throttled| Error::Throttled {
+            retry_after: whole_seconds(throttled.retry_after),
+        })
     }
 
-    /// Settles an attempt: a success is refunded, a failure stays charged, and what was never checked is
-    /// as if it had not been tried.
+    /// Settles an attempt: a success is refunded and makes its network known, a failure stays charged, and what
+    /// was never checked is as if it had not been tried.
     fn settle<T>(
         &self,
         attempt: Attempt<'_>,
+        origin: &Origin,
         checked: Result<T, Error>,
-        verdict: impl Fn(&T) -> Verdict,
+        verdict: impl Fn(&T) -> (Option<UserId>, Verdict),
     ) -> Result<T, Error> {
-        match &checked {
-            Ok(checked) if verdict(checked).matches => attempt.succeed(self.now()),
+        let now = self.now();
+        match checked.as_ref().map(verdict) {
+            Ok((Some(account), verdict)) if verdict.matches => {
+                if attempt.succeed(now) {
+                    self.note_network(account, origin, now);
+                }
+            }
             Ok(_) => drop(attempt),
-            Err(_) => attempt.withdraw(self.now()),
+            Err(_) => attempt.withdraw(now),
         }
         checked
     }
@@ -234,10 +261,16 @@ impl App {
         match stored {
             Some(stored) if stored == new => Ok(new),
             // Another sign-in was faster, or the password was set to another one.
-            Some(stored) if self.hasher().verify(password, Some(&stored)).await?.matches => {
-                Ok(stored)
+            Some(stored) => {
+                let hasher = self.hasher();
+                let verdict = hasher.verify(Slots::KnownNetworks, password, Some(&stored));
+                if verdict.await?.matches {
+                    Ok(stored)
+                } else {
+                    Err(Unauthenticated::WrongPassword.into())
+                }
             }
-            _ => Err(Unauthenticated::WrongPassword.into()),
+            None => Err(Unauthenticated::WrongPassword.into()),
         }
     }
 
@@ -259,6 +292,19 @@ impl App {
             Ok(Some(set.clone()))
         });
         Ok((new, stored.await?))
+    }
+}
+
+/// A local caller counts as one on the same machine.
+pub(super) fn address_of(origin: &Origin) -> IpAddr {
+    origin.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+fn slots(attempt: &Attempt<'_>) -> Slots {
+    if attempt.is_from_known_network() {
+        Slots::KnownNetworks
+    } else {
+        Slots::Others
     }
 }
 

@@ -41,6 +41,7 @@ impl Origin {
         AuditEvent {
             time: now,
             actor: String::new(),
+            credential_kind: "",
             credential_id: String::new(),
             target: target.to_string(),
             action,
@@ -141,6 +142,15 @@ impl Caller {
         }
     }
 
+    /// What it showed, as the audit log names it.
+    pub(super) const fn credential_kind(&self) -> &'static str {
+        match self.proof {
+            Proof::Token(_) => "token",
+            Proof::Password { .. } => "password",
+            Proof::Local { .. } => "local",
+        }
+    }
+
     /// Whether it is a process on the machine that the database is on.
     pub const fn is_local(&self) -> bool {
         matches!(self.proof, Proof::Local { .. })
@@ -177,6 +187,7 @@ impl Caller {
         };
         AuditEvent {
             actor,
+            credential_kind: self.credential_kind(),
             credential_id: self
                 .token()
                 .map(|token| token.id.to_string())

@@ -1,4 +1,5 @@
-//! What the server does by itself: purging, writing refusals and last uses, telling the audit log's head.
+//! What the server does by itself: purging, writing refusals, last uses and known networks, telling the audit log's
+//! head.
 
 use std::time::Duration;
 
@@ -10,9 +11,6 @@ use super::{App, Error, usage::Flush};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const HOURLY: Duration = Duration::from_hours(1);
-
-/// How many refusals wait for a store that cannot be written. Beyond that the newest are dropped.
-const MAX_BACKLOG: usize = 1_200;
 
 impl App {
     /// Runs the jobs until `stop` turns true or its sender is gone, then writes what is left.
@@ -29,6 +27,7 @@ impl App {
                     self.look_for_room().await;
                     self.flush_refusals(&mut backlog, false).await;
                     log_result("last uses", self.flush_uses(Flush::Due).await);
+                    log_result("known networks", self.flush_networks().await);
                 }
                 _ = hourly.tick() => {
                     log_result("purge", self.purge().await);
@@ -38,6 +37,7 @@ impl App {
         }
         self.flush_refusals(&mut backlog, true).await;
         log_result("last uses", self.flush_uses(Flush::Now).await);
+        log_result("known networks", self.flush_networks().await);
     }
 
     /// A write finds out whether a disk that was full has room again.
@@ -55,8 +55,10 @@ impl App {
     }
 
     async fn flush_refusals(&self, backlog: &mut Vec<AuditEvent>, all: bool) {
-        backlog.extend(self.0.refusals.take(self.now(), all));
-        backlog.truncate(MAX_BACKLOG);
+        // While the store cannot be written, the next ones wait and are counted where they are noted.
+        if backlog.is_empty() || all {
+            backlog.extend(self.0.refusals.take(self.now(), all));
+        }
         if backlog.is_empty() {
             return;
         }

@@ -1,5 +1,9 @@
 //! A token bucket: so many at once, then one each time that some regain. It is kept as the time at which it
 //! is full again, which is one number and needs no refilling.
+//!
+//! The `governor` crate keeps buckets in the same way, but has nothing to take a charge back with, as a sign-in
+//! with the right password needs; its keyed stores grow with their keys, and its clock is asked instead of told.
+//! A store and a clock of our own for it would be longer than this.
 
 use std::time::Duration;
 
@@ -56,5 +60,19 @@ mod tests {
         assert!(pace.wait(full_at, at(70)).is_zero());
         pace.refund(&mut full_at, at(50));
         assert!(pace.wait(full_at, at(50)).is_zero());
+    }
+
+    #[test]
+    fn refunds_never_leave_more_than_a_burst() {
+        let pace = Pace::new(3, Duration::from_secs(6));
+        let mut full_at = Tick::default();
+        for _ in 0..9 {
+            pace.refund(&mut full_at, at(7));
+        }
+        for _ in 0..3 {
+            assert!(pace.wait(full_at, at(7)).is_zero());
+            pace.charge(&mut full_at, at(7));
+        }
+        assert!(!pace.wait(full_at, at(7)).is_zero());
     }
 }

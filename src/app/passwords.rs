@@ -12,6 +12,6 @@ mod policy;
 mod throttle;
 
 pub use hash::PasswordHash;
-pub use hasher::{Hasher, HasherError, HasherOptions, HasherStartError, Verdict};
+pub use hasher::{Hasher, HasherError, HasherOptions, HasherStartError, Slots, Verdict};
 pub use policy::{NewPassword, PasswordError};
-pub use throttle::{Attempt, Backoff, Throttle, ThrottleLimits, Throttled};
+pub use throttle::{Attempt, Backoff, LineLimits, Throttle, ThrottleLimits, Throttled};

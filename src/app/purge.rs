@@ -1,6 +1,6 @@
 //! Purging tokens that ended: those that ended longer than the retention ago, and those of a user beyond the
-//! newest thousand. It does not trust a clock that jumped: what a wrong clock takes for long ended, nothing
-//! brings back.
+//! newest thousand; and known networks whose time is over. It does not trust a clock that jumped: what a wrong clock
+//! takes for long ended, nothing brings back.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -46,6 +46,7 @@ impl App {
             );
             return Ok(0);
         }
+        self.purge_networks().await?;
         let cutoff = self.now().minus(self.options().retention);
         let old = move |tx: &Tx<'_>| tokens::purge(tx, cutoff, CHUNK);
         let mut purged = self.purge_chunks("", old).await?;

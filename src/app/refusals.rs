@@ -1,35 +1,52 @@
 //! Refused sign-ins on their way into the audit log, off the reply path.
 //!
-//! The first refusal per (reason, account or token, network) a minute becomes a row, the rest of that
-//! minute one row with their number. A minute makes at most [`MAX_ROWS`] rows, whatever comes in: what goes
-//! beyond is one row that only counts.
+//! The first refusal per (reason, account or token, site) a minute becomes a row; the rest of that minute is
+//! counted, in one row per reason that names no target and no address. A site is an IPv4 /24 or an IPv6 /48.
+//!
+//! A minute makes at most [`MAX_ROWS`] rows. They are shared out: with each batch the reason that has had the
+//! fewest rows comes first, and within it the site that has had the fewest, so that whoever makes many refusals
+//! uses up his own share and nobody else's. What finds no room is counted like the rest.
+
+mod share;
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-
-use ipnet::IpNet;
 
 use crate::domain::{
     address,
     audit::AuditEvent,
-    id::{TokenId, UserId},
+    id::{RequestId, TokenId, UserId},
     reason::Reason,
     time::Timestamp,
 };
 
-use super::{caller::Origin, error::Unauthenticated};
+use super::{
+    caller::{Caller, Origin},
+    error::Unauthenticated,
+};
+use share::Share;
 
 /// How many rows a minute may make.
 const MAX_ROWS: usize = 600;
-/// A key makes two rows at most, and one is for what goes beyond.
-const MAX_KEYS: usize = (MAX_ROWS - 1) / 2;
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// What is alike: the reason, the account or token, and the network it came from.
-type Key = (Reason, String, Option<IpNet>);
+/// So many of them count the rest, each of a reason.
+const MAX_COUNTS: usize = 20;
+
+/// So many may be written at once, and then so many more each second: a minute has [`MAX_ROWS`] less
+/// [`MAX_COUNTS`].
+const AT_ONCE: usize = 109;
+const EACH_SECOND: usize = 8;
+
+const TOKEN: &str = "authenticate.token";
+const PASSWORD: &str = "authenticate.password";
+
+/// What was tried and why it was refused.
+type Cause = (&'static str, &'static str);
 
 /// Collects refusals until a job writes them.
 #[derive(Debug, Default)]
@@ -38,17 +55,13 @@ pub(super) struct Refusals(Mutex<Window>);
 #[derive(Debug, Default)]
 struct Window {
     start: Option<Timestamp>,
-    /// The first of each key, and how many followed.
-    seen: HashMap<Key, (AuditEvent, u32)>,
-    /// First ones that are not yet written.
-    fresh: Vec<AuditEvent>,
-    /// The last one beyond [`MAX_KEYS`], and how many there were.
-    beyond: Option<(AuditEvent, u32)>,
+    shares: BTreeMap<Cause, Share>,
+    written: usize,
 }
 
 impl Refusals {
     /// Notes a refused token. One that is unknown or has the wrong secret is noted under no ID: a guesser
-    /// would choose it.
+    /// would choose it. What has not even the form of a token is not noted at all.
     pub(super) fn token(
         &self,
         now: Timestamp,
@@ -57,143 +70,140 @@ impl Refusals {
         origin: &Origin,
     ) {
         let target = match refusal {
+            Unauthenticated::Missing | Unauthenticated::Malformed => return,
             Unauthenticated::Invalid(_) => id.to_string(),
-            Unauthenticated::Missing
-            | Unauthenticated::Malformed
-            | Unauthenticated::WrongToken
-            | Unauthenticated::WrongPassword => String::new(),
+            Unauthenticated::WrongToken | Unauthenticated::WrongPassword => String::new(),
         };
-        self.note(now, "authenticate.token", refusal.reason(), target, origin);
+        let event = AuditEvent {
+            credential_kind: "token",
+            outcome: refusal.reason().as_str(),
+            ..origin.event(now, TOKEN, target)
+        };
+        self.note(event, origin.ip);
     }
 
     /// Notes a refused password. A name that is not known never enters the log.
     pub(super) fn password(&self, now: Timestamp, account: Option<UserId>, origin: &Origin) {
         let target = account.map(|id| id.to_string()).unwrap_or_default();
-        self.note(
-            now,
-            "authenticate.password",
-            Reason::CredentialsInvalid,
-            target,
-            origin,
-        );
+        let event = AuditEvent {
+            credential_kind: "password",
+            outcome: Reason::CredentialsInvalid.as_str(),
+            ..origin.event(now, PASSWORD, target)
+        };
+        self.note(event, origin.ip);
     }
 
     /// Notes an attempt that was throttled, before it was known whose.
     pub(super) fn throttled(&self, now: Timestamp, origin: &Origin) {
-        self.note(
-            now,
-            "authenticate.password",
-            Reason::SignInThrottled,
-            String::new(),
-            origin,
-        );
+        let event = AuditEvent {
+            credential_kind: "password",
+            outcome: Reason::SignInThrottled.as_str(),
+            ..origin.event(now, PASSWORD, "")
+        };
+        self.note(event, origin.ip);
     }
 
-    fn note(
+    /// Notes that a caller gave a wrong old password of its own, or tried too often: who holds a token, or has
+    /// found a console open, guesses at the password by it.
+    pub(super) fn old_password(
         &self,
         now: Timestamp,
-        action: &'static str,
-        reason: Reason,
-        target: String,
-        origin: &Origin,
+        outcome: &'static str,
+        caller: &Caller,
+        account: UserId,
     ) {
-        let network = origin.ip.map(address::network_of);
+        let origin = caller.origin();
+        let credential = caller.token().map(|token| token.id.to_string());
         let event = AuditEvent {
-            outcome: reason.as_str(),
-            ..origin.event(now, action, &target)
+            actor: account.to_string(),
+            credential_kind: caller.credential_kind(),
+            credential_id: credential.unwrap_or_default(),
+            outcome,
+            ..origin.event(now, PASSWORD, account)
         };
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        window.start.get_or_insert(now);
-        if let Some((_, followed)) = window.seen.get_mut(&(reason, target.clone(), network)) {
-            *followed = followed.saturating_add(1);
-        } else if window.seen.len() < MAX_KEYS {
-            window.fresh.push(event.clone());
-            window.seen.insert((reason, target, network), (event, 0));
-        } else {
-            let count = window.beyond.take().map_or(0, |(_, count)| count);
-            window.beyond = Some((event, count.saturating_add(1)));
-        }
+        self.note(event, origin.ip);
     }
 
-    /// What is to be written now: the first ones at once, the rest when their minute is over (or, with
-    /// `all`, because the server stops).
+    fn note(&self, event: AuditEvent, ip: Option<IpAddr>) {
+        let site = ip.map(address::site_of);
+        let mut window = self.lock();
+        window.start.get_or_insert(event.time);
+        let cause = (event.action, event.outcome);
+        window.shares.entry(cause).or_default().note(site, event);
+    }
+
+    /// What is to be written now: first ones at once, as far as there is room, and the counts when their minute
+    /// is over (or, with `all`, because the server stops).
     pub(super) fn take(&self, now: Timestamp, all: bool) -> Vec<AuditEvent> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = std::mem::take(&mut window.fresh);
+        let mut window = self.lock();
+        let Some(start) = window.start else {
+            return Vec::new();
+        };
         // A clock that was set back must not keep a window open for longer.
-        let over = window
-            .start
-            .is_some_and(|start| now < start || now.since(start) >= WINDOW);
-        if over || all {
-            let Window { seen, beyond, .. } = std::mem::take(&mut *window);
-            let rest = seen.into_values().filter(|(_, followed)| *followed > 0);
-            events.extend(rest.chain(beyond).map(|(event, count)| AuditEvent {
-                time: now,
-                target: if count > 0 {
-                    event.target
-                } else {
-                    String::new()
-                },
-                count,
-                ..event
-            }));
+        let passed = if now < start {
+            WINDOW
+        } else {
+            now.since(start)
+        };
+        let is_over = passed >= WINDOW || all;
+        let seconds = if is_over { WINDOW } else { passed }.as_secs();
+        let seconds = usize::try_from(seconds).unwrap_or(usize::MAX);
+        let room = (AT_ONCE + EACH_SECOND * seconds).min(MAX_ROWS - MAX_COUNTS);
+        let mut events = window.take_first_ones(room);
+        if is_over {
+            let shares = std::mem::take(&mut *window).shares;
+            let rest = shares
+                .into_iter()
+                .map(|(cause, share)| (cause, share.rest()));
+            let rest = rest.filter(|(_, count)| *count > 0);
+            events.extend(rest.map(|(cause, count)| count_of(cause, count, now)));
         }
+        events
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Window> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    /// Until so many rows were written in this window.
+    fn take_first_ones(&mut self, room: usize) -> Vec<AuditEvent> {
+        let mut events = Vec::new();
+        while self.written < room {
+            let shares = self.shares.values_mut().filter(|share| share.waits());
+            let Some(event) = shares
+                .min_by_key(|share| share.written())
+                .and_then(Share::pop)
+            else {
+                break;
+            };
+            self.written += 1;
+            events.push(event);
+        }
+        // As they happened, whoever came first by the shares.
+        events.sort_by_key(|event| event.time);
         events
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::domain::id::RequestId;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-
-    fn origin(last: u32) -> Origin {
-        Origin {
-            request_id: RequestId::generate(NOW),
-            client_request_id: None,
-            ip: Some(std::net::Ipv4Addr::from_bits(0x0A00_0000 + (last << 8)).into()),
-            user_agent: String::new(),
-        }
-    }
-
-    #[test]
-    fn the_first_is_a_row_at_once_and_the_rest_one_row_after_the_minute() {
-        let refusals = Refusals::default();
-        for _ in 0..1_000 {
-            refusals.password(NOW, None, &origin(1));
-        }
-        assert_eq!(refusals.take(NOW, false).len(), 1);
-        assert_eq!(refusals.take(NOW.plus(WINDOW / 2), false).len(), 0);
-        let rest = refusals.take(NOW.plus(WINDOW), false);
-        assert_eq!(
-            rest.iter().map(|event| event.count).collect::<Vec<_>>(),
-            [999]
-        );
-        assert_eq!(refusals.take(NOW.plus(WINDOW * 2), true).len(), 0);
-    }
-
-    #[test]
-    fn a_minute_makes_at_most_600_rows_and_counts_all() {
-        let refusals = Refusals::default();
-        for network in 0..100_000 {
-            refusals.password(NOW, None, &origin(network % 50_000));
-        }
-        let mut events = refusals.take(NOW, false);
-        events.extend(refusals.take(NOW.plus(WINDOW), false));
-        assert!(events.len() <= MAX_ROWS, "{} rows", events.len());
-        assert_eq!(events.iter().map(|event| event.count).sum::<u32>(), 100_000);
-    }
-
-    #[test]
-    fn guessed_token_ids_are_not_told_apart() {
-        let refusals = Refusals::default();
-        for _ in 0..10 {
-            let id = TokenId::generate(NOW);
-            refusals.token(NOW, Unauthenticated::WrongToken, id, &origin(1));
-        }
-        assert_eq!(refusals.take(NOW, false).len(), 1);
+/// The row that stands for `count` refusals, whosever they were.
+fn count_of((action, outcome): Cause, count: u32, now: Timestamp) -> AuditEvent {
+    AuditEvent {
+        time: now,
+        actor: String::new(),
+        credential_kind: "",
+        credential_id: String::new(),
+        target: String::new(),
+        action,
+        outcome,
+        count,
+        request_id: RequestId::generate(now).to_string(),
+        client_request_id: String::new(),
+        ip: String::new(),
+        user_agent: String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

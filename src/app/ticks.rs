@@ -20,6 +20,11 @@ impl Tick {
     pub(super) fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(micros(duration)))
     }
+
+    /// How many whole `step`s the time has had.
+    pub(super) fn count(self, step: Duration) -> u64 {
+        self.0 / micros(step).max(1)
+    }
 }
 
 fn micros(duration: Duration) -> u64 {

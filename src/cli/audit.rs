@@ -176,9 +176,12 @@ fn verify(args: &Verify) -> Result<(), Failure> {
 /// As it is stored. `None`: the server sent what no row can be.
 fn row(event: AuditEvent) -> Option<AuditRow> {
     Some(AuditRow {
-        sequence: i64::try_from(event.sequence).ok()?,
+        // A server that does not know the field writes the first one.
+        format: event.format.max(1),
+        sequence: event.sequence,
         time: relative_time::of(event.time),
         actor: event.actor,
+        credential_kind: event.credential_kind,
         credential_id: event.credential_id,
         target: event.target,
         action: event.action,

@@ -6,20 +6,20 @@ use ipnet::IpNet;
 
 /// The network that counts as one client: /24 of IPv4, /64 of IPv6. v4-mapped addresses count as IPv4.
 pub fn network_of(address: IpAddr) -> IpNet {
-    let address = address.to_canonical();
-    let prefix = if address.is_ipv4() { 24 } else { 64 };
-    IpNet::new(address, prefix)
-        .expect("24 and 64 are within the address")
-        .trunc()
+    prefix(address, 64)
 }
 
 /// The network that one subscriber may have to himself: /24 of IPv4, /48 of IPv6 (RFC 6177). Whoever holds it can
 /// come from as many of its addresses as he likes.
 pub fn site_of(address: IpAddr) -> IpNet {
+    prefix(address, 48)
+}
+
+fn prefix(address: IpAddr, of_v6: u8) -> IpNet {
     let address = address.to_canonical();
-    let prefix = if address.is_ipv4() { 24 } else { 48 };
-    IpNet::new(address, prefix)
-        .expect("24 and 48 are within the address")
+    let length = if address.is_ipv4() { 24 } else { of_v6 };
+    IpNet::new(address, length)
+        .expect("24, 48 and 64 are within the address")
         .trunc()
 }
 

@@ -48,6 +48,8 @@ pub struct AuditEvent {
     pub time: Timestamp,
     /// A user ID, `local:UID` for a process on the server's machine, `system` for the server itself, or empty.
     pub actor: String,
+    /// With what the actor signed in, or tried to: `token`, `password`, `local`, or empty.
+    pub credential_kind: &'static str,
     /// The ID of the token that the actor used.
     pub credential_id: String,
     /// The ID of the token or user that it was done to.
@@ -68,15 +70,22 @@ pub struct AuditEvent {
     pub user_agent: String,
 }
 
+/// What rows are of that are written now. Format 1 had no kind of credential.
+pub const FORMAT: u32 = 2;
+
 /// A row of the log, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
+    /// What the hash is over: 1 or [`FORMAT`].
+    pub format: u32,
     /// The place in the log, from 1, rising by one.
     pub sequence: i64,
     /// When it happened.
     pub time: Timestamp,
     /// As in [`AuditEvent`].
     pub actor: String,
+    /// As in [`AuditEvent`]; empty in format 1.
+    pub credential_kind: String,
     /// As in [`AuditEvent`].
     pub credential_id: String,
     /// As in [`AuditEvent`].
@@ -103,9 +112,11 @@ impl AuditRow {
     /// Gives `event` its place after the row with `before`.
     pub fn append(event: AuditEvent, sequence: i64, before: ChainHash) -> Self {
         let mut row = Self {
+            format: FORMAT,
             sequence,
             time: event.time,
             actor: event.actor,
+            credential_kind: event.credential_kind.to_owned(),
             credential_id: event.credential_id,
             target: event.target,
             action: event.action.to_owned(),
@@ -122,7 +133,8 @@ impl AuditRow {
     }
 
     /// The hash that this row must have after the row with `before`: SHA-256 over the hash before and the
-    /// fields in order, each with its length before it.
+    /// fields in order, each with its length before it. In format 1 those are without the format itself and the
+    /// kind of credential.
     pub fn compute_hash(&self, before: ChainHash) -> ChainHash {
         let mut hasher = Sha256::new();
         hasher.update(before.0);
@@ -131,9 +143,15 @@ impl AuditRow {
             hasher.update(len.to_be_bytes());
             hasher.update(bytes);
         };
+        if self.format != 1 {
+            field(&self.format.to_be_bytes());
+        }
         field(&self.sequence.to_be_bytes());
         field(&self.time.as_micros().to_be_bytes());
         field(self.actor.as_bytes());
+        if self.format != 1 {
+            field(self.credential_kind.as_bytes());
+        }
         field(self.credential_id.as_bytes());
         field(self.target.as_bytes());
         field(self.action.as_bytes());
@@ -163,7 +181,7 @@ impl ChainHead {
         hash: ChainHash::START,
     };
 
-    /// Reads the form that `Display` writes.
+    /// Reads the form that `Display` writes of a head that there can be.
     pub fn parse(text: &str) -> Option<Self> {
         let (sequence, hex) = text.split_once(':')?;
         if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -173,10 +191,11 @@ impl ChainHead {
         for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
             *byte = u8::from_str_radix(&hex[at..at + 2], 16).ok()?;
         }
-        Some(Self {
+        let head = Self {
             sequence: sequence.parse().ok()?,
             hash: ChainHash(hash),
-        })
+        };
+        (head.sequence > 0 || head == Self::START).then_some(head)
     }
 }
 
@@ -211,14 +230,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_read_back() {
+    fn a_head_is_read_back_and_one_that_cannot_be_is_not() {
         let head = ChainHead {
             sequence: 42,
             hash: ChainHash([0xab; 32]),
         };
         assert_eq!(ChainHead::parse(&head.to_string()), Some(head));
         assert_eq!(format!("{:?}", head.hash), "ab".repeat(32));
-        for bad in ["", "42", "x:00", "42:zz", &format!("42:{}", "é".repeat(32))] {
+        let start = ChainHead::START.to_string();
+        assert_eq!(ChainHead::parse(&start), Some(ChainHead::START));
+        let (zero, below) = (start.replace(":0", ":1"), format!("-{start}"));
+        for bad in [
+            &*zero,
+            &below.replace("-0", "-1"),
+            "",
+            "42",
+            "x:00",
+            "42:zz",
+            &format!("42:{}", "é".repeat(32)),
+        ] {
             assert_eq!(ChainHead::parse(bad), None, "{bad}");
         }
     }

@@ -1,6 +1,6 @@
 //! Verifying the audit log's chain, row by row.
 
-use super::audit::{AuditRow, ChainHead};
+use super::audit::{AuditRow, ChainHead, FORMAT};
 
 /// How many breaks are told of.
 const MAX_BREAKS: usize = 100;
@@ -22,13 +22,15 @@ pub struct Break {
     /// The row.
     pub sequence: i64,
     /// What is wrong there.
-    pub problem: &'static str,
+    pub problem: String,
 }
 
 /// The chain as far as it was checked.
 #[derive(Debug)]
 pub struct Chain {
     noted: Option<ChainHead>,
+    /// Of the last row.
+    format: u32,
     verdict: Verdict,
 }
 
@@ -40,32 +42,54 @@ impl Chain {
             head: ChainHead::START,
             breaks: vec![],
         };
-        Self { noted, verdict }
+        Self {
+            noted,
+            format: 1,
+            verdict,
+        }
     }
 
-    /// Checks the next row against the one before it.
+    /// Checks the next row against the one before it. A row that has no place in the log does not move its end.
     pub fn check(&mut self, row: &AuditRow) {
+        self.verdict.rows += 1;
         let ChainHead {
             sequence: last,
             hash: before,
         } = self.verdict.head;
-        if row.sequence != last + 1 {
-            self.found(last + 1, "missing");
-        } else if row.hash != row.compute_hash(before) {
-            self.found(row.sequence, "edited, or out of its place");
+        let sequence = row.sequence;
+        if sequence < 1 {
+            return self.found(sequence, "numbered below 1, where the log begins: planted");
+        }
+        if sequence <= last {
+            return self.found(sequence, "there twice, or out of its place");
+        }
+        if sequence > last + 1 {
+            let problem = match sequence - 1 {
+                end if end == last + 1 => "missing".to_owned(),
+                end => format!("missing, and all after it up to row {end}"),
+            };
+            self.found(last + 1, problem);
+        } else if row.format == 0 || row.format > FORMAT {
+            let problem = format!("of format {}, which this program does not know", row.format);
+            self.found(sequence, problem);
+        } else if row.format < self.format
+            || (row.format == 1 && !row.credential_kind.is_empty())
+            || row.hash != row.compute_hash(before)
+        {
+            self.found(sequence, "edited, or out of its place");
         }
         if let Some(noted) = self.noted
-            && noted.sequence == row.sequence
+            && noted.sequence == sequence
             && noted.hash != row.hash
         {
             self.found(
-                row.sequence,
+                sequence,
                 "not the row that was noted: the log up to here was rewritten",
             );
         }
-        self.verdict.rows += 1;
+        self.format = self.format.max(row.format);
         self.verdict.head = ChainHead {
-            sequence: row.sequence,
+            sequence,
             hash: row.hash,
         };
     }
@@ -83,8 +107,9 @@ impl Chain {
         self.verdict
     }
 
-    fn found(&mut self, sequence: i64, problem: &'static str) {
+    fn found(&mut self, sequence: i64, problem: impl Into<String>) {
         if self.verdict.breaks.len() < MAX_BREAKS {
+            let problem = problem.into();
             self.verdict.breaks.push(Break { sequence, problem });
         }
     }
@@ -105,6 +130,7 @@ mod tests {
             let event = AuditEvent {
                 time: Timestamp::from_micros(sequence),
                 actor: "system".to_owned(),
+                credential_kind: "local",
                 credential_id: String::new(),
                 target: format!("t{sequence}"),
                 action: "token.create",
@@ -149,7 +175,8 @@ mod tests {
     #[test]
     fn an_edited_row_is_named() {
         type Edit = fn(&mut AuditRow);
-        let edits: [Edit; 12] = [
+        let edits: [Edit; 13] = [
+            |row| row.credential_kind.clear(),
             |row| row.time = Timestamp::from_micros(0),
             |row| row.actor.push('x'),
             |row| row.credential_id.push('x'),
@@ -169,6 +196,111 @@ mod tests {
             edit(&mut rows[4]);
             assert_eq!(verify(&rows, None), [5]);
         }
+    }
+
+    #[test]
+    fn an_edited_format_is_named() {
+        for format in [0, 1, 3] {
+            let mut rows = log(10);
+            rows[4].format = format;
+            assert_eq!(verify(&rows, None)[0], 5, "{format}");
+        }
+    }
+
+    fn problems(rows: &[AuditRow]) -> Vec<(i64, String)> {
+        let mut chain = Chain::new(None);
+        for row in rows {
+            chain.check(row);
+        }
+        let breaks = chain.finish().breaks.into_iter();
+        breaks
+            .map(|found| (found.sequence, found.problem))
+            .collect()
+    }
+
+    /// As they were written before rows had a format.
+    fn old_log(len: i64) -> Vec<AuditRow> {
+        let mut before = ChainHash::START;
+        let mut rows = log(len);
+        for row in &mut rows {
+            row.format = 1;
+            row.credential_kind.clear();
+            row.hash = row.compute_hash(before);
+            before = row.hash;
+        }
+        rows
+    }
+
+    #[test]
+    fn rows_of_the_first_format_verify_with_new_ones_after_them() {
+        let mut rows = old_log(3);
+        // What a server of that time had computed.
+        let hash = "452d1fa064e90c99a84cdbe36363bb2afdab441f3494a823e5c7dcc84163146d";
+        assert_eq!(rows[2].hash.to_string(), hash);
+        let mut new = log(5).split_off(3);
+        let mut before = rows[2].hash;
+        for row in &mut new {
+            row.hash = row.compute_hash(before);
+            before = row.hash;
+        }
+        rows.extend(new);
+        assert_eq!(problems(&rows), []);
+        // A field that the old hash is not over.
+        rows[1].credential_kind = "local".to_owned();
+        assert_eq!(verify(&rows, None), [2]);
+        // The old format is no way back to fewer fields.
+        let mut rows = log(3);
+        rows[2].format = 1;
+        rows[2].credential_kind.clear();
+        rows[2].hash = rows[2].compute_hash(rows[1].hash);
+        assert_eq!(verify(&rows, None), [3]);
+    }
+
+    #[test]
+    fn planted_rows_below_1_are_named_and_do_not_break_the_rest() {
+        let mut planted = Vec::new();
+        let mut before = ChainHash::START;
+        for (row, sequence) in log(3).into_iter().zip([i64::MIN, -1, 0]) {
+            let mut row = AuditRow { sequence, ..row };
+            row.hash = row.compute_hash(before);
+            before = row.hash;
+            planted.push(row);
+        }
+        planted.extend(log(4));
+        let problems = problems(&planted);
+        let numbers: Vec<_> = problems.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [i64::MIN, -1, 0]);
+        assert!(
+            problems
+                .iter()
+                .all(|(_, problem)| problem.contains("below 1"))
+        );
+        // Nor is a log whose numbers begin below 1, and go on from there, one that begins with 1.
+        let mut shifted = log(4);
+        let mut before = ChainHash::START;
+        for row in &mut shifted {
+            row.sequence -= 2;
+            row.hash = row.compute_hash(before);
+            before = row.hash;
+        }
+        assert_eq!(verify(&shifted, None), [-1, 0, 1]);
+    }
+
+    #[test]
+    fn a_gap_is_told_as_what_it_is() {
+        let mut rows = log(10);
+        rows.drain(3..7);
+        let expected = (4, "missing, and all after it up to row 7".to_owned());
+        assert_eq!(problems(&rows), [expected]);
+        let mut rows = log(3);
+        rows.insert(2, rows[1].clone());
+        assert_eq!(
+            problems(&rows),
+            [(2, "there twice, or out of its place".to_owned())]
+        );
+        let mut end = log(3);
+        end[2].sequence = i64::MAX;
+        assert_eq!(problems(&end)[0].0, 3);
     }
 
     #[test]

@@ -14,7 +14,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT sequence, time, actor, credential_id, target, action, outcome, count, request_id, \
-             client_request_id, ip, user_agent, hash FROM audit ",
+             client_request_id, ip, user_agent, hash, format, credential_kind FROM audit ",
             $rest
         )
     };
@@ -43,8 +43,8 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
     let before = head(tx)?;
     let row = AuditRow::append(event, before.sequence + 1, before.hash);
     let sql = "INSERT INTO audit (sequence, time, actor, credential_id, target, action, outcome, count, \
-               request_id, client_request_id, ip, user_agent, hash) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+               request_id, client_request_id, ip, user_agent, hash, format, credential_kind) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let params = [
         row.sequence.into(),
         row.time.into(),
@@ -59,6 +59,8 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
         row.ip.as_str().into(),
         row.user_agent.as_str().into(),
         row.hash.as_bytes().into(),
+        row.format.into(),
+        row.credential_kind.as_str().into(),
     ];
     tx.insert(sql, &params)?;
     Ok(ChainHead {
@@ -67,7 +69,8 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
     })
 }
 
-/// At most `limit` rows after `after` by sequence, oldest first; newest first in `reverse`.
+/// At most `limit` rows after `after` by sequence, oldest first; newest first in `reverse`. Only rows of the log,
+/// which begins with 1.
 pub fn list(
     tx: &Tx<'_>,
     after: Option<i64>,
@@ -75,14 +78,24 @@ pub fn list(
     limit: u32,
 ) -> Result<Vec<AuditRow>, Error> {
     let (sql, start) = if reverse {
-        let sql = select!("WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+        let sql = select!("WHERE sequence < ?1 AND sequence > 0 ORDER BY sequence DESC LIMIT ?2");
         (sql, i64::MAX)
     } else {
-        let sql = select!("WHERE sequence > ?1 ORDER BY sequence LIMIT ?2");
-        (sql, i64::MIN)
+        let sql = select!("WHERE sequence > ?1 AND sequence > 0 ORDER BY sequence LIMIT ?2");
+        (sql, 0)
     };
     let params = [after.unwrap_or(start).into(), limit.into()];
     tx.list(sql, &params, decode)
+}
+
+/// At most `limit` rows after the one of number `after`, or from the very first one on, whatever its number:
+/// whoever verifies the log must see what was planted there.
+pub fn list_all(tx: &Tx<'_>, after: Option<i64>, limit: u32) -> Result<Vec<AuditRow>, Error> {
+    let Some(first) = after.map_or(Some(i64::MIN), |after| after.checked_add(1)) else {
+        return Ok(Vec::new());
+    };
+    let sql = select!("WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2");
+    tx.list(sql, &[first.into(), limit.into()], decode)
 }
 
 /// The row at `sequence`.
@@ -93,7 +106,7 @@ pub fn find(tx: &Tx<'_>, sequence: i64) -> Result<Option<AuditRow>, Error> {
 /// The row that tells who made the token `id`, and with what.
 pub fn find_made(tx: &Tx<'_>, id: TokenId) -> Result<Option<AuditRow>, Error> {
     let sql = select!(
-        "WHERE target = ?1 AND action IN ('token.create', 'token.rotate') \
+        "WHERE target = ?1 AND action IN ('token.create', 'token.rotate') AND sequence > 0 \
          ORDER BY sequence LIMIT 1"
     );
     tx.find(sql, &[id.into()], decode)
@@ -114,6 +127,8 @@ fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
         ip: row.string(10)?,
         user_agent: row.string(11)?,
         hash: ChainHash::from_bytes(row.bytes(12)?),
+        format: u32::try_from(row.int(13)?).map_err(|_| row.bad(13, "a format"))?,
+        credential_kind: row.string(14)?,
     })
 }
 

@@ -29,4 +29,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0004_undo_rotation.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0005_known_networks.sql"),
+        finish: |_| Ok(()),
+    },
+    Migration {
+        sql: include_str!("migrations/0006_audit_rows.sql"),
+        finish: |_| Ok(()),
+    },
 ];

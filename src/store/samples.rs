@@ -120,6 +120,7 @@ pub(crate) fn event(action: &'static str) -> AuditEvent {
     AuditEvent {
         time: NOW,
         actor: "local:0".to_owned(),
+        credential_kind: "token",
         credential_id: "credential".to_owned(),
         target: "target".to_owned(),
         action,

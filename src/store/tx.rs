@@ -128,6 +128,15 @@ impl<'a> Tx<'a> {
         self.run(sql, &[name.into(), time.into()]).map(drop)
     }
 
+    /// Changes the table of known networks. Makes nothing stale: no credential is made of that.
+    pub(super) fn change_known_networks(
+        &self,
+        sql: &str,
+        params: &[Value<'_>],
+    ) -> Result<u64, Error> {
+        self.run(sql, params)
+    }
+
     fn run(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         match &self.engine {
             Engine::Sqlite(session) => session.execute(sql, params),

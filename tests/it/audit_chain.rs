@@ -4,7 +4,7 @@ use hallpass::domain::audit::ChainHead;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::test_app::{TestApp, verify_audit};
+use crate::test_app::{self, TestApp, verify_audit};
 
 /// No row is named.
 const WHOLE: [i64; 0] = [];
@@ -42,7 +42,10 @@ async fn any_edited_field_is_named() {
     for column in [
         "time = time + 1",
         "actor = actor || 'x'",
-        "credential_id = ''",
+        "credential_kind = 'local'",
+        "format = 1",
+        "format = 9",
+        "credential_id = 'x'",
         "target = actor",
         "action = 'token.delete'",
         "outcome = 'x'",
@@ -76,6 +79,80 @@ async fn removed_rows_are_named() {
         let breaks = broken_at(&app, None);
         assert!(!breaks.is_empty() && breaks[0] <= first + 1, "{breaks:?}");
     }
+}
+
+/// A row that goes before the log, as whoever can write to the file plants it.
+const PLANTED: &str = "INSERT INTO audit (sequence, time, actor, credential_id, target, action, outcome, count, \
+                       request_id, client_request_id, ip, user_agent, hash) \
+                       SELECT -7, time, 'nobody', '', target, action, outcome, 1, '', '', '', '', hash \
+                       FROM audit WHERE sequence = 1";
+
+#[tokio::test]
+async fn rows_below_1_are_named_streamed_and_not_shown_as_rows_of_the_log() {
+    let (app, _) = with_a_log().await;
+    let sql = app.sql();
+    let refused = sql.execute_batch(PLANTED).unwrap_err();
+    assert!(refused.to_string().contains("numbered from 1"), "{refused}");
+    execute(&sql, "DROP TRIGGER audit_numbered");
+    execute(&sql, PLANTED);
+    let verdict = verify_audit(&sql, None).unwrap();
+    let named: Vec<_> = verdict
+        .breaks
+        .iter()
+        .map(|b| (b.sequence, &*b.problem))
+        .collect();
+    assert_eq!(
+        named,
+        [(-7, "numbered below 1, where the log begins: planted")]
+    );
+
+    let ask = async |procedure: &str, message| app.call(&app.admin.token, procedure, message).await;
+    let stream = ask("AuditService/StreamAuditEvents", json!({})).await;
+    let first = &stream.messages[0]["events"][0];
+    assert_eq!(
+        (&first["sequence"], &first["actor"]),
+        (&json!("-7"), &json!("nobody"))
+    );
+    assert_eq!(stream.messages[0]["events"][1]["sequence"], "1");
+    let list = "AuditService/ListAuditEvents";
+    let listed = ask(list, json!({ "pageSize": 1 })).await.ok();
+    assert_eq!(listed["events"][0]["sequence"], "1");
+    let newest = json!({ "pageSize": 250, "reverse": true });
+    let listed = ask(list, newest).await.ok();
+    let events = listed["events"].as_array().unwrap();
+    assert!(events.iter().all(|event| event["actor"] != "nobody"));
+    // And a token is explained by its own row.
+    let child = app.child(&app.admin.token, json!({})).await;
+    let planted = format!(
+        "UPDATE audit SET action = 'token.create', target = '{}' WHERE sequence = -7",
+        child.id
+    );
+    execute(&sql, &planted);
+    let explained = ask("TokenService/ExplainToken", json!({ "tokenId": child.id }))
+        .await
+        .ok();
+    assert!(!explained.to_string().contains("nobody"), "{explained}");
+}
+
+#[tokio::test]
+async fn rows_of_before_there_was_a_format_verify_still() {
+    let (app, _) = with_a_log().await;
+    let sql = app.sql();
+    execute(&sql, "UPDATE audit SET format = 1, credential_kind = ''");
+    let mut select = sql
+        .prepare("SELECT sequence FROM audit ORDER BY sequence")
+        .unwrap();
+    let rows = select.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+    let rows: Vec<_> = rows.map(Result::unwrap).collect();
+    assert_eq!(
+        broken_at(&app, None),
+        rows,
+        "their hashes are of the new format"
+    );
+    test_app::rechain(&sql);
+    assert_eq!(broken_at(&app, None), WHOLE);
+    app.child(&app.admin.token, json!({})).await;
+    assert_eq!(broken_at(&app, None), WHOLE, "a new row goes on from there");
 }
 
 #[tokio::test]

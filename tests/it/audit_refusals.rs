@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::test_app::TestApp;
+use crate::{
+    client::{Call, Wire},
+    test_app::TestApp,
+};
 
 async fn refused(app: &TestApp, token: &str, times: usize) {
     for _ in 0..times {
@@ -21,7 +24,7 @@ async fn wrong_password(app: &TestApp, name: &str, times: usize) {
 }
 
 #[tokio::test]
-async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_one_with_their_number() {
+async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_a_number_per_reason() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let deleted = app.sign_in(&alice, json!({})).await;
@@ -33,6 +36,7 @@ async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_one_with_their_numb
     refused(&app, "nonsense", 7).await;
     refused(&app, "", 7).await;
     wrong_password(&app, "alice", 3).await;
+    // The second of each is throttled: no network is known to a name that nobody has.
     wrong_password(&app, "nobody", 2).await;
     wrong_password(&app, "no-one", 2).await;
     wrong_password(&app, "alice", 2).await;
@@ -53,28 +57,131 @@ async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_one_with_their_numb
         })
         .unwrap();
     let rows: Vec<_> = rows.map(Result::unwrap).collect();
+    // The rest of a reason is a number that names nobody.
+    let (password, wrong) = ("authenticate.password", "CREDENTIALS_INVALID");
     let expected = [
-        ("authenticate.password", "CREDENTIALS_INVALID", "", 1),
-        ("authenticate.password", "CREDENTIALS_INVALID", "", 3),
-        (
-            "authenticate.password",
-            "CREDENTIALS_INVALID",
-            &*alice.id,
-            1,
-        ),
-        (
-            "authenticate.password",
-            "CREDENTIALS_INVALID",
-            &*alice.id,
-            4,
-        ),
-        ("authenticate.password", "SIGN_IN_THROTTLED", "", 1),
-        ("authenticate.password", "SIGN_IN_THROTTLED", "", 3),
+        (password, wrong, "", 1),
+        (password, wrong, "", 4 + 1),
+        (password, wrong, &*alice.id, 1),
+        (password, "SIGN_IN_THROTTLED", "", 1),
+        (password, "SIGN_IN_THROTTLED", "", 1 + 4),
+        ("authenticate.token", "TOKEN_DELETED", "", 4),
         ("authenticate.token", "TOKEN_DELETED", &*deleted.id, 1),
-        ("authenticate.token", "TOKEN_DELETED", &*deleted.id, 4),
     ];
     let expected = expected.map(|(a, b, c, n)| (a.to_owned(), b.to_owned(), c.to_owned(), n));
     assert_eq!(rows, expected);
+}
+
+/// What is known of the refused sign-ins, as (outcome, actor, kind of credential, credential, target, IP, count).
+type Refused = (String, String, String, String, String, String, i64);
+
+fn refused_rows(sql: &rusqlite::Connection) -> Vec<Refused> {
+    let mut select = sql
+        .prepare(
+            "SELECT outcome, actor, credential_kind, credential_id, target, ip, count FROM audit \
+             WHERE outcome <> 'ok' ORDER BY sequence",
+        )
+        .unwrap();
+    let rows = select.query_map([], |row| {
+        let text = |i| row.get::<_, String>(i);
+        let count = row.get::<_, i64>(6)?;
+        Ok((
+            text(0)?,
+            text(1)?,
+            text(2)?,
+            text(3)?,
+            text(4)?,
+            text(5)?,
+            count,
+        ))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn wrong_old_passwords_are_rows_that_name_who_tried() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    for _ in 0..6 {
+        let message =
+            json!({ "oldPassword": "wrong", "newPassword": "another drowsy lantern hums" });
+        let answer = app
+            .call(&alice.token, "UserService/SetPassword", message)
+            .await;
+        assert!(answer.result.is_err());
+    }
+    let stopped = app.stop().await;
+    let token = alice.token.split('_').nth(1).unwrap();
+    let expected = |outcome: &str| {
+        let id = alice.id.clone();
+        let ip = "127.0.0.1".to_owned();
+        let kind = "token".to_owned();
+        (
+            outcome.to_owned(),
+            id.clone(),
+            kind,
+            token.to_owned(),
+            id,
+            ip,
+            1,
+        )
+    };
+    let rows = refused_rows(&stopped.sql());
+    assert_eq!(rows[0], expected("CREDENTIALS_INVALID"));
+    assert_eq!(rows[1], expected("SIGN_IN_THROTTLED"));
+    assert_eq!(rows[2].6, 4, "the others are counted");
+    assert_eq!(rows.len(), 3);
+}
+
+/// 299 dead tokens of a member, and four guesses at the admin's password from elsewhere.
+#[tokio::test]
+async fn dead_tokens_do_not_hide_guesses_at_a_password() {
+    let app = TestApp::start_with(|settings| {
+        settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let mallory = app.person("mallory").await;
+    let mut dead = Vec::new();
+    for _ in 0..299 {
+        dead.push(app.child(&mallory.token, json!({})).await);
+    }
+    let ids: Vec<_> = dead.iter().map(|token| token.id.clone()).collect();
+    for chunk in ids.chunks(100) {
+        for id in chunk {
+            let delete = json!({ "tokenId": id });
+            app.call(&mallory.token, "TokenService/DeleteToken", delete)
+                .await
+                .ok();
+        }
+    }
+    for token in &dead {
+        let call = Call::new("AuthnService/GetCurrentUser", json!({}))
+            .bearer(&token.text)
+            .header("x-forwarded-for", "203.0.113.9");
+        assert!(app.client.call(Wire::CURL, call).await.result.is_err());
+    }
+    for _ in 0..4 {
+        let message = json!({ "username": "admin", "password": "wrong" });
+        let call = Call::new("TokenService/CreateToken", message)
+            .header("x-forwarded-for", "198.51.100.7");
+        assert!(app.client.call(Wire::CURL, call).await.result.is_err());
+        app.clock.advance(Duration::from_secs(1));
+    }
+    let admin = app.admin.id.clone();
+    let stopped = app.stop().await;
+    let rows = refused_rows(&stopped.sql());
+    let of_admin: Vec<_> = rows.iter().filter(|row| row.4 == admin).collect();
+    assert_eq!(of_admin.len(), 1);
+    assert_eq!((&*of_admin[0].5, of_admin[0].6), ("198.51.100.7", 1));
+    let counts = rows.iter().filter(|row| row.0 == "CREDENTIALS_INVALID");
+    let [rest] = counts.filter(|row| row.4.is_empty()).collect::<Vec<_>>()[..] else {
+        panic!("{rows:?}");
+    };
+    assert_eq!((&*rest.5, rest.6), ("", 3), "a number, and no address");
+    assert!(
+        rows.iter()
+            .all(|row| row.0 != "CREDENTIALS_INVALID" || row.5 != "203.0.113.9")
+    );
 }
 
 #[tokio::test]

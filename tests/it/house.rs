@@ -116,6 +116,14 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
             "0004_undo_rotation.sql",
             "0d4c18cea8bec7d7e5cd6a42cac1ff237a752ea362cf7083c2aa695ede2f1e1f",
         ),
+        (
+            "0005_known_networks.sql",
+            "a7a7188ebe7f58de5dfede8c4c1489290bd56205fc3332d8db5677f97cd51fc9",
+        ),
+        (
+            "0006_audit_rows.sql",
+            "48f252db1b08448009b0284ecd9a6bb376a2b1823f5a67f0310738665c6e6412",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

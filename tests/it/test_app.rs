@@ -30,7 +30,7 @@ use tokio::{
 use crate::client::{Answer, Call, Client, Wire};
 
 pub(crate) use self::{
-    audit::verify_audit,
+    audit::{rechain, verify_audit},
     clock::{FakeClock, START, rfc3339},
     people::{ADMIN_PASSWORD, Machine, NewToken, Person, leaked, password_of},
 };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub use self::workers::Slots;
 use self::workers::{WorkMemory, Workers};
 use super::{
     hash::{self, Cost, PasswordHash, Target},
@@ -26,14 +27,15 @@ pub struct HasherOptions {
     pub passes: u32,
     /// Threads, each with work memory of its own.
     pub threads: usize,
-    /// Jobs that may wait; one more is refused.
+    /// Jobs that may wait in each of the [`Slots`]; one more is refused.
     pub queue: usize,
     /// A thread that had no job for so long gives its work memory back.
     pub idle: Duration,
 }
 
 impl Default for HasherOptions {
-    /// OWASP's least argon2id (19 MiB, two passes) on one thread: a queue of 64 takes about 2 s.
+    /// OWASP's least argon2id (19 MiB, two passes) on one thread: a queue of 64 takes about 2 s, and 4 s
+    /// where the other one is full, too.
     fn default() -> Self {
         Self {
             memory_kib: 19_456,
@@ -89,14 +91,18 @@ impl Hasher {
 
     async fn hash_normal(&self, password: Secret) -> Result<PasswordHash, HasherError> {
         let cost = self.cost.clone();
-        self.run(move |memory| hash::hash(&cost, &password, memory.blocks(cost.blocks())))
-            .await
+        // Whoever may set a password has signed in.
+        self.run(Slots::KnownNetworks, move |memory| {
+            hash::hash(&cost, &password, memory.blocks(cost.blocks()))
+        })
+        .await
     }
 
     /// Checks `password` against `stored` at the cost that `stored` was made at; without one (no such
     /// user, or one without a password), does the work of a check and answers that it does not match.
     pub async fn verify(
         &self,
+        slots: Slots,
         password: &Secret,
         stored: Option<&PasswordHash>,
     ) -> Result<Verdict, HasherError> {
@@ -104,7 +110,9 @@ impl Hasher {
         let password = policy::normalize(password);
         let needs_rehash = target.cost().is_below(&self.cost);
         let matches = self
-            .run(move |memory| target.matches(&password, memory.blocks(target.cost().blocks())))
+            .run(slots, move |memory| {
+                target.matches(&password, memory.blocks(target.cost().blocks()))
+            })
             .await?;
         Ok(Verdict {
             matches,
@@ -127,11 +135,12 @@ impl Hasher {
     /// A caller that goes away drops the receiver, by which the job is known to be abandoned.
     async fn run<T: Send + 'static>(
         &self,
+        slots: Slots,
         work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
     ) -> Result<T, HasherError> {
         let (reply, answer) = oneshot::channel();
         self.workers
-            .queue(reply, work)
+            .queue(slots, reply, work)
             .map_err(|_| HasherError::Full)?;
         answer.await.map_err(|_| HasherError::Failed)
     }
@@ -195,18 +204,35 @@ mod tests {
             matches: true,
             needs_rehash: false,
         };
-        assert_eq!(hasher.verify(&secret(), Some(&stored)).await, Ok(right));
+        assert_eq!(
+            hasher.verify(Slots::Others, &secret(), Some(&stored)).await,
+            Ok(right)
+        );
         let decomposed = Secret::new("vexed marmots juggle cafe\u{301}".to_owned());
-        assert_eq!(hasher.verify(&decomposed, Some(&stored)).await, Ok(right));
+        assert_eq!(
+            hasher
+                .verify(Slots::Others, &decomposed, Some(&stored))
+                .await,
+            Ok(right)
+        );
         let wrong = Secret::new("vexed marmots juggle cafe".to_owned());
-        assert!(!hasher.verify(&wrong, Some(&stored)).await.unwrap().matches);
+        assert!(
+            !hasher
+                .verify(Slots::Others, &wrong, Some(&stored))
+                .await
+                .unwrap()
+                .matches
+        );
     }
 
     #[tokio::test]
     async fn an_unknown_user_costs_the_same_work_and_never_matches() {
         let (unknown, known) = (start(64, 2), start(64, 2));
         let stored = stored(&start(64, 2)).await;
-        let verdict = unknown.verify(&secret(), None).await.unwrap();
+        let verdict = unknown
+            .verify(Slots::Others, &secret(), None)
+            .await
+            .unwrap();
         assert_eq!(
             verdict,
             Verdict {
@@ -214,7 +240,10 @@ mod tests {
                 needs_rehash: false
             }
         );
-        known.verify(&secret(), Some(&stored)).await.unwrap();
+        known
+            .verify(Slots::Others, &secret(), Some(&stored))
+            .await
+            .unwrap();
         assert_eq!(unknown.held_bytes(), known.held_bytes());
         let somebody = known.target(Some(&stored)).unwrap();
         assert_eq!(unknown.target(None).unwrap().cost(), somebody.cost());
@@ -224,7 +253,10 @@ mod tests {
     async fn hashes_of_another_cost_match_and_ask_for_a_rehash_only_if_cheaper() {
         let (weak, strong) = (start(8, 1), start(16, 2));
         let old = stored(&weak).await;
-        let verdict = strong.verify(&secret(), Some(&old)).await.unwrap();
+        let verdict = strong
+            .verify(Slots::Others, &secret(), Some(&old))
+            .await
+            .unwrap();
         assert_eq!(
             verdict,
             Verdict {
@@ -233,7 +265,10 @@ mod tests {
             }
         );
         let wrong = Secret::new("another".to_owned());
-        let verdict = strong.verify(&wrong, Some(&old)).await.unwrap();
+        let verdict = strong
+            .verify(Slots::Others, &wrong, Some(&old))
+            .await
+            .unwrap();
         assert_eq!(
             verdict,
             Verdict {
@@ -243,8 +278,8 @@ mod tests {
         );
         let new = strong.rehash(&secret()).await.unwrap();
         assert_eq!(
-            strong.verify(&secret(), Some(&new)).await,
-            weak.verify(&secret(), Some(&new)).await
+            strong.verify(Slots::Others, &secret(), Some(&new)).await,
+            weak.verify(Slots::Others, &secret(), Some(&new)).await
         );
     }
 
@@ -253,7 +288,7 @@ mod tests {
         let hasher = start(8, 1);
         let row = PasswordHash::from_row("$argon2id$v=19$m=8".to_owned());
         assert_eq!(
-            hasher.verify(&secret(), Some(&row)).await,
+            hasher.verify(Slots::Others, &secret(), Some(&row)).await,
             Err(HasherError::Stored)
         );
     }

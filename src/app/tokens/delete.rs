@@ -74,6 +74,7 @@ impl App {
         self.revoke(move |tx| {
             delete(tx, id, now, |name| AuditEvent {
                 actor: user_id.to_string(),
+                credential_kind: "token",
                 credential_id: id.to_string(),
                 ..origin.event(now, name.unwrap_or(Action::DeleteToken.audit()), id)
             })

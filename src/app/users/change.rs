@@ -121,16 +121,16 @@ impl App {
             let mut user = before.clone();
             change(tx, &mut user)?;
             if user == before {
-                return Ok(());
+                return Ok(None);
             }
             user.update_time = now;
             users::update(tx, &user)?;
             audit::append(tx, permit.event(now, user.id))?;
-            Ok(())
+            Ok(Some(user))
         };
         match action {
-            Action::DeactivateUser => self.revoke(work).await,
-            _ => self.write(work).await,
+            Action::DeactivateUser => self.revoke_sign_in(move |tx| Ok(((), work(tx)?))).await,
+            _ => self.write(work).await.map(drop),
         }
     }
 }

@@ -16,7 +16,7 @@ impl App {
     pub async fn delete_user(&self, caller: &Caller, id: &str) -> Result<u32, Error> {
         let now = self.now();
         let (caller, id) = (caller.clone(), id.to_owned());
-        self.revoke(move |tx| {
+        self.revoke_sign_in(move |tx| {
             let caller = caller.refresh(tx, now)?;
             let (user, permit) = find_target(tx, &caller, Action::DeleteUser, "id", &id)?;
             if users::count_machines(tx, user.id)? > 0 {
@@ -30,7 +30,8 @@ impl App {
             let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
             users::mark_deleted(tx, user.id, now)?;
             audit::append(tx, permit.event(now, user.id))?;
-            permit.record_token_sweep(tx, now, user.id, deleted)
+            let deleted = permit.record_token_sweep(tx, now, user.id, deleted)?;
+            Ok((deleted, Some(user)))
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Setting a password.
 
 use crate::{
-    domain::{id::UserId, secret::Secret},
+    domain::{secret::Secret, user::User},
     store::{audit, tokens, users},
 };
 
@@ -57,8 +57,7 @@ impl App {
             return Err(wrong_type("a machine has no password"));
         }
         let old = if relation == Relation::Oneself {
-            self.check_old_password(caller, user.id, user.username.as_str(), request.old)
-                .await?
+            self.check_old_password(caller, &user, request.old).await?
         } else {
             None
         };
@@ -69,7 +68,7 @@ impl App {
         let username = user.username.clone();
         // A revocation: whoever knows the old password cannot sign in any more.
         let deleted = self
-            .revoke(move |tx| {
+            .revoke_sign_in(move |tx| {
                 let caller = caller.refresh(tx, now)?;
                 let (user, permit) = find_target(tx, &caller, Action::SetPassword, "user_id", &id)?;
                 if let Some(old) = &old {
@@ -82,10 +81,11 @@ impl App {
                 users::set_password_hash(tx, user.id, hash.as_str(), now)?;
                 audit::append(tx, permit.event(now, user.id))?;
                 if !request.delete_tokens {
-                    return Ok(0);
+                    return Ok((0, Some(user)));
                 }
                 let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
-                permit.record_token_sweep(tx, now, user.id, deleted)
+                let deleted = permit.record_token_sweep(tx, now, user.id, deleted)?;
+                Ok((deleted, Some(user)))
             })
             .await?;
         self.forget_initial_password(&username);
@@ -96,24 +96,19 @@ impl App {
     async fn check_old_password(
         &self,
         caller: &Caller,
-        id: UserId,
-        username: &str,
+        user: &User,
         old: Secret,
     ) -> Result<Option<PasswordHash>, Error> {
         if old.expose().is_empty() {
             return Err(FieldError::new("old_password", "is required to set one's own").into());
         }
+        let id = user.id;
         let stored = self
             .look_up(move |tx| Ok(users::password_hash(tx, id)?))
             .await?;
         let stored = stored.map(PasswordHash::from_row);
-        let ok = self
-            .check_password(username, &old, stored.clone(), caller.origin())
+        self.check_password(caller, user, &old, stored.clone())
             .await?;
-        if ok.matches {
-            Ok(stored)
-        } else {
-            Err(Denied::OldPassword.into())
-        }
+        Ok(stored)
     }
 }

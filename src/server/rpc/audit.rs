@@ -37,7 +37,10 @@ pub(super) async fn stream(
     >,
     ConnectError,
 > {
-    let after = i64::try_from(request.after_sequence).unwrap_or(i64::MAX);
+    let after = match request.after_sequence {
+        0 => None,
+        number => Some(i64::try_from(number).unwrap_or(i64::MAX)),
+    };
     let rows = app.stream_audit(&caller, after).await?;
     let parts = stream::try_unfold(rows, async |mut rows| {
         let part = rows.next().await?;

@@ -125,9 +125,10 @@ pub(super) fn token_hash(field: &'static str, bytes: &[u8]) -> Checked<Option<To
 
 pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {
     v1::AuditEvent {
-        sequence: u64::try_from(row.sequence).unwrap_or_default(),
+        sequence: row.sequence,
         time: Some(timestamp(row.time)),
         actor: row.actor,
+        credential_kind: row.credential_kind,
         credential_id: row.credential_id,
         target: row.target,
         action: row.action,
@@ -138,5 +139,6 @@ pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {
         ip: row.ip,
         user_agent: row.user_agent,
         hash: row.hash.as_bytes().to_vec(),
+        format: row.format,
     }
 }

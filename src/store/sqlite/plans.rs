@@ -21,7 +21,7 @@ use crate::{
         user::Username,
     },
     store::{
-        Tx, audit, meta,
+        Tx, audit, known_networks, meta,
         samples::{NOW, hash, machine, person, token},
         tokens::{self, StateFilter, TokenFilter},
         users::{self, KindFilter, UserFilter},
@@ -258,12 +258,19 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     tokens::purge(tx, NOW, 100).unwrap();
     audit::append(tx, event()).unwrap();
     meta::set_purge_time(tx, NOW).unwrap();
+    let network = "192.0.2.0/24".parse().unwrap();
+    known_networks::note(tx, user, network, NOW).unwrap();
+    known_networks::list(tx, NOW, 100).unwrap();
+    known_networks::purge(tx, NOW).unwrap();
+    known_networks::forget(tx, user).unwrap();
+    audit::list_all(tx, None, 100).unwrap();
 }
 
 fn event() -> AuditEvent {
     AuditEvent {
         time: NOW,
         actor: String::new(),
+        credential_kind: "",
         credential_id: String::new(),
         target: String::new(),
         action: "planted",

@@ -1,5 +1,10 @@
 //! `hallpass audit`.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use super::sandbox::Sandbox;
 
 #[test]
@@ -53,4 +58,49 @@ fn a_log_that_was_cut_is_found_by_the_head_that_was_noted() {
     sandbox.print(&["audit", "verify"]);
     assert_eq!(sandbox.run(&["audit", "verify", &head]).code, 11);
     sandbox.run(&["audit", "verify", "--head=2"]).refused(2);
+}
+
+#[test]
+fn a_row_before_the_first_is_11_and_told_as_what_it_is() {
+    let sandbox = Sandbox::set_up();
+    sandbox.create_person("alice");
+    sandbox.tamper(
+        "CREATE TEMP TABLE planted AS SELECT * FROM audit WHERE sequence = 2;
+         UPDATE planted SET sequence = 1000;
+         INSERT INTO audit SELECT * FROM planted;
+         UPDATE audit SET sequence = 0 WHERE sequence = 1000",
+    );
+    let ran = sandbox.run(&["audit", "verify"]);
+    assert_eq!(ran.code, 11, "{ran:?}");
+    let told = "row 0: numbered below 1, where the log begins: planted\n";
+    assert!(ran.stdout.starts_with(told), "{ran:?}");
+    assert_eq!(ran.stdout.lines().count(), 2, "the rest is whole: {ran:?}");
+    let listed = sandbox.json(&["audit", "list"])["events"].clone();
+    assert_eq!(listed[0]["sequence"], "1");
+}
+
+/// One is logged at the start, and each hour from then on.
+#[test]
+fn the_head_in_the_log_is_one_to_verify_by() {
+    let sandbox = Sandbox::set_up();
+    sandbox.create_person("alice");
+    let server = sandbox.serve(&[]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let head = loop {
+        let log = sandbox.log();
+        let mut heads = log
+            .lines()
+            .filter_map(|line| line.split_once("audit.head="));
+        // That of the server which set the sandbox up is the first row's.
+        if let Some((_, head)) = heads.find(|(_, head)| !head.starts_with("1:")) {
+            break head.split_whitespace().next().unwrap().to_owned();
+        }
+        assert!(Instant::now() < deadline, "no head in the log: {log}");
+        thread::yield_now();
+    };
+    server.stop();
+    let head = format!("--head={head}");
+    sandbox.print(&["audit", "verify", &head]);
+    sandbox.tamper("DELETE FROM audit WHERE sequence >= 2");
+    assert_eq!(sandbox.run(&["audit", "verify", &head]).code, 11);
 }

@@ -13,18 +13,35 @@ pub(crate) fn verify_audit(
     noted: Option<ChainHead>,
 ) -> rusqlite::Result<Verdict> {
     let mut chain = Chain::new(noted);
-    let mut rows = sql.prepare("SELECT * FROM audit WHERE sequence > 0 ORDER BY sequence")?;
+    let mut rows = sql.prepare("SELECT * FROM audit ORDER BY sequence")?;
     for row in rows.query_map((), read)? {
         chain.check(&row?);
     }
     Ok(chain.finish())
 }
 
+/// Computes the hashes of all rows anew, each by its format.
+pub(crate) fn rechain(sql: &Connection) {
+    let mut select = sql
+        .prepare("SELECT * FROM audit ORDER BY sequence")
+        .unwrap();
+    let rows = select.query_map((), read).unwrap();
+    let mut before = ChainHash::START;
+    for row in rows.map(Result::unwrap).collect::<Vec<_>>() {
+        before = row.compute_hash(before);
+        let update = "UPDATE audit SET hash = ?2 WHERE sequence = ?1";
+        sql.execute(update, (row.sequence, before.as_bytes()))
+            .unwrap();
+    }
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     Ok(AuditRow {
+        format: row.get("format")?,
         sequence: row.get("sequence")?,
         time: Timestamp::from_micros(row.get("time")?),
         actor: row.get("actor")?,
+        credential_kind: row.get("credential_kind")?,
         credential_id: row.get("credential_id")?,
         target: row.get("target")?,
         action: row.get("action")?,

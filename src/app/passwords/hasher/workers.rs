@@ -1,6 +1,7 @@
-//! Low-priority threads that share a bounded queue, each with work memory that it reuses.
+//! Low-priority threads that share bounded queues, each with work memory that it reuses.
 //!
-//! They know nothing of passwords. The queue is a mutex and a condition rather than a channel because
+//! They know nothing of passwords. The queue is two, whose jobs take turns, so that a flood in one of them
+//! delays the other's jobs by no more than as many again. It is a mutex and a condition rather than a channel because
 //! jobs whose callers have gone must give up their places, and an idle thread must wake to free memory.
 
 mod memory;
@@ -44,10 +45,55 @@ impl<T: Send, F: FnOnce(&mut WorkMemory) -> T + Send> Job for Call<T, F> {
     }
 }
 
+/// Which queue a job waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slots {
+    /// That of those who have signed in, or have so of late from the same network.
+    KnownNetworks,
+    /// That of everybody else.
+    Others,
+}
+
+type Jobs = VecDeque<Box<dyn Job>>;
+
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Box<dyn Job>>,
+    known: Jobs,
+    others: Jobs,
+    /// Whose turn it was last.
+    last: Option<Slots>,
     closed: bool,
+}
+
+impl Queue {
+    fn of(&mut self, slots: Slots) -> &mut Jobs {
+        match slots {
+            Slots::KnownNetworks => &mut self.known,
+            Slots::Others => &mut self.others,
+        }
+    }
+
+    /// The next job that someone waits for.
+    fn pop(&mut self) -> Option<Box<dyn Job>> {
+        let turns = match self.last {
+            Some(Slots::KnownNetworks) => [Slots::Others, Slots::KnownNetworks],
+            _ => [Slots::KnownNetworks, Slots::Others],
+        };
+        for slots in turns {
+            let jobs = self.of(slots);
+            while let Some(job) = jobs.pop_front() {
+                if !job.is_abandoned() {
+                    self.last = Some(slots);
+                    return Some(job);
+                }
+            }
+        }
+        None
+    }
+
+    fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.others.is_empty()
+    }
 }
 
 struct Shared {
@@ -68,10 +114,8 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            while let Some(job) = queue.jobs.pop_front() {
-                if !job.is_abandoned() {
-                    return Some(job);
-                }
+            if let Some(job) = queue.pop() {
+                return Some(job);
             }
             if memory.is_empty() {
                 let woken = self.changed.wait(queue);
@@ -81,7 +125,7 @@ impl Shared {
             let woken = self.changed.wait_timeout(queue, idle);
             let (guard, wait) = woken.unwrap_or_else(PoisonError::into_inner);
             queue = guard;
-            if wait.timed_out() && queue.jobs.is_empty() {
+            if wait.timed_out() && queue.is_empty() {
                 // Unmapping takes a while, and callers queue under this lock.
                 drop(queue);
                 memory.release();
@@ -114,7 +158,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// `places` jobs may wait; a thread gives its memory back after `idle` without a job.
+    /// `places` jobs may wait in each queue; a thread gives its memory back after `idle` without a job.
     pub(super) fn start(threads: usize, places: usize, idle: Duration) -> io::Result<Self> {
         let shared = Shared {
             queue: Mutex::default(),
@@ -140,17 +184,19 @@ impl Workers {
     /// Queues `work`, whose value goes to `reply`; it is skipped if by its turn nobody listens there.
     pub(super) fn queue<T: Send + 'static>(
         &self,
+        slots: Slots,
         reply: oneshot::Sender<T>,
         work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
     ) -> Result<(), Full> {
         let mut queue = self.shared.lock();
-        if queue.jobs.len() >= self.places {
-            queue.jobs.retain(|job| !job.is_abandoned());
+        let jobs = queue.of(slots);
+        if jobs.len() >= self.places {
+            jobs.retain(|job| !job.is_abandoned());
         }
-        if queue.jobs.len() >= self.places {
+        if jobs.len() >= self.places {
             return Err(Full);
         }
-        queue.jobs.push_back(Box::new(Call { reply, work }));
+        jobs.push_back(Box::new(Call { reply, work }));
         drop(queue);
         self.shared.changed.notify_one();
         Ok(())
@@ -165,7 +211,8 @@ impl Drop for Workers {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.closed = true;
-        queue.jobs.clear();
+        queue.known.clear();
+        queue.others.clear();
         drop(queue);
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
@@ -204,7 +251,7 @@ mod tests {
             started.send(()).unwrap();
             let _ = gate.recv();
         };
-        workers.queue(reply, work).unwrap();
+        workers.queue(Slots::Others, reply, work).unwrap();
         start.recv().unwrap();
         release
     }
@@ -214,7 +261,7 @@ mod tests {
         work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Full> {
         let (reply, answer) = oneshot::channel();
-        workers.queue(reply, work).map(|()| answer)
+        workers.queue(Slots::Others, reply, work).map(|()| answer)
     }
 
     #[test]
@@ -230,6 +277,32 @@ mod tests {
             assert_eq!(answer.blocking_recv(), Ok(n));
         }
         assert!(queue(&workers, |_| ()).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_others_delays_known_networks_by_one_job_each_and_takes_none_of_their_places() {
+        let workers = Workers::start(1, 64, NEVER).unwrap();
+        let busy = occupy(&workers);
+        let (ran, runs) = mpsc::channel();
+        let mut answers = Vec::new();
+        let mut flood = |slots, jobs: usize| {
+            let admitted = (0..jobs).filter(|_| {
+                let (reply, answer) = oneshot::channel();
+                let ran = ran.clone();
+                let queued = workers.queue(slots, reply, move |_| ran.send(slots).unwrap());
+                answers.push(answer);
+                queued.is_ok()
+            });
+            admitted.count()
+        };
+        assert_eq!(flood(Slots::Others, 500), 64);
+        assert_eq!(flood(Slots::KnownNetworks, 8), 8);
+        drop((busy, ran));
+        let order: Vec<_> = runs.iter().take(72).collect();
+        let last = order
+            .iter()
+            .rposition(|slots| *slots == Slots::KnownNetworks);
+        assert!(last < Some(16), "{order:?}");
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! What is counted, as keyed hashes: no name or address is kept.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use hmac::{Hmac, KeyInit, Mac};
+use ipnet::IpNet;
 use sha2::Sha256;
 
-use super::Keys;
-use crate::domain::random;
+use crate::domain::{
+    address::{network_of, site_of},
+    random,
+};
 
 /// 128 bits of a keyed hash: one half chooses the bucket, the other tells its holder from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    place: u64,
+    bucket: u64,
     tag: u64,
 }
 
@@ -19,13 +22,27 @@ impl Key {
     /// Which of `buckets` is this key's; `buckets` is not zero.
     pub(super) fn index(self, buckets: usize) -> usize {
         let buckets = u64::try_from(buckets).expect("an address space is within 64 bits");
-        usize::try_from(self.place % buckets).expect("less than `buckets`, which is a usize")
+        usize::try_from(self.bucket % buckets).expect("less than `buckets`, which is a usize")
     }
 
     /// Never zero, which marks an empty bucket.
     pub(super) fn tag(self) -> u64 {
         self.tag | 1
     }
+}
+
+/// The keys of one attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    pub(super) account: Key,
+    /// An IPv4 address, or an IPv6 /64.
+    pub(super) address: Key,
+    /// The account and the address.
+    pub(super) pair: Key,
+    /// The account and the network, which may be known to it.
+    pub(super) network: Key,
+    /// The account and the site, which has one place in the account's line.
+    pub(super) site: Key,
 }
 
 /// Makes keys under a secret of its own.
@@ -40,20 +57,34 @@ impl Keyer {
 
     pub(super) fn keys(&self, account: &str, ip: IpAddr) -> Keys {
         let account = account.to_lowercase();
-        let (address, place) = groups(ip);
+        let address = match ip.to_canonical() {
+            v4 @ IpAddr::V4(_) => IpNet::from(v4),
+            v6 @ IpAddr::V6(_) => network_of(v6),
+        };
         Keys {
-            account: self.key(b"account", &account, None),
+            account: self.account(&account),
             address: self.key(b"address", "", Some(address)),
             pair: self.key(b"pair", &account, Some(address)),
-            place: self.key(b"place", &account, Some(place)),
+            network: self.network(&account, network_of(ip)),
+            site: self.key(b"site", &account, Some(site_of(ip))),
         }
     }
 
+    /// The key of an account, whose name is in lower case.
+    pub(super) fn account(&self, account: &str) -> Key {
+        self.key(b"account", account, None)
+    }
+
+    /// The key of an account, whose name is in lower case, with a network.
+    pub(super) fn network(&self, account: &str, network: IpNet) -> Key {
+        self.key(b"network", account, Some(network))
+    }
+
     /// The fixed-length parts come first, so that no two different inputs read the same.
-    fn key(&self, kind: &[u8], account: &str, ip: Option<IpAddr>) -> Key {
+    fn key(&self, kind: &[u8], account: &str, network: Option<IpNet>) -> Key {
         let mut mac = self.0.clone();
         mac.update(kind);
-        match ip {
+        match network.map(|network| network.addr()) {
             None => mac.update(b"-"),
             Some(IpAddr::V4(v4)) => {
                 mac.update(b"4");
@@ -68,7 +99,7 @@ impl Keyer {
         let hash: [u8; 32] = mac.finalize().into_bytes().into();
         let half = |from: usize| u64::from_le_bytes(std::array::from_fn(|at| hash[from + at]));
         Key {
-            place: half(0),
+            bucket: half(0),
             tag: half(8),
         }
     }
@@ -80,39 +111,24 @@ impl std::fmt::Debug for Keyer {
     }
 }
 
-/// The address and the place that `ip` counts for.
-fn groups(ip: IpAddr) -> (IpAddr, IpAddr) {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            (IpAddr::V4(v4), IpAddr::V4(Ipv4Addr::new(a, b, c, 0)))
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            let network = IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0));
-            (network, network)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn grouped(ip: &str) -> (String, String) {
-        let (address, place) = groups(ip.parse().unwrap());
-        (address.to_string(), place.to_string())
-    }
-
     #[test]
     fn addresses_are_grouped_as_their_owners_hold_them() {
-        let groups = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(grouped("192.0.2.77"), groups("192.0.2.77", "192.0.2.0"));
-        assert_eq!(grouped("::ffff:192.0.2.77"), grouped("192.0.2.77"));
-        assert_eq!(
-            grouped("2001:db8:1:2:3:4:5:6"),
-            groups("2001:db8:1:2::", "2001:db8:1:2::")
-        );
+        let keyer = Keyer::generate();
+        let keys = |ip: &str| keyer.keys("alice", ip.parse().unwrap());
+        let (one, mapped) = (keys("192.0.2.77"), keys("::ffff:192.0.2.77"));
+        assert_eq!((one.address, one.pair), (mapped.address, mapped.pair));
+        let neighbour = keys("192.0.2.78");
+        assert_ne!((one.address, one.pair), (neighbour.address, neighbour.pair));
+        assert_eq!((one.network, one.site), (neighbour.network, neighbour.site));
+        let (one, same) = (keys("2001:db8:1:2::3"), keys("2001:db8:1:2:4::"));
+        assert_eq!((one.address, one.network), (same.address, same.network));
+        let site = keys("2001:db8:1:3::3");
+        assert_ne!((one.address, one.network), (site.address, site.network));
+        assert_eq!(one.site, site.site);
     }
 
     #[test]
@@ -124,12 +140,11 @@ mod tests {
         assert_eq!(one.pair, keys(&keyer, "Alice", "192.0.2.1").pair);
         assert_ne!(one.pair, keys(&keyer, "bob", "192.0.2.1").pair);
         assert_ne!(one.pair, keys(&keyer, "alice", "192.0.2.2").pair);
-        assert_eq!(one.place, keys(&keyer, "alice", "192.0.2.2").place);
         assert_ne!(
             one.account,
             keys(&Keyer::generate(), "alice", "192.0.2.1").account
         );
-        assert_ne!(one.account, one.place);
-        assert_ne!(one.pair, one.place);
+        assert_ne!(one.account, one.network);
+        assert_ne!(one.network, one.site);
     }
 }

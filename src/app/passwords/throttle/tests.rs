@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::address::network_of;
 
 const START: Timestamp = Timestamp::from_micros(1_900_000_000_000_000);
 
@@ -10,7 +11,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The `n`th of many addresses, each a place of its own.
+/// The `n`th of many addresses, each a site of its own.
 fn elsewhere(n: u16) -> IpAddr {
     let [high, low] = n.to_be_bytes();
     IpAddr::from([198, high, low, 1])
@@ -21,14 +22,30 @@ fn throttle() -> Throttle {
 }
 
 impl Throttle {
+    /// Makes the network of `ip` known to `account`, so that its line is no matter.
+    fn spare(&self, account: &str, ip: IpAddr, now: Timestamp) {
+        self.know(account, network_of(ip), now, now);
+    }
+
+    fn charge_pair(&self, keys: &Keys, now: Timestamp) {
+        let mut state = self.lock();
+        let tick = state.ticks.at(now);
+        let _ = state.pairs.charge(keys.pair, tick);
+    }
+
+    /// `None`: it waits for others.
+    fn admit_now(&self, account: &str, ip: IpAddr) -> Option<Result<Attempt<'_>, Throttled>> {
+        futures_util::FutureExt::now_or_never(self.admit(account, ip, START))
+    }
+
     async fn fails(&self, account: &str, ip: IpAddr, now: Timestamp) -> Result<(), Throttled> {
         self.admit(account, ip, now).await.map(drop)
     }
 
     async fn succeeds(&self, account: &str, ip: IpAddr, now: Timestamp) -> Result<(), Throttled> {
-        self.admit(account, ip, now)
-            .await
-            .map(|attempt| attempt.succeed(now))
+        self.admit(account, ip, now).await.map(|attempt| {
+            attempt.succeed(now);
+        })
     }
 }
 
@@ -37,20 +54,19 @@ async fn from_the_fifth_failure_in_a_row_the_delay_doubles() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     let mut now = START;
+    throttle.spare("alice", home, now);
     for _ in 0..4 {
         throttle.fails("alice", home, now).await.unwrap();
     }
     for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
         throttle.fails("alice", home, now).await.unwrap();
-        // What is refused is not charged.
-        for _ in 0..3 {
-            let refused = throttle.fails("alice", home, now).await.unwrap_err();
-            let told = refused.retry_after.as_secs_f64();
-            assert!(
-                (told - f64::from(seconds)).abs() < 0.1,
-                "{told} for {seconds}"
-            );
-        }
+        // What is refused is not charged to the account.
+        let refused = throttle.fails("alice", home, now).await.unwrap_err();
+        let told = refused.retry_after.as_secs_f64();
+        assert!(
+            (told - f64::from(seconds)).abs() < 0.1,
+            "{told} for {seconds}"
+        );
         now = now.plus(Duration::from_secs_f64(f64::from(seconds) + 0.1));
     }
 }
@@ -59,6 +75,7 @@ async fn from_the_fifth_failure_in_a_row_the_delay_doubles() {
 async fn a_success_ends_the_row_and_charges_nothing() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
+    throttle.spare("alice", home, START);
     for round in 0..50 {
         for _ in 0..4 {
             throttle.fails("alice", home, at(60 * round)).await.unwrap();
@@ -75,72 +92,93 @@ async fn a_success_ends_the_row_and_charges_nothing() {
 
 #[tokio::test]
 async fn many_at_once_are_charged_before_they_are_checked() {
-    let throttle = Throttle::new(&ThrottleLimits {
-        turns: 100,
-        ..ThrottleLimits::default()
-    });
-    let mut held = Vec::new();
-    while let Ok(attempt) = throttle.admit("alice", ip("192.0.2.1"), START).await {
-        held.push(attempt);
+    for (is_known, expected) in [(true, 5), (false, 1)] {
+        let throttle = Throttle::new(&ThrottleLimits {
+            checked: 100,
+            ..ThrottleLimits::default()
+        });
+        let home = ip("192.0.2.1");
+        if is_known {
+            throttle.spare("alice", home, START);
+        }
+        let mut held = Vec::new();
+        while let Ok(attempt) = throttle.admit("alice", home, START).await {
+            held.push(attempt);
+        }
+        assert_eq!(held.len(), expected, "known: {is_known}");
     }
-    assert_eq!(held.len(), 5);
 }
 
 #[tokio::test]
-async fn an_account_waits_a_minute_at_most_over_all_addresses_but_not_where_it_signed_in() {
+async fn unknown_networks_have_a_guess_a_second_and_known_ones_are_spared() {
     let throttle = throttle();
     throttle
         .succeeds("alice", ip("192.0.2.1"), START)
         .await
         .unwrap();
-    let mut now = START;
-    for n in 0..9 {
-        throttle.fails("alice", elsewhere(n), now).await.unwrap();
+    throttle.fails("alice", elsewhere(0), at(1)).await.unwrap();
+    for n in 1..=60 {
+        let refused = throttle.fails("alice", elsewhere(n), at(1)).await;
+        assert_eq!(refused.unwrap_err().retry_after.as_secs(), u64::from(n));
     }
-    for n in 9..40_u16 {
+    throttle
+        .succeeds("alice", ip("192.0.2.99"), at(1))
+        .await
+        .expect("the /24 is known");
+    throttle
+        .succeeds("bob", elsewhere(999), at(1))
+        .await
+        .expect("another account");
+    // In their turn, in the order of asking.
+    for n in 1..=60 {
+        let now = at(1 + u64::from(n));
         throttle.fails("alice", elsewhere(n), now).await.unwrap();
-        let refused = throttle
-            .fails("alice", elsewhere(999), now)
-            .await
-            .unwrap_err();
-        let expected = Duration::from_secs(1 << (n - 9).min(10)).min(Duration::from_mins(1));
-        assert!(refused.retry_after.abs_diff(expected) < Duration::from_millis(1));
-        throttle
-            .succeeds("alice", ip("192.0.2.99"), now)
-            .await
-            .expect("the /24 is known");
-        throttle
-            .succeeds("bob", elsewhere(999), now)
-            .await
-            .expect("another account");
-        now = now.plus(Duration::from_secs(61));
+        let next = throttle.fails("alice", elsewhere(61), now).await;
+        assert!(next.is_err(), "it is told of the 61st second");
     }
 }
 
 #[tokio::test]
-async fn a_place_is_spared_for_thirty_days() {
+async fn a_network_is_known_for_thirty_days_also_by_what_was_written_down() {
     for (days, spared) in [(29, true), (31, false)] {
-        let throttle = throttle();
-        throttle
-            .succeeds("alice", ip("2001:db8::1"), START)
-            .await
-            .unwrap();
-        let later = START.plus(Duration::from_hours(24 * days));
-        for n in 0..10 {
-            throttle.fails("alice", elsewhere(n), later).await.unwrap();
+        for restarts in [false, true] {
+            let mut throttle = throttle();
+            let home = ip("2001:db8::1");
+            let news = throttle.admit("alice", home, START).await.unwrap();
+            assert!(news.succeed(START), "worth writing down");
+            let later = START.plus(Duration::from_hours(24 * days));
+            if restarts {
+                throttle = self::throttle();
+                throttle.know("alice", network_of(home), START, later);
+            }
+            throttle.fails("alice", elsewhere(0), later).await.unwrap();
+            let admitted = throttle.fails("alice", ip("2001:db8::2"), later).await;
+            assert_eq!(admitted.is_ok(), spared, "{days} days, {restarts}");
         }
-        let admitted = throttle.fails("alice", ip("2001:db8::2"), later).await;
-        assert_eq!(admitted.is_ok(), spared, "{days} days");
     }
 }
 
 #[tokio::test]
-async fn an_address_fails_twenty_times_at_once_then_ten_a_minute() {
+async fn forgotten_networks_are_unknown_and_a_sign_in_under_way_makes_none_known() {
     let throttle = throttle();
-    let fail = async |n: u32, ip: &str, now| {
-        throttle
-            .fails(&format!("u{n}"), ip.parse().unwrap(), now)
-            .await
+    let (home, office) = (ip("192.0.2.1"), ip("198.51.100.1"));
+    throttle.succeeds("alice", home, START).await.unwrap();
+    let under_way = throttle.admit("alice", office, START).await.unwrap();
+    throttle.forget_networks("alice");
+    assert!(!under_way.succeed(START));
+    for (known, second) in [(home, 1), (office, 3)] {
+        let attempt = throttle.admit("alice", known, at(second)).await.unwrap();
+        assert!(!attempt.is_from_known_network());
+    }
+}
+
+#[tokio::test]
+async fn an_address_tries_twenty_times_at_once_then_ten_a_minute() {
+    let throttle = throttle();
+    let fail = async |n: u32, address: &str, now| {
+        let name = format!("u{n}");
+        throttle.spare(&name, ip(address), now);
+        throttle.fails(&name, ip(address), now).await
     };
     for n in 0..20 {
         fail(n, "::ffff:192.0.2.1", START).await.unwrap();
@@ -157,10 +195,35 @@ async fn an_address_fails_twenty_times_at_once_then_ten_a_minute() {
     }
 }
 
+#[tokio::test]
+async fn refused_attempts_of_an_address_count_too() {
+    let throttle = throttle();
+    let home = ip("192.0.2.1");
+    throttle.spare("alice", home, START);
+    for _ in 0..5 {
+        throttle.fails("alice", home, START).await.unwrap();
+    }
+    for _ in 0..15 {
+        throttle.fails("alice", home, START).await.unwrap_err();
+    }
+    throttle.spare("bob", home, START);
+    let refused = throttle.succeeds("bob", home, START).await.unwrap_err();
+    assert!(refused.retry_after > Duration::from_secs(5));
+    // What is refused for that very reason costs nothing: a neighbour's polling must not.
+    for second in 1..6 {
+        let polled = throttle.succeeds("bob", home, at(second)).await;
+        polled.unwrap_err();
+    }
+    throttle.succeeds("bob", home, at(6)).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_third_attempt_of_an_address_waits_for_its_turn() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
+    for name in ["alice", "bob", "carol"] {
+        throttle.spare(name, home, START);
+    }
     let first = throttle.admit("alice", home, START).await.unwrap();
     let _second = throttle.admit("bob", home, START).await.unwrap();
     let refused = throttle.fails("carol", home, START).await.unwrap_err();
@@ -169,6 +232,25 @@ async fn a_third_attempt_of_an_address_waits_for_its_turn() {
         first.succeed(START);
     });
     assert_eq!(third, Ok(()));
+}
+
+/// However many others are under way from whatever addresses.
+#[tokio::test]
+async fn known_networks_wait_for_none_but_their_own_address() {
+    let throttle = throttle();
+    let home = ip("192.0.2.1");
+    throttle.spare("alice", home, START);
+    let mut held = Vec::new();
+    // Who has to wait for others is pending.
+    let try_now = |name: String, from| throttle.admit_now(&name, from);
+    for n in 0..u16::MAX {
+        if let Some(Ok(attempt)) = try_now(format!("u{n}"), elsewhere(n)) {
+            held.push(attempt);
+        }
+    }
+    let strangers = (0..10).filter(|n| matches!(try_now(format!("x{n}"), home), Some(Ok(_))));
+    assert_eq!(strangers.count(), 0, "the control: {} are held", held.len());
+    assert!(try_now("alice".to_owned(), home).unwrap().is_ok());
 }
 
 #[tokio::test]
@@ -182,6 +264,7 @@ async fn hanging_up_does_not_make_a_guess_free_but_withdrawing_does() {
             .unwrap()
             .withdraw(START);
     }
+    throttle.spare("alice", home, START);
     for _ in 0..5 {
         drop(throttle.admit("alice", home, START).await.unwrap());
     }
@@ -189,19 +272,25 @@ async fn hanging_up_does_not_make_a_guess_free_but_withdrawing_does() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_attempt_forgives_and_spares_nothing() {
+async fn a_withdrawn_attempt_forgives_and_spares_nothing_and_keeps_its_place() {
     let throttle = throttle();
-    for n in 0..10 {
-        throttle.fails("alice", elsewhere(n), START).await.unwrap();
-    }
-    let now = at(1).plus(Duration::from_millis(1));
+    throttle.fails("alice", elsewhere(0), START).await.unwrap();
+    let refused = throttle.fails("alice", elsewhere(1), START).await;
+    assert_eq!(refused.unwrap_err().retry_after, Duration::from_secs(1));
     throttle
-        .admit("alice", elsewhere(20), now)
+        .admit("alice", elsewhere(1), at(1))
         .await
         .unwrap()
-        .withdraw(now);
-    throttle.fails("alice", elsewhere(20), now).await.unwrap();
-    assert!(throttle.fails("alice", elsewhere(20), now).await.is_err());
+        .withdraw(at(1));
+    throttle
+        .fails("alice", elsewhere(2), at(1))
+        .await
+        .unwrap_err();
+    throttle.fails("alice", elsewhere(1), at(3)).await.unwrap();
+    throttle
+        .fails("alice", elsewhere(1), at(3))
+        .await
+        .unwrap_err();
 }
 
 #[tokio::test]
@@ -214,14 +303,12 @@ async fn a_hundred_thousand_names_leave_the_victims_entry() {
         });
         let victim = throttle.keyer.keys("victim", ip("192.0.2.1"));
         for _ in 0..13 {
-            throttle.lock().charge(&victim, START);
+            throttle.charge_pair(&victim, START);
         }
         let wait = || {
-            throttle
-                .lock()
-                .check(&victim, START)
-                .unwrap_err()
-                .retry_after
+            let mut state = throttle.lock();
+            let tick = state.ticks.at(START);
+            state.pairs.wait(victim.pair, tick)
         };
         let before = wait();
         assert_eq!(before.as_secs(), 256);
@@ -245,10 +332,9 @@ async fn a_hundred_thousand_names_leave_the_victims_entry() {
 async fn a_clock_set_back_neither_opens_nor_locks() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
+    throttle.spare("alice", home, START);
     for _ in 0..7 {
-        throttle
-            .lock()
-            .charge(&throttle.keyer.keys("alice", home), at(0));
+        throttle.charge_pair(&throttle.keyer.keys("alice", home), at(0));
     }
     let back = START.minus(Duration::from_hours(24 * 365));
     let told = throttle

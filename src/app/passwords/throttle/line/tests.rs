@@ -1,0 +1,266 @@
+use proptest::prelude::*;
+
+use super::{super::keys::Keyer, *};
+
+const LIMITS: LineLimits = LineLimits {
+    places: 60,
+    late_secs: 30,
+};
+
+/// What decides in a simulation.
+trait Limit {
+    fn wait(&mut self, site: Key, now: Tick) -> Duration;
+    fn guess(&mut self, site: Key, now: Tick);
+}
+
+/// The line of one account.
+struct OfAlice(Lines, Key);
+
+impl Limit for OfAlice {
+    fn wait(&mut self, site: Key, now: Tick) -> Duration {
+        self.0.wait(self.1, site, now)
+    }
+
+    fn guess(&mut self, site: Key, now: Tick) {
+        let _ = self.0.use_second(self.1, site, now);
+    }
+}
+
+/// The control: a guess a second for whoever asks first, without a place for anybody.
+struct FirstCome {
+    next: Tick,
+}
+
+impl Limit for FirstCome {
+    fn wait(&mut self, _: Key, now: Tick) -> Duration {
+        self.next.since(now)
+    }
+
+    fn guess(&mut self, _: Key, now: Tick) {
+        self.next = start(now.count(SECOND) + 1);
+    }
+}
+
+fn keyer() -> (Keyer, OfAlice) {
+    let keyer = Keyer::generate();
+    let account = keyer.account("alice");
+    (keyer, OfAlice(Lines::new(LIMITS, 1), account))
+}
+
+fn site(keyer: &Keyer, n: u16) -> Key {
+    let [high, low] = n.to_be_bytes();
+    keyer.keys("alice", [198, high, low, 1].into()).site
+}
+
+fn millis(n: u64) -> Tick {
+    start(100).plus(Duration::from_millis(n))
+}
+
+/// What came of a simulation.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// When each site that obeys had a guess.
+    obeying: Vec<Vec<Tick>>,
+    /// How many guesses those had that poll.
+    polling: usize,
+}
+
+/// For so many seconds, `polling` sites ask ten times a second, and `obeying` ones when they were told to come back,
+/// in whole seconds, as a client is told. Whoever is admitted fails and asks again.
+fn simulate(
+    line: &mut impl Limit,
+    keyer: &Keyer,
+    polling: u16,
+    obeying: u16,
+    seconds: u64,
+) -> Outcome {
+    let mut outcome = Outcome {
+        obeying: vec![Vec::new(); obeying.into()],
+        polling: 0,
+    };
+    let pollers: Vec<_> = (0..polling).map(|n| site(keyer, n)).collect();
+    // They begin within the first second, all at a time of their own.
+    let mut obedient: Vec<_> = (0..obeying)
+        .map(|n| {
+            (
+                site(keyer, polling + n),
+                50 + u64::from(n) * 1_000 / u64::from(obeying),
+            )
+        })
+        .collect();
+    for now in (0..seconds * 1_000).step_by(10) {
+        if now % 100 == 0 {
+            for poller in &pollers {
+                if line.wait(*poller, millis(now)).is_zero() {
+                    line.guess(*poller, millis(now));
+                    outcome.polling += 1;
+                }
+            }
+        }
+        for ((site, due), had) in obedient.iter_mut().zip(&mut outcome.obeying) {
+            if *due / 10 * 10 != now {
+                continue;
+            }
+            let wait = line.wait(*site, millis(now));
+            if wait.is_zero() {
+                line.guess(*site, millis(now));
+                had.push(millis(now));
+            }
+            let told = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            *due = now + told.max(1) * 1_000;
+        }
+    }
+    outcome
+}
+
+#[test]
+fn who_obeys_is_admitted_in_its_turn_however_many_others_poll() {
+    for polling in [1, 24, 58] {
+        let (keyer, mut line) = keyer();
+        let outcome = simulate(&mut line, &keyer, polling, 1, 600);
+        let turn = Duration::from_secs(u64::from(polling) + 2);
+        let first = outcome.obeying[0][0].since(millis(0));
+        assert!(first <= turn, "{polling} others: {first:?}");
+        let had = outcome.obeying[0].len();
+        let fair = 600 / (usize::from(polling) + 2);
+        assert!(had >= fair - 1, "{polling} others: {had} turns of {fair}");
+        assert!(outcome.polling + had <= 601, "a guess a second");
+
+        // The control: those who poll leave nothing to who does not.
+        let mut unfair = FirstCome { next: millis(0) };
+        let outcome = simulate(&mut unfair, &keyer, polling, 1, 600);
+        assert_eq!(outcome.obeying[0], []);
+    }
+}
+
+#[test]
+fn beyond_the_line_the_lot_decides_and_polling_wins_nothing() {
+    let (keyer, mut line) = keyer();
+    let outcome = simulate(&mut line, &keyer, 100, 100, 3_600);
+    let obeying: usize = outcome.obeying.iter().map(Vec::len).sum();
+    let all = outcome.polling + obeying;
+    assert!((3_000..=3_601).contains(&all), "{all} guesses in an hour");
+    assert!(obeying * 3 >= all, "{obeying} of {all}");
+    let had = outcome.obeying.iter().filter(|had| had.len() >= 3).count();
+    assert!(had >= 90, "{had} of 100 had three turns in an hour");
+}
+
+#[test]
+fn a_place_waits_for_who_is_late_and_not_for_ever() {
+    let (keyer, mut line) = keyer();
+    let (one, two) = (site(&keyer, 1), site(&keyer, 2));
+    line.guess(one, millis(0));
+    assert_eq!(line.wait(one, millis(0)), SECOND);
+    assert_eq!(line.wait(two, millis(200)), Duration::from_millis(1_800));
+    for late in [0, 29_900] {
+        assert_eq!(line.wait(two, millis(2_000 + late)), Duration::ZERO);
+    }
+    line.guess(two, millis(31_900));
+    // One of `one` was at second 1, and is over at 31.
+    assert_eq!(line.wait(one, millis(31_900)), Duration::ZERO);
+    line.guess(one, millis(31_900));
+    assert_eq!(line.wait(one, millis(31_900)), Duration::from_millis(100));
+}
+
+#[test]
+fn a_site_has_one_place_and_the_line_sixty() {
+    let (keyer, mut line) = keyer();
+    line.guess(site(&keyer, 0), millis(0));
+    for n in 1..=60 {
+        let expected = SECOND * u32::from(n);
+        for _ in 0..3 {
+            assert_eq!(line.wait(site(&keyer, n), millis(0)), expected);
+        }
+    }
+    for n in 61..1_000 {
+        let wait = line.wait(site(&keyer, n), millis(0));
+        assert_eq!(wait, SECOND * 60, "they take part in the lot");
+    }
+    let one = &line.0.lines[0];
+    assert_eq!((one.places.len(), one.lot.len()), (60, 60));
+    // Three places came free, for the best of those who asked.
+    let mut best: Vec<_> = one.lot.iter().map(|t| (t.number, t.site)).collect();
+    best.sort_unstable();
+    line.wait(site(&keyer, 1), millis(3_000));
+    let drawn: Vec<_> = line.0.lines[0].places[60..]
+        .iter()
+        .map(|p| p.site)
+        .collect();
+    assert_eq!(drawn, [best[0].1, best[1].1, best[2].1]);
+    // When all is over it takes no memory.
+    line.wait(site(&keyer, 1), millis(300_000));
+    assert_eq!(line.0.lines[0].places.capacity(), 0);
+}
+
+#[test]
+fn what_was_no_guess_takes_no_ones_second() {
+    let (keyer, OfAlice(mut lines, account)) = keyer();
+    let (one, two) = (site(&keyer, 1), site(&keyer, 2));
+    let used = lines.use_second(account, one, millis(0));
+    lines.give_back(&used, millis(10));
+    assert!(
+        lines.wait(account, two, millis(20)).is_zero(),
+        "it was right"
+    );
+    let used = lines.use_second(account, two, millis(20));
+    assert!(!lines.wait(account, one, millis(30)).is_zero());
+    lines.give_back(&used, millis(40));
+    assert!(
+        !lines.wait(account, one, millis(50)).is_zero(),
+        "it has a place"
+    );
+    let used = lines.use_second(account, two, millis(2_000));
+    lines.keep_place(&used, millis(2_100));
+    assert!(
+        lines.wait(account, two, millis(2_200)).is_zero(),
+        "not checked"
+    );
+    let _ = lines.use_second(account, two, millis(2_200));
+    assert!(!lines.wait(account, two, millis(2_200)).is_zero());
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Wrong,
+    Right,
+    NotChecked,
+}
+
+proptest! {
+    /// Whatever happens: no more wrong guesses than seconds, a place stays as it was told, and the memory is bounded.
+    #[test]
+    fn a_guess_a_second_and_no_promise_is_broken(
+        steps in prop::collection::vec((0..80_u16, 0..1_500_u64, 0..3_u8), 1..400),
+    ) {
+        let (keyer, OfAlice(mut lines, account)) = keyer();
+        let mut promised = std::collections::HashMap::new();
+        let (mut now, mut guesses) = (0, 0_u64);
+        for (n, pause, end) in steps {
+            now += pause;
+            let site = site(&keyer, n);
+            let wait = lines.wait(account, site, millis(now));
+            if let Some(then) = promised.get(&n).copied() {
+                let told = millis(now).plus(wait);
+                let in_time = millis(now) <= start(0).plus(then).plus(SECOND * 29);
+                prop_assert!(!in_time || told <= millis(now).max(start(0).plus(then)));
+            }
+            let has_place = lines.lines[0].place_of(site.tag());
+            match has_place {
+                Some(place) => promised.insert(n, Duration::from_secs(place.second)),
+                None => promised.remove(&n),
+            };
+            if wait.is_zero() {
+                promised.remove(&n);
+                let used = lines.use_second(account, site, millis(now));
+                match [End::Wrong, End::Right, End::NotChecked][usize::from(end)] {
+                    End::Wrong => guesses += 1,
+                    End::Right => lines.give_back(&used, millis(now)),
+                    End::NotChecked => lines.keep_place(&used, millis(now)),
+                }
+            }
+            prop_assert!(guesses <= now / 1_000 + 1, "{guesses} in {now} ms");
+            let line = &lines.lines[0];
+            prop_assert!(line.places.len() <= 180 && line.lot.len() <= 60);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The refusals of one reason in one minute.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use ipnet::IpNet;
+
+use crate::domain::audit::AuditEvent;
+
+/// How many targets are told apart: as many where one site makes them all, and the fewer of each site the more
+/// sites there are.
+const TARGETS: usize = 300;
+
+/// How many sites are told apart.
+const SITES: usize = 1_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    /// `None`: a local caller's.
+    sites: HashMap<Option<IpNet>, Site>,
+    written: usize,
+    rest: u32,
+}
+
+#[derive(Debug, Default)]
+struct Site {
+    targets: HashSet<String>,
+    waiting: VecDeque<AuditEvent>,
+    written: usize,
+}
+
+impl Share {
+    /// Keeps the first one of its kind, and counts the others.
+    pub(super) fn note(&mut self, site: Option<IpNet>, event: AuditEvent) {
+        let sites = self.sites.len();
+        let found = match self.sites.get_mut(&site) {
+            None if sites < SITES => Some(self.sites.entry(site).or_default()),
+            found => found,
+        };
+        let room = TARGETS / sites.max(1);
+        match found {
+            Some(site)
+                if site.targets.len() < room.max(1) && !site.targets.contains(&event.target) =>
+            {
+                site.targets.insert(event.target.clone());
+                site.waiting.push_back(event);
+            }
+            _ => self.rest = self.rest.saturating_add(event.count),
+        }
+    }
+
+    /// How many rows it has had.
+    pub(super) const fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Whether there are any to write.
+    pub(super) fn waits(&self) -> bool {
+        self.sites.values().any(|site| !site.waiting.is_empty())
+    }
+
+    /// The next one: of the site that has had the fewest rows.
+    pub(super) fn pop(&mut self) -> Option<AuditEvent> {
+        let sites = self.sites.values_mut();
+        let site = sites
+            .filter(|site| !site.waiting.is_empty())
+            .min_by_key(|site| site.written)?;
+        site.written += 1;
+        self.written += 1;
+        site.waiting.pop_front()
+    }
+
+    /// How many have no row of their own.
+    pub(super) fn rest(&self) -> u32 {
+        let waiting: usize = self.sites.values().map(|site| site.waiting.len()).sum();
+        self.rest
+            .saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX))
+    }
+}
