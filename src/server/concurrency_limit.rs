@@ -123,22 +123,25 @@ mod tests {
 
     const MIN_AGE: Duration = Duration::from_secs(1);
 
-    fn from(address: &str) -> Option<IpNet> {
-        Some(site_of(address.parse().unwrap()))
+    fn from(address: &str) -> IpNet {
+        site_of(address.parse().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_network_makes_room_for_itself_and_the_oldest_for_all() {
         let limit = ConcurrencyLimit::new(3, 2, MIN_AGE);
-        let first = limit.admit(from("192.0.2.1")).unwrap();
-        let second = limit.admit(from("192.0.2.2")).unwrap();
-        assert!(limit.admit(from("192.0.2.3")).is_none(), "both are young");
-        let other = limit.admit(from("198.51.100.1")).unwrap();
+        let first = limit.admit(Some(from("192.0.2.1"))).unwrap();
+        let second = limit.admit(Some(from("192.0.2.2"))).unwrap();
+        assert!(
+            limit.admit(Some(from("192.0.2.3"))).is_none(),
+            "both are young"
+        );
+        let other = limit.admit(Some(from("198.51.100.1"))).unwrap();
         tokio::time::advance(MIN_AGE).await;
-        let third = limit.admit(from("192.0.2.3")).unwrap();
+        let third = limit.admit(Some(from("192.0.2.3"))).unwrap();
         assert!(first.revoked().now_or_never().is_some());
         assert!(second.revoked().now_or_never().is_none());
-        let fourth = limit.admit(from("2001:db8::1")).unwrap();
+        let fourth = limit.admit(Some(from("2001:db8::1"))).unwrap();
         assert!(
             second.revoked().now_or_never().is_some(),
             "the oldest of all"
@@ -147,7 +150,7 @@ mod tests {
         drop((third, fourth));
         for _ in 0..2 {
             limit
-                .admit(from("203.0.113.1"))
+                .admit(Some(from("203.0.113.1")))
                 .map(std::mem::forget)
                 .unwrap();
         }

@@ -90,7 +90,7 @@ fn every_action_has_a_rule_and_an_endpoint_and_none_is_done_without_a_caller() {
 #[test]
 fn none_but_grpcs_own_procedures_is_public() {
     let takes_none = |line: &&Endpoint| line.credentials == Credentials::Public;
-    let public = PROCEDURES.iter().filter(takes_none).map(|l| l.service());
+    let public = PROCEDURES.iter().filter(takes_none).map(Endpoint::service);
     assert!(public.eq([Some("grpc.health.v1.Health"); 3]));
 }
 
