@@ -20,7 +20,7 @@ use crate::{
     store::{Fatal, OpenError},
 };
 
-use super::exit_code::ExitCode;
+use super::{exit_code::ExitCode, output};
 
 /// A failure of a command.
 #[derive(Debug)]
@@ -85,10 +85,11 @@ impl Failure {
         }
     }
 
-    /// The line for people, on one line.
+    /// What people are told, on one line.
     pub(super) fn message(&self) -> Option<String> {
         let message = self.message.as_ref()?;
-        Some(message.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+        let lines: Vec<_> = message.lines().map(str::trim).collect();
+        Some(output::shown(&lines.join(" ")))
     }
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod bulk;
 mod control_socket;
+mod fooling_texts;
 mod log;
 mod log_lines;
 mod nouns;
