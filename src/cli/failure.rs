@@ -93,6 +93,10 @@ impl Failure {
     }
 }
 
+/// What else can be done about a file that others may read. Kubernetes' `fsGroup` lets a group in at each start.
+pub(super) const OPEN_PERMISSIONS: &str = "; or, where they are meant to, as the group of a volume is, give \
+     --allow-open-permissions (HALLPASS_ALLOW_OPEN_PERMISSIONS)";
+
 /// The operator stands at the machine: unlike a client, it is told the causes too.
 fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
@@ -121,7 +125,10 @@ impl From<OpenError> for Failure {
                 ExitCode::NotWritable
             }
             OpenError::OpenPermissions { .. } => ExitCode::OpenPermissions,
-            OpenError::NotADatabase { .. } | OpenError::Foreign { .. } => ExitCode::NotADatabase,
+            OpenError::NotADatabase { .. }
+            | OpenError::Foreign { .. }
+            | OpenError::DanglingLink { .. }
+            | OpenError::NotAFile { .. } => ExitCode::NotADatabase,
             OpenError::NewerSchema { .. } => ExitCode::NewerSchema,
             OpenError::OlderSchema { .. } => ExitCode::OlderSchema,
             OpenError::AlreadyServed { .. } => ExitCode::AlreadyServed,
@@ -132,7 +139,11 @@ impl From<OpenError> for Failure {
             | OpenError::Io { .. }
             | OpenError::Database { .. } => ExitCode::CannotOpen,
         };
-        Self::new(code, with_causes(&error))
+        let message = with_causes(&error);
+        if code == ExitCode::OpenPermissions {
+            return Self::new(code, message + OPEN_PERMISSIONS);
+        }
+        Self::new(code, message)
     }
 }
 

@@ -44,9 +44,20 @@ use checkpointer::Checkpointer;
 use connect::Pool;
 use open_reads::OpenReads;
 use owner::Owner;
+use place::Place;
 use queue::Queue;
 use reserve::Reserve;
 use shared::Shared;
+
+/// Whether a database is there, and could be one or become one: what can be told without opening it.
+///
+/// # Errors
+/// What is in its place, its folder or its permissions speak against it.
+pub fn check_place(options: &StoreOptions) -> Result<bool, OpenError> {
+    let place = Place::find(options)?;
+    preflight::check_files(&place, options)?;
+    Ok(place.exists())
+}
 
 /// An open `SQLite` database and the threads that work on it.
 #[derive(Debug)]

@@ -1,6 +1,10 @@
 //! What is looked at before `SQLite` opens the file. A file that is refused here has not been touched.
 
-use super::{migrate::Header, owner::Owner, place::beside};
+use super::{
+    migrate::Header,
+    owner::Owner,
+    place::{Place, beside},
+};
 use crate::store::open::{OpenAs, OpenError, StoreOptions};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -8,15 +12,22 @@ const HEADER_LEN: usize = 100;
 
 /// Looks at the file that the lock is on.
 pub(super) fn check(owner: &Owner, options: &StoreOptions) -> Result<(), OpenError> {
-    if !options.allow_open_permissions {
-        owner.place().check_permissions()?;
-    }
+    check_files(owner.place(), options)?;
     let other = owner.name_with_the_log();
     if let Some(other) = other.map_err(|error| owner.place().io(error))? {
         let path = owner.path().to_owned();
         return Err(OpenError::LogElsewhere { path, other });
     }
     check_header(owner, options.open_as)
+}
+
+/// Looks at the file and those beside it from outside.
+pub(super) fn check_files(place: &Place, options: &StoreOptions) -> Result<(), OpenError> {
+    place.check_beside()?;
+    if options.allow_open_permissions {
+        return Ok(());
+    }
+    place.check_permissions()
 }
 
 /// Looks at the header in the file itself, where that is all there is to the database: to ask `SQLite` would
