@@ -20,6 +20,7 @@ mod moment;
 mod open_files;
 mod output;
 mod password_input;
+mod private;
 mod relative_time;
 mod scan;
 mod serve;
@@ -109,6 +110,7 @@ pub fn command() -> Command {
 
 /// Runs the command that `args` say, and tells how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    private::keep_to_ourselves();
     match parse_and_run(args) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
