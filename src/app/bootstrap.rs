@@ -13,6 +13,7 @@ use super::{
     App, Error,
     passwords::{NewPassword, PasswordError},
 };
+pub use password_file::OthersMayRead;
 use password_file::PasswordFile;
 
 /// The name of the first admin.
@@ -53,6 +54,14 @@ pub enum BootstrapError {
     App(#[from] Error),
 }
 
+/// Checks the password that is given for the first admin.
+///
+/// # Errors
+/// It may not be chosen.
+pub fn check_given(password: &Secret) -> Result<NewPassword, BootstrapError> {
+    Ok(NewPassword::parse(password, FIRST_ADMIN)?)
+}
+
 impl App {
     /// Creates the first admin on an empty database, with the password `given` or else a random one. That
     /// one is safe in its file before the user is there, and is used again by a start after a crash.
@@ -62,16 +71,17 @@ impl App {
         }
         let username = Username::parse(FIRST_ADMIN).expect("the name is well formed");
         if let Some(given) = given {
-            let password = NewPassword::parse(&given, FIRST_ADMIN)?;
+            let password = check_given(&given)?;
             let created = self.create_first_admin(username, password).await?;
             return Ok(match created {
                 Some(_) => Outcome::CreatedWithGivenPassword,
                 None => Outcome::AlreadySetUp,
             });
         }
-        let file = PasswordFile::new(&self.options().initial_password_file);
+        let options = self.options();
+        let file = PasswordFile::new(&options.initial_password_file);
         let password = file
-            .read_or_create()
+            .read_or_create(options.allow_open_permissions)
             .map_err(|source| BootstrapError::File {
                 path: file.path().to_owned(),
                 source,

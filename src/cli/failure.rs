@@ -12,9 +12,9 @@ use std::{
 use crate::{
     app,
     config::{
+        Contradiction,
         environment::{AdminPasswordError, UnknownVariable},
         password_file::PasswordFileError,
-        policies::Contradiction,
         target::TokenError,
     },
     store::{Fatal, OpenError},
