@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    App, Error,
+    App, AppOptions, Error,
     passwords::{NewPassword, PasswordError},
 };
 pub use password_file::OthersMayRead;
@@ -54,12 +54,19 @@ pub enum BootstrapError {
     App(#[from] Error),
 }
 
-/// Checks the password that is given for the first admin.
+/// Checks, without doing it, whether [`App::bootstrap`] could make the first admin: with the password `given`, or
+/// with a random one in its file.
 ///
 /// # Errors
-/// It may not be chosen.
-pub fn check_given(password: &Secret) -> Result<NewPassword, BootstrapError> {
-    Ok(NewPassword::parse(password, FIRST_ADMIN)?)
+/// The password may not be chosen, or the file cannot be used.
+pub fn check(options: &AppOptions, given: Option<&Secret>) -> Result<(), BootstrapError> {
+    if let Some(given) = given {
+        NewPassword::parse(given, FIRST_ADMIN)?;
+        return Ok(());
+    }
+    let file = PasswordFile::new(&options.initial_password_file);
+    file.check(options.allow_open_permissions)
+        .map_err(|source| file.failed(source))
 }
 
 impl App {
@@ -71,7 +78,7 @@ impl App {
         }
         let username = Username::parse(FIRST_ADMIN).expect("the name is well formed");
         if let Some(given) = given {
-            let password = check_given(&given)?;
+            let password = NewPassword::parse(&given, FIRST_ADMIN)?;
             let created = self.create_first_admin(username, password).await?;
             return Ok(match created {
                 Some(_) => Outcome::CreatedWithGivenPassword,
@@ -82,10 +89,7 @@ impl App {
         let file = PasswordFile::new(&options.initial_password_file);
         let password = file
             .read_or_create(options.allow_open_permissions)
-            .map_err(|source| BootstrapError::File {
-                path: file.path().to_owned(),
-                source,
-            })?;
+            .map_err(|source| file.failed(source))?;
         let checked = NewPassword::parse(&password, FIRST_ADMIN)?;
         Ok(match self.create_first_admin(username, checked).await? {
             Some(_) => Outcome::CreatedWithRandomPassword {
@@ -114,5 +118,12 @@ impl App {
                 "the file with the first admin's old password could not be deleted"
             );
         }
+    }
+}
+
+impl PasswordFile {
+    fn failed(&self, source: io::Error) -> BootstrapError {
+        let path = self.path().to_owned();
+        BootstrapError::File { path, source }
     }
 }

@@ -3,7 +3,10 @@
 mod first_start;
 mod signals;
 
-use std::{fs, io, num::NonZero, sync::Arc, thread, time::Duration};
+use std::{
+    fs, io, num::NonZero, os::unix::fs::FileTypeExt as _, path::PathBuf, sync::Arc, thread,
+    time::Duration,
+};
 
 use tokio::{
     runtime::Builder,
@@ -13,7 +16,7 @@ use tokio::{
 use crate::{
     app::{App, AppOptions, bootstrap},
     config::{Settings, environment::AdminPassword},
-    domain::{clock::SystemClock, secret::Secret},
+    domain::clock::SystemClock,
     metrics::Metrics,
     server::{Server, ServerOptions, control_socket},
     store::{self, Db, OpenAs, OpenError, StoreOptions},
@@ -35,6 +38,8 @@ pub(super) struct Plan {
     store: StoreOptions,
     /// Of the first admin.
     pub(super) password: AdminPassword,
+    /// Its file, without links.
+    database: PathBuf,
     has_database: bool,
 }
 
@@ -46,12 +51,17 @@ impl Plan {
         server.log_requests = settings.log.log_requests;
         let password = AdminPassword::find()?;
         let store = settings.store.options(OpenAs::Serve);
-        let has_database = store::check_place(&store)?;
+        let (database, has_database) = store::check_place(&store)?;
+        let socket = control_socket::path_of(&database);
+        control_socket::is_taken(&socket)
+            .map_err(|error| cannot_listen(&format!("unix:{}", socket.display()), &error))?;
+        server.control_socket = Some(socket);
         Ok(Self {
             app,
             server,
             store,
             password,
+            database,
             has_database,
         })
     }
@@ -61,21 +71,17 @@ impl Plan {
         if self.has_database {
             return Ok(());
         }
-        let check = |password: &Secret| {
-            bootstrap::check_given(password).map_err(first_start::failure)?;
-            Ok(())
-        };
-        match &self.password {
-            AdminPassword::NotSet => Ok(()),
-            AdminPassword::Given(password) => check(password),
+        let given = match &self.password {
+            AdminPassword::NotSet => None,
+            AdminPassword::Given(password) => Some(password.clone()),
             AdminPassword::File(path) => {
-                // What is not there cannot be read, which is said then.
-                if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+                if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
                     return Ok(());
                 }
-                check(&AdminPassword::read_file(path)?)
+                Some(AdminPassword::read_file(path)?)
             }
-        }
+        };
+        bootstrap::check(&self.app, given.as_ref()).map_err(first_start::failure)
     }
 }
 
@@ -88,6 +94,11 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
 
 fn cannot_start(error: io::Error) -> Failure {
     Failure::failed(format!("cannot start the threads: {error}"))
+}
+
+fn cannot_listen(address: &str, error: &io::Error) -> Failure {
+    let advice = "free it, or give another one with --listen or --metrics-listen";
+    Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
 }
 
 fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failure> {
@@ -131,11 +142,8 @@ async fn serve(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(), Failur
 
 /// All until the first request could be answered.
 async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Server, App), Failure> {
-    // As the lock has it: without links.
-    let path = plan.store.path.clone();
     let db = open(plan.store).await?;
-    let database = fs::canonicalize(path)?;
-    tracing::info!(path = %database.display(), "the database is open");
+    tracing::info!(path = %plan.database.display(), "the database is open");
     let app = App::start(db, Arc::new(SystemClock), plan.app).await?;
     if accept_clock {
         app.accept_clock();
@@ -143,15 +151,11 @@ async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Serve
     first_start::first_start(&app, plan.password, log).await?;
     app.store_policies().await?;
     let mut options = plan.server;
-    options.control_socket = Some(control_socket::path_of(&database));
     options.limits.max_connections = open_files::make_room(options.limits.max_connections);
     let names_a_proxy = !options.trusted_proxies.is_empty();
     let server = Server::bind(app.clone(), options)
         .await
-        .map_err(|(address, error)| {
-            let advice = "free it, or give another one with --listen or --metrics-listen";
-            Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
-        })?;
+        .map_err(|(address, error)| cannot_listen(&address, &error))?;
     // Who names a proxy has one, which is what speaks TLS.
     if !server.local_addr().ip().to_canonical().is_loopback() && !names_a_proxy {
         tracing::warn!(

@@ -27,6 +27,7 @@ mod wal;
 mod writer;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -49,14 +50,16 @@ use queue::Queue;
 use reserve::Reserve;
 use shared::Shared;
 
-/// Whether a database is there, and could be one or become one: what can be told without opening it.
+/// Where a database is, without links, and whether it is there already, as far as that can be told without owning
+/// it.
 ///
 /// # Errors
-/// What is in its place, its folder or its permissions speak against it.
-pub fn check_place(options: &StoreOptions) -> Result<bool, OpenError> {
+/// What is in its place, its folder, its permissions or its header speaks against it.
+pub fn check_place(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
     let place = Place::find(options)?;
     preflight::check_files(&place, options)?;
-    Ok(place.exists())
+    let exists = preflight::check_place(&place, options.open_as)?;
+    Ok((place.path, exists))
 }
 
 /// An open `SQLite` database and the threads that work on it.

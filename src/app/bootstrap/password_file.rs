@@ -65,7 +65,15 @@ impl PasswordFile {
         }
     }
 
-    fn read(&self, or_group: bool) -> io::Result<Secret> {
+    /// Whether [`Self::read_or_create`] would refuse what is there.
+    pub(super) fn check(&self, or_group: bool) -> io::Result<()> {
+        match self.open(or_group) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&self, or_group: bool) -> io::Result<File> {
         let refuse = |problem: &str| Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         // To open a device can do things of its own.
         let found = fs::symlink_metadata(&self.0)?.file_type();
@@ -84,8 +92,14 @@ impl PasswordFile {
         if metadata.mode() & if by_group { 0o007 } else { 0o077 } != 0 {
             return Err(io::Error::other(OthersMayRead));
         }
+        Ok(file)
+    }
+
+    fn read(&self, or_group: bool) -> io::Result<Secret> {
         let mut text = String::new();
-        file.take(MAX_BYTES).read_to_string(&mut text)?;
+        self.open(or_group)?
+            .take(MAX_BYTES)
+            .read_to_string(&mut text)?;
         let password = text.trim_end().to_owned();
         if password.is_empty() {
             // A crash between making and writing it. The file is ours and empty, so make it anew.

@@ -1,7 +1,11 @@
 //! Settings as environments have them: Kubernetes', those of tools that cannot unset a variable, files with
 //! Windows' line ends. `config check` and `serve` say the same of each.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+};
 
 use serde_json::Value;
 
@@ -234,6 +238,18 @@ const REFUSED: &[(Variables, i32, &str)] = &[
         1,
         "the secret in secret (HALLPASS_ADMIN_PASSWORD_FILE) ends with \\n",
     ),
+    (&[(FILE, ".")], 1, "cannot read the secret from . "),
+    (&[(FILE, "/dev/null")], 1, "is empty"),
+    (
+        &[("HALLPASS_DATABASE_URL", "sqlite:secret")],
+        4,
+        "is not an SQLite database",
+    ),
+    (
+        &[("HALLPASS_DATABASE_URL", "sqlite:taken")],
+        1,
+        "taken.sock: there is a file that is no socket",
+    ),
     (&[("HALLPASS_PORT", "8080")], 2, "HALLPASS_PORT is unknown"),
 ];
 
@@ -245,7 +261,12 @@ fn a_check_refuses_what_serve_refuses_and_passes_what_it_takes() {
     }
     for (env, code, told) in REFUSED {
         let two_lines = format!("{PASSWORD}\n\n");
-        let prepare = |sandbox: &Sandbox| fs::write(sandbox.path("secret"), &two_lines).unwrap();
+        let prepare = |sandbox: &Sandbox| {
+            fs::write(sandbox.path("secret"), &two_lines).unwrap();
+            let nobody_else = Permissions::from_mode(0o600);
+            fs::set_permissions(sandbox.path("secret"), nobody_else).unwrap();
+            fs::write(sandbox.path("taken.sock"), "").unwrap();
+        };
         let (found, text) = verdict(env, prepare).unwrap_err();
         assert_eq!(found, *code, "{text}");
         assert!(text.contains(told), "{text}");

@@ -82,6 +82,11 @@ fn what_stands_beside_a_database_in_its_logs_place_is_refused() {
 fn a_pipe_where_the_first_password_would_be_is_refused_at_once() {
     let sandbox = Sandbox::empty();
     make_pipe(&sandbox.path("initial-admin-password"));
+    let refusal = sandbox.run(&["config", "check"]).refused(1);
+    assert!(
+        refusal.contains("initial-admin-password: it is a pipe"),
+        "{refusal}"
+    );
     let start = Instant::now();
     let mut child = sandbox
         .command(&["serve", "--listen=127.0.0.1:0"])
