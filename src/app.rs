@@ -76,6 +76,8 @@ pub struct AppOptions {
     pub passwords: HasherOptions,
     /// Where the first admin's password is written where none is given.
     pub initial_password_file: PathBuf,
+    /// Use that file although a group that the process is in may read it.
+    pub allow_open_permissions: bool,
     /// Where it is counted what happens.
     pub metrics: Metrics,
 }
@@ -92,6 +94,7 @@ impl Default for AppOptions {
             retention: Duration::from_hours(90 * 24),
             passwords: HasherOptions::default(),
             initial_password_file: PathBuf::from("initial-admin-password"),
+            allow_open_permissions: false,
             metrics: Metrics::default(),
         }
     }

@@ -20,6 +20,7 @@ mod moment;
 mod open_files;
 mod output;
 mod password_input;
+mod private;
 mod relative_time;
 mod scan;
 mod serve;
@@ -34,7 +35,7 @@ use clap::{
     ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
 };
 
-use crate::config::{Settings, environment, variables};
+use crate::config::{Settings, environment, unseen::refuse_unseen, variables};
 use exit_code::ExitCode;
 use failure::Failure;
 
@@ -109,6 +110,7 @@ pub fn command() -> Command {
 
 /// Runs the command that `args` say, and tells how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    private::keep_to_ourselves();
     match parse_and_run(args) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
@@ -121,10 +123,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn parse_and_run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let command = command();
     let known = variables(&command);
-    let matches = match command.try_get_matches_from(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    let matches = match environment::without_empty(command.clone()).try_get_matches_from(&args) {
         Ok(matches) => matches,
-        // `--help` and `--version` are errors to clap.
-        Err(error) if !error.use_stderr() => return Ok(error.print()?),
+        // `--help` and `--version` are errors to clap. Help names all variables.
+        Err(error) if !error.use_stderr() => {
+            let help = command.try_get_matches_from(args).err().unwrap_or(error);
+            return Ok(help.print()?);
+        }
         // The same text, where `hallpass` or `hallpass user` was told nothing to do.
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             error.print()?;
@@ -133,6 +139,7 @@ fn parse_and_run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure
         Err(error) => return Err(usage_error::failure(&error)),
     };
     environment::refuse_unknown(&known)?;
+    refuse_unseen(&command, &matches)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| usage_error::failure(&error))?;
     dispatch(cli.noun, &matches)
 }

@@ -6,6 +6,7 @@
 //! A value is checked when it is read, and refused with the setting's name and the reason.
 
 pub mod app;
+mod contradiction;
 pub mod effective;
 pub mod environment;
 pub mod log;
@@ -15,11 +16,13 @@ pub mod server;
 pub mod server_address;
 pub mod store;
 pub mod target;
+pub mod unseen;
 mod values;
 
 use clap::{Args, Command};
 
-use crate::app::AppOptions;
+use crate::{app::AppOptions, server::ServerOptions};
+pub use contradiction::Contradiction;
 
 /// All settings: what `serve` takes and `config check` prints.
 #[derive(Args, Debug)]
@@ -48,15 +51,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The use cases' options.
+    /// The options of the use cases and of the server.
     ///
     /// # Errors
     /// Two settings cannot both be.
-    pub fn app_options(&self) -> Result<AppOptions, policies::Contradiction> {
+    pub fn options(&self) -> Result<(AppOptions, ServerOptions), Contradiction> {
+        Ok((self.app_options()?, self.server.options()?))
+    }
+
+    fn app_options(&self) -> Result<AppOptions, Contradiction> {
         let mut options = AppOptions {
             retention: self.retention.retention,
             passwords: self.passwords.options(),
             initial_password_file: self.store.initial_password_file(),
+            allow_open_permissions: self.store.allow_open_permissions,
             ..AppOptions::default()
         };
         self.tokens.apply(&mut options)?;

@@ -22,3 +22,4 @@ pub mod token;
 pub mod token_search;
 pub mod token_text;
 pub mod user;
+pub mod visible;

@@ -29,5 +29,6 @@ mod value;
 pub use db::Db;
 pub use error::{Cause, Error, Unavailable};
 pub use freshness::Stamp;
-pub use open::{Fatal, Holder, OpenAs, OpenError, StoreOptions};
+pub use open::{Fatal, Holder, OpenAs, OpenError, StoreOptions, kind};
+pub use sqlite::check_place;
 pub use tx::Tx;

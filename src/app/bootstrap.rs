@@ -10,9 +10,10 @@ use crate::{
 };
 
 use super::{
-    App, Error,
+    App, AppOptions, Error,
     passwords::{NewPassword, PasswordError},
 };
+pub use password_file::OthersMayRead;
 use password_file::PasswordFile;
 
 /// The name of the first admin.
@@ -53,6 +54,21 @@ pub enum BootstrapError {
     App(#[from] Error),
 }
 
+/// Checks, without doing it, whether [`App::bootstrap`] could make the first admin: with the password `given`, or
+/// with a random one in its file.
+///
+/// # Errors
+/// The password may not be chosen, or the file cannot be used.
+pub fn check(options: &AppOptions, given: Option<&Secret>) -> Result<(), BootstrapError> {
+    if let Some(given) = given {
+        NewPassword::parse(given, FIRST_ADMIN)?;
+        return Ok(());
+    }
+    let file = PasswordFile::new(&options.initial_password_file);
+    file.check(options.allow_open_permissions)
+        .map_err(|source| file.failed(source))
+}
+
 impl App {
     /// Creates the first admin on an empty database, with the password `given` or else a random one. That
     /// one is safe in its file before the user is there, and is used again by a start after a crash.
@@ -69,13 +85,11 @@ impl App {
                 None => Outcome::AlreadySetUp,
             });
         }
-        let file = PasswordFile::new(&self.options().initial_password_file);
+        let options = self.options();
+        let file = PasswordFile::new(&options.initial_password_file);
         let password = file
-            .read_or_create()
-            .map_err(|source| BootstrapError::File {
-                path: file.path().to_owned(),
-                source,
-            })?;
+            .read_or_create(options.allow_open_permissions)
+            .map_err(|source| file.failed(source))?;
         let checked = NewPassword::parse(&password, FIRST_ADMIN)?;
         Ok(match self.create_first_admin(username, checked).await? {
             Some(_) => Outcome::CreatedWithRandomPassword {
@@ -104,5 +118,12 @@ impl App {
                 "the file with the first admin's old password could not be deleted"
             );
         }
+    }
+}
+
+impl PasswordFile {
+    fn failed(&self, source: io::Error) -> BootstrapError {
+        let path = self.path().to_owned();
+        BootstrapError::File { path, source }
     }
 }

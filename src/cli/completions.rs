@@ -17,5 +17,5 @@ pub(super) struct Completions {
 pub(super) fn run(args: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "hallpass", &mut script);
-    Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
+    Ok(output::exact(String::from_utf8_lossy(&script).trim_end())?)
 }

@@ -6,18 +6,19 @@ use serde_json::json;
 use crate::config::{
     Settings,
     effective::{self, Source},
-    environment::AdminPassword,
 };
 
 use super::{
     failure::Failure,
     output::{self, OutputArgs},
+    serve::Plan,
 };
 
 /// `hallpass config …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
-    /// Check the settings, and print each with where it comes from: default, env or flag.
+    /// Check the settings, and print each with where it comes from: default, env or flag. What `serve` would
+    /// refuse is refused, but for what it finds in the database and addresses that are taken.
     Check(Box<Check>),
 }
 
@@ -33,12 +34,13 @@ pub(super) struct Check {
 /// Runs `hallpass config …`, whose arguments `matches` are.
 pub(super) fn run(command: &ConfigCommand, matches: &ArgMatches) -> Result<(), Failure> {
     let ConfigCommand::Check(check) = command;
-    // Whether they go together; each by itself was checked when it was read.
-    check.settings.app_options()?;
+    // Whether they go together, as `serve` has it; each by itself was checked when it was read.
+    let plan = Plan::of(&check.settings)?;
+    plan.check_first_start()?;
     let matches = matches.subcommand_matches("check").unwrap_or(matches);
     let mut settings =
         effective::settings(&Settings::augment_args(Command::new("settings")), matches);
-    settings.push(effective::admin_password(&AdminPassword::read()?));
+    settings.push(effective::admin_password(&plan.password));
     if check.output.json {
         output::json(&json!({ "settings": settings }))?;
         return Ok(());

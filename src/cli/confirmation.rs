@@ -37,7 +37,7 @@ impl Confirmation {
             return Ok(());
         }
         self.check()?;
-        let answer = read_answer(&format!("On {target}: {question}"))
+        let answer = read_answer(&output::shown(&format!("On {target}: {question}")))
             .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             Ok(())

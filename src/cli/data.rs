@@ -49,7 +49,9 @@ pub(super) fn run(command: DataCommand) -> Result<(), Failure> {
     } else if findings.is_empty() {
         output::line("nothing is wrong with the database")?;
     } else {
-        output::line(&findings.join("\n"))?;
+        findings
+            .iter()
+            .try_for_each(|finding| output::line(finding))?;
     }
     if findings.is_empty() {
         return Ok(());

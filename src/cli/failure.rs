@@ -12,15 +12,15 @@ use std::{
 use crate::{
     app,
     config::{
+        Contradiction,
         environment::{AdminPasswordError, UnknownVariable},
         password_file::PasswordFileError,
-        policies::Contradiction,
         target::TokenError,
     },
     store::{Fatal, OpenError},
 };
 
-use super::exit_code::ExitCode;
+use super::{exit_code::ExitCode, output};
 
 /// A failure of a command.
 #[derive(Debug)]
@@ -85,12 +85,17 @@ impl Failure {
         }
     }
 
-    /// The line for people, on one line.
+    /// What people are told, on one line.
     pub(super) fn message(&self) -> Option<String> {
         let message = self.message.as_ref()?;
-        Some(message.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+        let lines: Vec<_> = message.lines().map(str::trim).collect();
+        Some(output::shown(&lines.join(" ")))
     }
 }
+
+/// What else can be done about a file that others may read. Kubernetes' `fsGroup` lets a group in at each start.
+pub(super) const OPEN_PERMISSIONS: &str = "; or, where they are meant to, as the group of a volume is, give \
+     --allow-open-permissions (HALLPASS_ALLOW_OPEN_PERMISSIONS)";
 
 /// The operator stands at the machine: unlike a client, it is told the causes too.
 fn with_causes(error: &dyn StdError) -> String {
@@ -120,7 +125,10 @@ impl From<OpenError> for Failure {
                 ExitCode::NotWritable
             }
             OpenError::OpenPermissions { .. } => ExitCode::OpenPermissions,
-            OpenError::NotADatabase { .. } | OpenError::Foreign { .. } => ExitCode::NotADatabase,
+            OpenError::NotADatabase { .. }
+            | OpenError::Foreign { .. }
+            | OpenError::DanglingLink { .. }
+            | OpenError::NotAFile { .. } => ExitCode::NotADatabase,
             OpenError::NewerSchema { .. } => ExitCode::NewerSchema,
             OpenError::OlderSchema { .. } => ExitCode::OlderSchema,
             OpenError::AlreadyServed { .. } => ExitCode::AlreadyServed,
@@ -131,7 +139,11 @@ impl From<OpenError> for Failure {
             | OpenError::Io { .. }
             | OpenError::Database { .. } => ExitCode::CannotOpen,
         };
-        Self::new(code, with_causes(&error))
+        let message = with_causes(&error);
+        if code == ExitCode::OpenPermissions {
+            return Self::new(code, message + OPEN_PERMISSIONS);
+        }
+        Self::new(code, message)
     }
 }
 

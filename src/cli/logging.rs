@@ -12,7 +12,7 @@ mod text;
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     fs::File,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     os::fd::AsFd,
     panic, thread,
     time::{Duration, Instant},
@@ -35,7 +35,7 @@ use crate::{
     metrics::Metrics,
 };
 
-use super::failure::Failure;
+use super::{failure::Failure, output};
 use limit::Limit;
 pub(super) use queue::Lines;
 use queue::Output;
@@ -145,7 +145,7 @@ impl Drop for Log {
 pub(super) fn start_for_command() {
     let log = fmt()
         .with_env_filter(EnvFilter::new("warn"))
-        .with_writer(io::stderr)
+        .with_writer(|| ForPeople)
         .log_internal_errors(false);
     drop(
         log.without_time()
@@ -153,6 +153,20 @@ pub(super) fn start_for_command() {
             .with_ansi(false)
             .try_init(),
     );
+}
+
+/// stderr, to which a record comes as one write.
+struct ForPeople;
+
+impl Write for ForPeople {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        output::hint(String::from_utf8_lossy(record).trim_end_matches('\n'));
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! What goes to stdout: JSON for scripts, tables for people. Hints and questions go to stderr, so that
-//! stdout holds the answer alone.
+//! stdout holds the answer alone. People see all characters of what others wrote, and no token's secret in it;
+//! JSON holds the same values as the reply.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use clap::Args;
 use comfy_table::{Table, presets};
@@ -9,7 +13,10 @@ use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde::Serialize;
 
-use crate::proto;
+use crate::{
+    domain::{token_search, visible},
+    proto,
+};
 
 /// How to print.
 #[derive(Args, Clone, Copy, Debug)]
@@ -21,8 +28,7 @@ pub(super) struct OutputArgs {
 
 /// Prints `value` as JSON.
 pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(value)?;
-    line(&text)
+    exact(&visible::escape_json(&serde_json::to_string_pretty(value)?))
 }
 
 /// Prints a reply of the API as `ProtoJSON`. Fields without presence are always there, so that a script need not
@@ -36,11 +42,25 @@ pub(super) fn reply<M: Message + Name>(reply: &M) -> io::Result<()> {
     let options = SerializeOptions::new().skip_default_fields(false);
     let mut json = serde_json::Serializer::pretty(&mut text);
     message.serialize_with_options(&mut json, &options)?;
-    line(&String::from_utf8_lossy(&text))
+    exact(&visible::escape_json(&String::from_utf8_lossy(&text)))
 }
 
-/// Prints a line.
+/// As people may be shown it, on one line: without the secrets of tokens, and with what does not show escaped.
+pub(super) fn shown(text: &str) -> String {
+    let redacted = match token_search::redact(text.as_bytes()) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    };
+    visible::escape(&redacted).into_owned()
+}
+
+/// Prints a line for people.
 pub(super) fn line(text: &str) -> io::Result<()> {
+    exact(&shown(text))
+}
+
+/// Prints a text as it is: a new token, JSON, a script.
+pub(super) fn exact(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
@@ -50,7 +70,7 @@ pub(super) fn line(text: &str) -> io::Result<()> {
 pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.map(|cell| shown(&cell))));
     print_table(table)
 }
 
@@ -58,7 +78,7 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -
 pub(super) fn fields<const N: usize>(fields: [(&str, String); N]) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.add_rows(fields.map(|(name, value)| [format!("{name}:"), value]));
+    table.add_rows(fields.map(|(name, value)| [format!("{name}:"), shown(&value)]));
     print_table(table)
 }
 
@@ -75,10 +95,10 @@ fn print_table(mut table: Table) -> io::Result<()> {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    line(&table.trim_fmt())
+    exact(&table.trim_fmt())
 }
 
 /// Tells a person something that is not the answer. That nobody listens is no failure.
 pub(super) fn hint(text: &str) {
-    drop(writeln!(io::stderr(), "{text}"));
+    drop(writeln!(io::stderr(), "{}", shown(text)));
 }

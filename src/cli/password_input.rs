@@ -33,7 +33,7 @@ impl PasswordInput {
     /// It cannot be read, there is no terminal to ask on, or the two differ.
     pub(super) fn read(&self) -> Result<Secret, Failure> {
         if let Some(path) = &self.password_file {
-            return Ok(read_password_file(path)?);
+            return Ok(read_password_file(path, "--password-file")?);
         }
         if self.password_stdin {
             return Ok(read_password(io::stdin().lock(), "stdin")?);

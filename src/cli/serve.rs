@@ -1,39 +1,28 @@
 //! `hallpass serve`: the server, from the settings to the last request.
 
+mod first_start;
+mod signals;
+
 use std::{
-    fs,
-    io::{self, IsTerminal},
-    num::NonZero,
-    path::PathBuf,
-    process,
-    sync::Arc,
-    thread,
+    fs, io, num::NonZero, os::unix::fs::FileTypeExt as _, path::PathBuf, sync::Arc, thread,
     time::Duration,
 };
 
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
 };
 
 use crate::{
-    app::{
-        App, AppOptions,
-        bootstrap::{BootstrapError, Outcome},
-    },
-    config::{
-        Settings,
-        environment::{ADMIN_PASSWORD, AdminPassword},
-    },
+    app::{App, AppOptions, bootstrap},
+    config::{Settings, environment::AdminPassword},
     domain::clock::SystemClock,
     metrics::Metrics,
-    server::{Server, control_socket},
-    store::{Db, OpenAs},
+    server::{Server, ServerOptions, control_socket},
+    store::{self, Db, OpenAs, OpenError, StoreOptions},
 };
 
 use super::{
-    exit_code::ExitCode,
     failure::{self, Failure},
     logging::{self, Lines},
     open_files, output,
@@ -41,8 +30,60 @@ use super::{
 
 /// How long stdout waits for the log.
 const BEFORE_STDOUT: Duration = Duration::from_secs(1);
-/// How long a second signal waits for its line in the log.
-const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// What the settings come to.
+pub(super) struct Plan {
+    app: AppOptions,
+    server: ServerOptions,
+    store: StoreOptions,
+    /// Of the first admin.
+    pub(super) password: AdminPassword,
+    /// Its file, without links.
+    database: PathBuf,
+    has_database: bool,
+}
+
+impl Plan {
+    /// Checks all that can be told before the database is opened: whether the settings go together, and whether
+    /// the database can be where it is said to be.
+    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
+        let (app, mut server) = settings.options()?;
+        server.log_requests = settings.log.log_requests;
+        let password = AdminPassword::find()?;
+        let store = settings.store.options(OpenAs::Serve);
+        let (database, has_database) = store::check_place(&store)?;
+        let socket = control_socket::path_of(&database);
+        control_socket::is_taken(&socket)
+            .map_err(|error| cannot_listen(&format!("unix:{}", socket.display()), &error))?;
+        server.control_socket = Some(socket);
+        Ok(Self {
+            app,
+            server,
+            store,
+            password,
+            database,
+            has_database,
+        })
+    }
+
+    /// Checks what only a first start asks for. What may come through a pipe can be read once, so it is not.
+    pub(super) fn check_first_start(&self) -> Result<(), Failure> {
+        if self.has_database {
+            return Ok(());
+        }
+        let given = match &self.password {
+            AdminPassword::NotSet => None,
+            AdminPassword::Given(password) => Some(password.clone()),
+            AdminPassword::File(path) => {
+                if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+                    return Ok(());
+                }
+                Some(AdminPassword::read_file(path)?)
+            }
+        };
+        bootstrap::check(&self.app, given.as_ref()).map_err(first_start::failure)
+    }
+}
 
 /// Runs `hallpass serve` until it is told to stop.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
@@ -55,52 +96,38 @@ fn cannot_start(error: io::Error) -> Failure {
     Failure::failed(format!("cannot start the threads: {error}"))
 }
 
+fn cannot_listen(address: &str, error: &io::Error) -> Failure {
+    let advice = "free it, or give another one with --listen or --metrics-listen";
+    Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
+}
+
 fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failure> {
-    let password = AdminPassword::read()?;
-    let mut options = settings.app_options()?;
-    let mut store = settings.store.options(OpenAs::Serve);
-    store.metrics = metrics.store();
-    store.on_fatal = failure::end;
-    let db = Db::open(&store)?;
+    let mut plan = Plan::of(settings)?;
+    plan.store.metrics = metrics.store();
+    plan.store.on_fatal = failure::end;
+    plan.app.metrics = metrics;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = Builder::new_multi_thread()
         .worker_threads(cores.max(2))
         .enable_all()
         .build()
         .map_err(cannot_start)?;
-    options.metrics = metrics;
-    // As the lock has it: without links.
-    let database = fs::canonicalize(&store.path)?;
-    runtime.block_on(serve(db, database, settings, options, password, log))
+    runtime.block_on(serve(plan, settings.retention.accept_clock, log))
 }
 
-async fn serve(
-    db: Db,
-    database: PathBuf,
-    settings: &Settings,
-    options: AppOptions,
-    password: AdminPassword,
-    log: &Lines,
-) -> Result<(), Failure> {
+async fn serve(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(), Failure> {
+    let no_signals =
+        |error: io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
     // Before anything else: a signal that comes early is not lost, and ends the server in order.
-    let stop = stop_signal(log.clone())
-        .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    let app = App::start(db, Arc::new(SystemClock), options).await?;
-    if settings.retention.accept_clock {
-        app.accept_clock();
-    }
-    first_start(&app, password, log).await?;
-    app.store_policies().await?;
-    let mut options = settings.server.options();
-    options.log_requests = settings.log.log_requests;
-    options.control_socket = Some(control_socket::path_of(&database));
-    options.limits.max_connections = open_files::make_room(options.limits.max_connections);
-    let server = Server::bind(app.clone(), options)
-        .await
-        .map_err(|(address, error)| {
-            let advice = "free it, or give another one with --listen or --metrics-listen";
-            Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
-        })?;
+    let stop = signals::stop(log.clone()).map_err(no_signals)?;
+    signals::ignore_others().map_err(no_signals)?;
+    let mut stop = Box::pin(stop);
+    let (server, app) = tokio::select! {
+        biased;
+        // While it waits for the database or a password that comes through a pipe, nothing is under way yet.
+        () = &mut stop => return Ok(()),
+        ready = get_ready(plan, accept_clock, log) => ready?,
+    };
     let (stop_jobs, stopped) = watch::channel(false);
     announce(&server, log.clone());
     let serving = async {
@@ -111,6 +138,43 @@ async fn serve(
     // Not a task of its own: a job that panics must end the server, not be missed for weeks.
     let (ended, ()) = tokio::join!(serving, app.run_jobs(stopped));
     ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
+}
+
+/// All until the first request could be answered.
+async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Server, App), Failure> {
+    let db = open(plan.store).await?;
+    tracing::info!(path = %plan.database.display(), "the database is open");
+    let app = App::start(db, Arc::new(SystemClock), plan.app).await?;
+    if accept_clock {
+        app.accept_clock();
+    }
+    first_start::first_start(&app, plan.password, log).await?;
+    app.store_policies().await?;
+    let mut options = plan.server;
+    options.limits.max_connections = open_files::make_room(options.limits.max_connections);
+    let names_a_proxy = !options.trusted_proxies.is_empty();
+    let server = Server::bind(app.clone(), options)
+        .await
+        .map_err(|(address, error)| cannot_listen(&address, &error))?;
+    // Who names a proxy has one, which is what speaks TLS.
+    if !server.local_addr().ip().to_canonical().is_loopback() && !names_a_proxy {
+        tracing::warn!(
+            "listening on {} without TLS: who is on the way can read passwords and tokens; put a proxy that \
+             speaks TLS in front and name it with --trusted-proxy, or listen on loopback",
+            server.local_addr()
+        );
+    }
+    Ok((server, app))
+}
+
+/// On a thread that the end of the process does not wait for: another process may have the database.
+async fn open(options: StoreOptions) -> Result<Db, Failure> {
+    let (done, is_open) = oneshot::channel::<Result<Db, OpenError>>();
+    let open = move || drop(done.send(Db::open(&options)));
+    let thread = thread::Builder::new().name("open".to_owned());
+    thread.spawn(open).map_err(cannot_start)?;
+    let opened = is_open.await.expect("the thread answers before it ends");
+    Ok(opened?)
 }
 
 /// Tells on stdout where the server is, once the log has what came before. A thread of its own may wait there for
@@ -125,74 +189,4 @@ fn announce(server: &Server, log: Lines) {
         output::line(&listening)?;
         metrics.map_or(Ok(()), |line| output::line(&line))
     }));
-}
-
-/// Completes when the process is told to stop. Told once more, the process ends at once: whoever asks twice
-/// does not want to wait, and the store is safe at any moment.
-fn stop_signal(log: Lines) -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut next = async move || {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    };
-    Ok(async move {
-        // Not within the macro: what is not logged is not awaited.
-        let signal = next().await;
-        tracing::info!("stopping on {signal}");
-        tokio::spawn(async move {
-            let signal = next().await;
-            tracing::warn!("ending at once on a second signal, {signal}");
-            log.flush(LAST_WORD);
-            process::exit(ExitCode::Failed.number().into());
-        });
-    })
-}
-
-/// On an empty database, creates the first admin and tells how to sign in.
-async fn first_start(app: &App, password: AdminPassword, log: &Lines) -> Result<(), Failure> {
-    let is_given = !matches!(password, AdminPassword::NotSet);
-    let given = match password {
-        AdminPassword::NotSet => None,
-        AdminPassword::Given(password) => Some(password),
-        AdminPassword::Unreadable(error) => {
-            // Only a first start needs it. A later one does not mind that the file is gone.
-            if app.has_no_users().await? {
-                return Err(error.into());
-            }
-            None
-        }
-    };
-    let outcome = app.bootstrap(given).await.map_err(|error| match error {
-        BootstrapError::App(error) => Failure::from(error),
-        other => Failure::failed(other.to_string()),
-    })?;
-    match outcome {
-        Outcome::AlreadySetUp if is_given => {
-            tracing::info!("{ADMIN_PASSWORD} is ignored: the database has users already");
-        }
-        Outcome::AlreadySetUp => {}
-        Outcome::CreatedWithGivenPassword => {
-            tracing::info!("created the user admin with the password of {ADMIN_PASSWORD}");
-        }
-        Outcome::CreatedWithRandomPassword { password, file } => {
-            let file = file.display();
-            if io::stderr().is_terminal() {
-                let hint = format!(
-                    "Created the first user. Sign in as:\n  username: admin\n  password: {}\n\
-                     The password is also in {file}, until it is changed: hallpass user set-password admin\n",
-                    password.expose()
-                );
-                log.push(hint.as_bytes());
-            } else {
-                tracing::warn!(
-                    %file,
-                    "created the user admin: its password is in this file, until it is changed"
-                );
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,8 +1,18 @@
 //! What clap has to say about wrong arguments, in our form: one line that names the setting and the reason.
 
-use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{
+    Command,
+    error::{ContextKind, ContextValue, Error, ErrorKind},
+};
 
 use super::failure::Failure;
+use crate::config::unseen::{UnseenCharacter, unseen};
+
+impl From<UnseenCharacter> for Failure {
+    fn from(error: UnseenCharacter) -> Self {
+        Self::usage(format!("{}: {}", name(&error.flag), error.reason))
+    }
+}
 
 /// The failure that clap's `error` is.
 pub(super) fn failure(error: &Error) -> Failure {
@@ -15,7 +25,10 @@ fn message(error: &Error) -> String {
         && let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
     {
         // clap's own text repeats the value, which may be a secret.
-        return format!("{}: {reason}", name(arg));
+        return match unseen_in(error, arg) {
+            Some(unseen) => format!("{}: {unseen}", name(arg)),
+            None => format!("{}: {reason}", name(arg)),
+        };
     }
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
@@ -38,9 +51,35 @@ fn message(error: &Error) -> String {
     )
 }
 
+/// What nobody sees in the value of a setting, which is most likely why it was refused.
+fn unseen_in(error: &Error, arg: &str) -> Option<String> {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
+        return None;
+    };
+    // Spaces between the members of a list are allowed.
+    let value = if is_list(&super::command(), flag(arg)) {
+        value.trim_matches(' ')
+    } else {
+        value
+    };
+    unseen(value)
+}
+
+fn is_list(command: &Command, flag: &str) -> bool {
+    let mut args = command.get_arguments();
+    args.any(|arg| arg.get_long() == flag.strip_prefix("--") && arg.get_value_delimiter().is_some())
+        || command
+            .get_subcommands()
+            .any(|command| is_list(command, flag))
+}
+
+fn flag(arg: &str) -> &str {
+    arg.split([' ', '=']).next().unwrap_or(arg)
+}
+
 /// `--listen <ADDRESS:PORT>` as `--listen (HALLPASS_LISTEN)`: the value may come from either.
 fn name(arg: &str) -> String {
-    let flag = arg.split([' ', '=']).next().unwrap_or(arg);
+    let flag = flag(arg);
     let variable = flag.strip_prefix("--").map(|flag| {
         let name = flag.to_uppercase().replace('-', "_");
         format!("HALLPASS_{name}")
@@ -70,6 +109,12 @@ mod tests {
             refusal(&["serve", "--argon2-passes=1"]),
             "--argon2-passes (HALLPASS_ARGON2_PASSES): 1 is not in 2..=64"
         );
+        assert_eq!(
+            refusal(&["serve", "--argon2-passes=2\r"]),
+            "--argon2-passes (HALLPASS_ARGON2_PASSES): ends with \\r, which does not show: leave it out"
+        );
+        let member = refusal(&["serve", "--trusted-proxy= 10.0.0.0/8, here "]);
+        assert!(member.contains("is not a network"), "{member}");
         let postgres = refusal(&["serve", "--database-url=postgres://me:hunter2@db/x"]);
         assert!(postgres.starts_with("--database-url (HALLPASS_DATABASE_URL): "));
         assert!(!postgres.contains("hunter2"), "{postgres}");

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, builder::BoolishValueParser, value_parser};
 
-use super::{
-    policies::{Contradiction, LifetimeArgs},
-    values,
-};
+use super::{contradiction::Contradiction, policies::LifetimeArgs, values};
 use crate::{
     app::{AppOptions, passwords::HasherOptions},
     domain::token_text::TokenPrefix,
@@ -68,7 +65,7 @@ pub struct PasswordArgs {
         hide_env_values = true,
         value_name = "KIB",
         default_value = "19456",
-        value_parser = value_parser!(u32).range(19_456..=4_194_304)
+        value_parser = value_parser!(u32).range(19_456..=1_048_576)
     )]
     pub argon2_memory_kib: u32,
 

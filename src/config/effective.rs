@@ -71,9 +71,11 @@ pub fn admin_password(password: &AdminPassword) -> Effective {
     let (name, value, source) = match password {
         AdminPassword::NotSet => (ADMIN_PASSWORD, None, Source::Default),
         AdminPassword::Given(_) => (ADMIN_PASSWORD, Some(REDACTED.to_owned()), Source::Env),
-        AdminPassword::Unreadable(error) => {
-            (ADMIN_PASSWORD_FILE, Some(error.to_string()), Source::Env)
-        }
+        AdminPassword::File(path) => (
+            ADMIN_PASSWORD_FILE,
+            Some(path.to_string_lossy().into_owned()),
+            Source::Env,
+        ),
     };
     Effective {
         name: name.to_owned(),

@@ -1,11 +1,22 @@
-//! What is read from the environment beside the settings that clap reads: whether a variable is unknown,
-//! and the password of the first admin, which is never a flag.
+//! What is read from the environment beside the settings that clap reads: whether a variable is unknown or empty,
+//! and secrets, which are never flags.
 
-use std::{env, ffi::OsString, path::Path};
+mod kubernetes;
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use clap::{
+    Arg, Command,
+    builder::{OsStr as ArgName, Resettable},
+};
 
 use super::{
     password_file::{PasswordFileError, read_password_file},
-    target::TOKEN,
+    unseen::unseen,
 };
 use crate::domain::secret::Secret;
 
@@ -16,11 +27,63 @@ pub const ADMIN_PASSWORD: &str = "HALLPASS_ADMIN_PASSWORD";
 /// The file that holds that password.
 pub const ADMIN_PASSWORD_FILE: &str = "HALLPASS_ADMIN_PASSWORD_FILE";
 
+/// The token for a server over HTTP.
+pub const TOKEN: &str = "HALLPASS_TOKEN";
+
 /// Variables that have no flag: an argument can be read by every process on the machine.
 const SECRETS: [&str; 3] = [ADMIN_PASSWORD, ADMIN_PASSWORD_FILE, TOKEN];
 
-/// Kubernetes sets these by itself, for a service that is named `hallpass`.
-const NOT_OURS: [&str; 2] = ["HALLPASS_PORT", "HALLPASS_SERVICE_"];
+/// The variable's value. One that is empty is not set: to be empty is all that some tools can do to unset one.
+pub(super) fn variable(name: impl AsRef<OsStr>) -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "config is the one place")]
+    let value = env::var_os(name);
+    value.filter(|value| !value.is_empty())
+}
+
+/// The secret that a variable holds.
+///
+/// # Errors
+/// It is no text, or holds what nobody sees.
+pub(super) fn secret(name: &'static str, value: OsString) -> Result<Secret, SecretError> {
+    let text = value
+        .into_string()
+        .map_err(|_| SecretError::NotUtf8(name))?;
+    match unseen(&text) {
+        None => Ok(Secret::new(text)),
+        Some(reason) => Err(SecretError::Unseen { name, reason }),
+    }
+}
+
+/// Why a variable holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Not a text.
+    #[error("{0} is not UTF-8 text")]
+    NotUtf8(&'static str),
+    /// It would be part of the secret.
+    #[error("{name} {reason}")]
+    Unseen {
+        /// The variable.
+        name: &'static str,
+        /// What it holds that nobody sees, and where.
+        reason: String,
+    },
+}
+
+/// The command as if the variables that are empty were not set, for what is parsed. Its help lacks them.
+pub fn without_empty(command: Command) -> Command {
+    let unless_empty = |arg: Arg| {
+        let is_empty = |name: &OsStr| variable(name).is_none();
+        if arg.get_env().is_some_and(is_empty) {
+            arg.env(Resettable::<ArgName>::Reset)
+        } else {
+            arg
+        }
+    };
+    command
+        .mut_args(unless_empty)
+        .mut_subcommands(without_empty)
+}
 
 /// Refuses a `HALLPASS_*` variable that is none of `known`, so that a slip of the pen is no silent default.
 ///
@@ -28,18 +91,20 @@ const NOT_OURS: [&str; 2] = ["HALLPASS_PORT", "HALLPASS_SERVICE_"];
 /// The first unknown variable, with the known one that is most like it.
 pub fn refuse_unknown(known: &[String]) -> Result<(), UnknownVariable> {
     #[expect(clippy::disallowed_methods, reason = "config is the one place")]
-    let names = env::vars_os().map(|(name, _)| name);
-    find_unknown(known, names).map_or(Ok(()), Err)
+    let variables = env::vars_os();
+    find_unknown(known, variables).map_or(Ok(()), Err)
 }
 
 fn find_unknown(
     known: &[String],
-    names: impl Iterator<Item = OsString>,
+    variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Option<UnknownVariable> {
-    let mut unknown: Vec<String> = names
-        .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| name.starts_with(ENV_PREFIX))
-        .filter(|name| !NOT_OURS.iter().any(|other| name.starts_with(other)))
+    let mut unknown: Vec<String> = variables
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+        .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+        .filter(|(name, value)| !kubernetes::sets(name, &value.to_string_lossy()))
+        .map(|(name, _)| name)
         .filter(|name| !SECRETS.contains(&name.as_str()))
         .filter(|name| !known.contains(name))
         .collect();
@@ -78,29 +143,24 @@ fn advice(similar: Option<&str>) -> String {
     }
 }
 
-/// The first admin's password, as the environment has it.
+/// Where the environment has the first admin's password.
 #[derive(Debug)]
 pub enum AdminPassword {
     /// Neither variable is set.
     NotSet,
-    /// Known.
+    /// In the variable itself.
     Given(Secret),
-    /// Its file cannot be read. That matters to a first start only: a secret may be gone when it has served.
-    Unreadable(PasswordFileError),
+    /// In a file, or what else is there. Only a first start reads it: a secret may be gone when it has served.
+    File(PathBuf),
 }
 
 impl AdminPassword {
-    /// Reads `HALLPASS_ADMIN_PASSWORD` or the file that `HALLPASS_ADMIN_PASSWORD_FILE` names.
+    /// Looks for `HALLPASS_ADMIN_PASSWORD` and `HALLPASS_ADMIN_PASSWORD_FILE`.
     ///
     /// # Errors
-    /// Both are set, or one is not UTF-8.
-    pub fn read() -> Result<Self, AdminPasswordError> {
-        #[expect(clippy::disallowed_methods, reason = "config is the one place")]
-        let (text, file) = (
-            env::var_os(ADMIN_PASSWORD),
-            env::var_os(ADMIN_PASSWORD_FILE),
-        );
-        Self::from_values(text, file)
+    /// Both are set, or the first holds no password.
+    pub fn find() -> Result<Self, AdminPasswordError> {
+        Self::from_values(variable(ADMIN_PASSWORD), variable(ADMIN_PASSWORD_FILE))
     }
 
     fn from_values(
@@ -110,15 +170,36 @@ impl AdminPassword {
         match (text, file) {
             (None, None) => Ok(Self::NotSet),
             (Some(_), Some(_)) => Err(AdminPasswordError::Both),
-            (Some(text), None) => text
-                .into_string()
-                .map(|text| Self::Given(Secret::new(text)))
-                .map_err(|_| AdminPasswordError::NotUtf8),
-            (None, Some(file)) => {
-                let read = read_password_file(Path::new(&file));
-                Ok(read.map_or_else(Self::Unreadable, Self::Given))
-            }
+            (Some(text), None) => Ok(Self::Given(secret(ADMIN_PASSWORD, text)?)),
+            (None, Some(file)) => match unseen(&file.to_string_lossy()) {
+                None => Ok(Self::File(file.into())),
+                Some(reason) => Err(SecretError::Unseen {
+                    name: ADMIN_PASSWORD_FILE,
+                    reason,
+                }
+                .into()),
+            },
         }
+    }
+
+    /// The password. Where it comes through a pipe, this waits for whoever writes it.
+    ///
+    /// # Errors
+    /// Its file cannot be read, or holds no password.
+    pub fn read(self) -> Result<Option<Secret>, PasswordFileError> {
+        match self {
+            Self::NotSet => Ok(None),
+            Self::Given(password) => Ok(Some(password)),
+            Self::File(path) => Self::read_file(&path).map(Some),
+        }
+    }
+
+    /// The password in the file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no password.
+    pub fn read_file(path: &Path) -> Result<Secret, PasswordFileError> {
+        read_password_file(path, ADMIN_PASSWORD_FILE)
     }
 }
 
@@ -128,47 +209,53 @@ pub enum AdminPasswordError {
     /// Two answers to one question.
     #[error("{ADMIN_PASSWORD} and {ADMIN_PASSWORD_FILE} are both set: unset one of them")]
     Both,
-    /// Not a text.
-    #[error("{ADMIN_PASSWORD} is not UTF-8 text")]
-    NotUtf8,
+    /// Not a password.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn unknown(names: &[&str]) -> Option<UnknownVariable> {
+    fn unknown(variables: &[(&str, &str)]) -> Option<UnknownVariable> {
         let known = ["HALLPASS_LISTEN", "HALLPASS_DATABASE_URL"].map(str::to_owned);
-        find_unknown(&known, names.iter().map(OsString::from))
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        find_unknown(&known, variables)
+    }
+
+    fn unset(name: &str) -> Option<UnknownVariable> {
+        unknown(&[(name, "x")])
     }
 
     #[test]
     fn an_unknown_variable_is_refused_with_the_likeliest_known_one() {
-        let refusal = unknown(&["PATH", "HALLPASS_DATABASE_URI"]).unwrap();
+        let refusal = unknown(&[("PATH", "/"), ("HALLPASS_DATABASE_URI", "x")]).unwrap();
         assert_eq!(
             refusal.to_string(),
             "the environment variable HALLPASS_DATABASE_URI is unknown: \
              did you mean HALLPASS_DATABASE_URL?"
         );
-        let refusal = unknown(&["HALLPASS_ADMIN_PASSWROD"]).unwrap();
+        let refusal = unset("HALLPASS_ADMIN_PASSWROD").unwrap();
         assert!(refusal.to_string().ends_with("HALLPASS_ADMIN_PASSWORD?"));
-        let refusal = unknown(&["HALLPASS_"]).unwrap();
+        let refusal = unset("HALLPASS_").unwrap();
         assert!(refusal.to_string().contains("unset it"), "{refusal}");
     }
 
     #[test]
-    fn what_kubernetes_sets_by_itself_and_what_is_ours_passes() {
-        let fine = [
-            "HALLPASS_PORT",
-            "HALLPASS_PORT_8080_TCP_ADDR",
-            "HALLPASS_SERVICE_HOST",
-            "HALLPASS_LISTEN",
-            "HALLPASS_ADMIN_PASSWORD",
-            "HALLPASS_ADMIN_PASSWORD_FILE",
-            "HOME",
-        ];
-        assert_eq!(unknown(&fine), None);
-        assert!(unknown(&["HALLPASS_SERVICE"]).is_some());
+    fn what_is_empty_or_ours_is_not_unknown() {
+        for ours in [
+            ("HALLPASS_LISTEN", "127.0.0.1:1"),
+            ("HALLPASS_ADMIN_PASSWORD", "x"),
+            ("HALLPASS_ADMIN_PASSWORD_FILE", "x"),
+            ("HALLPASS_TOKEN", "x"),
+            ("HALLPASS_LISTN", ""),
+            ("HOME", "/"),
+        ] {
+            assert_eq!(unknown(&[ours]), None);
+        }
     }
 
     #[test]
@@ -180,9 +267,12 @@ mod tests {
             AdminPassword::from_values(text(), text()),
             Err(AdminPasswordError::Both)
         ));
-        assert!(matches!(
-            AdminPassword::from_values(None, Some("/nowhere/at/all".into())),
-            Ok(AdminPassword::Unreadable(PasswordFileError::Read { .. }))
-        ));
+        let unseen = AdminPassword::from_values(Some("battery\r".into()), None).unwrap_err();
+        assert_eq!(
+            unseen.to_string(),
+            "HALLPASS_ADMIN_PASSWORD ends with \\r, which does not show: leave it out"
+        );
+        let file = AdminPassword::from_values(None, Some("/nowhere/at/all".into())).unwrap();
+        assert!(matches!(file.read(), Err(PasswordFileError::Read { .. })));
     }
 }

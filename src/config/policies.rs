@@ -1,14 +1,11 @@
 //! The settings of what tokens may be: how long they live, whether they make tokens, how often they are used.
 
-use std::{fmt, num::NonZero, time::Duration};
+use std::{num::NonZero, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 
-use super::values;
-use crate::{
-    app::AppOptions,
-    domain::lifetime::{self, LifetimePolicy},
-};
+use super::{contradiction::Contradiction, values};
+use crate::{app::AppOptions, domain::lifetime::LifetimePolicy};
 
 /// How long new tokens live.
 #[derive(Args, Debug)]
@@ -97,31 +94,10 @@ impl LifetimeArgs {
 
 fn check(kind: &'static str, policy: LifetimePolicy) -> Result<(), Contradiction> {
     match (policy.default_ttl, policy.max_ttl) {
-        (Some(default), Some(max)) if default > max => Err(Contradiction { kind, max }),
+        (Some(default), Some(max)) if default > max => Err(Contradiction::Lifetime { kind, max }),
         _ => Ok(()),
     }
 }
-
-/// Two settings that cannot both be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contradiction {
-    kind: &'static str,
-    max: Duration,
-}
-
-impl fmt::Display for Contradiction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, max) = (self.kind, lifetime::show(self.max));
-        write!(
-            f,
-            "--default-{kind}-token-ttl (HALLPASS_DEFAULT_{}_TOKEN_TTL): must be at most {max}, \
-             which is the maximum",
-            kind.to_uppercase()
-        )
-    }
-}
-
-impl std::error::Error for Contradiction {}
 
 /// What tokens may be used for, and how often.
 #[derive(Args, Debug)]

@@ -1,12 +1,15 @@
 //! The settings of the listener and the edge.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use clap::{Args, value_parser};
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::values;
+use super::{contradiction::Contradiction, values};
 use crate::server::{LogRequests, ServerOptions, limits::Limits};
 
 /// Where to listen.
@@ -130,9 +133,19 @@ pub struct ServerArgs {
 
 impl ServerArgs {
     /// The server's options.
-    pub fn options(&self) -> ServerOptions {
-        ServerOptions {
-            listen: self.listen.listen,
+    ///
+    /// # Errors
+    /// Two of these settings cannot both be.
+    pub fn options(&self) -> Result<ServerOptions, Contradiction> {
+        let listen = self.listen.listen;
+        match self.metrics_listen {
+            Some(metrics) if overlap(listen, metrics) => {
+                return Err(Contradiction::Address { metrics });
+            }
+            _ => {}
+        }
+        Ok(ServerOptions {
+            listen,
             control_socket: None,
             metrics_listen: self.metrics_listen,
             cors_origins: self.cors_origin.clone(),
@@ -146,6 +159,41 @@ impl ServerArgs {
                 max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
                 ..Limits::default()
             },
+        })
+    }
+}
+
+/// Whether both would take the same port of the same address. 0 is another port each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    // `[::]` takes IPv4's connections too.
+    let covers = |one: IpAddr, other: IpAddr| {
+        one == other || (one.is_unspecified() && (one.is_ipv6() || other.is_ipv4()))
+    };
+    let (one, other) = (a.ip().to_canonical(), b.ip().to_canonical());
+    a.port() != 0 && a.port() == b.port() && (covers(one, other) || covers(other, one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_port_of_one_address_is_for_one_listener() {
+        for (a, b, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            assert_eq!(
+                overlap(a.parse().unwrap(), b.parse().unwrap()),
+                expected,
+                "{a} {b}"
+            );
         }
     }
 }

@@ -22,7 +22,8 @@ pub struct StoreArgs {
     )]
     pub database_url: PathBuf,
 
-    /// Work on a database file that others on this machine may read, too.
+    /// Work on a database file that others on this machine may read, too, such as the group of a Kubernetes
+    /// volume (`fsGroup`).
     #[arg(
         long,
         env = "HALLPASS_ALLOW_OPEN_PERMISSIONS",

@@ -3,7 +3,7 @@
 //! The first that is given: `--server`, `--database-url`, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the
 //! default database. A flag names what this one command is about, so it beats a variable of either kind.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     ArgMatches, Args, Command, FromArgMatches, builder::BoolishValueParser, error::Error,
@@ -11,14 +11,15 @@ use clap::{
 };
 
 use super::{
+    environment::{SecretError, TOKEN, secret, variable},
     password_file::{PasswordFileError, read_password_file},
     server_address::ServerAddress,
     store::StoreArgs,
 };
 use crate::domain::secret::Secret;
 
-/// The variable that holds the token for `--server`.
-pub const TOKEN: &str = "HALLPASS_TOKEN";
+/// How messages name the setting of the file that holds it.
+const TOKEN_FILE: &str = "--token-file, HALLPASS_TOKEN_FILE";
 
 #[derive(Args, Debug)]
 struct TargetFlags {
@@ -82,9 +83,11 @@ impl TargetArgs {
         {
             return Err(TokenError::Open(server.clone()));
         }
-        #[expect(clippy::disallowed_methods, reason = "config is the one place")]
-        let text = env::var_os(TOKEN).filter(|text| !text.is_empty());
-        choose_token(text, self.token_file.as_ref(), self.token_file_is_a_flag)
+        choose_token(
+            variable(TOKEN),
+            self.token_file.as_ref(),
+            self.token_file_is_a_flag,
+        )
     }
 }
 
@@ -95,11 +98,8 @@ fn choose_token(
 ) -> Result<Secret, TokenError> {
     match (text, file) {
         (Some(_), Some(_)) if !file_is_a_flag => Err(TokenError::Both),
-        (_, Some(file)) => Ok(read_password_file(file)?),
-        (Some(text), None) => {
-            let text = text.into_string().map_err(|_| TokenError::NotUtf8)?;
-            Ok(Secret::new(text.trim().to_owned()))
-        }
+        (_, Some(file)) => Ok(read_password_file(file, TOKEN_FILE)?),
+        (Some(text), None) => Ok(secret(TOKEN, text)?),
         (None, None) => Err(TokenError::Missing),
     }
 }
@@ -113,9 +113,9 @@ pub enum TokenError {
     /// Two answers to one question.
     #[error("{TOKEN} and {TOKEN}_FILE are both set: unset one of them")]
     Both,
-    /// Not a text.
-    #[error("{TOKEN} is not UTF-8 text")]
-    NotUtf8,
+    /// Not a token.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Anyone on the way could read it.
     #[error("{0} is not encrypted, and a token must not be seen: use https://, or give --insecure")]
     Open(ServerAddress),

@@ -9,10 +9,14 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::domain::{cidr::CidrSet, token_text::TokenPrefix};
 
+/// No setting means more, and no clock overflows by it: a thousand years.
+const MAX_DURATION: Duration = Duration::from_hours(1_000 * 366 * 24);
+
 /// Reads `90d`, `36h`, `10s` or a sum such as `1h 30min`; never zero.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than 0".to_owned()),
+        Ok(duration) if duration > MAX_DURATION => Err("must be at most 1000years".to_owned()),
         Ok(duration) => Ok(duration),
         Err(error) => Err(format!("is no duration such as 90d, 36h or 10s: {error}")),
     }
@@ -45,18 +49,24 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Reads a network, `10.0.0.0/8` or `2001:db8::/32`, or a single address.
+/// A member of a list: spaces beside the commas do not count.
+fn member(text: &str) -> &str {
+    text.trim_matches(' ')
+}
+
+/// Reads a member of a list of networks: `10.0.0.0/8` or `2001:db8::/32`, or a single address.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    let set = CidrSet::parse([text]).map_err(|error| error.to_string())?;
+    let set = CidrSet::parse([member(text)]).map_err(|error| error.to_string())?;
     set.iter()
         .next()
         .copied()
         .ok_or_else(|| "must not be empty".to_owned())
 }
 
-/// Reads an origin as browsers send it (RFC 6454, §7): `https://console.example.com`; or `*`.
+/// Reads a member of a list of origins as browsers send them (RFC 6454, §7): `https://console.example.com`; or `*`.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     const FORM: &str = "must be * or scheme://host[:port] in lower case, with nothing behind it";
+    let text = member(text);
     if text == "*" {
         return Ok(text.to_owned());
     }
@@ -141,13 +151,15 @@ pub(super) fn token_prefix(text: &str) -> Result<TokenPrefix, String> {
 
 /// Checks what to log: a level, or directives such as `info,hallpass::store=debug`.
 pub(super) fn log_level(text: &str) -> Result<String, String> {
+    let text: Vec<_> = text.split(',').map(member).collect();
+    let text = text.join(",");
     // A bare word would be taken for the name of a module: a misspelt level would log everything.
     let bare_words_are_levels = text
         .split(',')
         .filter(|part| !part.contains('='))
         .all(|word| !word.is_empty() && word.parse::<LevelFilter>().is_ok());
-    match EnvFilter::builder().parse(text) {
-        Ok(_) if bare_words_are_levels => Ok(text.to_owned()),
+    match EnvFilter::builder().parse(&text) {
+        Ok(_) if bare_words_are_levels => Ok(text),
         _ => Err(
             "must be error, warn, info, debug, trace or directives such as info,hallpass=debug"
                 .to_owned(),
@@ -163,8 +175,9 @@ mod tests {
     fn durations_need_a_unit_and_are_never_zero() {
         assert_eq!(duration("90d"), Ok(Duration::from_hours(90 * 24)));
         assert_eq!(duration("36h"), Ok(Duration::from_hours(36)));
+        assert!(duration("1000years").is_ok());
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        for bad in ["", "90", "0s", "-1s", "soon", "1 fortnight"] {
+        for bad in ["", "90", "0s", "-1s", "soon", "1 fortnight", "1003years"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
@@ -267,8 +280,10 @@ mod tests {
     #[test]
     fn log_levels_are_checked() {
         for good in ["info", "warn", "info,hallpass::store=debug"] {
-            assert!(log_level(good).is_ok(), "{good}");
+            assert_eq!(log_level(good).as_deref(), Ok(good));
         }
+        let spaced = log_level("info, hallpass::store=debug");
+        assert_eq!(spaced.as_deref(), Ok("info,hallpass::store=debug"));
         for bad in ["", "loud", "info,hallpass=loud"] {
             assert!(log_level(bad).is_err(), "{bad}");
         }
@@ -277,7 +292,9 @@ mod tests {
     #[test]
     fn proxies_are_networks_or_single_addresses() {
         assert!(network("10.0.0.0/8").is_ok());
-        assert!(network("::1").is_ok());
+        assert!(network(" ::1 ").is_ok());
+        assert!(network("010.0.0.0/8").is_err());
+        assert!(network("").is_err());
         assert!(network("localhost").is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::time::Timestamp;
+use super::{time::Timestamp, visible::is_visible};
 
 /// How many bytes of a user agent are kept.
 pub const MAX_USER_AGENT_BYTES: usize = 256;
@@ -206,16 +206,16 @@ impl fmt::Display for ChainHead {
     }
 }
 
-/// At most [`MAX_USER_AGENT_BYTES`] bytes of a user agent, control characters escaped, so that a row can be
+/// At most [`MAX_USER_AGENT_BYTES`] bytes of a user agent, what does not show escaped, so that a row can be
 /// shown on a terminal.
 pub fn escape_user_agent(text: &str) -> String {
     let mut escaped = String::new();
     for char in text.chars() {
         let before = escaped.len();
-        if char.is_control() {
-            escaped.extend(char.escape_default());
-        } else {
+        if is_visible(char) {
             escaped.push(char);
+        } else {
+            escaped.extend(char.escape_default());
         }
         if escaped.len() > MAX_USER_AGENT_BYTES {
             escaped.truncate(before);

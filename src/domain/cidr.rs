@@ -103,14 +103,8 @@ impl fmt::Display for CidrSet {
 /// One network. Bits set beyond the prefix are refused, not cut off: `10.1.2.3/8` is more likely a slip
 /// than a wish for all of `10.0.0.0/8`.
 fn parse_net(text: &str) -> Result<IpNet, CidrError> {
-    let malformed = || CidrError::Malformed(text.chars().take(64).collect());
-    let net = match text.parse::<IpNet>() {
-        Ok(net) => net,
-        Err(_) => text
-            .parse::<IpAddr>()
-            .map(IpNet::from)
-            .map_err(|_| malformed())?,
-    };
+    let net =
+        read_net(text).ok_or_else(|| CidrError::Malformed(text.chars().take(64).collect()))?;
     if net.addr() != net.network() {
         return Err(CidrError::HostBits {
             given: net,
@@ -118,6 +112,19 @@ fn parse_net(text: &str) -> Result<IpNet, CidrError> {
         });
     }
     Ok(canonical(net))
+}
+
+/// As the standard library reads addresses, and not as ipnet does: `010.0.0.0` is 10.0.0.0 to some and 8.0.0.0 to
+/// others, so it is neither. Likewise a length has digits alone, without zeros before them.
+fn read_net(text: &str) -> Option<IpNet> {
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    let bits: u8 = length.parse().ok()?;
+    let is_canonical = bits.to_string() == length;
+    is_canonical
+        .then(|| IpNet::new(address.parse().ok()?, bits).ok())
+        .flatten()
 }
 
 fn canonical(net: IpNet) -> IpNet {
@@ -203,7 +210,28 @@ mod tests {
     fn slips_are_refused_with_what_was_meant() {
         let error = CidrSet::parse(["10.1.2.3/8"]).unwrap_err();
         assert!(error.to_string().contains("10.0.0.0/8"), "{error}");
-        for bad in ["", "10.0.0.0/33", "here", "10.0.0/8"] {
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "here",
+            "10.0.0/8",
+            "010.0.0.0/8",
+            "10.0.0.00/8",
+            "0x0a.0.0.0/8",
+            "167772160/8",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "10.0.0.0/8/8",
+            "10.0.0.0 /8",
+            " 10.0.0.0/8",
+            "10.0.0.0/8\r",
+            "10.0.0.0/255.0.0.0",
+            "010.0.0.1",
+            "fe80::%eth0/64",
+            "::ffff:010.0.0.0/104",
+            "2001:db8::/129",
+        ] {
             assert!(
                 matches!(CidrSet::parse([bad]), Err(CidrError::Malformed(_))),
                 "{bad}"

@@ -35,6 +35,19 @@ pub fn path_of(database: &Path) -> PathBuf {
     name.into()
 }
 
+/// Whether a socket is at `path`.
+///
+/// # Errors
+/// What is there is no socket, and would be lost.
+pub fn is_taken(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(io::Error::other("there is a file that is no socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The socket as its server has it. It is removed with it.
 #[derive(Debug)]
 pub(super) struct ControlSocket {
@@ -47,11 +60,8 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// Takes the place at `path`, also from a server that has gone: whoever calls this owns the database.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
-        match fs::symlink_metadata(path) {
-            Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
-            Ok(_) => return Err(io::Error::other("there is a file that is no socket")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if is_taken(path)? {
+            fs::remove_file(path)?;
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

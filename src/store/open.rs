@@ -1,7 +1,10 @@
 //! How a database is opened, and why it is refused: each refusal is one sentence that says what to do.
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::FileType,
+    io,
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
     process,
     time::Duration,
@@ -105,6 +108,23 @@ impl fmt::Display for Holder {
     }
 }
 
+/// What something in the file system is, for people.
+pub fn kind(found: FileType) -> &'static str {
+    if found.is_symlink() {
+        "a link"
+    } else if found.is_dir() {
+        "a directory"
+    } else if found.is_fifo() {
+        "a pipe"
+    } else if found.is_socket() {
+        "a socket"
+    } else if found.is_char_device() || found.is_block_device() {
+        "a device"
+    } else {
+        "a file"
+    }
+}
+
 /// Why the database was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -113,6 +133,24 @@ pub enum OpenError {
     Missing {
         /// The database's file.
         path: PathBuf,
+    },
+    /// It is a link to nothing.
+    #[error(
+        "{path} is a link to {target}, where there is nothing: remove the link, or give the right path"
+    )]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// It is a directory, a device or the like.
+    #[error("{path} is {kind}, not a file: give the right path")]
+    NotAFile {
+        /// What was asked for.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
     },
     /// The folder is not there.
     #[error("the folder {folder} does not exist: create it, or give the right path")]

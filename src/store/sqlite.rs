@@ -27,6 +27,7 @@ mod wal;
 mod writer;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -44,9 +45,22 @@ use checkpointer::Checkpointer;
 use connect::Pool;
 use open_reads::OpenReads;
 use owner::Owner;
+use place::Place;
 use queue::Queue;
 use reserve::Reserve;
 use shared::Shared;
+
+/// Where a database is, without links, and whether it is there already, as far as that can be told without owning
+/// it.
+///
+/// # Errors
+/// What is in its place, its folder, its permissions or its header speaks against it.
+pub fn check_place(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
+    let place = Place::find(options)?;
+    preflight::check_files(&place, options)?;
+    let exists = preflight::check_place(&place, options.open_as)?;
+    Ok((place.path, exists))
+}
 
 /// An open `SQLite` database and the threads that work on it.
 #[derive(Debug)]

@@ -10,10 +10,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::domain::{random, secret::Secret};
+use rustix::fs::OFlags;
+
+use crate::{
+    domain::{random, secret::Secret},
+    store::kind,
+};
 
 /// More than a password may have.
 const MAX_BYTES: u64 = 2_048;
+
+/// The file is there, and what is in it may be known.
+#[derive(Debug, thiserror::Error)]
+#[error("others may read it: delete it and start again")]
+pub struct OthersMayRead;
+
+impl OthersMayRead {
+    /// Whether it is why the file could not be used.
+    pub fn is_why(error: &io::Error) -> bool {
+        let inner = error.get_ref();
+        inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+    }
+}
 
 /// A path, at which the file may or may not be.
 #[derive(Debug)]
@@ -29,8 +47,11 @@ impl PasswordFile {
     }
 
     /// The password in the file, which is made if there is none.
-    pub(super) fn read_or_create(&self) -> io::Result<Secret> {
-        match self.read() {
+    ///
+    /// What stands there must be a file of ours that nobody else may read; with `or_group`, a group that this
+    /// process is in may, too, which is what a volume's `fsGroup` makes of it.
+    pub(super) fn read_or_create(&self, or_group: bool) -> io::Result<Secret> {
+        match self.read(or_group) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(),
             other => other,
         }
@@ -44,18 +65,41 @@ impl PasswordFile {
         }
     }
 
-    fn read(&self) -> io::Result<Secret> {
-        let file = no_follow(OpenOptions::new().read(true)).open(&self.0)?;
-        let metadata = file.metadata()?;
+    /// Whether [`Self::read_or_create`] would refuse what is there.
+    pub(super) fn check(&self, or_group: bool) -> io::Result<()> {
+        match self.open(or_group) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&self, or_group: bool) -> io::Result<File> {
         let refuse = |problem: &str| Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        // To open a device can do things of its own.
+        let found = fs::symlink_metadata(&self.0)?.file_type();
+        if !found.is_file() {
+            return refuse(&format!("it is {}: move it away", kind(found)));
+        }
+        let file = at_once(OpenOptions::new().read(true)).open(&self.0)?;
+        let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return refuse("it is not a file: move it away");
+            return refuse("it is no file: move it away");
         }
-        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
-            return refuse("others may read it or it is not ours: delete it and start again");
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return refuse("it is not ours: delete it and start again");
         }
+        let by_group = or_group && is_in_group(metadata.gid());
+        if metadata.mode() & if by_group { 0o007 } else { 0o077 } != 0 {
+            return Err(io::Error::other(OthersMayRead));
+        }
+        Ok(file)
+    }
+
+    fn read(&self, or_group: bool) -> io::Result<Secret> {
         let mut text = String::new();
-        file.take(MAX_BYTES).read_to_string(&mut text)?;
+        self.open(or_group)?
+            .take(MAX_BYTES)
+            .read_to_string(&mut text)?;
         let password = text.trim_end().to_owned();
         if password.is_empty() {
             // A crash between making and writing it. The file is ours and empty, so make it anew.
@@ -68,7 +112,7 @@ impl PasswordFile {
     fn create(&self) -> io::Result<Secret> {
         let password = generate();
         let mut options = OpenOptions::new();
-        let mut file = no_follow(options.write(true).create_new(true).mode(0o600)).open(&self.0)?;
+        let mut file = at_once(options.write(true).create_new(true).mode(0o600)).open(&self.0)?;
         file.write_all(password.expose().as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -81,8 +125,15 @@ impl PasswordFile {
     }
 }
 
-fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits();
+fn is_in_group(group: u32) -> bool {
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let own = [rustix::process::getegid()];
+    own.iter().chain(&groups).any(|own| own.as_raw() == group)
+}
+
+/// No links are followed, and nobody is waited for, as at the end of a pipe.
+fn at_once(options: &mut OpenOptions) -> &mut OpenOptions {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     options.custom_flags(i32::try_from(flags).expect("the flag is a small bit"))
 }
 
@@ -99,7 +150,7 @@ fn generate() -> Secret {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -107,12 +158,12 @@ mod tests {
     fn the_file_is_its_owners_alone_and_read_again_after_a_crash() {
         let folder = tempfile::tempdir().unwrap();
         let file = PasswordFile::new(&folder.path().join("password"));
-        let first = file.read_or_create().unwrap();
+        let first = file.read_or_create(false).unwrap();
         assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(file.read_or_create().unwrap().expose(), first.expose());
+        assert_eq!(file.read_or_create(false).unwrap().expose(), first.expose());
         file.delete().unwrap();
         file.delete().unwrap();
-        assert_ne!(file.read_or_create().unwrap().expose(), first.expose());
+        assert_ne!(file.read_or_create(false).unwrap().expose(), first.expose());
     }
 
     #[test]
@@ -125,7 +176,7 @@ mod tests {
             .truncate(true)
             .open(file.path())
             .unwrap();
-        assert_eq!(file.read_or_create().unwrap().expose().len(), 27);
+        assert_eq!(file.read_or_create(false).unwrap().expose().len(), 27);
     }
 
     #[test]
@@ -135,7 +186,43 @@ mod tests {
         fs::write(&target, "known to all, known to all").unwrap();
         let link = PasswordFile::new(&folder.path().join("link"));
         symlink(&target, link.path()).unwrap();
-        assert!(link.read_or_create().is_err());
-        assert!(PasswordFile::new(&target).read_or_create().is_err());
+        assert!(link.read_or_create(false).is_err());
+        assert!(PasswordFile::new(&target).read_or_create(false).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once_with_its_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = PasswordFile::new(&folder.path().join("fifo"));
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            fifo.path(),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        let of = |file: &PasswordFile| file.read_or_create(true).unwrap_err().to_string();
+        assert_eq!(of(&fifo), "it is a pipe: move it away");
+        let directory = of(&PasswordFile::new(folder.path()));
+        assert_eq!(directory, "it is a directory: move it away");
+    }
+
+    #[test]
+    fn a_group_of_ours_may_read_it_where_that_is_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = PasswordFile::new(&folder.path().join("password"));
+        let password = file.read_or_create(false).unwrap();
+        let set = |mode| fs::set_permissions(file.path(), fs::Permissions::from_mode(mode));
+        set(0o660).unwrap();
+        let refusal = file.read_or_create(false).unwrap_err();
+        assert!(OthersMayRead::is_why(&refusal), "{refusal}");
+        assert_eq!(
+            file.read_or_create(true).unwrap().expose(),
+            password.expose()
+        );
+        set(0o664).unwrap();
+        assert!(file.read_or_create(true).is_err());
     }
 }

@@ -9,7 +9,10 @@ use tracing_subscriber::fmt::{FmtContext, format::Writer};
 
 use super::queue::MAX_LINE_BYTES;
 use crate::{
-    domain::clock::{Clock, SystemClock},
+    domain::{
+        clock::{Clock, SystemClock},
+        visible,
+    },
     server::current,
 };
 
@@ -19,15 +22,21 @@ pub(super) fn format<S, N>(
     mut line: Writer<'_>,
     event: &Event<'_>,
 ) -> fmt::Result {
-    let mut object = object(event, true).map_err(|_| fmt::Error)?;
+    let mut object = object(event, true)?;
     if object.len() > MAX_LINE_BYTES {
-        object = self::object(event, false).map_err(|_| fmt::Error)?;
+        object = self::object(event, false)?;
     }
-    line.write_str(str::from_utf8(&object).map_err(|_| fmt::Error)?)
+    line.write_str(&object)
 }
 
 /// With its fields, or with a note that they are too long: half an object would be none.
-fn object(event: &Event<'_>, with_fields: bool) -> serde_json::Result<Vec<u8>> {
+fn object(event: &Event<'_>, with_fields: bool) -> Result<String, fmt::Error> {
+    let object = json(event, with_fields).map_err(|_| fmt::Error)?;
+    let object = str::from_utf8(&object).map_err(|_| fmt::Error)?;
+    Ok(visible::escape_json(object).into_owned())
+}
+
+fn json(event: &Event<'_>, with_fields: bool) -> serde_json::Result<Vec<u8>> {
     let mut line = Vec::with_capacity(256);
     let mut json = serde_json::Serializer::new(&mut line);
     let mut object = json.serialize_map(None)?;

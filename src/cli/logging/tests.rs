@@ -13,7 +13,7 @@ use super::*;
 #[derive(Clone, Default)]
 pub(super) struct Written(pub(super) Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Written {
+impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())

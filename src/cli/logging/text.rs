@@ -1,7 +1,7 @@
 //! A record as a line for people: when, how grave, from where, what, and its fields as `name=value`.
 //!
-//! Whatever a value holds, the record is one line, and a terminal finds no command in it: control characters are
-//! written as escapes. Text that could be taken for more than one value stands in quotes.
+//! Whatever a value holds, the record is one line, and a terminal finds no command in it: what does not show is
+//! written as an escape. Text that could be taken for more than one value stands in quotes.
 
 use std::fmt::{self, Write as _};
 
@@ -13,7 +13,10 @@ use tracing::{
 use tracing_subscriber::fmt::{FmtContext, format::Writer};
 
 use crate::{
-    domain::clock::{Clock, SystemClock},
+    domain::{
+        clock::{Clock, SystemClock},
+        visible,
+    },
     server::current,
 };
 
@@ -89,7 +92,7 @@ impl Visit for Fields<'_> {
             if !value.is_empty() && value.bytes().all(is_plain) {
                 line.write_str(value)
             } else {
-                write!(line, "{value:?}")
+                write!(Harmless(line), "{value:?}")
             }
         });
     }
@@ -108,24 +111,11 @@ const fn is_printable(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
-/// Writes control characters as escapes.
+/// Writes what does not show as escapes.
 struct Harmless<'a, 'b>(&'a mut Writer<'b>);
 
 impl fmt::Write for Harmless<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(is_printable) {
-            return self.0.write_str(text);
-        }
-        for piece in text.split_inclusive(char::is_control) {
-            let mut chars = piece.chars();
-            match chars.next_back() {
-                Some(last) if last.is_control() => {
-                    self.0.write_str(chars.as_str())?;
-                    write!(self.0, "{}", last.escape_default())?;
-                }
-                _ => self.0.write_str(piece)?,
-            }
-        }
-        Ok(())
+        self.0.write_str(&visible::escape(text))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{id::TokenId, token_search::find_tokens, token_text::TokenText};
+use crate::domain::{id::TokenId, token_search::find_tokens, token_text::TokenText, visible};
 
 /// A file, or an object in a Git repository.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -120,20 +120,7 @@ pub(super) fn printable(name: &[u8]) -> String {
         at = start + token.expose().len();
     });
     text.push_str(&String::from_utf8_lossy(&name[at..]));
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() || steers(char) {
-            shown.extend(char.escape_default());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
-}
-
-/// What ends lines or turns their direction, and is no control character.
-const fn steers(char: char) -> bool {
-    matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    visible::escape(&text).into_owned()
 }
 
 #[cfg(test)]

@@ -128,14 +128,16 @@ impl Report {
     /// # Errors
     /// Nobody reads the output.
     pub(super) fn tell(&self, place: &Place, finding: &Finding) -> io::Result<()> {
-        let line = if self.json {
-            finding.json(place)?
-        } else {
-            finding.show(place)
+        let print = || {
+            if self.json {
+                output::exact(&finding.json(place)?)
+            } else {
+                output::line(&finding.show(place))
+            }
         };
         let mut state = self.state();
         state.summary.found += 1;
-        self.progress.suspend(|| output::line(&line))
+        self.progress.suspend(print)
     }
 
     /// A part is compressed or encrypted in a way that is not unpacked.

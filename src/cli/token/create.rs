@@ -87,7 +87,7 @@ fn print(output: OutputArgs, created: &CreateTokenResponse) -> io::Result<()> {
     if output.json {
         output::reply(created)
     } else {
-        output::line(&created.token)
+        output::exact(&created.token)
     }
 }
 

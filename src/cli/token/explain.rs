@@ -6,7 +6,7 @@ use std::io;
 use clap::Args;
 
 use crate::{
-    config::{password_file::read_password, target::TargetArgs},
+    config::{password_file::read_pasted, target::TargetArgs},
     domain::{id::TokenId, secret::Secret, token_text::TokenText},
     proto::hallpass::v1::{ExplainTokenRequest, ExplainTokenResponse},
 };
@@ -33,7 +33,7 @@ pub(in crate::cli) struct Explain {
 /// Runs `hallpass token explain`.
 pub(super) fn run(args: &Explain) -> Result<(), Failure> {
     let text = match &args.token[..] {
-        [dash] if dash == "-" => read_password(io::stdin().lock(), "stdin")
+        [dash] if dash == "-" => read_pasted(io::stdin().lock(), "stdin")
             .map_err(|_| Failure::failed("stdin holds no token"))?,
         [id] if TokenId::parse(id).is_some() => Secret::new(id.clone()),
         _ => {

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use clap::Args;
 use serde_json::json;
 
-use crate::{config::password_file::read_password, domain::token_text::TokenText};
+use crate::{config::password_file::read_pasted, domain::token_text::TokenText};
 
 use super::super::{
     failure::Failure,
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Inspect) -> Result<(), Failure> {
     let secret = if args.from.is_empty() && io::stdin().is_terminal() {
         prompt("Token: ")?
     } else {
-        read_password(io::stdin().lock(), "stdin")
+        read_pasted(io::stdin().lock(), "stdin")
             .map_err(|_| Failure::failed("stdin holds no token"))?
     };
     let token = TokenText::parse(secret.expose().trim())

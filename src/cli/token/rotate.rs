@@ -100,7 +100,7 @@ fn print(output: OutputArgs, rotated: &RotateTokenResponse) -> io::Result<()> {
     if output.json {
         output::reply(rotated)
     } else {
-        output::line(&rotated.token)
+        output::exact(&rotated.token)
     }
 }
 

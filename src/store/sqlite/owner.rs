@@ -87,19 +87,9 @@ impl Owner {
         &self.place
     }
 
-    /// The first bytes of the file, read through the lock's own descriptor.
-    pub(super) fn header(&self, length: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        let mut read = 0;
-        while read < length {
-            let at = u64::try_from(read).expect("a usize fits 64 bits");
-            match self.file.read_at(&mut bytes[read..], at)? {
-                0 => break,
-                more => read += more,
-            }
-        }
-        bytes.truncate(read);
-        Ok(bytes)
+    /// The lock's own descriptor of the file, through which alone it may be read.
+    pub(super) const fn file(&self) -> &File {
+        &self.file
     }
 
     /// Another name of the file in its folder that a log stands beside: commits that whoever comes by this name

@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, access, fstatfs};
+use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, OFlags, access, fstatfs};
 
-use crate::store::open::{OpenAs, OpenError, StoreOptions};
+use crate::store::open::{OpenAs, OpenError, StoreOptions, kind};
 
 /// Before `SQLite` 3.51.3 a race between checkpoints could corrupt a database in WAL mode.
 const MIN_SQLITE: i32 = 3_051_003;
@@ -67,6 +67,13 @@ impl Place {
             Ok(path) => (path, true),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
             Err(error) => {
+                // What is made in its place would be where the link leads.
+                if fs::symlink_metadata(asked).is_ok() {
+                    return Err(OpenError::DanglingLink {
+                        path: asked.to_owned(),
+                        target: fs::read_link(asked).map_err(io)?,
+                    });
+                }
                 let name = asked.file_name().ok_or_else(|| io(error))?;
                 let folder = match asked.parent() {
                     Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -84,8 +91,12 @@ impl Place {
         if !exists && open_as == OpenAs::Embedded {
             return Err(OpenError::Missing { path });
         }
-        if exists && !path.is_file() {
-            return Err(OpenError::NotADatabase { path });
+        if exists {
+            let found = fs::metadata(&path).map_err(io)?.file_type();
+            if !found.is_file() {
+                let kind = kind(found);
+                return Err(OpenError::NotAFile { path, kind });
+            }
         }
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         Ok(Self {
@@ -93,6 +104,28 @@ impl Place {
             folder,
             exists,
         })
+    }
+
+    pub(super) const fn exists(&self) -> bool {
+        self.exists
+    }
+
+    /// Refuses what is no file where `SQLite` has its files beside the database: a link would lead them elsewhere.
+    pub(super) fn check_beside(&self) -> Result<(), OpenError> {
+        for suffix in ["-wal", "-shm", "-journal"] {
+            let path = beside(&self.path, suffix);
+            match fs::symlink_metadata(&path) {
+                Ok(found) if !found.is_file() => {
+                    let kind = kind(found.file_type());
+                    return Err(OpenError::NotAFile { path, kind });
+                }
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    return Err(OpenError::Io { path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Refuses files that others than their owner may read or write.
@@ -113,11 +146,14 @@ impl Place {
 
     /// Opens the file; as the server makes it where there is none, readable by its owner alone.
     pub(super) fn open(&self, open_as: OpenAs) -> Result<File, OpenError> {
+        let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a small bit");
         let opened = File::options()
             .read(true)
             .write(true)
             .create(open_as == OpenAs::Serve)
             .mode(0o600)
+            // It was found without links: one that is there now was put there meanwhile.
+            .custom_flags(no_follow)
             .open(&self.path);
         let file = opened.map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if self.exists => {

@@ -1,6 +1,12 @@
 //! What is looked at before `SQLite` opens the file. A file that is refused here has not been touched.
 
-use super::{migrate::Header, owner::Owner, place::beside};
+use std::{fs::File, io, os::unix::fs::FileExt as _};
+
+use super::{
+    migrate::Header,
+    owner::Owner,
+    place::{Place, beside},
+};
 use crate::store::open::{OpenAs, OpenError, StoreOptions};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -8,27 +14,46 @@ const HEADER_LEN: usize = 100;
 
 /// Looks at the file that the lock is on.
 pub(super) fn check(owner: &Owner, options: &StoreOptions) -> Result<(), OpenError> {
-    if !options.allow_open_permissions {
-        owner.place().check_permissions()?;
-    }
+    check_files(owner.place(), options)?;
     let other = owner.name_with_the_log();
     if let Some(other) = other.map_err(|error| owner.place().io(error))? {
         let path = owner.path().to_owned();
         return Err(OpenError::LogElsewhere { path, other });
     }
-    check_header(owner, options.open_as)
+    check_header(owner.place(), owner.file(), options.open_as)
+}
+
+/// Looks at the same without the lock, for who opens nothing yet: whether there is a file with anything in it.
+pub(super) fn check_place(place: &Place, open_as: OpenAs) -> Result<bool, OpenError> {
+    if !place.exists() {
+        return Ok(false);
+    }
+    let file = place.open(OpenAs::Embedded)?;
+    check_header(place, &file, open_as)?;
+    let found = file.metadata().map_err(|error| place.io(error))?;
+    Ok(found.len() > 0)
+}
+
+/// Looks at the file and those beside it from outside.
+pub(super) fn check_files(place: &Place, options: &StoreOptions) -> Result<(), OpenError> {
+    place.check_beside()?;
+    if options.allow_open_permissions {
+        return Ok(());
+    }
+    place.check_permissions()
 }
 
 /// Looks at the header in the file itself, where that is all there is to the database: to ask `SQLite` would
 /// leave files beside a database that is then refused. While there is a log, `SQLite` must be asked; then nothing
 /// is new beside it either.
-fn check_header(owner: &Owner, open_as: OpenAs) -> Result<(), OpenError> {
-    let path = owner.path();
+fn check_header(place: &Place, file: &File, open_as: OpenAs) -> Result<(), OpenError> {
+    let path = place.path.as_path();
     if beside(path, "-wal").exists() {
         return Ok(());
     }
-    let bytes = owner.header(HEADER_LEN);
-    let bytes = bytes.map_err(|error| owner.place().io(error))?;
+    let mut bytes = [0; HEADER_LEN];
+    let length = read_header(file, &mut bytes).map_err(|error| place.io(error))?;
+    let bytes = &bytes[..length];
     if bytes.is_empty() {
         return Ok(());
     }
@@ -51,6 +76,18 @@ fn check_header(owner: &Owner, open_as: OpenAs) -> Result<(), OpenError> {
         schema: number(60),
     };
     header.check(path, open_as)
+}
+
+fn read_header(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        let at = u64::try_from(read).expect("a usize fits 64 bits");
+        match file.read_at(&mut bytes[read..], at)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
 }
 
 #[cfg(test)]

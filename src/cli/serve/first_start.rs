@@ -1,0 +1,85 @@
+//! The first start, on an empty database: the user `admin`, and how people learn to sign in.
+
+use std::{
+    io::{self, IsTerminal},
+    thread,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    app::{
+        App,
+        bootstrap::{BootstrapError, OthersMayRead, Outcome},
+    },
+    config::environment::{ADMIN_PASSWORD, AdminPassword},
+    domain::{secret::Secret, visible},
+};
+
+use super::super::{
+    failure::{Failure, OPEN_PERMISSIONS},
+    logging::Lines,
+};
+
+/// On an empty database, creates the first admin and tells how to sign in.
+pub(super) async fn first_start(
+    app: &App,
+    password: AdminPassword,
+    log: &Lines,
+) -> Result<(), Failure> {
+    let is_given = !matches!(password, AdminPassword::NotSet);
+    // Only a first start needs it. A later one does not mind that its file is gone, or is a pipe.
+    let is_first = app.has_no_users().await?;
+    let given = if is_first {
+        read(password).await?
+    } else {
+        None
+    };
+    match app.bootstrap(given).await.map_err(failure)? {
+        Outcome::AlreadySetUp if is_given => {
+            tracing::info!("{ADMIN_PASSWORD} is ignored: the database has users already");
+        }
+        Outcome::AlreadySetUp => {}
+        Outcome::CreatedWithGivenPassword => {
+            tracing::info!("created the user admin with the password of {ADMIN_PASSWORD}");
+        }
+        Outcome::CreatedWithRandomPassword { password, file } => {
+            let file = file.display();
+            if io::stderr().is_terminal() {
+                let hint = format!(
+                    "Created the first user. Sign in as:\n  username: admin\n  password: {}\n\
+                     The password is also in {}, until it is changed: hallpass user set-password admin\n",
+                    password.expose(),
+                    visible::escape(&file.to_string()),
+                );
+                log.push(hint.as_bytes());
+            } else {
+                tracing::warn!(
+                    %file,
+                    "created the user admin: its password is in this file, until it is changed"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// On a thread that the end of the process does not wait for: it may be a pipe that nobody writes to.
+async fn read(password: AdminPassword) -> Result<Option<Secret>, Failure> {
+    let (done, is_read) = oneshot::channel();
+    let read = move || drop(done.send(password.read()));
+    let thread = thread::Builder::new().name("secret".to_owned());
+    thread.spawn(read).map_err(super::cannot_start)?;
+    let read = is_read.await.expect("the thread answers before it ends");
+    Ok(read?)
+}
+
+pub(in crate::cli) fn failure(error: BootstrapError) -> Failure {
+    match error {
+        BootstrapError::App(error) => Failure::from(error),
+        BootstrapError::File { ref source, .. } if OthersMayRead::is_why(source) => {
+            Failure::failed(error.to_string() + OPEN_PERMISSIONS)
+        }
+        other => Failure::failed(other.to_string()),
+    }
+}
