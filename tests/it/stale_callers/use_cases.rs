@@ -279,7 +279,7 @@ async fn read(app: &App, use_case: &str, caller: &Caller, target: &Target) -> Re
             .list_audit(caller, PageRequest::default())
             .await
             .map(drop),
-        "stream audit" => app.stream_audit(caller, 0).await.map(drop),
+        "stream audit" => app.stream_audit(caller, None).await.map(drop),
         other => panic!("no use case {other}"),
     }
 }
