@@ -150,6 +150,8 @@ mod tests {
             "--retention=soon",
             "--database-url=postgres://db/hallpass",
             "--cors-origin=example.com",
+            "--public-url=tokens.example",
+            "--public-url=https://tokens.example/?a",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

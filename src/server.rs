@@ -25,6 +25,7 @@ pub mod limits;
 pub mod listener;
 mod origin;
 mod pipe;
+mod public_url;
 mod router;
 mod rpc;
 mod unknown;
@@ -40,6 +41,7 @@ pub use access_log::LogRequests;
 use control_socket::ControlSocket;
 use limits::Limits;
 use pipe::Pipe;
+pub use public_url::PublicUrl;
 
 /// What the server is told by the settings.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct ServerOptions {
     pub control_socket: Option<PathBuf>,
     /// Where to serve `/metrics`; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// What clients know the server by; `None`: by what each request says.
+    pub public_url: Option<PublicUrl>,
     /// The origins whose pages may call: `*`, or such as `https://app.example`.
     pub cors_origins: Vec<String>,
     /// The proxies whose `X-Forwarded-For` is believed.

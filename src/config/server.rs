@@ -6,7 +6,7 @@ use clap::{Args, value_parser};
 use ipnet::IpNet;
 
 use super::values;
-use crate::server::{LogRequests, ServerOptions, limits::Limits};
+use crate::server::{LogRequests, PublicUrl, ServerOptions, limits::Limits};
 
 /// Where to listen.
 #[derive(Args, Debug)]
@@ -42,6 +42,18 @@ pub struct ServerArgs {
         value_parser = values::socket_address
     )]
     pub metrics_listen: Option<SocketAddr>,
+
+    /// The address that clients know this server by, such as `https://tokens.example.com`, a path in it too: OAuth's
+    /// issuer, and what all addresses in answers begin with. Not set: the Host of each request, which its sender
+    /// may make up.
+    #[arg(
+        long,
+        env = "HALLPASS_PUBLIC_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = PublicUrl::parse
+    )]
+    pub public_url: Option<PublicUrl>,
 
     /// An origin that browsers may call from, such as `https://console.example.com`, or *. May be repeated;
     /// in the environment, separated by commas. Not set: the server's own origin only.
@@ -108,6 +120,7 @@ impl ServerArgs {
             listen: self.listen.listen,
             control_socket: None,
             metrics_listen: self.metrics_listen,
+            public_url: self.public_url.clone(),
             cors_origins: self.cors_origin.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
             log_requests: LogRequests::default(),

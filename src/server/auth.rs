@@ -9,6 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use connectrpc_axum::{Code, ConnectError};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, Request, header, request::Parts};
+use percent_encoding::percent_decode_str;
 use tower::{Layer, Service};
 
 use crate::{
@@ -201,7 +202,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     }
 }
 
-/// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: the way of OAuth's clients.
+/// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: as git, docker and pip send it.
 pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     let (scheme, pair) = authorization(headers)?;
     if scheme.eq_ignore_ascii_case("basic") {
@@ -209,6 +210,16 @@ pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthentic
     } else {
         bearer(headers)
     }
+}
+
+/// The same from a client of OAuth, which encodes the password of Basic as in a form (RFC 6749 §2.3.1). No token of
+/// ours has a character that this could change, so one that was not encoded is well, too.
+pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+    let shown = bearer_or_basic(headers)?;
+    let text = shown.expose().replace('+', " ");
+    let text = percent_decode_str(&text).decode_utf8();
+    let text = text.map_err(|_| Unauthenticated::Malformed)?;
+    Ok(Secret::new(text.into_owned()))
 }
 
 fn password_of(pair: &str) -> Option<Secret> {
@@ -342,5 +353,22 @@ mod tests {
         ] {
             assert_eq!(bad, Err(Unauthenticated::Malformed));
         }
+    }
+
+    #[test]
+    fn password_of_oauths_basic_is_decoded_as_in_a_form() {
+        let read = |pair: &[u8]| {
+            let mut headers = HeaderMap::new();
+            let value = format!("Basic {}", STANDARD.encode(pair));
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer_or_encoded_basic(&headers).map(|secret| secret.expose().to_owned())
+        };
+        assert_eq!(
+            read(b"my%20ci:hallpass%5Fabc").as_deref(),
+            Ok("hallpass_abc")
+        );
+        assert_eq!(read(b"a%3Ab:%68allpass_abc").as_deref(), Ok("hallpass_abc"));
+        assert_eq!(read(b"a:b+c%3a").as_deref(), Ok("b c:"));
+        assert_eq!(read(b"a:%ff"), Err(Unauthenticated::Malformed));
     }
 }

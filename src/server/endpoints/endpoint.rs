@@ -29,7 +29,7 @@ pub enum Credentials {
     Token,
     /// A bearer token, or a password in the message: the caller is authenticated after the message is read.
     TokenOrPassword,
-    /// A token as bearer or as Basic's password, as OAuth's clients send it.
+    /// A token as bearer, as Basic's password or as `client_secret` in the form, as OAuth's clients send it.
     Client,
     /// The token in the body is the authority. A client's credentials need not be there, but if they are, they
     /// must be good.
@@ -49,8 +49,9 @@ impl Credentials {
     /// What RFC 8414 calls the ways of authentication; what is not for OAuth's clients has none.
     pub const fn oauth_methods(self) -> &'static [&'static str] {
         match self {
-            Self::Client => &["Bearer", "client_secret_basic"],
-            Self::OptionalClient => &["none", "Bearer", "client_secret_basic"],
+            Self::Client => &["client_secret_basic", "client_secret_post", "Bearer"],
+            // Here a type of access token is no registered way (RFC 8414 §2), though it works.
+            Self::OptionalClient => &["client_secret_basic", "client_secret_post", "none"],
             Self::Token | Self::TokenOrPassword | Self::Holder | Self::Public => &[],
         }
     }

@@ -94,7 +94,7 @@ fn expected(endpoint: Endpoint, caller: &Caller) -> String {
             "401".to_owned()
         }
         IntrospectByBearer | IntrospectByBasic if !caller.has("hallpass:tokens:verify") => {
-            "403".to_owned()
+            "401".to_owned()
         }
         IntrospectByBearer | IntrospectByBasic => "200 true".to_owned(),
         ForwardAuthWithScope | CheckWithScope if !caller.has("deploy") => "403".to_owned(),
