@@ -75,7 +75,8 @@ where
                     request.extensions_mut().insert(Deferred(presented));
                 }
                 Credentials::Holder | Credentials::OptionalClient | Credentials::Public => {}
-                Credentials::Token | Credentials::Client => {
+                Credentials::HolderInMessage if presented.is_missing() => {}
+                Credentials::Token | Credentials::Client | Credentials::HolderInMessage => {
                     let origin = origin(request.extensions())?;
                     let caller = presented.authenticate(&app, &origin).await?;
                     let at_head = AtHead { app, caller };
@@ -143,6 +144,10 @@ impl Presented {
         }
     }
 
+    const fn is_missing(&self) -> bool {
+        matches!(self, Self::Bearer(Err(Unauthenticated::Missing)))
+    }
+
     /// Whom it stands for.
     pub(super) async fn authenticate(self, app: &App, origin: &Origin) -> Result<Caller, Error> {
         match self {
@@ -204,22 +209,32 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
 
 /// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: as git, docker and pip send it.
 pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
-    let (scheme, pair) = authorization(headers)?;
-    if scheme.eq_ignore_ascii_case("basic") {
-        password_of(pair).ok_or(Unauthenticated::Malformed)
-    } else {
-        bearer(headers)
+    match basic(headers)? {
+        Some(password) => Ok(password),
+        None => bearer(headers),
     }
 }
 
 /// The same from a client of OAuth, which encodes the password of Basic as in a form (RFC 6749 §2.3.1). No token of
 /// ours has a character that this could change, so one that was not encoded is well, too.
 pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
-    let shown = bearer_or_basic(headers)?;
-    let text = shown.expose().replace('+', " ");
+    let Some(password) = basic(headers)? else {
+        return bearer(headers);
+    };
+    let text = password.expose().replace('+', " ");
     let text = percent_decode_str(&text).decode_utf8();
     let text = text.map_err(|_| Unauthenticated::Malformed)?;
     Ok(Secret::new(text.into_owned()))
+}
+
+/// The password of Basic; `None`: the scheme is another.
+fn basic(headers: &HeaderMap) -> Result<Option<Secret>, Unauthenticated> {
+    let (scheme, pair) = authorization(headers)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Ok(None);
+    }
+    let password = password_of(pair).ok_or(Unauthenticated::Malformed)?;
+    Ok(Some(password))
 }
 
 fn password_of(pair: &str) -> Option<Secret> {
@@ -279,6 +294,22 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
         let at_head: Option<AtHead> = parts.extensions.remove();
         let at_head = at_head.ok_or(Error::from(Unauthenticated::Missing))?;
         Ok(Self(at_head.look_again().await?))
+    }
+}
+
+/// The caller, where a procedure does not need one, and there is one.
+#[derive(Clone, Debug)]
+pub(super) struct OptionalCaller(pub(super) Option<Caller>);
+
+impl<S: Sync> FromRequestParts<S> for OptionalCaller {
+    type Rejection = ConnectError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
+        let at_head: Option<AtHead> = parts.extensions.remove();
+        match at_head {
+            None => Ok(Self(None)),
+            Some(at_head) => Ok(Self(Some(at_head.look_again().await?))),
+        }
     }
 }
 

@@ -90,7 +90,7 @@ async fn to_grpc(
 ) -> Result<Request<Body>, ConnectError> {
     let (mut parts, body) = request.into_parts();
     let headers = &mut parts.headers;
-    let most = frame::largest_body(protocol, limits);
+    let most = frame::largest_body(protocol, limits.max_body_bytes);
     let body = match protocol {
         Protocol::Connect | Protocol::ConnectGet => {
             if headers.contains_key(header::CONTENT_ENCODING) {

@@ -60,7 +60,13 @@ async fn answer(
     let scheme = client.scheme();
     let caller = client.authenticate(app, origin).await?;
     current::note_routine();
-    let verification = app.verify_for(&caller, question(&form)).await;
+    let question = question(&form);
+    current::note_client_ip(
+        question
+            .as_ref()
+            .map_or(None, |question| question.client_ip),
+    );
+    let verification = app.verify_for(&caller, question).await;
     let verification = verification.map_err(|error| Box::new(oauth::refusal_of(error, scheme)))?;
     Ok(match verification {
         Verification::Valid(verified) => Introspection::of(&verified, issuer),

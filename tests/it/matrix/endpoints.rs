@@ -155,11 +155,11 @@ async fn run(world: &World, undo: &Undo, endpoint: Endpoint, caller: &Caller) ->
             format!("{}{what}", reply.head.status.as_u16())
         }
         ForwardAuth | ForwardAuthWithScope => {
-            let query = match endpoint {
-                ForwardAuth => "",
+            let rest = match endpoint {
+                ForwardAuth => "/any",
                 _ => "?scope=deploy",
             };
-            let path = format!("{}/any{query}", endpoint.path());
+            let path = format!("{}{rest}", endpoint.path());
             let reply = client.ask(Method::GET, &path, token).await;
             if reply.head.status != 200 {
                 return reply.head.status.as_u16().to_string();
