@@ -85,6 +85,8 @@ fn told(reason: Reason, error: &ConnectError) -> Response {
 fn words(code: Code) -> (StatusCode, &'static str) {
     match code {
         Code::InvalidArgument => (StatusCode::BAD_REQUEST, "invalid_request"),
+        Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "invalid_client"),
+        Code::PermissionDenied => (StatusCode::FORBIDDEN, "insufficient_scope"),
         Code::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "server_error"),
