@@ -34,7 +34,7 @@ use hallpass::{
         scope::ScopeSet,
         secret::Secret,
         time::Timestamp,
-        token::Token,
+        token::{LastUse, Token},
         token_text::{TokenPrefix, TokenText},
         user::{Role, User, UserKind, Username},
     },
@@ -213,7 +213,7 @@ fn note_secs(ids: &[TokenId]) -> Result<f64> {
     let ip = Some([192, 0, 2, 1].into());
     let note = || {
         for id in ids {
-            black_box(&usage).note(*id, now, ip);
+            black_box(&usage).note(*id, LastUse::seen(now, ip));
         }
     };
     note();

@@ -132,7 +132,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.server.cors_origin.len(), 3);
         assert_eq!(settings.server.max_body_bytes, 131_072);
-        let options = settings.server.options();
+        let options = settings.server.options().unwrap();
         assert_eq!(options.limits.idle_timeout.as_secs(), 75);
         assert_eq!(options.cors_headers, ["x-tenant", "x-trace"]);
         let hours = settings
@@ -166,6 +166,8 @@ mod tests {
             "--cors-header=*",
             "--cors-header=cookie",
             "--idle-timeout=0s",
+            "--public-url=tokens.example",
+            "--public-url=https://tokens.example/?a",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

@@ -27,6 +27,7 @@ pub mod limits;
 pub mod listener;
 mod origin;
 mod pipe;
+mod public_url;
 mod router;
 mod rpc;
 mod unknown;
@@ -44,6 +45,7 @@ use anonymous_streams::AnonymousStreams;
 use control_socket::ControlSocket;
 use limits::Limits;
 use pipe::Pipe;
+pub use public_url::PublicUrl;
 use rpc::Health;
 
 /// What the server is told by the settings.
@@ -55,6 +57,8 @@ pub struct ServerOptions {
     pub control_socket: Option<PathBuf>,
     /// Where to serve `/metrics`; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// What clients know the server by; `None`: by what each request says.
+    pub public_url: Option<PublicUrl>,
     /// The origins whose pages may call: `*`, or such as `https://app.example`.
     pub cors_origins: Vec<String>,
     /// What those pages may send beside the header fields that are always allowed.

@@ -18,6 +18,8 @@ install_packages() {
   for package; do
     case "$package" in
       curl | jq | openssl | chromium | python3) command -v "$package" >/dev/null ;;
+      default-jdk-headless) command -v javac >/dev/null ;;
+      maven) command -v mvn >/dev/null ;;
       prometheus) command -v promtool >/dev/null ;;
       nginx-light) command -v nginx >/dev/null ;; # other builds serve as well
       python3-venv) PATH=$SYSTEM_PATH python3 -c 'import ensurepip, venv' 2>/dev/null ;;

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         id::UserId,
         secret::Secret,
+        token::LastUse,
         user::{User, Username},
     },
     store::users,
@@ -56,7 +57,7 @@ impl App {
         let known = self.find_credential(shown).await?;
         let now = self.now();
         let caller = Caller::by_token(known, now, origin.clone())?;
-        self.0.usage.note(shown.id, now, origin.ip);
+        self.0.usage.note(shown.id, LastUse::seen(now, origin.ip));
         Ok(caller)
     }
 

@@ -10,7 +10,6 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -65,17 +64,8 @@ impl Usage {
         }
     }
 
-    /// Notes a use at `time` from `ip`, where that is known.
-    pub fn note(&self, id: TokenId, time: Timestamp, ip: Option<IpAddr>) {
-        self.keep(id, LastUse { time, ip });
-    }
-
-    /// Whether a use of it is noted and not written yet.
-    pub(super) fn is_noted(&self, id: TokenId) -> bool {
-        self.uses.of(id).contains_key(&id)
-    }
-
-    fn keep(&self, id: TokenId, last_use: LastUse) {
+    /// Notes a use, unless a later one is noted.
+    pub fn note(&self, id: TokenId, last_use: LastUse) {
         let mut shard = self.uses.of(id);
         let has_room = shard.len() < ROOM;
         match shard.entry(id) {
@@ -90,6 +80,11 @@ impl Usage {
                 }
             }
         }
+    }
+
+    /// Whether a use of it is noted and not written yet.
+    pub(super) fn is_noted(&self, id: TokenId) -> bool {
+        self.uses.of(id).contains_key(&id)
     }
 
     /// What is to be written now, by rising ID as the table is laid out: nothing before the minute is over,
@@ -133,7 +128,7 @@ impl App {
             let written = tokio::time::timeout(patience, written).await;
             if let Err(error) = written.unwrap_or_else(|_| Err(overloaded())) {
                 for (id, last_use) in uses.iter().chain(&*chunk) {
-                    self.0.usage.keep(*id, *last_use);
+                    self.0.usage.note(*id, *last_use);
                 }
                 return Err(error);
             }
@@ -159,7 +154,7 @@ mod tests {
         let ids: Vec<_> = (0..100).map(|_| id()).collect();
         for seconds in [1, 3, 2] {
             for id in &ids {
-                usage.note(*id, NOW.plus(SECOND * seconds), None);
+                usage.note(*id, LastUse::seen(NOW.plus(SECOND * seconds), None));
             }
         }
         let almost = WINDOW.saturating_sub(Duration::from_micros(1));
@@ -169,7 +164,7 @@ mod tests {
         assert!(taken.is_sorted_by(|(a, _), (b, _)| a < b));
         let latest = NOW.plus(SECOND * 3);
         assert!(taken.iter().all(|(_, last)| last.time == latest));
-        usage.note(ids[0], NOW.plus(WINDOW), None);
+        usage.note(ids[0], LastUse::seen(NOW.plus(WINDOW), None));
         assert_eq!(usage.take(NOW.plus(WINDOW + almost), Flush::Due), []);
         assert_eq!(usage.take(NOW.plus(WINDOW), Flush::Now).len(), 1);
         assert_eq!(usage.take(NOW.plus(WINDOW * 3), Flush::Due), []);
@@ -179,13 +174,13 @@ mod tests {
     fn a_clock_that_is_set_back_does_not_stop_the_writing() {
         let usage = Usage::new(NOW);
         let id = id();
-        usage.note(id, NOW, None);
+        usage.note(id, LastUse::seen(NOW, None));
         let back = NOW.minus(Duration::from_hours(24));
-        usage.note(id, back, None);
+        usage.note(id, LastUse::seen(back, None));
         let taken = usage.take(back, Flush::Due);
         assert_eq!(taken.len(), 1);
         assert_eq!(taken[0].1.time, NOW, "forward only");
-        usage.note(id, back.plus(SECOND), None);
+        usage.note(id, LastUse::seen(back.plus(SECOND), None));
         assert_eq!(usage.take(back.plus(SECOND), Flush::Due), []);
         assert_eq!(usage.take(back.plus(WINDOW), Flush::Due).len(), 1);
     }
@@ -194,7 +189,7 @@ mod tests {
     fn a_full_room_is_emptied_early_and_never_outgrown() {
         let usage = Usage::new(NOW);
         for _ in 0..64 * EARLY / 2 {
-            usage.note(id(), NOW, None);
+            usage.note(id(), LastUse::seen(NOW, None));
         }
         assert_eq!(
             usage.take(NOW, Flush::Due),
@@ -202,11 +197,11 @@ mod tests {
             "100,000 tokens a minute fit"
         );
         let known = id();
-        usage.note(known, NOW, None);
+        usage.note(known, LastUse::seen(NOW, None));
         for _ in 0..64 * ROOM * 2 {
-            usage.note(id(), NOW, None);
+            usage.note(id(), LastUse::seen(NOW, None));
         }
-        usage.note(known, NOW.plus(SECOND), None);
+        usage.note(known, LastUse::seen(NOW.plus(SECOND), None));
         let taken = usage.take(NOW.plus(SECOND), Flush::Due);
         assert!(taken.len() <= 64 * ROOM, "{}", taken.len());
         let last = taken.iter().find(|(id, _)| *id == known);

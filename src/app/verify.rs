@@ -11,7 +11,7 @@ use crate::{
         scope::ScopeSet,
         secret::Secret,
         time::Timestamp,
-        token::{Invalid, Token},
+        token::{Invalid, LastUse, Token},
         user::User,
     },
     store::tokens::Credential,
@@ -36,6 +36,8 @@ pub struct Question {
     pub denies_unscoped: bool,
     /// From where it is used. Without an address, a token that is bound to networks is not valid.
     pub client_ip: Option<IpAddr>,
+    /// The address of whoever says so, where the server has not seen it itself.
+    pub reporter_ip: Option<IpAddr>,
 }
 
 impl Question {
@@ -64,6 +66,7 @@ impl Question {
             required_scopes,
             denies_unscoped: false,
             client_ip,
+            reporter_ip: None,
         })
     }
 }
@@ -134,14 +137,35 @@ impl Refused {
 }
 
 impl App {
-    /// Verifies a token for a caller who may ask.
+    /// Whether a caller may ask about tokens, and is then believed in where they are used from.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn may_verify(&self, caller: &Caller) -> Result<(), Error> {
+        Ok(authz::may(
+            caller,
+            Action::VerifyToken,
+            authz::Relation::Oneself,
+        )?)
+    }
+
+    /// Verifies a token for a caller who may ask. Nobody vouches for itself: a token that asks about itself is used
+    /// from where it asks.
     pub async fn verify_for(
         &self,
         caller: &Caller,
         question: Result<Question, FieldError>,
     ) -> Result<Verification, Error> {
-        authz::may(caller, Action::VerifyToken, authz::Relation::Oneself)?;
-        self.verify(question?).await
+        self.may_verify(caller)?;
+        let mut question = question?;
+        let observed = caller.origin().ip;
+        let asked = Shown::parse(question.token.expose()).map(|shown| shown.id);
+        if caller.token().is_some_and(|token| asked == Ok(token.id)) {
+            question.client_ip = observed;
+        } else if question.client_ip.is_some() {
+            question.reporter_ip = observed;
+        }
+        self.verify(question).await
     }
 
     /// Verifies a token for whoever holds it.
@@ -168,7 +192,12 @@ impl App {
         let now = self.now();
         let verified = judge(credential, question, now)?;
         self.admit_request(shown.id, now)?;
-        self.0.usage.note(shown.id, now, question.client_ip);
+        let last_use = LastUse {
+            time: now,
+            ip: question.client_ip,
+            reporter_ip: question.reporter_ip,
+        };
+        self.0.usage.note(shown.id, last_use);
         Ok(verified)
     }
 }

@@ -149,9 +149,9 @@ fn last_used(token: &Token, now: Timestamp) -> String {
         return "never".to_owned();
     };
     let time = relative_time::show(relative_time::of(last.time), now);
-    if last.ip.is_empty() {
-        time
-    } else {
-        format!("{time} from {}", last.ip)
+    match (&*last.ip, &*last.reporter_ip) {
+        ("", _) => time,
+        (ip, "") => format!("{time} from {ip}"),
+        (ip, reporter) => format!("{time} from {ip}, says {reporter}"),
     }
 }

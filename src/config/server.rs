@@ -10,7 +10,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{contradiction::Contradiction, values};
-use crate::server::{LogRequests, ServerOptions, limits::Limits};
+use crate::server::{LogRequests, PublicUrl, ServerOptions, limits::Limits};
 
 /// Where to listen.
 #[derive(Args, Debug)]
@@ -46,6 +46,18 @@ pub struct ServerArgs {
         value_parser = values::socket_address
     )]
     pub metrics_listen: Option<SocketAddr>,
+
+    /// The address that clients know this server by, such as `https://tokens.example.com`, a path in it too: OAuth's
+    /// issuer, and what all addresses in answers begin with. Not set: the Host of each request, which its sender
+    /// may make up.
+    #[arg(
+        long,
+        env = "HALLPASS_PUBLIC_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = PublicUrl::parse
+    )]
+    pub public_url: Option<PublicUrl>,
 
     /// An origin that browsers may call from, such as `https://console.example.com`, or *. May be repeated;
     /// in the environment, separated by commas. Not set: the server's own origin only.
@@ -148,6 +160,7 @@ impl ServerArgs {
             listen,
             control_socket: None,
             metrics_listen: self.metrics_listen,
+            public_url: self.public_url.clone(),
             cors_origins: self.cors_origin.clone(),
             cors_headers: self.cors_header.clone(),
             trusted_proxies: self.trusted_proxy.clone(),

@@ -144,10 +144,7 @@ mod tests {
             family_id: id,
             delete_time: None,
             successor_id: None,
-            last_use: Some(LastUse {
-                time: NOW,
-                ip: None,
-            }),
+            last_use: Some(LastUse::seen(NOW, None)),
         }
     }
 

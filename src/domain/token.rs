@@ -48,6 +48,19 @@ pub struct LastUse {
     pub time: Timestamp,
     /// From which address; `None`: not known.
     pub ip: Option<IpAddr>,
+    /// The address of whoever told that, be it a service or a proxy; `None`: the server has seen it itself.
+    pub reporter_ip: Option<IpAddr>,
+}
+
+impl LastUse {
+    /// A use at `time`, which the server has seen itself.
+    pub const fn seen(time: Timestamp, ip: Option<IpAddr>) -> Self {
+        Self {
+            time,
+            ip,
+            reporter_ip: None,
+        }
+    }
 }
 
 /// What a token that is not deleted can be, as to itself: its user and its parent count for nothing here.

@@ -79,6 +79,7 @@ impl Line<'_> {
                     user.id = user.as_ref().map(|id| id.as_str()),
                     reason = known.reason,
                     ip = self.ip.map(tracing::field::display),
+                    client_ip = known.client_ip.map(tracing::field::display),
                     client_request_id = self.client_request_id,
                     "request"
                 )

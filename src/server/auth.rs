@@ -9,6 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use connectrpc_axum::{Code, ConnectError};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, Request, header, request::Parts};
+use percent_encoding::percent_decode_str;
 use tower::{Layer, Service};
 
 use crate::{
@@ -74,7 +75,8 @@ where
                     request.extensions_mut().insert(Deferred(presented));
                 }
                 Credentials::Holder | Credentials::OptionalClient | Credentials::Public => {}
-                Credentials::Token | Credentials::Client => {
+                Credentials::HolderInMessage if presented.is_missing() => {}
+                Credentials::Token | Credentials::Client | Credentials::HolderInMessage => {
                     let origin = origin(request.extensions())?;
                     let caller = presented.authenticate(&app, &origin).await?;
                     let at_head = AtHead { app, caller };
@@ -142,6 +144,10 @@ impl Presented {
         }
     }
 
+    const fn is_missing(&self) -> bool {
+        matches!(self, Self::Bearer(Err(Unauthenticated::Missing)))
+    }
+
     /// Whom it stands for.
     pub(super) async fn authenticate(self, app: &App, origin: &Origin) -> Result<Caller, Error> {
         match self {
@@ -201,14 +207,34 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     }
 }
 
-/// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: the way of OAuth's clients.
+/// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: as git, docker and pip send it.
 pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
-    let (scheme, pair) = authorization(headers)?;
-    if scheme.eq_ignore_ascii_case("basic") {
-        password_of(pair).ok_or(Unauthenticated::Malformed)
-    } else {
-        bearer(headers)
+    match basic(headers)? {
+        Some(password) => Ok(password),
+        None => bearer(headers),
     }
+}
+
+/// The same from a client of OAuth, which encodes the password of Basic as in a form (RFC 6749 §2.3.1). No token of
+/// ours has a character that this could change, so one that was not encoded is well, too.
+pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+    let Some(password) = basic(headers)? else {
+        return bearer(headers);
+    };
+    let text = password.expose().replace('+', " ");
+    let text = percent_decode_str(&text).decode_utf8();
+    let text = text.map_err(|_| Unauthenticated::Malformed)?;
+    Ok(Secret::new(text.into_owned()))
+}
+
+/// The password of Basic; `None`: the scheme is another.
+fn basic(headers: &HeaderMap) -> Result<Option<Secret>, Unauthenticated> {
+    let (scheme, pair) = authorization(headers)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Ok(None);
+    }
+    let password = password_of(pair).ok_or(Unauthenticated::Malformed)?;
+    Ok(Some(password))
 }
 
 fn password_of(pair: &str) -> Option<Secret> {
@@ -271,6 +297,22 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
     }
 }
 
+/// The caller, where a procedure does not need one, and there is one.
+#[derive(Clone, Debug)]
+pub(super) struct OptionalCaller(pub(super) Option<Caller>);
+
+impl<S: Sync> FromRequestParts<S> for OptionalCaller {
+    type Rejection = ConnectError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
+        let at_head: Option<AtHead> = parts.extensions.remove();
+        match at_head {
+            None => Ok(Self(None)),
+            Some(at_head) => Ok(Self(Some(at_head.look_again().await?))),
+        }
+    }
+}
+
 /// What a call presents that is authenticated after its message is read.
 #[derive(Clone, Debug)]
 pub(super) struct Deferred(pub(super) Presented);
@@ -297,50 +339,4 @@ impl<S: Sync> FromRequestParts<S> for From {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(values: &[&str]) -> Result<String, Unauthenticated> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        bearer(&headers).map(|secret| secret.expose().to_owned())
-    }
-
-    #[test]
-    fn one_bearer_token_is_read_and_nothing_else() {
-        assert_eq!(read(&["Bearer abc"]).as_deref(), Ok("abc"));
-        assert_eq!(read(&["bearer  abc "]).as_deref(), Ok("abc"));
-        assert_eq!(read(&[]), Err(Unauthenticated::Missing));
-        for bad in [
-            &["Basic abc"][..],
-            &["Bearer"],
-            &["abc"],
-            &["Bearer a", "Bearer a"],
-        ] {
-            assert_eq!(read(bad), Err(Unauthenticated::Malformed), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn password_of_basic_is_read_whatever_the_user_name() {
-        let read = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            bearer_or_basic(&headers).map(|secret| secret.expose().to_owned())
-        };
-        let basic = |pair: &[u8]| read(&format!("basic {}", STANDARD.encode(pair)));
-        assert_eq!(basic(b"admin:abc").as_deref(), Ok("abc"));
-        assert_eq!(basic(b":a:c").as_deref(), Ok("a:c"));
-        assert_eq!(read("Bearer abc").as_deref(), Ok("abc"));
-        for bad in [
-            basic(b"abc"),
-            basic(b"a:\xff"),
-            read("Basic !"),
-            read("Digest x"),
-        ] {
-            assert_eq!(bad, Err(Unauthenticated::Malformed));
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Which request is being served, for the log: whatever is recorded while it is has its ID, and what is found out
 //! about it on the way is left here for its line in the access log.
 
-use std::cell::Cell;
+use std::{cell::Cell, net::IpAddr};
 
 use crate::{
     app::caller::Caller,
@@ -31,6 +31,8 @@ pub(super) struct Known {
     /// Why the request was refused, or why the token that it asks about is not valid: a name of
     /// `hallpass.v1.Reason`.
     pub(super) reason: Option<&'static str>,
+    /// From where the token is used that the request asks about, as whoever asks says.
+    pub(super) client_ip: Option<IpAddr>,
     /// It is a health probe or the check of a token: there are many, and they only matter when they fail.
     pub(super) is_routine: bool,
 }
@@ -84,6 +86,11 @@ pub(super) fn note_credential(kind: &'static str) {
 /// Notes why something is refused: a name of `hallpass.v1.Reason`.
 pub(super) fn note_reason(reason: &'static str) {
     note(|known| known.reason = Some(reason));
+}
+
+/// Notes from where a token is used, as whoever asks about it says.
+pub(super) fn note_client_ip(ip: Option<IpAddr>) {
+    note(|known| known.client_ip = ip);
 }
 
 /// Notes that the request is a health probe or the check of a token.

@@ -1,40 +1,30 @@
 //! Whether a request may pass by the token that it shows, for a proxy that asks on its behalf, and what the
 //! proxy passes on of whoever holds the token.
 
+mod requirement;
+
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
-use crate::{
-    app::{
-        App, Error,
-        error::FieldError,
-        verify::{Question, Refused, Verification, Verified},
-    },
-    domain::scope::ScopeSet,
+use crate::app::{
+    App, Error,
+    verify::{Question, Refused, Verification, Verified},
 };
 
 use super::{auth, current, error::denial::Denial, listener};
+pub(super) use requirement::{API_KEY, Requirement, Words};
 
-/// What a token must be good for.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Requirement {
-    /// All of these scopes.
-    pub(super) scopes: ScopeSet,
-    /// A token without scopes does not count as having them.
-    pub(super) denies_unscoped: bool,
+/// Where a request comes from that is to pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct From {
+    /// The client's address; `None`: not known.
+    pub(super) client_ip: Option<IpAddr>,
+    /// Who says so, where we have not seen it ourselves.
+    pub(super) reporter_ip: Option<IpAddr>,
 }
 
-/// The scopes that are required: all of those that the texts name, separated by spaces. An empty text is no
-/// scope: the variable that should have been there would have been one.
-pub(super) fn required<'a>(
-    texts: impl IntoIterator<Item = &'a str>,
-) -> Result<ScopeSet, FieldError> {
-    let scopes = texts.into_iter().flat_map(|text| text.split(' '));
-    ScopeSet::parse(scopes).map_err(|error| FieldError::new("scope", error))
-}
-
-/// Whether the request with these header fields may pass, from `client_ip`: by its own bearer token alone.
+/// Whether the request with these header fields may pass: by its own token alone.
 ///
 /// # Errors
 /// There is no answer, which must not be taken for one.
@@ -42,10 +32,10 @@ pub(super) async fn check(
     app: &App,
     headers: &HeaderMap,
     required: Requirement,
-    client_ip: Option<IpAddr>,
+    from: From,
 ) -> Result<Result<Verified, Denial>, Error> {
     current::note_routine();
-    let shown = auth::bearer(headers);
+    let shown = required.shown(headers);
     auth::note_shown(&shown);
     let refused = match shown {
         Err(refusal) => Refused::from(refusal),
@@ -54,7 +44,8 @@ pub(super) async fn check(
                 token,
                 required_scopes: required.scopes.clone(),
                 denies_unscoped: required.denies_unscoped,
-                client_ip,
+                client_ip: from.client_ip,
+                reporter_ip: from.reporter_ip,
             };
             match app.verify(question).await {
                 Ok(Verification::Valid(verified)) => {
@@ -63,23 +54,28 @@ pub(super) async fn check(
                     return Ok(Ok(verified));
                 }
                 Ok(Verification::Invalid(refused)) => {
-                    note_holder(app, headers);
+                    note_holder(app, headers, &required);
                     refused
                 }
                 Err(error) => {
-                    note_holder(app, headers);
+                    note_holder(app, headers, &required);
                     return Err(error);
                 }
             }
         }
     };
     current::note_reason(refused.reason().as_str());
-    Ok(Err(Denial::new(refused, &required.scopes)))
+    let denial = Denial::new(refused, &required.scopes);
+    Ok(Err(if required.challenges_basic {
+        denial.asking_for_basic()
+    } else {
+        denial
+    }))
 }
 
 /// The token is read again: a copy would have to be kept for all that are accepted.
-fn note_holder(app: &App, headers: &HeaderMap) {
-    if let Ok(token) = auth::bearer(headers) {
+fn note_holder(app: &App, headers: &HeaderMap, required: &Requirement) {
+    if let Ok(token) = required.shown(headers) {
         auth::note_holder(app, &token);
     }
 }

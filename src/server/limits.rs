@@ -16,6 +16,11 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// The most header fields of a request.
     pub max_header_fields: usize,
+    /// The largest sum of the names and values of the header fields of a request on whose behalf a proxy asks: it
+    /// hands on what a browser sends, with all cookies.
+    pub max_forwarded_header_bytes: usize,
+    /// The most header fields of such a request.
+    pub max_forwarded_header_fields: usize,
     /// The longest request target.
     pub max_uri_bytes: usize,
     /// The time in which a new connection must send its first byte.
@@ -83,6 +88,8 @@ impl Default for Limits {
             max_body_bytes: 64 * 1024,
             max_header_bytes: 16 * 1024,
             max_header_fields: 64,
+            max_forwarded_header_bytes: 64 * 1024,
+            max_forwarded_header_fields: 200,
             max_uri_bytes: 8 * 1024,
             first_byte_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(5),

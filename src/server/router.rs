@@ -19,6 +19,7 @@ use super::{
     endpoints,
     limits::Limits,
     origin::{ClientAddress, WithOrigin},
+    public_url::Issuer,
     rpc::{self, Health},
     web::{self, health::Readiness},
 };
@@ -53,15 +54,19 @@ pub(super) fn service(
         }
     };
     let addresses = Arc::new(ClientAddress::new(options.trusted_proxies.clone()));
+    let issuer = Issuer {
+        public_url: options.public_url.clone(),
+        addresses: Arc::clone(&addresses),
+    };
     let web = Router::new()
         .merge(web::static_files::routes())
         .merge(web::health::routes(
             ready,
             endpoints::READYZ.timeout(&limits),
         ))
-        .merge(web::introspection::routes(app.clone()))
+        .merge(web::introspection::routes(app.clone(), issuer.clone()))
         .merge(web::revocation::routes(app.clone()))
-        .merge(web::metadata::routes(Arc::clone(&addresses)))
+        .merge(web::metadata::routes(issuer))
         .fallback(async |uri: Uri, headers: HeaderMap| {
             web::not_found::answer(endpoints::WEB, &uri, &headers)
         });

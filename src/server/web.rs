@@ -4,6 +4,7 @@
 //! Each file here is a piece of the route table, mostly an axum router of its own. None knows the
 //! store or the procedures in `server/rpc`: what a piece needs is handed to it.
 
+mod client;
 mod form;
 pub mod forward_auth;
 pub mod health;

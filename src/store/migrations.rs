@@ -37,4 +37,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0006_audit_rows.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0007_last_use_reporter.sql"),
+        finish: |_| Ok(()),
+    },
 ];

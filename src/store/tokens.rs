@@ -38,7 +38,8 @@ use crate::domain::{
 macro_rules! columns {
     () => {
         "id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, disabled, \
-         parent_id, family_id, delete_time, successor_id, last_use_time, last_use_ip"
+         parent_id, family_id, delete_time, successor_id, last_use_time, last_use_ip, \
+         last_use_reporter_ip"
     };
 }
 macro_rules! select {
@@ -79,7 +80,7 @@ pub fn find(tx: &Tx<'_>, id: TokenId) -> Result<Option<Token>, Error> {
     tx.find(select!("id = ?1"), &[id.into()], |row| decode(row, 0))
 }
 
-/// A token from fourteen columns of a row, the first at `at`.
+/// A token from fifteen columns of a row, the first at `at`.
 fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
     Ok(Token {
         id: row.parse(at, "an ID", TokenId::parse)?,
@@ -99,6 +100,7 @@ fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
             Some(time) => Some(LastUse {
                 time,
                 ip: row.opt_parse(at + 13, "an address", |text| text.parse().ok())?,
+                reporter_ip: row.opt_parse(at + 14, "an address", |text| text.parse().ok())?,
             }),
         },
     })

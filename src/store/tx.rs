@@ -2,7 +2,7 @@
 //!
 //! An enum stands where more engines will: the SQL is written once and no trait is spelled out for them.
 
-use std::iter;
+use std::{iter, net::IpAddr};
 
 use super::{
     error::Error,
@@ -102,10 +102,16 @@ impl<'a> Tx<'a> {
     /// Writes down a later use of the token `id`, if there is one. Makes no decision stale: nothing about a last
     /// use decides.
     pub(super) fn set_last_use(&self, id: TokenId, last_use: &LastUse) -> Result<(), Error> {
-        let sql = "UPDATE tokens SET last_use_time = ?2, last_use_ip = ?3 \
+        let sql = "UPDATE tokens SET last_use_time = ?2, last_use_ip = ?3, last_use_reporter_ip = ?4 \
                    WHERE id = ?1 AND (last_use_time IS NULL OR last_use_time < ?2)";
-        let ip = last_use.ip.map(|ip| ip.to_canonical().to_string());
-        let params = [id.into(), last_use.time.into(), ip.as_deref().into()];
+        let text = |ip: Option<IpAddr>| ip.map(|ip| ip.to_canonical().to_string());
+        let (ip, reporter_ip) = (text(last_use.ip), text(last_use.reporter_ip));
+        let params = [
+            id.into(),
+            last_use.time.into(),
+            ip.as_deref().into(),
+            reporter_ip.as_deref().into(),
+        ];
         if self.run(sql, &params)? > 0 {
             self.notes.last_uses();
         }

@@ -1,5 +1,7 @@
 //! `/forward-auth`: whether a request may pass, asked by a reverse proxy on its behalf.
 
+mod credentials;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +13,7 @@ use tokio::{
     time,
 };
 
-use crate::{
-    client::Reply,
-    introspection::basic,
-    test_app::{ADMIN_PASSWORD, TestApp},
-};
+use crate::{client::Reply, test_app::TestApp};
 
 const PATH: &str = "/forward-auth";
 const IDENTITY: [&str; 4] = [
@@ -141,39 +139,6 @@ async fn bad_token_is_401_and_its_holder_alone_is_told_why() {
             assert_eq!(reply.json(), error);
             assert_eq!(identity(&reply), None);
         }
-    }
-}
-
-#[tokio::test]
-async fn only_one_authorization_header_with_a_bearer_token_counts() {
-    let app = TestApp::start().await;
-    let token = &app.admin.token;
-    let bearer = format!("Bearer {token}");
-    let cookie = format!("token={token}; session={token}; __Host-session={token}");
-    let query = format!("{PATH}?at=/&access_token={token}&token={token}");
-    let none = app
-        .client
-        .ask(Method::GET, &query, &[("cookie", &cookie)])
-        .await;
-    let challenge = "Bearer realm=\"hallpass\"";
-    assert_eq!(none.status_and("www-authenticate"), (401, vec![challenge]));
-    for authorization in [
-        &[&*basic("admin", token)][..],
-        &[&basic("admin", ADMIN_PASSWORD)],
-        &[&format!("Bearer {bearer}")],
-        &[&format!("{bearer}, {bearer}")],
-        &["Bearer"],
-        &["Bearer "],
-        &[&bearer, &bearer],
-        &[&bearer, "Basic eDp4"],
-    ] {
-        let headers: Vec<_> = authorization
-            .iter()
-            .map(|a| ("authorization", *a))
-            .collect();
-        let reply = app.client.ask(Method::GET, PATH, &headers).await;
-        assert_eq!(reply.head.status, 401, "{authorization:?}");
-        assert_eq!(identity(&reply), None);
     }
 }
 

@@ -124,6 +124,10 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
             "0006_audit_rows.sql",
             "48f252db1b08448009b0284ecd9a6bb376a2b1823f5a67f0310738665c6e6412",
         ),
+        (
+            "0007_last_use_reporter.sql",
+            "386603a80bd61d89f1c533b75d2d27029cefb6f39820e77be087a62f2a09c843",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

@@ -95,7 +95,8 @@ async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
     assert!(verify(&app, from).await);
     app.app.flush_uses(Flush::Now).await.unwrap();
     let last = get(&app, &asked).await["lastUse"].clone();
-    assert_eq!(last, json!({ "time": rfc3339(START), "ip": "10.1.2.3" }));
+    let told = json!({ "time": rfc3339(START), "ip": "10.1.2.3", "reporterIp": "127.0.0.1" });
+    assert_eq!(last, told, "beside who says so");
     let caller: i64 = app
         .sql()
         .query_one(
@@ -113,6 +114,33 @@ async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
     let last = get(&app, &asked).await["lastUse"].clone();
     let time = rfc3339(START.plus(Duration::from_secs(1)));
     assert_eq!(last, json!({ "time": time }));
+}
+
+/// Else whoever has stolen a token could choose what its owner reads of its last use.
+#[tokio::test]
+async fn token_that_asks_about_itself_is_used_from_where_it_asks() {
+    let app = TestApp::start().await;
+    let token = app.sign_in(&app.admin, json!({})).await;
+    let bearer = format!("Bearer {}", token.text);
+    let headers = [("authorization", &*bearer)];
+    let form = [("token", &*token.text), ("client_ip", "10.1.2.3")];
+    let message = json!({ "token": token.text, "clientIp": "10.1.2.3" });
+    for by_procedure in [true, false] {
+        app.clock.advance(Duration::from_secs(1));
+        if by_procedure {
+            let answer = app.call(&token.text, VERIFY, message.clone()).await.ok();
+            assert_eq!(answer["valid"], true);
+        } else {
+            let reply = app.client.form("/oauth2/introspect", &headers, &form).await;
+            assert_eq!(reply.json()["active"], true);
+        }
+        app.app.flush_uses(Flush::Now).await.unwrap();
+        let last = get(&app, &token).await["lastUse"].clone();
+        assert_eq!(
+            (&last["ip"], last.get("reporterIp")),
+            (&json!("127.0.0.1"), None)
+        );
+    }
 }
 
 #[tokio::test]

@@ -76,11 +76,24 @@ fn each_client_is_listed_in_the_version_that_is_run() {
     let go = file("tests/clients/go/go.mod");
     let tonic = file("Cargo.lock");
     let python = file("tests/clients/python/requirements.txt");
+    let java = file("tests/clients/java/pom.xml");
+    for (client, pin) in [
+        ("grpc-java ", "<grpc.version>"),
+        ("Spring Security ", "<spring-security.version>"),
+    ] {
+        let (_, rest) = java.split_once(pin).expect(pin);
+        let (version, _) = rest.split_once('<').expect("the element ends");
+        assert!(README.contains(&format!("{client}{version}")), "{client}");
+    }
     for (client, pins, pin) in [
         ("connect-web", &node, "\"@connectrpc/connect-web\": \"_\""),
         ("connect-node", &node, "\"@connectrpc/connect-node\": \"_\""),
         ("connect-go", &go, "connectrpc.com/connect v_\n"),
+        ("connect-python", &python, "connectrpc==_\n"),
         ("grpcio", &python, "grpcio==_\n"),
+        ("authlib", &python, "Authlib==_\n"),
+        ("oauth4webapi", &node, "\"oauth4webapi\": \"_\""),
+        ("openid-client", &node, "\"openid-client\": \"_\""),
         ("tonic", &tonic, "name = \"tonic\"\nversion = \"_\""),
         ("grpcurl", &go, "github.com/fullstorydev/grpcurl v_ "),
         ("`buf curl`", &node, "\"@bufbuild/buf\": \"_\""),

@@ -61,6 +61,7 @@ impl Default for Settings {
             control_socket: None,
             metrics_listen: None,
             listen: ([127, 0, 0, 1], 0).into(),
+            public_url: None,
             cors_origins: vec![],
             cors_headers: vec![],
             trusted_proxies: vec![],

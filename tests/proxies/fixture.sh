@@ -136,7 +136,7 @@ id_of() {
 make_certificate() {
   mkdir "$folder/ssl"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 \
-    -addext subjectAltName=IP:127.0.0.1 -keyout "$folder/ssl/key.pem" -out "$folder/ssl/cert.pem" 2>/dev/null
+    -addext subjectAltName=IP:127.0.0.1,DNS:tokens.example.com -keyout "$folder/ssl/key.pem" -out "$folder/ssl/cert.pem" 2>/dev/null
   cat "$folder/ssl/cert.pem" "$folder/ssl/key.pem" >"$folder/ssl/both.pem"
 }
 

@@ -41,8 +41,23 @@ declare -A WITHOUT_QUESTION=(
   [caddy]='/forward_auth/,/^\t\t}/d'
   [haproxy]='/lua\.hallpass/d; /http-request deny/d'
   [apache]='/AuthType/d; /<RequireAny>/,/<\/RequireAny>/d'
-  [traefik]='/middlewares: \[hallpass\]/d'
+  [traefik]='/middlewares: \[hallpass/d'
 )
+
+# Leaves the client's token in, and nothing else.
+declare -A WITH_CREDENTIAL=(
+  [nginx]='/Authorization ""/d'
+  [caddy]='/-Authorization/d'
+  [haproxy]='/del-header authorization/d'
+  [apache]='/unset Authorization/d'
+  [traefik]='s/\[hallpass, without-token\]/[hallpass]/'
+)
+
+# A token as the password of Basic: mod_auth_openidc takes Bearer alone.
+declare -A WHEN_BASIC=([nginx]='200 ' [caddy]='200 ' [haproxy]='200 ' [apache]='401 ' [traefik]='200 ')
+
+# How gRPC ends that goes through the proxy to Hallpass: with its status, but for Apache.
+declare -A GRPC_STATUS=([nginx]=0 [caddy]=0 [haproxy]=0 [apache]='' [traefik]=0)
 
 # What the client gets if Hallpass is down, if it does not answer in time, and if it answers 503.
 declare -A WHEN_DOWN=([nginx]=500 [caddy]=502 [haproxy]=503 [apache]=401 [traefik]=502)

@@ -157,5 +157,11 @@ fn made(origin: &TokenOrigin, show: Show<'_>) -> String {
 
 fn used(last: &LastUse, show: Show<'_>) -> String {
     let from = last.ip.map(|ip| format!(" from {ip}"));
-    format!("at {}{}", show(last.time), from.unwrap_or_default())
+    let says = last.reporter_ip.map(|ip| format!(", says {ip}"));
+    format!(
+        "at {}{}{}",
+        show(last.time),
+        from.unwrap_or_default(),
+        says.unwrap_or_default()
+    )
 }

@@ -16,7 +16,8 @@ use tower::{Service, ServiceExt};
 
 use super::{
     asked::{Asked, Call, Refused},
-    error, head,
+    error,
+    head::{self, Room},
     loan::Loan,
     method::MethodTable,
     on_behalf::OnBehalf,
@@ -68,14 +69,14 @@ impl<S, O> Clone for Classify<S, O> {
 
 impl<S, O> Ways<S, O> {
     fn plan(&self, parts: &mut Parts, body: &mut Body) -> Plan {
-        let fault = head::check(parts, &self.limits);
         let on_behalf = self.on_behalf.as_ref();
         if let Some(on_behalf) = on_behalf.filter(|way| is_below(parts.uri.path(), way.top)) {
-            return match fault {
+            return match head::check(parts, &self.limits, Room::on_behalf(&self.limits)) {
                 None => Plan::OnBehalf(on_behalf.clone()),
                 Some(fault) => Plan::Http(plain::refusal(fault.status, &fault.error)),
             };
         }
+        let fault = head::check(parts, &self.limits, Room::usual(&self.limits));
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
         let method = self.methods.get(parts.uri.path()).cloned();
         let is_call = method.is_some() || rpc::is_call(parts, &query);

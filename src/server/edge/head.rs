@@ -18,8 +18,33 @@ pub(super) struct HeadFault {
     pub(super) error: ConnectError,
 }
 
+/// How much of header fields there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    bytes: usize,
+    fields: usize,
+}
+
+impl Room {
+    /// Of a request for itself.
+    pub(super) const fn usual(limits: &Limits) -> Self {
+        Self {
+            bytes: limits.max_header_bytes,
+            fields: limits.max_header_fields,
+        }
+    }
+
+    /// Of a proxy's that asks on behalf of another request.
+    pub(super) const fn on_behalf(limits: &Limits) -> Self {
+        Self {
+            bytes: limits.max_forwarded_header_bytes,
+            fields: limits.max_forwarded_header_fields,
+        }
+    }
+}
+
 /// The first thing that is wrong with the head, or that there is no memory for the request.
-pub(super) fn check(parts: &Parts, limits: &Limits) -> Option<HeadFault> {
+pub(super) fn check(parts: &Parts, limits: &Limits, room: Room) -> Option<HeadFault> {
     if parts.extensions.get::<OverBudget>().is_some() {
         return Some(fault(StatusCode::SERVICE_UNAVAILABLE, error::overloaded()));
     }
@@ -40,21 +65,16 @@ pub(super) fn check(parts: &Parts, limits: &Limits) -> Option<HeadFault> {
         );
         return Some(fault(StatusCode::URI_TOO_LONG, too_large(message)));
     }
-    if parts.headers.len() > limits.max_header_fields {
-        let message = format!(
-            "there are more than {} header fields",
-            limits.max_header_fields
-        );
+    let (fields, bytes) = measure(&parts.headers, parts.version);
+    if fields > room.fields {
+        let message = format!("there are more than {} header fields", room.fields);
         return Some(fault(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             too_large(message),
         ));
     }
-    if header_bytes(&parts.headers) > limits.max_header_bytes {
-        let message = format!(
-            "the header is larger than {} bytes",
-            limits.max_header_bytes
-        );
+    if bytes > room.bytes {
+        let message = format!("the header is larger than {} bytes", room.bytes);
         return Some(fault(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             too_large(message),
@@ -96,11 +116,19 @@ fn too_large(message: String) -> ConnectError {
     error::refusal(Code::ResourceExhausted, Reason::RequestTooLarge, message)
 }
 
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum()
+/// How many fields there are, and the sum of their names and values. HTTP/2 may split Cookie, which stays one field
+/// with "; " between its crumbs (RFC 9113, 8.2.3).
+fn measure(headers: &HeaderMap, version: Version) -> (usize, usize) {
+    let fields = headers.iter();
+    let bytes = fields.map(|(name, value)| name.as_str().len() + value.len());
+    let (fields, bytes) = (headers.len(), bytes.sum::<usize>());
+    let crumbs = match version {
+        Version::HTTP_2 => headers.get_all(header::COOKIE).iter().count(),
+        _ => 0,
+    };
+    let more = crumbs.saturating_sub(1);
+    let names = more * (header::COOKIE.as_str().len() - "; ".len());
+    (fields - more, bytes - names)
 }
 
 /// RFC 9112, 3.2: exactly one Host in HTTP/1.1; HTTP/1.0 may do without. In HTTP/2 `:authority` stands for it
@@ -134,7 +162,9 @@ mod tests {
 
     fn status(request: http::request::Builder) -> Option<u16> {
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        check(&parts, &Limits::default()).map(|fault| fault.status.as_u16())
+        let limits = Limits::default();
+        let fault = check(&parts, &limits, Room::usual(&limits));
+        fault.map(|fault| fault.status.as_u16())
     }
 
     #[test]
@@ -198,5 +228,40 @@ mod tests {
         assert_eq!(status(ok().header("x", "y".repeat(16_384))), Some(431));
         let many = (0..63).fold(ok(), |request, _| request.header("x", "y"));
         assert_eq!(status(many.header("x", "y")), Some(431));
+    }
+
+    #[test]
+    fn proxy_may_hand_on_the_head_of_a_browser() {
+        let status = |request: http::request::Builder| {
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let limits = Limits::default();
+            let fault = check(&parts, &limits, Room::on_behalf(&limits));
+            fault.map(|fault| fault.status.as_u16())
+        };
+        let ok = || Request::get("/").header("host", "a");
+        let most = 64 * 1024 - "hosta".len() - "x".len();
+        assert_eq!(status(ok().header("x", "y".repeat(most))), None);
+        assert_eq!(status(ok().header("x", "y".repeat(most + 1))), Some(431));
+        let many = (0..199).fold(ok(), |request, _| request.header("x", "y"));
+        assert_eq!(status(many), None);
+        let many = (0..200).fold(ok(), |request, _| request.header("x", "y"));
+        assert_eq!(status(many), Some(431));
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_are_one_field_in_http2_alone() {
+        let crumbs = |version, number: usize, length: usize| {
+            let request = Request::get("http://a/")
+                .version(version)
+                .header("host", "a");
+            let crumb = || "y".repeat(length);
+            status((0..number).fold(request, |request, _| request.header("cookie", crumb())))
+        };
+        assert_eq!(crumbs(Version::HTTP_2, 500, 16), None);
+        assert_eq!(crumbs(Version::HTTP_11, 500, 16), Some(431));
+        // As one field: a name, the crumbs and what stands between them.
+        let most = (16 * 1024 - "hosta".len() - "cookie".len() + 2) / (14 + 2);
+        assert_eq!(crumbs(Version::HTTP_2, most, 14), None);
+        assert_eq!(crumbs(Version::HTTP_2, most + 1, 14), Some(431));
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn to_proto(
     json: &[u8],
     is_strict: bool,
 ) -> Result<Bytes, ConnectError> {
-    let mut reader = read::Reader {
+    let mut reader = place::Reader {
         is_strict,
         place: place::Place::default(),
         fault: None,
@@ -48,7 +48,7 @@ pub(super) fn to_proto(
 }
 
 /// Says why the message cannot be read. The error's own text is not used: it quotes the value.
-fn explain(json: &[u8], error: &serde_json::Error, reader: read::Reader) -> ConnectError {
+fn explain(json: &[u8], error: &serde_json::Error, reader: place::Reader) -> ConnectError {
     if error.is_data() {
         let fault = reader.fault.unwrap_or_else(|| reader.place.unexpected());
         return fault.into_error();

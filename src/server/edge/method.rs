@@ -88,6 +88,13 @@ impl Method {
             .map_or(limits.handler_timeout, |endpoint| endpoint.timeout(limits))
     }
 
+    pub(super) fn max_message_bytes(&self, limits: &Limits) -> usize {
+        let endpoint = self.endpoint;
+        endpoint.map_or(limits.max_body_bytes, |endpoint| {
+            endpoint.max_message_bytes(limits)
+        })
+    }
+
     /// Whether it may be called by GET: unary, and marked `NO_SIDE_EFFECTS`.
     pub fn is_get_able(&self) -> bool {
         !self.has_effects && self.streaming == Streaming::Unary

@@ -27,13 +27,16 @@ pub enum Credentials {
     Token,
     /// A bearer token, or a password in the message: the caller is authenticated after the message is read.
     TokenOrPassword,
-    /// A token as bearer or as Basic's password, as OAuth's clients send it.
+    /// A token as bearer, as Basic's password or as `client_secret` in the form, as OAuth's clients send it.
     Client,
     /// The token in the body is the authority. A client's credentials need not be there, but if they are, they
     /// must be good.
     OptionalClient,
     /// The token that the request shows, which is verified, not authenticated: there is no further caller.
     Holder,
+    /// The token that the message shows, likewise. A caller need not show a credential, but if it does, that must be
+    /// good: by it the caller is believed in what it says of the holder.
+    HolderInMessage,
     /// None: anyone may ask.
     Public,
 }
@@ -41,15 +44,23 @@ pub enum Credentials {
 impl Credentials {
     /// Whether all that is done is done with the token that the request itself shows.
     pub const fn is_holder(self) -> bool {
-        matches!(self, Self::OptionalClient | Self::Holder)
+        matches!(
+            self,
+            Self::OptionalClient | Self::Holder | Self::HolderInMessage
+        )
     }
 
     /// What RFC 8414 calls the ways of authentication; what is not for OAuth's clients has none.
     pub const fn oauth_methods(self) -> &'static [&'static str] {
         match self {
-            Self::Client => &["Bearer", "client_secret_basic"],
-            Self::OptionalClient => &["none", "Bearer", "client_secret_basic"],
-            Self::Token | Self::TokenOrPassword | Self::Holder | Self::Public => &[],
+            Self::Client => &["client_secret_basic", "client_secret_post", "Bearer"],
+            // Here a type of access token is no registered way (RFC 8414 §2), though it works.
+            Self::OptionalClient => &["client_secret_basic", "client_secret_post", "none"],
+            Self::Token
+            | Self::TokenOrPassword
+            | Self::Holder
+            | Self::HolderInMessage
+            | Self::Public => &[],
         }
     }
 }
@@ -73,6 +84,8 @@ pub struct Endpoint {
     pub label: &'static str,
     /// Its bound of time, where it has one of its own.
     pub timeout: Option<fn(&Limits) -> Duration>,
+    /// Whether its message holds the head of another request, with whatever a browser sends.
+    pub holds_a_head: bool,
 }
 
 impl Endpoint {
@@ -88,6 +101,17 @@ impl Endpoint {
     pub fn timeout(&self, limits: &Limits) -> Duration {
         self.timeout
             .map_or(limits.handler_timeout, |own| own(limits))
+    }
+
+    /// The largest message of a call. Twice the head leaves room for what else is said of the request, and for how
+    /// messages are written.
+    pub fn max_message_bytes(&self, limits: &Limits) -> usize {
+        let head = limits.max_forwarded_header_bytes.saturating_mul(2);
+        if self.holds_a_head {
+            limits.max_body_bytes.max(head)
+        } else {
+            limits.max_body_bytes
+        }
     }
 
     /// A procedure's service, `package.Service`.
@@ -117,6 +141,7 @@ const fn endpoint(path: &'static str, kind: Kind) -> Endpoint {
         browsers: true,
         label: path,
         timeout: None,
+        holds_a_head: false,
     }
 }
 
@@ -169,6 +194,12 @@ impl Endpoint {
     pub(super) const fn until_it_ends(self) -> Self {
         Self {
             timeout: Some(a_day),
+            ..self
+        }
+    }
+    pub(super) const fn with_a_head(self) -> Self {
+        Self {
+            holds_a_head: true,
             ..self
         }
     }

@@ -81,7 +81,10 @@ fn every_action_has_a_rule_and_an_endpoint_and_none_is_done_without_a_caller() {
     for line in all() {
         let by_a_caller = match line.credentials {
             Credentials::Token | Credentials::TokenOrPassword | Credentials::Client => true,
-            Credentials::OptionalClient | Credentials::Holder | Credentials::Public => false,
+            Credentials::OptionalClient
+            | Credentials::Holder
+            | Credentials::HolderInMessage
+            | Credentials::Public => false,
         };
         assert_eq!(by_a_caller, !line.actions.is_empty(), "{}", line.path);
     }

@@ -7,7 +7,8 @@ use crate::app::error::Unauthenticated;
 /// For who may show a token as the password of Basic, too (RFC 7617 §2).
 pub(in crate::server) const BASIC: &str = "Basic realm=\"hallpass\", charset=\"UTF-8\"";
 
-const BEARER: &str = "Bearer realm=\"hallpass\"";
+/// How to show a token at all.
+pub(in crate::server) const BEARER: &str = "Bearer realm=\"hallpass\"";
 
 /// Who showed nothing is told of no error. The description says more than "invalid" only where the full
 /// secret was right.

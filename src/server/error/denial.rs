@@ -40,6 +40,15 @@ impl Denial {
         }
     }
 
+    /// Whoever has no good token is asked for Basic, and for that alone: a client of container registries takes
+    /// Bearer's realm for the address of a token service.
+    pub(in crate::server) fn asking_for_basic(mut self) -> Self {
+        if self.status == StatusCode::UNAUTHORIZED {
+            challenge::BASIC.clone_into(&mut self.challenge);
+        }
+        self
+    }
+
     pub(in crate::server) fn into_response(self) -> Response {
         let mut response = Response::new(self.body.into());
         *response.status_mut() = self.status;

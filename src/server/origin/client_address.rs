@@ -61,10 +61,12 @@ impl ClientAddress {
     ) -> bool {
         let mut schemes = headers.get_all(FORWARDED_PROTO).iter();
         let scheme = schemes.next().filter(|_| schemes.next().is_none());
-        self.trusts(peer.to_canonical()) && scheme.is_some_and(|scheme| scheme == "https")
+        self.trusts(peer) && scheme.is_some_and(|scheme| scheme == "https")
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether a trusted proxy has this address.
+    pub(in crate::server) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.trusted.iter().any(|net| net.contains(&address))
     }
 

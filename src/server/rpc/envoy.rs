@@ -1,12 +1,13 @@
 //! `envoy.service.auth.v3.Authorization/Check`: Envoy asks whether a request may pass (`ext_authz` over gRPC).
 //!
-//! There is no caller to authenticate: it is about the token that the request within the message shows, and
-//! nothing is told but to its holder. What cannot be answered is an error, which Envoy takes for a no unless
-//! `failure_mode_allow` is set.
+//! It is about the token that the request within the message shows, and nothing is told but to its holder; so
+//! Envoy need not show a credential. But anyone can write a message: from where the token is used is believed of a
+//! trusted proxy, or of a caller who may verify. Of others it is what we see. What cannot be answered is an error,
+//! which Envoy takes for a no unless `failure_mode_allow` is set.
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -29,10 +30,12 @@ use crate::{
 };
 
 use super::super::{
+    auth::{From, OptionalCaller},
+    current,
     error::denial::Denial,
-    identity::{self, Requirement},
+    identity::{self, Requirement, Words},
+    listener::Peer,
     origin::ClientAddress,
-    unknown,
 };
 
 /// What the check needs.
@@ -44,45 +47,56 @@ pub(super) struct Envoy {
 
 pub(super) async fn check(
     State(Envoy { app, addresses }): State<Envoy>,
+    OptionalCaller(caller): OptionalCaller,
+    From(origin): From,
+    Extension(peer): Extension<Peer>,
     ConnectRequest(request): ConnectRequest<CheckRequest>,
 ) -> Result<ConnectResponse<CheckResponse>, ConnectError> {
     let context = request.attributes.unwrap_or_default();
     let required = requirement(&context).map_err(Error::from)?;
     let headers = headers(&context);
-    let client_ip = peer(&context).map(|peer| addresses.find(peer, &headers));
-    let answer = match identity::check(&app, &headers, required, client_ip).await? {
+    let is_believed = match &caller {
+        Some(caller) => app.may_verify(caller).map(|()| true)?,
+        None => peer.ip().is_some_and(|peer| addresses.trusts(peer)),
+    };
+    let claimed = source(&context).map(|source| addresses.find(source, &headers));
+    current::note_client_ip(claimed);
+    let from = if is_believed {
+        identity::From {
+            client_ip: claimed,
+            reporter_ip: claimed.and(origin.ip),
+        }
+    } else {
+        identity::From {
+            client_ip: origin.ip,
+            reporter_ip: None,
+        }
+    };
+    let answer = match identity::check(&app, &headers, required, from).await? {
         Ok(verified) => allowed(&verified),
         Err(denial) => denied(denial),
     };
     Ok(ConnectResponse(answer))
 }
 
-const SCOPE: &str = "scope";
-const UNSCOPED: &str = "unscoped";
+const WORDS: Words = Words {
+    field: "context_extensions",
+    name: "key",
+    also: None,
+};
 
-/// What the route's `context_extensions` require. A key that is not known there may be a misspelt requirement.
+/// What the route's `context_extensions` require.
 fn requirement(context: &AttributeContext) -> Result<Requirement, FieldError> {
-    let extensions = &context.context_extensions;
-    let mut names = extensions.keys().map(String::as_str);
-    if let Some(name) = names.find(|name| ![SCOPE, UNSCOPED].contains(name)) {
-        let problem = unknown::sentence("key", name, [SCOPE, UNSCOPED]);
-        return Err(FieldError::new("context_extensions", problem));
-    }
-    let denies_unscoped = match extensions.get(UNSCOPED).map(String::as_str) {
-        None => false,
-        Some("deny") => true,
-        Some(_) => return Err(FieldError::new(UNSCOPED, "must be \"deny\"")),
-    };
-    Ok(Requirement {
-        scopes: identity::required(extensions.get(SCOPE).map(String::as_str))?,
-        denies_unscoped,
-    })
+    let extensions = context.context_extensions.iter();
+    let pairs = extensions.map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+    Requirement::read(pairs, WORDS)
 }
 
 /// The header fields of the request that are read. Two names that differ in case only are the same twice.
 fn headers(context: &AttributeContext) -> HeaderMap {
     let read = [
         header::AUTHORIZATION,
+        identity::API_KEY,
         HeaderName::from_static("x-forwarded-for"),
     ];
     let http = context.request.as_ref().and_then(|r| r.http.as_ref());
@@ -114,7 +128,7 @@ fn fields(http: &HttpRequest) -> impl Iterator<Item = (&str, &[u8])> {
 }
 
 /// Who is connected to Envoy; `None`: not said.
-fn peer(context: &AttributeContext) -> Option<IpAddr> {
+fn source(context: &AttributeContext) -> Option<IpAddr> {
     let address = context
         .source
         .as_ref()?

@@ -1,5 +1,7 @@
 //! Domain types as protobuf messages.
 
+use std::net::IpAddr;
+
 use pbjson_types::Timestamp as ProtoTimestamp;
 
 use crate::{
@@ -44,8 +46,13 @@ pub(super) fn token(token: Token) -> v1::Token {
 pub(super) fn last_use(last: LastUse) -> v1::LastUse {
     v1::LastUse {
         time: Some(timestamp(last.time)),
-        ip: last.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        ip: address(last.ip),
+        reporter_ip: address(last.reporter_ip),
     }
+}
+
+fn address(ip: Option<IpAddr>) -> String {
+    ip.map(|ip| ip.to_string()).unwrap_or_default()
 }
 
 pub(super) fn scopes(scopes: &ScopeSet) -> Vec<String> {

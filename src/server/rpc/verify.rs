@@ -28,6 +28,11 @@ pub(super) async fn verify(
         &request.client_ip,
     );
     current::note_routine();
+    current::note_client_ip(
+        question
+            .as_ref()
+            .map_or(None, |question| question.client_ip),
+    );
     let reply = match app.verify_for(&caller, question).await? {
         Verification::Valid(verified) => VerifyTokenResponse {
             valid: true,

@@ -29,7 +29,13 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
 }
 
 /// The parameters that anyone here reads.
-const NAMES: [&str; 4] = ["token", "token_type_hint", "scope", "client_ip"];
+const NAMES: [&str; 5] = [
+    "token",
+    "token_type_hint",
+    "scope",
+    "client_ip",
+    "client_secret",
+];
 
 /// Those that restrict what is asked. What looks like one of them is refused where they are read: to ignore it, as
 /// RFC 6749 §3.2 asks for all else that is unknown, would drop the restriction.

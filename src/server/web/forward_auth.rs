@@ -1,8 +1,7 @@
 //! `/forward-auth` and all below it, by any method: a reverse proxy asks whether a request may pass (nginx
 //! `auth_request`, Caddy `forward_auth`, Traefik `ForwardAuth`, Envoy `ext_authz` over HTTP).
 //!
-//! What is checked is the request's own bearer token, which the proxy hands on: never a cookie, which any page
-//! could make a browser send, and nothing from the query, which logs keep. What it must be good for stands in the
+//! What is checked is the request's own token, which the proxy hands on, and nothing from the query, which logs keep. What it must be good for stands in the
 //! query of `/forward-auth` itself; below it, the query is the request's own and is not read.
 
 mod parameters;
@@ -13,8 +12,6 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, request::Parts};
 
 use crate::app::{App, Error, caller::Origin, verify::Verified};
-
-use parameters::Parameters;
 
 use super::{
     super::{edge::OnBehalf, endpoints::FORWARD_AUTH, error::oauth, identity},
@@ -38,13 +35,16 @@ pub(in crate::server) fn on_behalf(app: App) -> OnBehalf {
 async fn check(app: &App, head: &Parts) -> Response {
     let is_ours = head.uri.path() == FORWARD_AUTH.path;
     let query = head.uri.query().filter(|_| is_ours).unwrap_or_default();
-    let parameters = match Parameters::parse(query) {
-        Ok(parameters) => parameters,
+    let required = match parameters::parse(query) {
+        Ok(required) => required,
         Err(error) => return oauth::refusal(error.into()),
     };
     let origin: Option<&Origin> = head.extensions.get();
-    let ip = origin.and_then(|origin| origin.ip);
-    match identity::check(app, &head.headers, parameters.requirement, ip).await {
+    let from = identity::From {
+        client_ip: origin.and_then(|origin| origin.ip),
+        reporter_ip: None,
+    };
+    match identity::check(app, &head.headers, required, from).await {
         Ok(Ok(verified)) => allowed(&verified),
         Ok(Err(denial)) => denial.into_response(),
         Err(error) => oauth::refusal(error),

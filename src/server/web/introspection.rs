@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     app::{
-        App, Error,
+        App,
         caller::Origin,
         error::FieldError,
         verify::{Question, Verification, Verified},
@@ -22,28 +22,26 @@ use crate::{
 };
 
 use super::{
-    super::{
-        auth::{self, AtHead},
-        current,
-        endpoints::INTROSPECT,
-        error::oauth,
-    },
+    super::{current, endpoints::INTROSPECT, error::oauth, listener::Peer, public_url::Issuer},
+    client::Client,
     form::{self, Form},
     none_stored,
 };
 
 /// The route.
-pub fn routes(app: App) -> Router {
+pub(in crate::server) fn routes(app: App, issuer: Issuer) -> Router {
     let routes = Router::new().route(INTROSPECT.path, post(introspect));
-    none_stored(routes.with_state(app))
+    none_stored(routes.with_state((app, issuer)))
 }
 
 async fn introspect(
-    State(app): State<App>,
+    State((app, issuer)): State<(App, Issuer)>,
     Extension(origin): Extension<Origin>,
+    Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    match answer(&app, &origin, request).await {
+    let issuer = issuer.find(peer, request.uri(), request.headers());
+    match answer(&app, &origin, issuer, request).await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => *refusal,
     }
@@ -52,20 +50,26 @@ async fn introspect(
 async fn answer(
     app: &App,
     origin: &Origin,
+    issuer: Option<String>,
     request: Request,
 ) -> Result<Introspection, Box<Response>> {
-    let refused = |error: Error| Box::new(oauth::refusal(error));
     let (head, body) = request.into_parts();
     form::check(&head.headers)?;
-    let credential = auth::bearer_or_basic(&head.headers);
-    let caller = AtHead::authenticate(app, credential, origin).await;
-    let caller = caller.map_err(refused)?;
     let form = Form::read(body).await?;
-    let caller = caller.look_again().await.map_err(refused)?;
+    let client = Client::read(&head.headers, &form)?;
+    let scheme = client.scheme();
+    let caller = client.authenticate(app, origin).await?;
     current::note_routine();
-    let verification = app.verify_for(&caller, question(&form)).await;
-    Ok(match verification.map_err(refused)? {
-        Verification::Valid(verified) => Introspection::of(&verified),
+    let question = question(&form);
+    current::note_client_ip(
+        question
+            .as_ref()
+            .map_or(None, |question| question.client_ip),
+    );
+    let verification = app.verify_for(&caller, question).await;
+    let verification = verification.map_err(|error| Box::new(oauth::refusal_of(error, scheme)))?;
+    Ok(match verification {
+        Verification::Valid(verified) => Introspection::of(&verified, issuer),
         // Why it is not, is told to the log alone (RFC 7662 §2.2).
         Verification::Invalid(refused) => {
             current::note_reason(refused.reason().as_str());
@@ -99,6 +103,9 @@ struct Introspection {
     /// The user's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
+    /// The same: whoever uses a token acts for nobody else (RFC 9068 §2.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
     /// Whole seconds, rounded down. Absent: never.
@@ -109,20 +116,25 @@ struct Introspection {
     /// The token's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
+    /// As in the metadata. Absent: no public URL is set, and the request names no host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
 }
 
 impl Introspection {
-    fn of(verified: &Verified) -> Self {
+    fn of(verified: &Verified, issuer: Option<String>) -> Self {
         let (token, user) = (verified.token(), verified.user());
         Self {
             active: true,
             scope: (!token.scopes.is_empty()).then(|| token.scopes.to_string()),
             username: Some(user.username.as_str().to_owned()),
             sub: Some(user.id.to_string()),
+            client_id: Some(user.id.to_string()),
             token_type: Some("Bearer"),
             exp: token.expire_time.map(seconds),
             iat: Some(seconds(token.create_time)),
             jti: Some(token.id.to_string()),
+            iss: issuer,
         }
     }
 }

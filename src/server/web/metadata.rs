@@ -1,10 +1,7 @@
 //! `GET /.well-known/oauth-authorization-server` (RFC 8414): where introspection and revocation are, and how
-//! their callers show who they are.
+//! their callers show who they are. A public URL with a path has its metadata below there, too (RFC 8414 §3.1).
 //!
-//! The server does not know what it is called outside, so the answer says what the request says: its host, and
-//! `https` only where a trusted proxy says so. It is nobody else's answer: it is never stored.
-
-use std::sync::Arc;
+//! Without a public URL the answer says what the request says, so it is nobody else's answer: it is never stored.
 
 use axum::{
     Extension, Json, Router,
@@ -12,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
+use http::{HeaderMap, StatusCode, Uri};
 use serde_json::json;
 
 use crate::domain::scope::OwnScope;
@@ -22,34 +19,31 @@ use super::{
         endpoints::{INTROSPECT, METADATA, REVOKE},
         error::oauth,
         listener::Peer,
-        origin::ClientAddress,
+        public_url::Issuer,
     },
     none_stored,
 };
 
 /// The route.
-pub(in crate::server) fn routes(addresses: Arc<ClientAddress>) -> Router {
-    none_stored(
-        Router::new()
-            .route(METADATA.path, get(describe))
-            .with_state(addresses),
-    )
+pub(in crate::server) fn routes(issuer: Issuer) -> Router {
+    let below = issuer.public_url.as_ref().map_or("", |url| url.path());
+    let mut routes = Router::new().route(METADATA.path, get(describe));
+    if !below.is_empty() {
+        routes = routes.route(&format!("{}{below}", METADATA.path), get(describe));
+    }
+    none_stored(routes.with_state(issuer))
 }
 
 async fn describe(
-    State(addresses): State<Arc<ClientAddress>>,
+    State(issuer): State<Issuer>,
     Extension(peer): Extension<Peer>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let Some(host) = host(&uri, &headers) else {
+    let Some(issuer) = issuer.find(peer, &uri, &headers) else {
         let problem = "the host of the request is no host";
         return oauth::object(StatusCode::BAD_REQUEST, "invalid_request", problem);
     };
-    let from_https = |ip| addresses.is_forwarded_from_https(ip, &headers);
-    let is_https = peer.ip().is_some_and(from_https);
-    let scheme = if is_https { "https" } else { "http" };
-    let issuer = format!("{scheme}://{host}");
     let scopes: Vec<_> = OwnScope::ALL.iter().map(|scope| scope.as_str()).collect();
     Json(json!({
         "issuer": issuer,
@@ -58,17 +52,9 @@ async fn describe(
         "revocation_endpoint": format!("{issuer}{}", REVOKE.path),
         "revocation_endpoint_auth_methods_supported": REVOKE.credentials.oauth_methods(),
         "scopes_supported": scopes,
-        // Required, and there are none; absent grant types would mean some.
-        "response_types_supported": [],
-        "grant_types_supported": [],
+        // Required, and an empty list must be left out (RFC 8414 §3.2): the registered word for a response with
+        // nothing in it. Tokens are made by our own procedures, so there are no grants.
+        "response_types_supported": ["none"],
     }))
     .into_response()
-}
-
-/// What the client called us: there is exactly one, as the edge has seen to.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
-    match uri.authority() {
-        Some(authority) => Some(authority.clone()),
-        None => headers.get(header::HOST)?.to_str().ok()?.parse().ok(),
-    }
 }

@@ -9,9 +9,6 @@ use super::super::{
     unknown,
 };
 
-const PROCEDURES: &str = "Procedures are called by POST, such as /hallpass.v1.TokenService/GetToken, \
-     and gRPC's reflection lists them.";
-
 /// The answer where a path is none of `served`: a sentence, or problem+json (RFC 9457) where JSON is asked for.
 pub fn answer(served: &[Endpoint], uri: &Uri, headers: &HeaderMap) -> Response {
     let paths = || served.iter().filter(|line| line.label != endpoints::OTHER);
@@ -23,7 +20,10 @@ pub fn answer(served: &[Endpoint], uri: &Uri, headers: &HeaderMap) -> Response {
     if !paths.is_empty() {
         text = format!("{text} This server has {}.", paths.join(", "));
     }
-    text = format!("{text} {PROCEDURES}");
+    text = format!(
+        "{text} Procedures are called by POST, such as {}, and gRPC's reflection lists them.",
+        endpoints::GET_TOKEN.path
+    );
     let accept = headers.get(header::ACCEPT);
     let wants_json = accept.is_some_and(|value| value.as_bytes().windows(4).any(|w| w == b"json"));
     let (content_type, body) = if wants_json {

@@ -1,5 +1,5 @@
 //! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it. The token in the body is the authority;
-//! an Authorization header need not be there, but if it is, it must be good.
+//! a client need not show its own, but if it does, that must be good.
 
 use axum::{
     Extension, Router,
@@ -9,15 +9,11 @@ use axum::{
 };
 use http::StatusCode;
 
-use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
+use crate::app::{App, Error, caller::Origin};
 
 use super::{
-    super::{
-        auth::{self, AtHead},
-        current,
-        endpoints::REVOKE,
-        error::oauth,
-    },
+    super::{current, endpoints::REVOKE, error::oauth},
+    client::Client,
     form::{self, Form},
     none_stored,
 };
@@ -43,16 +39,10 @@ async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Res
     let refused = |error: Error| Box::new(oauth::refusal(error));
     let (head, body) = request.into_parts();
     form::check(&head.headers)?;
-    let caller = match auth::bearer_or_basic(&head.headers) {
-        Err(Unauthenticated::Missing) => None,
-        credential => {
-            let caller = AtHead::authenticate(app, credential, origin).await;
-            Some(caller.map_err(refused)?)
-        }
-    };
     let form = Form::read(body).await?;
-    if let Some(caller) = caller {
-        caller.look_again().await.map_err(refused)?;
+    let client = Client::read(&head.headers, &form)?;
+    if !client.is_absent() {
+        client.authenticate(app, origin).await?;
     }
     let token = form.token().map_err(|error| refused(error.into()))?;
     current::note_credential("token");

@@ -82,10 +82,7 @@ async fn a_change_makes_stale_what_it_changed_and_no_more_than_it_must() {
     let family = Family::new().await;
     let [parent, child, _] = family.read().await.map(|one| one.lineage.token);
     let user = person("bob");
-    let used = LastUse {
-        time: NOW,
-        ip: None,
-    };
+    let used = LastUse::seen(NOW, None);
     let noted = Token {
         note: Note::parse("changed".to_owned()).unwrap(),
         disabled: true,

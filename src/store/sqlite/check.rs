@@ -48,8 +48,8 @@ mod tests {
     fn a_changed_schema_and_a_broken_reference_are_found() {
         let connection = in_memory();
         let harm = "PRAGMA foreign_keys = OFF; DROP INDEX tokens_children; CREATE TABLE extra (a); \
-                    INSERT INTO tokens VALUES ('0123456789012345678901', 'nobody', zeroblob(32), '', 0, \
-                    NULL, '', '', 0, NULL, '', NULL, NULL, NULL, NULL, NULL)";
+                    INSERT INTO tokens (id, user_id, hash, note, create_time, scopes, allowed_cidrs, disabled, \
+                    family_id) VALUES ('0123456789012345678901', 'nobody', zeroblob(32), '', 0, '', '', 0, '')";
         connection.execute_batch(harm).unwrap();
         let expected = [
             "the schema lacks index tokens_children",

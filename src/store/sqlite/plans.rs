@@ -242,10 +242,7 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     }
     tokens::update(tx, &mine).unwrap();
     tokens::mark_rotated(tx, &mine).unwrap();
-    let last_use = LastUse {
-        time: NOW,
-        ip: None,
-    };
+    let last_use = LastUse::seen(NOW, None);
     tokens::note_uses(tx, &[(id, last_use)]).unwrap();
     tokens::adopt_children(tx, id, heir.id, NOW).unwrap();
     tokens::adopt_children(tx, heir.id, id, NOW).unwrap();

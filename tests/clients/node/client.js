@@ -2,9 +2,10 @@
 // counts.
 
 import { readFileSync } from "node:fs";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, createClient } from "@connectrpc/connect";
 import * as node from "@connectrpc/connect-node";
 import * as web from "@connectrpc/connect-web";
+import { check as report, refused } from "./checks.js";
 import { BadRequestSchema, ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 import { AuthnService } from "./gen/hallpass/v1/authn_pb.js";
 import { TokenService } from "./gen/hallpass/v1/token_pb.js";
@@ -48,22 +49,10 @@ const transports = {
 
 const bearer = (token) => ({ headers: { Authorization: `Bearer ${token}` } });
 
-async function refused(call) {
-  try {
-    await call;
-  } catch (error) {
-    return ConnectError.from(error);
-  }
-  throw new Error("it was not refused");
-}
-
 async function session(name, transport) {
   const tokens = createClient(TokenService, transport);
   const users = createClient(AuthnService, transport);
-  const check = (what, expected, got) => {
-    const [e, g] = [JSON.stringify(expected), JSON.stringify(got)];
-    console.log(e === g ? `ok - ${name}: ${what}` : `FAIL - ${name}: ${what}: expected ${e}, got ${g}`);
-  };
+  const check = (what, expected, got) => report(`${name}: ${what}`, expected, got);
   const byPassword = { username: "admin", password, note: "by password" };
 
   const { token, metadata } = await tokens.createToken(byPassword);

@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import grpc
+from checks import check
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -14,13 +15,6 @@ channel = grpc.insecure_channel(os.environ["HALLPASS"].removeprefix("http://"))
 tokens = token_pb2_grpc.TokenServiceStub(channel)
 users = authn_pb2_grpc.AuthnServiceStub(channel)
 password = pathlib.Path(os.environ["PASSWORD_FILE"]).read_text().strip()
-
-
-def check(name, expected, seen):
-    if expected == seen:
-        print("ok -", name)
-    else:
-        print(f"FAIL - {name}: expected {expected!r}, got {seen!r}")
 
 
 def bearer(token):

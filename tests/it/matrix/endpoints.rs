@@ -94,7 +94,7 @@ fn expected(endpoint: Endpoint, caller: &Caller) -> String {
             "401".to_owned()
         }
         IntrospectByBearer | IntrospectByBasic if !caller.has("hallpass:tokens:verify") => {
-            "403".to_owned()
+            "401".to_owned()
         }
         IntrospectByBearer | IntrospectByBasic => "200 true".to_owned(),
         ForwardAuthWithScope | CheckWithScope if !caller.has("deploy") => "403".to_owned(),
@@ -155,11 +155,11 @@ async fn run(world: &World, undo: &Undo, endpoint: Endpoint, caller: &Caller) ->
             format!("{}{what}", reply.head.status.as_u16())
         }
         ForwardAuth | ForwardAuthWithScope => {
-            let query = match endpoint {
-                ForwardAuth => "",
+            let rest = match endpoint {
+                ForwardAuth => "/any",
                 _ => "?scope=deploy",
             };
-            let path = format!("{}/any{query}", endpoint.path());
+            let path = format!("{}{rest}", endpoint.path());
             let reply = client.ask(Method::GET, &path, token).await;
             if reply.head.status != 200 {
                 return reply.head.status.as_u16().to_string();

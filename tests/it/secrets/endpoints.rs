@@ -39,6 +39,15 @@ impl Watched {
                 let reply = self.client.ask(Method::GET, "/forward-auth", &cookie).await;
                 self.keep(reply);
             }
+            for secret in [&own, &unknown, &password] {
+                let form = [("token", &**token), ("client_secret", &**secret)];
+                let reply = self.client.form("/oauth2/introspect", &[], &form).await;
+                self.keep(reply);
+                let key = [("x-api-key", &**secret)];
+                let forward = "/forward-auth?credential=x-api-key";
+                let reply = self.client.ask(Method::GET, forward, &key).await;
+                self.keep(reply);
+            }
             for form in [
                 &[("token", &**token), ("token", &*password)][..],
                 &[("scope", &password)],

@@ -30,6 +30,7 @@ import (
 type config struct {
 	filter            *authz.ExtAuthz
 	extensions        map[string]string
+	removes           []string
 	clusters          []*cluster.Cluster
 	dropsUnderscores  bool
 	usesRemoteAddress bool
@@ -57,15 +58,17 @@ func load(path, filterPath string) (*config, error) {
 	if err := first.GetTypedConfig().UnmarshalTo(&filter); err != nil {
 		return nil, err
 	}
+	// The application's is the first.
+	routed := manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes()[0]
 	var route authz.ExtAuthzPerRoute
-	of := manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes()[0].GetTypedPerFilterConfig()
-	if err := of[first.GetName()].UnmarshalTo(&route); err != nil {
+	if err := routed.GetTypedPerFilterConfig()[first.GetName()].UnmarshalTo(&route); err != nil {
 		return nil, err
 	}
 	underscores := manager.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction()
 	return &config{
 		filter:            &filter,
 		extensions:        route.GetCheckSettings().GetContextExtensions(),
+		removes:           routed.GetRequestHeadersToRemove(),
 		clusters:          whole.GetStaticResources().GetClusters(),
 		dropsUnderscores:  underscores == core.HttpProtocolOptions_DROP_HEADER,
 		usesRemoteAddress: manager.GetUseRemoteAddress().GetValue(),

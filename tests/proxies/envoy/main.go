@@ -50,6 +50,11 @@ func main() {
 			answer = verdict{Status: 200, Headers: received.headers}
 		}
 	}
+	if answer.Status == 200 {
+		for _, name := range config.removes {
+			delete(answer.Headers, name)
+		}
+	}
 	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
 		log.Fatal(err)
 	}

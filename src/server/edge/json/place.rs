@@ -5,8 +5,25 @@ use std::{borrow::Cow, fmt::Write};
 
 use connectrpc_axum::ConnectError;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde::de;
 
 use crate::server::{edge::error, unknown};
+
+/// What goes along while a message is read.
+pub(super) struct Reader {
+    pub(super) is_strict: bool,
+    /// Where the reading is; where it has failed, too.
+    pub(super) place: Place,
+    /// What is wrong there, if it is not the type of the value.
+    pub(super) fault: Option<Fault>,
+}
+
+impl Reader {
+    pub(super) fn fail<E: de::Error>(&mut self, problem: impl Into<Cow<'static, str>>) -> E {
+        self.fault = Some(self.place.fault(problem));
+        E::custom("")
+    }
+}
 
 /// A step on the way down to a value.
 pub(super) enum Step {

@@ -4,33 +4,16 @@
 //! misspelt, or one that is taken back. A tolerant one ignores unknown fields and unknown names of an enum's
 //! values; a field that is given twice is merged as protobuf does.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{collections::HashSet, fmt};
 
-use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    place::{Fault, Place, Step},
-    scalar::Scalar,
+    place::{Reader, Step},
+    scalar::{Scalar, put_bytes},
     well_known::{self, WellKnown},
 };
-
-/// What goes along while a message is read.
-pub(super) struct Reader {
-    pub(super) is_strict: bool,
-    /// Where the reading is; where it has failed, too.
-    pub(super) place: Place,
-    /// What is wrong there, if it is not the type of the value.
-    pub(super) fault: Option<Fault>,
-}
-
-impl Reader {
-    pub(super) fn fail<E: Error>(&mut self, problem: impl Into<Cow<'static, str>>) -> E {
-        self.fault = Some(self.place.fault(problem));
-        E::custom("")
-    }
-}
 
 /// A message, without the key and the length that stand before it in another.
 pub(super) struct Message<'a> {
@@ -315,10 +298,4 @@ impl<'de> Visitor<'de> for Map<'_> {
         reader.place.leave();
         Ok(())
     }
-}
-
-pub(super) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    encode_key(number, WireType::LengthDelimited, out);
-    encode_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
 }

@@ -10,10 +10,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{EnumDescriptor, Kind};
 use serde::de::{Error, Unexpected, Visitor};
 
-use super::{
-    place::expected,
-    read::{Reader, put_bytes},
-};
+use super::place::{Reader, expected};
 use crate::server::unknown;
 
 const BASE64: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -215,4 +212,10 @@ impl Scalar<'_> {
 
 const fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)).cast_unsigned()
+}
+
+pub(super) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
 }

@@ -1,73 +1,28 @@
 //! The query of `/forward-auth`, which the proxy's operator wrote. What is not known there is refused: it may be
 //! a misspelt requirement. All from `at=` on is the request's own, and below the path the whole query is.
 
-use crate::{app::error::FieldError, server::unknown};
+use crate::{
+    app::error::FieldError,
+    server::identity::{Requirement, Words},
+};
 
-use super::super::super::identity::{self, Requirement};
-
-const SCOPE: &str = "scope";
-const UNSCOPED: &str = "unscoped";
-const CHALLENGE: &str = "challenge";
-const CREDENTIAL: &str = "credential";
 const AT: &str = "at";
+const WORDS: Words = Words {
+    field: "query",
+    name: "parameter",
+    also: Some(AT),
+};
 
-const NAMES: [&str; 5] = [SCOPE, UNSCOPED, CHALLENGE, CREDENTIAL, AT];
-
-/// What a proxy asks for.
-#[derive(Debug, Default)]
-pub(super) struct Parameters {
-    /// All scopes of all `scope=` together, and whether `unscoped=deny` is there.
-    pub(super) requirement: Requirement,
-    /// `challenge=basic`: whoever shows no credential is asked for Basic, too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no challenge is Basic's yet"))]
-    pub(super) challenges_basic: bool,
-    /// `credential=x-api-key`: where there is no Authorization, the token may be in `X-API-Key`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only Authorization is read yet")
-    )]
-    pub(super) takes_api_key: bool,
-}
-
-impl Parameters {
-    /// Reads the query of a request to `/forward-auth` itself.
-    ///
-    /// # Errors
-    /// A parameter is not known, has a value that is not, or is repeated; or a scope is none.
-    pub(super) fn parse(query: &str) -> Result<Self, FieldError> {
-        let mut scopes = Vec::new();
-        let (mut unscoped, mut challenge, mut credential) = (None, None, None);
-        for (name, value) in form_urlencoded::parse(ours(query).as_bytes()) {
-            let slot = match &*name {
-                SCOPE => {
-                    scopes.push(value);
-                    continue;
-                }
-                UNSCOPED => &mut unscoped,
-                CHALLENGE => &mut challenge,
-                CREDENTIAL => &mut credential,
-                AT => return Err(FieldError::new(AT, "must be written \"at=\"")),
-                name => {
-                    let problem = unknown::sentence("parameter", name, NAMES);
-                    return Err(FieldError::new("query", problem));
-                }
-            };
-            if slot.replace(value).is_some() {
-                let name = NAMES.into_iter().find(|known| *known == name);
-                let name = name.expect("only a known name has a slot");
-                return Err(FieldError::new(name, "must not be repeated"));
-            }
-        }
-        let scopes = identity::required(scopes.iter().map(|scope| &**scope))?;
-        Ok(Self {
-            requirement: Requirement {
-                scopes,
-                denies_unscoped: is_set(UNSCOPED, unscoped.as_deref(), "deny")?,
-            },
-            challenges_basic: is_set(CHALLENGE, challenge.as_deref(), "basic")?,
-            takes_api_key: is_set(CREDENTIAL, credential.as_deref(), "x-api-key")?,
-        })
+/// Reads the query of a request to `/forward-auth` itself.
+///
+/// # Errors
+/// It is no requirement.
+pub(super) fn parse(query: &str) -> Result<Requirement, FieldError> {
+    let parameters = form_urlencoded::parse(ours(query).as_bytes());
+    if parameters.clone().any(|(name, _)| name == AT) {
+        return Err(FieldError::new(AT, "must be written \"at=\""));
     }
+    Requirement::read(parameters, WORDS)
 }
 
 /// What stands before the `at=` that begins the request's own part.
@@ -78,25 +33,16 @@ fn ours(query: &str) -> &str {
     query.split_once("&at=").map_or(query, |(ours, _)| ours)
 }
 
-/// Whether a parameter is there, whose one value is `only`.
-fn is_set(name: &'static str, value: Option<&str>, only: &str) -> Result<bool, FieldError> {
-    match value {
-        None => Ok(false),
-        Some(value) if value == only => Ok(true),
-        Some(_) => Err(FieldError::new(name, format!("must be \"{only}\""))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(query: &str) -> Result<Parameters, String> {
-        Parameters::parse(query).map_err(|error| error.to_string())
+    fn parse(query: &str) -> Result<Requirement, String> {
+        super::parse(query).map_err(|error| error.to_string())
     }
 
     fn scopes(query: &str) -> Result<String, String> {
-        parse(query).map(|parameters| parameters.requirement.scopes.to_string())
+        parse(query).map(|requirement| requirement.scopes.to_string())
     }
 
     #[test]
@@ -169,10 +115,10 @@ mod tests {
     #[test]
     fn options_are_read() {
         let none = parse("scope=a").unwrap();
-        assert!(!none.requirement.denies_unscoped);
+        assert!(!none.denies_unscoped);
         assert!(!none.challenges_basic && !none.takes_api_key);
         let all = parse("credential=x-api-key&challenge=basic&unscoped=deny").unwrap();
-        assert!(all.requirement.denies_unscoped);
+        assert!(all.denies_unscoped);
         assert!(all.challenges_basic && all.takes_api_key);
     }
 }

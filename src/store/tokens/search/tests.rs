@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -72,10 +72,9 @@ fn any_token(dice: &mut StdRng, owners: &[User], others: &[Token]) -> Token {
     new.delete_time = dice.random_bool(0.2).then_some(NOW);
     new.scopes =
         ScopeSet::parse(SCOPES[dice.random_range(0..SCOPES.len())].iter().copied()).unwrap();
-    new.last_use = dice.random_bool(0.5).then(|| LastUse {
-        time: time(dice),
-        ip: None::<IpAddr>,
-    });
+    new.last_use = dice
+        .random_bool(0.5)
+        .then(|| LastUse::seen(time(dice), None));
     new.family_id = id;
     if !others.is_empty() && dice.random_bool(0.6) {
         new.parent_id = Some(others[dice.random_range(0..others.len().min(4))].id);

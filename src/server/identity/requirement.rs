@@ -1,0 +1,151 @@
+//! What a request must show to pass, as a proxy's operator wrote it: in the query of `/forward-auth`, or in the
+//! `context_extensions` of Envoy's routes, by the same names.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::{
+    app::error::{FieldError, Unauthenticated},
+    domain::{scope::ScopeSet, secret::Secret},
+    server::{auth, unknown},
+};
+
+const SCOPE: &str = "scope";
+const UNSCOPED: &str = "unscoped";
+const CHALLENGE: &str = "challenge";
+const CREDENTIAL: &str = "credential";
+const NAMES: [&str; 4] = [SCOPE, UNSCOPED, CHALLENGE, CREDENTIAL];
+
+/// Where clients of APIs put a token that have no other place for it.
+pub(in crate::server) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What a request must show to pass.
+#[derive(Clone, Debug, Default)]
+pub(in crate::server) struct Requirement {
+    /// Its token must have all of these scopes.
+    pub(in crate::server) scopes: ScopeSet,
+    /// `unscoped=deny`: a token without scopes does not count as having them.
+    pub(in crate::server) denies_unscoped: bool,
+    /// `credential=x-api-key`: where there is no Authorization, the token may be in `X-API-Key`.
+    pub(in crate::server) takes_api_key: bool,
+    /// `challenge=basic`: whoever has no good token is asked for Basic.
+    pub(in crate::server) challenges_basic: bool,
+}
+
+/// What pairs of names and values are called where they stand.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Words {
+    /// All of them.
+    pub(in crate::server) field: &'static str,
+    /// The name of one.
+    pub(in crate::server) name: &'static str,
+    /// A name that means something there beside those of a requirement.
+    pub(in crate::server) also: Option<&'static str>,
+}
+
+impl Requirement {
+    /// Reads it. A name that is not known may be a misspelt requirement.
+    ///
+    /// # Errors
+    /// A name is not known, has a value that is not, or is repeated; or a scope is none.
+    pub(in crate::server) fn read<'a>(
+        pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        words: Words,
+    ) -> Result<Self, FieldError> {
+        let mut scopes = Vec::new();
+        let (mut unscoped, mut challenge, mut credential) = (None, None, None);
+        for (name, value) in pairs {
+            let (known, slot) = match &*name {
+                SCOPE => {
+                    scopes.push(value);
+                    continue;
+                }
+                UNSCOPED => (UNSCOPED, &mut unscoped),
+                CHALLENGE => (CHALLENGE, &mut challenge),
+                CREDENTIAL => (CREDENTIAL, &mut credential),
+                name => {
+                    let known = NAMES.into_iter().chain(words.also);
+                    let problem = unknown::sentence(words.name, name, known);
+                    return Err(FieldError::new(words.field, problem));
+                }
+            };
+            if slot.replace(value).is_some() {
+                return Err(FieldError::new(known, "must not be repeated"));
+            }
+        }
+        Ok(Self {
+            scopes: required(scopes.iter().map(|scope| &**scope))?,
+            denies_unscoped: is_set(UNSCOPED, unscoped.as_deref(), "deny")?,
+            takes_api_key: is_set(CREDENTIAL, credential.as_deref(), "x-api-key")?,
+            challenges_basic: is_set(CHALLENGE, challenge.as_deref(), "basic")?,
+        })
+    }
+
+    /// The token that a request shows: as git, docker, pip and clients of APIs do, and never by a cookie, which any
+    /// page could make a browser send. Beside an Authorization header no other counts, be that good or not.
+    pub(super) fn shown(&self, headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+        match auth::bearer_or_basic(headers) {
+            Err(Unauthenticated::Missing) if self.takes_api_key => api_key(headers),
+            shown => shown,
+        }
+    }
+}
+
+/// The scopes that are required: all of those that the texts name, separated by spaces. An empty text is no
+/// scope: the variable that should have been there would have been one.
+fn required<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<ScopeSet, FieldError> {
+    let scopes = texts.into_iter().flat_map(|text| text.split(' '));
+    ScopeSet::parse(scopes).map_err(|error| FieldError::new(SCOPE, error))
+}
+
+/// Whether a name is there, whose one value is `only`.
+fn is_set(name: &'static str, value: Option<&str>, only: &str) -> Result<bool, FieldError> {
+    match value {
+        None => Ok(false),
+        Some(value) if value == only => Ok(true),
+        Some(_) => Err(FieldError::new(name, format!("must be \"{only}\""))),
+    }
+}
+
+fn api_key(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+    let mut keys = headers.get_all(API_KEY).iter();
+    let key = keys.next().ok_or(Unauthenticated::Missing)?;
+    let key = key.to_str().map_err(|_| Unauthenticated::Malformed)?;
+    if keys.next().is_some() {
+        return Err(Unauthenticated::Malformed);
+    }
+    Ok(Secret::new(key.trim_matches(' ').to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_key_counts_only_where_it_is_asked_for_and_alone() {
+        let shown = |takes_api_key, fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, value.parse().unwrap());
+            }
+            let requirement = Requirement {
+                takes_api_key,
+                ..Requirement::default()
+            };
+            let shown = requirement.shown(&headers);
+            shown.map(|secret| secret.expose().to_owned())
+        };
+        let key = ("x-api-key", "abc");
+        assert_eq!(shown(true, &[key]).as_deref(), Ok("abc"));
+        assert_eq!(shown(false, &[key]), Err(Unauthenticated::Missing));
+        assert_eq!(shown(true, &[]), Err(Unauthenticated::Missing));
+        assert_eq!(shown(true, &[key, key]), Err(Unauthenticated::Malformed));
+        let bearer = ("authorization", "Bearer def");
+        assert_eq!(shown(true, &[bearer, key]).as_deref(), Ok("def"));
+        for bad in ["Digest x", "Basic !", "Bearer"] {
+            let got = shown(true, &[("authorization", bad), key]);
+            assert_eq!(got, Err(Unauthenticated::Malformed), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+"""What the checks of clients in Python share."""
+
+
+def check(name, expected, seen):
+    if expected == seen:
+        print("ok -", name)
+    else:
+        print(f"FAIL - {name}: expected {expected!r}, got {seen!r}")
