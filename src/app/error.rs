@@ -4,8 +4,11 @@ use std::{error::Error as StdError, time::Duration};
 
 use crate::{
     domain::{
-        lifetime::LifetimeError, page::PageTokenError, reason::Reason, scope::OwnScope,
-        token::Invalid,
+        lifetime::LifetimeError,
+        page::PageTokenError,
+        reason::Reason,
+        scope::OwnScope,
+        token::{DisabledBy, Invalid},
     },
     store,
 };
@@ -218,6 +221,14 @@ impl Unauthenticated {
     }
 }
 
+const fn disabled(by: DisabledBy) -> &'static str {
+    match by {
+        DisabledBy::Owner => "its owner disabled it",
+        DisabledBy::Admin => "an admin disabled it",
+        DisabledBy::Reuse => "it was disabled because a rotated secret of its family was used",
+    }
+}
+
 /// Why a known caller may not do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -233,6 +244,9 @@ pub enum Denied {
     /// The settings forbid to make tokens with tokens.
     #[error("tokens cannot be made with a token here: sign in with username and password")]
     TokenChildren,
+    /// The token is disabled, and not by its owner.
+    #[error("only an admin enables the token: {}", disabled(*.0))]
+    Disabled(DisabledBy),
     /// The old password that was given is wrong.
     #[error("the old password is wrong")]
     OldPassword,
@@ -246,6 +260,7 @@ impl Denied {
             Self::Scope(_) => Reason::ScopeMissing,
             Self::Lineage => Reason::LineageTooDeep,
             Self::TokenChildren => Reason::TokenChildrenForbidden,
+            Self::Disabled(_) => Reason::AdminRequired,
             Self::OldPassword => Reason::CredentialsInvalid,
         }
     }

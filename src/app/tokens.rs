@@ -25,7 +25,10 @@ pub use crate::store::tokens::TokenCounts;
 use std::time::Duration;
 
 use crate::{
-    domain::{cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp},
+    domain::{
+        cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp,
+        token::Token,
+    },
     store::{
         Tx,
         tokens::{self, Credential},
@@ -72,6 +75,14 @@ impl App {
             Some(token) if token.parent_id.is_some() => Err(Denied::Lineage),
             _ => Ok(()),
         }
+    }
+}
+
+/// What an admin has disabled, or the reuse of a rotated secret, an admin alone lets live again.
+fn check_enable(caller: &Caller, token: &Token) -> Result<(), Denied> {
+    match token.disabled {
+        Some(by) if by.needs_admin() && !caller.acts_as_admin() => Err(Denied::Disabled(by)),
+        _ => Ok(()),
     }
 }
 

@@ -29,4 +29,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0004_undo_rotation.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0005_disabled_by.sql"),
+        finish: |_| Ok(()),
+    },
 ];

@@ -116,6 +116,10 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
             "0004_undo_rotation.sql",
             "0d4c18cea8bec7d7e5cd6a42cac1ff237a752ea362cf7083c2aa695ede2f1e1f",
         ),
+        (
+            "0005_disabled_by.sql",
+            "dbb3d2198667d74deda0c7201a2daa10495f05181839cd1dcd5f6cc2eae45435",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

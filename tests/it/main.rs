@@ -25,6 +25,7 @@ mod cors;
 mod create_fields;
 mod create_for;
 mod delete_token;
+mod disabled_by;
 mod durability;
 mod envoy;
 mod expiry;

@@ -49,7 +49,7 @@ mod tests {
         let connection = in_memory();
         let harm = "PRAGMA foreign_keys = OFF; DROP INDEX tokens_children; CREATE TABLE extra (a); \
                     INSERT INTO tokens VALUES ('0123456789012345678901', 'nobody', zeroblob(32), '', 0, \
-                    NULL, '', '', 0, NULL, '', NULL, NULL, NULL, NULL, NULL)";
+                    NULL, '', '', 0, NULL, '', NULL, NULL, NULL, NULL, NULL, NULL, NULL)";
         connection.execute_batch(harm).unwrap();
         let expected = [
             "the schema lacks index tokens_children",

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         page::Position,
         time::Timestamp,
-        token::Invalid,
+        token::{DisabledBy, Invalid},
         user::{Role, User},
     },
     store::{
@@ -44,7 +44,8 @@ fn a_token_comes_back_as_it_went_in() {
     let parent = token(&alice);
     let mut odd = child(&parent, &alice);
     odd.expire_time = Some(Timestamp::from_micros(-1));
-    odd.disabled = true;
+    odd.disabled = Some(DisabledBy::Reuse);
+    odd.reuse_time = Some(NOW);
     odd.scopes = ScopeSet::default();
     odd.allowed_cidrs = CidrSet::default();
     for token in [parent, odd] {
@@ -234,7 +235,7 @@ async fn disturb(db: Db, user: User) {
     for time in (0..STAY).map(|time| time * 7 % STAY).cycle() {
         let mut guest = token(&user);
         guest.create_time = Timestamp::from_micros(time);
-        guest.disabled = true;
+        guest.disabled = Some(DisabledBy::Owner);
         let secret = hash(&guest);
         let id = guest.id;
         write(&db, move |tx| insert(tx, &guest, &secret)).await;
@@ -275,7 +276,7 @@ async fn pages_hold_what_stays_exactly_once_while_others_write() {
             ids.extend(page.iter().map(|token| token.id));
             seen.extend(
                 page.into_iter()
-                    .map(|token| (token.create_time, token.id, token.disabled)),
+                    .map(|token| (token.create_time, token.id, token.disabled.is_some())),
             );
         }
         assert_eq!(ids.len(), seen.len(), "one came twice");
