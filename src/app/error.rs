@@ -9,6 +9,7 @@ use crate::{
         reason::Reason,
         scope::OwnScope,
         token::{DisabledBy, Invalid},
+        token_text::TokenTextError,
     },
     store,
 };
@@ -203,6 +204,13 @@ pub enum Unauthenticated {
     /// The secret is right, but the token is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+}
+
+/// What is wrong with the form of a token is told to nobody who is not known.
+impl From<TokenTextError> for Unauthenticated {
+    fn from(_: TokenTextError) -> Self {
+        Self::Malformed
+    }
 }
 
 impl Unauthenticated {

@@ -15,7 +15,7 @@ pub use create::{CreateToken, CreatedToken};
 pub use list_all::ListAllTokens;
 pub use read::ListTokens;
 pub use revoke::{Outcome, Revocation, RevokeTokens};
-pub use revoke_leaked::{Leak, LeakRevocation, LeakedToken, Standing};
+pub use revoke_leaked::{Leak, LeakRevocation, Standing};
 pub use rotate::{RotateToken, RotatedToken};
 pub use selection::{TimeParts, TokenSelection};
 pub use update::UpdateToken;
@@ -58,6 +58,13 @@ pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
         1..=MAX_ID_BYTES => Ok(TokenId::parse(text)),
         _ => Err(FieldError::new("token_id", "must be at most 256 bytes").into()),
     }
+}
+
+/// The token that the caller shows and the one that it was made with.
+fn own(caller: &Caller) -> Vec<TokenId> {
+    let token = caller.token();
+    let ids = token.map(|token| [Some(token.id), token.parent_id]);
+    ids.into_iter().flatten().flatten().collect()
 }
 
 /// Whether `token_id` names the very token that the caller shows.

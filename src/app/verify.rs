@@ -7,11 +7,12 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     domain::{
         id::TokenId,
+        presented_token::PresentedToken,
         reason::Reason,
         scope::ScopeSet,
-        secret::Secret,
         time::Timestamp,
         token::{Invalid, Token},
+        token_text::TokenTextError,
         user::User,
     },
     store::tokens::Credential,
@@ -20,16 +21,15 @@ use crate::{
 use super::{
     App, Error,
     authz::{self, Action},
-    caller::Caller,
-    credential::Shown,
+    caller::{Caller, Origin},
     error::{FieldError, Unauthenticated},
 };
 
 /// What is asked about a token.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The plaintext, as it was shown.
-    pub token: Secret,
+    /// The token that was presented, or why it is none.
+    pub token: Result<PresentedToken, TokenTextError>,
     /// The scopes that it must have, all of them.
     pub required_scopes: ScopeSet,
     /// Whether a token without scopes, which has them all, is refused.
@@ -44,7 +44,7 @@ impl Question {
     /// # Errors
     /// A scope or the address is malformed.
     pub fn parse<'a>(
-        token: Secret,
+        token: Result<PresentedToken, TokenTextError>,
         required_scopes: impl IntoIterator<Item = &'a str>,
         client_ip: &str,
     ) -> Result<Self, FieldError> {
@@ -134,23 +134,37 @@ impl Refused {
 }
 
 impl App {
-    /// Verifies a token for a caller who may ask.
+    /// Verifies a token for a caller who may ask. It may have been pasted by anyone, so that it is no sign of
+    /// anything that it is presented here.
     pub async fn verify_for(
         &self,
         caller: &Caller,
         question: Result<Question, FieldError>,
     ) -> Result<Verification, Error> {
         authz::may(caller, Action::VerifyToken, authz::Relation::Oneself)?;
-        self.verify(question?).await
+        self.verify(question?, None).await
     }
 
-    /// Verifies a token for whoever holds it.
+    /// Verifies the very token that a request from `origin` presents as its own credential.
     ///
     /// # Errors
     /// There is no answer: the store failed, or the token is valid, but used too often
     /// ([`Error::RateLimited`]).
-    pub async fn verify(&self, question: Question) -> Result<Verification, Error> {
-        let (result, answer) = match self.judge(&question).await {
+    pub async fn verify_credential(
+        &self,
+        question: Question,
+        origin: &Origin,
+    ) -> Result<Verification, Error> {
+        self.verify(question, Some(origin)).await
+    }
+
+    /// The same, where `origin` is that of a request whose own credential the token is.
+    async fn verify(
+        &self,
+        question: Question,
+        origin: Option<&Origin>,
+    ) -> Result<Verification, Error> {
+        let (result, answer) = match self.judge(&question, origin).await {
             Ok(verified) => ("valid", Ok(Verification::Valid(verified))),
             Err(Judgement::Refused(refused)) => {
                 let result = refused.reason().as_str();
@@ -162,13 +176,18 @@ impl App {
         answer
     }
 
-    async fn judge(&self, question: &Question) -> Result<Verified, Judgement> {
-        let shown = Shown::parse(question.token.expose()).map_err(Refused::from)?;
-        let credential = self.find_credential(shown).await?.credential;
+    async fn judge(
+        &self,
+        question: &Question,
+        _origin: Option<&Origin>,
+    ) -> Result<Verified, Judgement> {
+        let presented = question.token.map_err(Unauthenticated::from);
+        let presented = presented.map_err(Refused::from)?;
+        let credential = self.find_credential(presented).await?.credential;
         let now = self.now();
         let verified = judge(credential, question, now)?;
-        self.admit_request(shown.id, now)?;
-        self.0.usage.note(shown.id, now, question.client_ip);
+        self.admit_request(presented.id(), now)?;
+        self.0.usage.note(presented.id(), now, question.client_ip);
         Ok(verified)
     }
 }
@@ -229,7 +248,7 @@ mod tests {
     #[test]
     fn fields_are_checked() {
         let question = |scopes: &[&str], ip| {
-            Question::parse(Secret::new(String::new()), scopes.iter().copied(), ip)
+            Question::parse(PresentedToken::parse(""), scopes.iter().copied(), ip)
                 .map_err(|error| error.field)
         };
         assert_eq!(question(&["Deploy"], "").unwrap_err(), "required_scopes");

@@ -8,10 +8,11 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     app::{
         App, Error,
+        caller::Origin,
         error::FieldError,
         verify::{Question, Refused, Verification, Verified},
     },
-    domain::scope::ScopeSet,
+    domain::{presented_token::PresentedToken, scope::ScopeSet},
 };
 
 use super::{auth, current, error::denial::Denial, listener};
@@ -35,6 +36,7 @@ pub(super) fn required<'a>(
 }
 
 /// Whether the request with these header fields may pass, from `client_ip`: by its own bearer token alone.
+/// `origin` is that of the request that asks.
 ///
 /// # Errors
 /// There is no answer, which must not be taken for one.
@@ -43,6 +45,7 @@ pub(super) async fn check(
     headers: &HeaderMap,
     required: Requirement,
     client_ip: Option<IpAddr>,
+    origin: &Origin,
 ) -> Result<Result<Verified, Denial>, Error> {
     current::note_routine();
     let shown = auth::bearer(headers);
@@ -51,12 +54,16 @@ pub(super) async fn check(
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
             let question = Question {
-                token,
+                token: PresentedToken::parse(token.expose()),
                 required_scopes: required.scopes.clone(),
                 denies_unscoped: required.denies_unscoped,
                 client_ip,
             };
-            match app.verify(question).await {
+            let from = Origin {
+                ip: client_ip,
+                ..origin.clone()
+            };
+            match app.verify_credential(question, &from).await {
                 Ok(Verification::Valid(verified)) => {
                     current::note_token(verified.id(), verified.user().id);
                     listener::note_authenticated();

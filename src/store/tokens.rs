@@ -14,7 +14,9 @@ mod search;
 pub use census::{count_by_state, last_row};
 pub use change::{adopt_children, mark_rotated, unmark_rotated, update};
 pub use credential::{Credential, find_credential};
-pub use delete::{delete_family, delete_live_children, delete_live_of_user, mark_deleted};
+pub use delete::{
+    DeletedFamily, delete_family, delete_live_children, delete_live_of_user, mark_deleted,
+};
 pub use family::{disable_family, list_family};
 pub use filter::{StateFilter, TokenFilter};
 pub use last_use::note_uses;

@@ -51,6 +51,7 @@ mod mutations;
 mod networks;
 mod page_tokens;
 mod passwords;
+mod pasted_tokens;
 mod policies;
 mod purge;
 mod quota;

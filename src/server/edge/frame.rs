@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use connectrpc_axum::{Code, ConnectError};
 
 use super::{error, gzip, wire::Protocol};
-use crate::{proto::hallpass::v1::Reason, server::limits::Limits};
+use crate::proto::hallpass::v1::Reason;
 
 /// The length of the prefix.
 pub(super) const PREFIX_BYTES: usize = 5;
@@ -98,8 +98,8 @@ pub(super) fn to_base64(plain: &[u8]) -> Bytes {
 
 /// The largest body that can hold a message within the limit: gzip may add a little to what it cannot
 /// pack, and base64 a third.
-pub(super) fn largest_body(protocol: Protocol, limits: &Limits) -> usize {
-    let binary = limits.max_body_bytes.saturating_add(PREFIX_BYTES + 1024);
+pub(super) fn largest_body(protocol: Protocol, limit_bytes: usize) -> usize {
+    let binary = limit_bytes.saturating_add(PREFIX_BYTES + 1024);
     match protocol {
         Protocol::GrpcWebText => binary.saturating_mul(4) / 3,
         _ => binary,

@@ -83,6 +83,12 @@ impl Method {
         self.endpoint
     }
 
+    pub(super) fn max_body_bytes(&self, limits: &Limits) -> usize {
+        self.endpoint.map_or(limits.max_body_bytes, |endpoint| {
+            endpoint.max_body_bytes(limits)
+        })
+    }
+
     pub(super) fn timeout(&self, limits: &Limits) -> Duration {
         self.endpoint
             .map_or(limits.handler_timeout, |endpoint| endpoint.timeout(limits))

@@ -64,7 +64,7 @@ async fn to_grpc(
 ) -> Result<Request<Body>, ConnectError> {
     let (mut parts, body) = request.into_parts();
     let headers = &mut parts.headers;
-    let most = frame::largest_body(protocol, limits);
+    let most = frame::largest_body(protocol, limits.max_body_bytes);
     let body = match protocol {
         Protocol::GrpcWebText => {
             let text = read::collect(body, most, limits.max_body_bytes).await?;

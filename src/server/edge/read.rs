@@ -67,8 +67,8 @@ where
 
 async fn message(body: Body, call: &Call, limits: &Limits) -> Result<Bytes, ConnectError> {
     let protocol = call.wire.protocol;
-    let limit = limits.max_body_bytes;
-    let body = collect(body, frame::largest_body(protocol, limits), limit).await?;
+    let limit = call.method.max_body_bytes(limits);
+    let body = collect(body, frame::largest_body(protocol, limit), limit).await?;
     let body = match protocol {
         Protocol::GrpcWebText => frame::from_base64(&body)?,
         _ => body,

@@ -73,6 +73,8 @@ pub struct Endpoint {
     pub label: &'static str,
     /// Its bound of time, where it has one of its own.
     pub timeout: Option<fn(&Limits) -> Duration>,
+    /// Whether its message may be twice as large as others: a list of as many plaintexts as it takes.
+    pub takes_lists: bool,
 }
 
 impl Endpoint {
@@ -88,6 +90,12 @@ impl Endpoint {
     pub fn timeout(&self, limits: &Limits) -> Duration {
         self.timeout
             .map_or(limits.handler_timeout, |own| own(limits))
+    }
+
+    /// The largest message that it takes.
+    pub fn max_body_bytes(&self, limits: &Limits) -> usize {
+        let factor = if self.takes_lists { 2 } else { 1 };
+        limits.max_body_bytes.saturating_mul(factor)
     }
 
     /// A procedure's service, `package.Service`.
@@ -117,6 +125,7 @@ const fn endpoint(path: &'static str, kind: Kind) -> Endpoint {
         browsers: true,
         label: path,
         timeout: None,
+        takes_lists: false,
     }
 }
 
@@ -169,6 +178,12 @@ impl Endpoint {
     pub(super) const fn until_it_ends(self) -> Self {
         Self {
             timeout: Some(a_day),
+            ..self
+        }
+    }
+    pub(super) const fn takes_lists(self) -> Self {
+        Self {
+            takes_lists: true,
             ..self
         }
     }

@@ -29,6 +29,7 @@ use crate::{
 };
 
 use super::super::{
+    auth::From,
     error::denial::Denial,
     identity::{self, Requirement},
     origin::ClientAddress,
@@ -44,13 +45,14 @@ pub(super) struct Envoy {
 
 pub(super) async fn check(
     State(Envoy { app, addresses }): State<Envoy>,
+    From(origin): From,
     ConnectRequest(request): ConnectRequest<CheckRequest>,
 ) -> Result<ConnectResponse<CheckResponse>, ConnectError> {
     let context = request.attributes.unwrap_or_default();
     let required = requirement(&context).map_err(Error::from)?;
     let headers = headers(&context);
     let client_ip = peer(&context).map(|peer| addresses.find(peer, &headers));
-    let answer = match identity::check(&app, &headers, required, client_ip).await? {
+    let answer = match identity::check(&app, &headers, required, client_ip, &origin).await? {
         Ok(verified) => allowed(&verified),
         Err(denial) => denied(denial),
     };

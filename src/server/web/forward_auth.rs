@@ -42,9 +42,11 @@ async fn check(app: &App, head: &Parts) -> Response {
         Ok(parameters) => parameters,
         Err(error) => return oauth::refusal(error.into()),
     };
-    let origin: Option<&Origin> = head.extensions.get();
-    let ip = origin.and_then(|origin| origin.ip);
-    match identity::check(app, &head.headers, parameters.requirement, ip).await {
+    let Some(origin) = head.extensions.get::<Origin>() else {
+        return oauth::refusal(Error::Internal("a request came without its origin".into()));
+    };
+    let requirement = parameters.requirement;
+    match identity::check(app, &head.headers, requirement, origin.ip, origin).await {
         Ok(Ok(verified)) => allowed(&verified),
         Ok(Err(denial)) => denial.into_response(),
         Err(error) => oauth::refusal(error),

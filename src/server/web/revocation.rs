@@ -1,5 +1,5 @@
-//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it. The token in the body is the authority;
-//! an Authorization header need not be there, but if it is, it must be good.
+//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it. The token in the body is the authority; a
+//! caller need not be named, but if one is, its credential must be good. An admin who is named reports a leak.
 
 use axum::{
     Extension, Router,
@@ -9,7 +9,10 @@ use axum::{
 };
 use http::StatusCode;
 
-use crate::app::{App, Error, caller::Origin, error::Unauthenticated};
+use crate::{
+    app::{App, Error, caller::Origin, error::Unauthenticated},
+    domain::presented_token::PresentedToken,
+};
 
 use super::{
     super::{
@@ -51,13 +54,19 @@ async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Res
         }
     };
     let form = Form::read(body).await?;
-    if let Some(caller) = caller {
-        caller.look_again().await.map_err(refused)?;
-    }
+    let caller = match caller {
+        None => None,
+        Some(caller) => Some(caller.look_again().await.map_err(refused)?),
+    };
     let token = form.token().map_err(|error| refused(error.into()))?;
     current::note_credential("token");
-    let revoked = app.revoke_shown(token, origin).await.map_err(refused)?;
-    if let Some((token, user)) = revoked {
+    let Ok(presented) = PresentedToken::from_paste(token.expose()) else {
+        // As what is none of ours (RFC 7009 §2.2).
+        return Ok(());
+    };
+    let revoked = app.revoke_presented(presented, caller.as_ref(), origin);
+    let revoked = revoked.await.map_err(refused)?;
+    if let (Some((token, user)), None) = (revoked, caller) {
         current::note_token(token, user);
     }
     Ok(())

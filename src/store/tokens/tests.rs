@@ -167,11 +167,16 @@ fn a_family_goes_with_all_that_was_made_with_its_live_members_and_nothing_else()
         add(&tx, token);
     }
     mark_deleted(&tx, dead.id, NOW).unwrap();
-    let chunks = [1; 3].map(|limit| delete_family(&tx, first.id, NOW, limit).unwrap());
+    let chunks = [1; 3].map(|limit| delete_family(&tx, first.id, &[], NOW, limit).unwrap());
     let with_child = [first.id, children[0].id];
-    assert_eq!(chunks[0], with_child, "a member goes with its children");
-    assert_eq!(chunks.each_ref().map(Vec::len), [2, 2, 0]);
-    let gone: BTreeSet<_> = chunks.into_iter().flatten().collect();
+    let ids: Vec<_> = chunks[0].ids().copied().collect();
+    assert_eq!(ids, with_child, "a member goes with its children");
+    assert_eq!(chunks.each_ref().map(DeletedFamily::count), [2, 2, 0]);
+    let gone: BTreeSet<_> = chunks
+        .iter()
+        .flat_map(DeletedFamily::ids)
+        .copied()
+        .collect();
     let expected = children.iter().chain([&first, &last]);
     assert_eq!(gone, expected.map(|token| token.id).collect());
     for id in gone {

@@ -100,8 +100,9 @@ pub(super) fn call(
         }
     };
     check_version(&parts.headers, wire.protocol)?;
-    if declared_length(&parts.headers) > frame::largest_body(wire.protocol, limits) {
-        return Err(error::too_large(limits.max_body_bytes));
+    let limit = method.max_body_bytes(limits);
+    if declared_length(&parts.headers) > frame::largest_body(wire.protocol, limit) {
+        return Err(error::too_large(limit));
     }
     Ok(Call {
         method: Arc::clone(method),
