@@ -18,6 +18,7 @@ pub mod passwords;
 mod policies;
 mod purge;
 mod refusals;
+mod reuse;
 mod shards;
 mod ticks;
 mod token_rate;
@@ -50,6 +51,7 @@ use credential::Memory;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
 use purge::ClockWord;
 use refusals::Refusals;
+use reuse::Reuse;
 use token_rate::TokenRate;
 use usage::Usage;
 
@@ -64,6 +66,8 @@ pub struct AppOptions {
     pub machines: LifetimePolicy,
     /// Whether only those who sign in may make tokens.
     pub forbid_token_children: bool,
+    /// Whether the use of a rotated secret disables its family.
+    pub disable_family_on_reuse: bool,
     /// How often a token may be verified, at once and a minute; `None`: there is no limit.
     pub token_requests_per_minute: Option<NonZero<u32>>,
     /// How many live tokens a user may have, and how many live children a token.
@@ -85,6 +89,7 @@ impl Default for AppOptions {
             people: LifetimePolicy::default(),
             machines: LifetimePolicy::default(),
             forbid_token_children: false,
+            disable_family_on_reuse: false,
             token_requests_per_minute: None,
             max_tokens_per_user: 500,
             retention: Duration::from_hours(90 * 24),
@@ -117,6 +122,7 @@ struct Inner {
     hasher: Hasher,
     throttle: Throttle,
     refusals: Refusals,
+    reuse: Reuse,
     census: Census,
     credentials: Memory,
     token_rate: TokenRate,
@@ -141,6 +147,7 @@ impl App {
             hasher,
             throttle,
             refusals: Refusals::default(),
+            reuse: Reuse::default(),
             census: Census::default(),
             credentials: Memory::default(),
             token_rate,

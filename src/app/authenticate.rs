@@ -60,6 +60,8 @@ impl App {
     ) -> Result<Caller, Error> {
         let known = self.find_credential(presented).await?;
         let now = self.now();
+        let token = &known.credential.lineage.token;
+        self.watch_reuse(token, origin).await;
         let caller = Caller::by_token(known, now, origin.clone())?;
         self.0.usage.note(presented.id(), now, origin.ip);
         Ok(caller)

@@ -179,12 +179,15 @@ impl App {
     async fn judge(
         &self,
         question: &Question,
-        _origin: Option<&Origin>,
+        origin: Option<&Origin>,
     ) -> Result<Verified, Judgement> {
         let presented = question.token.map_err(Unauthenticated::from);
         let presented = presented.map_err(Refused::from)?;
         let credential = self.find_credential(presented).await?.credential;
         let now = self.now();
+        if let Some(origin) = origin {
+            self.watch_reuse(&credential.lineage.token, origin).await;
+        }
         let verified = judge(credential, question, now)?;
         self.admit_request(presented.id(), now)?;
         self.0.usage.note(presented.id(), now, question.client_ip);
