@@ -22,6 +22,7 @@ use hallpass::{
     app::{
         App, AppOptions,
         caller::{Caller, Origin},
+        error::FieldError,
         tokens::CreateToken,
         usage::{Flush, Usage},
         verify::{Question, Verification},
@@ -31,8 +32,8 @@ use hallpass::{
         clock::{Clock, SystemClock},
         id::{RequestId, TokenId, UserId},
         note::Note,
+        presented_token::PresentedToken,
         scope::ScopeSet,
-        secret::Secret,
         time::Timestamp,
         token::{LastUse, Token},
         token_text::{TokenPrefix, TokenText},
@@ -147,12 +148,12 @@ async fn turn(app: &App, texts: &Arc<[String]>, user: UserId, beside: impl Futur
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let (app, texts, next) = (app.clone(), Arc::clone(texts), Arc::clone(&next));
+            let local = local(&app);
             tokio::spawn(async move {
                 while begin.elapsed() < TURN {
                     let at = next.fetch_add(1, Ordering::Relaxed) % texts.len();
-                    let token = Secret::new(texts[at].clone());
-                    let question = Question::parse(token, [], "192.0.2.1")?;
-                    let answer = app.verify(question).await?;
+                    let question = question(&texts[at])?;
+                    let answer = app.verify_credential(question, local.origin()).await?;
                     assert!(matches!(answer, Verification::Valid(_)));
                 }
                 Ok::<_, hallpass::app::Error>(())
@@ -228,9 +229,10 @@ fn note_secs(ids: &[TokenId]) -> Result<f64> {
 /// What it takes to write the last uses of all tokens, while nothing else is done.
 async fn write_alone(app: &App, texts: &[String]) -> Result<f64> {
     app.flush_uses(Flush::Now).await?;
+    let local = local(app);
     for text in texts {
-        let question = Question::parse(Secret::new(text.clone()), [], "192.0.2.1")?;
-        app.verify(question).await?;
+        app.verify_credential(question(text)?, local.origin())
+            .await?;
     }
     let begin = cpu_secs()?;
     app.flush_uses(Flush::Now).await?;
@@ -287,6 +289,10 @@ async fn fill(db: &Db) -> Result<(UserId, Vec<TokenId>, Vec<String>)> {
     Ok((id, ids, texts))
 }
 
+fn question(text: &str) -> std::result::Result<Question, FieldError> {
+    Question::parse(PresentedToken::parse(text), [], "192.0.2.1")
+}
+
 fn token(user_id: UserId, create_time: Timestamp) -> Token {
     let id = TokenId::generate(create_time);
     Token {
@@ -297,12 +303,13 @@ fn token(user_id: UserId, create_time: Timestamp) -> Token {
         allowed_cidrs: CidrSet::default(),
         create_time,
         expire_time: None,
-        disabled: false,
+        disabled: None,
         parent_id: None,
         family_id: id,
         delete_time: None,
         successor_id: None,
         last_use: None,
+        reuse_time: None,
     }
 }
 

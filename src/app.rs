@@ -19,6 +19,7 @@ pub mod passwords;
 mod policies;
 mod purge;
 mod refusals;
+mod reuse;
 mod shards;
 mod ticks;
 mod token_rate;
@@ -52,6 +53,7 @@ use known_networks::NewNetworks;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
 use purge::ClockWord;
 use refusals::Refusals;
+use reuse::Reuse;
 use token_rate::TokenRate;
 use usage::Usage;
 
@@ -66,6 +68,8 @@ pub struct AppOptions {
     pub machines: LifetimePolicy,
     /// Whether only those who sign in may make tokens.
     pub forbid_token_children: bool,
+    /// Whether the use of a rotated secret disables its family.
+    pub disable_family_on_reuse: bool,
     /// How often a token may be verified, at once and a minute; `None`: there is no limit.
     pub token_requests_per_minute: Option<NonZero<u32>>,
     /// How many live tokens a user may have, and how many live children a token.
@@ -89,6 +93,7 @@ impl Default for AppOptions {
             people: LifetimePolicy::default(),
             machines: LifetimePolicy::default(),
             forbid_token_children: false,
+            disable_family_on_reuse: false,
             token_requests_per_minute: None,
             max_tokens_per_user: 500,
             retention: Duration::from_hours(90 * 24),
@@ -123,6 +128,7 @@ struct Inner {
     throttle: Throttle,
     refusals: Refusals,
     new_networks: NewNetworks,
+    reuse: Reuse,
     census: Census,
     credentials: Memory,
     token_rate: TokenRate,
@@ -148,6 +154,7 @@ impl App {
             throttle,
             refusals: Refusals::default(),
             new_networks: NewNetworks::default(),
+            reuse: Reuse::default(),
             census: Census::default(),
             credentials: Memory::default(),
             token_rate,

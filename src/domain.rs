@@ -12,6 +12,7 @@ pub mod id;
 pub mod lifetime;
 pub mod note;
 pub mod page;
+pub mod presented_token;
 pub mod random;
 pub mod reason;
 pub mod rotation;

@@ -145,12 +145,13 @@ fn token(user_id: UserId, create_time: Timestamp) -> Result<(Token, TokenText)> 
         allowed_cidrs: CidrSet::default(),
         create_time,
         expire_time: None,
-        disabled: false,
+        disabled: None,
         parent_id: None,
         family_id: id,
         delete_time: None,
         successor_id: None,
         last_use: None,
+        reuse_time: None,
     };
     Ok((token, TokenText::generate(&TokenPrefix::default(), id)))
 }

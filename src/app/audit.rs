@@ -21,7 +21,7 @@ use super::{
 const CHUNK: u32 = 500;
 
 /// The actor of what the server does by itself.
-const SYSTEM: &str = "system";
+pub(super) const SYSTEM: &str = "system";
 
 /// The audit row for what the server itself did.
 pub(super) fn system_event(

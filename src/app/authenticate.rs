@@ -8,6 +8,7 @@ use std::{
 use crate::{
     domain::{
         id::UserId,
+        presented_token::PresentedToken,
         secret::Secret,
         token::LastUse,
         user::{User, Username},
@@ -18,7 +19,6 @@ use crate::{
 use super::{
     App, Error,
     caller::{Caller, Origin},
-    credential::Shown,
     error::{Denied, Unauthenticated},
     passwords::{Attempt, HasherError, PasswordHash, Slots, Verdict},
 };
@@ -43,21 +43,29 @@ impl App {
     }
 
     async fn check_bearer(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
-        let shown = Shown::parse(bearer)?;
-        match self.check_token(shown, origin).await {
+        let presented = PresentedToken::parse(bearer).map_err(Unauthenticated::from)?;
+        match self.check_token(presented, origin).await {
             Err(Error::Unauthenticated(refusal)) => {
-                self.0.refusals.token(self.now(), refusal, shown.id, origin);
+                let id = presented.id();
+                self.0.refusals.token(self.now(), refusal, id, origin);
                 Err(refusal.into())
             }
             other => other,
         }
     }
 
-    async fn check_token(&self, shown: Shown, origin: &Origin) -> Result<Caller, Error> {
-        let known = self.find_credential(shown).await?;
+    async fn check_token(
+        &self,
+        presented: PresentedToken,
+        origin: &Origin,
+    ) -> Result<Caller, Error> {
+        let known = self.find_credential(presented).await?;
         let now = self.now();
+        let token = &known.credential.lineage.token;
+        self.watch_reuse(token, origin).await;
         let caller = Caller::by_token(known, now, origin.clone())?;
-        self.0.usage.note(shown.id, LastUse::seen(now, origin.ip));
+        let last_use = LastUse::seen(now, origin.ip);
+        self.0.usage.note(presented.id(), last_use);
         Ok(caller)
     }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::{
     domain::{
         id::{TokenId, UserId},
+        presented_token::PresentedToken,
         secret::Secret,
-        token_text::{TokenHash, TokenText},
     },
     store::{
         Stamp,
@@ -21,35 +21,14 @@ use crate::{
 
 use super::{App, Error, error::Unauthenticated};
 
-/// A token of the right form that somebody showed: what is needed to find and to recognise it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
-    pub(super) id: TokenId,
-    hash: TokenHash,
-}
-
-impl Shown {
-    /// From plaintext.
-    ///
-    /// # Errors
-    /// It has not the form of a token, or its checksum does not fit.
-    pub(super) fn parse(text: &str) -> Result<Self, Unauthenticated> {
-        let text = TokenText::parse(text).map_err(|_| Unauthenticated::Malformed)?;
-        Ok(Self {
-            id: text.id(),
-            hash: text.hash(),
-        })
-    }
-}
-
 impl App {
     /// What is stored of the token that was shown, as it is at some moment after this call began: a deletion
     /// that was answered is seen. That its secret is right says nothing of its being valid still.
     ///
     /// # Errors
     /// There is none with that secret, or the store failed.
-    pub(super) async fn find_credential(&self, shown: Shown) -> Result<Known, Error> {
-        let Shown { id, hash } = shown;
+    pub(super) async fn find_credential(&self, presented: PresentedToken) -> Result<Known, Error> {
+        let (id, hash) = (presented.id(), *presented.hash());
         let db = &self.0.db;
         let is_true = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
         if let Some(known) = self.0.credentials.find(id, &hash, is_true) {
@@ -83,11 +62,12 @@ impl App {
     /// Which token is shown, and whose it is, where it is in memory and its secret is right: for the log, which is
     /// not worth a read. It says nothing of the token's being valid.
     pub fn holder(&self, shown: &Secret) -> Option<(TokenId, UserId)> {
-        let Shown { id, hash } = Shown::parse(shown.expose()).ok()?;
+        let presented = PresentedToken::parse(shown.expose()).ok()?;
+        let id = presented.id();
         let db = &self.0.db;
         let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
         let known = self.0.credentials.get(id, is_true)?.credential;
-        let is_right = known.hash.matches(&hash);
+        let is_right = known.hash.matches(presented.hash());
         is_right.then(|| (id, known.lineage.token.user_id))
     }
 

@@ -4,8 +4,12 @@ use std::{error::Error as StdError, time::Duration};
 
 use crate::{
     domain::{
-        lifetime::LifetimeError, page::PageTokenError, reason::Reason, scope::OwnScope,
-        token::Invalid,
+        lifetime::LifetimeError,
+        page::PageTokenError,
+        reason::Reason,
+        scope::OwnScope,
+        token::{DisabledBy, Invalid},
+        token_text::TokenTextError,
     },
     store,
 };
@@ -202,6 +206,13 @@ pub enum Unauthenticated {
     Invalid(#[from] Invalid),
 }
 
+/// What is wrong with the form of a token is told to nobody who is not known.
+impl From<TokenTextError> for Unauthenticated {
+    fn from(_: TokenTextError) -> Self {
+        Self::Malformed
+    }
+}
+
 impl Unauthenticated {
     /// The word of `hallpass.v1.Reason` for it.
     pub const fn reason(self) -> Reason {
@@ -215,6 +226,14 @@ impl Unauthenticated {
             Self::Invalid(Invalid::Parent) => Reason::ParentInvalid,
             Self::Invalid(Invalid::Address) => Reason::AddressNotAllowed,
         }
+    }
+}
+
+const fn disabled(by: DisabledBy) -> &'static str {
+    match by {
+        DisabledBy::Owner => "its owner disabled it",
+        DisabledBy::Admin => "an admin disabled it",
+        DisabledBy::Reuse => "it was disabled because a rotated secret of its family was used",
     }
 }
 
@@ -233,6 +252,9 @@ pub enum Denied {
     /// The settings forbid to make tokens with tokens.
     #[error("tokens cannot be made with a token here: sign in with username and password")]
     TokenChildren,
+    /// The token is disabled, and not by its owner.
+    #[error("only an admin enables the token: {}", disabled(*.0))]
+    Disabled(DisabledBy),
     /// The old password that was given is wrong.
     #[error("the old password is wrong")]
     OldPassword,
@@ -246,6 +268,7 @@ impl Denied {
             Self::Scope(_) => Reason::ScopeMissing,
             Self::Lineage => Reason::LineageTooDeep,
             Self::TokenChildren => Reason::TokenChildrenForbidden,
+            Self::Disabled(_) => Reason::AdminRequired,
             Self::OldPassword => Reason::CredentialsInvalid,
         }
     }

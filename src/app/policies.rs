@@ -19,6 +19,9 @@ struct Stored {
     people: Lifetimes,
     machines: Lifetimes,
     forbid_token_children: bool,
+    // Left out where it is off: what an older server wrote is then no other policy.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disable_family_on_reuse: bool,
     max_tokens_per_user: u32,
     argon2_memory_kib: u32,
     argon2_passes: u32,
@@ -45,6 +48,7 @@ impl From<&AppOptions> for Stored {
             people: options.people.into(),
             machines: options.machines.into(),
             forbid_token_children: options.forbid_token_children,
+            disable_family_on_reuse: options.disable_family_on_reuse,
             max_tokens_per_user: options.max_tokens_per_user,
             argon2_memory_kib: options.passwords.memory_kib,
             argon2_passes: options.passwords.passes,
@@ -89,6 +93,7 @@ pub(super) async fn stored(db: &Db) -> Result<Option<AppOptions>, Error> {
         people: stored.people.into(),
         machines: stored.machines.into(),
         forbid_token_children: stored.forbid_token_children,
+        disable_family_on_reuse: stored.disable_family_on_reuse,
         max_tokens_per_user: stored.max_tokens_per_user,
         passwords: HasherOptions {
             memory_kib: stored.argon2_memory_kib,

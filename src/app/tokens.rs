@@ -15,7 +15,7 @@ pub use create::{CreateToken, CreatedToken};
 pub use list_all::ListAllTokens;
 pub use read::ListTokens;
 pub use revoke::{Outcome, Revocation, RevokeTokens};
-pub use revoke_leaked::{Leak, LeakRevocation, LeakedToken, Standing};
+pub use revoke_leaked::{Leak, LeakRevocation, Standing};
 pub use rotate::{RotateToken, RotatedToken};
 pub use selection::{TimeParts, TokenSelection};
 pub use update::UpdateToken;
@@ -25,7 +25,10 @@ pub use crate::store::tokens::TokenCounts;
 use std::time::Duration;
 
 use crate::{
-    domain::{cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp},
+    domain::{
+        cidr::CidrSet, id::TokenId, lifetime, note::Note, scope::ScopeSet, time::Timestamp,
+        token::Token,
+    },
     store::{
         Tx,
         tokens::{self, Credential},
@@ -57,6 +60,13 @@ pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
     }
 }
 
+/// The token that the caller shows and the one that it was made with.
+fn own(caller: &Caller) -> Vec<TokenId> {
+    let token = caller.token();
+    let ids = token.map(|token| [Some(token.id), token.parent_id]);
+    ids.into_iter().flatten().flatten().collect()
+}
+
 /// Whether `token_id` names the very token that the caller shows.
 fn is_itself(caller: &Caller, token_id: &str) -> bool {
     caller
@@ -72,6 +82,14 @@ impl App {
             Some(token) if token.parent_id.is_some() => Err(Denied::Lineage),
             _ => Ok(()),
         }
+    }
+}
+
+/// What an admin has disabled, or the reuse of a rotated secret, an admin alone lets live again.
+fn check_enable(caller: &Caller, token: &Token) -> Result<(), Denied> {
+    match token.disabled {
+        Some(by) if by.needs_admin() && !caller.acts_as_admin() => Err(Denied::Disabled(by)),
+        _ => Ok(()),
     }
 }
 

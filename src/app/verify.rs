@@ -7,11 +7,12 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     domain::{
         id::TokenId,
+        presented_token::PresentedToken,
         reason::Reason,
         scope::ScopeSet,
-        secret::Secret,
         time::Timestamp,
         token::{Invalid, LastUse, Token},
+        token_text::TokenTextError,
         user::User,
     },
     store::tokens::Credential,
@@ -20,16 +21,15 @@ use crate::{
 use super::{
     App, Error,
     authz::{self, Action},
-    caller::Caller,
-    credential::Shown,
+    caller::{Caller, Origin},
     error::{FieldError, Unauthenticated},
 };
 
 /// What is asked about a token.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The plaintext, as it was shown.
-    pub token: Secret,
+    /// The token that was presented, or why it is none.
+    pub token: Result<PresentedToken, TokenTextError>,
     /// The scopes that it must have, all of them.
     pub required_scopes: ScopeSet,
     /// Whether a token without scopes, which has them all, is refused.
@@ -46,7 +46,7 @@ impl Question {
     /// # Errors
     /// A scope or the address is malformed.
     pub fn parse<'a>(
-        token: Secret,
+        token: Result<PresentedToken, TokenTextError>,
         required_scopes: impl IntoIterator<Item = &'a str>,
         client_ip: &str,
     ) -> Result<Self, FieldError> {
@@ -149,8 +149,9 @@ impl App {
         )?)
     }
 
-    /// Verifies a token for a caller who may ask. Nobody vouches for itself: a token that asks about itself is used
-    /// from where it asks.
+    /// Verifies a token for a caller who may ask. It may have been pasted by anyone, so that it is no sign of
+    /// anything that it is presented here. Nobody vouches for itself: a token that asks about itself is used from
+    /// where it asks.
     pub async fn verify_for(
         &self,
         caller: &Caller,
@@ -159,22 +160,35 @@ impl App {
         self.may_verify(caller)?;
         let mut question = question?;
         let observed = caller.origin().ip;
-        let asked = Shown::parse(question.token.expose()).map(|shown| shown.id);
-        if caller.token().is_some_and(|token| asked == Ok(token.id)) {
+        let asked = question.token.as_ref().ok().map(PresentedToken::id);
+        if asked.is_some() && asked == caller.token().map(|token| token.id) {
             question.client_ip = observed;
         } else if question.client_ip.is_some() {
             question.reporter_ip = observed;
         }
-        self.verify(question).await
+        self.verify(question, None).await
     }
 
-    /// Verifies a token for whoever holds it.
+    /// Verifies the very token that a request from `origin` presents as its own credential.
     ///
     /// # Errors
     /// There is no answer: the store failed, or the token is valid, but used too often
     /// ([`Error::RateLimited`]).
-    pub async fn verify(&self, question: Question) -> Result<Verification, Error> {
-        let (result, answer) = match self.judge(&question).await {
+    pub async fn verify_credential(
+        &self,
+        question: Question,
+        origin: &Origin,
+    ) -> Result<Verification, Error> {
+        self.verify(question, Some(origin)).await
+    }
+
+    /// The same, where `origin` is that of a request whose own credential the token is.
+    async fn verify(
+        &self,
+        question: Question,
+        origin: Option<&Origin>,
+    ) -> Result<Verification, Error> {
+        let (result, answer) = match self.judge(&question, origin).await {
             Ok(verified) => ("valid", Ok(Verification::Valid(verified))),
             Err(Judgement::Refused(refused)) => {
                 let result = refused.reason().as_str();
@@ -186,18 +200,26 @@ impl App {
         answer
     }
 
-    async fn judge(&self, question: &Question) -> Result<Verified, Judgement> {
-        let shown = Shown::parse(question.token.expose()).map_err(Refused::from)?;
-        let credential = self.find_credential(shown).await?.credential;
+    async fn judge(
+        &self,
+        question: &Question,
+        origin: Option<&Origin>,
+    ) -> Result<Verified, Judgement> {
+        let presented = question.token.map_err(Unauthenticated::from);
+        let presented = presented.map_err(Refused::from)?;
+        let credential = self.find_credential(presented).await?.credential;
         let now = self.now();
+        if let Some(origin) = origin {
+            self.watch_reuse(&credential.lineage.token, origin).await;
+        }
         let verified = judge(credential, question, now)?;
-        self.admit_request(shown.id, now)?;
+        self.admit_request(presented.id(), now)?;
         let last_use = LastUse {
             time: now,
             ip: question.client_ip,
             reporter_ip: question.reporter_ip,
         };
-        self.0.usage.note(shown.id, last_use);
+        self.0.usage.note(presented.id(), last_use);
         Ok(verified)
     }
 }
@@ -258,7 +280,7 @@ mod tests {
     #[test]
     fn fields_are_checked() {
         let question = |scopes: &[&str], ip| {
-            Question::parse(Secret::new(String::new()), scopes.iter().copied(), ip)
+            Question::parse(PresentedToken::parse(""), scopes.iter().copied(), ip)
                 .map_err(|error| error.field)
         };
         assert_eq!(question(&["Deploy"], "").unwrap_err(), "required_scopes");

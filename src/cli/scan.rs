@@ -93,7 +93,7 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
     };
     // Whatever ended the search, and before the repository is asked where each came from: what leaked is revoked.
     let revoked = client.map_or(Ok(()), |client| {
-        revoke::revoke(&client, report.leaked(), args.confirmation, args.json)
+        revoke::revoke(&client, &report.leaked(), args.confirmation, args.json)
     });
     let told = history.map_or(Ok(()), |history| history.tell_origins(&report));
     searched.map_err(incomplete)?;

@@ -16,7 +16,9 @@ use crate::{
     config::target::TargetArgs,
     domain::{
         clock::{Clock, SystemClock},
+        id::TokenId,
         time::Timestamp,
+        token_text::TokenText,
     },
     proto::hallpass::v1::{DeleteTokenRequest, GetTokenRequest, Token},
 };
@@ -84,11 +86,21 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
     }
 }
 
+/// The ID that an argument is, for a request. A plaintext is refused, and not repeated.
+fn token_id(arg: &str) -> Result<String, Failure> {
+    if !TokenText::all_from_paste(arg).is_empty() {
+        return Err(Failure::usage(
+            "give the token's ID: a plaintext is never an argument. Others may have seen this one; if it was \
+             real, revoke it. `hallpass token inspect` tells the ID of a plaintext",
+        ));
+    }
+    Ok(TokenId::from_paste(arg).map_or_else(|| arg.to_owned(), |id| id.to_string()))
+}
+
 fn get(args: &Named) -> Result<(), Failure> {
+    let token_id = token_id(&args.id)?;
     let client = Client::new(&args.target)?;
-    let reply = client.call(&GetTokenRequest {
-        token_id: args.id.clone(),
-    })?;
+    let reply = client.call(&GetTokenRequest { token_id })?;
     if args.output.json {
         return Ok(output::reply(&reply)?);
     }
@@ -115,14 +127,14 @@ fn get(args: &Named) -> Result<(), Failure> {
 }
 
 fn delete(args: &Named) -> Result<(), Failure> {
+    let id = token_id(&args.id)?;
     let client = Client::new(&args.target)?;
-    let reply = client.call(&DeleteTokenRequest {
-        token_id: args.id.clone(),
-    })?;
+    let token_id = id.clone();
+    let reply = client.call(&DeleteTokenRequest { token_id })?;
     if args.output.json {
         output::reply(&reply)?;
     } else {
-        let (id, children) = (&args.id, reply.deleted_children);
+        let children = reply.deleted_children;
         output::line(&format!(
             "deleted {id}; tokens made with it, deleted too: {children}"
         ))?;

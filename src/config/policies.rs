@@ -112,6 +112,16 @@ pub struct UseArgs {
     )]
     pub forbid_token_children: bool,
 
+    /// Disable a token and all of its family where a secret that was rotated away is used as a request's own
+    /// credential, more than 60 s after its grace: two hands hold it. Only an admin enables it then.
+    #[arg(
+        long,
+        env = "HALLPASS_DISABLE_FAMILY_ON_REUSE",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub disable_family_on_reuse: bool,
+
     /// How often a token may be verified: so many times at once, and as many a minute; 1 to 60000. Not set:
     /// no limit.
     #[arg(
@@ -128,6 +138,7 @@ impl UseArgs {
     /// Writes these settings into `options`.
     pub fn apply(&self, options: &mut AppOptions) {
         options.forbid_token_children = self.forbid_token_children;
+        options.disable_family_on_reuse = self.disable_family_on_reuse;
         options.token_requests_per_minute = self.token_requests_per_minute.and_then(NonZero::new);
     }
 }

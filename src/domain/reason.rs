@@ -61,6 +61,8 @@ reasons! {
     LineageTooDeep = "LINEAGE_TOO_DEEP",
     /// Tokens cannot make tokens here.
     TokenChildrenForbidden = "TOKEN_CHILDREN_FORBIDDEN",
+    /// Only an admin enables the token.
+    AdminRequired = "ADMIN_REQUIRED",
     /// No such token, or not for the caller.
     TokenNotFound = "TOKEN_NOT_FOUND",
     /// No such user, or not for the caller.

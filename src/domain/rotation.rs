@@ -116,6 +116,17 @@ impl Rotation {
     }
 }
 
+/// How long after the end of a rotated token its use is still nobody's fault: a process that was just told of the
+/// new secret may have requests under way with the old one, and clocks differ.
+const REUSE_TOLERANCE: Duration = Duration::from_mins(1);
+
+/// Whether a use of `token` at `now` says that its secret is in two hands (RFC 9700 §4.14.2): another took its
+/// place, and its grace, or whatever else it lived on for, has been over for longer than is tolerated.
+pub fn is_reuse(token: &Token, now: Timestamp) -> bool {
+    let end = token.delete_time.into_iter().chain(token.expire_time).min();
+    token.successor_id.is_some() && end.is_some_and(|end| end.plus(REUSE_TOLERANCE) < now)
+}
+
 /// A token is rotated once; its successor is rotated next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token was rotated already: rotate its successor")]
@@ -139,12 +150,13 @@ mod tests {
             allowed_cidrs: CidrSet::parse(["10.0.0.0/8"]).unwrap(),
             create_time: NOW,
             expire_time,
-            disabled: false,
+            disabled: None,
             parent_id: Some(TokenId::generate(NOW)),
             family_id: id,
             delete_time: None,
             successor_id: None,
             last_use: Some(LastUse::seen(NOW, None)),
+            reuse_time: None,
         }
     }
 

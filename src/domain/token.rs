@@ -27,8 +27,8 @@ pub struct Token {
     pub create_time: Timestamp,
     /// When it stops being valid; `None`: never.
     pub expire_time: Option<Timestamp>,
-    /// Kept and listed, but not accepted.
-    pub disabled: bool,
+    /// Who disabled it, so that it is kept and listed, but not accepted; `None`: nobody.
+    pub disabled: Option<DisabledBy>,
     /// The token that it was made with.
     pub parent_id: Option<TokenId>,
     /// The first of the tokens that follow each other by rotation.
@@ -39,6 +39,42 @@ pub struct Token {
     pub successor_id: Option<TokenId>,
     /// Its latest use that is written down, which may lag by a minute.
     pub last_use: Option<LastUse>,
+    /// When its family was disabled because a rotated secret of it was used. Its successors have it, too.
+    pub reuse_time: Option<Timestamp>,
+}
+
+/// Who disabled a token. The stronger word stays: what an admin disabled does not become the owner's matter when
+/// the owner disables it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DisabledBy {
+    /// Its user or its user's owner, who may enable it.
+    Owner,
+    /// Someone who acted as an admin.
+    Admin,
+    /// The server: a rotated secret of its family was used.
+    Reuse,
+}
+
+impl DisabledBy {
+    /// Its word in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Reuse => "reuse",
+        }
+    }
+
+    /// From the store.
+    pub fn from_row(text: &str) -> Option<Self> {
+        let all = [Self::Owner, Self::Admin, Self::Reuse];
+        all.into_iter().find(|by| by.as_str() == text)
+    }
+
+    /// Whether only an admin may enable what was disabled so.
+    pub const fn needs_admin(self) -> bool {
+        !matches!(self, Self::Owner)
+    }
 }
 
 /// When and from where a token was last used.
@@ -116,7 +152,7 @@ impl Token {
         let faults = [
             (self.delete_time.is_some(), Invalid::Deleted),
             (self.has_expired(now), Invalid::Expired),
-            (self.disabled, Invalid::Disabled),
+            (self.disabled.is_some(), Invalid::Disabled),
         ];
         faults
             .into_iter()

@@ -192,6 +192,9 @@ pub enum TokenTextError {
     /// It has the form, but was mistyped or cut: the checksum does not fit.
     #[error("has a checksum that does not fit: it was mistyped or cut")]
     Checksum,
+    /// It holds more than one.
+    #[error("holds more than one token")]
+    Several,
 }
 
 #[cfg(test)]

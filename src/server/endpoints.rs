@@ -82,7 +82,7 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.AuditService/StreamAuditEvents", &[A::ReadAudit]).until_it_ends(),
     procedure("/hallpass.v1.AdminService/ListAllTokens", &[A::ListAllTokens]),
     procedure("/hallpass.v1.AdminService/CountAllTokens", &[A::ListAllTokens]),
-    procedure("/hallpass.v1.AdminService/RevokeTokens", &[A::RevokeTokens]),
+    procedure("/hallpass.v1.AdminService/RevokeTokens", &[A::RevokeTokens]).takes_lists(),
     procedure("/hallpass.v1.AdminService/RevokeLeakedTokens", &[A::RevokeLeaked]),
     procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).until_it_ends(),
     procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::HolderInMessage).with_a_head(),

@@ -7,9 +7,13 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
-use crate::app::{
-    App, Error,
-    verify::{Question, Refused, Verification, Verified},
+use crate::{
+    app::{
+        App, Error,
+        caller::Origin,
+        verify::{Question, Refused, Verification, Verified},
+    },
+    domain::presented_token::PresentedToken,
 };
 
 use super::{auth, current, error::denial::Denial, listener};
@@ -24,7 +28,8 @@ pub(super) struct From {
     pub(super) reporter_ip: Option<IpAddr>,
 }
 
-/// Whether the request with these header fields may pass: by its own token alone.
+/// Whether the request with these header fields may pass: by its own token alone. `origin` is that of the request
+/// that asks.
 ///
 /// # Errors
 /// There is no answer, which must not be taken for one.
@@ -33,6 +38,7 @@ pub(super) async fn check(
     headers: &HeaderMap,
     required: Requirement,
     from: From,
+    origin: &Origin,
 ) -> Result<Result<Verified, Denial>, Error> {
     current::note_routine();
     let shown = required.shown(headers);
@@ -41,13 +47,17 @@ pub(super) async fn check(
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
             let question = Question {
-                token,
+                token: PresentedToken::parse(token.expose()),
                 required_scopes: required.scopes.clone(),
                 denies_unscoped: required.denies_unscoped,
                 client_ip: from.client_ip,
                 reporter_ip: from.reporter_ip,
             };
-            match app.verify(question).await {
+            let origin = Origin {
+                ip: from.client_ip,
+                ..origin.clone()
+            };
+            match app.verify_credential(question, &origin).await {
                 Ok(Verification::Valid(verified)) => {
                     current::note_token(verified.id(), verified.user().id);
                     listener::note_authenticated();

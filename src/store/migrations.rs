@@ -41,4 +41,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0007_last_use_reporter.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0008_disabled_by.sql"),
+        finish: |_| Ok(()),
+    },
 ];

@@ -103,12 +103,13 @@ pub(crate) fn token(user: &User) -> Token {
         allowed_cidrs: CidrSet::parse(["10.0.0.0/8", "2001:db8::/32"]).unwrap(),
         create_time: NOW,
         expire_time: None,
-        disabled: false,
+        disabled: None,
         parent_id: None,
         family_id: id,
         delete_time: None,
         successor_id: None,
         last_use: None,
+        reuse_time: None,
     }
 }
 

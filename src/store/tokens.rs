@@ -14,8 +14,10 @@ mod search;
 pub use census::{count_by_state, last_row};
 pub use change::{adopt_children, mark_rotated, unmark_rotated, update};
 pub use credential::{Credential, find_credential};
-pub use delete::{delete_family, delete_live_children, delete_live_of_user, mark_deleted};
-pub use family::list_family;
+pub use delete::{
+    DeletedFamily, delete_family, delete_live_children, delete_live_of_user, mark_deleted,
+};
+pub use family::{disable_family, list_family};
 pub use filter::{StateFilter, TokenFilter};
 pub use last_use::note_uses;
 pub use live::{count_live, count_live_children, count_live_family, list_live};
@@ -31,7 +33,7 @@ use crate::domain::{
     id::{TokenId, UserId},
     note::Note,
     scope::ScopeSet,
-    token::{LastUse, Token},
+    token::{DisabledBy, LastUse, Token},
     token_text::TokenHash,
 };
 
@@ -39,7 +41,7 @@ macro_rules! columns {
     () => {
         "id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, disabled, \
          parent_id, family_id, delete_time, successor_id, last_use_time, last_use_ip, \
-         last_use_reporter_ip"
+         last_use_reporter_ip, disabled_by, reuse_time"
     };
 }
 macro_rules! select {
@@ -56,8 +58,8 @@ const COLUMNS: &str = columns!();
 pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error> {
     let (scopes, cidrs) = (token.scopes.to_string(), token.allowed_cidrs.to_string());
     let sql = "INSERT INTO tokens (id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, \
-               disabled, parent_id, family_id, delete_time, hash) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+               disabled, parent_id, family_id, delete_time, hash, disabled_by, reuse_time) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let params = [
         token.id.into(),
         token.user_id.into(),
@@ -66,11 +68,13 @@ pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error>
         cidrs.as_str().into(),
         token.create_time.into(),
         token.expire_time.into(),
-        token.disabled.into(),
+        token.disabled.is_some().into(),
         token.parent_id.into(),
         token.family_id.into(),
         token.delete_time.into(),
         hash.as_bytes().into(),
+        token.disabled.map(DisabledBy::as_str).into(),
+        token.reuse_time.into(),
     ];
     tx.insert(sql, &params)
 }
@@ -80,7 +84,7 @@ pub fn find(tx: &Tx<'_>, id: TokenId) -> Result<Option<Token>, Error> {
     tx.find(select!("id = ?1"), &[id.into()], |row| decode(row, 0))
 }
 
-/// A token from fifteen columns of a row, the first at `at`.
+/// A token from seventeen columns of a row, the first at `at`.
 fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
     Ok(Token {
         id: row.parse(at, "an ID", TokenId::parse)?,
@@ -90,7 +94,13 @@ fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
         allowed_cidrs: row.parse(at + 4, "networks", CidrSet::from_row)?,
         create_time: row.time(at + 5)?,
         expire_time: row.opt_time(at + 6)?,
-        disabled: row.flag(at + 7)?,
+        disabled: if row.flag(at + 7)? {
+            let by = row.opt_parse(at + 15, "who disabled it", DisabledBy::from_row)?;
+            // Where it is not known who it was, it is as if the owner had been it.
+            Some(by.unwrap_or(DisabledBy::Owner))
+        } else {
+            None
+        },
         parent_id: row.opt_parse(at + 8, "an ID", TokenId::parse)?,
         family_id: row.parse(at + 9, "an ID", TokenId::parse)?,
         delete_time: row.opt_time(at + 10)?,
@@ -103,6 +113,7 @@ fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
                 reporter_ip: row.opt_parse(at + 14, "an address", |text| text.parse().ok())?,
             }),
         },
+        reuse_time: row.opt_time(at + 16)?,
     })
 }
 

@@ -215,8 +215,18 @@ async fn pasted_token_is_judged_by_its_secret_and_never_by_the_id_in_it_alone() 
         app.admin.token,
     ]);
     let expected = [
-        "REVOKED", "REVOKED", "REVOKED", "NOT_OURS", "NOT_OURS", "NOT_OURS", "NOT_OURS",
-        "NOT_OURS", "NOT_OURS", "NOT_LIVE", "NOT_LIVE", "SPARED",
+        "REVOKED",
+        "REVOKED",
+        "REVOKED",
+        "OTHER_SECRET",
+        "NOT_OURS",
+        "NOT_OURS",
+        "MALFORMED",
+        "MALFORMED",
+        "MALFORMED",
+        "NOT_LIVE",
+        "NOT_LIVE",
+        "SPARED",
     ];
     for dry_run in [true, false] {
         let answer = revoke(&app, json!({ "tokens": tokens, "dryRun": dry_run })).await;

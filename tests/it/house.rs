@@ -128,6 +128,10 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
             "0007_last_use_reporter.sql",
             "386603a80bd61d89f1c533b75d2d27029cefb6f39820e77be087a62f2a09c843",
         ),
+        (
+            "0008_disabled_by.sql",
+            "dbb3d2198667d74deda0c7201a2daa10495f05181839cd1dcd5f6cc2eae45435",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

@@ -38,7 +38,10 @@ async fn what_is_set_changes_and_the_rest_stays_over_every_wire() {
         let mut expected = token.metadata.clone();
         for (change, shown) in [
             (json!({ "note": "new" }), json!({ "note": "new" })),
-            (json!({ "disabled": true }), json!({ "disabled": true })),
+            (
+                json!({ "disabled": true }),
+                json!({ "disabled": true, "disabledBy": "DISABLED_BY_OWNER" }),
+            ),
             (json!({ "scopes": ["b"] }), json!({ "scopes": ["b"] })),
             (
                 json!({ "allowedCidrs": ["10.1.0.0/16", "10.2.0.1"] }),

@@ -11,7 +11,7 @@ use hallpass::{
         caller::Origin,
         verify::{Question, Verification},
     },
-    domain::{id::RequestId, secret::Secret},
+    domain::{id::RequestId, presented_token::PresentedToken},
     server::endpoints::{Credentials, PROCEDURES},
 };
 use http::{Request, header};
@@ -360,7 +360,7 @@ async fn caller_that_is_not_looked_at_again_would_be_served() {
     let caller = app.app.authenticate(&token.text, &origin).await.unwrap();
     app.app.look_again(&caller).await.unwrap();
     Change::Deleted.happen(&app, &app.admin, &token).await;
-    let question = Question::parse(Secret::new(app.admin.token.clone()), [], "");
+    let question = Question::parse(PresentedToken::parse(&app.admin.token), [], "");
     let answer = app.app.verify_for(&caller, question).await.unwrap();
     assert!(matches!(answer, Verification::Valid(_)));
     let again = app.app.look_again(&caller).await;

@@ -138,6 +138,15 @@ impl CallerInTx<'_> {
             relation: Relation::Oneself,
         })
     }
+
+    /// To delete a token whose plaintext the caller presented, whosever it is: that is authority enough.
+    pub(in crate::app) const fn may_delete_presented(&self) -> Permit<'_> {
+        Permit {
+            caller: &self.caller,
+            action: Action::DeleteToken,
+            relation: Relation::OtherPerson,
+        }
+    }
 }
 
 /// That a caller may do something, as things are in the transaction that does it.

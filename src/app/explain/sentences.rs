@@ -3,7 +3,7 @@
 use crate::domain::{
     reason::Reason,
     time::Timestamp,
-    token::{LastUse, Token},
+    token::{DisabledBy, LastUse, Token},
 };
 
 use super::{CredentialKind, Explanation, TokenOrigin};
@@ -49,7 +49,7 @@ impl Explanation {
         match reason {
             Reason::TokenDeleted => done("was deleted", self.token.delete_time),
             Reason::TokenExpired => done("expired", self.token.expire_time),
-            Reason::TokenDisabled => "it is disabled".to_owned(),
+            Reason::TokenDisabled => disabled(self.token.disabled).to_owned(),
             Reason::UserDeactivated if self.user.is_none() => "its user was deleted".to_owned(),
             Reason::UserDeactivated => "its user is deactivated".to_owned(),
             Reason::ParentInvalid => "the token that it was made with is not valid".to_owned(),
@@ -140,6 +140,16 @@ impl Explanation {
             "It ends, too, when it is deleted or disabled, or its user is deactivated or deleted{parent}."
         ));
         sentences
+    }
+}
+
+const fn disabled(by: Option<DisabledBy>) -> &'static str {
+    match by {
+        None | Some(DisabledBy::Owner) => "it is disabled",
+        Some(DisabledBy::Admin) => "an admin disabled it, and only an admin enables it",
+        Some(DisabledBy::Reuse) => {
+            "it was disabled because a rotated secret of its family was used, and only an admin enables it"
+        }
     }
 }
 

@@ -149,12 +149,13 @@ impl App {
             allowed_cidrs,
             create_time: now,
             expire_time,
-            disabled: false,
+            disabled: None,
             parent_id: parent.map(|parent| parent.id),
             family_id: id,
             delete_time: None,
             successor_id: None,
             last_use: None,
+            reuse_time: None,
         })
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     domain::{
         audit::AuditEvent,
         id::{TokenId, UserId},
-        secret::Secret,
+        presented_token::PresentedToken,
         time::Timestamp,
     },
     store::{Tx, audit, tokens},
@@ -13,9 +13,8 @@ use crate::{
 use super::{
     super::{
         App, Error,
-        authz::{self, Action},
-        caller::{Caller, Origin, Permit},
-        credential::Shown,
+        authz::{self, Action, Relation},
+        caller::{Caller, CallerInTx, Origin, Permit},
     },
     find_even_deleted, is_itself, parse_token_id,
 };
@@ -47,36 +46,50 @@ impl App {
         .await
     }
 
-    /// Deletes the token that is shown, valid or not, and its live children: whoever holds a secret may end
-    /// it. What is no token of ours, or none any more, is well too (RFC 7009 §2.2). Says which it was, and whose,
-    /// where it is known.
+    /// Deletes the token that is presented, valid or not, and its live children: whoever holds a secret may end
+    /// it. A `caller` who acts as an admin reports a leak, which ends the whole family of a token that is not the
+    /// caller's own. What is no token of ours, or none any more, is well too (RFC 7009 §2.2). Says which it was,
+    /// and whose, where it is known.
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
-    pub async fn revoke_shown(
+    pub async fn revoke_presented(
         &self,
-        shown: &Secret,
+        presented: PresentedToken,
+        caller: Option<&Caller>,
         origin: &Origin,
     ) -> Result<Option<(TokenId, UserId)>, Error> {
-        let found = match Shown::parse(shown.expose()) {
-            Ok(shown) => self.find_credential(shown).await,
-            Err(refusal) => Err(refusal.into()),
-        };
-        let (id, user_id) = match found {
-            Ok(known) => {
-                let token = &known.credential.lineage.token;
-                (token.id, token.user_id)
-            }
+        let token = match self.find_credential(presented).await {
+            Ok(known) => known.credential.lineage.token.clone(),
             Err(Error::Unauthenticated(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let now = self.now();
-        let origin = origin.clone();
+        let (id, user_id, now) = (token.id, token.user_id, self.now());
+        let reporter = caller.filter(|caller| {
+            let itself = caller.token().is_some_and(|own| own.id == id);
+            !itself && authz::may(caller, Action::RevokeLeaked, Relation::OtherPerson).is_ok()
+        });
+        if let Some(reporter) = reporter.filter(|_| token.is_live(now)) {
+            let family = [token.family_id].into();
+            self.end_families(reporter, Action::RevokeLeaked, family, true)
+                .await?;
+            return Ok(Some((id, user_id)));
+        }
+        let (origin, caller) = (origin.clone(), caller.cloned());
         self.revoke(move |tx| {
-            delete(tx, id, now, |name| AuditEvent {
-                actor: user_id.to_string(),
-                credential_kind: "token",
-                credential_id: id.to_string(),
-                ..origin.event(now, name.unwrap_or(Action::DeleteToken.audit()), id)
+            let caller = caller.as_ref().map(|caller| caller.refresh(tx, now));
+            let caller = caller.transpose()?;
+            let permit = caller.as_ref().map(CallerInTx::may_delete_presented);
+            delete(tx, id, now, |name| {
+                let name = name.unwrap_or(Action::DeleteToken.audit());
+                match &permit {
+                    Some(permit) => permit.event_called(name, now, id),
+                    None => AuditEvent {
+                        actor: user_id.to_string(),
+                        credential_kind: "token",
+                        credential_id: id.to_string(),
+                        ..origin.event(now, name, id)
+                    },
+                }
             })
         })
         .await?;

@@ -30,6 +30,7 @@ use super::{
     },
     CHUNK, PAUSE,
     delete::delete_with_children,
+    own,
     selection::TokenSelection,
 };
 
@@ -47,7 +48,8 @@ const FIRST: usize = 10;
 pub struct RevokeTokens {
     /// Those that this selects.
     pub filter: TokenSelection,
-    /// These, by ID or plaintext, where the filter selects them. None: all that the filter selects.
+    /// These, by ID or plaintext, where the filter selects them. None: all that the filter selects. A plaintext is
+    /// the report of a leak, and ends its whole family.
     pub tokens: Vec<Secret>,
     /// Whether only to tell what would be done.
     pub dry_run: bool,
@@ -62,12 +64,14 @@ pub struct RevokeTokens {
 pub struct Revocation {
     /// How many tokens were selected.
     pub tokens: u32,
-    /// How many were made with those and went with them. A dry run does not tell.
+    /// How many were made with those, or with what went with them, and went, too. A dry run does not tell.
     pub children: u32,
+    /// How many others of their families went with those that were named by plaintext. A dry run does not tell.
+    pub family: u32,
     /// The first few of those selected.
     pub first: Vec<Token>,
-    /// What became of each token that was named, in order.
-    pub outcomes: Vec<Outcome>,
+    /// What became of each token that was named, with its ID where it has one, in order.
+    pub outcomes: Vec<(Option<TokenId>, Outcome)>,
     /// Whether the caller's own token, or its parent, was selected, and spared.
     pub spared_own: bool,
     /// Where to go on; empty: it is done.
@@ -143,13 +147,6 @@ fn parse(request: &RevokeTokens) -> Result<TokenFilter, Error> {
     Ok(filter)
 }
 
-/// The token that the caller shows and the one that it was made with.
-fn own(caller: &Caller) -> Vec<TokenId> {
-    let token = caller.token();
-    let ids = token.map(|token| [Some(token.id), token.parent_id]);
-    ids.into_iter().flatten().flatten().collect()
-}
-
 /// One call.
 struct Run {
     app: App,
@@ -207,13 +204,18 @@ impl Run {
 
     /// Revokes `tokens`, or only counts them.
     async fn take(&mut self, tokens: Vec<Token>) -> Result<(), Error> {
-        let mut rest: Vec<_> = tokens.iter().map(|token| token.id).collect();
         let room = FIRST.saturating_sub(self.done.first.len());
-        self.done.first.extend(tokens.into_iter().take(room));
+        self.done.first.extend(tokens.iter().take(room).cloned());
         if self.is_dry {
-            self.done.tokens += u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            self.done.tokens += u32::try_from(tokens.len()).unwrap_or(u32::MAX);
             return Ok(());
         }
+        self.delete(tokens.iter().map(|token| token.id).collect())
+            .await
+    }
+
+    /// Deletes those of `rest` that are still selected.
+    async fn delete(&mut self, mut rest: Vec<TokenId>) -> Result<(), Error> {
         while !rest.is_empty() {
             let (app, caller) = (self.app.clone(), self.caller.clone());
             let (filter, ids) = (self.filter.clone(), rest.clone());

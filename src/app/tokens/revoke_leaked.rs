@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use tokio::time;
 
 use crate::{
-    domain::{
-        id::TokenId,
-        time::Timestamp,
-        token_text::{TokenHash, TokenText},
+    domain::{id::TokenId, presented_token::PresentedToken, time::Timestamp},
+    store::{
+        Tx, audit,
+        tokens::{self, DeletedFamily},
     },
-    store::{Tx, audit, tokens},
 };
 
 use super::{
@@ -20,29 +19,11 @@ use super::{
         caller::{Caller, CallerInTx, Permit},
         error::{Checked, FieldError},
     },
-    CHUNK, PAUSE,
+    CHUNK, PAUSE, own,
 };
 
 /// How many tokens a call takes.
 const MAX_LEAKED: usize = 500;
-
-/// A token that was found, without its secret.
-#[derive(Clone, Copy, Debug)]
-pub struct LeakedToken {
-    /// The public ID.
-    pub id: TokenId,
-    /// Of the whole plaintext.
-    pub hash: TokenHash,
-}
-
-impl From<&TokenText> for LeakedToken {
-    fn from(text: &TokenText) -> Self {
-        Self {
-            id: text.id(),
-            hash: text.hash(),
-        }
-    }
-}
 
 /// What a found token is to this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +64,7 @@ impl App {
     async fn look_up_leaked(
         &self,
         caller: &Caller,
-        found: Vec<LeakedToken>,
+        found: Vec<PresentedToken>,
     ) -> Result<Vec<Leak>, Error> {
         let now = self.now();
         let mut leaks = Vec::with_capacity(found.len());
@@ -91,7 +72,7 @@ impl App {
             let chunk = chunk.to_vec();
             let work = move |tx: &Tx<'_>, caller: &CallerInTx<'_>| -> Result<Vec<Leak>, Error> {
                 caller.may(Action::RevokeLeaked, Relation::OtherPerson)?;
-                chunk.iter().map(|token| token.leak(tx, now)).collect()
+                chunk.iter().map(|token| leak(tx, token, now)).collect()
             };
             leaks.extend(self.read_as(caller, work).await?);
         }
@@ -100,15 +81,11 @@ impl App {
 
     /// Deletes those of the found tokens that are live, with their whole families: who held the secret may
     /// have rotated it. The family of one that is dead already lives on, since its leak is over: most likely
-    /// it was rotated for just that.
-    ///
-    /// At most 1,000 tokens a transaction, and one more with all its children, each with its audit row. What was deleted when a later one fails
-    /// stays so; a repeat does the rest.
-    /// In a `dry_run` nothing is deleted.
+    /// it was rotated for just that. In a `dry_run` nothing is deleted.
     pub async fn revoke_leaked(
         &self,
         caller: &Caller,
-        found: Checked<Vec<LeakedToken>>,
+        found: Checked<Vec<PresentedToken>>,
         dry_run: bool,
     ) -> Result<LeakRevocation, Error> {
         authz::may(caller, Action::RevokeLeaked, Relation::OtherPerson)?;
@@ -126,45 +103,62 @@ impl App {
             Standing::Live { family_id } => Some(family_id),
             _ => None,
         });
-        let families: BTreeSet<TokenId> = families.collect();
+        let ended = self.end_families(caller, Action::RevokeLeaked, families.collect(), false);
+        let ended = ended.await?;
+        let revoked = ended.ids().copied().collect();
+        Ok(LeakRevocation { leaks, revoked })
+    }
+
+    /// Deletes whole families, of which a token has leaked, and all that was made with their members; where
+    /// `spares_own` is set, not the caller's own token and the one that this was made with. Every way of reporting
+    /// a leak comes here, and is recorded as `action`.
+    ///
+    /// At most 1,000 tokens a transaction, and one more with all its children, each with its audit row. What was
+    /// deleted when a later one fails stays so; a repeat does the rest.
+    pub(super) async fn end_families(
+        &self,
+        caller: &Caller,
+        action: Action,
+        families: BTreeSet<TokenId>,
+        spares_own: bool,
+    ) -> Result<DeletedFamily, Error> {
         let mut rest: Vec<TokenId> = families.into_iter().collect();
         // The caller's own at the end: it may do nothing once that is gone.
-        let own = caller.token().map(|token| token.family_id);
-        rest.sort_by_key(|family| Some(*family) == own);
-        let mut revoked = Vec::new();
+        let own_family = caller.token().map(|token| token.family_id);
+        rest.sort_by_key(|family| Some(*family) == own_family);
+        let mut ended = DeletedFamily::default();
         while !rest.is_empty() {
             let (now, caller, families) = (self.now(), caller.clone(), rest.clone());
-            let (done, ids) = self
+            let (done, deleted) = self
                 .revoke(move |tx| {
                     let caller = caller.refresh(tx, now)?;
-                    let permit = caller.may(Action::RevokeLeaked, Relation::OtherPerson)?;
-                    delete_families(tx, &permit, &families, now)
+                    let permit = caller.may(action, Relation::OtherPerson)?;
+                    let spared = if spares_own { own(&caller) } else { Vec::new() };
+                    delete_families(tx, &permit, &families, &spared, now)
                 })
                 .await?;
             rest.drain(..done);
-            let is_full = ids.len() >= CHUNK as usize;
-            revoked.extend(ids);
+            let is_full = deleted.count() >= CHUNK as usize;
+            ended.add(deleted);
             if is_full {
                 time::sleep(PAUSE).await;
             }
         }
-        Ok(LeakRevocation { leaks, revoked })
+        Ok(ended)
     }
 }
 
-impl LeakedToken {
-    fn leak(&self, tx: &Tx<'_>, now: Timestamp) -> Result<Leak, Error> {
-        let standing = match tokens::find_credential(tx, self.id)? {
-            None => Standing::Unknown,
-            Some(credential) if !credential.hash.matches(&self.hash) => Standing::OtherSecret,
-            Some(credential) if !credential.lineage.token.is_live(now) => Standing::Dead,
-            Some(credential) => Standing::Live {
-                family_id: credential.lineage.token.family_id,
-            },
-        };
-        let id = self.id;
-        Ok(Leak { id, standing })
-    }
+fn leak(tx: &Tx<'_>, found: &PresentedToken, now: Timestamp) -> Result<Leak, Error> {
+    let id = found.id();
+    let standing = match tokens::find_credential(tx, id)? {
+        None => Standing::Unknown,
+        Some(credential) if !credential.hash.matches(found.hash()) => Standing::OtherSecret,
+        Some(credential) if !credential.lineage.token.is_live(now) => Standing::Dead,
+        Some(credential) => Standing::Live {
+            family_id: credential.lineage.token.family_id,
+        },
+    };
+    Ok(Leak { id, standing })
 }
 
 /// Deletes what fits one transaction: how many of the families are done, and which tokens were deleted.
@@ -172,18 +166,19 @@ fn delete_families(
     tx: &Tx<'_>,
     permit: &Permit<'_>,
     families: &[TokenId],
+    spared: &[TokenId],
     now: Timestamp,
-) -> Result<(usize, Vec<TokenId>), Error> {
-    let mut deleted = Vec::new();
+) -> Result<(usize, DeletedFamily), Error> {
+    let mut deleted = DeletedFamily::default();
     let mut done = 0;
     for family in families {
-        let room = CHUNK.saturating_sub(u32::try_from(deleted.len()).unwrap_or(CHUNK));
-        let ids = tokens::delete_family(tx, *family, now, room)?;
-        for id in &ids {
+        let room = CHUNK.saturating_sub(u32::try_from(deleted.count()).unwrap_or(CHUNK));
+        let one = tokens::delete_family(tx, *family, spared, now, room)?;
+        for id in one.ids() {
             audit::append(tx, permit.event(now, id))?;
         }
-        let full = ids.len() >= room as usize;
-        deleted.extend(ids);
+        let full = one.count() >= room as usize;
+        deleted.add(one);
         if full {
             break;
         }

@@ -14,7 +14,7 @@ use super::{
         caller::{Caller, Permit},
         error::Noun,
     },
-    find_target, parse_token_id,
+    check_enable, find_target, parse_token_id,
 };
 
 /// The predecessor is among the latest of its family: each has one successor.
@@ -35,6 +35,8 @@ impl App {
             if is_used || !successor.is_live(now) || successor.successor_id.is_some() {
                 return Err(too_late("the new token was used, rotated or ended already"));
             }
+            // Else whoever took the successor away would have done nothing.
+            check_enable(&caller, &successor)?;
             if !predecessor.is_live(now) {
                 return Err(too_late("the grace of the old token is over"));
             }

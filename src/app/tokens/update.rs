@@ -3,18 +3,24 @@
 use std::fmt::Display;
 
 use crate::{
-    domain::{cidr::CidrSet, note::Note, reason::Reason, scope::ScopeSet, token::Token},
+    domain::{
+        cidr::CidrSet,
+        note::Note,
+        reason::Reason,
+        scope::ScopeSet,
+        token::{DisabledBy, Token},
+    },
     store::{Tx, audit, tokens},
 };
 
 use super::{
     super::{
         App, Error,
-        authz::{self, Action},
+        authz::{self, Action, Relation},
         caller::Caller,
         error::{Checked, Noun},
     },
-    find_target, parse_cidrs, parse_note, parse_scopes, parse_token_id,
+    check_enable, find_target, parse_cidrs, parse_note, parse_scopes, parse_token_id,
 };
 
 /// What to change, as it came. What is absent or empty stays as it is.
@@ -66,7 +72,10 @@ impl App {
                     problem: "the token has expired: nothing of it changes any more".to_owned(),
                 });
             }
-            let changed = changes.apply(token.clone())?;
+            if changes.disabled == Some(false) {
+                check_enable(&caller, &token)?;
+            }
+            let changed = changes.apply(token.clone(), disabler(&caller, permit.relation()))?;
             let mut actions = actions(&token, &changed);
             if actions.is_empty() && permit.relation().is_foreign() {
                 // Nothing changes, but one that is not the caller's is told of.
@@ -87,12 +96,22 @@ impl App {
     }
 }
 
+/// As whom the caller disables a token that is `relation` to it. A machine's owner who is an admin counts as one:
+/// the machine is not to undo it.
+fn disabler(caller: &Caller, relation: Relation) -> DisabledBy {
+    if relation != Relation::Oneself && caller.acts_as_admin() {
+        DisabledBy::Admin
+    } else {
+        DisabledBy::Owner
+    }
+}
+
 /// What was done, a word for the audit log each.
 fn actions(before: &Token, after: &Token) -> Vec<&'static str> {
     let narrowed = before.scopes != after.scopes || before.allowed_cidrs != after.allowed_cidrs;
     let done = [
-        (!before.disabled && after.disabled, "token.disable"),
-        (before.disabled && !after.disabled, "token.enable"),
+        (before.disabled < after.disabled, "token.disable"),
+        (before.disabled > after.disabled, "token.enable"),
         (narrowed, "token.narrow"),
         (before.note != after.note, "token.describe"),
     ];
@@ -110,7 +129,8 @@ impl Changes {
         })
     }
 
-    fn apply(self, mut token: Token) -> Result<Token, Error> {
+    /// The token with these changes, which `disabler` makes.
+    fn apply(self, mut token: Token, disabler: DisabledBy) -> Result<Token, Error> {
         if !self.scopes.is_empty() {
             if !self.scopes.is_within(&token.scopes) {
                 return Err(exceeds("scopes", &token.scopes));
@@ -124,7 +144,11 @@ impl Changes {
             token.allowed_cidrs = self.allowed_cidrs;
         }
         token.note = self.note.unwrap_or(token.note);
-        token.disabled = self.disabled.unwrap_or(token.disabled);
+        token.disabled = match self.disabled {
+            None => token.disabled,
+            Some(true) => token.disabled.max(Some(disabler)),
+            Some(false) => None,
+        };
         Ok(token)
     }
 }

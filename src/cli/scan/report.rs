@@ -13,10 +13,7 @@ use std::{
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use crate::{
-    app::tokens::LeakedToken,
-    domain::{id::TokenId, token_text::TokenText},
-};
+use crate::domain::{id::TokenId, presented_token::PresentedToken, token_text::TokenText};
 
 use super::{
     super::output,
@@ -41,7 +38,7 @@ pub(super) struct Report {
 struct State {
     summary: Summary,
     ids: BTreeSet<TokenId>,
-    leaked: BTreeMap<(TokenId, [u8; 32]), LeakedToken>,
+    leaked: BTreeMap<(TokenId, [u8; 32]), PresentedToken>,
 }
 
 /// How a search ended.
@@ -116,8 +113,8 @@ impl Report {
         }
         state.ids.insert(token.id());
         if self.keep {
-            let leaked = LeakedToken::from(token);
-            let key = (leaked.id, *leaked.hash.as_bytes());
+            let leaked = PresentedToken::from(token);
+            let key = (leaked.id(), *leaked.hash().as_bytes());
             state.leaked.insert(key, leaked);
         }
         true
@@ -171,7 +168,7 @@ impl Report {
     }
 
     /// What was found so far, in the order of the tokens' births.
-    pub(super) fn leaked(&self) -> Vec<LeakedToken> {
+    pub(super) fn leaked(&self) -> Vec<PresentedToken> {
         self.state().leaked.values().copied().collect()
     }
 

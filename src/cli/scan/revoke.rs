@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::proto::hallpass::v1::{
-    LeakStatus, LeakedToken, RevokeLeakedTokensRequest, RevokeLeakedTokensResponse,
+use crate::{
+    domain::presented_token::PresentedToken,
+    proto::hallpass::v1::{
+        LeakStatus, LeakedToken, RevokeLeakedTokensRequest, RevokeLeakedTokensResponse,
+    },
 };
 
 use super::super::{
@@ -21,15 +24,15 @@ const CHUNK: usize = 500;
 /// Revokes what of `found` is live, once somebody has said yes, and says what became of each.
 pub(super) fn revoke(
     client: &Client,
-    found: Vec<crate::app::tokens::LeakedToken>,
+    found: &[PresentedToken],
     confirmation: Confirmation,
     json: bool,
 ) -> Result<(), Failure> {
     let found: Vec<_> = found
-        .into_iter()
+        .iter()
         .map(|leaked| LeakedToken {
-            token_id: leaked.id.to_string(),
-            plaintext_sha256: leaked.hash.as_bytes().to_vec(),
+            token_id: leaked.id().to_string(),
+            plaintext_sha256: leaked.hash().as_bytes().to_vec(),
         })
         .collect();
     let plan = client.run(async |session| call(session, &found, true).await)?;

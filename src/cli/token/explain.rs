@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{
     config::{password_file::read_pasted, target::TargetArgs},
-    domain::{id::TokenId, secret::Secret, token_text::TokenText},
+    domain::{id::TokenId, presented_token::PresentedToken, secret::Secret},
     proto::hallpass::v1::{ExplainTokenRequest, ExplainTokenResponse},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Explain) -> Result<(), Failure> {
         }
     };
     let client = Client::new(&args.target)?;
-    let explanation = client.call(&request(text.expose().trim())?)?;
+    let explanation = client.call(&request(text.expose())?)?;
     if args.output.json {
         output::reply(&explanation)?;
     } else {
@@ -54,13 +54,13 @@ pub(super) fn run(args: &Explain) -> Result<(), Failure> {
 
 /// A plaintext is not sent, but its hash.
 fn request(text: &str) -> Result<ExplainTokenRequest, Failure> {
-    if TokenId::parse(text).is_some() {
+    if let Some(id) = TokenId::from_paste(text) {
         return Ok(ExplainTokenRequest {
-            token_id: text.to_owned(),
+            token_id: id.to_string(),
             plaintext_sha256: Vec::new(),
         });
     }
-    let token = TokenText::parse(text)
+    let token = PresentedToken::from_paste(text)
         .map_err(|error| Failure::failed(format!("the text on stdin {error}")))?;
     Ok(ExplainTokenRequest {
         token_id: token.id().to_string(),

@@ -39,7 +39,7 @@ pub(super) fn run(args: &Inspect) -> Result<(), Failure> {
         read_pasted(io::stdin().lock(), "stdin")
             .map_err(|_| Failure::failed("stdin holds no token"))?
     };
-    let token = TokenText::parse(secret.expose().trim())
+    let token = TokenText::from_paste(secret.expose())
         .map_err(|error| Failure::failed(format!("the text {error}")))?;
     let prefix = token.prefix();
     let id = token.id().to_string();

@@ -1,5 +1,6 @@
 //! `hallpass token revoke`: many tokens at once. It tells first how many, and asks. Plaintexts come from
-//! stdin, never as arguments, which every process on the machine could read.
+//! stdin, never as arguments, which every process on the machine could read. Where tokens are named and none of
+//! them ends, it fails; what only flags select may be nothing.
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -12,6 +13,7 @@ use crate::{
         clock::{Clock, SystemClock},
         id::TokenId,
         secret::Secret,
+        token_text::TokenText,
     },
     proto::hallpass::v1::{
         RevocationOutcome, RevokeTokensRequest, RevokeTokensResponse, TokenFilter,
@@ -29,14 +31,14 @@ use super::{
     selection::SelectionArgs,
 };
 
-/// So many named tokens go into one call: plaintexts with the longest prefix fit the body that a server takes by
-/// default.
-const NAMED: usize = 500;
+/// How many tokens go into one call, which takes no more.
+const NAMED: usize = 1_000;
 
 /// `token revoke`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Revoke {
-    /// Tokens by ID. `-` reads IDs and plaintexts from stdin, one a line. With filters, those of them that fit.
+    /// Tokens by ID. `-` reads IDs and plaintexts from stdin, as they were pasted, line by line. A plaintext ends its
+    /// whole family. With filters, those of them that fit.
     // Anything is taken here, and refused below: clap would repeat it, and it may be a plaintext.
     #[arg(value_name = "ID|-", num_args = 0..)]
     tokens: Vec<String>,
@@ -70,11 +72,17 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
         Ok((work, plan))
     })?;
     if args.dry_run {
-        return show_plan(args.output, &plan);
+        return show(args.output, &work, &plan, true);
     }
     let count = plan.token_count;
     if count > 0 {
-        let question = format!("Revoke {count} tokens, and those made with them?");
+        let question = if work.named.iter().any(|named| named.is_plaintext) {
+            format!(
+                "Revoke {count} tokens, those made with them, and the families of those given by plaintext?"
+            )
+        } else {
+            format!("Revoke {count} tokens, and those made with them?")
+        };
         args.confirmation.ask(&client, &question)?;
     }
     let progress = Progress::new(count);
@@ -83,20 +91,65 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
         work.run(session, false, tell).await
     });
     progress.end();
-    show_done(args.output, &done?)
+    show(args.output, &work, &done?, false)
+}
+
+/// A token that was named.
+struct Named {
+    /// Its ID or its plaintext; empty where it is neither.
+    text: Secret,
+    /// What to call it: its ID, or the line that it is not in.
+    label: String,
+    is_plaintext: bool,
+}
+
+impl Named {
+    fn by_id(id: TokenId) -> Self {
+        let label = id.to_string();
+        let text = Secret::new(label.clone());
+        Self {
+            text,
+            label,
+            is_plaintext: false,
+        }
+    }
+
+    fn by_token(token: &TokenText) -> Self {
+        Self {
+            text: Secret::new(token.expose().to_owned()),
+            label: token.id().to_string(),
+            is_plaintext: true,
+        }
+    }
+
+    /// All that a line names: it is a list of tokens and IDs, or a text with tokens in it, whose IDs are then no
+    /// tokens to be revoked. A line of neither counts as one name.
+    fn all_in(number: usize, line: &str) -> Vec<Self> {
+        let is_between = |char: char| char.is_whitespace() || matches!(char, ',' | ';');
+        let words = line.split(is_between);
+        // Not the bracket that begins a list.
+        let words = words.filter(|word| word.contains(char::is_alphanumeric));
+        let list: Option<Vec<_>> = words
+            .map(|word| match TokenId::from_paste(word) {
+                Some(id) => Some(Self::by_id(id)),
+                None => Some(Self::by_token(&TokenText::from_paste(word).ok()?)),
+            })
+            .collect();
+        let tokens = || TokenText::all_from_paste(line);
+        let mut named = list.unwrap_or_else(|| tokens().iter().map(Self::by_token).collect());
+        if named.is_empty() && line.contains(char::is_alphanumeric) {
+            named.push(Self {
+                text: Secret::new(String::new()),
+                label: format!("line {number} of stdin"),
+                is_plaintext: false,
+            });
+        }
+        named
+    }
 }
 
 /// The tokens that are named. A plaintext in an argument is refused, and not repeated.
-fn read_named(args: &[String]) -> Result<Vec<Secret>, Failure> {
-    if args
-        .iter()
-        .any(|arg| arg != "-" && TokenId::parse(arg).is_none())
-    {
-        return Err(Failure::usage(
-            "an argument is neither a token's ID nor -. A plaintext is never an argument: pipe it in, with -. \
-             Others may have seen this one",
-        ));
-    }
+fn read_named(args: &[String]) -> Result<Vec<Named>, Failure> {
     let mut named = Vec::new();
     for arg in args {
         if arg == "-" {
@@ -105,10 +158,15 @@ fn read_named(args: &[String]) -> Result<Vec<Secret>, Failure> {
                 .lock()
                 .read_to_string(&mut text)
                 .map_err(|error| Failure::failed(format!("cannot read stdin: {error}")))?;
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            named.extend(lines.map(|line| Secret::new(line.to_owned())));
+            let lines = (1..).zip(text.lines());
+            named.extend(lines.flat_map(|(number, line)| Named::all_in(number, line)));
+        } else if let Some(id) = TokenId::from_paste(arg) {
+            named.push(Named::by_id(id));
         } else {
-            named.push(Secret::new(arg.clone()));
+            return Err(Failure::usage(
+                "an argument is neither a token's ID nor -. A plaintext is never an argument: pipe it in, with -. \
+                 Others may have seen this one",
+            ));
         }
     }
     // Else a filter beside an empty list would select all that fits it.
@@ -121,7 +179,7 @@ fn read_named(args: &[String]) -> Result<Vec<Secret>, Failure> {
 /// What to revoke.
 struct Work {
     filter: TokenFilter,
-    named: Vec<Secret>,
+    named: Vec<Named>,
 }
 
 impl Work {
@@ -133,13 +191,13 @@ impl Work {
         tell: impl Fn(&RevokeTokensResponse),
     ) -> Result<RevokeTokensResponse, Failure> {
         let mut all = RevokeTokensResponse::default();
-        let mut parts: Vec<&[Secret]> = self.named.chunks(NAMED).collect();
+        let mut parts: Vec<&[Named]> = self.named.chunks(NAMED).collect();
         if parts.is_empty() {
             // By the filter alone.
             parts.push(&[]);
         }
         for part in parts {
-            let tokens = part.iter().map(|token| token.expose().to_owned());
+            let tokens = part.iter().map(|token| token.text.expose().to_owned());
             let mut request = RevokeTokensRequest {
                 filter: Some(self.filter.clone()),
                 tokens: tokens.collect(),
@@ -150,8 +208,10 @@ impl Work {
                 let done = session.call(&request).await?;
                 all.token_count = all.token_count.saturating_add(done.token_count);
                 all.child_count = all.child_count.saturating_add(done.child_count);
+                all.family_count = all.family_count.saturating_add(done.family_count);
                 all.spared_own |= done.spared_own;
                 all.outcomes.extend(done.outcomes);
+                all.token_ids.extend(done.token_ids);
                 if all.first_tokens.is_empty() {
                     all.first_tokens = done.first_tokens;
                 }
@@ -194,53 +254,101 @@ impl Progress {
     }
 }
 
-fn show_plan(output: OutputArgs, plan: &RevokeTokensResponse) -> Result<(), Failure> {
+/// Tells what was done or, of a `plan`, what would be, and of each token that was named, where one was not revoked.
+///
+/// # Errors
+/// Tokens were named, and not one of them is revoked now: whoever reported a leak must not go away believing
+/// that it is over.
+fn show(
+    output: OutputArgs,
+    work: &Work,
+    done: &RevokeTokensResponse,
+    is_plan: bool,
+) -> Result<(), Failure> {
     if output.json {
-        return Ok(output::reply(plan)?);
-    }
-    let count = plan.token_count;
-    output::line(&format!(
-        "would revoke {count} tokens, and those made with them"
-    ))?;
-    show_outcomes(plan)?;
-    if plan.first_tokens.is_empty() {
-        return Ok(());
-    }
-    output::line("the first of them:")?;
-    table_of_all(&plan.first_tokens)
-}
-
-fn show_done(output: OutputArgs, done: &RevokeTokensResponse) -> Result<(), Failure> {
-    if output.json {
-        return Ok(output::reply(done)?);
-    }
-    output::line(&format!(
-        "revoked {} tokens; tokens made with them, revoked too: {}",
-        done.token_count, done.child_count
-    ))?;
-    show_outcomes(done)
-}
-
-fn show_outcomes(of: &RevokeTokensResponse) -> Result<(), Failure> {
-    for (outcome, text) in [
-        (
-            RevocationOutcome::NotOurs,
-            "none of ours, or with another secret",
-        ),
-        (RevocationOutcome::NotLive, "deleted or expired before"),
-        (
-            RevocationOutcome::NotSelected,
-            "named, and not selected by the flags",
-        ),
-        (
-            RevocationOutcome::Spared,
-            "spared, since this command uses it",
-        ),
-    ] {
-        let count = of.outcomes().filter(|found| *found == outcome).count();
-        if count > 0 {
+        output::reply(done)?;
+    } else {
+        show_counts(done, is_plan)?;
+        if done
+            .outcomes()
+            .any(|outcome| outcome != RevocationOutcome::Revoked)
+        {
+            for (named, outcome) in work.named.iter().zip(done.outcomes()) {
+                let text = describe(outcome, is_plan);
+                output::line(&format!("{}: {text}", named.label))?;
+            }
+        }
+        for (text, count) in others(done, is_plan) {
             output::line(&format!("{text}: {count}"))?;
         }
+        if is_plan && !done.first_tokens.is_empty() {
+            output::line("the first of them:")?;
+            table_of_all(&done.first_tokens)?;
+        }
     }
-    Ok(())
+    let is_over = |outcome| {
+        matches!(
+            outcome,
+            RevocationOutcome::Revoked | RevocationOutcome::NotLive
+        )
+    };
+    if work.named.is_empty() || done.outcomes().any(is_over) {
+        return Ok(());
+    }
+    let others = others(done, is_plan).map(|(text, count)| format!("{text}: {count}"));
+    let others: Vec<_> = others.collect();
+    let nothing = if is_plan { "would be" } else { "was" };
+    Err(Failure::failed(format!(
+        "nothing {nothing} revoked, of {} tokens that were named: {}",
+        work.named.len(),
+        others.join("; ")
+    )))
+}
+
+fn show_counts(done: &RevokeTokensResponse, is_plan: bool) -> io::Result<()> {
+    let count = done.token_count;
+    if is_plan {
+        return output::line(&format!(
+            "would revoke {count} tokens, and those made with them"
+        ));
+    }
+    let family = match done.family_count {
+        0 => String::new(),
+        others => format!("; others of their families: {others}"),
+    };
+    output::line(&format!(
+        "revoked {count} tokens; tokens made with them, revoked too: {}{family}",
+        done.child_count
+    ))
+}
+
+/// How many of the tokens that were named are not revoked by this, for each reason that there was.
+fn others(of: &RevokeTokensResponse, is_plan: bool) -> impl Iterator<Item = (&'static str, usize)> {
+    [
+        RevocationOutcome::Malformed,
+        RevocationOutcome::NotOurs,
+        RevocationOutcome::OtherSecret,
+        RevocationOutcome::NotLive,
+        RevocationOutcome::NotSelected,
+        RevocationOutcome::Spared,
+    ]
+    .into_iter()
+    .map(move |outcome| {
+        let count = of.outcomes().filter(|found| *found == outcome).count();
+        (describe(outcome, is_plan), count)
+    })
+    .filter(|(_, count)| *count > 0)
+}
+
+const fn describe(outcome: RevocationOutcome, is_plan: bool) -> &'static str {
+    match outcome {
+        RevocationOutcome::Revoked if is_plan => "would be revoked",
+        RevocationOutcome::Revoked => "revoked",
+        RevocationOutcome::NotLive => "deleted or expired before",
+        RevocationOutcome::NotOurs | RevocationOutcome::Unspecified => "unknown here",
+        RevocationOutcome::OtherSecret => "the ID is known here, with another secret",
+        RevocationOutcome::Malformed => "no token: mistyped or cut",
+        RevocationOutcome::NotSelected => "not selected by the flags",
+        RevocationOutcome::Spared => "spared, since this command uses it",
+    }
 }

@@ -20,6 +20,7 @@ use super::{
         relative_time,
     },
     expiry::{Expiry, parse_expiry},
+    token_id,
 };
 
 /// Without --grace the old secret lives on for so long at most, until the new one was shown.
@@ -57,11 +58,12 @@ fn parse_end(text: &str) -> Result<Expiry, String> {
 
 /// Runs `hallpass token rotate`.
 pub(super) fn run(args: Rotate) -> Result<(), Failure> {
+    let token_id = token_id(&args.id)?;
     let client = Client::new(&args.target)?;
     let grace = args.grace.unwrap_or(UNTIL_SHOWN);
     let expires = args.expires.and_then(|end| end.time(SystemClock.now()));
     let mut rotated = client.call(&RotateTokenRequest {
-        token_id: args.id,
+        token_id,
         grace_period: Some(grace.into()),
         expire_time: expires.map(relative_time::to_proto),
     })?;

@@ -10,7 +10,7 @@ use super::{
         failure::Failure,
         output::{self, OutputArgs},
     },
-    Named,
+    Named, token_id,
 };
 
 /// `token update`.
@@ -46,7 +46,7 @@ struct Changes {
 /// Runs `hallpass token update`.
 pub(super) fn run(args: Update) -> Result<(), Failure> {
     let request = UpdateTokenRequest {
-        token_id: args.id,
+        token_id: token_id(&args.id)?,
         note: args.changes.note,
         disabled: None,
         scopes: args.changes.scopes,
@@ -58,7 +58,7 @@ pub(super) fn run(args: Update) -> Result<(), Failure> {
 /// Runs `hallpass token disable` and `enable`.
 pub(super) fn disable(args: Named, disabled: bool) -> Result<(), Failure> {
     let request = UpdateTokenRequest {
-        token_id: args.id,
+        token_id: token_id(&args.id)?,
         disabled: Some(disabled),
         ..UpdateTokenRequest::default()
     };

@@ -84,8 +84,8 @@ pub struct Endpoint {
     pub label: &'static str,
     /// Its bound of time, where it has one of its own.
     pub timeout: Option<fn(&Limits) -> Duration>,
-    /// Whether its message holds the head of another request, with whatever a browser sends.
-    pub holds_a_head: bool,
+    /// The bound of its message, in bytes, where it has one of its own.
+    pub message_bytes: Option<fn(&Limits) -> usize>,
 }
 
 impl Endpoint {
@@ -103,15 +103,10 @@ impl Endpoint {
             .map_or(limits.handler_timeout, |own| own(limits))
     }
 
-    /// The largest message of a call. Twice the head leaves room for what else is said of the request, and for how
-    /// messages are written.
+    /// The largest message of a call, in bytes.
     pub fn max_message_bytes(&self, limits: &Limits) -> usize {
-        let head = limits.max_forwarded_header_bytes.saturating_mul(2);
-        if self.holds_a_head {
-            limits.max_body_bytes.max(head)
-        } else {
-            limits.max_body_bytes
-        }
+        self.message_bytes
+            .map_or(limits.max_body_bytes, |own| own(limits))
     }
 
     /// A procedure's service, `package.Service`.
@@ -141,7 +136,7 @@ const fn endpoint(path: &'static str, kind: Kind) -> Endpoint {
         browsers: true,
         label: path,
         timeout: None,
-        holds_a_head: false,
+        message_bytes: None,
     }
 }
 
@@ -197,9 +192,22 @@ impl Endpoint {
             ..self
         }
     }
+    /// Its message holds the head of another request, with whatever a browser sends: twice the head leaves room for
+    /// what else is said of the request, and for how messages are written.
     pub(super) const fn with_a_head(self) -> Self {
         Self {
-            holds_a_head: true,
+            message_bytes: Some(|limits| {
+                let head = limits.max_forwarded_header_bytes.saturating_mul(2);
+                limits.max_body_bytes.max(head)
+            }),
+            ..self
+        }
+    }
+
+    /// Its message may be twice as large as others: a list of as many plaintexts as it takes.
+    pub(super) const fn takes_lists(self) -> Self {
+        Self {
+            message_bytes: Some(|limits| limits.max_body_bytes.saturating_mul(2)),
             ..self
         }
     }

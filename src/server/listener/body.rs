@@ -53,10 +53,12 @@ impl BodyMemory {
         self.is_read.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for so much more. Nobody keeps more than the largest message, in base64 where it comes to
-    /// the worst: what comes beyond is thrown away.
+    /// Whether there is room for so much more. Nobody keeps more than the largest message of any procedure, in base64
+    /// where it comes to the worst: what comes beyond is thrown away.
     fn hold(&self, bytes: usize) -> bool {
-        let most = self.pulse.shared.limits.max_body_bytes.saturating_mul(4) / 3;
+        let limits = &self.pulse.shared.limits;
+        let largest = limits.max_body_bytes.max(limits.max_forwarded_header_bytes) * 2;
+        let most = largest.saturating_mul(4) / 3;
         let held = self.held.load(Ordering::Relaxed);
         let more = bytes.min(most.saturating_sub(held));
         let fits = self.pulse.hold(more);

@@ -9,11 +9,9 @@ use crate::{
     app::{
         App,
         error::{Checked, FieldError},
-        tokens::{
-            LeakedToken, ListAllTokens, Outcome, RevokeTokens, Standing, TimeParts, TokenSelection,
-        },
+        tokens::{ListAllTokens, Outcome, RevokeTokens, Standing, TimeParts, TokenSelection},
     },
-    domain::{id::TokenId, secret::Secret, token::TokenState},
+    domain::{id::TokenId, presented_token::PresentedToken, secret::Secret, token::TokenState},
     proto::hallpass::v1::{
         self, CheckDataRequest, CheckDataResponse, CountAllTokensRequest, CountAllTokensResponse,
         LeakStatus, ListAllTokensRequest, ListAllTokensResponse, RevocationOutcome,
@@ -71,16 +69,20 @@ pub(super) async fn revoke_tokens(
         limit: None,
     };
     let done = app.revoke_tokens(&caller, request).await?;
-    let outcomes = done.outcomes.into_iter();
+    let (ids, outcomes): (Vec<_>, Vec<_>) = done.outcomes.into_iter().unzip();
+    let id = |id: Option<TokenId>| id.map(|id| id.to_string()).unwrap_or_default();
     Ok(ConnectResponse(RevokeTokensResponse {
         token_count: done.tokens,
         child_count: done.children,
         first_tokens: done.first.into_iter().map(message::token).collect(),
         outcomes: outcomes
+            .into_iter()
             .map(|outcome| self::outcome(outcome).into())
             .collect(),
         spared_own: done.spared_own,
         next_page_token: done.next_page_token,
+        family_count: done.family,
+        token_ids: ids.into_iter().map(id).collect(),
     }))
 }
 
@@ -116,12 +118,12 @@ pub(super) async fn check_data(
     Ok(ConnectResponse(StreamBody::new(stream::iter(findings))))
 }
 
-fn leaked(token: &v1::LeakedToken) -> Checked<LeakedToken> {
+fn leaked(token: &v1::LeakedToken) -> Checked<PresentedToken> {
     let hash = message::token_hash("tokens.plaintext_sha256", &token.plaintext_sha256)?;
     let hash = hash.ok_or(FieldError::new("tokens.plaintext_sha256", "is required"))?;
     let id = TokenId::parse(&token.token_id)
         .ok_or(FieldError::new("tokens.token_id", "is no ID of a token"))?;
-    Ok(LeakedToken { id, hash })
+    Ok(PresentedToken::new(id, hash))
 }
 
 const fn leak_status(standing: Standing) -> LeakStatus {
@@ -164,6 +166,8 @@ const fn outcome(outcome: Outcome) -> RevocationOutcome {
     match outcome {
         Outcome::Revoked => RevocationOutcome::Revoked,
         Outcome::NotLive => RevocationOutcome::NotLive,
+        Outcome::OtherSecret => RevocationOutcome::OtherSecret,
+        Outcome::Malformed => RevocationOutcome::Malformed,
         Outcome::NotOurs => RevocationOutcome::NotOurs,
         Outcome::NotSelected => RevocationOutcome::NotSelected,
         Outcome::Spared => RevocationOutcome::Spared,

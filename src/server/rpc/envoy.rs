@@ -72,7 +72,7 @@ pub(super) async fn check(
             reporter_ip: None,
         }
     };
-    let answer = match identity::check(&app, &headers, required, from).await? {
+    let answer = match identity::check(&app, &headers, required, from, &origin).await? {
         Ok(verified) => allowed(&verified),
         Err(denial) => denied(denial),
     };

@@ -11,7 +11,7 @@ use crate::{
         cidr::CidrSet,
         scope::ScopeSet,
         time::Timestamp,
-        token::{LastUse, Token},
+        token::{DisabledBy, LastUse, Token},
         token_text::TokenHash,
         user::{Role, User},
     },
@@ -32,7 +32,7 @@ pub(super) fn token(token: Token) -> v1::Token {
         scopes: scopes(&token.scopes),
         allowed_cidrs: cidrs(&token.allowed_cidrs),
         user_id: token.user_id.to_string(),
-        disabled: token.disabled,
+        disabled: token.disabled.is_some(),
         parent_id: token.parent_id.map(|id| id.to_string()).unwrap_or_default(),
         family_id: token.family_id.to_string(),
         last_use: token.last_use.map(last_use),
@@ -40,6 +40,16 @@ pub(super) fn token(token: Token) -> v1::Token {
             .successor_id
             .map(|id| id.to_string())
             .unwrap_or_default(),
+        disabled_by: disabled_by(token.disabled).into(),
+    }
+}
+
+const fn disabled_by(by: Option<DisabledBy>) -> v1::DisabledBy {
+    match by {
+        None => v1::DisabledBy::Unspecified,
+        Some(DisabledBy::Owner) => v1::DisabledBy::Owner,
+        Some(DisabledBy::Admin) => v1::DisabledBy::Admin,
+        Some(DisabledBy::Reuse) => v1::DisabledBy::Reuse,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
         App,
         verify::{Question, Verification},
     },
-    domain::secret::Secret,
+    domain::{presented_token::PresentedToken, secret::Secret},
     proto::hallpass::v1::{VerifyTokenRequest, VerifyTokenResponse},
 };
 
@@ -22,8 +22,9 @@ pub(super) async fn verify(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<VerifyTokenRequest>,
 ) -> Result<ConnectResponse<VerifyTokenResponse>, ConnectError> {
+    let token = Secret::new(request.token);
     let question = Question::parse(
-        Secret::new(request.token),
+        PresentedToken::from_paste(token.expose()),
         request.required_scopes.iter().map(String::as_str),
         &request.client_ip,
     );

@@ -39,12 +39,14 @@ async fn check(app: &App, head: &Parts) -> Response {
         Ok(required) => required,
         Err(error) => return oauth::refusal(error.into()),
     };
-    let origin: Option<&Origin> = head.extensions.get();
+    let Some(origin) = head.extensions.get::<Origin>() else {
+        return oauth::refusal(Error::Internal("a request came without its origin".into()));
+    };
     let from = identity::From {
-        client_ip: origin.and_then(|origin| origin.ip),
+        client_ip: origin.ip,
         reporter_ip: None,
     };
-    match identity::check(app, &head.headers, required, from).await {
+    match identity::check(app, &head.headers, required, from, origin).await {
         Ok(Ok(verified)) => allowed(&verified),
         Ok(Err(denial)) => denial.into_response(),
         Err(error) => oauth::refusal(error),

@@ -18,7 +18,7 @@ use crate::{
         error::FieldError,
         verify::{Question, Verification, Verified},
     },
-    domain::{secret::Secret, time::Timestamp},
+    domain::{presented_token::PresentedToken, secret::Secret, time::Timestamp},
 };
 
 use super::{
@@ -85,7 +85,8 @@ fn question(form: &Form) -> Result<Question, FieldError> {
         .into_iter()
         .flat_map(|scope| scope.expose().split(' '));
     let client_ip = client_ip.map_or("", Secret::expose);
-    Question::parse(form.token()?.clone(), scopes, client_ip).map_err(|error| match error.field {
+    let token = PresentedToken::from_paste(form.token()?.expose());
+    Question::parse(token, scopes, client_ip).map_err(|error| match error.field {
         "required_scopes" => FieldError::new("scope", error.problem),
         _ => error,
     })

@@ -1,5 +1,5 @@
-//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it. The token in the body is the authority;
-//! a client need not show its own, but if it does, that must be good.
+//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it. The token in the body is the authority; a
+//! client need not show its own, but if it does, that must be good. An admin who is named reports a leak.
 
 use axum::{
     Extension, Router,
@@ -9,7 +9,10 @@ use axum::{
 };
 use http::StatusCode;
 
-use crate::app::{App, Error, caller::Origin};
+use crate::{
+    app::{App, Error, caller::Origin},
+    domain::presented_token::PresentedToken,
+};
 
 use super::{
     super::{current, endpoints::REVOKE, error::oauth},
@@ -41,13 +44,20 @@ async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Res
     form::check(&head.headers)?;
     let form = Form::read(body).await?;
     let client = Client::read(&head.headers, &form)?;
-    if !client.is_absent() {
-        client.authenticate(app, origin).await?;
-    }
+    let caller = if client.is_absent() {
+        None
+    } else {
+        Some(client.authenticate(app, origin).await?)
+    };
     let token = form.token().map_err(|error| refused(error.into()))?;
     current::note_credential("token");
-    let revoked = app.revoke_shown(token, origin).await.map_err(refused)?;
-    if let Some((token, user)) = revoked {
+    let Ok(presented) = PresentedToken::from_paste(token.expose()) else {
+        // As what is none of ours (RFC 7009 §2.2).
+        return Ok(());
+    };
+    let revoked = app.revoke_presented(presented, caller.as_ref(), origin);
+    let revoked = revoked.await.map_err(refused)?;
+    if let (Some((token, user)), None) = (revoked, caller) {
         current::note_token(token, user);
     }
     Ok(())

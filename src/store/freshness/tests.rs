@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     domain::{
         note::Note,
-        token::{LastUse, Token},
+        token::{DisabledBy, LastUse, Token},
     },
     store::{
         Db, Error, OpenAs, Tx, audit,
@@ -85,7 +85,7 @@ async fn a_change_makes_stale_what_it_changed_and_no_more_than_it_must() {
     let used = LastUse::seen(NOW, None);
     let noted = Token {
         note: Note::parse("changed".to_owned()).unwrap(),
-        disabled: true,
+        disabled: Some(DisabledBy::Admin),
         ..parent.clone()
     };
     let rotated = Token {

@@ -136,3 +136,84 @@ fn use_wal(connection: &Connection) -> Result<(), Error> {
         Err(Error::unavailable(Unavailable::Io))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the migrations up to `schema`.
+    fn at(schema: i64) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        for migration in &MIGRATIONS[..usize::try_from(schema).unwrap()] {
+            connection.execute_batch(migration.sql).unwrap();
+        }
+        connection
+            .pragma_update(None, "user_version", schema)
+            .unwrap();
+        connection
+    }
+
+    #[test]
+    fn who_disabled_a_token_is_read_from_the_audit_log() {
+        let mut connection = at(4);
+        let user = |id: &str, owner: &str| {
+            let kind = if owner == "NULL" { "person" } else { "machine" };
+            format!(
+                "INSERT INTO users (id, username, user_type, role, owner_id, description, create_time, \
+                 update_time, deactivated) VALUES ('{id:0>22}', '{id}', '{kind}', 'member', {owner}, '', 0, 0, 0);"
+            )
+        };
+        let token = |id: &str, user: &str, disabled: u8| {
+            format!(
+                "INSERT INTO tokens (id, user_id, hash, note, create_time, scopes, allowed_cidrs, disabled, \
+                 family_id) VALUES ('{id:0>22}', '{user:0>22}', zeroblob(32), '', 0, '', '', {disabled}, '');"
+            )
+        };
+        let row = |sequence: u8, actor: &str, target: &str, action: &str| {
+            format!(
+                "INSERT INTO audit VALUES ({sequence}, 0, '{actor}', '', '{target:0>22}', '{action}', 'ok', 1, '', \
+                 '', '', '', zeroblob(32));"
+            )
+        };
+        let id = |name: &str| format!("{name:0>22}");
+        let owner = format!("'{}'", id("alice"));
+        let before = [
+            user("alice", "NULL"),
+            user("robot", &owner),
+            user("root", "NULL"),
+            token("own", "alice", 1),
+            token("byadmin", "alice", 1),
+            token("bylocal", "robot", 1),
+            token("byowner", "robot", 1),
+            token("again", "alice", 1),
+            token("purged", "alice", 1),
+            token("enabled", "alice", 0),
+            row(1, &id("alice"), "own", "token.disable"),
+            row(2, &id("root"), "byadmin", "token.disable"),
+            row(3, "local:0", "bylocal", "token.disable"),
+            row(4, &id("alice"), "byowner", "token.disable"),
+            // The latest counts.
+            row(5, &id("root"), "again", "token.disable"),
+            row(6, &id("root"), "again", "token.enable"),
+            row(7, &id("alice"), "again", "token.disable"),
+            row(8, &id("root"), "enabled", "token.disable"),
+        ];
+        connection.execute_batch(&before.concat()).unwrap();
+        migrate(&mut connection).unwrap();
+        for (token, by) in [
+            ("own", Some("owner")),
+            ("byadmin", Some("admin")),
+            ("bylocal", Some("admin")),
+            ("byowner", Some("owner")),
+            ("again", Some("owner")),
+            ("purged", Some("owner")),
+            ("enabled", None),
+        ] {
+            let sql = "SELECT disabled_by FROM tokens WHERE id = ?1";
+            let found: Option<String> = connection
+                .query_row(sql, [id(token)], |row| row.get(0))
+                .unwrap();
+            assert_eq!(found.as_deref(), by, "{token}");
+        }
+    }
+}

@@ -247,7 +247,8 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     tokens::adopt_children(tx, id, heir.id, NOW).unwrap();
     tokens::adopt_children(tx, heir.id, id, NOW).unwrap();
     tokens::delete_live_children(tx, id, NOW).unwrap();
-    tokens::delete_family(tx, id, NOW, 100).unwrap();
+    tokens::delete_family(tx, id, &[], NOW, 100).unwrap();
+    tokens::disable_family(tx, id, NOW).unwrap();
     tokens::mark_deleted(tx, id, NOW).unwrap();
     tokens::delete_live_of_user(tx, user, NOW).unwrap();
     users::mark_deleted(tx, user, NOW).unwrap();

@@ -1,20 +1,25 @@
 //! What changes a token without ending it, and what a rotation changes.
 
 use crate::{
-    domain::{id::TokenId, time::Timestamp, token::Token},
+    domain::{
+        id::TokenId,
+        time::Timestamp,
+        token::{DisabledBy, Token},
+    },
     store::{error::Error, tx::Tx},
 };
 
-/// Writes a token's note, scopes and networks, and whether it is disabled. False: there is none, or it is
+/// Writes a token's note, scopes and networks, and who disabled it. False: there is none, or it is
 /// deleted.
 pub fn update(tx: &Tx<'_>, token: &Token) -> Result<bool, Error> {
     let (scopes, cidrs) = (token.scopes.to_string(), token.allowed_cidrs.to_string());
-    let set = "note = ?2, scopes = ?3, allowed_cidrs = ?4, disabled = ?5";
+    let set = "note = ?2, scopes = ?3, allowed_cidrs = ?4, disabled = ?5, disabled_by = ?6";
     let params = [
         token.note.as_str().into(),
         scopes.as_str().into(),
         cidrs.as_str().into(),
-        token.disabled.into(),
+        token.disabled.is_some().into(),
+        token.disabled.map(DisabledBy::as_str).into(),
     ];
     tx.update_token(token.id, set, "delete_time IS NULL", &params)
 }

@@ -32,7 +32,7 @@ pub struct Credential {
 pub fn find_credential(tx: &Tx<'_>, id: TokenId) -> Result<Option<Credential>, Error> {
     let sql = "SELECT t.id, t.user_id, t.note, t.scopes, t.allowed_cidrs, t.create_time, t.expire_time, \
                t.disabled, t.parent_id, t.family_id, t.delete_time, t.successor_id, t.last_use_time, \
-               t.last_use_ip, t.last_use_reporter_ip, t.hash, \
+               t.last_use_ip, t.last_use_reporter_ip, t.disabled_by, t.reuse_time, t.hash, \
                u.id, u.username, u.user_type, u.role, u.owner_id, u.description, u.create_time, \
                u.update_time, u.deactivated, \
                CASE WHEN o.deactivated = 0 AND o.delete_time IS NULL AND o.role = 'admin' \
@@ -40,7 +40,7 @@ pub fn find_credential(tx: &Tx<'_>, id: TokenId) -> Result<Option<Credential>, E
                CASE WHEN pu.deactivated = 0 AND pu.delete_time IS NULL THEN 1 ELSE 0 END, \
                p.id, p.user_id, p.note, p.scopes, p.allowed_cidrs, p.create_time, p.expire_time, \
                p.disabled, p.parent_id, p.family_id, p.delete_time, p.successor_id, p.last_use_time, \
-               p.last_use_ip, p.last_use_reporter_ip \
+               p.last_use_ip, p.last_use_reporter_ip, p.disabled_by, p.reuse_time \
                FROM tokens t \
                LEFT JOIN users u ON u.id = t.user_id AND u.delete_time IS NULL \
                LEFT JOIN users o ON o.id = u.owner_id \
@@ -51,7 +51,7 @@ pub fn find_credential(tx: &Tx<'_>, id: TokenId) -> Result<Option<Credential>, E
 }
 
 fn decode_credential(row: &Row<'_>) -> Result<Credential, Error> {
-    let (token_at, hash_at, user_at, owner_at, parent_user_at, parent_at) = (0, 15, 16, 25, 26, 27);
+    let (token_at, hash_at, user_at, owner_at, parent_user_at, parent_at) = (0, 17, 18, 27, 28, 29);
     let token = decode(row, token_at)?;
     let user = if row.is_null(user_at)? {
         None

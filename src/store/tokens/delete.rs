@@ -1,6 +1,7 @@
 //! Deleting tokens: each leaves a tombstone. Only live ones are touched, which are found as two ranges (see
 //! `live.rs`): what has expired needs no tombstone, however much of it there is.
 
+use super::family::live_members;
 use crate::{
     domain::{
         id::{TokenId, UserId},
@@ -53,37 +54,62 @@ pub fn delete_live_of_user(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<
     Ok(run(tx, children, &params)? + run(tx, delete!("user_id = ?1"), &params)?)
 }
 
-/// Deletes live tokens of a family, each with its live children, until there are `limit` or more; which. Fewer
-/// than `limit`: no more are left.
+/// What was deleted of a family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletedFamily {
+    /// Its members.
+    pub members: Vec<TokenId>,
+    /// What was made with them.
+    pub children: Vec<TokenId>,
+}
+
+impl DeletedFamily {
+    /// All that was deleted.
+    pub fn ids(&self) -> impl Iterator<Item = &TokenId> {
+        self.members.iter().chain(&self.children)
+    }
+
+    /// How many that are.
+    pub const fn count(&self) -> usize {
+        self.members.len() + self.children.len()
+    }
+
+    /// Adds another's.
+    pub fn add(&mut self, more: Self) {
+        self.members.extend(more.members);
+        self.children.extend(more.children);
+    }
+}
+
+/// Deletes live members of a family but `spared`, each with its live children, until there are `limit` or more.
+/// Fewer than `limit`: no more are left.
 pub fn delete_family(
     tx: &Tx<'_>,
     family: TokenId,
+    spared: &[TokenId],
     now: Timestamp,
     limit: u32,
-) -> Result<Vec<TokenId>, Error> {
-    // The first member is not in the index of families.
-    let members = "SELECT id FROM tokens WHERE id = ?1 AND delete_time IS NULL AND expire_time IS NULL \
-                   UNION ALL SELECT id FROM tokens WHERE id = ?1 AND delete_time IS NULL AND expire_time > ?2 \
-                   UNION ALL SELECT id FROM tokens WHERE family_id = ?1 AND family_id <> id \
-                   AND delete_time IS NULL AND expire_time IS NULL \
-                   UNION ALL SELECT id FROM tokens WHERE family_id = ?1 AND family_id <> id \
-                   AND delete_time IS NULL AND expire_time > ?2 LIMIT ?3";
+) -> Result<DeletedFamily, Error> {
     let children = "SELECT id FROM tokens WHERE parent_id = ?1 AND delete_time IS NULL \
                     AND expire_time IS NULL UNION ALL SELECT id FROM tokens WHERE parent_id = ?1 \
                     AND delete_time IS NULL AND expire_time > ?2";
-    let ids = |sql, params: &[Value<'_>]| {
-        tx.list(sql, params, |row| row.parse(0, "an ID", TokenId::parse))
-    };
-    let mut deleted = Vec::new();
-    for member in ids(members, &[family.into(), now.into(), limit.into()])? {
-        if deleted.len() >= usize::try_from(limit).expect("32 bits fit a usize") {
+    let limit = usize::try_from(limit).expect("32 bits fit a usize");
+    let mut deleted = DeletedFamily::default();
+    for member in live_members(tx, family, now)? {
+        if deleted.count() >= limit {
             break;
         }
-        let children = ids(children, &[member.into(), now.into()])?;
-        for id in [member].into_iter().chain(children) {
-            mark_deleted(tx, id, now)?;
-            deleted.push(id);
+        if spared.contains(&member) {
+            continue;
         }
+        let children = tx.list(children, &[member.into(), now.into()], |row| {
+            row.parse(0, "an ID", TokenId::parse)
+        })?;
+        for id in [member].iter().chain(&children) {
+            mark_deleted(tx, *id, now)?;
+        }
+        deleted.members.push(member);
+        deleted.children.extend(children);
     }
     Ok(deleted)
 }

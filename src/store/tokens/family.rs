@@ -3,7 +3,11 @@
 
 use super::{columns, decode, select};
 use crate::{
-    domain::{id::TokenId, token::Token},
+    domain::{
+        id::TokenId,
+        time::Timestamp,
+        token::{DisabledBy, Token},
+    },
     store::{error::Error, tx::Tx},
 };
 
@@ -16,6 +20,42 @@ pub fn list_family(tx: &Tx<'_>, family: TokenId, limit: u32) -> Result<Vec<Token
     others.extend(first);
     others.reverse();
     Ok(others)
+}
+
+/// The live members of a family. They are few: a rotation is refused where its grace would leave more.
+pub(super) fn live_members(
+    tx: &Tx<'_>,
+    family: TokenId,
+    now: Timestamp,
+) -> Result<Vec<TokenId>, Error> {
+    // The first member is not in the index of families.
+    let sql = "SELECT id FROM tokens WHERE id = ?1 AND delete_time IS NULL AND expire_time IS NULL \
+               UNION ALL SELECT id FROM tokens WHERE id = ?1 AND delete_time IS NULL AND expire_time > ?2 \
+               UNION ALL SELECT id FROM tokens WHERE family_id = ?1 AND family_id <> id \
+               AND delete_time IS NULL AND expire_time IS NULL \
+               UNION ALL SELECT id FROM tokens WHERE family_id = ?1 AND family_id <> id \
+               AND delete_time IS NULL AND expire_time > ?2";
+    tx.list(sql, &[family.into(), now.into()], |row| {
+        row.parse(0, "an ID", TokenId::parse)
+    })
+}
+
+/// Disables the live members of a family of which a rotated secret was used; which. None where that was done
+/// before, to them or to whom they followed: an admin who enabled one of them has looked into it.
+pub fn disable_family(tx: &Tx<'_>, family: TokenId, now: Timestamp) -> Result<Vec<TokenId>, Error> {
+    let members = live_members(tx, family, now)?;
+    for id in &members {
+        let known = super::find(tx, *id)?.and_then(|token| token.reuse_time);
+        if known.is_some() {
+            return Ok(Vec::new());
+        }
+    }
+    let by = DisabledBy::Reuse.as_str();
+    for id in &members {
+        let set = "disabled = 1, disabled_by = ?2, reuse_time = ?3";
+        tx.update_token(*id, set, "delete_time IS NULL", &[by.into(), now.into()])?;
+    }
+    Ok(members)
 }
 
 #[cfg(test)]
@@ -91,7 +131,7 @@ mod tests {
         insert(&tx, &first, &hash(&first)).unwrap();
         let changed = Token {
             scopes: ScopeSet::parse(["deploy"]).unwrap(),
-            disabled: true,
+            disabled: Some(DisabledBy::Admin),
             ..first
         };
         assert!(update(&tx, &changed).unwrap());

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         page::Position,
         time::Timestamp,
-        token::Invalid,
+        token::{DisabledBy, Invalid},
         user::{Role, User},
     },
     store::{
@@ -44,7 +44,8 @@ fn a_token_comes_back_as_it_went_in() {
     let parent = token(&alice);
     let mut odd = child(&parent, &alice);
     odd.expire_time = Some(Timestamp::from_micros(-1));
-    odd.disabled = true;
+    odd.disabled = Some(DisabledBy::Reuse);
+    odd.reuse_time = Some(NOW);
     odd.scopes = ScopeSet::default();
     odd.allowed_cidrs = CidrSet::default();
     for token in [parent, odd] {
@@ -166,11 +167,16 @@ fn a_family_goes_with_all_that_was_made_with_its_live_members_and_nothing_else()
         add(&tx, token);
     }
     mark_deleted(&tx, dead.id, NOW).unwrap();
-    let chunks = [1; 3].map(|limit| delete_family(&tx, first.id, NOW, limit).unwrap());
+    let chunks = [1; 3].map(|limit| delete_family(&tx, first.id, &[], NOW, limit).unwrap());
     let with_child = [first.id, children[0].id];
-    assert_eq!(chunks[0], with_child, "a member goes with its children");
-    assert_eq!(chunks.each_ref().map(Vec::len), [2, 2, 0]);
-    let gone: BTreeSet<_> = chunks.into_iter().flatten().collect();
+    let ids: Vec<_> = chunks[0].ids().copied().collect();
+    assert_eq!(ids, with_child, "a member goes with its children");
+    assert_eq!(chunks.each_ref().map(DeletedFamily::count), [2, 2, 0]);
+    let gone: BTreeSet<_> = chunks
+        .iter()
+        .flat_map(DeletedFamily::ids)
+        .copied()
+        .collect();
     let expected = children.iter().chain([&first, &last]);
     assert_eq!(gone, expected.map(|token| token.id).collect());
     for id in gone {
@@ -234,7 +240,7 @@ async fn disturb(db: Db, user: User) {
     for time in (0..STAY).map(|time| time * 7 % STAY).cycle() {
         let mut guest = token(&user);
         guest.create_time = Timestamp::from_micros(time);
-        guest.disabled = true;
+        guest.disabled = Some(DisabledBy::Owner);
         let secret = hash(&guest);
         let id = guest.id;
         write(&db, move |tx| insert(tx, &guest, &secret)).await;
@@ -275,7 +281,7 @@ async fn pages_hold_what_stays_exactly_once_while_others_write() {
             ids.extend(page.iter().map(|token| token.id));
             seen.extend(
                 page.into_iter()
-                    .map(|token| (token.create_time, token.id, token.disabled)),
+                    .map(|token| (token.create_time, token.id, token.disabled.is_some())),
             );
         }
         assert_eq!(ids.len(), seen.len(), "one came twice");

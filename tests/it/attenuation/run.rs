@@ -9,7 +9,7 @@ use hallpass::{
         tokens::{CreateToken, RotateToken, UpdateToken},
         verify::{Question, Verification},
     },
-    domain::{id::RequestId, reason::Reason, secret::Secret, token::Token},
+    domain::{id::RequestId, presented_token::PresentedToken, reason::Reason, token::Token},
 };
 
 use super::steps::{ADDRESSES, ASKED, CIDRS, SCOPES, Step};
@@ -62,8 +62,10 @@ impl Run<'_> {
             .enumerate()
         {
             let ip = std::net::IpAddr::from(ip).to_string();
-            let question = Question::parse(Secret::new(text.to_owned()), [scope], &ip).unwrap();
-            let answer = self.app.app.verify(question).await.unwrap();
+            let question = Question::parse(PresentedToken::parse(text), [scope], &ip).unwrap();
+            let app = &self.app.app;
+            let answer = app.verify_credential(question, self.local.origin()).await;
+            let answer = answer.unwrap();
             power |= Power::from(matches!(answer, Verification::Valid(_))) << bit;
         }
         power

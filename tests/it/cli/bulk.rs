@@ -80,19 +80,18 @@ fn ids_are_arguments_and_plaintexts_come_from_stdin_alone() {
 
     let forged = format!("{}\n\n", &first[..80]);
     let told = sandbox.run_with(&["token", "revoke", "-", "--yes", "--json"], &forged);
-    assert_eq!(
-        answer(&told)["outcomes"],
-        json!(["REVOCATION_OUTCOME_NOT_OURS"])
-    );
+    let told_json: Value = serde_json::from_str(&told.stdout).unwrap();
+    let [revoked, malformed] = ["REVOCATION_OUTCOME_REVOKED", "REVOCATION_OUTCOME_MALFORMED"];
+    assert_eq!(told_json["outcomes"], json!([malformed]));
+    assert_eq!(told.code, 1, "{told:?}");
     assert_eq!(live(&sandbox), 2);
     let pasted = format!("  {first}\r\nnonsense\n\n{first}\n");
     let args = ["token", "revoke", id(&second), "-", "--yes", "--json"];
     let told = sandbox.run_with(&args, &pasted);
-    let [revoked, not_ours] = ["REVOCATION_OUTCOME_REVOKED", "REVOCATION_OUTCOME_NOT_OURS"];
     let told_json = answer(&told);
     assert_eq!(
         told_json["outcomes"],
-        json!([revoked, revoked, not_ours, revoked])
+        json!([revoked, revoked, malformed, revoked])
     );
     assert_eq!(told_json["tokenCount"], 2);
     assert!(!told.stdout.contains(&first) && !told.stderr.contains(&first));
@@ -102,11 +101,9 @@ fn ids_are_arguments_and_plaintexts_come_from_stdin_alone() {
         told.stdout.contains("deleted or expired before: 2"),
         "{told:?}"
     );
-    assert!(
-        told.stdout
-            .contains("none of ours, or with another secret: 1"),
-        "{told:?}"
-    );
+    let malformed = "line 2 of stdin: no token: mistyped or cut";
+    assert!(told.stdout.contains(malformed), "{told:?}");
+    assert_eq!(told.code, 0, "all that is ours is over");
 }
 
 #[test]
@@ -211,4 +208,101 @@ fn more_plaintexts_than_one_request_holds_are_revoked_in_several() {
     assert!(!server.accepts(&first) && !server.accepts(&second));
     server.stop();
     check();
+}
+
+#[test]
+fn what_matched_nothing_fails_and_says_what_became_of_each() {
+    let (sandbox, [first, second]) = with_two();
+    let forged = TokenText::generate(&TokenPrefix::default(), TokenId::parse(id(&first)).unwrap());
+    let unknown = TokenId::generate(SystemClock.now()).to_string();
+    let pasted = format!("{}\n{unknown}\n{}\n", forged.expose(), &second[..80]);
+    for flags in [&["--yes"][..], &["--dry-run"]] {
+        let args = [&["token", "revoke", "-"], flags].concat();
+        let ran = sandbox.run_with(&args, &pasted);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let told = ran.stderr.lines().last().unwrap();
+        assert!(told.starts_with("hallpass: nothing w"), "{told}");
+        for line in [
+            format!("{}: the ID is known here, with another secret", id(&first)),
+            format!("{unknown}: unknown here"),
+            "line 3 of stdin: no token: mistyped or cut".to_owned(),
+        ] {
+            assert!(
+                ran.stdout.lines().any(|told| told == line),
+                "{line}: {ran:?}"
+            );
+        }
+    }
+    let named = sandbox.run(&["token", "revoke", &unknown, "--yes"]);
+    assert_eq!(named.code, 1, "{named:?}");
+    assert_eq!(live(&sandbox), 2);
+    // In part is well, and told of each.
+    let pasted = format!("{first}\n{unknown}\n");
+    let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &pasted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains(&format!("{}: revoked\n", id(&first))));
+    assert!(ran.stdout.contains(&format!("{unknown}: unknown here\n")));
+    // A repeat finds it over.
+    let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &first);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(live(&sandbox), 1);
+}
+
+#[test]
+fn lists_of_any_form_are_read_and_each_token_ends_with_its_family() {
+    let (sandbox, [first, second]) = with_two();
+    let third = sandbox.create_token("other", &[]);
+    let args = ["token", "rotate", id(&first), "--grace=1h"];
+    let successor = sandbox.print(&args).trim_end().to_owned();
+    let server = sandbox.serve(&[]);
+    let pasted = format!(
+        "[\n  \"{first}\", '{}',\r\n]\n\u{feff}HALLPASS_TOKEN={second}\n",
+        id(&third)
+    );
+    let ran = sandbox.run_with(&["token", "revoke", "-", "--yes", "--json"], &pasted);
+    let told = answer(&ran);
+    assert_eq!(told["tokenCount"], 3, "{told}");
+    assert_eq!(told["familyCount"], 1);
+    let ids = json!([id(&first), id(&third), id(&second)]);
+    assert_eq!(told["tokenIds"], ids);
+    for dead in [&first, &successor, &second, &third] {
+        assert!(!server.accepts(dead));
+    }
+    // A record of a token names that token, and no other whose ID is in it.
+    let [child, parent] = [(); 2].map(|()| sandbox.create_token("other", &[]));
+    let record = format!(
+        "{{\"token\": \"{child}\", \"parent_id\": \"{}\"}}",
+        id(&parent)
+    );
+    let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &record);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!server.accepts(&child) && server.accepts(&parent));
+    server.stop();
+}
+
+#[test]
+fn plaintext_as_an_argument_is_refused_and_not_repeated() {
+    let (sandbox, [first, _]) = with_two();
+    for args in [
+        &["get"][..],
+        &["delete"],
+        &["disable"],
+        &["enable"],
+        &["rotate"],
+        &["update", "--note=x"],
+        &["explain"],
+        &["inspect"],
+        &["revoke", "--yes"],
+    ] {
+        let args = [&["token"], args, &[&*first]].concat();
+        let refusal = sandbox.run(&args).refused(2);
+        assert!(refusal.contains("never an argument"), "{refusal}");
+        assert!(!refusal.contains(&first[32..]), "{refusal}");
+    }
+    let pasted = format!("\u{feff}Bearer {first},\r\n");
+    for command in ["inspect", "explain"] {
+        let ran = sandbox.run_with(&["token", command, "-"], &pasted);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(!ran.stdout.contains(&first[32..]));
+    }
 }

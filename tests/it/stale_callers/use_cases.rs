@@ -6,12 +6,12 @@ use hallpass::{
         caller::Caller,
         page::PageRequest,
         tokens::{
-            CreateToken, LeakedToken, ListAllTokens, ListTokens, RevokeTokens, RotateToken,
-            TokenSelection, UpdateToken,
+            CreateToken, ListAllTokens, ListTokens, RevokeTokens, RotateToken, TokenSelection,
+            UpdateToken,
         },
         users::{CreateUser, ListUsers, NewUser, SetPassword},
     },
-    domain::{secret::Secret, token_text::TokenText, user::Role},
+    domain::{presented_token::PresentedToken, secret::Secret, token_text::TokenText, user::Role},
 };
 use serde_json::json;
 
@@ -184,7 +184,7 @@ async fn change_token(
         }
         "revoke leaked" => {
             let found = TokenText::parse(&person.token).unwrap();
-            let found = Ok(vec![LeakedToken::from(&found)]);
+            let found = Ok(vec![PresentedToken::from(&found)]);
             app.revoke_leaked(caller, found, false).await.map(drop)
         }
         other => panic!("no use case {other}"),

@@ -21,12 +21,13 @@ fn credential(note: &str) -> Arc<Credential> {
         allowed_cidrs: CidrSet::default(),
         create_time: NOW,
         expire_time: None,
-        disabled: false,
+        disabled: None,
         parent_id: None,
         family_id: id,
         delete_time: None,
         successor_id: None,
         last_use: None,
+        reuse_time: None,
     };
     Arc::new(Credential {
         hash: TokenText::generate(&TokenPrefix::default(), id).hash(),

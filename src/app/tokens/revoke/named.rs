@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     domain::{
-        id::TokenId,
-        secret::Secret,
-        time::Timestamp,
-        token::Token,
-        token_text::{TokenHash, TokenText},
+        id::TokenId, presented_token::PresentedToken, secret::Secret, time::Timestamp, token::Token,
     },
     store::{
         Tx,
@@ -36,8 +32,12 @@ pub enum Outcome {
     Revoked,
     /// It was deleted or had expired before.
     NotLive,
-    /// It is not of the form, not there, or its secret is another.
+    /// There is none with the ID.
     NotOurs,
+    /// There is one with the ID, and its secret is another.
+    OtherSecret,
+    /// It is neither an ID nor a plaintext.
+    Malformed,
     /// The filter does not select it.
     NotSelected,
     /// It is the caller's own, or the one that this was made with.
@@ -45,29 +45,24 @@ pub enum Outcome {
 }
 
 /// A text that was taken for a token.
+#[derive(Clone, Copy)]
 enum Name {
     Id(TokenId),
-    Plaintext(TokenId, TokenHash),
+    Plaintext(PresentedToken),
 }
 
 impl Name {
     fn parse(text: &str) -> Option<Self> {
-        if let Some(id) = TokenId::parse(text) {
+        if let Some(id) = TokenId::from_paste(text) {
             return Some(Self::Id(id));
         }
-        let text = TokenText::parse(text).ok()?;
-        Some(Self::Plaintext(text.id(), text.hash()))
+        PresentedToken::from_paste(text).ok().map(Self::Plaintext)
     }
 
-    /// What is stored of it, if it is ours.
-    fn find(&self, tx: &Tx<'_>) -> Result<Option<Token>, Error> {
+    const fn id(&self) -> TokenId {
         match self {
-            Self::Id(id) => Ok(tokens::find(tx, *id)?),
-            Self::Plaintext(id, hash) => {
-                let found = tokens::find_credential(tx, *id)?;
-                let found = found.filter(|credential| credential.hash.matches(hash));
-                Ok(found.map(|credential| credential.lineage.token))
-            }
+            Self::Id(id) => *id,
+            Self::Plaintext(token) => token.id(),
         }
     }
 }
@@ -75,7 +70,7 @@ impl Name {
 /// That there are not too many.
 pub(super) fn check(tokens: &[Secret]) -> Result<(), FieldError> {
     if tokens.len() > MAX_NAMED {
-        let problem = format!("must be at most {MAX_NAMED}");
+        let problem = format!("must be at most {MAX_NAMED}: name the others in further calls");
         return Err(FieldError::new("tokens", problem));
     }
     Ok(())
@@ -89,26 +84,57 @@ impl Run {
             .map(|text| Name::parse(text.expose()))
             .collect();
         let (filter, now, own) = (self.filter.clone(), self.app.now(), own(&self.caller));
+        let asked = names.clone();
         let judged = self
             .app
             .read_as(&self.caller, move |tx, caller| {
                 caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
                 let judge = |name: &Option<Name>| judge(tx, name.as_ref(), &filter, &own, now);
-                names.iter().map(judge).collect::<Result<Vec<_>, Error>>()
+                asked.iter().map(judge).collect::<Result<Vec<_>, Error>>()
             })
             .await?;
         let mut seen = BTreeSet::new();
         let mut selected = Vec::new();
-        for (outcome, token) in judged {
+        let mut leaked = BTreeSet::new();
+        for (name, (outcome, token)) in names.into_iter().zip(judged) {
             self.done.spared_own |= outcome == Outcome::Spared;
-            self.done.outcomes.push(outcome);
+            self.done
+                .outcomes
+                .push((name.as_ref().map(Name::id), outcome));
+            if let (Some(Name::Plaintext(_)), Some(token)) = (name, &token) {
+                leaked.insert(token.family_id);
+            }
             // Once, however often it was pasted.
             selected.extend(token.filter(|token| seen.insert(token.id)));
         }
         // A child before its parent, so that it is counted for itself.
         selected.sort_by_key(|token| std::cmp::Reverse(token.id));
+        if !self.is_dry {
+            self.end_families(leaked, &seen).await?;
+        }
         self.take(selected).await?;
         Ok(self.done)
+    }
+
+    /// Ends the families of plaintexts, and counts as revoked what of it is `named`.
+    async fn end_families(
+        &mut self,
+        leaked: BTreeSet<TokenId>,
+        named: &BTreeSet<TokenId>,
+    ) -> Result<(), Error> {
+        let own_family = self.caller.token().map(|token| token.family_id);
+        self.done.spared_own |= own_family.is_some_and(|family| leaked.contains(&family));
+        let action = Action::RevokeTokens;
+        let ended = self.app.end_families(&self.caller, action, leaked, true);
+        let ended = ended.await?;
+        let count = |ids: &[TokenId], is_named: bool| {
+            let ids = ids.iter().filter(|id| named.contains(id) == is_named);
+            u32::try_from(ids.count()).unwrap_or(u32::MAX)
+        };
+        self.done.tokens += count(&ended.members, true) + count(&ended.children, true);
+        self.done.family += count(&ended.members, false);
+        self.done.children += count(&ended.children, false);
+        Ok(())
     }
 }
 
@@ -121,8 +147,14 @@ fn judge(
     now: Timestamp,
 ) -> Result<(Outcome, Option<Token>), Error> {
     let found = match name {
-        Some(name) => name.find(tx)?,
-        None => None,
+        None => return Ok((Outcome::Malformed, None)),
+        Some(Name::Id(id)) => tokens::find(tx, *id)?,
+        Some(Name::Plaintext(presented)) => match tokens::find_credential(tx, presented.id())? {
+            Some(found) if !found.hash.matches(presented.hash()) => {
+                return Ok((Outcome::OtherSecret, None));
+            }
+            found => found.map(|found| found.lineage.token),
+        },
     };
     let Some(token) = found else {
         return Ok((Outcome::NotOurs, None));

@@ -6,7 +6,7 @@ use super::{super::insert, *};
 use crate::{
     domain::{
         scope::ScopeSet,
-        token::{LastUse, TokenState},
+        token::{DisabledBy, LastUse, TokenState},
         user::User,
     },
     store::{
@@ -68,7 +68,7 @@ fn any_token(dice: &mut StdRng, owners: &[User], others: &[Token]) -> Token {
     new.id = id;
     new.create_time = create_time;
     new.expire_time = dice.random_bool(0.7).then(|| time(dice));
-    new.disabled = dice.random_bool(0.3);
+    new.disabled = dice.random_bool(0.3).then_some(DisabledBy::Owner);
     new.delete_time = dice.random_bool(0.2).then_some(NOW);
     new.scopes =
         ScopeSet::parse(SCOPES[dice.random_range(0..SCOPES.len())].iter().copied()).unwrap();
@@ -209,7 +209,7 @@ fn one_call_looks_at_a_bounded_part_of_the_table_and_says_where_to_go_on() {
     let secret = hash(&token(&alice));
     for number in 0..rows {
         let mut new = token(&alice);
-        new.disabled = [1, rows - 1].contains(&number);
+        new.disabled = [1, rows - 1].contains(&number).then_some(DisabledBy::Owner);
         new.create_time = NOW.plus(Duration::from_millis(number.into()));
         new.id = TokenId::generate(new.create_time);
         new.family_id = new.id;

@@ -1,0 +1,266 @@
+//! A token that somebody showed, and what people paste along with one.
+//!
+//! What authenticates a request is read strictly ([`PresentedToken::parse`]): a header holds a token or none. A
+//! token that is asked about or reported was often copied by hand ([`PresentedToken::from_paste`]), and a report
+//! of a leak that misses by a quotation mark leaves the token live. The checksum tells a token from its
+//! surroundings; it must only not be part of a longer word.
+
+use zeroize::Zeroizing;
+
+use super::{
+    id::TokenId,
+    token_search::find_tokens,
+    token_text::{TokenHash, TokenText, TokenTextError},
+};
+
+/// The most bytes of a paste. A line of a log with a token in it is shorter.
+const MAX_PASTE_BYTES: usize = 4_096;
+
+/// The ID and the hash of a token that somebody showed: what is needed to find and to recognise it.
+#[derive(Clone, Copy, Debug)]
+pub struct PresentedToken {
+    id: TokenId,
+    hash: TokenHash,
+}
+
+impl PresentedToken {
+    /// Of a plaintext whose ID and hash somebody told.
+    pub const fn new(id: TokenId, hash: TokenHash) -> Self {
+        Self { id, hash }
+    }
+
+    /// From what authenticates a request: the plaintext, and nothing else.
+    ///
+    /// # Errors
+    /// It has not the form of a token, or its checksum does not fit.
+    pub fn parse(text: &str) -> Result<Self, TokenTextError> {
+        Ok(Self::from(&TokenText::parse(text)?))
+    }
+
+    /// From a text that somebody pasted: see [`TokenText::from_paste`].
+    ///
+    /// # Errors
+    /// There is no token in it, or more than one.
+    pub fn from_paste(text: &str) -> Result<Self, TokenTextError> {
+        Ok(Self::from(&TokenText::from_paste(text)?))
+    }
+
+    /// The public ID.
+    pub const fn id(&self) -> TokenId {
+        self.id
+    }
+
+    /// Of the whole plaintext.
+    pub const fn hash(&self) -> &TokenHash {
+        &self.hash
+    }
+}
+
+impl From<&TokenText> for PresentedToken {
+    fn from(text: &TokenText) -> Self {
+        Self::new(text.id(), text.hash())
+    }
+}
+
+impl TokenText {
+    /// The one token in a text that somebody pasted. White space, quotes, commas, `Bearer`, `HALLPASS_TOKEN=` and
+    /// whatever else stands around it are no part of it, nor are characters that nobody sees and line ends
+    /// within it: a terminal of 80 columns breaks a token of 81.
+    ///
+    /// # Errors
+    /// There is no token in it, or more than one.
+    pub fn from_paste(text: &str) -> Result<Self, TokenTextError> {
+        if let Ok(token) = Self::parse(text) {
+            return Ok(token);
+        }
+        if text.len() > MAX_PASTE_BYTES {
+            return Err(TokenTextError::Malformed);
+        }
+        let text = visible(text);
+        let mut found = Self::all_in(&text);
+        if found.is_empty() {
+            found = Self::all_in(&joined(&text));
+        }
+        match (found.pop(), found.is_empty()) {
+            (Some(token), true) => Ok(token),
+            (Some(_), false) => Err(TokenTextError::Several),
+            (None, _) => Self::parse(text.trim_matches(|char| !is_of_a_word(char))),
+        }
+    }
+
+    /// All tokens in a text that somebody pasted, each once, in order; the text's lines are not joined.
+    pub fn all_from_paste(text: &str) -> Vec<Self> {
+        Self::all_in(&visible(text))
+    }
+
+    fn all_in(text: &str) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        find_tokens(text.as_bytes(), 0, |start, token| {
+            let end = start + token.expose().len();
+            let before = text[..start].chars().next_back();
+            let after = text[end..].chars().next();
+            let stands_alone = !before.into_iter().chain(after).any(is_of_a_word);
+            if stands_alone && all.iter().all(|known| known.expose() != token.expose()) {
+                all.push(token);
+            }
+        });
+        all
+    }
+}
+
+impl TokenId {
+    /// The ID that a text is which somebody pasted, but for what stands around it.
+    pub fn from_paste(text: &str) -> Option<Self> {
+        let text = visible(text);
+        Self::parse(text.trim_matches(|char| !is_of_a_word(char)))
+    }
+}
+
+/// Whether a character could belong to a token, so that one beside it is not the whole word.
+const fn is_of_a_word(char: char) -> bool {
+    char.is_ascii_alphanumeric() || char == '_'
+}
+
+/// Without the characters that nobody sees and that come along with a copy: Unicode's default ignorable code
+/// points and those of interlinear annotation.
+fn visible(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.chars().filter(|char| !is_invisible(*char)).collect())
+}
+
+fn is_invisible(char: char) -> bool {
+    !char.is_ascii()
+        && INVISIBLE
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&char))
+}
+
+#[rustfmt::skip]
+const INVISIBLE: [(char, char); 15] = [
+    ('\u{ad}', '\u{ad}'), ('\u{34f}', '\u{34f}'), ('\u{61c}', '\u{61c}'), ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'), ('\u{180b}', '\u{180f}'), ('\u{200b}', '\u{200f}'), ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'), ('\u{3164}', '\u{3164}'), ('\u{fe00}', '\u{fe0f}'), ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'), ('\u{fff0}', '\u{fffb}'), ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Its lines as one, without the white space where they met.
+fn joined(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.lines().map(str::trim).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{id::Id, token_text::TokenPrefix};
+
+    fn token(id: u128) -> TokenText {
+        TokenText::generate(&TokenPrefix::default(), TokenId::from_id(Id::from_u128(id)))
+    }
+
+    fn is_read(text: &str, token: &TokenText) -> bool {
+        let read = PresentedToken::from_paste(text);
+        read.is_ok_and(|read| read.id() == token.id() && read.hash().matches(&token.hash()))
+    }
+
+    #[test]
+    fn what_people_paste_around_a_token_is_no_part_of_it() {
+        let token = token(7);
+        for (before, after) in [
+            ("", ""),
+            (" \t", "\r\n"),
+            ("\u{feff}", "\n\n"),
+            ("\u{a0}", "\u{3000}"),
+            ("\u{200b}", "\u{2060}\u{ad}"),
+            ("\"", "\","),
+            ("'", "';"),
+            ("`", "`"),
+            ("\u{201c}", "\u{201d}."),
+            ("<", ">"),
+            ("[\"", "\"]"),
+            ("- ", ""),
+            ("Bearer ", ""),
+            ("Authorization: Bearer ", "'"),
+            ("token=", "&x=1"),
+            ("export HALLPASS_TOKEN='", "'"),
+            ("\"token\": \"", "\","),
+            ("https://ci:", "@example.com/"),
+            ("\u{1b}[200~", "\u{1b}[201~"),
+        ] {
+            let pasted = format!("{before}{}{after}", token.expose());
+            assert!(is_read(&pasted, &token), "{before:?} {after:?}");
+            // The control: what authenticates a request is not read like that.
+            let strict = PresentedToken::parse(&pasted);
+            assert_eq!(strict.is_ok(), before.is_empty() && after.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_token_is_whole_again_where_a_line_ended_in_it_or_nobody_sees_what_is_in_it() {
+        let token = token(7);
+        for within in ["\n", "\r\n", " \n  ", "\u{200b}", "\u{ad}\u{feff}"] {
+            for at in [1, 40, 80] {
+                let (head, tail) = token.expose().split_at(at);
+                let pasted = format!("Bearer {head}{within}{tail}\n");
+                assert!(is_read(&pasted, &token), "{within:?} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_longer_word_two_tokens_and_what_was_cut_are_none() {
+        let (first, second) = (token(7), token(8));
+        let (a, b) = (first.expose(), second.expose());
+        let read = |text: &str| TokenText::from_paste(text).map(|token| token.id());
+        for longer in [
+            format!("x{a}"),
+            format!("{a}x"),
+            format!("_{a}"),
+            format!("{a}_"),
+        ] {
+            assert!(read(&longer).is_err(), "{longer}");
+        }
+        assert_eq!(read(&format!("{a} {b}")), Err(TokenTextError::Several));
+        assert_eq!(read(&format!("{a},{a}")), Ok(first.id()), "the same twice");
+        assert_eq!(read(&a[..80]), Err(TokenTextError::Malformed));
+        assert_eq!(
+            read(&format!(" {} ", a.replace("hall", "hell"))),
+            Err(TokenTextError::Checksum)
+        );
+        assert_eq!(
+            read(&first.id().to_string()),
+            Err(TokenTextError::Malformed)
+        );
+        assert_eq!(read(""), Err(TokenTextError::Malformed));
+        let long = format!("{a}{}", " ".repeat(MAX_PASTE_BYTES));
+        assert_eq!(read(&long), Err(TokenTextError::Malformed));
+    }
+
+    #[test]
+    fn all_tokens_of_a_line_are_told_once() {
+        let (first, second) = (token(7), token(8));
+        let line = format!("[\"{0}\",\"{1}\",\"{0}\"]", first.expose(), second.expose());
+        let ids: Vec<_> = TokenText::all_from_paste(&line)
+            .iter()
+            .map(TokenText::id)
+            .collect();
+        assert_eq!(ids, [first.id(), second.id()]);
+    }
+
+    #[test]
+    fn an_id_is_read_without_what_stands_around_it() {
+        let id = token(7).id();
+        for pasted in [
+            format!("{id}"),
+            format!(" \"{id}\",\r\n"),
+            format!("\u{feff}{id}\u{200b}"),
+        ] {
+            assert_eq!(TokenId::from_paste(&pasted), Some(id), "{pasted:?}");
+        }
+        for bad in [
+            format!("x{id}"),
+            format!("id: {id}"),
+            token(7).expose().to_owned(),
+        ] {
+            assert_eq!(TokenId::from_paste(&bad), None, "{bad:?}");
+        }
+    }
+}
