@@ -6,13 +6,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 14] = [
+const PROTOS: [&str; 15] = [
     "hallpass/v1/token.proto",
     "hallpass/v1/user.proto",
     "hallpass/v1/authn.proto",
     "hallpass/v1/audit.proto",
     "hallpass/v1/admin.proto",
     "hallpass/v1/reason.proto",
+    "hallpass/v1/status.proto",
     "buf/registry/owner/v1/user.proto",
     "envoy/config/core/v3/address.proto",
     "envoy/config/core/v3/base.proto",

@@ -21,6 +21,7 @@ mod purge;
 mod refusals;
 mod reuse;
 mod shards;
+pub mod status;
 mod ticks;
 mod token_rate;
 pub mod tokens;

@@ -15,6 +15,7 @@ use super::{
     authz::{self, Action, Relation},
     caller::{Caller, Permit},
     page::{Cursor, Page, PageRequest},
+    users::Usernames,
 };
 
 /// How many rows of a stream are read at a time.
@@ -91,7 +92,7 @@ impl App {
         &self,
         caller: &Caller,
         page: PageRequest,
-    ) -> Result<Page<AuditRow>, Error> {
+    ) -> Result<(Page<AuditRow>, Usernames), Error> {
         authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
         let query = PageQuery::new("hallpass.v1.AuditService/ListAuditEvents");
         let cursor = Cursor::parse(&page, query, self.page_key())?;
@@ -105,10 +106,16 @@ impl App {
                 Ok(audit::list(tx, after, reverse, limit)?)
             })
             .await?;
-        Ok(cursor.page(items, self.page_key(), |row| Position {
+        let named = items.iter().flat_map(|row| [&row.actor, &row.target]);
+        // A target may be a token's: then there is no user of that ID.
+        let usernames = self
+            .usernames(named.filter_map(|id| UserId::parse(id)))
+            .await?;
+        let page = cursor.page(items, self.page_key(), |row| Position {
             major: row.sequence,
             minor: 0,
-        }))
+        });
+        Ok((page, usernames))
     }
 
     /// Begins to read the audit log after the row `after`, or from the very first one on whatever its number, up

@@ -61,6 +61,10 @@ pub enum Action {
     ReadAudit,
     /// Look through the whole database for damage.
     CheckData,
+    /// Be told the policies in force.
+    GetServerStatus,
+    /// Be told how many users and tokens there are.
+    GetServerCounts,
 }
 
 /// What a role may act on.
@@ -180,6 +184,10 @@ pub const RULES: &[Rule] = {
     rule(A::ReadAudit, "audit.list")
         .scope(S::AuditRead).admin(All),
     rule(A::CheckData, "data.check")
+        .scope(S::Admin).admin(All),
+    rule(A::GetServerStatus, "server.get_status")
+        .oneself(),
+    rule(A::GetServerCounts, "server.get_counts")
         .scope(S::Admin).admin(All),
     ]
 };

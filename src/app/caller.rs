@@ -178,15 +178,19 @@ impl Caller {
         self.admin && self.allows(OwnScope::Admin)
     }
 
-    /// The audit row for what this caller did to `target` at `now`.
-    fn event(&self, now: Timestamp, action: &'static str, target: impl ToString) -> AuditEvent {
-        let actor = match (&self.proof, self.user_id()) {
+    /// What the audit log calls it: its user's ID, or `local:UID`.
+    pub fn actor(&self) -> String {
+        match (&self.proof, self.user_id()) {
             (Proof::Local { uid }, _) => format!("local:{uid}"),
             (_, Some(id)) => id.to_string(),
             (_, None) => String::new(),
-        };
+        }
+    }
+
+    /// The audit row for what this caller did to `target` at `now`.
+    fn event(&self, now: Timestamp, action: &'static str, target: impl ToString) -> AuditEvent {
         AuditEvent {
-            actor,
+            actor: self.actor(),
             credential_kind: self.credential_kind(),
             credential_id: self
                 .token()

@@ -3,10 +3,12 @@
 mod change;
 mod create;
 mod delete;
+mod names;
 mod password;
 mod read;
 
 pub use create::{CreateUser, NewUser};
+pub use names::Usernames;
 pub use password::SetPassword;
 pub use read::ListUsers;
 

@@ -97,6 +97,7 @@ fn list(args: &List) -> Result<(), Failure> {
         return Ok(output::reply(&ListAuditEventsResponse {
             events,
             next_page_token,
+            ..ListAuditEventsResponse::default()
         })?);
     }
     table(events)

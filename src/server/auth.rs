@@ -75,8 +75,12 @@ where
                     request.extensions_mut().insert(Deferred(presented));
                 }
                 Credentials::Holder | Credentials::OptionalClient | Credentials::Public => {}
-                Credentials::HolderInMessage if presented.is_missing() => {}
-                Credentials::Token | Credentials::Client | Credentials::HolderInMessage => {
+                Credentials::OptionalToken | Credentials::HolderInMessage
+                    if presented.is_missing() => {}
+                Credentials::Token
+                | Credentials::OptionalToken
+                | Credentials::Client
+                | Credentials::HolderInMessage => {
                     let origin = origin(request.extensions())?;
                     let caller = presented.authenticate(&app, &origin).await?;
                     let at_head = AtHead { app, caller };

@@ -85,6 +85,7 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.AdminService/RevokeTokens", &[A::RevokeTokens]).takes_lists(),
     procedure("/hallpass.v1.AdminService/RevokeLeakedTokens", &[A::RevokeLeaked]),
     procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).until_it_ends(),
+    procedure("/hallpass.v1.StatusService/GetServerStatus", &[A::GetServerStatus, A::GetServerCounts]).takes(C::OptionalToken),
     procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::HolderInMessage).with_a_head(),
     procedure("/grpc.health.v1.Health/Check", &[]).takes(C::Public),
     procedure("/grpc.health.v1.Health/List", &[]).takes(C::Public),

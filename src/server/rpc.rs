@@ -10,6 +10,7 @@ mod envoy;
 mod explain;
 mod health;
 mod message;
+mod status;
 mod token;
 mod user;
 mod verify;
@@ -25,8 +26,9 @@ use crate::{
         envoy::service::auth::v3::authorization_connect::AuthorizationServiceBuilder,
         hallpass::v1::{
             admin_service_connect::AdminServiceBuilder, audit_service_connect::AuditServiceBuilder,
-            authn_service_connect::AuthnServiceBuilder, token_service_connect::TokenServiceBuilder,
-            user_service_connect::UserServiceBuilder,
+            authn_service_connect::AuthnServiceBuilder,
+            status_service_connect::StatusServiceBuilder,
+            token_service_connect::TokenServiceBuilder, user_service_connect::UserServiceBuilder,
         },
     },
 };
@@ -75,6 +77,7 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .revoke_tokens(admin::revoke_tokens)
         .revoke_leaked_tokens(admin::revoke_leaked_tokens)
         .check_data(admin::check_data);
+    let status = StatusServiceBuilder::new().get_server_status(status::get);
     Router::new()
         .merge(authorization.with_state(envoy).build())
         .merge(tokens.with_state(app.clone()).build())
@@ -83,6 +86,7 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .merge(owner.with_state(app.clone()).build())
         .merge(audit.with_state(app.clone()).build())
         .merge(admin.with_state(app.clone()).build())
+        .merge(status.with_state(app.clone()).build())
 }
 
 /// What is wrong with a number that an enum of ours does not have.

@@ -1,5 +1,5 @@
 //! The users' table. A deleted user's row stays, so that its name is never used again; only
-//! [`username_taken`] and [`is_empty`] see it.
+//! [`username_taken`], [`username`] and [`is_empty`] see it.
 
 use super::{
     error::Error,
@@ -68,6 +68,14 @@ pub fn find(tx: &Tx<'_>, id: UserId) -> Result<Option<User>, Error> {
 pub fn find_by_username(tx: &Tx<'_>, username: &Username) -> Result<Option<User>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM users WHERE username = ?1 AND delete_time IS NULL");
     tx.find(&sql, &[username.as_str().into()], |row| decode(row, 0))
+}
+
+/// The name that the user has or had before it was deleted.
+pub fn username(tx: &Tx<'_>, id: UserId) -> Result<Option<Username>, Error> {
+    let sql = "SELECT username FROM users WHERE id = ?1";
+    tx.find(sql, &[id.into()], |row| {
+        row.string(0).map(Username::from_row)
+    })
 }
 
 /// Whether a user has the name or had it before it was deleted.

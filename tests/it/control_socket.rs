@@ -123,7 +123,7 @@ fn all_calls() -> impl Iterator<Item = (Procedure, &'static str, Wire)> {
 }
 
 fn is_about_oneself(name: &str) -> bool {
-    name.ends_with("/GetCurrentUser")
+    name == "buf.registry.owner.v1.UserService/GetCurrentUser"
 }
 
 #[tokio::test]
@@ -138,7 +138,8 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
         let call = Call::new(name, message);
         // The control: on the network the same request needs a token.
         let line = PROCEDURES.iter().find(|line| line.path[1..] == *name);
-        if line.unwrap().credentials != Credentials::Holder {
+        let asks_none = [Credentials::HolderInMessage, Credentials::OptionalToken];
+        if !asks_none.contains(&line.unwrap().credentials) {
             let answer = local.app.client.call(wire, call.clone()).await;
             answer.refused("unauthenticated", "CREDENTIALS_MISSING");
             assert_eq!(local.app.audit_len(), before);
@@ -170,6 +171,7 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
         "Check",
         "CountUsers",
         "GetCurrentUser",
+        "GetServerStatus",
         // Who is active is not made active.
         "ReactivateUser",
         "UndoRotation",

@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
                 };
                 let got = self.app.app.get_token(&caller, &self.tokens[token].0).await;
                 let got = got
-                    .map(|token| token.id.to_string())
+                    .map(|(token, _)| token.id.to_string())
                     .map_err(|e| e.reason());
                 let expected = self
                     .model

@@ -16,6 +16,7 @@ use super::{
         error::Noun,
         page::{Cursor, Page, PageRequest},
         usage::Flush,
+        users::Usernames,
     },
     selection::TokenSelection,
 };
@@ -39,7 +40,7 @@ impl App {
         &self,
         caller: &Caller,
         request: ListAllTokens,
-    ) -> Result<Page<Token>, Error> {
+    ) -> Result<(Page<Token>, Usernames), Error> {
         authz::may(caller, Action::ListAllTokens, Relation::OtherPerson)?;
         let filter = request.filter.parse()?;
         let query = request
@@ -66,12 +67,14 @@ impl App {
                 break;
             }
         }
-        Ok(
-            cursor.page_until(items, place, self.page_key(), |token| Position {
-                major: token.create_time.as_micros(),
-                minor: token.id.id().as_u128(),
-            }),
-        )
+        let usernames = self
+            .usernames(items.iter().map(|token| token.user_id))
+            .await?;
+        let page = cursor.page_until(items, place, self.page_key(), |token| Position {
+            major: token.create_time.as_micros(),
+            minor: token.id.id().as_u128(),
+        });
+        Ok((page, usernames))
     }
 
     /// Counts what [`App::list_all_tokens`] would list, by state. It is counted a part at a time.
@@ -83,12 +86,23 @@ impl App {
         authz::may(caller, Action::ListAllTokens, Relation::OtherPerson)?;
         let filter = filter.parse()?;
         self.record_search(caller, &filter).await?;
+        self.count_tokens(caller, Action::ListAllTokens, filter)
+            .await
+    }
+
+    /// The same for an action that is for admins alone, without a record.
+    pub(in crate::app) async fn count_tokens(
+        &self,
+        caller: &Caller,
+        action: Action,
+        filter: TokenFilter,
+    ) -> Result<TokenCounts, Error> {
         let (now, mut counts, mut place) = (self.now(), TokenCounts::default(), None);
         loop {
             let (filter, after) = (filter.clone(), place);
             let (part, next) = self
                 .read_as(caller, move |tx, caller| {
-                    caller.may(Action::ListAllTokens, Relation::OtherPerson)?;
+                    caller.may(action, Relation::OtherPerson)?;
                     Ok(tokens::count(tx, &filter, now, after)?)
                 })
                 .await?;

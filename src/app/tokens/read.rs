@@ -5,8 +5,12 @@ use crate::{
         id::{TokenId, UserId},
         page::{PageQuery, Position},
         token::Token,
+        user::Username,
     },
-    store::{Tx, tokens},
+    store::{
+        Tx,
+        tokens::{self, Credential},
+    },
 };
 
 use super::{
@@ -30,37 +34,46 @@ pub struct ListTokens {
     pub user_id: String,
 }
 
+/// A token, its user's name, and what the user is to the caller.
+type Found = (Token, Option<Username>, Relation);
+
+fn username_of(credential: &Credential) -> Option<Username> {
+    let user = credential.user.as_ref();
+    user.map(|user| user.username.clone())
+}
+
 impl App {
     /// Gets a token. What is deleted, not there, or not for the caller is not found, all alike.
-    pub async fn get_token(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
+    /// Its user's name comes with it, while there is one.
+    pub async fn get_token(
+        &self,
+        caller: &Caller,
+        token_id: &str,
+    ) -> Result<(Token, Option<Username>), Error> {
         authz::admit(caller, Action::GetToken)?;
         let id = parse_token_id(token_id)?;
-        let (token, relation) = match id.and_then(|id| self.find_in_memory(caller, id)) {
+        let (token, username, relation) = match id.and_then(|id| self.find_in_memory(caller, id)) {
             Some(found) => found,
             None => self.look_up_token(caller, id).await?,
         };
         self.record_read(caller, Action::GetToken, relation, token.id)
             .await?;
-        Ok(token)
+        Ok((token, username))
     }
 
     /// A token that is in memory and for the caller, who is as it was when it was looked at. What is not for it
     /// takes the same way as what is not there.
-    fn find_in_memory(&self, caller: &Caller, id: TokenId) -> Option<(Token, Relation)> {
+    fn find_in_memory(&self, caller: &Caller, id: TokenId) -> Option<Found> {
         let caller = &caller.unchanged(&self.0.db, self.now())?.ok()?;
         let found = self.credential_in_memory(id)?;
         let relation = relation_to(caller, &found);
         let token = &found.lineage.token;
         let is_for_caller =
             token.delete_time.is_none() && authz::may(caller, Action::GetToken, relation).is_ok();
-        is_for_caller.then(|| (token.clone(), relation))
+        is_for_caller.then(|| (token.clone(), username_of(&found), relation))
     }
 
-    async fn look_up_token(
-        &self,
-        caller: &Caller,
-        id: Option<TokenId>,
-    ) -> Result<(Token, Relation), Error> {
+    async fn look_up_token(&self, caller: &Caller, id: Option<TokenId>) -> Result<Found, Error> {
         let stamp = self.0.db.stamp();
         let (app, caller) = (self.clone(), caller.clone());
         let (found, relation) = self
@@ -71,7 +84,9 @@ impl App {
             })
             .await?;
         let known = self.keep_credential(stamp, found);
-        Ok((known.credential.lineage.token.clone(), relation))
+        let credential = &known.credential;
+        let (token, username) = (credential.lineage.token.clone(), username_of(credential));
+        Ok((token, username, relation))
     }
 
     /// Lists a user's live tokens by (create time, ID).

@@ -27,6 +27,7 @@ use super::{
         caller::Caller,
         error::FieldError,
         page::{Cursor, PageRequest},
+        users::Usernames,
     },
     CHUNK, PAUSE,
     delete::delete_with_children,
@@ -76,6 +77,8 @@ pub struct Revocation {
     pub spared_own: bool,
     /// Where to go on; empty: it is done.
     pub next_page_token: String,
+    /// The names of the users of the first few.
+    pub usernames: Usernames,
 }
 
 impl App {
@@ -120,11 +123,15 @@ impl App {
                 .map_or(MAX_TOKENS, |limit| limit.min(MAX_TOKENS)),
             done: Revocation::default(),
         };
-        if request.tokens.is_empty() {
-            run.selected(&cursor).await
+        let mut done = if request.tokens.is_empty() {
+            run.selected(&cursor).await?
         } else {
-            run.named(&request.tokens).await
-        }
+            run.named(&request.tokens).await?
+        };
+        let users = done.first.iter().map(|token| token.user_id);
+        // What is revoked is to be told of, with names or without.
+        done.usernames = self.usernames(users).await.unwrap_or_default();
+        Ok(done)
     }
 }
 

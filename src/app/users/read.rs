@@ -31,9 +31,18 @@ pub struct ListUsers {
 }
 
 impl App {
+    /// Whether the caller may be told who it is.
+    pub fn may_know_itself(&self, caller: &Caller) -> Result<(), Error> {
+        Ok(authz::may(
+            caller,
+            Action::GetCurrentUser,
+            Relation::Oneself,
+        )?)
+    }
+
     /// The caller's own user. A local caller has none.
     pub fn current_user(&self, caller: &Caller) -> Result<User, Error> {
-        authz::may(caller, Action::GetCurrentUser, Relation::Oneself)?;
+        self.may_know_itself(caller)?;
         caller.user().cloned().ok_or_else(|| {
             wrong_type("the caller is local, a process on this machine: no user of this server")
         })

@@ -25,6 +25,8 @@ pub enum Kind {
 pub enum Credentials {
     /// A bearer token.
     Token,
+    /// A bearer token, which must be good where there is one. Without one, what anyone may know is told.
+    OptionalToken,
     /// A bearer token, or a password in the message: the caller is authenticated after the message is read.
     TokenOrPassword,
     /// A token as bearer, as Basic's password or as `client_secret` in the form, as OAuth's clients send it.
@@ -57,6 +59,7 @@ impl Credentials {
             // Here a type of access token is no registered way (RFC 8414 §2), though it works.
             Self::OptionalClient => &["client_secret_basic", "client_secret_post", "none"],
             Self::Token
+            | Self::OptionalToken
             | Self::TokenOrPassword
             | Self::Holder
             | Self::HolderInMessage

@@ -80,7 +80,10 @@ fn every_action_has_a_rule_and_an_endpoint_and_none_is_done_without_a_caller() {
     }
     for line in all() {
         let by_a_caller = match line.credentials {
-            Credentials::Token | Credentials::TokenOrPassword | Credentials::Client => true,
+            Credentials::Token
+            | Credentials::OptionalToken
+            | Credentials::TokenOrPassword
+            | Credentials::Client => true,
             Credentials::OptionalClient
             | Credentials::Holder
             | Credentials::HolderInMessage

@@ -33,10 +33,11 @@ pub(super) async fn list_all_tokens(
         page: page_request(request.page_size, request.page_token, request.reverse),
         filter: selection(request.filter),
     };
-    let page = app.list_all_tokens(&caller, request).await?;
+    let (page, usernames) = app.list_all_tokens(&caller, request).await?;
     Ok(ConnectResponse(ListAllTokensResponse {
         tokens: page.items.into_iter().map(message::token).collect(),
         next_page_token: page.next_page_token,
+        usernames: message::usernames(usernames),
     }))
 }
 
@@ -83,6 +84,7 @@ pub(super) async fn revoke_tokens(
         next_page_token: done.next_page_token,
         family_count: done.family,
         token_ids: ids.into_iter().map(id).collect(),
+        usernames: message::usernames(done.usernames),
     }))
 }
 

@@ -20,10 +20,11 @@ pub(super) async fn list(
     ConnectRequest(request): ConnectRequest<ListAuditEventsRequest>,
 ) -> Result<ConnectResponse<ListAuditEventsResponse>, ConnectError> {
     let page = page_request(request.page_size, request.page_token, request.reverse);
-    let page = app.list_audit(&caller, page).await?;
+    let (page, usernames) = app.list_audit(&caller, page).await?;
     Ok(ConnectResponse(ListAuditEventsResponse {
         events: page.items.into_iter().map(message::audit_event).collect(),
         next_page_token: page.next_page_token,
+        usernames: message::usernames(usernames),
     }))
 }
 

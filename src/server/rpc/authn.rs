@@ -7,7 +7,7 @@ use crate::{
     app::App,
     proto::{
         buf::registry::owner::v1 as owner,
-        hallpass::v1::{GetCurrentUserRequest, GetCurrentUserResponse},
+        hallpass::v1::{self, GetCurrentUserRequest, GetCurrentUserResponse},
     },
 };
 
@@ -18,9 +18,15 @@ pub(super) async fn current(
     Authenticated(caller): Authenticated,
     ConnectRequest(_): ConnectRequest<GetCurrentUserRequest>,
 ) -> Result<ConnectResponse<GetCurrentUserResponse>, ConnectError> {
-    let user = app.current_user(&caller)?;
+    app.may_know_itself(&caller)?;
+    let token = caller.token().cloned().map(|token| v1::Token {
+        last_use: None,
+        ..message::token(token)
+    });
     Ok(ConnectResponse(GetCurrentUserResponse {
-        user: Some(message::user(user)),
+        user: caller.user().cloned().map(message::user),
+        token,
+        actor: caller.actor(),
     }))
 }
 

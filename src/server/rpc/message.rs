@@ -1,11 +1,14 @@
 //! Domain types as protobuf messages.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use pbjson_types::Timestamp as ProtoTimestamp;
 
 use crate::{
-    app::error::{Checked, FieldError},
+    app::{
+        error::{Checked, FieldError},
+        users::Usernames,
+    },
     domain::{
         audit::AuditRow,
         cidr::CidrSet,
@@ -51,6 +54,13 @@ const fn disabled_by(by: Option<DisabledBy>) -> v1::DisabledBy {
         Some(DisabledBy::Admin) => v1::DisabledBy::Admin,
         Some(DisabledBy::Reuse) => v1::DisabledBy::Reuse,
     }
+}
+
+pub(super) fn usernames(names: Usernames) -> HashMap<String, String> {
+    let names = names.into_iter();
+    names
+        .map(|(id, name)| (id.to_string(), name.as_str().to_owned()))
+        .collect()
 }
 
 pub(super) fn last_use(last: LastUse) -> v1::LastUse {

@@ -91,9 +91,11 @@ pub(super) async fn get(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<GetTokenRequest>,
 ) -> Reply<GetTokenResponse> {
-    let token = app.get_token(&caller, &request.token_id).await?;
+    let (token, username) = app.get_token(&caller, &request.token_id).await?;
+    let username = username.map(|name| name.as_str().to_owned());
     Ok(ConnectResponse(GetTokenResponse {
         token: Some(message::token(token)),
+        username: username.unwrap_or_default(),
     }))
 }
 

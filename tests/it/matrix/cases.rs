@@ -136,6 +136,13 @@ fn outcome(line: &Line, answer: Answer) -> (String, Option<String>) {
                 "CountUsers" => message["totalCount"]
                     .as_u64()
                     .map(|n| usize::try_from(n).unwrap()),
+                // Nothing, the policies, or the counts, too.
+                "GetServerStatus" => Some(
+                    ["policies", "counts"]
+                        .iter()
+                        .filter(|told| message[**told].is_object())
+                        .count(),
+                ),
                 _ => None,
             };
             (

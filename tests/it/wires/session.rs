@@ -103,9 +103,12 @@ impl Names {
             }
             Value::Array(values) => values.into_iter().map(|value| self.give(value)).collect(),
             Value::Object(fields) => {
-                let fields = fields
-                    .into_iter()
-                    .map(|(key, value)| (key, self.give(value)));
+                // The keys of a map may be IDs.
+                let fields = fields.into_iter().map(|(key, value)| {
+                    let key = self.give(key.into());
+                    let key = key.as_str().unwrap_or_default().to_owned();
+                    (key, self.give(value))
+                });
                 Value::Object(fields.collect())
             }
             other => other,

@@ -121,7 +121,10 @@ fn router(waiting: &Arc<Notify>, release: &Arc<Notify>) -> Router {
                 note,
                 ..Token::default()
             };
-            Ok(ConnectResponse(GetTokenResponse { token: Some(token) }))
+            Ok(ConnectResponse(GetTokenResponse {
+                token: Some(token),
+                ..GetTokenResponse::default()
+            }))
         }
     };
     TokenServiceBuilder::<()>::new()

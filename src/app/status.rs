@@ -1,0 +1,124 @@
+//! How the server is: what anyone may know, what callers may, and what admins may.
+
+use std::num::NonZero;
+
+use crate::{
+    domain::lifetime::LifetimePolicy,
+    store::{
+        tokens::{TokenCounts, TokenFilter},
+        users::{self, KindFilter, UserFilter},
+    },
+};
+
+use super::{
+    App, Error,
+    authz::{self, Action, Relation},
+    caller::Caller,
+};
+
+/// How the server is at this moment.
+#[derive(Clone, Debug)]
+pub struct ServerStatus {
+    /// Whether the store answers.
+    pub ready: bool,
+    /// Whether the disk is full.
+    pub disk_full: bool,
+    /// For callers alone.
+    pub policies: Option<Policies>,
+    /// For admins alone, and only where the server is ready.
+    pub counts: Option<Counts>,
+}
+
+/// What the operator allows of tokens.
+#[derive(Clone, Debug)]
+pub struct Policies {
+    /// How new tokens begin.
+    pub token_prefix: String,
+    /// How long the tokens of people live.
+    pub people: LifetimePolicy,
+    /// How long the tokens of machines live.
+    pub machines: LifetimePolicy,
+    /// Whether only those who sign in may make tokens.
+    pub token_children_forbidden: bool,
+    /// How many live tokens a user may have.
+    pub max_tokens_per_user: u32,
+    /// How often a minute a token may be verified.
+    pub token_requests_per_minute: Option<NonZero<u32>>,
+}
+
+/// How many users and tokens there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// People, deactivated ones included.
+    pub people: u64,
+    /// Machines, deactivated ones included.
+    pub machines: u64,
+    /// Deactivated users of both kinds.
+    pub deactivated: u64,
+    /// Tokens by state.
+    pub tokens: TokenCounts,
+}
+
+impl App {
+    /// Tells how the server is: to everyone, and to a caller more.
+    pub async fn server_status(&self, caller: Option<&Caller>) -> Result<ServerStatus, Error> {
+        let may = |action, relation| {
+            caller.is_some_and(|caller| authz::may(caller, action, relation).is_ok())
+        };
+        let ready = self.is_ready().await;
+        let admin = caller.filter(|_| may(Action::GetServerCounts, Relation::OtherPerson));
+        let counts = match admin.filter(|_| ready) {
+            Some(admin) => Some(self.counts(admin).await?),
+            None => None,
+        };
+        let policies = may(Action::GetServerStatus, Relation::Oneself).then(|| self.policies());
+        Ok(ServerStatus {
+            ready,
+            disk_full: self.disk_is_full(),
+            policies,
+            counts,
+        })
+    }
+
+    fn policies(&self) -> Policies {
+        let options = self.options();
+        Policies {
+            token_prefix: options.token_prefix.as_str().to_owned(),
+            people: options.people,
+            machines: options.machines,
+            token_children_forbidden: options.forbid_token_children,
+            max_tokens_per_user: options.max_tokens_per_user,
+            token_requests_per_minute: options.token_requests_per_minute,
+        }
+    }
+
+    async fn counts(&self, caller: &Caller) -> Result<Counts, Error> {
+        let action = Action::GetServerCounts;
+        let (people, machines, deactivated) = self
+            .read_as(caller, move |tx, caller| {
+                caller.may(action, Relation::OtherPerson)?;
+                let count = |kind, deactivated| {
+                    let filter = UserFilter {
+                        deactivated,
+                        kind,
+                        ..UserFilter::default()
+                    };
+                    users::count(tx, &filter)
+                };
+                Ok::<_, Error>((
+                    count(Some(KindFilter::People), None)?,
+                    count(Some(KindFilter::Machines), None)?,
+                    count(None, Some(true))?,
+                ))
+            })
+            .await?;
+        Ok(Counts {
+            people,
+            machines,
+            deactivated,
+            tokens: self
+                .count_tokens(caller, action, TokenFilter::default())
+                .await?,
+        })
+    }
+}
