@@ -15,19 +15,25 @@ pub mod exit_code;
 mod failure;
 mod healthcheck;
 mod logging;
+mod login;
 mod machine;
 mod moment;
 mod open_files;
 mod output;
 mod password_input;
 mod private;
+mod prose;
 mod relative_time;
 mod scan;
 mod serve;
+mod status;
+mod table;
 mod token;
 mod usage_error;
 mod user;
 mod user_view;
+mod version;
+mod whoami;
 
 use std::ffi::OsString;
 
@@ -42,8 +48,9 @@ use failure::Failure;
 /// Issues, lists, verifies and revokes API tokens for machines.
 ///
 /// `hallpass serve` is the server. The commands that work on data are its clients. What they work on is the first
-/// that is given of --server, --database-url, `HALLPASS_SERVER` and `HALLPASS_DATABASE_URL`, or else the database
-/// hallpass.db here. On a database that no server owns, a command works by itself.
+/// that is given of --server, --database-url, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the server of the last
+/// `hallpass login`, and the database hallpass.db here; `hallpass status` tells. On a database that no server owns, a
+/// command works by itself.
 ///
 /// Settings are flags or environment variables: --database-url is `HALLPASS_DATABASE_URL`.
 #[derive(Parser, Debug)]
@@ -62,6 +69,23 @@ struct Cli {
 enum Noun {
     /// Run the server.
     Serve(Box<Settings>),
+    /// Log in to a server, for commands from this machine: by password or with a token.
+    ///
+    /// With a password, a token is made for you that expires. A token that you have is stored once the server has
+    /// said whose it is. It is kept in a file for your eyes alone, goes to this very server, and is used where no other
+    /// token is given. `hallpass logout` ends it.
+    Login(Box<login::LoginArgs>),
+    /// Forget a stored login, and revoke its token where the login has made it.
+    Logout(login::LogoutArgs),
+    /// Tell as whom the server knows you.
+    Whoami(whoami::Whoami),
+    /// Tell which server or database commands work on and why, and how it is.
+    ///
+    /// Everyone is told version and readiness, whoever has a valid token which policies are in force, admins and
+    /// commands on the server's machine how many users and tokens there are. The exit code is 0 where it is ready.
+    Status(status::Status),
+    /// Tell the version of this program, and of the server that it would call.
+    Version(version::Version),
     /// People, and what is done to any user.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -150,6 +174,11 @@ fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {
     }
     match noun {
         Noun::Serve(settings) => serve::run(&settings),
+        Noun::Login(args) => login::login(*args),
+        Noun::Logout(args) => login::logout(args),
+        Noun::Whoami(args) => whoami::run(&args),
+        Noun::Status(args) => status::run(&args),
+        Noun::Version(args) => version::run(&args),
         Noun::User(command) => user::run(command),
         Noun::Machine(command) => machine::run(command),
         Noun::Token(command) => token::run(command),

@@ -1,5 +1,7 @@
 //! `hallpass audit`: reading the audit log, and finding out whether it was changed.
 
+use std::collections::HashMap;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -20,8 +22,9 @@ use super::{
     client::Client,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, OutputArgs},
-    relative_time,
+    output::{self, OutputArgs, or_dash},
+    prose, relative_time,
+    table::{self, text, whole},
 };
 
 /// `hallpass audit …`.
@@ -79,6 +82,7 @@ pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
 fn list(args: &List) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let limit = args.limit.unwrap_or(usize::MAX);
+    let mut usernames = HashMap::new();
     let events = client.run(async |session| {
         session
             .all_pages(limit, async |session, page_size, page_token| {
@@ -88,6 +92,7 @@ fn list(args: &List) -> Result<(), Failure> {
                     reverse: args.reverse,
                 };
                 let page = session.call(&request).await?;
+                usernames.extend(page.usernames);
                 Ok((page.events, page.next_page_token))
             })
             .await
@@ -97,30 +102,47 @@ fn list(args: &List) -> Result<(), Failure> {
         return Ok(output::reply(&ListAuditEventsResponse {
             events,
             next_page_token,
-            ..ListAuditEventsResponse::default()
+            usernames,
         })?);
     }
-    table(events)
+    print(events, &usernames)
 }
 
-fn table(events: Vec<AuditEvent>) -> Result<(), Failure> {
+fn print(events: Vec<AuditEvent>, usernames: &HashMap<String, String>) -> Result<(), Failure> {
     let now = SystemClock.now();
+    let name = |id: String| usernames.get(&id).cloned().unwrap_or(id);
     let rows = events.into_iter().map(|event| {
         [
             event.sequence.to_string(),
-            relative_time::show(relative_time::of(event.time), now),
-            event.actor,
+            relative_time::short(relative_time::of(event.time), now),
+            or_dash(name(event.actor)),
             event.action,
-            event.target,
-            event.outcome,
-            event.count.to_string(),
-            event.ip,
+            or_dash(name(event.target)),
+            // What is usual says nothing.
+            if event.outcome == "ok" {
+                "-".to_owned()
+            } else {
+                event.outcome
+            },
+            if event.count == 1 {
+                "-".to_owned()
+            } else {
+                event.count.to_string()
+            },
+            or_dash(event.ip),
         ]
     });
-    let header = [
-        "SEQUENCE", "TIME", "ACTOR", "ACTION", "TARGET", "OUTCOME", "COUNT", "IP",
+    let columns = [
+        whole("ROW"),
+        whole("TIME"),
+        whole("ACTOR"),
+        whole("ACTION"),
+        whole("TARGET"),
+        text("REFUSED"),
+        whole("COUNT"),
+        text("IP"),
     ];
-    Ok(output::table(header, rows.collect())?)
+    Ok(table::print(columns, rows.collect())?)
 }
 
 /// Computes the chain here, over rows as they are stored: whoever only believed the server's word for it would
@@ -160,7 +182,8 @@ fn verify(args: &Verify) -> Result<(), Failure> {
         for found in &verdict.breaks {
             output::line(&format!("row {}: {}", found.sequence, found.problem))?;
         }
-        output::line(&format!("{} rows, head {}", verdict.rows, verdict.head))?;
+        let rows = prose::count(verdict.rows, "row");
+        output::line(&format!("{rows}, head {}", verdict.head))?;
     }
     match verdict.breaks.first() {
         None => Ok(()),

@@ -22,7 +22,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::failure::{self, Failure};
 use crate::{
-    config::{server_address::ServerAddress, target::TargetArgs},
+    config::{
+        server_address::ServerAddress,
+        target::{TargetArgs, TokenError, TokenSource, Why},
+    },
     domain::{id::UserId, page::MAX_PAGE_SIZE, secret::Secret},
     proto::hallpass::v1::{GetUserByUsernameRequest, GetUserRequest, User},
     store::{OpenAs, StoreOptions},
@@ -39,13 +42,15 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Client {
     runtime: Runtime,
     target: Target,
+    why: Why,
+    token_source: Option<TokenSource>,
 }
 
 #[derive(Debug)]
 enum Target {
     Http {
         address: ServerAddress,
-        bearer: Secret,
+        bearer: Option<Secret>,
     },
     Socket(PathBuf),
     Database(StoreOptions),
@@ -57,12 +62,27 @@ impl Client {
     /// # Errors
     /// A server over HTTP needs a token, and there is none.
     pub(super) fn new(args: &TargetArgs) -> Result<Self, Failure> {
-        let target = match &args.server {
+        let client = Self::with_any_token(args)?;
+        match &client.target {
+            Target::Http { address, bearer } if bearer.is_none() => {
+                Err(TokenError::Missing(address.clone()).into())
+            }
+            _ => Ok(client),
+        }
+    }
+
+    /// The same, for calls that need no token.
+    pub(super) fn with_any_token(args: &TargetArgs) -> Result<Self, Failure> {
+        let chosen = args.choose()?;
+        let mut token_source = None;
+        let target = match &chosen.server {
             Some(ServerAddress::Unix(path)) => Target::Socket(path.clone()),
-            Some(address) => Target::Http {
-                address: address.clone(),
-                bearer: args.token()?,
-            },
+            Some(address) => {
+                let (bearer, source) = args.token(&chosen)?.unzip();
+                token_source = source;
+                let address = address.clone();
+                Target::Http { address, bearer }
+            }
             None => Target::Database(StoreOptions {
                 on_fatal: failure::end,
                 // A server that has just taken it is found by its socket: see `dial`.
@@ -70,11 +90,51 @@ impl Client {
                 ..args.store.options(OpenAs::Embedded)
             }),
         };
+        Self::of(target, chosen.why, token_source)
+    }
+
+    /// A client of the server at `address`.
+    pub(super) fn of_server(
+        address: ServerAddress,
+        bearer: Option<Secret>,
+    ) -> Result<Self, Failure> {
+        Self::of(Target::Http { address, bearer }, Why::ServerFlag, None)
+    }
+
+    fn of(target: Target, why: Why, token_source: Option<TokenSource>) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
-        Ok(Self { runtime, target })
+        Ok(Self {
+            runtime,
+            target,
+            why,
+            token_source,
+        })
+    }
+
+    /// Why it works on that target.
+    pub(super) const fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Where the token comes from that it sends; `None`: it sends none.
+    pub(super) const fn token_source(&self) -> Option<TokenSource> {
+        self.token_source
+    }
+
+    /// Whether its target is a server over HTTP, which knows callers by their tokens alone.
+    pub(super) const fn is_remote(&self) -> bool {
+        matches!(self.target, Target::Http { .. })
+    }
+
+    /// The same without its token.
+    pub(super) fn without_token(mut self) -> Self {
+        if let Target::Http { bearer, .. } = &mut self.target {
+            *bearer = None;
+        }
+        self
     }
 
     /// What the target is, for people.
@@ -95,10 +155,25 @@ impl Client {
         &self,
         calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.run_at(true, calls)
+    }
+
+    /// Runs one call on a server that runs already.
+    pub(super) fn call_running<C: Unary>(&self, request: &C) -> Result<C::Reply, Failure> {
+        self.run_at(false, async |session| session.call(request).await)
+    }
+
+    fn run_at<T>(
+        &self,
+        may_serve: bool,
+        calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         self.runtime.block_on(async {
-            let Connected { stream, server } = dial::connect(&self.target).await?;
+            let Connected { stream, server } = dial::connect(&self.target, may_serve).await?;
+            let (name, authority) = (self.name(), self.authority());
+            let is_embedded = server.is_some();
             let mut session =
-                Session::start(stream, self.name(), self.authority(), self.bearer()).await?;
+                Session::start(stream, name, authority, self.bearer(), is_embedded).await?;
             let done = calls(&mut session).await;
             drop(session);
             if let Some(server) = server {
@@ -126,7 +201,7 @@ impl Client {
 
     fn bearer(&self) -> Option<&Secret> {
         match &self.target {
-            Target::Http { bearer, .. } => Some(bearer),
+            Target::Http { bearer, .. } => bearer.as_ref(),
             Target::Socket(_) | Target::Database(_) => None,
         }
     }

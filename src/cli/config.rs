@@ -12,6 +12,7 @@ use super::{
     failure::Failure,
     output::{self, OutputArgs},
     serve::Plan,
+    table::{self, whole},
 };
 
 /// `hallpass config …`.
@@ -53,6 +54,7 @@ pub(super) fn run(command: &ConfigCommand, matches: &ArgMatches) -> Result<(), F
             Source::as_str(setting.source).to_owned(),
         ]
     });
-    output::table(["SETTING", "VALUE", "SOURCE"], rows.collect())?;
+    let columns = [whole("SETTING"), whole("VALUE"), whole("SOURCE")];
+    table::print(columns, rows.collect())?;
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::{
     exit_code::ExitCode,
     failure::Failure,
     output::{self, OutputArgs},
+    prose,
 };
 
 /// `hallpass data …`.
@@ -59,8 +60,8 @@ pub(super) fn run(command: DataCommand) -> Result<(), Failure> {
     Err(Failure::new(
         ExitCode::DataDamaged,
         format!(
-            "{} things are wrong with the database: keep a copy, then restore a backup",
-            findings.len()
+            "{} wrong with the database: keep a copy, then restore a backup",
+            prose::irregular(findings.len(), "thing is", "things are")
         ),
     ))
 }

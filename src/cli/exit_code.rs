@@ -31,7 +31,7 @@ macro_rules! exit_codes {
 
 exit_codes! {
     Ok = 0, "Done";
-    Failed = 1, "Refused or failed: the message says why. `scan`: tokens were found";
+    Failed = 1, "Refused or failed: the message says why. `scan`: tokens were found. `token verify`: it is not valid";
     Usage = 2, "Wrong arguments, or a setting that is not allowed";
     Missing = 3, "There is no database, or no folder for it";
     NotADatabase = 4, "The file is not a database of Hallpass";
@@ -43,11 +43,12 @@ exit_codes! {
     CannotOpen = 10, "The database cannot be opened for another reason";
     AuditBroken = 11, "`audit verify`: the log was changed";
     DataDamaged = 12, "`data check`: the database is damaged";
-    NotReady = 13, "`healthcheck`: the server is away or not ready";
+    NotReady = 13, "`healthcheck`: the server is away or not ready. `status`: it is not ready";
     ScanIncomplete = 14, "`scan`: not all could be searched, and no token was found in the rest";
     SyncFailed = 15, "A sync of the database failed: what was not answered may or may not be there";
     Moved = 16, "The database's file was moved, replaced or deleted while it was open";
     Unreachable = 17, "The server cannot be reached, or the connection to it was lost";
+    ReaderGone = 141, "Whoever reads the output has gone, as `head` does: what a shell says of a program that this ends";
 }
 
 impl From<ExitCode> for std::process::ExitCode {
@@ -73,8 +74,9 @@ mod tests {
     fn every_code_is_its_own_and_the_table_is_in_order() {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
-        // From 126 on a shell has meanings of its own.
-        assert!(numbers.iter().all(|number| *number < 126));
+        // From 126 on a shell has meanings of its own: 141 is the end by SIGPIPE.
+        let own = numbers.iter().filter(|number| **number != 141);
+        assert!(own.max().is_some_and(|number| *number < 126));
         assert_eq!(ExitCode::Ok.number(), 0);
     }
 

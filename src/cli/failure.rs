@@ -14,6 +14,7 @@ use crate::{
     config::{
         Contradiction,
         environment::{AdminPasswordError, UnknownVariable},
+        logins::LoginError,
         password_file::PasswordFileError,
         target::TokenError,
     },
@@ -27,6 +28,8 @@ use super::{exit_code::ExitCode, output};
 pub(super) struct Failure {
     code: ExitCode,
     message: Option<String>,
+    /// The code of the RPC that a server has refused.
+    rpc: Option<String>,
 }
 
 impl Failure {
@@ -35,7 +38,21 @@ impl Failure {
         Self {
             code,
             message: Some(message.into()),
+            rpc: None,
         }
+    }
+
+    /// A server has refused a call with an RPC's code.
+    pub(super) fn refused(rpc: String, message: String) -> Self {
+        Self {
+            rpc: Some(rpc),
+            ..Self::failed(message)
+        }
+    }
+
+    /// Whether a server has refused a call with this code.
+    pub(super) fn is_refused_as(&self, rpc: &str) -> bool {
+        self.rpc.as_deref() == Some(rpc)
     }
 
     /// Wrong arguments.
@@ -48,6 +65,7 @@ impl Failure {
         Self {
             code,
             message: None,
+            rpc: None,
         }
     }
 
@@ -58,6 +76,9 @@ impl Failure {
 
     /// With more to say behind its message.
     pub(super) fn and(mut self, more: &str) -> Self {
+        if self.code == ExitCode::ReaderGone {
+            self.code = ExitCode::Failed;
+        }
         self.message = Some(match self.message {
             Some(message) => format!("{message}: {more}"),
             None => more.to_owned(),
@@ -186,6 +207,12 @@ impl From<TokenError> for Failure {
     }
 }
 
+impl From<LoginError> for Failure {
+    fn from(error: LoginError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
 impl From<Contradiction> for Failure {
     fn from(error: Contradiction) -> Self {
         Self::usage(error.to_string())
@@ -209,7 +236,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             // `hallpass token list | head -1`: not a failure of ours, and not a success.
-            io::ErrorKind::BrokenPipe => Self::silent(ExitCode::Failed),
+            io::ErrorKind::BrokenPipe => Self::silent(ExitCode::ReaderGone),
             _ => Self::failed(format!("cannot write the output: {error}")),
         }
     }

@@ -31,7 +31,10 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    config::log::{LogArgs, LogFormat},
+    config::{
+        environment,
+        log::{LogArgs, LogFormat},
+    },
     metrics::Metrics,
 };
 
@@ -72,7 +75,7 @@ pub(super) fn start(args: &LogArgs, metrics: Metrics) -> io::Result<Log> {
     };
     let layer = fmt::layer()
         .with_writer(log.lines.clone())
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal() && !environment::no_color())
         // It would be told by `eprintln!`, which panics where nobody reads.
         .log_internal_errors(false)
         .event_format(format);

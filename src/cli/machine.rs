@@ -18,6 +18,7 @@ use super::{
     failure::Failure,
     output::{self, OutputArgs},
     relative_time,
+    table::{self, text, whole},
     user::{RoleArg, list},
     user_view,
 };
@@ -140,10 +141,10 @@ fn list_machines(args: &List) -> Result<(), Failure> {
             next_page_token,
         })?);
     }
-    table(&machines, &users)
+    print(&machines, &users)
 }
 
-fn table(machines: &[&User], users: &[User]) -> Result<(), Failure> {
+fn print(machines: &[&User], users: &[User]) -> Result<(), Failure> {
     let now = SystemClock.now();
     let names: HashMap<_, _> = users
         .iter()
@@ -153,24 +154,22 @@ fn table(machines: &[&User], users: &[User]) -> Result<(), Failure> {
         let owner = names.get(&machine.owner_id);
         [
             machine.username.clone(),
-            machine.id.clone(),
             owner.map_or_else(|| "-".to_owned(), ToString::to_string),
             user_view::role(machine).to_owned(),
             user_view::state(machine).to_owned(),
-            relative_time::show(relative_time::of(machine.create_time), now),
+            relative_time::short(relative_time::of(machine.create_time), now),
             machine.description.clone(),
         ]
     });
-    let header = [
-        "USERNAME",
-        "ID",
-        "OWNER",
-        "ROLE",
-        "STATE",
-        "CREATED",
-        "DESCRIPTION",
+    let columns = [
+        whole("USERNAME"),
+        whole("OWNER"),
+        whole("ROLE"),
+        whole("STATE"),
+        whole("CREATED"),
+        text("DESCRIPTION"),
     ];
-    Ok(output::table(header, rows.collect())?)
+    Ok(table::print(columns, rows.collect())?)
 }
 
 fn set_owner(args: &SetOwner) -> Result<(), Failure> {

@@ -1,5 +1,5 @@
-//! What goes to stdout: JSON for scripts, tables for people. Hints and questions go to stderr, so that
-//! stdout holds the answer alone. People see all characters of what others wrote, and no token's secret in it;
+//! What goes to stdout: JSON for scripts, tables ([`super::table`]) for people. Hints and questions go to stderr, so
+//! that stdout holds the answer alone. People see all characters of what others wrote, and no token's secret in it;
 //! JSON holds the same values as the reply.
 
 use std::{
@@ -8,10 +8,10 @@ use std::{
 };
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, SerializeOptions};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::{
     domain::{token_search, visible},
@@ -34,15 +34,24 @@ pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
 /// Prints a reply of the API as `ProtoJSON`. Fields without presence are always there, so that a script need not
 /// ask for each whether it is.
 pub(super) fn reply<M: Message + Name>(reply: &M) -> io::Result<()> {
-    let name = M::full_name();
-    let descriptor = proto::pool().get_message_by_name(&name);
+    let mut text = Vec::new();
+    let mut json = serde_json::Serializer::pretty(&mut text);
+    serialize(reply, &mut json)?;
+    exact(&visible::escape_json(&String::from_utf8_lossy(&text)))
+}
+
+/// The same as a part of what is printed.
+pub(super) fn to_json<M: Message + Name>(reply: &M) -> io::Result<Value> {
+    serialize(reply, serde_json::value::Serializer)
+}
+
+fn serialize<M: Message + Name, S: Serializer>(reply: &M, json: S) -> io::Result<S::Ok> {
+    let descriptor = proto::pool().get_message_by_name(&M::full_name());
     let mut message = DynamicMessage::new(descriptor.expect("all messages are in the pool"));
     message.transcode_from(reply).map_err(io::Error::other)?;
-    let mut text = Vec::new();
     let options = SerializeOptions::new().skip_default_fields(false);
-    let mut json = serde_json::Serializer::pretty(&mut text);
-    message.serialize_with_options(&mut json, &options)?;
-    exact(&visible::escape_json(&String::from_utf8_lossy(&text)))
+    let written = message.serialize_with_options(json, &options);
+    written.map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// As people may be shown it, on one line: without the secrets of tokens, and with what does not show escaped.
@@ -66,20 +75,18 @@ pub(super) fn exact(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Prints rows below a header: one line each, nothing cut, so that it can be searched and piped.
-pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table.add_rows(rows.into_iter().map(|row| row.map(|cell| shown(&cell))));
-    print_table(table)
-}
-
 /// Prints what is known of one thing, a line each.
-pub(super) fn fields<const N: usize>(fields: [(&str, String); N]) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.add_rows(fields.map(|(name, value)| [format!("{name}:"), shown(&value)]));
-    print_table(table)
+pub(super) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> io::Result<()> {
+    let rows: Vec<_> = fields.into_iter().collect();
+    let names = rows.iter().map(|(name, _)| name.len());
+    // The colon and two spaces follow the longest name.
+    let width = names.max().unwrap_or_default() + 3;
+    let rows = rows.into_iter().map(|(name, value)| {
+        let name = format!("{name}:");
+        let row = format!("{name:width$}{}", shown(&value));
+        row.trim_end().to_owned()
+    });
+    exact(&rows.collect::<Vec<_>>().join("\n"))
 }
 
 /// What stands in a table for a text that is empty.
@@ -89,13 +96,6 @@ pub(super) fn or_dash(text: String) -> String {
     } else {
         text
     }
-}
-
-fn print_table(mut table: Table) -> io::Result<()> {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    exact(&table.trim_fmt())
 }
 
 /// Tells a person something that is not the answer. That nobody listens is no failure.

@@ -2,15 +2,17 @@
 //! machine can read.
 
 use std::{
+    fs::File,
     io::{self, IsTerminal},
     path::PathBuf,
 };
 
 use clap::Args;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::failure::Failure;
 use crate::{
-    config::password_file::{read_password, read_password_file},
+    config::password_file::{read_password, read_password_file, read_pasted},
     domain::secret::Secret,
 };
 
@@ -27,21 +29,45 @@ pub(super) struct PasswordInput {
 }
 
 impl PasswordInput {
-    /// Reads the password; a typed one twice.
+    /// Whether it is said where a password is.
+    pub(super) const fn is_given(&self) -> bool {
+        self.password_stdin || self.password_file.is_some()
+    }
+
+    /// Reads a password that there is already; a typed one once.
     ///
     /// # Errors
-    /// It cannot be read, there is no terminal to ask on, or the two differ.
-    pub(super) fn read(&self) -> Result<Secret, Failure> {
+    /// It cannot be read, or there is no terminal to ask on.
+    pub(super) fn read_once(&self) -> Result<Secret, Failure> {
+        match self.read_given()? {
+            Some(password) => Ok(password),
+            None => prompt("Password: "),
+        }
+    }
+
+    /// `None`: it is to be asked for, on the terminal.
+    fn read_given(&self) -> Result<Option<Secret>, Failure> {
         if let Some(path) = &self.password_file {
-            return Ok(read_password_file(path, "--password-file")?);
+            return Ok(Some(read_password_file(path, "--password-file")?));
         }
         if self.password_stdin {
-            return Ok(read_password(io::stdin().lock(), "stdin")?);
+            return Ok(Some(read_password(io::stdin().lock(), "stdin")?));
         }
         if !io::stdin().is_terminal() {
             return Err(Failure::usage(
                 "give --password-stdin or --password-file: there is no terminal to ask on",
             ));
+        }
+        Ok(None)
+    }
+
+    /// Reads the password; a typed one twice.
+    ///
+    /// # Errors
+    /// It cannot be read, there is no terminal to ask on, or the two differ.
+    pub(super) fn read(&self) -> Result<Secret, Failure> {
+        if let Some(password) = self.read_given()? {
+            return Ok(password);
         }
         let first = prompt("New password: ")?;
         let second = prompt("Again: ")?;
@@ -55,9 +81,39 @@ impl PasswordInput {
     }
 }
 
+/// A token's plaintext from stdin, or asked for on a terminal where `from` is empty; without the white space around.
+/// It holds the arguments, of which a plaintext must be none.
+pub(super) fn read_plaintext(from: &[String]) -> Result<Secret, Failure> {
+    if from.iter().any(|from| from != "-") {
+        return Err(Failure::usage(
+            "a plaintext is never an argument: pipe it in, or leave it out and be asked. \
+             Others may have seen this one; if it was real, delete the token",
+        ));
+    }
+    let text = if from.is_empty() && io::stdin().is_terminal() {
+        prompt("Token: ")?
+    } else {
+        read_pasted(io::stdin().lock(), "stdin")
+            .map_err(|_| Failure::failed("stdin holds no token"))?
+    };
+    Ok(Secret::new(text.expose().trim().to_owned()))
+}
+
 /// Asks on the terminal for what must not be seen there.
 pub(super) fn prompt(question: &str) -> Result<Secret, Failure> {
-    rpassword::prompt_password(question)
+    ask(question)
         .map(Secret::new)
         .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))
+}
+
+/// `rpassword` asks, and then hides what is typed: what is pasted as soon as the question stands there would be seen.
+fn ask(question: &str) -> io::Result<String> {
+    let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    let shown = tcgetattr(&terminal)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&terminal, OptionalActions::Now, &hidden)?;
+    let answer = rpassword::prompt_password(question);
+    tcsetattr(&terminal, OptionalActions::Now, &shown)?;
+    answer
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pbjson_types::Timestamp as ProtoTimestamp;
 
+use super::prose;
 use crate::domain::time::Timestamp;
 
 /// `2026-11-24T23:28:56Z (3 minutes ago)`.
@@ -45,7 +46,28 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// The same for tables: `3h ago`, `in 89d`.
+pub(super) fn short(time: Timestamp, now: Timestamp) -> String {
+    if time > now {
+        format!("in {}", short_length(time.since(now)))
+    } else {
+        format!("{} ago", short_length(now.since(time)))
+    }
+}
+
+/// `89d`.
+pub(super) fn short_length(duration: Duration) -> String {
+    let (number, unit) = parts(duration).unwrap_or((0, "second"));
+    format!("{number}{}", &unit[..1])
+}
+
 fn length(duration: Duration) -> Option<String> {
+    let (number, unit) = parts(duration)?;
+    Some(prose::count(number, unit))
+}
+
+/// The number of whole ones of the largest unit that there is one of.
+fn parts(duration: Duration) -> Option<(u64, &'static str)> {
     const UNITS: [(u64, &str); 5] = [
         (365 * 86_400, "year"),
         (86_400, "day"),
@@ -56,9 +78,7 @@ fn length(duration: Duration) -> Option<String> {
     // To the nearest second: what was asked to live for 90 days does not have 89 when it is shown.
     let seconds = (duration + Duration::from_millis(500)).as_secs();
     let (unit, name) = UNITS.into_iter().find(|(unit, _)| seconds >= *unit)?;
-    let number = seconds / unit;
-    let plural = if number == 1 { "" } else { "s" };
-    Some(format!("{number} {name}{plural}"))
+    Some((seconds / unit, name))
 }
 
 #[cfg(test)]
@@ -85,6 +105,10 @@ mod tests {
             assert_eq!(relative(NOW.minus(far), NOW), ago);
             assert_eq!(relative(NOW.plus(far), NOW), ahead);
         }
+        let days = Duration::from_hours(89 * 24);
+        assert_eq!(short(NOW.minus(days), NOW), "89d ago");
+        assert_eq!(short(NOW.plus(days), NOW), "in 89d");
+        assert_eq!(short(NOW, NOW), "0s ago");
         let moment = Duration::from_millis(10);
         assert_eq!(relative(NOW.plus(moment), NOW), "in a moment");
     }

@@ -1,7 +1,7 @@
 //! `hallpass token`: making, listing, showing, changing, explaining and ending tokens, and reading a token's text.
 
 mod create;
-mod expiry;
+pub(in crate::cli) mod expiry;
 mod explain;
 mod inspect;
 mod list;
@@ -9,6 +9,7 @@ mod revoke;
 mod rotate;
 mod selection;
 mod update;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -27,7 +28,7 @@ use super::{
     client::Client,
     failure::Failure,
     output::{self, OutputArgs, or_dash},
-    relative_time,
+    relative_time, user_view,
 };
 
 /// `hallpass token …`.
@@ -49,6 +50,10 @@ pub(super) enum TokenCommand {
     Enable(Named),
     /// Tell why a token is valid or not, where it comes from, and what will end it.
     Explain(explain::Explain),
+    /// Ask the server about a plaintext on stdin: whose it is, and whether it is good, or why not.
+    ///
+    /// The exit code is 0 where it is valid, and 1 where it is not.
+    Verify(verify::Verify),
     /// Delete a token, and those that were made with it. No check that starts later accepts them.
     Delete(Named),
     /// Revoke many tokens at once, and those that were made with them. A dry run first tells how many.
@@ -80,6 +85,7 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
         TokenCommand::Disable(args) => update::disable(args, true),
         TokenCommand::Enable(args) => update::disable(args, false),
         TokenCommand::Explain(args) => explain::run(&args),
+        TokenCommand::Verify(args) => verify::run(args),
         TokenCommand::Delete(args) => delete(&args),
         TokenCommand::Revoke(args) => revoke::run(&args),
         TokenCommand::Inspect(args) => inspect::run(&args),
@@ -110,7 +116,7 @@ fn get(args: &Named) -> Result<(), Failure> {
     let created = relative_time::show(relative_time::of(token.create_time), now);
     Ok(output::fields([
         ("ID", token.id),
-        ("User", token.user_id),
+        ("User", user_view::named(&reply.username, &token.user_id)),
         ("Created", created),
         (
             "Expires",

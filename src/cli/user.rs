@@ -107,8 +107,17 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
 
 fn get(args: &Named) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
-    let user = client.run(async |session| session.find_user(&args.user).await)?;
-    user_view::show_details(args.output, user)
+    let (user, owner) = client.run(async |session| {
+        let user = session.find_user(&args.user).await?;
+        // Its name is of use to people alone. Whoever may not know it sees the ID.
+        let owner = if user.owner_id.is_empty() || args.output.json {
+            None
+        } else {
+            session.find_user(&user.owner_id).await.ok()
+        };
+        Ok((user, owner))
+    })?;
+    user_view::show_details(args.output, user, owner.as_ref())
 }
 
 fn set_role(args: &SetRole) -> Result<(), Failure> {

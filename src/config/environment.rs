@@ -128,6 +128,16 @@ fn likeness(known: &str, name: &str) -> f64 {
     strsim::jaro(&tail(known), &tail(name))
 }
 
+/// How wide the terminal is, where somebody says so.
+pub fn columns() -> Option<u16> {
+    variable("COLUMNS")?.to_str()?.parse().ok()
+}
+
+/// Whether colours are unwanted (no-color.org), or the terminal has none.
+pub fn no_color() -> bool {
+    variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|name| name == "dumb")
+}
+
 /// A variable that looks like one of ours, but is none.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the environment variable {name} is unknown: {}", advice(.similar.as_deref()))]

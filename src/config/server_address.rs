@@ -56,7 +56,7 @@ impl ServerAddress {
     }
 
     /// Whether what is sent there can be read on the way.
-    pub(super) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         let Self::Http { tls, host, .. } = self else {
             return false;
         };

@@ -1,9 +1,9 @@
 //! Which server or database a command works on, and with which token.
 //!
-//! The first that is given: `--server`, `--database-url`, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the
-//! default database. A flag names what this one command is about, so it beats a variable of either kind.
+//! The first that is given: `--server`, `--database-url`, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the stored
+//! login, the default database. A flag names what this one command is about, so it beats a variable of either kind.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, fmt, path::PathBuf};
 
 use clap::{
     ArgMatches, Args, Command, FromArgMatches, builder::BoolishValueParser, error::Error,
@@ -12,6 +12,7 @@ use clap::{
 
 use super::{
     environment::{SecretError, TOKEN, secret, variable},
+    logins::{self, Login, LoginError},
     password_file::{PasswordFileError, read_password_file},
     server_address::ServerAddress,
     store::StoreArgs,
@@ -24,8 +25,8 @@ const TOKEN_FILE: &str = "--token-file, HALLPASS_TOKEN_FILE";
 #[derive(Args, Debug)]
 struct TargetFlags {
     /// Work on a server instead of a database: `https://HOST[:PORT]`, `http://` on this machine, or
-    /// unix:PATH for a control socket. Over HTTP the token comes from `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FILE`
-    /// or --token-file. `SSL_CERT_FILE` names authorities to trust instead of this machine's.
+    /// unix:PATH for a control socket. Over HTTP the token is that of --token-file, `HALLPASS_TOKEN`,
+    /// `HALLPASS_TOKEN_FILE` or `hallpass login`. `SSL_CERT_FILE` names authorities to trust instead of this machine's.
     #[arg(
         long,
         env = "HALLPASS_SERVER",
@@ -60,34 +61,119 @@ struct TargetFlags {
     store: StoreArgs,
 }
 
-/// What a command works on.
+/// What was asked for, by flags and variables.
 #[derive(Debug)]
 pub struct TargetArgs {
-    /// The server; `None`: the database.
-    pub server: Option<ServerAddress>,
+    /// The server that a flag or a variable names.
+    server: Option<ServerAddress>,
     /// The database.
     pub store: StoreArgs,
+    /// What names either; `None`: nothing does.
+    given: Option<Why>,
     token_file: Option<PathBuf>,
     token_file_is_a_flag: bool,
     insecure: bool,
 }
 
+/// Why a command works on its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The flag.
+    ServerFlag,
+    /// The flag.
+    DatabaseFlag,
+    /// The variable.
+    ServerVariable,
+    /// The variable.
+    DatabaseVariable,
+    /// Somebody has logged in.
+    Login,
+    /// Nothing else is given.
+    Default,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ServerFlag => "by --server",
+            Self::DatabaseFlag => "by --database-url",
+            Self::ServerVariable => "by HALLPASS_SERVER",
+            Self::DatabaseVariable => "by HALLPASS_DATABASE_URL",
+            Self::Login => "by `hallpass login`",
+            Self::Default => {
+                "the default, since no server and no database is named and nobody has logged in"
+            }
+        })
+    }
+}
+
+/// Where a token comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The flag.
+    Flag,
+    /// The variable.
+    Variable,
+    /// The file that a variable names.
+    FileVariable,
+    /// `hallpass login`.
+    Login,
+}
+
+impl fmt::Display for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "of --token-file",
+            Self::Variable => "of HALLPASS_TOKEN",
+            Self::FileVariable => "of HALLPASS_TOKEN_FILE",
+            Self::Login => "of `hallpass login`",
+        })
+    }
+}
+
+/// What a command works on.
+#[derive(Debug)]
+pub struct Target {
+    /// The server; `None`: the database.
+    pub server: Option<ServerAddress>,
+    /// Why.
+    pub why: Why,
+    login: Option<Login>,
+}
+
 impl TargetArgs {
-    /// The token for a server over HTTP.
+    /// Chooses the target.
     ///
     /// # Errors
-    /// There is none, more than one, or it would be sent in the clear.
-    pub fn token(&self) -> Result<Secret, TokenError> {
-        if let Some(server) = self.server.as_ref().filter(|server| server.is_open())
-            && !self.insecure
-        {
-            return Err(TokenError::Open(server.clone()));
+    /// The stored logins matter, and cannot be read.
+    pub fn choose(&self) -> Result<Target, LoginError> {
+        let (server, why, login) = match (&self.server, self.given) {
+            (Some(server @ ServerAddress::Http { .. }), Some(why)) => {
+                (Some(server.clone()), why, logins::find(server)?)
+            }
+            (server, Some(why)) => (server.clone(), why, None),
+            (_, None) => match logins::current()? {
+                Some((server, login)) => (Some(server), Why::Login, Some(login)),
+                None => (None, Why::Default, None),
+            },
+        };
+        Ok(Target { server, why, login })
+    }
+
+    /// The token for a server over HTTP, and where it comes from; `None`: there is none.
+    ///
+    /// # Errors
+    /// There is more than one, or it would be sent in the clear.
+    pub fn token(&self, target: &Target) -> Result<Option<(Secret, TokenSource)>, TokenError> {
+        let file = self.token_file.as_ref();
+        let login = target.login.as_ref();
+        let token = choose_token(variable(TOKEN), file, self.token_file_is_a_flag, login)?;
+        let server = target.server.as_ref().filter(|server| server.is_open());
+        let is_agreed = self.insecure || login.is_some_and(|login| login.insecure);
+        match (server, &token) {
+            (Some(server), Some(_)) if !is_agreed => Err(TokenError::Open(server.clone())),
+            _ => Ok(token),
         }
-        choose_token(
-            variable(TOKEN),
-            self.token_file.as_ref(),
-            self.token_file_is_a_flag,
-        )
     }
 }
 
@@ -95,21 +181,34 @@ fn choose_token(
     text: Option<OsString>,
     file: Option<&PathBuf>,
     file_is_a_flag: bool,
-) -> Result<Secret, TokenError> {
-    match (text, file) {
-        (Some(_), Some(_)) if !file_is_a_flag => Err(TokenError::Both),
-        (_, Some(file)) => Ok(read_password_file(file, TOKEN_FILE)?),
-        (Some(text), None) => Ok(secret(TOKEN, text)?),
-        (None, None) => Err(TokenError::Missing),
-    }
+    login: Option<&Login>,
+) -> Result<Option<(Secret, TokenSource)>, TokenError> {
+    Ok(Some(match (text, file) {
+        (Some(_), Some(_)) if !file_is_a_flag => return Err(TokenError::Both),
+        (_, Some(file)) => {
+            let source = if file_is_a_flag {
+                TokenSource::Flag
+            } else {
+                TokenSource::FileVariable
+            };
+            (read_password_file(file, TOKEN_FILE)?, source)
+        }
+        (Some(text), None) => (secret(TOKEN, text)?, TokenSource::Variable),
+        (None, None) => match login {
+            Some(login) => (login.token()?, TokenSource::Login),
+            None => return Ok(None),
+        },
+    }))
 }
 
 /// Why there is no token to send.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// Nobody gave one.
-    #[error("--server needs a token: set {TOKEN} or {TOKEN}_FILE, or give --token-file")]
-    Missing,
+    #[error(
+        "{0} needs a token: run `hallpass login {0}`, set {TOKEN} or {TOKEN}_FILE, or give --token-file"
+    )]
+    Missing(ServerAddress),
     /// Two answers to one question.
     #[error("{TOKEN} and {TOKEN}_FILE are both set: unset one of them")]
     Both,
@@ -122,6 +221,9 @@ pub enum TokenError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] PasswordFileError),
+    /// The stored login cannot be read.
+    #[error(transparent)]
+    Login(#[from] LoginError),
 }
 
 impl Args for TargetArgs {
@@ -137,11 +239,23 @@ impl Args for TargetArgs {
 impl FromArgMatches for TargetArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let flags = TargetFlags::from_arg_matches(matches)?;
-        let is_flag = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-        let is_overruled = !is_flag("server") && is_flag("database_url");
+        let is_from = |id: &str, source| matches.value_source(id) == Some(source);
+        let is_flag = |id: &str| is_from(id, ValueSource::CommandLine);
+        let given = if is_flag("server") {
+            Some(Why::ServerFlag)
+        } else if is_flag("database_url") {
+            Some(Why::DatabaseFlag)
+        } else if is_from("server", ValueSource::EnvVariable) {
+            Some(Why::ServerVariable)
+        } else if is_from("database_url", ValueSource::EnvVariable) {
+            Some(Why::DatabaseVariable)
+        } else {
+            None
+        };
         Ok(Self {
-            server: flags.server.filter(|_| !is_overruled),
+            server: flags.server.filter(|_| given != Some(Why::DatabaseFlag)),
             store: flags.store,
+            given,
             token_file: flags.token_file,
             token_file_is_a_flag: is_flag("token_file"),
             insecure: flags.insecure,
@@ -166,45 +280,57 @@ mod tests {
 
     #[test]
     fn a_server_beats_a_database_that_is_named_in_the_same_way() {
-        let (server, database) = ("--server=https://a.example", "--database-url=sqlite:x.db");
-        assert!(target(&[]).server.is_none());
-        assert!(target(&[database]).server.is_none());
-        assert!(target(&[server, database]).server.is_some());
+        let (server, database) = ("--server=unix:a.sock", "--database-url=sqlite:x.db");
+        let chosen = |args: &[&str]| {
+            let target = target(args).choose().unwrap();
+            (target.server.is_some(), target.why)
+        };
+        assert_eq!(chosen(&[database]), (false, Why::DatabaseFlag));
+        assert_eq!(chosen(&[server, database]), (true, Why::ServerFlag));
     }
 
     #[test]
-    fn a_token_comes_from_one_place_and_never_goes_in_the_clear() {
+    fn a_token_comes_from_one_place() {
         let text = || Some(OsString::from("secret"));
         let file = PathBuf::from("/nowhere/at/all");
-        let chosen = |text, file, flag| choose_token(text, file, flag);
-        assert_eq!(chosen(text(), None, false).unwrap().expose(), "secret");
+        let chosen = |text, file, flag| choose_token(text, file, flag, None);
+        let (token, source) = chosen(text(), None, false).unwrap().unwrap();
+        assert_eq!((token.expose(), source), ("secret", TokenSource::Variable));
         let both = chosen(text(), Some(&file), false);
         assert!(matches!(both, Err(TokenError::Both)));
         let flag = chosen(text(), Some(&file), true);
         assert!(matches!(flag, Err(TokenError::File(_))));
-        assert!(matches!(
-            chosen(None, None, false),
-            Err(TokenError::Missing)
-        ));
+        assert!(matches!(chosen(None, None, false), Ok(None)));
+    }
 
-        let open = |address: &str| target(&["--server", address]).token();
+    #[test]
+    fn a_token_never_goes_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "secret").unwrap();
+        let file = format!("--token-file={}", file.display());
+        let token = |address: &str, more: &[&str]| {
+            let args = [&["--server", address, &*file], more].concat();
+            let args = target(&args);
+            let server = args.server.clone();
+            let target = Target {
+                server,
+                why: Why::ServerFlag,
+                login: None,
+            };
+            args.token(&target)
+        };
         for address in ["http://10.0.0.1", "http://tokens.example:8080"] {
-            assert!(
-                matches!(open(address), Err(TokenError::Open(_))),
-                "{address}"
-            );
-            let insecure = target(&["--server", address, "--insecure"]).token();
-            assert!(!matches!(insecure, Err(TokenError::Open(_))), "{address}");
+            let refused = token(address, &[]);
+            assert!(matches!(refused, Err(TokenError::Open(_))), "{address}");
+            assert!(token(address, &["--insecure"]).is_ok(), "{address}");
         }
         for address in [
             "https://tokens.example",
             "http://[::1]:1",
             "http://localhost",
         ] {
-            assert!(
-                !matches!(open(address), Err(TokenError::Open(_))),
-                "{address}"
-            );
+            assert!(token(address, &[]).is_ok(), "{address}");
         }
     }
 }

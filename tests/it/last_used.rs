@@ -294,7 +294,7 @@ fn sigterm_writes_the_last_uses_of_the_real_server_and_the_command_line_shows_th
     assert!(get.contains(") from 127.0.0.1"), "{get}");
     let list = sandbox.print(&["token", "list", "ci-bot"]);
     assert!(list.contains("LAST USED"), "{list}");
-    assert!(list.contains(" from 127.0.0.1"), "{list}");
+    assert!(list.trim_end().ends_with("s ago"), "{list}");
     // Showing it was none.
     assert_eq!(shown(&sandbox)["lastUse"], last);
 }

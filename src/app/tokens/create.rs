@@ -131,14 +131,14 @@ impl App {
         let max = u64::from(self.options().max_tokens_per_user);
         if tokens::count_live(tx, user.id, now)? >= max {
             return Err(too_many(format!(
-                "the user has {max} live tokens: delete some first"
+                "the user has as many live tokens as it may have, {max}: delete some first"
             )));
         }
         if let Some(parent) = parent
             && tokens::count_live_children(tx, parent.id, now)? >= max
         {
             return Err(too_many(format!(
-                "{max} live tokens were made with this one"
+                "as many live tokens were made with this one as may be, {max}"
             )));
         }
         Ok(Token {

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use serde::Serialize;
 
-use crate::cli::output;
+use crate::cli::{output, table};
 
 use super::load::Turn;
 
@@ -58,14 +58,15 @@ pub(super) fn print(
             resident_bytes,
         });
     }
-    let header = [
+    let columns = [
         "WHAT",
         "CLIENTS",
         "PER SECOND",
         "P50 µs",
         "P99 µs",
         "CPU µs",
-    ];
+    ]
+    .map(table::whole);
     let line = |row: &Row| {
         [
             row.what.to_owned(),
@@ -76,7 +77,7 @@ pub(super) fn print(
             row.cpu_micros.map_or_else(|| "-".to_owned(), whole),
         ]
     };
-    output::table(header, rows.iter().map(line).collect())?;
+    table::print(columns, rows.iter().map(line).collect())?;
     output::line(&format!(
         "\nThe disk keeps 32 KiB in {} µs: a create waits for that at least.",
         whole(micros(sync))

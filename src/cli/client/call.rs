@@ -40,6 +40,7 @@ pub(in crate::cli) struct Session {
     sender: SendRequest<Full<Bytes>>,
     target: String,
     headers: HeaderMap,
+    is_embedded: bool,
 }
 
 impl Session {
@@ -48,6 +49,7 @@ impl Session {
         target: String,
         authority: String,
         bearer: Option<&Secret>,
+        is_embedded: bool,
     ) -> Result<Self, Failure> {
         let lost = |error: hyper::Error| lost(&target, &error);
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
@@ -74,7 +76,13 @@ impl Session {
             sender,
             target,
             headers,
+            is_embedded,
         })
+    }
+
+    /// Whether this process serves the calls itself, since no server runs on the database.
+    pub(in crate::cli) const fn is_embedded(&self) -> bool {
+        self.is_embedded
     }
 
     /// Calls a procedure that answers one message.
@@ -176,6 +184,18 @@ impl Session {
         if let Ok(refusal) = serde_json::from_slice::<Refusal>(body) {
             return refusal.into_failure();
         }
+        if let Some(location) = parts.headers.get(header::LOCATION)
+            && parts.status.is_redirection()
+        {
+            let to = String::from_utf8_lossy(location.as_bytes());
+            let (target, to) = (&self.target, to.escape_debug());
+            return Failure::new(
+                ExitCode::Unreachable,
+                format!(
+                    "{target} redirects to {to}, and redirects are not followed: give the server's own address"
+                ),
+            );
+        }
         let text = String::from_utf8_lossy(&body[..body.len().min(QUOTED_BYTES)]);
         let text = text.escape_debug();
         let (target, status) = (&self.target, parts.status);
@@ -242,11 +262,11 @@ struct Refusal {
 impl Refusal {
     fn into_failure(self) -> Failure {
         let message = if self.message.is_empty() {
-            self.code
+            self.code.clone()
         } else {
             self.message
         };
-        Failure::failed(message)
+        Failure::refused(self.code, message)
     }
 }
 

@@ -54,8 +54,8 @@ impl Connected {
     }
 }
 
-/// Connects to the target.
-pub(super) async fn connect(target: &Target) -> Result<Connected, Failure> {
+/// Connects to the target. With `may_serve`, a database without a server is served here.
+pub(super) async fn connect(target: &Target, may_serve: bool) -> Result<Connected, Failure> {
     match target {
         Target::Http { address, .. } => {
             let connected = timeout(CONNECT_TIMEOUT, over_the_network(address)).await;
@@ -66,7 +66,11 @@ pub(super) async fn connect(target: &Target) -> Result<Connected, Failure> {
             })
         }
         Target::Socket(path) => to_socket(path).await,
-        Target::Database(options) => to_database(options).await,
+        Target::Database(options) if may_serve => to_database(options).await,
+        Target::Database(options) => {
+            let found = find_server(&options.path).await?;
+            found.ok_or_else(|| Failure::new(ExitCode::Unreachable, "no server runs on it"))
+        }
     }
 }
 

@@ -35,6 +35,8 @@ procedures! { Unary:
     "AdminService" / "RevokeLeakedTokens" (RevokeLeakedTokensRequest) -> RevokeLeakedTokensResponse;
     "AdminService" / "RevokeTokens" (RevokeTokensRequest) -> RevokeTokensResponse;
     "AuditService" / "ListAuditEvents" (ListAuditEventsRequest) -> ListAuditEventsResponse;
+    "AuthnService" / "GetCurrentUser" (GetCurrentUserRequest) -> GetCurrentUserResponse;
+    "StatusService" / "GetServerStatus" (GetServerStatusRequest) -> GetServerStatusResponse;
     "TokenService" / "CreateToken" (CreateTokenRequest) -> CreateTokenResponse;
     "TokenService" / "DeleteToken" (DeleteTokenRequest) -> DeleteTokenResponse;
     "TokenService" / "ExplainToken" (ExplainTokenRequest) -> ExplainTokenResponse;
@@ -43,6 +45,7 @@ procedures! { Unary:
     "TokenService" / "RotateToken" (RotateTokenRequest) -> RotateTokenResponse;
     "TokenService" / "UndoRotation" (UndoRotationRequest) -> UndoRotationResponse;
     "TokenService" / "UpdateToken" (UpdateTokenRequest) -> UpdateTokenResponse;
+    "TokenService" / "VerifyToken" (VerifyTokenRequest) -> VerifyTokenResponse;
     "UserService" / "CreateUser" (CreateUserRequest) -> CreateUserResponse;
     "UserService" / "DeactivateUser" (DeactivateUserRequest) -> DeactivateUserResponse;
     "UserService" / "DeleteUser" (DeleteUserRequest) -> DeleteUserResponse;

@@ -15,7 +15,7 @@ use super::super::{
     client::{Client, Session},
     confirmation::Confirmation,
     failure::Failure,
-    output,
+    output, prose,
 };
 
 /// So many tokens go into one call.
@@ -41,10 +41,10 @@ pub(super) fn revoke(
     if live == 0 {
         return tell(&found, &plan, json);
     }
-    let question = format!(
-        "Revoke {live} live tokens of {} found, with their families?",
-        found.len()
-    );
+    let tokens = prose::count(live, "live token");
+    let families = prose::irregular(live, "its family", "their families");
+    let (_, families) = families.split_once(' ').unwrap_or_default();
+    let question = format!("Revoke {tokens} of {} found, with {families}?", found.len());
     if let Err(failure) = confirmation.ask(client, &question) {
         // That tokens were found is what the exit code has to say.
         output::hint(&format!(

@@ -6,14 +6,14 @@ use super::super::moment::Moment;
 
 /// When a token stops being valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expiry {
+pub(in crate::cli) enum Expiry {
     Never,
     When(Moment),
 }
 
 impl Expiry {
     /// The time that it means at `now`; `None`: never.
-    pub(super) fn time(self, now: Timestamp) -> Option<Timestamp> {
+    pub(in crate::cli) fn time(self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Never => None,
             Self::When(moment) => Some(moment.ahead_of(now)),
@@ -22,7 +22,7 @@ impl Expiry {
 }
 
 /// Reads it from an argument.
-pub(super) fn parse_expiry(text: &str) -> Result<Expiry, String> {
+pub(in crate::cli) fn parse_expiry(text: &str) -> Result<Expiry, String> {
     match text {
         "never" => Ok(Expiry::Never),
         text => match text.parse() {

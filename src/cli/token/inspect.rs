@@ -1,17 +1,15 @@
 //! `hallpass token inspect`: what a plaintext tells by itself. It opens no database, and the plaintext is
 //! never an argument: every process on the machine could read it there.
 
-use std::io::{self, IsTerminal};
-
 use clap::Args;
 use serde_json::json;
 
-use crate::{config::password_file::read_pasted, domain::token_text::TokenText};
+use crate::domain::token_text::TokenText;
 
 use super::super::{
     failure::Failure,
     output::{self, OutputArgs},
-    password_input::prompt,
+    password_input::read_plaintext,
 };
 
 /// `token inspect`.
@@ -27,18 +25,7 @@ pub(in crate::cli) struct Inspect {
 
 /// Runs `hallpass token inspect`.
 pub(super) fn run(args: &Inspect) -> Result<(), Failure> {
-    if args.from.iter().any(|from| from != "-") {
-        return Err(Failure::usage(
-            "a plaintext is never an argument: pipe it in, or leave it out and be asked. \
-             Others may have seen this one; if it was real, delete the token",
-        ));
-    }
-    let secret = if args.from.is_empty() && io::stdin().is_terminal() {
-        prompt("Token: ")?
-    } else {
-        read_pasted(io::stdin().lock(), "stdin")
-            .map_err(|_| Failure::failed("stdin holds no token"))?
-    };
+    let secret = read_plaintext(&args.from)?;
     let token = TokenText::from_paste(secret.expose())
         .map_err(|error| Failure::failed(format!("the text {error}")))?;
     let prefix = token.prefix();

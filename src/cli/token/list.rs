@@ -1,5 +1,7 @@
 //! `hallpass token list`.
 
+use std::collections::HashMap;
+
 use clap::Args;
 
 use crate::{
@@ -9,7 +11,8 @@ use crate::{
         time::Timestamp,
     },
     proto::hallpass::v1::{
-        CountAllTokensRequest, ListAllTokensRequest, ListTokensRequest, ListTokensResponse, Token,
+        CountAllTokensRequest, ListAllTokensRequest, ListAllTokensResponse, ListTokensRequest,
+        ListTokensResponse, Token,
     },
 };
 
@@ -19,8 +22,8 @@ use super::{
         failure::Failure,
         output::{self, OutputArgs, or_dash},
         relative_time,
+        table::{self, Column, text, whole},
     },
-    last_used,
     selection::SelectionArgs,
     state,
 };
@@ -62,21 +65,24 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
     if args.count {
         return count(args, &client);
     }
+    let mut usernames = HashMap::new();
     let tokens = client.run(async |session| match &args.whose {
         Some(user) => list_of(session, args, user).await,
-        None => list_all(session, args).await,
+        None => list_all(session, args, &mut usernames).await,
     })?;
-    if args.output.json {
-        // The answer of ListAllTokens is the same.
-        let next_page_token = String::new();
-        output::reply(&ListTokensResponse {
+    let next_page_token = String::new();
+    match (args.output.json, args.all) {
+        (true, true) => output::reply(&ListAllTokensResponse {
             tokens,
             next_page_token,
-        })?;
-    } else if args.all {
-        table_of_all(&tokens)?;
-    } else {
-        table(&tokens)?;
+            usernames,
+        })?,
+        (true, false) => output::reply(&ListTokensResponse {
+            tokens,
+            next_page_token,
+        })?,
+        (false, true) => print_of_all(&tokens, &usernames)?,
+        (false, false) => print(&tokens)?,
     }
     Ok(())
 }
@@ -98,7 +104,11 @@ async fn list_of(session: &mut Session, args: &List, user: &str) -> Result<Vec<T
         .await
 }
 
-async fn list_all(session: &mut Session, args: &List) -> Result<Vec<Token>, Failure> {
+async fn list_all(
+    session: &mut Session,
+    args: &List,
+    usernames: &mut HashMap<String, String>,
+) -> Result<Vec<Token>, Failure> {
     let filter = args.selection.read(session, SystemClock.now()).await?;
     let limit = args.limit.unwrap_or(usize::MAX);
     session
@@ -110,6 +120,7 @@ async fn list_all(session: &mut Session, args: &List) -> Result<Vec<Token>, Fail
                 reverse: args.reverse,
             };
             let page = session.call(&request).await?;
+            usernames.extend(page.usernames);
             Ok((page.tokens, page.next_page_token))
         })
         .await
@@ -131,50 +142,67 @@ fn count(args: &List, client: &Client) -> Result<(), Failure> {
     ])?)
 }
 
-fn table(tokens: &[Token]) -> Result<(), Failure> {
+fn print(tokens: &[Token]) -> Result<(), Failure> {
     let now = SystemClock.now();
     let rows = tokens.iter().map(|token| row(token, now)).collect();
-    let header = [
-        "ID",
-        "CREATED",
-        "EXPIRES",
-        "LAST USED",
-        "STATE",
-        "SCOPES",
-        "NOTE",
-    ];
-    Ok(output::table(header, rows)?)
+    let [id, state, used, scopes, note] = COLUMNS;
+    Ok(table::print([id, state, used, scopes, note], rows)?)
 }
 
 /// The same with whose they are.
-pub(super) fn table_of_all(tokens: &[Token]) -> Result<(), Failure> {
+pub(super) fn print_of_all(
+    tokens: &[Token],
+    usernames: &HashMap<String, String>,
+) -> Result<(), Failure> {
     let now = SystemClock.now();
     let rows = tokens.iter().map(|token| {
-        let user = token.user_id.clone();
-        let [id, created, expires, used, state, scopes, note] = row(token, now);
-        [id, user, created, expires, used, state, scopes, note]
+        let user = usernames.get(&token.user_id).unwrap_or(&token.user_id);
+        let [id, state, used, scopes, note] = row(token, now);
+        [id, user.clone(), state, used, scopes, note]
     });
-    let header = [
-        "ID",
-        "USER",
-        "CREATED",
-        "EXPIRES",
-        "LAST USED",
-        "STATE",
-        "SCOPES",
-        "NOTE",
-    ];
-    Ok(output::table(header, rows.collect())?)
+    let [id, state, used, scopes, note] = COLUMNS;
+    let columns = [id, text("USER"), state, used, scopes, note];
+    Ok(table::print(columns, rows.collect())?)
 }
 
-fn row(token: &Token, now: Timestamp) -> [String; 7] {
+const COLUMNS: [Column; 5] = [
+    whole("ID"),
+    whole("STATE"),
+    whole("LAST USED"),
+    text("SCOPES"),
+    text("NOTE"),
+];
+
+fn row(token: &Token, now: Timestamp) -> [String; 5] {
+    let used = token
+        .last_use
+        .as_ref()
+        .map(|last| relative_time::of(last.time));
     [
         token.id.clone(),
-        relative_time::show(relative_time::of(token.create_time), now),
-        relative_time::show_expiry(token.expire_time, now),
-        last_used(token, now),
-        state(token, now).to_owned(),
+        state_and_end(token, now),
+        used.map_or_else(
+            || "never".to_owned(),
+            |time| relative_time::short(time, now),
+        ),
         or_dash(token.scopes.join(" ")),
-        token.note.clone(),
+        or_dash(token.note.clone()),
     ]
+}
+
+/// `live, 89d left`.
+fn state_and_end(token: &Token, now: Timestamp) -> String {
+    let state = state(token, now);
+    let Some(end) = token.expire_time else {
+        return state.to_owned();
+    };
+    let end = relative_time::of(Some(end));
+    if end <= now {
+        format!("{state} {}", relative_time::short(end, now))
+    } else {
+        format!(
+            "{state}, {} left",
+            relative_time::short_length(end.since(now))
+        )
+    }
 }

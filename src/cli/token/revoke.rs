@@ -26,8 +26,9 @@ use super::{
         confirmation::Confirmation,
         failure::Failure,
         output::{self, OutputArgs},
+        prose,
     },
-    list::table_of_all,
+    list::print_of_all,
     selection::SelectionArgs,
 };
 
@@ -76,12 +77,13 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
     }
     let count = plan.token_count;
     if count > 0 {
+        let (tokens, them) = (prose::count(count, "token"), prose::them(count));
         let question = if work.named.iter().any(|named| named.is_plaintext) {
             format!(
-                "Revoke {count} tokens, those made with them, and the families of those given by plaintext?"
+                "Revoke {tokens}, those made with {them}, and the families of those given by plaintext?"
             )
         } else {
-            format!("Revoke {count} tokens, and those made with them?")
+            format!("Revoke {tokens}, and those made with {them}?")
         };
         args.confirmation.ask(&client, &question)?;
     }
@@ -214,6 +216,7 @@ impl Work {
                 all.token_ids.extend(done.token_ids);
                 if all.first_tokens.is_empty() {
                     all.first_tokens = done.first_tokens;
+                    all.usernames = done.usernames;
                 }
                 tell(&all);
                 if done.next_page_token.is_empty() {
@@ -283,7 +286,7 @@ fn show(
         }
         if is_plan && !done.first_tokens.is_empty() {
             output::line("the first of them:")?;
-            table_of_all(&done.first_tokens)?;
+            print_of_all(&done.first_tokens, &done.usernames)?;
         }
     }
     let is_over = |outcome| {
@@ -299,17 +302,18 @@ fn show(
     let others: Vec<_> = others.collect();
     let nothing = if is_plan { "would be" } else { "was" };
     Err(Failure::failed(format!(
-        "nothing {nothing} revoked, of {} tokens that were named: {}",
-        work.named.len(),
+        "nothing {nothing} revoked, of {} named: {}",
+        prose::count(work.named.len(), "token"),
         others.join("; ")
     )))
 }
 
 fn show_counts(done: &RevokeTokensResponse, is_plan: bool) -> io::Result<()> {
     let count = done.token_count;
+    let (tokens, them) = (prose::count(count, "token"), prose::them(count));
     if is_plan {
         return output::line(&format!(
-            "would revoke {count} tokens, and those made with them"
+            "would revoke {tokens}, and those made with {them}"
         ));
     }
     let family = match done.family_count {
@@ -317,7 +321,7 @@ fn show_counts(done: &RevokeTokensResponse, is_plan: bool) -> io::Result<()> {
         others => format!("; others of their families: {others}"),
     };
     output::line(&format!(
-        "revoked {count} tokens; tokens made with them, revoked too: {}{family}",
+        "revoked {tokens}; tokens made with {them}, revoked too: {}{family}",
         done.child_count
     ))
 }

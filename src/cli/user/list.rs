@@ -48,7 +48,7 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
             next_page_token,
         })?);
     }
-    user_view::table(&users)
+    user_view::list(&users)
 }
 
 /// All users that the caller may see.

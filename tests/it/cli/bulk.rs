@@ -37,7 +37,7 @@ fn a_dry_run_tells_and_the_run_revokes_what_the_flags_select() {
     let (sandbox, [first, second]) = with_two();
     let server = sandbox.serve(&[]);
     let plan = sandbox.print(&["token", "revoke", "--user=ci-bot", "--dry-run"]);
-    assert!(plan.contains("would revoke 1 tokens"), "{plan}");
+    assert!(plan.contains("would revoke 1 token,"), "{plan}");
     assert!(plan.contains(id(&first)), "{plan}");
     assert!(server.accepts(&first));
 
@@ -46,7 +46,7 @@ fn a_dry_run_tells_and_the_run_revokes_what_the_flags_select() {
     assert!(refusal.contains("--yes"), "{refusal}");
     assert!(server.accepts(&first));
     let told = sandbox.print(&["token", "revoke", "--user=ci-bot", "--yes"]);
-    assert!(told.contains("revoked 1 tokens"), "{told}");
+    assert!(told.contains("revoked 1 token;"), "{told}");
     assert!(!server.accepts(&first) && server.accepts(&second));
     let told = sandbox.json(&[
         "token",

@@ -38,20 +38,23 @@ fn a_person_is_created_shown_changed_and_deleted() {
 }
 
 #[test]
-fn people_read_tables_with_times_beside_how_long_ago() {
+fn people_read_how_long_ago_in_tables_and_when_beside_it_otherwise() {
     let sandbox = Sandbox::set_up();
     let list = sandbox.print(&["user", "list"]);
     let [header, admin] = list.lines().collect::<Vec<_>>()[..] else {
         panic!("{list}");
     };
-    assert!(header.starts_with("USERNAME  ID"), "{list}");
-    assert!(admin.starts_with("admin "), "{list}");
+    assert_eq!(header, "USERNAME  TYPE    ROLE   STATE   CREATED");
     assert!(
-        admin.contains(" ago)") || admin.contains("(just now)"),
+        admin.starts_with("admin     person  admin  active  "),
         "{list}"
     );
+    assert!(admin.ends_with("s ago"), "{list}");
     let user = sandbox.print(&["user", "get", "admin"]);
     assert!(user.contains("Role:         admin\n"), "{user}");
+    let created = user.lines().find(|line| line.starts_with("Created:"));
+    let is_absolute = created.is_some_and(|line| line.contains("Z (") && line.ends_with(')'));
+    assert!(is_absolute, "{user}");
 }
 
 #[test]
@@ -111,6 +114,9 @@ fn a_machine_has_an_owner_who_can_change() {
     assert_eq!(made["user"]["ownerId"], alice);
     assert_eq!(made["user"]["userType"], "USER_TYPE_MACHINE");
 
+    let told = sandbox.print(&["user", "get", "ci-bot"]);
+    let owner = format!("alice ({})", alice.as_str().unwrap());
+    assert!(told.contains(&owner), "{told}");
     let list = sandbox.print(&["machine", "list"]);
     assert_eq!(list.lines().count(), 2, "{list}");
     assert!(list.contains("  alice  "), "{list}");

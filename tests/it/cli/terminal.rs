@@ -16,12 +16,22 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn run(sandbox: &Sandbox, args: &str) -> Self {
+        Self::run_with(sandbox, args, &[])
+    }
+
+    /// With these variables, too.
+    pub(super) fn run_with(sandbox: &Sandbox, args: &str, variables: &[(&str, &str)]) -> Self {
         // No shell stays in between: its exit code is not the command's.
         let command = format!("exec '{}' {args}", env!("CARGO_BIN_EXE_hallpass"));
         let child = Command::new("script")
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
             .current_dir(sandbox.path(""))
             .env_remove("SHELL")
+            // No login of whoever runs this counts.
+            .env("HOME", sandbox.path(""))
+            .env_remove("XDG_CONFIG_HOME")
+            .env("TERM", "xterm")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -121,7 +131,7 @@ fn found_tokens_are_revoked_once_somebody_says_yes() {
     let scan = |answer: &str| {
         let mut terminal = Terminal::run(&sandbox, "scan leak --revoke");
         terminal
-            .expect("Revoke 1 live tokens of 1 found, with their families? [y/N]")
+            .expect("Revoke 1 live token of 1 found, with its family? [y/N]")
             .type_keys(answer);
         let (code, seen) = terminal.end();
         assert_eq!(code, 1, "{seen}");

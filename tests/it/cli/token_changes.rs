@@ -29,7 +29,7 @@ fn rotating_prints_the_successor_alone_and_the_server_knows_both() {
     assert!(server.accepts(&old) && server.accepts(new));
     let list = sandbox.print(&["token", "list", "ci-bot"]);
     assert!(
-        list.contains(" rotated ") && list.contains(" live "),
+        list.contains("  rotated, ") && list.contains("  live, "),
         "{list}"
     );
 

@@ -97,7 +97,7 @@ fn bulk_revocation_is_done_where_the_database_is_served_by_then() {
         let (sandbox, token) = with_token();
         let revoke = "token revoke --user ci-bot";
         let (seen, server) = run(&sandbox, meanwhile, revoke, &[("[y/N]", "y\n")]);
-        assert!(seen.contains("revoked 1 tokens"), "{meanwhile:?}: {seen}");
+        assert!(seen.contains("revoked 1 token;"), "{meanwhile:?}: {seen}");
         assert!(!server.accepts(&token), "{meanwhile:?}");
     }
 }

@@ -91,7 +91,10 @@ fn shell(folder: &Path, script: &str) -> Command {
     command
         .args(["-euo", "pipefail", "-c", &script])
         .current_dir(folder)
-        .env("TESTED_BINARY", env!("CARGO_BIN_EXE_hallpass"));
+        .env("TESTED_BINARY", env!("CARGO_BIN_EXE_hallpass"))
+        // Logins are left in the folder, and found nowhere else.
+        .env("HOME", folder)
+        .env_remove("XDG_CONFIG_HOME");
     command
 }
 
@@ -128,7 +131,7 @@ fn every_shell_block_runs_as_it_stands() {
         ": revoked",
         "leak.txt:1:1: hallpass_",
         "would revoke 3 tokens",
-        "revoked 1 tokens",
+        "revoked 1 token;",
         "hallpass_tokens{state=\"active\"} ",
     ] {
         assert!(stdout.contains(seen), "{seen} in\n{stdout}");

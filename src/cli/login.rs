@@ -1,0 +1,284 @@
+//! `hallpass login` and `logout`: a server to work on, with a token that is stored for it and goes to no other.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::{self, PathBuf},
+};
+
+use clap::{Args, builder::BoolishValueParser};
+use serde_json::json;
+
+use crate::{
+    config::{
+        logins::{self, Login, Logins},
+        server_address::ServerAddress,
+    },
+    domain::{
+        clock::{Clock, SystemClock},
+        secret::Secret,
+        token_text::TokenText,
+    },
+    proto::hallpass::v1::{CreateTokenRequest, DeleteTokenRequest, GetCurrentUserRequest, Token},
+};
+
+use super::{
+    client::Client,
+    failure::Failure,
+    output::{self, OutputArgs},
+    password_input::{PasswordInput, read_plaintext},
+    relative_time,
+    token::expiry::{Expiry, parse_expiry},
+};
+
+/// `hallpass login`.
+#[derive(Args, Debug)]
+pub(super) struct LoginArgs {
+    /// The server: `https://HOST[:PORT]`, or `http://` on this machine.
+    #[arg(value_name = "URL", value_parser = parse_url)]
+    url: ServerAddress,
+    /// Sign in as this user, with a password, which is asked for.
+    #[arg(long, short, value_name = "NAME", conflicts_with = "with_token")]
+    username: Option<String>,
+    /// Store a token that you have: it is asked for on a terminal, and read from stdin otherwise.
+    #[arg(long, conflicts_with_all = ["password_stdin", "password_file"])]
+    with_token: bool,
+    #[command(flatten)]
+    password: PasswordInput,
+    /// When the token that a password makes stops being valid: a duration such as 12h, a time such as
+    /// 2027-01-01T00:00:00Z, or never.
+    #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = parse_expiry)]
+    expires: Expiry,
+    /// Where to keep the token. Not set: in a folder of yours, hallpass in `XDG_CONFIG_HOME` or ~/.config.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Send secrets over unencrypted `http://` to another machine, too, now and from now on.
+    #[arg(
+        long,
+        env = "HALLPASS_INSECURE",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    insecure: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// `hallpass logout`.
+#[derive(Args, Debug)]
+pub(super) struct LogoutArgs {
+    /// The server. Not set: that of the last login.
+    #[arg(value_name = "URL", value_parser = parse_url)]
+    url: Option<ServerAddress>,
+}
+
+fn parse_url(text: &str) -> Result<ServerAddress, String> {
+    match ServerAddress::parse(text)? {
+        ServerAddress::Unix(_) => {
+            Err("must be https:// or http://: a control socket needs no login".to_owned())
+        }
+        address @ ServerAddress::Http { .. } => Ok(address),
+    }
+}
+
+/// What somebody logs in with.
+enum Credential {
+    Password { username: String, password: Secret },
+    Token(Secret),
+}
+
+/// Runs `hallpass login`.
+pub(super) fn login(args: LoginArgs) -> Result<(), Failure> {
+    let server = &args.url;
+    if server.is_open() && !args.insecure {
+        return Err(Failure::usage(format!(
+            "{server} is not encrypted, and no secret must be seen: use https://, or give --insecure"
+        )));
+    }
+    // Nobody shall type a secret for a server that is not there, nor for one whose token can be kept nowhere.
+    let client = Client::of_server(server.clone(), None)?;
+    client.run(async |_| Ok(()))?;
+    drop(Logins::open()?);
+    let (username, token, plaintext, made_by_login) = match credential(&args)? {
+        Credential::Password { username, password } => {
+            let created = client.call(&CreateTokenRequest {
+                note: note(),
+                expire_time: args
+                    .expires
+                    .time(SystemClock.now())
+                    .map(relative_time::to_proto),
+                never_expires: args.expires == Expiry::Never,
+                username: username.clone(),
+                password: password.expose().to_owned(),
+                ..CreateTokenRequest::default()
+            })?;
+            let token = created.metadata.unwrap_or_default();
+            (username, token, Secret::new(created.token), true)
+        }
+        Credential::Token(plaintext) => {
+            let client = Client::of_server(server.clone(), Some(plaintext.clone()))?;
+            let caller = client.call(&GetCurrentUserRequest {})?;
+            let username = caller.user.unwrap_or_default().username;
+            (username, caller.token.unwrap_or_default(), plaintext, false)
+        }
+    };
+    let stored = store(&args, username, &token, &plaintext, made_by_login);
+    let login = stored.map_err(|failure| {
+        if made_by_login {
+            failure.and(&end(server, &token.id, &plaintext))
+        } else {
+            failure
+        }
+    })?;
+    tell(&args, &login, &token)
+}
+
+fn credential(args: &LoginArgs) -> Result<Credential, Failure> {
+    let password = |username: String| {
+        let password = args.password.read_once()?;
+        Ok(Credential::Password { username, password })
+    };
+    if let Some(username) = &args.username {
+        return password(username.clone());
+    }
+    if args.password.is_given() {
+        return Err(Failure::usage("give --username, whose password it is"));
+    }
+    if args.with_token || !io::stdin().is_terminal() {
+        return Ok(Credential::Token(read_token()?));
+    }
+    let username = ask("Username, or nothing to paste a token: ")?;
+    if username.is_empty() {
+        Ok(Credential::Token(read_token()?))
+    } else {
+        password(username)
+    }
+}
+
+/// A text that is no token is not sent anywhere.
+fn read_token() -> Result<Secret, Failure> {
+    let text = read_plaintext(&[])?;
+    TokenText::parse(text.expose())
+        .map_err(|error| Failure::failed(format!("the text {error}")))?;
+    Ok(text)
+}
+
+fn ask(question: &str) -> Result<String, Failure> {
+    let mut stderr = io::stderr();
+    let asked = write!(stderr, "{question}").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
+    read.map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))?;
+    Ok(answer.trim().to_owned())
+}
+
+/// Tells whoever lists tokens where this one is.
+fn note() -> String {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    let host: String = host.chars().filter(|char| !char.is_control()).collect();
+    format!("hallpass login on {host}")
+}
+
+/// Stores the login. The token that an earlier login made for that server is ended.
+fn store(
+    args: &LoginArgs,
+    username: String,
+    token: &Token,
+    plaintext: &Secret,
+    made_by_login: bool,
+) -> Result<Login, Failure> {
+    let mut logins = Logins::open()?;
+    let token_file = match &args.token_file {
+        Some(file) => path::absolute(file)
+            .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?,
+        None => logins.file_for(&token.id),
+    };
+    let login = Login {
+        username,
+        token_id: token.id.clone(),
+        token_file,
+        made_by_login,
+        insecure: args.insecure,
+    };
+    let before = logins.store(&args.url, login.clone(), plaintext)?;
+    drop(logins);
+    if let Some((before, plaintext)) = before
+        && before.made_by_login
+        && before.token_id != login.token_id
+    {
+        let ended = end(&args.url, &before.token_id, &plaintext);
+        output::hint(&format!("of the login before: {ended}"));
+    }
+    Ok(login)
+}
+
+/// Revokes, with itself, a token that nobody needs any more: what came of it.
+fn end(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> String {
+    match revoke(server, token_id, plaintext) {
+        Ok(ended) => ended,
+        Err(failure) => failure.message().unwrap_or_default(),
+    }
+}
+
+fn revoke(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> Result<String, Failure> {
+    let request = DeleteTokenRequest {
+        token_id: token_id.to_owned(),
+    };
+    let client = Client::of_server(server.clone(), Some(plaintext.clone()))?;
+    match client.call(&request) {
+        Ok(_) => Ok(format!("the token {token_id} is deleted")),
+        Err(failure) if failure.is_refused_as("unauthenticated") => {
+            Ok(format!("the token {token_id} was not valid any more"))
+        }
+        Err(failure) => Err(failure.and(&format!(
+            "the token {token_id} is not deleted, and still good: delete it when the server can be reached"
+        ))),
+    }
+}
+
+fn tell(args: &LoginArgs, login: &Login, token: &Token) -> Result<(), Failure> {
+    let (server, file) = (args.url.to_string(), login.token_file.display());
+    if args.output.json {
+        let expires = token.expire_time.map(|time| relative_time::of(Some(time)));
+        return Ok(output::json(&json!({
+            "server": server,
+            "username": login.username,
+            "tokenId": login.token_id,
+            "tokenFile": file.to_string(),
+            "expireTime": expires.map(|time| time.to_string()),
+        }))?);
+    }
+    let (username, id) = (&login.username, &login.token_id);
+    let expires = relative_time::show_expiry(token.expire_time, SystemClock.now());
+    output::line(&format!("logged in to {server} as {username}"))?;
+    output::hint(&format!(
+        "The token {id} is in {file}; it expires: {expires}. Commands work on {server} from now on, unless told \
+         otherwise: see `hallpass status`."
+    ));
+    Ok(())
+}
+
+/// Runs `hallpass logout`.
+pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
+    let found = match args.url {
+        Some(server) => logins::find(&server)?.map(|login| (server, login)),
+        None => logins::current()?,
+    };
+    let (server, login) = found.ok_or_else(|| Failure::failed("nobody has logged in"))?;
+    let revoked = match login.token() {
+        Ok(plaintext) if login.made_by_login => revoke(&server, &login.token_id, &plaintext),
+        Ok(_) => Ok(format!(
+            "the token {} is still good, since it was not made by `hallpass login`",
+            login.token_id
+        )),
+        Err(error) => Err(Failure::from(error)),
+    };
+    Logins::open()?.forget(&server)?;
+    let revoked = revoked.map_err(|failure| {
+        let forgotten = format!("the login to {server} is forgotten");
+        failure.and(&forgotten)
+    })?;
+    output::line(&format!("logged out of {server}"))?;
+    output::hint(&revoked);
+    Ok(())
+}

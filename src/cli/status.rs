@@ -1,0 +1,230 @@
+//! `hallpass status`: which server or database commands work on, why, and how it is.
+
+use std::path::Path;
+
+use clap::Args;
+use pbjson_types::Duration as ProtoDuration;
+use serde_json::json;
+
+use crate::{
+    config::target::{TargetArgs, Why},
+    domain::lifetime,
+    proto::hallpass::v1::{
+        GetServerStatusRequest, GetServerStatusResponse, ServerCounts, ServerPolicies,
+        TokenLifetimes,
+    },
+};
+
+use super::{
+    client::Client,
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{self, OutputArgs},
+    prose,
+};
+
+/// `hallpass status`.
+#[derive(Args, Debug)]
+pub(super) struct Status {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// What came of asking.
+struct Asked {
+    status: GetServerStatusResponse,
+    is_embedded: bool,
+    /// Why the token was refused.
+    refused: Option<String>,
+}
+
+/// Runs `hallpass status`.
+pub(super) fn run(args: &Status) -> Result<(), Failure> {
+    let client = Client::with_any_token(&args.target)?;
+    let (target, why, token) = (client.name(), client.why(), token(&client));
+    let token_source = client.token_source().map(|source| source.to_string());
+    let asked = ask(client);
+    if args.output.json {
+        let (server, embedded, refused) = match &asked {
+            Ok(asked) => (
+                Some(output::to_json(&asked.status)?),
+                Some(asked.is_embedded),
+                asked.refused.clone(),
+            ),
+            Err(_) => (None, None, None),
+        };
+        output::json(&json!({
+            "target": target,
+            "why": why.to_string(),
+            "tokenSource": token_source,
+            "tokenRefused": refused,
+            "embedded": embedded,
+            "server": server,
+        }))?;
+    } else {
+        let mut fields = vec![("Target", target), ("Chosen", why.to_string())];
+        let database = &args.target.store.database_url;
+        if why == Why::Login && database.exists() {
+            fields.push(("Not chosen", not_chosen(database)));
+        }
+        let refused = asked.as_ref().ok().and_then(|asked| asked.refused.as_ref());
+        fields.push((
+            "Token",
+            match refused {
+                Some(problem) => format!("{token}, which is refused: {problem}"),
+                None => token,
+            },
+        ));
+        match &asked {
+            Ok(asked) => fields.extend(describe(asked)),
+            Err(_) => fields.push(("Ready", "no".to_owned())),
+        }
+        output::fields(fields)?;
+    }
+    if asked?.status.ready {
+        Ok(())
+    } else {
+        Err(Failure::new(ExitCode::NotReady, "the server is not ready"))
+    }
+}
+
+fn not_chosen(database: &Path) -> String {
+    format!(
+        "the database {} here: `--database-url sqlite:{}` names it",
+        database.display(),
+        database.display()
+    )
+}
+
+fn token(client: &Client) -> String {
+    match client.token_source() {
+        Some(source) => format!("that {source}"),
+        None if client.is_remote() => "none".to_owned(),
+        None => "none is needed".to_owned(),
+    }
+}
+
+/// A token that is refused says nothing of the server, which tells the rest without it.
+fn ask(client: Client) -> Result<Asked, Failure> {
+    let (failure, client) = match call(&client) {
+        Ok(asked) => return Ok(asked),
+        Err(failure) => (failure, client),
+    };
+    if !client.is_remote() || client.token_source().is_none() {
+        return Err(not_ready(failure));
+    }
+    let is_about_the_token = failure.is_refused_as("unauthenticated");
+    // A store that is away knows no token either.
+    if !is_about_the_token && !failure.is_refused_as("unavailable") {
+        return Err(not_ready(failure));
+    }
+    let asked = call(&client.without_token()).map_err(not_ready)?;
+    let refused = failure.message().filter(|_| is_about_the_token);
+    Ok(Asked { refused, ..asked })
+}
+
+fn not_ready(failure: Failure) -> Failure {
+    if failure.is_refused_as("unavailable") {
+        failure.or_code(ExitCode::NotReady)
+    } else {
+        failure
+    }
+}
+
+fn call(client: &Client) -> Result<Asked, Failure> {
+    client.run(async |session| {
+        Ok(Asked {
+            status: session.call(&GetServerStatusRequest {}).await?,
+            is_embedded: session.is_embedded(),
+            refused: None,
+        })
+    })
+}
+
+fn describe(asked: &Asked) -> Vec<(&'static str, String)> {
+    let status = &asked.status;
+    let version = &status.version;
+    let server = if asked.is_embedded {
+        format!("none runs on this database; commands ({version}) work on it by themselves")
+    } else {
+        format!("hallpass {version}")
+    };
+    let ready = match (status.ready, status.disk_full) {
+        (false, _) => "no",
+        (true, true) => {
+            "yes, but the disk is full: tokens are checked and revoked, and nothing else is changed"
+        }
+        (true, false) => "yes",
+    };
+    let mut fields = vec![("Server", server), ("Ready", ready.to_owned())];
+    if let Some(counts) = &status.counts {
+        fields.extend(describe_counts(counts));
+    }
+    if let Some(policies) = &status.policies {
+        fields.extend(describe_policies(policies));
+    }
+    fields
+}
+
+fn describe_counts(counts: &ServerCounts) -> [(&'static str, String); 2] {
+    let people = prose::irregular(counts.people, "person", "people");
+    let machines = prose::count(counts.machines, "machine");
+    let deactivated = counts.deactivated_users;
+    let (live, disabled, expired) = (
+        counts.live_tokens,
+        counts.disabled_tokens,
+        counts.expired_tokens,
+    );
+    [
+        (
+            "Users",
+            format!("{people}, {machines}; deactivated: {deactivated}"),
+        ),
+        (
+            "Tokens",
+            format!("{live} live, {disabled} disabled, {expired} expired"),
+        ),
+    ]
+}
+
+fn describe_policies(policies: &ServerPolicies) -> Vec<(&'static str, String)> {
+    let lifetimes = |of: &Option<TokenLifetimes>| describe_lifetimes(&of.unwrap_or_default());
+    let children = if policies.token_children_forbidden {
+        "are not made with tokens"
+    } else {
+        "may be made with tokens"
+    };
+    let checks = match policies.token_requests_per_minute {
+        0 => "as often as asked".to_owned(),
+        often => format!("at most {} a minute", prose::count(often, "time")),
+    };
+    vec![
+        ("Tokens of people", lifetimes(&policies.person_tokens)),
+        ("Tokens of machines", lifetimes(&policies.machine_tokens)),
+        (
+            "All tokens",
+            format!(
+                "begin with {}_, {children}, are verified {checks}; live ones a user: at most {}",
+                policies.token_prefix, policies.max_tokens_per_user
+            ),
+        ),
+    ]
+}
+
+fn describe_lifetimes(of: &TokenLifetimes) -> String {
+    let show = |duration: &ProtoDuration| {
+        let seconds = u64::try_from(duration.seconds).unwrap_or_default();
+        lifetime::show(std::time::Duration::from_secs(seconds))
+    };
+    let max = match (&of.max_ttl, of.must_expire) {
+        (Some(max), _) => format!("expire after {} at most", show(max)),
+        (None, true) => "expire some day".to_owned(),
+        (None, false) => "may live for ever".to_owned(),
+    };
+    match &of.default_ttl {
+        Some(default) => format!("{max}; after {} by default", show(default)),
+        None => max,
+    }
+}

@@ -1,0 +1,336 @@
+//! Logging in and out, what is left of a login on the disk, and where its token goes.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+    process::Command,
+    thread,
+};
+
+use serde_json::Value;
+
+use super::{
+    sandbox::{PASSWORD, Ran, Sandbox, Serving},
+    terminal::Terminal,
+};
+
+/// A server, and a laptop elsewhere with a home of its own.
+struct Laptop {
+    server_side: Sandbox,
+    server: Serving,
+    home: Sandbox,
+}
+
+impl Laptop {
+    fn new() -> Self {
+        let server_side = Sandbox::set_up();
+        server_side.create_person("alice");
+        let server = server_side.serve(&[]);
+        let home = Sandbox::empty();
+        fs::write(home.path("password"), PASSWORD).unwrap();
+        Self {
+            server_side,
+            server,
+            home,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.home.command(args);
+        command.env("HOME", self.home.path(""));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args))
+    }
+
+    fn print(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+        ran.stdout
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.print(&[args, &["--json"]].concat())).unwrap()
+    }
+
+    fn login(&self, more: &[&str]) -> Ran {
+        let url = self.url();
+        let args = [
+            "login",
+            &url,
+            "--username=alice",
+            "--password-file=password",
+        ];
+        self.run(&[&args, more].concat())
+    }
+
+    fn with_stdin(&self, args: &[&str], stdin: &str) -> Ran {
+        fs::write(self.home.path("stdin"), stdin).unwrap();
+        let mut command = self.command(args);
+        command.stdin(fs::File::open(self.home.path("stdin")).unwrap());
+        Ran::of(command)
+    }
+
+    fn tokens(&self) -> Vec<Value> {
+        let list = self.server_side.json(&["token", "list", "alice"]);
+        list["tokens"].as_array().unwrap().clone()
+    }
+
+    fn folder(&self) -> std::path::PathBuf {
+        self.home.path(".config/hallpass")
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_password_makes_a_token_that_expires_is_kept_for_one_user_and_ends_at_logout() {
+    let laptop = Laptop::new();
+    let ran = laptop.login(&[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        ran.stdout,
+        format!("logged in to {} as alice\n", laptop.url())
+    );
+    let [token] = &laptop.tokens()[..] else {
+        panic!("{:?}", laptop.tokens());
+    };
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    assert_eq!(token["note"], format!("hallpass login on {host}"));
+    assert!(ran.stderr.contains("in 30 days"), "{ran:?}");
+
+    let files: Vec<_> = fs::read_dir(laptop.folder()).unwrap().collect();
+    assert_eq!(files.len(), 2);
+    assert_eq!(mode(&laptop.folder()), 0o700);
+    for file in files {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{path:?}");
+        // Neither of what is printed is it.
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(PASSWORD));
+        assert!(!ran.stderr.contains(text.trim()) && !ran.stdout.contains(text.trim()));
+    }
+
+    // It is used where nothing else is given.
+    let me = laptop.json(&["whoami"]);
+    assert_eq!(me["user"]["username"], "alice");
+    assert_eq!(me["token"]["id"], token["id"]);
+    let told = laptop.print(&["whoami"]);
+    for seen in [
+        "alice (",
+        "person",
+        "member",
+        "all that the user may",
+        "in 30 days",
+    ] {
+        assert!(told.contains(seen), "{seen}: {told}");
+    }
+    let ran = laptop.run(&["logout"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(laptop.tokens().is_empty());
+    assert_eq!(fs::read_dir(laptop.folder()).unwrap().count(), 1);
+    laptop.run(&["whoami"]).refused(3);
+    laptop.run(&["logout"]).refused(1);
+}
+
+#[test]
+fn another_login_ends_the_token_of_the_one_before() {
+    let laptop = Laptop::new();
+    laptop.login(&[]);
+    let first = laptop.tokens();
+    let ran = laptop.login(&["--expires=12h"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let second = laptop.tokens();
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first[0]["id"], second[0]["id"]);
+    assert!(ran.stderr.contains("in 12 hours"), "{ran:?}");
+}
+
+#[test]
+fn a_token_is_stored_once_the_server_has_said_whose_it_is_and_stays_good_after_logout() {
+    let laptop = Laptop::new();
+    let token = laptop.server_side.create_token("alice", &["--expires=1d"]);
+    let login = ["login", &laptop.url()];
+    let wrong = format!("{}{}", &token[..token.len() - 7], "AAAAAAA");
+    for bad in ["", "a-password", &wrong, &"x".repeat(10_000)] {
+        let refusal = laptop.with_stdin(&login, bad).refused(1);
+        assert!(bad.is_empty() || !refusal.contains(bad), "{refusal}");
+        assert!(!laptop.folder().join("logins.json").exists());
+    }
+    let ran = laptop.with_stdin(&login, &format!("  {token}\n"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(laptop.json(&["whoami"])["user"]["username"], "alice");
+    assert_eq!(laptop.run(&["logout"]).code, 0);
+    assert!(laptop.server.accepts(&token));
+    // Nothing of it is left here.
+    for file in fs::read_dir(laptop.folder()).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        assert!(!text.contains(&token));
+    }
+}
+
+#[test]
+fn a_token_file_may_be_named_and_no_link_is_followed() {
+    let laptop = Laptop::new();
+    let ran = laptop.login(&["--token-file=mine"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let file = laptop.home.path("mine");
+    assert_eq!(mode(&file), 0o600);
+    assert_eq!(laptop.json(&["whoami"])["user"]["username"], "alice");
+
+    // One that others could have read is not believed.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let refusal = laptop.run(&["whoami"]).refused(2);
+    assert!(refusal.contains("chmod"), "{refusal}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(laptop.run(&["logout"]).code, 0);
+    assert!(!file.exists());
+
+    fs::write(laptop.home.path("theirs"), "kept").unwrap();
+    symlink("theirs", laptop.home.path("link")).unwrap();
+    let refusal = laptop.login(&["--token-file=link"]).refused(1);
+    assert!(refusal.contains("link"), "{refusal}");
+    assert_eq!(fs::read(laptop.home.path("theirs")).unwrap(), b"kept");
+    // The token that could not be kept is no more.
+    assert!(laptop.tokens().is_empty());
+
+    fs::remove_dir_all(laptop.folder()).unwrap();
+    fs::create_dir(laptop.home.path("elsewhere")).unwrap();
+    symlink(laptop.home.path("elsewhere"), laptop.folder()).unwrap();
+    laptop.login(&[]).refused(1);
+    assert!(laptop.tokens().is_empty());
+}
+
+#[test]
+fn a_stored_token_goes_to_its_own_server_alone() {
+    let laptop = Laptop::new();
+    laptop.login(&[]);
+    // The same host by another name, and another port.
+    let port = laptop.server.address.rsplit_once(':').unwrap().1.to_owned();
+    let localhost = format!("--server=http://localhost:{port}");
+    let refusal = laptop.run(&["whoami", &localhost]).refused(2);
+    assert!(refusal.contains("hallpass login"), "{refusal}");
+
+    let thief = TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = format!("http://{}", thief.local_addr().unwrap());
+    laptop.run(&["whoami", "--server", &elsewhere]).refused(2);
+    // Named, its own server gets it.
+    let own = format!("--server={}", laptop.url());
+    assert_eq!(laptop.json(&["whoami", &own])["user"]["username"], "alice");
+    // What the environment gives goes before it.
+    let mut command = laptop.command(&["whoami"]);
+    command.env("HALLPASS_TOKEN", "hallpass_wrong");
+    Ran::of(command).refused(1);
+}
+
+/// A server that answers each call with a redirection to `to`, and tells what it was sent.
+fn redirecting(to: String) -> (String, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let told = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut seen = [0; 4_096];
+        let len = stream.read(&mut seen).unwrap();
+        write!(
+            stream,
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"
+        )
+        .unwrap();
+        String::from_utf8_lossy(&seen[..len]).into_owned()
+    });
+    (address, told)
+}
+
+#[test]
+fn redirections_are_not_followed() {
+    let laptop = Laptop::new();
+    let token = laptop.server_side.create_token("alice", &["--expires=1d"]);
+    let (address, told) = redirecting(laptop.url());
+    let mut command = laptop.command(&["whoami", "--server", &address]);
+    command.env("HALLPASS_TOKEN", &token);
+    let refusal = Ran::of(command).refused(17);
+    assert!(refusal.contains("redirects are not followed"), "{refusal}");
+    assert!(refusal.contains(&laptop.url()), "{refusal}");
+    assert!(told.join().unwrap().contains("GetCurrentUser"));
+}
+
+#[test]
+fn a_login_over_an_open_line_needs_insecure() {
+    let home = Sandbox::empty();
+    let refusal = home.run(&["login", "http://192.0.2.1", "--with-token"]);
+    let refusal = refusal.refused(2);
+    assert!(refusal.contains("--insecure"), "{refusal}");
+    home.run(&["login", "unix:hallpass.db.sock"]).refused(2);
+    home.run(&["login", "tokens.example"]).refused(2);
+    // Without a home there is no place for it.
+    let server = Sandbox::set_up();
+    let server = server.serve(&[]);
+    let url = format!("http://{}", server.address);
+    let refusal = home.run(&["login", &url, "--with-token"]).refused(1);
+    assert!(refusal.contains("HOME"), "{refusal}");
+}
+
+#[test]
+fn what_logout_could_not_do_is_said() {
+    let laptop = Laptop::new();
+    laptop.login(&[]);
+    let id = laptop.tokens()[0]["id"].as_str().unwrap().to_owned();
+    let Laptop {
+        server_side,
+        server,
+        home,
+    } = laptop;
+    server.stop();
+    let mut command = home.command(&["logout"]);
+    command.env("HOME", home.path(""));
+    let refusal = Ran::of(command).refused(17);
+    assert!(
+        refusal.contains(&id) && refusal.contains("still good"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("is forgotten"), "{refusal}");
+    assert_eq!(
+        fs::read_dir(home.path(".config/hallpass")).unwrap().count(),
+        1
+    );
+    server_side.print(&["token", "get", &id]);
+}
+
+#[test]
+fn on_a_terminal_name_and_password_are_asked_for_and_the_password_is_not_shown() {
+    let laptop = Laptop::new();
+    let mut terminal = Terminal::run(&laptop.home, &format!("login {}", laptop.url()));
+    terminal.expect("Username").type_keys("alice\n");
+    terminal
+        .expect("Password: ")
+        .type_keys(&format!("{PASSWORD}\n"));
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen}");
+    assert!(
+        seen.contains("as alice") && !seen.contains(PASSWORD),
+        "{seen}"
+    );
+
+    let token = laptop.server_side.create_token("admin", &["--expires=1d"]);
+    let mut terminal = Terminal::run(&laptop.home, &format!("login {}", laptop.url()));
+    terminal.expect("Username").type_keys("\n");
+    terminal.expect("Token: ").type_keys(&format!("{token}\n"));
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen}");
+    assert!(
+        seen.contains("as admin") && !seen.contains(&token),
+        "{seen}"
+    );
+}

@@ -1,0 +1,173 @@
+//! Tables as wide as the terminal, with names instead of IDs; how output ends when its reader goes; colours.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use super::{
+    sandbox::{Ran, Sandbox},
+    terminal::Terminal,
+};
+
+fn with_tokens() -> Sandbox {
+    let sandbox = Sandbox::set_up();
+    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
+    let note = format!("--note={}", "deploys the website ".repeat(8).trim());
+    sandbox.create_token("ci-bot", &["--expires=90d12h", "--scope=deploy", &note]);
+    sandbox.create_token("admin", &["--expires=12h30m"]);
+    sandbox
+}
+
+#[test]
+fn a_table_has_names_words_one_time_and_no_column_that_says_nothing() {
+    let sandbox = with_tokens();
+    let list = sandbox.print(&["token", "list", "--all"]);
+    let [header, machines, admins] = list.lines().collect::<Vec<_>>()[..] else {
+        panic!("{list}");
+    };
+    let columns = header.split("  ").map(str::trim);
+    let columns: Vec<_> = columns.filter(|column| !column.is_empty()).collect();
+    assert_eq!(
+        columns,
+        ["ID", "USER", "STATE", "LAST USED", "SCOPES", "NOTE"]
+    );
+    assert!(machines.contains("  ci-bot  live, 90d left"), "{list}");
+    assert!(
+        machines.contains("website deploys the website"),
+        "whole: {list}"
+    );
+    assert!(admins.contains("  admin   live, 12h left"), "{list}");
+    // Nobody has scopes or a note here.
+    let own = sandbox.print(&["token", "list", "admin"]);
+    let header = own.lines().next().unwrap();
+    assert!(
+        !header.contains("SCOPES") && !header.contains("NOTE"),
+        "{own}"
+    );
+
+    let id = sandbox.json(&["user", "get", "ci-bot"])["user"]["id"].clone();
+    let token = sandbox.json(&["token", "list", "--all"]);
+    assert_eq!(token["usernames"][id.as_str().unwrap()], "ci-bot");
+    let token = token["tokens"][0]["id"].as_str().unwrap();
+    let told = sandbox.print(&["token", "get", token]);
+    assert!(
+        told.contains("ci-bot (") && told.contains("Z (in 90 days)"),
+        "{told}"
+    );
+    // Of what was done by and to users, too.
+    sandbox.print(&["user", "deactivate", "ci-bot", "--yes"]);
+    sandbox.print(&["user", "delete", "ci-bot", "--yes"]);
+    let log = sandbox.print(&["audit", "list"]);
+    assert!(
+        log.contains("user.delete") && log.contains("  ci-bot"),
+        "{log}"
+    );
+    assert!(!log.contains(id.as_str().unwrap()), "{log}");
+    assert!(!log.lines().next().unwrap().contains("REFUSED"), "{log}");
+}
+
+#[test]
+fn a_table_fits_the_terminal_and_uses_it() {
+    let sandbox = with_tokens();
+    sandbox.serve(&[]).stop();
+    for width in ["80", "120"] {
+        for command in [
+            "token list --all",
+            "audit list",
+            "user list",
+            "machine list",
+        ] {
+            let mut terminal = Terminal::run_with(&sandbox, command, &[("COLUMNS", width)]);
+            let (code, seen) = terminal.end();
+            assert_eq!(code, 0, "{seen}");
+            let width: usize = width.parse().unwrap();
+            let widest = seen
+                .lines()
+                .map(|line| line.trim_end().chars().count())
+                .max();
+            assert!(widest.unwrap() <= width, "{command}: {seen}");
+            if command == "token list --all" {
+                assert!(seen.contains('…') && widest.unwrap() > width - 12, "{seen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn five_hundred_rows_are_no_more_work_than_their_pages() {
+    let sandbox = with_tokens();
+    sandbox.tamper(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 498)
+         INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, allowed_cidrs,
+             disabled, parent_id, family_id, delete_time)
+         SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note, create_time + i, expire_time, scopes,
+             allowed_cidrs, disabled, parent_id, family_id, delete_time
+         FROM n, tokens WHERE note = ''",
+    );
+    let before = sandbox.json(&["audit", "list"])["events"]
+        .as_array()
+        .unwrap()
+        .len();
+    let start = Instant::now();
+    let list = sandbox.print(&["token", "list", "--all"]);
+    let took = start.elapsed();
+    assert_eq!(list.lines().count(), 501);
+    // A debug build on a loaded machine: what asked for each row would take far longer.
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // Two pages are two reads on record, and the list of the log itself is one.
+    let after = sandbox.json(&["audit", "list"])["events"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert_eq!(after - before, 3);
+}
+
+#[test]
+fn a_reader_that_goes_ends_a_command_as_it_ends_others() {
+    let sandbox = with_tokens();
+    let mut command = sandbox.command(&["completions", "bash"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // `head -1`: the script is larger than a pipe.
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn no_color_holds_for_the_log() {
+    let sandbox = Sandbox::set_up();
+    let colours = |variables: &[(&str, &str)]| {
+        let mut terminal = Terminal::run_with(&sandbox, "serve --listen=127.0.0.1:0", variables);
+        terminal.expect("hallpass listening on").type_keys("\x03");
+        let (code, seen) = terminal.end();
+        assert_eq!(code, 0, "{seen}");
+        seen.contains("\x1b[")
+    };
+    // The control: a terminal has colours.
+    assert!(colours(&[("NO_COLOR", "")]));
+    assert!(!colours(&[("NO_COLOR", "1")]));
+}
+
+#[test]
+fn one_token_is_not_tokens() {
+    let sandbox = with_tokens();
+    let revoke = |args: &[&str]| {
+        let ran = sandbox.run(&[&["token", "revoke", "--user=ci-bot", "--yes"], args].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    assert!(revoke(&["--dry-run"]).starts_with("would revoke 1 token, "));
+    assert!(revoke(&[]).starts_with("revoked 1 token; "));
+    assert!(revoke(&[]).starts_with("revoked 0 tokens; "));
+    let ran: Ran = sandbox.run(&["audit", "verify"]);
+    assert!(ran.stdout.contains(" rows, head "), "{ran:?}");
+}
