@@ -133,6 +133,21 @@ id_of() {
   cut -d_ -f2 <<<"$1"
 }
 
+# make_browser: what a browser sends along, 54 KB in 162 fields. Over HTTP/2 each cookie is a field of its own, over
+# HTTP/1.1 all are in one. As files for curl, $folder/browser-2 and $folder/browser-1.1.
+make_browser() {
+  local n
+  for n in {1..12}; do
+    echo "Cookie: of-app-$n=$(head -c 3000 /dev/urandom | base64 -w 0)"
+  done >"$folder/crumbs"
+  for n in {1..150}; do
+    echo "Sec-CH-UA-$n: \"Browser\";v=\"$n\""
+  done >"$folder/hints"
+  COOKIE=$(sed 's/^Cookie: //' "$folder/crumbs" | paste -sd ';' | sed 's/;/; /g')
+  cat "$folder/crumbs" "$folder/hints" >"$folder/browser-2"
+  (echo "Cookie: $COOKIE" && cat "$folder/hints") >"$folder/browser-1.1"
+}
+
 make_certificate() {
   mkdir "$folder/ssl"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 \

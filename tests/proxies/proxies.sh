@@ -53,6 +53,16 @@ declare -A WITH_CREDENTIAL=(
   [traefik]='s/\[hallpass, without-token\]/[hallpass]/'
 )
 
+# Leaves less room than a browser's head needs: without the example's lines for it, or where it needs none, with one.
+declare -A WITH_SMALL_HEADS=(
+  [nginx]='/large_client_header_buffers/d'
+  [caddy]='s/default_bind .*/&\n\tservers {\n\t\tmax_header_size 16KiB\n\t}/'
+  [haproxy]='/tune\.http/d' # of too many bytes it would hang up over its own refusal
+  [apache]='/LimitRequest/d'
+  [traefik]='s/aliasHeadersStrategy/maxHeaderBytes: 16384\n      &/'
+)
+declare -A WHEN_TOO_LARGE=([nginx]=400 [caddy]=431 [haproxy]=400 [apache]=400 [traefik]=431)
+
 # A token as the password of Basic: mod_auth_openidc takes Bearer alone.
 declare -A WHEN_BASIC=([nginx]='200 ' [caddy]='200 ' [haproxy]='200 ' [apache]='401 ' [traefik]='200 ')
 

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/reflect/protopath"
 	"google.golang.org/protobuf/reflect/protorange"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	"gopkg.in/yaml.v3"
 )
 
@@ -34,6 +35,8 @@ type config struct {
 	clusters          []*cluster.Cluster
 	dropsUnderscores  bool
 	usesRemoteAddress bool
+	maxHeaders        int
+	maxHeaderBytes    int
 }
 
 // load reads a bootstrap file and, unless it is "-", the file of a filter that takes the place of its own.
@@ -64,15 +67,25 @@ func load(path, filterPath string) (*config, error) {
 	if err := routed.GetTypedPerFilterConfig()[first.GetName()].UnmarshalTo(&route); err != nil {
 		return nil, err
 	}
-	underscores := manager.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction()
+	options := manager.GetCommonHttpProtocolOptions()
 	return &config{
 		filter:            &filter,
 		extensions:        route.GetCheckSettings().GetContextExtensions(),
 		removes:           routed.GetRequestHeadersToRemove(),
 		clusters:          whole.GetStaticResources().GetClusters(),
-		dropsUnderscores:  underscores == core.HttpProtocolOptions_DROP_HEADER,
+		dropsUnderscores:  options.GetHeadersWithUnderscoresAction() == core.HttpProtocolOptions_DROP_HEADER,
 		usesRemoteAddress: manager.GetUseRemoteAddress().GetValue(),
+		maxHeaders:        orElse(options.GetMaxHeadersCount(), 100),
+		maxHeaderBytes:    orElse(manager.GetMaxRequestHeadersKb(), 60) * 1024,
 	}, nil
+}
+
+// orElse is Envoy's default where the configuration says nothing.
+func orElse(said *wrapperspb.UInt32Value, otherwise int) int {
+	if said == nil {
+		return otherwise
+	}
+	return int(said.GetValue())
 }
 
 // read fills a message from YAML as Envoy does, and checks its rules and those of whatever it packs.

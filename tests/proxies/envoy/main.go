@@ -10,6 +10,7 @@ package main
 import (
 	"encoding/json"
 	"log"
+	"net/http"
 	"os"
 	"strings"
 )
@@ -38,7 +39,9 @@ func main() {
 	}
 	received := config.received(os.Args[3], os.Args[4], os.Args[5:])
 	ask := config.askOverHTTP
-	if config.filter.GetGrpcService() != nil {
+	if config.isTooLarge(os.Args[5:]) {
+		ask = refuse
+	} else if config.filter.GetGrpcService() != nil {
 		ask = config.askOverGRPC
 	}
 	answer, err := ask(received)
@@ -58,6 +61,20 @@ func main() {
 	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// isTooLarge tells of the headers as they come: over HTTP/2, each cookie is in one of its own.
+func (c *config) isTooLarge(headers []string) bool {
+	bytes := 0
+	for _, header := range headers {
+		bytes += len(header)
+	}
+	return len(headers) > c.maxHeaders || bytes > c.maxHeaderBytes
+}
+
+// refuse is the connection manager's answer, before its filters hear of the request.
+func refuse(request) (verdict, error) {
+	return verdict{Status: http.StatusRequestHeaderFieldsTooLarge}, nil
 }
 
 // received is what the connection manager hands to its filters.
@@ -92,7 +109,11 @@ func (c *config) allowed(headers map[string]string) map[string]string {
 
 func add(headers map[string]string, name, value string) {
 	if before, ok := headers[name]; ok {
-		value = before + "," + value
+		separator := ","
+		if name == "cookie" {
+			separator = "; "
+		}
+		value = before + separator + value
 	}
 	headers[name] = value
 }
