@@ -184,6 +184,17 @@ struct Value<'a> {
     out: &'a mut Vec<u8>,
 }
 
+impl Value<'_> {
+    fn reborrow(&mut self) -> Value<'_> {
+        Value {
+            reader: self.reader,
+            kind: self.kind,
+            number: self.number,
+            out: self.out,
+        }
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Value<'_> {
     type Value = ();
 
@@ -230,22 +241,11 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Value {
-            reader,
-            kind,
-            number,
-            out,
-        } = self.0;
+        let mut element = self.0;
         for index in 0.. {
-            reader.place.enter(Step::Element(index));
-            let element = Value {
-                reader,
-                kind,
-                number,
-                out,
-            };
-            let is_there = list.next_element_seed(element)?.is_some();
-            reader.place.leave();
+            element.reader.place.enter(Step::Element(index));
+            let is_there = list.next_element_seed(element.reborrow())?.is_some();
+            element.reader.place.leave();
             if !is_there {
                 break;
             }
