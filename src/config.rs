@@ -128,7 +128,7 @@ mod tests {
             "--max-token-ttl=36h",
             "--max-body-bytes=128KiB",
             "--idle-timeout=75s",
-            "--cors-header=x-tenant,X-Trace",
+            "--cors-header=x-tenant, X-Trace",
             "--argon2-memory-kib=65536",
         ])
         .unwrap();

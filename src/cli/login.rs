@@ -157,9 +157,9 @@ fn credential(args: &LoginArgs) -> Result<Credential, Failure> {
 /// A text that is no token is not sent anywhere.
 fn read_token() -> Result<Secret, Failure> {
     let text = read_plaintext(&[])?;
-    TokenText::parse(text.expose())
+    let token = TokenText::from_paste(text.expose())
         .map_err(|error| Failure::failed(format!("the text {error}")))?;
-    Ok(text)
+    Ok(Secret::new(token.expose().to_owned()))
 }
 
 fn ask(question: &str) -> Result<String, Failure> {

@@ -107,6 +107,7 @@ const NOT_FOR_PAGES_PREFIXES: [&str; 4] = ["access-control-", "proxy-", "sec-", 
 
 /// Reads the name of a header field that pages may send.
 pub(super) fn cors_header(text: &str) -> Result<HeaderName, String> {
+    let text = member(text);
     if text == "*" {
         return Err(
             "must be the name of one header: * would allow all that are to come".to_owned(),

@@ -169,7 +169,7 @@ fn a_token_is_stored_once_the_server_has_said_whose_it_is_and_stays_good_after_l
         assert!(bad.is_empty() || !refusal.contains(bad), "{refusal}");
         assert!(!laptop.folder().join("logins.json").exists());
     }
-    let ran = laptop.with_stdin(&login, &format!("  {token}\n"));
+    let ran = laptop.with_stdin(&login, &format!("export HALLPASS_TOKEN=\"{token}\"\r\n"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(laptop.json(&["whoami"])["user"]["username"], "alice");
     assert_eq!(laptop.run(&["logout"]).code, 0);
