@@ -7,6 +7,8 @@
 
 #[cfg(test)]
 mod every_kind;
+#[cfg(test)]
+mod every_message;
 mod place;
 mod read;
 mod scalar;
