@@ -182,6 +182,12 @@ pub fn all() -> impl Iterator<Item = &'static Endpoint> {
     [PROCEDURES, GRPC, WEB].into_iter().flatten()
 }
 
+/// The largest message of any endpoint, in bytes.
+pub fn max_message_bytes(limits: &Limits) -> usize {
+    let bytes = all().map(|endpoint| endpoint.max_message_bytes(limits));
+    bytes.max().unwrap_or_default()
+}
+
 /// The procedure of ours at a canonical path. It is looked for once, when the method table is made.
 pub fn find_procedure(path: &str) -> Option<&'static Endpoint> {
     PROCEDURES.iter().find(|endpoint| endpoint.is_at(path))

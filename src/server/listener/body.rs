@@ -30,6 +30,8 @@ pub(super) struct Timed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Completes when a body without a credential must make room for another.
     revoked: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// There was no room for it. Whoever asks on, to throw the rest away, is told the same: it is not admitted anew.
+    is_refused: bool,
 }
 
 /// What a body, on its way or read, holds in memory. It is given back when body and reply are both gone.
@@ -53,12 +55,9 @@ impl BodyMemory {
         self.is_read.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for so much more. Nobody keeps more than the largest message of any procedure, in base64
-    /// where it comes to the worst: what comes beyond is thrown away.
+    /// Whether there is room for so much more. What comes beyond the largest message of all is thrown away.
     fn hold(&self, bytes: usize) -> bool {
-        let limits = &self.pulse.shared.limits;
-        let largest = limits.max_body_bytes.max(limits.max_forwarded_header_bytes) * 2;
-        let most = largest.saturating_mul(4) / 3;
+        let most = self.pulse.shared.most_of_a_body;
         let held = self.held.load(Ordering::Relaxed);
         let more = bytes.min(most.saturating_sub(held));
         let fits = self.pulse.hold(more);
@@ -83,6 +82,7 @@ impl Timed {
             begun: Instant::now(),
             timer: None,
             revoked: None,
+            is_refused: false,
         }
     }
 
@@ -96,11 +96,11 @@ impl Timed {
                 self.revoked = None;
             } else if let Some(revoked) = &mut self.revoked {
                 if revoked.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(no_room());
+                    return Poll::Ready(self.refuse());
                 }
             } else {
                 let Some(permit) = pulse.shared.anonymous_bodies.admit(pulse.network) else {
-                    return Poll::Ready(no_room());
+                    return Poll::Ready(self.refuse());
                 };
                 self.revoked = Some(Box::pin(async move { permit.revoked().await }));
                 continue;
@@ -125,10 +125,12 @@ impl Timed {
             }
         }
     }
-}
 
-fn no_room() -> io::Error {
-    io::Error::new(io::ErrorKind::OutOfMemory, "there is no room for the body")
+    fn refuse(&mut self) -> io::Error {
+        self.is_refused = true;
+        self.revoked = None;
+        io::Error::new(io::ErrorKind::OutOfMemory, "there is no room for the body")
+    }
 }
 
 impl Body for Timed {
@@ -140,6 +142,9 @@ impl Body for Timed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if this.is_refused {
+            return Poll::Ready(Some(Err(this.refuse().into())));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
             return this.wait(cx).map(|error| Some(Err(error.into())));
         };
@@ -152,7 +157,7 @@ impl Body for Timed {
             _ => 0,
         };
         if !this.memory.hold(bytes) {
-            return Poll::Ready(Some(Err(no_room().into())));
+            return Poll::Ready(Some(Err(this.refuse().into())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::Budget;
-use crate::server::{concurrency_limit::ConcurrencyLimit, limits::Limits};
+use crate::server::{concurrency_limit::ConcurrencyLimit, endpoints, limits::Limits};
 
 /// Their bounds.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     /// Bodies on their way of callers who have shown no credential.
     pub(super) anonymous_bodies: ConcurrencyLimit,
+    /// The most that is kept of a body: the largest message of any endpoint, in base64 where it comes to the worst.
+    pub(super) most_of_a_body: usize,
 }
 
 impl Shared {
@@ -23,6 +25,7 @@ impl Shared {
                 limits.max_anonymous_bodies_per_network,
                 limits.eviction_min_age,
             ),
+            most_of_a_body: endpoints::max_message_bytes(&limits).saturating_mul(4) / 3,
             limits,
         }
     }
