@@ -4,6 +4,7 @@
 //! address or path that a client sent, so that what clients do cannot add series.
 
 mod exposition;
+mod load_shed;
 mod requests;
 mod store;
 
@@ -20,6 +21,7 @@ use prometheus_client::{
 };
 
 pub use exposition::Format;
+pub use load_shed::{Bound, LoadShed, Outcome};
 pub use requests::Request;
 pub use store::{QueueName, StoreMetrics};
 
@@ -62,6 +64,7 @@ struct Inner {
     sign_ins: Family<ResultLabel, Counter>,
     tokens: Family<StateLabel, Gauge>,
     log_lines_dropped: Counter,
+    load_shed: LoadShed,
     store: StoreMetrics,
 }
 
@@ -99,6 +102,7 @@ impl Default for Metrics {
                 "tokens",
                 "Stored tokens by state, counted now and then",
             ),
+            load_shed: LoadShed::register(&mut registry),
             store: StoreMetrics::register(&mut registry),
             registry: Mutex::new(registry),
         };
@@ -153,6 +157,11 @@ impl Metrics {
     /// Counts lines of the log that were dropped.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.0.log_lines_dropped.inc_by(lines);
+    }
+
+    /// The part of the server's bounds.
+    pub fn load_shed(&self) -> LoadShed {
+        self.0.load_shed.clone()
     }
 
     /// The store's part.

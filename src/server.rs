@@ -126,7 +126,8 @@ impl Server {
             ..self.options.limits.clone()
         });
         let (stop_streams, stopping) = watch::channel(false);
-        let streams = AnonymousStreams::new(&limits, stopping);
+        let load_shed = self.app.metrics().load_shed();
+        let streams = AnonymousStreams::new(&limits, load_shed.clone(), stopping);
         let reflection = grpc::reflection(streams.clone())?;
         let (health, health_task) = Health::start(&self.app, streams);
         let service = router::service(
@@ -147,8 +148,14 @@ impl Server {
             async move { drop(stopped.changed().await) }
         };
         let calls = async {
-            let ended =
-                listener::serve(self.listener, service, Arc::clone(&limits), shutdown).await;
+            let ended = listener::serve(
+                self.listener,
+                service,
+                Arc::clone(&limits),
+                load_shed.clone(),
+                shutdown,
+            )
+            .await;
             drop(stop);
             ended
         };
@@ -158,14 +165,28 @@ impl Server {
             };
             let service =
                 router::control_service(&self.app, self.options.log_requests, Arc::clone(&limits));
-            listener::serve(socket, service, Arc::clone(&limits), stopped()).await
+            listener::serve(
+                socket,
+                service,
+                Arc::clone(&limits),
+                load_shed.clone(),
+                stopped(),
+            )
+            .await
         };
         let metrics = async {
             let Some((listener, _)) = self.metrics else {
                 return Ok(());
             };
             let service = web::metrics::routes(self.app.clone());
-            listener::serve(listener, service, Arc::clone(&limits), stopped()).await
+            listener::serve(
+                listener,
+                service,
+                Arc::clone(&limits),
+                load_shed.clone(),
+                stopped(),
+            )
+            .await
         };
         let (calls, control, metrics) = tokio::join!(calls, control, metrics);
         calls.and(control).and(metrics)
@@ -182,7 +203,11 @@ pub fn embedded(
     let (pipe, stream) = Pipe::new(uid);
     let limits = Arc::new(Limits::default());
     let service = router::control_service(&app, LogRequests::default(), Arc::clone(&limits));
-    (stream, listener::serve(pipe, service, limits, shutdown))
+    let load_shed = app.metrics().load_shed();
+    (
+        stream,
+        listener::serve(pipe, service, limits, load_shed, shutdown),
+    )
 }
 
 async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), (String, io::Error)> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Router, routing::post};
 use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use hallpass::{
+    metrics::LoadShed,
     proto::{
         FILE_DESCRIPTOR_SET,
         hallpass::v1::{
@@ -67,7 +68,8 @@ pub(crate) fn serve_noop() -> Result<()> {
         };
         let edge = edge::assemble(parts, &Identity::new());
         let forever = std::future::pending();
-        Ok(listener::serve(listen().await?, edge, limits, forever).await?)
+        let load_shed = LoadShed::default();
+        Ok(listener::serve(listen().await?, edge, limits, load_shed, forever).await?)
     })
 }
 

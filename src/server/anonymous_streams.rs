@@ -5,7 +5,10 @@ use std::{net::IpAddr, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::domain::address::site_of;
+use crate::{
+    domain::address::site_of,
+    metrics::{Bound, LoadShed},
+};
 
 use super::{
     concurrency_limit::{ConcurrencyLimit, Permit},
@@ -51,9 +54,14 @@ pub(super) const TOO_MANY: &str = "there are too many streams without a credenti
 
 impl AnonymousStreams {
     /// `stopping` turns true, or is closed, as the server stops.
-    pub(super) fn new(limits: &Limits, stopping: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        limits: &Limits,
+        load_shed: LoadShed,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             limit: ConcurrencyLimit::new(
+                (load_shed, Bound::AnonymousStreams),
                 limits.max_anonymous_streams,
                 limits.max_anonymous_streams_per_network,
                 limits.eviction_min_age,

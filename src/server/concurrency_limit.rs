@@ -11,6 +11,8 @@ use std::{
 use ipnet::IpNet;
 use tokio::{sync::Notify, time::Instant};
 
+use crate::metrics::{Bound, LoadShed, Outcome};
+
 /// What has been admitted.
 #[derive(Clone, Debug)]
 pub(super) struct ConcurrencyLimit(Arc<Inner>);
@@ -22,6 +24,7 @@ struct Inner {
     /// How old something must be to make room.
     min_age: Duration,
     admitted: Mutex<Admitted>,
+    counts: (LoadShed, Bound),
 }
 
 #[derive(Debug, Default)]
@@ -48,12 +51,19 @@ pub(super) struct Permit {
 }
 
 impl ConcurrencyLimit {
-    pub(super) fn new(max: usize, max_per_network: usize, min_age: Duration) -> Self {
+    /// `counts`: what it counts into, and as which bound.
+    pub(super) fn new(
+        counts: (LoadShed, Bound),
+        max: usize,
+        max_per_network: usize,
+        min_age: Duration,
+    ) -> Self {
         Self(Arc::new(Inner {
             max,
             max_per_network,
             min_age,
             admitted: Mutex::default(),
+            counts,
         }))
     }
 
@@ -74,8 +84,10 @@ impl ConcurrencyLimit {
         };
         if let Some(oldest) = oldest {
             if now.duration_since(entries[oldest].since) < self.0.min_age {
+                self.0.count(Outcome::Refused);
                 return None;
             }
+            self.0.count(Outcome::Evicted);
             entries.remove(oldest).revoked.notify_one();
         }
         let id = admitted.next_id;
@@ -110,6 +122,11 @@ impl Drop for Permit {
 }
 
 impl Inner {
+    fn count(&self, outcome: Outcome) {
+        let (load_shed, bound) = &self.counts;
+        load_shed.count(*bound, outcome);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Admitted> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,13 +140,18 @@ mod tests {
 
     const MIN_AGE: Duration = Duration::from_secs(1);
 
+    fn limit(max: usize, max_per_network: usize) -> ConcurrencyLimit {
+        let counts = (LoadShed::default(), Bound::AnonymousStreams);
+        ConcurrencyLimit::new(counts, max, max_per_network, MIN_AGE)
+    }
+
     fn from(address: &str) -> IpNet {
         site_of(address.parse().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_network_makes_room_for_itself_and_the_oldest_for_all() {
-        let limit = ConcurrencyLimit::new(3, 2, MIN_AGE);
+        let limit = limit(3, 2);
         let first = limit.admit(Some(from("192.0.2.1"))).unwrap();
         let second = limit.admit(Some(from("192.0.2.2"))).unwrap();
         assert!(
@@ -158,7 +180,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whom_no_address_stands_for_has_no_share() {
-        let limit = ConcurrencyLimit::new(3, 1, MIN_AGE);
+        let limit = limit(3, 1);
         let all: Vec<_> = (0..3).map(|_| limit.admit(None)).collect();
         assert!(all.iter().all(Option::is_some));
         assert!(limit.admit(None).is_none());

@@ -41,6 +41,7 @@ use self::{
     roster::{Admission, Roster},
 };
 use super::limits::Limits;
+use crate::metrics::LoadShed;
 
 /// In the extensions of a request that finds no memory left for it.
 #[derive(Clone, Copy, Debug)]
@@ -102,11 +103,12 @@ const TO_TELL: Duration = Duration::from_millis(250);
 const ROOM_CHECK: Duration = Duration::from_millis(10);
 
 /// Serves until `shutdown` is done: then no connection is accepted any more, and what is under way is
-/// answered, for at most `limits.handler_timeout`.
+/// answered, for at most `limits.handler_timeout`. What the bounds refuse or end is counted into `load_shed`.
 pub async fn serve<L, S>(
     mut listener: L,
     service: S,
     limits: Arc<Limits>,
+    load_shed: LoadShed,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error>
 where
@@ -120,7 +122,7 @@ where
 {
     let mut shutdown = pin!(shutdown);
     let (stop, stopped) = watch::channel(());
-    let mut roster = Roster::new(Arc::clone(&limits));
+    let mut roster = Roster::new(Arc::clone(&limits), load_shed);
     let mut tasks = JoinSet::new();
     // Accepted, and not served before there is room.
     let mut next = None;

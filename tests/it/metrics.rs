@@ -37,6 +37,14 @@ fn sample(text: &str, name: &str) -> f64 {
     found.map_or(0.0, |(_, value)| value.parse().unwrap())
 }
 
+/// How often a bound of the server was reached, with that outcome.
+pub(crate) async fn load_shed(app: &TestApp, bound: &str, outcome: &str) -> f64 {
+    let (_, text) = scrape(app, &[]).await;
+    let name = format!("hallpass_load_shed_total{{bound=\"{bound}\",outcome=\"{outcome}\"}}");
+    assert!(text.contains(&name), "{name} is there from the start");
+    sample(&text, &name)
+}
+
 #[tokio::test]
 async fn calls_are_counted_by_procedure_protocol_and_code() {
     let app = with_metrics().await;

@@ -135,12 +135,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::listener::shared::Shared;
+    use crate::{metrics::LoadShed, server::listener::shared::Shared};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn guarded<S>(stream: S) -> Guarded<S> {
         let limits = Arc::new(Limits::default());
-        let shared = Arc::new(Shared::new(Arc::clone(&limits)));
+        let shared = Arc::new(Shared::new(Arc::clone(&limits), LoadShed::default()));
         Guarded::new(stream, Arc::new(Pulse::new(None, shared)), limits)
     }
 

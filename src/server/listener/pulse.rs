@@ -17,7 +17,10 @@ use ipnet::IpNet;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{budget::Held, shared::Shared};
-use crate::server::limits::Limits;
+use crate::{
+    metrics::{Bound, Outcome},
+    server::limits::Limits,
+};
 
 /// The state of one connection.
 pub(super) struct Pulse {
@@ -156,8 +159,7 @@ impl Pulse {
         let mut state = self.lock();
         let unclaimed = state.unclaimed_bytes + bytes.len();
         let more = beyond_the_buffer(unclaimed) - beyond_the_buffer(state.unclaimed_bytes);
-        let is_authenticated = self.is_authenticated();
-        if more > 0 && !(state.held).add(more, &self.shared.budget, is_authenticated) {
+        if more > 0 && !self.add(&mut state, more) {
             return false;
         }
         state.unclaimed_bytes = unclaimed;
@@ -190,18 +192,23 @@ impl Pulse {
         state.has_asked = true;
         state.head_since = None;
         self.claim(&mut state);
-        state
-            .held
-            .add(bytes, &self.shared.budget, self.is_authenticated())
+        self.add(&mut state, bytes)
     }
 
     /// A part of a body has come, or of a reply. Whether there is room for it.
     pub(super) fn hold(&self, bytes: usize) -> bool {
         let mut state = self.lock();
         self.claim(&mut state);
-        state
-            .held
-            .add(bytes, &self.shared.budget, self.is_authenticated())
+        self.add(&mut state, bytes)
+    }
+
+    fn add(&self, state: &mut State, bytes: usize) -> bool {
+        let shared = &self.shared;
+        let fits = (state.held).add(bytes, &shared.budget, self.is_authenticated());
+        if !fits {
+            shared.load_shed.count(Bound::Memory, Outcome::Refused);
+        }
+        fits
     }
 
     /// That is no longer held.
@@ -298,9 +305,15 @@ const GRACE: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::LoadShed;
 
     fn pulse() -> Pulse {
-        Pulse::new(None, Arc::new(Shared::new(Arc::default())))
+        pulse_within(Limits::default())
+    }
+
+    fn pulse_within(limits: Limits) -> Pulse {
+        let shared = Shared::new(Arc::new(limits), LoadShed::default());
+        Pulse::new(None, Arc::new(shared))
     }
 
     fn due(pulse: &Pulse) -> Option<(u64, AtEnd)> {
@@ -370,7 +383,7 @@ mod tests {
             max_body_bytes: 256,
             ..Limits::default()
         };
-        let pulse = Pulse::new(None, Arc::new(Shared::new(Arc::new(limits))));
+        let pulse = pulse_within(limits);
         let most = BUFFER_BYTES + 2048;
         assert!(
             pulse.heard(&vec![b'x'; most]),

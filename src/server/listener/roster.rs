@@ -8,7 +8,11 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::{pulse::Pulse, shared::Shared};
-use crate::{domain::address::site_of, server::limits::Limits};
+use crate::{
+    domain::address::site_of,
+    metrics::{Bound, LoadShed, Outcome},
+    server::limits::Limits,
+};
 
 /// How many connections may be refused at a time; more are closed without a word.
 const MAX_REFUSALS: usize = 16;
@@ -22,6 +26,8 @@ pub(super) struct Roster {
     refusals: Vec<Arc<Pulse>>,
     shared: Arc<Shared>,
     warned_at: Option<Instant>,
+    /// Whether the newcomer waits, and nobody can make room.
+    is_delaying: bool,
 }
 
 /// What becomes of a new connection.
@@ -35,13 +41,14 @@ pub(super) enum Admission {
 }
 
 impl Roster {
-    pub(super) fn new(limits: Arc<Limits>) -> Self {
+    pub(super) fn new(limits: Arc<Limits>, load_shed: LoadShed) -> Self {
         Self {
             pulses: Vec::new(),
             networks: HashMap::new(),
             refusals: Vec::new(),
-            shared: Arc::new(Shared::new(limits)),
+            shared: Arc::new(Shared::new(limits, load_shed)),
             warned_at: None,
+            is_delaying: false,
         }
     }
 
@@ -58,6 +65,9 @@ impl Roster {
         let of_network = network.and_then(|network| self.networks.get(&network));
         let is_crowded = of_network.is_some_and(|count| *count >= limits.connections_per_network());
         if is_crowded && !self.make_room(network) {
+            let load_shed = &self.shared.load_shed;
+            load_shed.count(Bound::NetworkConnections, Outcome::Refused);
+            self.is_delaying = false;
             self.warn(network);
             if is_full || self.refusals.len() >= MAX_REFUSALS {
                 return Admission::Dropped;
@@ -66,12 +76,16 @@ impl Roster {
             self.refusals.push(Arc::clone(&pulse));
             return Admission::Refused(pulse);
         }
-        if is_full && !is_crowded {
-            self.make_room(None);
+        if is_full && !is_crowded && !self.make_room(None) && !self.is_delaying {
+            // Once for each that waits, however often it asks.
+            self.is_delaying = true;
+            let load_shed = &self.shared.load_shed;
+            load_shed.count(Bound::Connections, Outcome::Delayed);
         }
         if is_full || is_crowded {
             return Admission::Wait;
         }
+        self.is_delaying = false;
         let pulse = Arc::new(Pulse::new(network, Arc::clone(&self.shared)));
         if ip.is_none() {
             // The kernel knows who a process of this machine is.
@@ -95,6 +109,11 @@ impl Roster {
         let oldest = evictable.min_by_key(|(since, _)| *since);
         if let Some((_, pulse)) = &oldest {
             pulse.evict();
+            let bound = match network {
+                Some(_) => Bound::NetworkConnections,
+                None => Bound::Connections,
+            };
+            self.shared.load_shed.count(bound, Outcome::Evicted);
         }
         oldest.is_some()
     }
@@ -141,12 +160,13 @@ mod tests {
     use super::*;
 
     fn roster(max: usize, per_network: usize) -> Roster {
-        Roster::new(Arc::new(Limits {
+        let limits = Limits {
             max_connections: max,
             max_connections_per_network: Some(per_network),
             uncounted_networks: vec!["10.0.0.0/8".parse().unwrap()],
             ..Limits::default()
-        }))
+        };
+        Roster::new(Arc::new(limits), LoadShed::default())
     }
 
     fn enter(roster: &mut Roster, ip: &str) -> Arc<Pulse> {

@@ -40,9 +40,15 @@ async fn start(limits: Limits) -> (SocketAddr, oneshot::Sender<()>) {
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
-        serve(socket, service, Arc::new(limits), shutdown)
-            .await
-            .unwrap();
+        serve(
+            socket,
+            service,
+            Arc::new(limits),
+            LoadShed::default(),
+            shutdown,
+        )
+        .await
+        .unwrap();
     });
     (address, stop)
 }
@@ -234,7 +240,13 @@ async fn stop_during_a_request_of(time: Duration) -> (String, Duration) {
     let address = socket.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async { drop(stopped.await) };
-    let server = tokio::spawn(serve(socket, service, Arc::new(limits()), shutdown));
+    let server = tokio::spawn(serve(
+        socket,
+        service,
+        Arc::new(limits()),
+        LoadShed::default(),
+        shutdown,
+    ));
     let mut client = connect(address, b"POST / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     begun.notified().await;
     tokio::time::pause();

@@ -7,10 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use hallpass::server::{
-    edge::{self, MethodTable, Parts},
-    limits::Limits,
-    listener,
+use hallpass::{
+    metrics::LoadShed,
+    server::{
+        edge::{self, MethodTable, Parts},
+        limits::Limits,
+        listener,
+    },
 };
 use hallpass_conformance::{
     proto::{self, ServerCompatRequest, ServerCompatResponse},
@@ -50,7 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         with_reasons: false,
     };
     let edge = edge::assemble(parts, &Identity::new());
-    listener::serve(socket, edge, limits, std::future::pending()).await?;
+    let load_shed = LoadShed::default();
+    listener::serve(socket, edge, limits, load_shed, std::future::pending()).await?;
     Ok(())
 }
 

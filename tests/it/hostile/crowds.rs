@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use hallpass::server::limits::Limits;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{
     http1::{HANG, Http1, stream_from},
@@ -12,7 +16,7 @@ use super::{
     shape::Shape,
     verdict::verdict,
 };
-use crate::{client::wrap_frame, test_app::TestApp};
+use crate::{client::wrap_frame, metrics::load_shed, test_app::TestApp};
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
@@ -53,6 +57,14 @@ fn bounded(limits: &mut Limits) {
     limits.max_connections = MOST;
     limits.anonymous_body_timeout = NEVER;
     limits.body_timeout = NEVER;
+}
+
+async fn start(change: impl FnOnce(&mut Limits)) -> TestApp {
+    TestApp::start_with(|settings| {
+        settings.server.metrics_listen = Some(([127, 0, 0, 1], 0).into());
+        change(&mut settings.server.limits);
+    })
+    .await
 }
 
 /// As it was: whoever is busy stays, wherever it comes from.
@@ -116,7 +128,7 @@ async fn a_crowd_without_a_credential_keeps_nobody_out() {
         (slow_body(), 1),
         (slow_body(), 50),
     ] {
-        let test = TestApp::start_with(|settings| bounded(&mut settings.server.limits)).await;
+        let test = start(bounded).await;
         let crowd = crowd(&test, MOST * 3, networks, &opening).await;
         for n in 0..10 {
             assert!(
@@ -134,15 +146,26 @@ async fn a_crowd_without_a_credential_keeps_nobody_out() {
             while open_ones(&crowd).await > MOST + 1 {}
         });
         assert!(few.await.is_ok(), "{} are open", open_ones(&crowd).await);
+        let bound = match networks {
+            1 => "network_connections",
+            _ => "connections",
+        };
+        let evicted = load_shed(&test, bound, "evicted").await;
+        assert!(evicted >= 1.0, "{evicted} are counted");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_without_the_bounds_a_crowd_keeps_everybody_out() {
     for opening in [watch(), slow_body()] {
-        let test = TestApp::start_with(|settings| unbounded(&mut settings.server.limits)).await;
+        let test = start(unbounded).await;
         assert!(is_served(&test, [127, 0, 200, 1]).await);
         let _crowd = crowd(&test, MOST * 3, 50, &opening).await;
+        // Until all that are admitted have begun to ask, they make room. Then one waits, and the others behind it.
+        let delayed = tokio::time::timeout(HANG * 5, async {
+            while load_shed(&test, "connections", "delayed").await < 1.0 {}
+        });
+        assert!(delayed.await.is_ok());
         assert!(!is_served(&test, [127, 0, 200, 1]).await);
     }
 }
@@ -164,6 +187,7 @@ async fn held(test: &TestApp, address: [u8; 4]) -> Http1 {
 async fn a_network_has_half_of_the_connections_and_is_told_so() {
     let test = TestApp::start_with(|settings| {
         bounded(&mut settings.server.limits);
+        settings.server.metrics_listen = Some(([127, 0, 0, 1], 0).into());
         settings.server.trusted_proxies = vec!["127.0.77.0/24".parse().unwrap()];
     })
     .await;
@@ -179,6 +203,8 @@ async fn a_network_has_half_of_the_connections_and_is_told_so() {
     assert_eq!(reply.head.headers["connection"], "close");
     assert!(reply.head.headers.contains_key("retry-after"));
     assert!(one_more.is_closed_within(HANG).await);
+    let refused = load_shed(&test, "network_connections", "refused").await;
+    assert_same(refused, 1.0);
 
     assert!(is_served(&test, [127, 0, 6, 1]).await);
     // A proxy stands for many.
@@ -192,5 +218,57 @@ async fn a_network_has_half_of_the_connections_and_is_told_so() {
         verdict(&all[0].read().await.unwrap()),
         "ok",
         "none was cut off"
+    );
+}
+
+fn few_bodies_and_streams(limits: &mut Limits) {
+    bounded(limits);
+    limits.max_anonymous_bodies = 4;
+    limits.max_anonymous_streams = 4;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_and_streams_that_make_room_or_find_none_are_counted() {
+    for (opening, bound) in [
+        (slow_body(), "anonymous_bodies"),
+        (watch(), "anonymous_streams"),
+    ] {
+        // Each from a network of its own. Where nothing is ever old enough to make room, all others are refused.
+        for (outcome, min_age) in [("evicted", Duration::ZERO), ("refused", NEVER)] {
+            let test = start(|limits| {
+                few_bodies_and_streams(limits);
+                limits.eviction_min_age = min_age;
+            })
+            .await;
+            assert_same(load_shed(&test, bound, outcome).await, 0.0);
+            let mut crowd = crowd(&test, 10, 50, &opening).await;
+            let counted = tokio::time::timeout(HANG * 5, async {
+                while load_shed(&test, bound, outcome).await < 6.0 {}
+            });
+            assert!(counted.await.is_ok(), "{bound} {outcome}");
+            assert_same(load_shed(&test, bound, outcome).await, 6.0);
+            if bound == "anonymous_bodies" {
+                // Each is told so; which ones it meets is a matter of chance.
+                let mut told: FuturesUnordered<_> = crowd.iter_mut().map(status).collect();
+                for _ in 0..6 {
+                    let next = tokio::time::timeout(HANG * 5, told.next()).await;
+                    assert_eq!(next.unwrap().unwrap(), "429", "{outcome}");
+                }
+            }
+        }
+    }
+}
+
+/// Of the reply that comes before the connection is closed.
+async fn status(stream: &mut TcpStream) -> String {
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    reply.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+fn assert_same(counted: f64, expected: f64) {
+    assert!(
+        (counted - expected).abs() < 0.5,
+        "{counted}, not {expected}"
     );
 }

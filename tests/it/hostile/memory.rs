@@ -16,7 +16,7 @@ use super::{
     shape::Shape,
     verdict::verdict,
 };
-use crate::test_app::TestApp;
+use crate::{metrics::load_shed, test_app::TestApp};
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
@@ -98,7 +98,11 @@ fn little_memory(limits: &mut Limits) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_served() {
-    let test = TestApp::start_with(|settings| little_memory(&mut settings.server.limits)).await;
+    let test = TestApp::start_with(|settings| {
+        little_memory(&mut settings.server.limits);
+        settings.server.metrics_listen = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
     let server = test.client.server;
     let good = Shape::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
     let mut known = Http2::connect(server).await;
@@ -110,6 +114,8 @@ async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_serv
     // 200 bodies of 48 KiB; the budget, with the allowances, has room for 26.
     let count = refused(&mut all, 170, HANG * 5).await;
     assert!(count >= 170, "{count} were refused");
+    let counted = load_shed(&test, "memory", "refused").await;
+    assert!(counted >= 1.0, "{counted} are counted");
     for _ in 0..10 {
         assert!(is_served(server, &test.admin.token).await);
     }
@@ -134,6 +140,7 @@ async fn control_without_the_budget_all_bodies_are_kept() {
     let test = TestApp::start_with(|settings| {
         little_memory(&mut settings.server.limits);
         settings.server.limits.anonymous_memory_bytes = 1024 * 1024 * 1024;
+        settings.server.metrics_listen = Some(([127, 0, 0, 1], 0).into());
     })
     .await;
     let mut all = Vec::new();
@@ -141,6 +148,8 @@ async fn control_without_the_budget_all_bodies_are_kept() {
         all.push(unfinished(test.client.server, [127, 0, n, 1], 20).await);
     }
     assert_eq!(refused(&mut all, 1, HANG / 2).await, 0);
+    let counted = load_shed(&test, "memory", "refused").await;
+    assert!(counted < 0.5, "{counted} are counted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

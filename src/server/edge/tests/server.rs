@@ -15,6 +15,7 @@ use tokio::{
 use tower::{Service, ServiceExt, layer::layer_fn};
 
 use crate::{
+    metrics::LoadShed,
     proto::hallpass::v1::{
         GetTokenRequest, GetTokenResponse, Reason, Token,
         token_service_connect::TokenServiceBuilder,
@@ -64,7 +65,7 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let shutdown = async { drop(stopped.await) };
-            listener::serve(socket, edge, limits, shutdown)
+            listener::serve(socket, edge, limits, LoadShed::default(), shutdown)
                 .await
                 .unwrap();
         });
