@@ -17,7 +17,13 @@ const STRANGER: u32 = 12_345;
 /// A folder of the user `uid`, whom all of it belongs to, with a copy of the program that it may run.
 fn of(uid: u32) -> Sandbox {
     let sandbox = Sandbox::empty();
-    fs::copy(env!("CARGO_BIN_EXE_hallpass"), sandbox.path("hallpass")).unwrap();
+    // By another process: a child that some other test has just forked could hold it open for writing, as this
+    // process would have it, and what is open for writing cannot be run.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_hallpass"))
+        .arg(sandbox.path("hallpass"))
+        .status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(sandbox.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     chown(sandbox.path(""), Some(uid), Some(uid)).unwrap();
     sandbox
