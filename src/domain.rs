@@ -8,6 +8,7 @@ pub mod audit_chain;
 pub mod base62;
 pub mod cidr;
 pub mod clock;
+pub mod duration;
 pub mod id;
 pub mod lifetime;
 pub mod note;

@@ -18,6 +18,7 @@ use std::{
 use clap::Args;
 
 use super::{failure::Failure, output, prose};
+use crate::domain::duration;
 use interrupt::Interrupt;
 use report::Row;
 use server::Server;
@@ -27,7 +28,7 @@ use tasks::Task;
 #[derive(Args, Debug)]
 pub(super) struct Bench {
     /// How long each measurement takes.
-    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "3s", value_parser = duration::parse)]
     duration: Duration,
     /// How many clients ask at once.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=512))]

@@ -44,8 +44,8 @@ pub(super) struct LoginArgs {
     with_token: bool,
     #[command(flatten)]
     password: PasswordInput,
-    /// When the token that a password makes stops being valid: a duration such as 12h, a time such as
-    /// 2027-01-01T00:00:00Z, or never.
+    /// When the token that a password makes stops being valid: a duration such as 12h, a day such as
+    /// 2027-01-01, a time such as 2027-01-01T08:00:00+01:00, or never.
     #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = parse_expiry)]
     expires: Expiry,
     /// Where to keep the token. Not set: in a folder of yours, hallpass in `XDG_CONFIG_HOME` or ~/.config.

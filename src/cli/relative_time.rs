@@ -75,8 +75,12 @@ fn parts(duration: Duration) -> Option<(u64, &'static str)> {
         (60, "minute"),
         (1, "second"),
     ];
-    // To the nearest second: what was asked to live for 90 days does not have 89 when it is shown.
-    let seconds = (duration + Duration::from_millis(500)).as_secs();
+    // To the nearest second, and from an hour on to the nearest minute: what was asked to live for 90 days does not
+    // have 89 when it is shown.
+    let mut seconds = (duration + Duration::from_millis(500)).as_secs();
+    if seconds + 30 >= 3_600 {
+        seconds += 30;
+    }
     let (unit, name) = UNITS.into_iter().find(|(unit, _)| seconds >= *unit)?;
     Some((seconds / unit, name))
 }
@@ -94,10 +98,10 @@ mod tests {
             (1, "1 second ago", "in 1 second"),
             (59, "59 seconds ago", "in 59 seconds"),
             (60, "1 minute ago", "in 1 minute"),
-            (3_599, "59 minutes ago", "in 59 minutes"),
-            (3_600, "1 hour ago", "in 1 hour"),
-            (86_399, "23 hours ago", "in 23 hours"),
-            (86_400, "1 day ago", "in 1 day"),
+            (3_569, "59 minutes ago", "in 59 minutes"),
+            (3_570, "1 hour ago", "in 1 hour"),
+            (86_369, "23 hours ago", "in 23 hours"),
+            (86_370, "1 day ago", "in 1 day"),
             (364 * 86_400, "364 days ago", "in 364 days"),
             (800 * 86_400, "2 years ago", "in 2 years"),
         ] {

@@ -25,8 +25,9 @@ use super::{
 pub(in crate::cli) struct Create {
     /// Whose it shall be: the name or ID of a person or, better, a machine.
     user: String,
-    /// When it stops being valid: a duration such as 90d, a time such as 2027-01-01T00:00:00Z, or never. Not
-    /// set: after the default lifetime of such a user's tokens; without one, never.
+    /// When it stops being valid: a duration such as 90d (a year is 365 days), a day such as 2027-01-01, as it begins
+    /// in UTC, a time such as 2027-01-01T08:00:00+01:00, or never. Not set: after the default lifetime of such a
+    /// user's tokens; without one, never.
     #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
     expires: Option<Expiry>,
     /// What to remember the token by.

@@ -6,7 +6,10 @@ use clap::Args;
 
 use crate::{
     config::target::TargetArgs,
-    domain::clock::{Clock, SystemClock},
+    domain::{
+        clock::{Clock, SystemClock},
+        duration,
+    },
     proto::hallpass::v1::{
         DeleteTokenRequest, RotateTokenRequest, RotateTokenResponse, Token, UndoRotationRequest,
     },
@@ -34,10 +37,10 @@ pub(in crate::cli) struct Rotate {
     id: String,
     /// How long the old secret stays good, such as 1h; at most 365d. Left out: it is deleted as soon as the new
     /// one was shown.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
-    /// When the successor stops being valid: a duration such as 90d, or a time such as 2027-01-01T00:00:00Z.
-    /// Left out: after the old token's lifetime anew.
+    /// When the successor stops being valid: a duration such as 90d, a day such as 2027-01-01, as it begins in UTC,
+    /// or a time such as 2027-01-01T08:00:00+01:00. Left out: after the old token's lifetime anew.
     #[arg(long, value_name = "WHEN", value_parser = parse_end)]
     expires: Option<Expiry>,
     #[command(flatten)]
@@ -50,7 +53,7 @@ pub(in crate::cli) struct Rotate {
 fn parse_end(text: &str) -> Result<Expiry, String> {
     match parse_expiry(text)? {
         Expiry::Never => Err(
-            "must be a duration such as 90d, or a time in UTC; leave it out otherwise".to_owned(),
+            "must be a duration such as 90d, a day or a time; leave it out otherwise".to_owned(),
         ),
         expiry @ Expiry::When(_) => Ok(expiry),
     }

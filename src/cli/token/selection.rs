@@ -27,7 +27,8 @@ pub(in crate::cli) struct SelectionArgs {
     /// Tokens made with this one.
     #[arg(long, value_name = "TOKEN_ID")]
     parent: Option<String>,
-    /// Tokens created then or later: a time such as 2027-01-01T00:00:00Z, or how long ago, such as 90d.
+    /// Tokens created then or later: how long ago, such as 90d, a day such as 2027-01-01, as it begins in UTC, or a
+    /// time such as 2027-01-01T08:00:00+01:00.
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     created_after: Option<Moment>,
     /// Tokens created earlier.
@@ -39,7 +40,7 @@ pub(in crate::cli) struct SelectionArgs {
     /// Tokens that name this scope.
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
-    /// Tokens that expire earlier: a time, or how long from now.
+    /// Tokens that expire earlier: how long from now, a day or a time.
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     expires_before: Option<Moment>,
     /// Tokens that never expire.

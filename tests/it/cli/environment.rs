@@ -141,7 +141,7 @@ const REFUSED: &[(Variables, i32, &str)] = &[
     (
         &[("HALLPASS_HANDLER_TIMEOUT", "10000years")],
         2,
-        "at most 1000years",
+        "is more than 1000 years",
     ),
     (
         &[("HALLPASS_ARGON2_MEMORY_KIB", "1048577")],

@@ -192,7 +192,7 @@ fn whoever_needs_no_token_is_told_so() {
 fn a_plaintext_is_verified_with_whose_it_is_or_why_not() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
-    let text = sandbox.create_token("ci-bot", &["--scope=deploy", "--expires=1d"]);
+    let text = sandbox.create_token("ci-bot", &["--scope=deploy", "--expires=36h"]);
     let bound = sandbox.create_token("ci-bot", &["--cidr=10.0.0.0/8"]);
     let id = text.split('_').nth(1).unwrap();
     let verify = |args: &[&str], text: &str| {
