@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
                     .parse()
                     .map_err(|_| DurationError::Malformed)?;
                 let days = years.checked_mul(365).ok_or(DurationError::Malformed)?;
-                in_days.push_str(&format!(" {days}d"));
+                in_days.extend([" ", &days.to_string(), "d"]);
             }
             unit => in_days.extend([number, unit]),
         }
