@@ -1,13 +1,6 @@
 //! The control socket as others on the machine see it.
 
-use std::{
-    fs,
-    os::unix::{
-        fs::{PermissionsExt as _, chown},
-        process::CommandExt as _,
-    },
-    process::Command,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::sandbox::{Ran, Sandbox};
 
@@ -17,28 +10,8 @@ const STRANGER: u32 = 12_345;
 /// A folder of the user `uid`, whom all of it belongs to, with a copy of the program that it may run.
 fn of(uid: u32) -> Sandbox {
     let sandbox = Sandbox::empty();
-    // By another process: a child that some other test has just forked could hold it open for writing, as this
-    // process would have it, and what is open for writing cannot be run.
-    let copied = Command::new("cp")
-        .arg(env!("CARGO_BIN_EXE_hallpass"))
-        .arg(sandbox.path("hallpass"))
-        .status();
-    assert!(copied.unwrap().success());
-    fs::set_permissions(sandbox.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-    chown(sandbox.path(""), Some(uid), Some(uid)).unwrap();
+    sandbox.give_to(uid);
     sandbox
-}
-
-/// A command of the user `uid` in the folder.
-fn command_of(sandbox: &Sandbox, uid: u32, args: &[&str]) -> Command {
-    let mut command = Command::new(sandbox.path("hallpass"));
-    command
-        .args(args)
-        .current_dir(sandbox.path(""))
-        .env_clear()
-        .uid(uid)
-        .gid(uid);
-    command
 }
 
 const SERVE: [&str; 2] = ["serve", "--listen=127.0.0.1:0"];
@@ -47,10 +20,10 @@ const SERVE: [&str; 2] = ["serve", "--listen=127.0.0.1:0"];
 #[ignore = "needs root"]
 fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
     let sandbox = of(SERVICE);
-    let server = sandbox.serve_command(command_of(&sandbox, SERVICE, &SERVE));
+    let server = sandbox.serve_command(sandbox.command_of(SERVICE, &SERVE));
     let list = ["user", "list"];
     for uid in [0, SERVICE] {
-        let ran = Ran::of(command_of(&sandbox, uid, &list));
+        let ran = Ran::of(sandbox.command_of(uid, &list));
         assert_eq!(ran.code, 0, "{uid}: {ran:?}");
     }
     let events = sandbox.json(&["audit", "list"])["events"].clone();
@@ -59,7 +32,7 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
         assert!(events.as_array().unwrap().iter().any(is_there), "{actor}");
     }
 
-    let refused = |sandbox: &Sandbox| Ran::of(command_of(sandbox, STRANGER, &list)).refused(17);
+    let refused = |sandbox: &Sandbox| Ran::of(sandbox.command_of(STRANGER, &list)).refused(17);
     let refusal = refused(&sandbox);
     assert!(refusal.contains("Permission denied"), "{refusal}");
     // Even where somebody has opened the socket to all.
@@ -79,17 +52,16 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
 #[ignore = "needs root"]
 fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
     let ours = of(SERVICE);
-    ours.serve_command(command_of(&ours, SERVICE, &SERVE))
-        .stop();
+    ours.serve_command(ours.command_of(SERVICE, &SERVE)).stop();
     let theirs = of(STRANGER);
-    let impostor = theirs.serve_command(command_of(&theirs, STRANGER, &SERVE));
+    let impostor = theirs.serve_command(theirs.command_of(STRANGER, &SERVE));
     fs::rename(
         theirs.path("hallpass.db.sock"),
         ours.path("hallpass.db.sock"),
     )
     .unwrap();
     for uid in [0, SERVICE] {
-        let ran = Ran::of(command_of(&ours, uid, &["user", "list"]));
+        let ran = Ran::of(ours.command_of(uid, &["user", "list"]));
         // The owner of the database may not even connect.
         let refusal = ran.refused(17);
         let is_told = refusal.contains("12345") || refusal.contains("Permission denied");

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::sandbox::{PASSWORD, Sandbox, Serving};
 
 const SOON: Duration = Duration::from_secs(20);
+const NOBODY: u32 = 65_534;
 
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
@@ -48,17 +49,19 @@ fn signals_with_other_ends_do_not_end_the_server_and_are_logged() {
 /// To a process of the same user that may not trace, as a neighbour in the same container is. Only root can play
 /// both parts.
 fn as_nobody(sandbox: &Sandbox, args: &[&str]) -> std::process::Command {
-    let mut command = sandbox.command(args);
     if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(sandbox.path("."), Some(65_534), Some(65_534)).unwrap();
-        command.uid(65_534).gid(65_534);
+        sandbox.command_of(NOBODY, args)
+    } else {
+        sandbox.command(args)
     }
-    command
 }
 
 #[test]
 fn nobody_of_the_same_user_reads_the_environment_or_memory_of_a_process() {
     let sandbox = Sandbox::empty();
+    if rustix::process::geteuid().is_root() {
+        sandbox.give_to(NOBODY);
+    }
     let mut command = as_nobody(&sandbox, &["serve", "--listen=127.0.0.1:0"]);
     command.env("HALLPASS_ADMIN_PASSWORD", PASSWORD);
     let server = sandbox.serve_command(command);
@@ -66,7 +69,7 @@ fn nobody_of_the_same_user_reads_the_environment_or_memory_of_a_process() {
         let mut look = std::process::Command::new("cat");
         look.arg(format!("/proc/{pid}/{file}"));
         if rustix::process::geteuid().is_root() {
-            look.uid(65_534).gid(65_534);
+            look.uid(NOBODY).gid(NOBODY);
         }
         look.stderr(Stdio::null()).output().unwrap()
     };
@@ -100,7 +103,7 @@ fn nobody_of_the_same_user_reads_the_environment_or_memory_of_a_process() {
     // The control: what does not hide is seen.
     let mut sleeper = std::process::Command::new("cat");
     if rustix::process::geteuid().is_root() {
-        sleeper.uid(65_534).gid(65_534);
+        sleeper.uid(NOBODY).gid(NOBODY);
     }
     let mut sleeper = sleeper
         .env("HALLPASS_TOKEN", "a-token")

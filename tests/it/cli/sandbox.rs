@@ -4,6 +4,10 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -57,6 +61,32 @@ impl Sandbox {
             .current_dir(self.folder.path())
             .env_clear()
             .stdin(Stdio::null());
+        command
+    }
+
+    /// Gives the folder to the user `uid`, with a copy of the program, since its own folder may be closed to others.
+    pub(crate) fn give_to(&self, uid: u32) {
+        // By another process: a child that some other test has just forked could hold it open for writing, as this
+        // process would have it, and what is open for writing cannot be run.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_hallpass"))
+            .arg(self.path("hallpass"))
+            .status();
+        assert!(copied.unwrap().success());
+        fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+        chown(self.path(""), Some(uid), Some(uid)).unwrap();
+    }
+
+    /// A command of the user `uid` in this folder, which [`give_to`](Self::give_to) has prepared.
+    pub(crate) fn command_of(&self, uid: u32, args: &[&str]) -> Command {
+        let mut command = Command::new(self.path("hallpass"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .stdin(Stdio::null())
+            .uid(uid)
+            .gid(uid);
         command
     }
 
