@@ -62,7 +62,7 @@ impl App {
         let known = self.find_credential(presented).await?;
         let now = self.now();
         let token = &known.credential.lineage.token;
-        self.watch_reuse(token, origin).await;
+        self.watch_reuse(token, origin, origin.ip).await;
         let caller = Caller::by_token(known, now, origin.clone())?;
         let last_use = LastUse::seen(now, origin.ip);
         self.0.usage.note(presented.id(), last_use);

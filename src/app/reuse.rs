@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashSet,
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -47,15 +48,19 @@ impl Reuse {
 }
 
 impl App {
-    /// Looks whether `token`, whose secret was presented as the credential of the request from `origin`, was
+    /// Looks whether `token`, whose secret was presented from `ip` as the credential of the request from `origin`, was
     /// rotated away. If so, its family is disabled when this returns.
-    pub(super) async fn watch_reuse(&self, token: &Token, origin: &Origin) {
+    pub(super) async fn watch_reuse(&self, token: &Token, origin: &Origin, ip: Option<IpAddr>) {
         let now = self.now();
         let is_reuse = self.options().disable_family_on_reuse && rotation::is_reuse(token, now);
         if !is_reuse || !self.0.reuse.is_first(token.family_id) {
             return;
         }
         let (app, family) = (self.clone(), token.family_id);
+        let origin = Origin {
+            ip,
+            ..origin.clone()
+        };
         let event = AuditEvent {
             actor: SYSTEM.to_owned(),
             credential_id: token.id.to_string(),

@@ -210,7 +210,8 @@ impl App {
         let credential = self.find_credential(presented).await?.credential;
         let now = self.now();
         if let Some(origin) = origin {
-            self.watch_reuse(&credential.lineage.token, origin).await;
+            self.watch_reuse(&credential.lineage.token, origin, question.client_ip)
+                .await;
         }
         let verified = judge(credential, question, now)?;
         self.admit_request(presented.id(), now)?;

@@ -270,19 +270,8 @@ pub(super) struct AtHead {
 }
 
 impl AtHead {
-    /// The caller of whom an Authorization header tells.
-    pub(super) async fn authenticate(
-        app: &App,
-        bearer: Result<Secret, Unauthenticated>,
-        origin: &Origin,
-    ) -> Result<Self, Error> {
-        let caller = authenticate(app, bearer, origin).await?;
-        let app = app.clone();
-        Ok(Self { app, caller })
-    }
-
     /// The caller as it is now that the body has been read.
-    pub(super) async fn look_again(self) -> Result<Caller, Error> {
+    async fn look_again(self) -> Result<Caller, Error> {
         self.app.look_again(&self.caller).await
     }
 }

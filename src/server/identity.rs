@@ -53,11 +53,7 @@ pub(super) async fn check(
                 client_ip: from.client_ip,
                 reporter_ip: from.reporter_ip,
             };
-            let origin = Origin {
-                ip: from.client_ip,
-                ..origin.clone()
-            };
-            match app.verify_credential(question, &origin).await {
+            match app.verify_credential(question, origin).await {
                 Ok(Verification::Valid(verified)) => {
                     current::note_token(verified.id(), verified.user().id);
                     listener::note_authenticated();

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     super::{
-        auth::{self, AtHead},
+        auth::{self, Presented},
         error::oauth::{self, Scheme},
     },
     form::Form,
@@ -71,10 +71,9 @@ impl Client {
         app: &App,
         origin: &Origin,
     ) -> Result<Caller, Box<Response>> {
-        let caller = match AtHead::authenticate(app, self.token, origin).await {
-            Ok(caller) => caller.look_again().await,
-            Err(error) => Err(error),
-        };
+        // The form has been read already, so nobody need look at the caller again.
+        let caller = Presented::Bearer(self.token).authenticate(app, origin);
+        let caller = caller.await;
         caller.map_err(|error| Box::new(oauth::refusal_of(error, self.scheme)))
     }
 }
