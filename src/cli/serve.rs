@@ -31,7 +31,7 @@ use super::{
 /// How long stdout waits for the log.
 const BEFORE_STDOUT: Duration = Duration::from_secs(1);
 
-/// What the settings come to.
+/// What `serve` will run with: the settings, parsed and checked against each other.
 pub(super) struct Plan {
     app: AppOptions,
     server: ServerOptions,

@@ -105,7 +105,7 @@ async fn rotated_secret_that_is_used_later_disables_its_family_whichever_way() {
 #[tokio::test]
 async fn nothing_else_disables_a_family() {
     let (app, alice) = start().await;
-    // Within the tolerance, with a grace and without.
+    // Within 60 s after the old secret stopped being good, rotated with a grace period and without.
     for grace in ["0s", "90s"] {
         let old = app.sign_in(&alice, json!({})).await;
         let new = rotate(&app, &alice, &old.id, grace).await;

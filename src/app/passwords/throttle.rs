@@ -208,8 +208,8 @@ impl Throttle {
         state.networks.remember(account_key, key, tick, age, began);
     }
 
-    /// Forgets all networks of `account`: its password was set, or its user deactivated. A sign-in that is under
-    /// way makes none known either.
+    /// Forgets all networks of `account`: its password was set, or its user deactivated. A sign-in that began
+    /// before this adds none when it succeeds.
     pub fn forget_networks(&self, account: &str) {
         let account = self.keyer.account(account);
         self.lock().networks.forget(account);

@@ -48,8 +48,8 @@ impl App {
 
     /// Deletes the token that is presented, valid or not, and its live children: whoever holds a secret may end
     /// it. A `caller` who acts as an admin reports a leak, which ends the whole family of a token that is not the
-    /// caller's own. What is no token of ours, or none any more, is well too (RFC 7009 §2.2). Says which it was,
-    /// and whose, where it is known.
+    /// caller's own. An unknown or already deleted token is no error (RFC 7009 §2.2). Returns the token's and its
+    /// user's ID, if it is known.
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
     pub async fn revoke_presented(

@@ -12,7 +12,7 @@ pub const OTHER: &str = "other";
 pub enum Kind {
     /// One of our procedures, in every protocol.
     Procedure,
-    /// A procedure of gRPC's reflection, which tonic answers: any number of messages each way.
+    /// A bidirectional stream of gRPC's reflection service, which tonic answers.
     GrpcStream,
     /// A web route that answers only at exactly its path.
     Route,

@@ -32,7 +32,7 @@ fn create() -> Request<Bytes> {
         .unwrap()
 }
 
-/// A connection with bodies that do not end.
+/// An HTTP/2 connection with request bodies that are never finished.
 struct Unfinished {
     _connection: Http2,
     streams: Vec<(ResponseFuture, SendStream<Bytes>)>,
@@ -122,7 +122,7 @@ async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_serv
     for _ in 0..10 {
         assert_eq!(verdict(&known.ask(&good).await.unwrap()), "ok");
     }
-    // Nothing is kept of what is gone.
+    // Closed connections give their memory back to the budget.
     drop(all);
     let again = tokio::time::timeout(HANG * 5, async {
         loop {

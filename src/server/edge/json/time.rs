@@ -1,7 +1,7 @@
 //! What prost-reflect lets pass in the text of a Timestamp or a Duration, and `ProtoJSON` does not: a
 //! sixtieth second, hours and offsets out of range, more than nine fraction digits.
 
-/// `2030-01-31T12:00:00[.123456789](Z|+01:00)`, the date's form and range being prost-reflect's matter.
+/// `2030-01-31T12:00:00[.123456789](Z|+01:00)`, but for the date, which prost-reflect checks.
 pub(super) fn is_timestamp(text: &str) -> bool {
     let Some((_, time)) = text.split_once('T') else {
         return false;
