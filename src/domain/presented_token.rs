@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     id::TokenId,
     token_search::find_tokens,
-    token_text::{TokenHash, TokenText, TokenTextError},
+    token_text::{self, TokenHash, TokenText, TokenTextError},
 };
 
 /// The most bytes of a paste. A line of a log with a token in it is shorter.
@@ -34,7 +34,8 @@ impl PresentedToken {
     /// # Errors
     /// It has not the form of a token, or its checksum does not fit.
     pub fn parse(text: &str) -> Result<Self, TokenTextError> {
-        Ok(Self::from(&TokenText::parse(text)?))
+        let id = token_text::check(text)?;
+        Ok(Self::new(id, TokenHash::of(text)))
     }
 
     /// From a text that somebody pasted: see [`TokenText::from_paste`].
@@ -42,7 +43,10 @@ impl PresentedToken {
     /// # Errors
     /// There is no token in it, or more than one.
     pub fn from_paste(text: &str) -> Result<Self, TokenTextError> {
-        Ok(Self::from(&TokenText::from_paste(text)?))
+        match Self::parse(text) {
+            Ok(token) => Ok(token),
+            Err(_) => Ok(Self::from(&TokenText::from_paste(text)?)),
+        }
     }
 
     /// The public ID.

@@ -36,12 +36,15 @@ impl TokenPrefix {
     /// # Errors
     /// A length outside 3 to 16, or a character outside `[a-z0-9]`.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
-        let well_formed = PREFIX_LEN.contains(&text.len()) && text.bytes().all(Self::may_hold);
-        if well_formed {
+        if Self::is_one(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(PrefixError)
         }
+    }
+
+    fn is_one(text: &str) -> bool {
+        PREFIX_LEN.contains(&text.len()) && text.bytes().all(Self::may_hold)
     }
 
     /// Whether a prefix may have `byte` in it.
@@ -86,7 +89,7 @@ impl TokenHash {
         self.0.ct_eq(&other.0).into()
     }
 
-    fn of(plaintext: &str) -> Self {
+    pub(super) fn of(plaintext: &str) -> Self {
         Self(Sha256::digest(plaintext.as_bytes()).into())
     }
 }
@@ -134,26 +137,9 @@ impl TokenText {
     /// # Errors
     /// Not of the form, or a checksum that does not fit.
     pub fn parse(text: &str) -> Result<Self, TokenTextError> {
-        let mut parts = text.split('_');
-        let (Some(prefix), Some(id), Some(tail), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(TokenTextError::Malformed);
-        };
-        TokenPrefix::parse(prefix).map_err(|_| TokenTextError::Malformed)?;
-        let id = TokenId::parse(id).ok_or(TokenTextError::Malformed)?;
-        if tail.len() != TAIL_LEN || !tail.is_ascii() {
-            return Err(TokenTextError::Malformed);
-        }
-        base62::decode::<8>(&tail.as_bytes()[..SECRET_LEN]).ok_or(TokenTextError::Malformed)?;
-        let (body, crc) = text.split_at(text.len() - CRC_LEN);
-        if crc.as_bytes() != encode_crc(body) {
-            return Err(TokenTextError::Checksum);
-        }
-        Ok(Self {
-            text: Secret::new(text.to_owned()),
-            id,
-        })
+        let id = check(text)?;
+        let text = Secret::new(text.to_owned());
+        Ok(Self { text, id })
     }
 
     /// The public ID inside.
@@ -175,6 +161,36 @@ impl TokenText {
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
+}
+
+/// The ID in a text of the one form that is accepted.
+///
+/// # Errors
+/// Not of the form, or a checksum that does not fit.
+pub(super) fn check(text: &str) -> Result<TokenId, TokenTextError> {
+    let (id, secret) = split(text).ok_or(TokenTextError::Malformed)?;
+    base62::decode::<8>(secret.as_bytes()).ok_or(TokenTextError::Malformed)?;
+    let (body, crc) = text.split_at(text.len() - CRC_LEN);
+    if crc.as_bytes() == encode_crc(body) {
+        Ok(id)
+    } else {
+        Err(TokenTextError::Checksum)
+    }
+}
+
+/// The ID and the secret: all parts but the first are of one length.
+fn split(text: &str) -> Option<(TokenId, &str)> {
+    let (text, tail) = cut(text, TAIL_LEN)?;
+    let (prefix, id) = cut(text.strip_suffix('_')?, ID_LEN)?;
+    if !TokenPrefix::is_one(prefix.strip_suffix('_')?) {
+        return None;
+    }
+    Some((TokenId::parse(id)?, tail.get(..SECRET_LEN)?))
+}
+
+/// A text without its last `len` bytes, and these.
+fn cut(text: &str, len: usize) -> Option<(&str, &str)> {
+    text.split_at_checked(text.len().checked_sub(len)?)
 }
 
 fn encode_crc(body: &str) -> [u8; CRC_LEN] {

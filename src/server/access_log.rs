@@ -59,10 +59,6 @@ impl Line<'_> {
         let error = outcome.and_then(|outcome| outcome.code);
         let protocol = outcome.and_then(|outcome| outcome.protocol);
         let status = response.status().as_u16();
-        let (token, user) = (
-            known.token.map(TokenId::encode),
-            known.user.map(UserId::encode),
-        );
         // A level must be known when it is compiled.
         macro_rules! write_at {
             ($level:ident) => {
@@ -75,8 +71,16 @@ impl Line<'_> {
                     protocol = protocol.map(Protocol::name),
                     duration_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
                     credential = known.credential,
-                    token.id = token.as_ref().map(|id| id.as_str()),
-                    user.id = user.as_ref().map(|id| id.as_str()),
+                    token.id = known
+                        .token
+                        .map(TokenId::encode)
+                        .as_ref()
+                        .map(|id| id.as_str()),
+                    user.id = known
+                        .user
+                        .map(UserId::encode)
+                        .as_ref()
+                        .map(|id| id.as_str()),
                     reason = known.reason,
                     ip = self.ip.map(tracing::field::display),
                     client_ip = known.client_ip.map(tracing::field::display),

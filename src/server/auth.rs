@@ -203,7 +203,11 @@ pub(super) fn note_holder(app: &App, bearer: &Secret) {
 
 /// The token in the Authorization header (RFC 6750 §2.1). Two such headers are none.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
-    let (scheme, token) = authorization(headers)?;
+    let (scheme, credential) = authorization(headers)?;
+    bearer_of(scheme, credential)
+}
+
+fn bearer_of(scheme: &str, token: &str) -> Result<Secret, Unauthenticated> {
     if scheme.eq_ignore_ascii_case("bearer") {
         Ok(Secret::new(token.to_owned()))
     } else {
@@ -213,17 +217,19 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
 
 /// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: as git, docker and pip send it.
 pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
-    match basic(headers)? {
+    let (scheme, credential) = authorization(headers)?;
+    match basic(scheme, credential)? {
         Some(password) => Ok(password),
-        None => bearer(headers),
+        None => bearer_of(scheme, credential),
     }
 }
 
 /// The same from a client of OAuth, which encodes the password of Basic as in a form (RFC 6749 §2.3.1). No token of
 /// ours has a character that this could change, so one that was not encoded is well, too.
 pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
-    let Some(password) = basic(headers)? else {
-        return bearer(headers);
+    let (scheme, credential) = authorization(headers)?;
+    let Some(password) = basic(scheme, credential)? else {
+        return bearer_of(scheme, credential);
     };
     let text = password.expose().replace('+', " ");
     let text = percent_decode_str(&text).decode_utf8();
@@ -232,8 +238,7 @@ pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Una
 }
 
 /// The password of Basic; `None`: the scheme is another.
-fn basic(headers: &HeaderMap) -> Result<Option<Secret>, Unauthenticated> {
-    let (scheme, pair) = authorization(headers)?;
+fn basic(scheme: &str, pair: &str) -> Result<Option<Secret>, Unauthenticated> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(None);
     }

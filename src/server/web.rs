@@ -15,7 +15,7 @@ pub mod not_found;
 pub mod revocation;
 pub mod static_files;
 
-use axum::{Router, middleware::map_response, response::Response};
+use axum::response::Response;
 use http::{HeaderValue, header};
 
 /// What is said of a token holds for that moment alone.
@@ -24,9 +24,4 @@ fn never_stored(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, no_store);
     response
-}
-
-/// Nor are any answers of these routes.
-fn none_stored(routes: Router) -> Router {
-    routes.layer(map_response(async |response| never_stored(response)))
 }

@@ -25,13 +25,13 @@ use super::{
     super::{current, endpoints::INTROSPECT, error::oauth, listener::Peer, public_url::Issuer},
     client::Client,
     form::{self, Form},
-    none_stored,
+    never_stored,
 };
 
 /// The route.
 pub(in crate::server) fn routes(app: App, issuer: Issuer) -> Router {
     let routes = Router::new().route(INTROSPECT.path, post(introspect));
-    none_stored(routes.with_state((app, issuer)))
+    routes.with_state((app, issuer))
 }
 
 async fn introspect(
@@ -41,10 +41,10 @@ async fn introspect(
     request: Request,
 ) -> Response {
     let issuer = issuer.find(peer, request.uri(), request.headers());
-    match answer(&app, &origin, issuer, request).await {
+    never_stored(match answer(&app, &origin, issuer, request).await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => *refusal,
-    }
+    })
 }
 
 async fn answer(

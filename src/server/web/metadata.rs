@@ -21,7 +21,7 @@ use super::{
         listener::Peer,
         public_url::Issuer,
     },
-    none_stored,
+    never_stored,
 };
 
 /// The route.
@@ -31,7 +31,7 @@ pub(in crate::server) fn routes(issuer: Issuer) -> Router {
     if !below.is_empty() {
         routes = routes.route(&format!("{}{below}", METADATA.path), get(describe));
     }
-    none_stored(routes.with_state(issuer))
+    routes.with_state(issuer)
 }
 
 async fn describe(
@@ -40,10 +40,16 @@ async fn describe(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let Some(issuer) = issuer.find(peer, &uri, &headers) else {
-        let problem = "the host of the request is no host";
-        return oauth::object(StatusCode::BAD_REQUEST, "invalid_request", problem);
-    };
+    let issuer = issuer.find(peer, &uri, &headers);
+    never_stored(issuer.map_or_else(without_host, |issuer| metadata(&issuer)))
+}
+
+fn without_host() -> Response {
+    let problem = "the host of the request is no host";
+    oauth::object(StatusCode::BAD_REQUEST, "invalid_request", problem)
+}
+
+fn metadata(issuer: &str) -> Response {
     let scopes: Vec<_> = OwnScope::ALL.iter().map(|scope| scope.as_str()).collect();
     Json(json!({
         "issuer": issuer,

@@ -18,13 +18,13 @@ use super::{
     super::{current, endpoints::REVOKE, error::oauth},
     client::Client,
     form::{self, Form},
-    none_stored,
+    never_stored,
 };
 
 /// The route.
 pub fn routes(app: App) -> Router {
     let routes = Router::new().route(REVOKE.path, post(revoke));
-    none_stored(routes.with_state(app))
+    routes.with_state(app)
 }
 
 async fn revoke(
@@ -32,10 +32,10 @@ async fn revoke(
     Extension(origin): Extension<Origin>,
     request: Request,
 ) -> Response {
-    match end(&app, &origin, request).await {
+    never_stored(match end(&app, &origin, request).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => *refusal,
-    }
+    })
 }
 
 async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Response>> {
