@@ -1,8 +1,8 @@
 //! Compiles `proto/` without protoc: protox makes the descriptor set, connectrpc-axum-build the messages
 //! and the routers from it. A second copy of the set is embedded: reflection, `ProtoJSON` and the method
-//! table read it.
+//! table read it. So are the files themselves, which the server hands out.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
 use prost::Message;
 
@@ -52,6 +52,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // connectrpc-axum-build reads this very name, then deletes it.
     fs::write(out_dir.join("descriptor.bin"), &descriptors)?;
     fs::write(out_dir.join("hallpass.fds"), &descriptors)?;
+
+    let mut files = String::from("&[\n");
+    for name in PROTOS {
+        let path = format!(r#"concat!(env!("CARGO_MANIFEST_DIR"), "/proto/{name}")"#);
+        writeln!(files, r#"("{name}", include_bytes!({path})),"#)?;
+    }
+    files.push(']');
+    fs::write(out_dir.join("proto_files.rs"), files)?;
 
     connectrpc_axum_build::compile_protos(&PROTOS, &["proto"])
         .with_prost_config(|config| {

@@ -1,4 +1,4 @@
-//! The code generated from `proto/`, and its descriptors.
+//! The code generated from `proto/`, its descriptors, and the files themselves.
 
 #![expect(
     missing_docs,
@@ -25,3 +25,6 @@ pub fn pool() -> &'static prost_reflect::DescriptorPool {
 
 /// The serialised `FileDescriptorSet` of all files in `proto/` and what they import.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hallpass.fds"));
+
+/// The files in `proto/`, each by its path in there.
+pub const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/proto_files.rs"));

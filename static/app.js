@@ -4,8 +4,15 @@
 import { copyButton } from "./copy.js";
 import { showReadiness } from "./readiness.js";
 
-for (const place of document.querySelectorAll("[data-origin]")) {
-  place.textContent = location.origin;
+// The server is where this file came from: below a path, perhaps, that a proxy takes off. The address will be pasted
+// into shells, to which a link's path or host could say something with other characters than these.
+const { origin, pathname } = new URL(".", import.meta.url);
+const address = `${origin}${pathname}`
+  .replace(/\/$/, "")
+  .replace(/[^\w.~:/[\]%-]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
+
+for (const place of document.querySelectorAll("[data-address]")) {
+  place.textContent = address;
 }
 
 for (const block of document.querySelectorAll("[data-copy]")) {

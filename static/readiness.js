@@ -26,7 +26,7 @@ export function showReadiness(place) {
 /** @returns {Promise<keyof typeof WORDS>} */
 async function ask() {
   try {
-    const answer = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
+    const answer = await fetch(new URL("readyz", import.meta.url), { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
     return answer.ok ? "ready" : "not-ready";
   } catch {
     return "away";

@@ -170,10 +170,10 @@ impl Client {
     ) -> Result<T, Failure> {
         self.runtime.block_on(async {
             let Connected { stream, server } = dial::connect(&self.target, may_serve).await?;
-            let (name, authority) = (self.name(), self.authority());
+            let (name, place) = (self.name(), self.authority_and_path());
             let is_embedded = server.is_some();
             let mut session =
-                Session::start(stream, name, authority, self.bearer(), is_embedded).await?;
+                Session::start(stream, name, &place, self.bearer(), is_embedded).await?;
             let done = calls(&mut session).await;
             drop(session);
             if let Some(server) = server {
@@ -188,12 +188,12 @@ impl Client {
         self.run(async |session| session.call(request).await)
     }
 
-    fn authority(&self) -> String {
+    fn authority_and_path(&self) -> String {
         match &self.target {
             Target::Http { address, .. } => {
                 let address = address.to_string();
-                let authority = address.split_once("://").map(|(_, authority)| authority);
-                authority.unwrap_or_default().to_owned()
+                let rest = address.split_once("://").map(|(_, rest)| rest);
+                rest.unwrap_or_default().to_owned()
             }
             Target::Socket(_) | Target::Database(_) => "localhost".to_owned(),
         }

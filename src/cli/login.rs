@@ -33,7 +33,7 @@ use super::{
 /// `hallpass login`.
 #[derive(Args, Debug)]
 pub(super) struct LoginArgs {
-    /// The server: `https://HOST[:PORT]`, or `http://` on this machine.
+    /// The server: `https://HOST[:PORT][/PATH]`, or `http://` on this machine.
     #[arg(value_name = "URL", value_parser = parse_url)]
     url: ServerAddress,
     /// Sign in as this user, with a password, which is asked for.

@@ -2,8 +2,8 @@
 //! on where nothing else is given.
 //!
 //! They stand in a folder of the user's, `hallpass` in `$XDG_CONFIG_HOME` or `~/.config`: in `logins.json` what is no
-//! secret, and each token in a file of its own. A token goes to the server that it is stored for, by scheme, host
-//! and port, and to no other.
+//! secret, and each token in a file of its own. A token goes to the server that it is stored for, by scheme, host,
+//! port and path, and to no other.
 
 use std::{
     collections::BTreeMap,

@@ -4,10 +4,12 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 
 use http::Uri;
 
+use crate::server::PublicUrl;
+
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerAddress {
-    /// `https://host[:port]`, or `http://`.
+    /// `https://host[:port][/path]`, or `http://`.
     Http {
         /// Whether the connection is encrypted.
         tls: bool,
@@ -15,19 +17,20 @@ pub enum ServerAddress {
         host: String,
         /// The port.
         port: u16,
+        /// What a proxy takes off each request's path: empty, or with a slash at its beginning.
+        path: String,
     },
     /// `unix:PATH`: the control socket of a server on this machine.
     Unix(PathBuf),
 }
 
 impl ServerAddress {
-    /// Reads `https://host[:port]`, `http://` likewise, or `unix:PATH`.
+    /// Reads `https://host[:port][/path]`, `http://` likewise, or `unix:PATH`. One slash at the end is left out.
     ///
     /// # Errors
     /// It is none of them.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const FORM: &str =
-            "must be https://HOST[:PORT], http://HOST[:PORT] or unix:PATH, with nothing behind it";
+        const FORM: &str = "must be https://HOST[:PORT][/PATH], http:// likewise, or unix:PATH, with nothing behind it";
         if let Some(path) = text.strip_prefix("unix:") {
             let is_path = !path.is_empty() && !path.ends_with('/');
             return is_path
@@ -40,8 +43,12 @@ impl ServerAddress {
         else {
             return Err(FORM.to_owned());
         };
-        if !matches!(uri.path(), "" | "/")
+        let path = uri.path();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        // A fragment is dropped as it is read.
+        if !PublicUrl::is_path(path)
             || uri.query().is_some()
+            || text.contains('#')
             || authority.as_str().contains('@')
         {
             return Err(FORM.to_owned());
@@ -52,6 +59,7 @@ impl ServerAddress {
             tls,
             host: authority.host().to_ascii_lowercase(),
             port: authority.port_u16().unwrap_or(usual),
+            path: path.to_owned(),
         })
     }
 
@@ -69,13 +77,18 @@ impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Http { tls, host, port } => {
+            Self::Http {
+                tls,
+                host,
+                port,
+                path,
+            } => {
                 let (scheme, usual) = if *tls { ("https", 443) } else { ("http", 80) };
                 write!(f, "{scheme}://{host}")?;
-                if *port == usual {
-                    return Ok(());
+                if *port != usual {
+                    write!(f, ":{port}")?;
                 }
-                write!(f, ":{port}")
+                f.write_str(path)
             }
         }
     }
@@ -91,6 +104,8 @@ mod tests {
             ("https://Tokens.example", "https://tokens.example"),
             ("https://tokens.example:443/", "https://tokens.example"),
             ("http://[::1]:8080", "http://[::1]:8080"),
+            ("https://a.example/Hallpass/", "https://a.example/Hallpass"),
+            ("https://a.example:1/x/y", "https://a.example:1/x/y"),
             ("unix:hallpass.db.sock", "unix:hallpass.db.sock"),
         ] {
             assert_eq!(ServerAddress::parse(text).unwrap().to_string(), shown);
@@ -100,7 +115,11 @@ mod tests {
             "tokens.example",
             "ftp://tokens.example",
             "https://",
-            "https://tokens.example/api",
+            "https://tokens.example//",
+            "https://tokens.example/a//",
+            "https://tokens.example/../a",
+            "https://tokens.example/a%2Fb",
+            "https://tokens.example/a#b",
             "https://tokens.example?a",
             "https://me@tokens.example",
             "unix:",

@@ -24,8 +24,8 @@ const TOKEN_FILE: &str = "--token-file, HALLPASS_TOKEN_FILE";
 
 #[derive(Args, Debug)]
 struct TargetFlags {
-    /// Work on a server instead of a database: `https://HOST[:PORT]`, `http://` on this machine, or
-    /// unix:PATH for a control socket. Over HTTP the token is that of --token-file, `HALLPASS_TOKEN`,
+    /// Work on a server instead of a database: `https://HOST[:PORT][/PATH]`, `http://` on this machine,
+    /// or unix:PATH for a control socket. Over HTTP the token is that of --token-file, `HALLPASS_TOKEN`,
     /// `HALLPASS_TOKEN_FILE` or `hallpass login`. `SSL_CERT_FILE` names authorities to trust instead of this machine's.
     #[arg(
         long,

@@ -104,6 +104,8 @@ pub static WEB: &[Endpoint] = &[
     REVOKE,
     METADATA,
     PAGE,
+    DOCS,
+    PROTO,
     APP_CSS,
     APP_JS,
     COPY_JS,
@@ -160,6 +162,13 @@ pub const METRICS: Endpoint = route("/metrics").machines_only();
 
 /// The page.
 pub const PAGE: Endpoint = route("/");
+/// The README.
+pub const DOCS: Endpoint = route("/docs");
+/// The protobuf files and their descriptor set.
+pub const PROTO: Endpoint = Endpoint {
+    kind: Kind::Tree,
+    ..route("/proto")
+};
 /// A file that the page loads.
 pub const APP_CSS: Endpoint = file("/app.css");
 /// A file that the page loads.

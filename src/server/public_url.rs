@@ -46,7 +46,7 @@ impl PublicUrl {
         if !is_host(host) {
             return Err(form());
         }
-        if !path.split('/').skip(1).all(is_segment) {
+        if !Self::is_path(path) {
             return Err(
                 "must have a path of letters, digits and ._~- between single slashes".to_owned(),
             );
@@ -60,6 +60,11 @@ impl PublicUrl {
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether a path, which is empty or begins with a slash, can be written in one way only.
+    pub fn is_path(path: &str) -> bool {
+        path.split('/').skip(1).all(is_segment)
     }
 
     /// The path in it: empty, or with a slash at its beginning.

@@ -59,7 +59,8 @@ pub(super) fn service(
         addresses: Arc::clone(&addresses),
     };
     let web = Router::new()
-        .merge(web::static_files::routes())
+        .merge(web::static_files::routes(options.public_url.as_ref()))
+        .merge(web::reference::routes())
         .merge(web::health::routes(
             ready,
             endpoints::READYZ.timeout(&limits),

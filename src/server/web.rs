@@ -1,5 +1,5 @@
-//! What is not a remote procedure call: the probes, the page at `/`, and the ways of verifying and ending
-//! tokens that OAuth's clients and reverse proxies know.
+//! What is not a remote procedure call: the probes, the page at `/` and what it links to, and the ways of
+//! verifying and ending tokens that OAuth's clients and reverse proxies know.
 //!
 //! Each file here is a piece of the route table, mostly an axum router of its own. None knows the
 //! store or the procedures in `server/rpc`: what a piece needs is handed to it.
@@ -12,6 +12,7 @@ pub mod introspection;
 pub mod metadata;
 pub mod metrics;
 pub mod not_found;
+pub mod reference;
 pub mod revocation;
 pub mod static_files;
 

@@ -56,6 +56,7 @@ mod policies;
 mod purge;
 mod quota;
 mod readme;
+mod reference;
 mod reuse;
 mod revocation;
 mod revoke;

@@ -57,11 +57,29 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// What is copied from here ends by itself. Of the calls by curl the test that runs them says so.
+#[test]
+fn every_token_that_is_made_here_or_in_an_example_expires() {
+    let commands = README.replace("\\\n", " ");
+    let made = commands.split("token create ").skip(1);
+    let made = made.map(|rest| rest.split(['\n', '`', ')']).next().unwrap_or_default());
+    assert!(made.clone().count() > 5);
+    for arguments in made {
+        assert!(arguments.contains("--expires"), "token create {arguments}");
+    }
+    let web = file("examples/web/src/main.ts");
+    let made = web.split(".createToken(").skip(1);
+    assert_eq!(made.clone().count(), 2);
+    for request in made.map(|rest| rest.split(");").next().unwrap_or_default()) {
+        assert!(request.contains("expireTime: "), "createToken({request}");
+    }
+}
+
 /// `tests/clients/run` and `tests/proxies/run` run these files, so what the README shows is what runs.
 #[test]
 fn the_snippets_are_the_files_that_run() {
     let snippets: Vec<_> = README.split("<!-- snippet ").skip(1).collect();
-    assert_eq!(snippets.len(), 17);
+    assert_eq!(snippets.len(), 18);
     for snippet in snippets {
         let (path, rest) = snippet.split_once(" -->\n```").expect("a block follows");
         let (_, block) = rest.split_once('\n').expect("the block begins");

@@ -1,13 +1,14 @@
 // The page: sign in with a password, then create, list and delete tokens. The token it works with stays in
 // memory: reloading signs out.
 
-import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { explain } from "./errors";
 import { type Token } from "./gen/hallpass/v1/token_pb";
 import { tokenService } from "./hallpass";
 import { transports } from "./transports";
 
 const PAGE_SIZE = 2;
+const DAY_MS = 86_400_000;
 
 let token = "";
 let next = "";
@@ -41,6 +42,10 @@ function on(element: Element, event: string, action: () => Promise<void>): void 
       (reason: unknown) => (message.value = explain(reason)),
     );
   });
+}
+
+function inDays(days: number) {
+  return timestampFromMs(Date.now() + days * DAY_MS);
 }
 
 function show({ id, note, createTime }: Token): void {
@@ -77,13 +82,15 @@ on(find("#sign-in", HTMLFormElement), "submit", async () => {
     username: username.value,
     password: password.value,
     note: "the web example",
+    expireTime: inDays(90),
   });
   token = reply.token;
   password.value = "";
   await list("");
 });
 on(find("#create", HTMLFormElement), "submit", async () => {
-  const reply = await tokens().createToken({ note: note.value });
+  // It is the child of the token that the page works with, so it may not outlive that.
+  const reply = await tokens().createToken({ note: note.value, expireTime: inDays(30) });
   created.value = reply.token;
   await list("");
 });

@@ -39,6 +39,8 @@ const FRAME_HEAD_BYTES: usize = 5;
 pub(in crate::cli) struct Session {
     sender: SendRequest<Full<Bytes>>,
     target: String,
+    /// What stands before each procedure's path.
+    path: String,
     headers: HeaderMap,
     is_embedded: bool,
 }
@@ -47,7 +49,7 @@ impl Session {
     pub(super) async fn start(
         stream: Box<dyn Stream>,
         target: String,
-        authority: String,
+        place: &str,
         bearer: Option<&Secret>,
         is_embedded: bool,
     ) -> Result<Self, Failure> {
@@ -60,6 +62,7 @@ impl Session {
             }
         });
         let mut headers = HeaderMap::new();
+        let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
         let authority = HeaderValue::try_from(authority);
         let authority = authority.map_err(|_| Failure::usage("--server: the host is no host"))?;
         headers.insert(header::HOST, authority);
@@ -75,6 +78,7 @@ impl Session {
         Ok(Self {
             sender,
             target,
+            path: path.to_owned(),
             headers,
             is_embedded,
         })
@@ -158,7 +162,7 @@ impl Session {
     ) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        let path = format!("/hallpass.v1.{procedure}");
+        let path = format!("{}/hallpass.v1.{procedure}", self.path);
         *request.uri_mut() = path.parse().expect("the names of procedures fit a path");
         *request.headers_mut() = self.headers.clone();
         let content_type = HeaderValue::from_static(content_type);

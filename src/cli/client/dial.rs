@@ -75,7 +75,10 @@ pub(super) async fn connect(target: &Target, may_serve: bool) -> Result<Connecte
 }
 
 async fn over_the_network(address: &ServerAddress) -> io::Result<Connected> {
-    let ServerAddress::Http { tls, host, port } = address else {
+    let ServerAddress::Http {
+        tls, host, port, ..
+    } = address
+    else {
         return Err(io::Error::other("a socket is not on the network"));
     };
     let name = host.trim_matches(['[', ']']);

@@ -16,7 +16,7 @@ pub enum Kind {
     GrpcStream,
     /// A web route that answers only at exactly its path.
     Route,
-    /// A web route that answers at its path and at every path below it.
+    /// A web route that has all paths below its own, too, whether it answers there or not.
     Tree,
 }
 

@@ -1,8 +1,10 @@
 //! The page at `/` and what it loads: the files of `static/`, embedded in the binary.
 //!
 //! They are the signed-out face of the server: the same bytes for everybody, so nothing here knows a
-//! caller. The version is written into the page when the routes are made, hence is there without
-//! JavaScript and counts in the `ETag`.
+//! caller. The version and the server's address are written into the page when the routes are made, hence are there
+//! without JavaScript and count in the `ETag`.
+//!
+//! The page may lie below a path of a proxy that takes it off, so its addresses are relative.
 
 use std::fmt::Write;
 
@@ -15,8 +17,9 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
-use super::super::endpoints::{
-    APP_CSS, APP_JS, COPY_JS, DOM_JS, Endpoint, ICON, PAGE, READINESS_JS,
+use super::super::{
+    endpoints::{APP_CSS, APP_JS, COPY_JS, DOM_JS, Endpoint, ICON, PAGE, READINESS_JS},
+    public_url::PublicUrl,
 };
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -41,6 +44,10 @@ const FILES: [(Endpoint, &str, &[u8]); 7] = [
 
 /// Where the page wants the version.
 const VERSION_MARK: &str = "{{version}}";
+/// Where the page wants the server's address, for readers without JavaScript.
+const ADDRESS_MARK: &str = "{{address}}";
+/// The address where none is set: that of a server with the default settings.
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8080";
 
 /// Only our own files, and no way to make code out of text.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -68,39 +75,43 @@ const HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// `GET` and `HEAD` of `/` and of every file that the page loads, with a strong `ETag` (RFC 9110 §8.8.3).
-pub fn routes() -> Router {
+pub fn routes(public_url: Option<&PublicUrl>) -> Router {
+    let address = public_url.map_or(DEFAULT_ADDRESS, PublicUrl::as_str);
     FILES
         .into_iter()
         .fold(Router::new(), |router, (endpoint, content_type, bytes)| {
-            let file = File::new(content_type, bytes);
-            router.route(
-                endpoint.path,
-                get(async move |asked: HeaderMap| file.answer(&asked)),
-            )
+            let body = if content_type == HTML {
+                let page = String::from_utf8_lossy(bytes);
+                let page = page.replace(VERSION_MARK, env!("CARGO_PKG_VERSION"));
+                // A public URL has no character that HTML reads as its own.
+                Bytes::from(page.replace(ADDRESS_MARK, address))
+            } else {
+                Bytes::from_static(bytes)
+            };
+            router.merge(File::new(content_type, body).at(endpoint.path))
         })
 }
 
 /// A file as it is sent.
 #[derive(Clone)]
-struct File {
+pub(super) struct File {
     content_type: &'static str,
     etag: HeaderValue,
     body: Bytes,
 }
 
 impl File {
-    fn new(content_type: &'static str, bytes: &'static [u8]) -> Self {
-        let body = if content_type == HTML {
-            let page = String::from_utf8_lossy(bytes);
-            Bytes::from(page.replace(VERSION_MARK, env!("CARGO_PKG_VERSION")))
-        } else {
-            Bytes::from_static(bytes)
-        };
+    pub(super) fn new(content_type: &'static str, body: Bytes) -> Self {
         Self {
             content_type,
             etag: etag(&body),
             body,
         }
+    }
+
+    /// The route at which it is.
+    pub(super) fn at(self, path: &str) -> Router {
+        Router::new().route(path, get(async move |asked: HeaderMap| self.answer(&asked)))
     }
 
     fn answer(&self, asked: &HeaderMap) -> Response {

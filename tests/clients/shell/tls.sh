@@ -10,6 +10,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
 # nginx cannot take a free port by itself and tell it, so it tries some.
 for port in 2{1,2,3,4,5,6,7}443; do
   sed "s|HALLPASS|$HALLPASS|; s|TLS_PORT|$port|" nginx.conf >"$folder/nginx.conf"
+  sed "s|127.0.0.1:8080|${HALLPASS#http://}|" ../../../examples/proxies/nginx-path.conf >"$folder/path.conf"
   nginx -p "$folder" -c nginx.conf -e stderr 2>"$folder/log" &
   nginx=$!
   until curl -sf --cacert "$folder/cert.pem" "https://localhost:$port/readyz" >/dev/null; do

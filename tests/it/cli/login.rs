@@ -217,11 +217,13 @@ fn a_token_file_may_be_named_and_no_link_is_followed() {
 fn a_stored_token_goes_to_its_own_server_alone() {
     let laptop = Laptop::new();
     laptop.login(&[]);
-    // The same host by another name, and another port.
+    // The same host by another name, another service below a path of it, and another port.
     let port = laptop.server.address.rsplit_once(':').unwrap().1.to_owned();
     let localhost = format!("--server=http://localhost:{port}");
     let refusal = laptop.run(&["whoami", &localhost]).refused(2);
     assert!(refusal.contains("hallpass login"), "{refusal}");
+    let below = format!("--server={}/other", laptop.url());
+    laptop.run(&["whoami", &below]).refused(2);
 
     let thief = TcpListener::bind("127.0.0.1:0").unwrap();
     let elsewhere = format!("http://{}", thief.local_addr().unwrap());
@@ -258,12 +260,15 @@ fn redirections_are_not_followed() {
     let laptop = Laptop::new();
     let token = laptop.server_side.create_token("alice", &["--expires=1d"]);
     let (address, told) = redirecting(laptop.url());
+    let address = format!("{address}/below/a-path/");
     let mut command = laptop.command(&["whoami", "--server", &address]);
     command.env("HALLPASS_TOKEN", &token);
     let refusal = Ran::of(command).refused(17);
     assert!(refusal.contains("redirects are not followed"), "{refusal}");
     assert!(refusal.contains(&laptop.url()), "{refusal}");
-    assert!(told.join().unwrap().contains("GetCurrentUser"));
+    let told = told.join().unwrap();
+    let call = "POST /below/a-path/hallpass.v1.AuthnService/GetCurrentUser HTTP/1.1";
+    assert!(told.starts_with(call), "{told}");
 }
 
 #[test]

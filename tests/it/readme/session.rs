@@ -143,6 +143,7 @@ fn every_shell_block_runs_as_it_stands() {
 #[ignore = "needs curl and jq: tests/run installs them and runs this"]
 fn the_calls_on_the_page_run() {
     let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/static/index.html"));
+    let page = page.replace("{{address}}", "http://127.0.0.1:8080");
     let calls = page.split("<pre").skip(1).take(4);
     let calls: Vec<_> = calls
         .filter_map(|part| Some(text(part.split_once("</pre>")?.0)))

@@ -4,7 +4,10 @@ use axum::body::{Body, to_bytes};
 use http::{Method, Request};
 use tower::ServiceExt;
 
-use super::*;
+use super::{
+    super::super::endpoints::{HEALTHZ, READYZ},
+    *,
+};
 
 async fn ask(method: Method, path: &str, known: &[&str]) -> (StatusCode, HeaderMap, Bytes) {
     let mut request = Request::builder().method(method).uri(path);
@@ -12,7 +15,7 @@ async fn ask(method: Method, path: &str, known: &[&str]) -> (StatusCode, HeaderM
         request = request.header(header::IF_NONE_MATCH, *etag);
     }
     let request = request.body(Body::empty()).unwrap();
-    let (parts, body) = routes().oneshot(request).await.unwrap().into_parts();
+    let (parts, body) = routes(None).oneshot(request).await.unwrap().into_parts();
     (
         parts.status,
         parts.headers,
@@ -31,6 +34,89 @@ async fn page_tells_the_version_that_was_built() {
     let page = page().await;
     assert!(page.contains(&format!("<dd>{}</dd>", env!("CARGO_PKG_VERSION"))));
     assert!(!page.contains("{{"));
+}
+
+/// Behind a proxy that takes a path off, `/app.css` is none of ours. A link from here to elsewhere would be dead
+/// without a network.
+#[tokio::test]
+async fn every_address_of_the_page_is_relative_and_is_served() {
+    let page = page().await;
+    let mut addresses = BTreeSet::new();
+    for attribute in ["href=\"", "src=\"", "srcset=\"", "action=\""] {
+        let found = page.split(attribute).skip(1);
+        addresses.extend(found.filter_map(|rest| rest.split('"').next()));
+    }
+    for named in ["docs", "proto/", "proto/hallpass.binpb", "app.js"] {
+        assert!(addresses.contains(named), "{named}");
+    }
+    let protos = crate::proto::FILES.iter().map(|(name, _)| *name);
+    for name in protos.filter(|name| name.starts_with("hallpass/")) {
+        assert!(addresses.contains(&*format!("proto/{name}")), "{name}");
+    }
+    let probes = [HEALTHZ.path, READYZ.path];
+    for address in addresses {
+        let path = format!("/{address}");
+        assert!(
+            !address.starts_with(['/', '.']) && !address.contains(':'),
+            "{address}"
+        );
+        let request = Request::get(&path).body(Body::empty()).unwrap();
+        let served = routes(None).merge(super::super::reference::routes());
+        let status = served.oneshot(request).await.unwrap().status();
+        assert!(status == 200 || probes.contains(&&*path), "{address}");
+    }
+}
+
+/// What a script or style sheet loads, it loads from where it is itself.
+#[test]
+fn files_name_no_address_by_its_path() {
+    for (Endpoint { path, .. }, kind, bytes) in &FILES {
+        let text = str::from_utf8(bytes).unwrap();
+        for absolute in ["\"/", "'/", "`/", "url(/"] {
+            assert!(!text.contains(absolute), "{path} ({kind}): {absolute}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn page_says_the_public_url_before_any_script_runs() {
+    let url = PublicUrl::parse("https://example.com/hallpass").unwrap();
+    for (url, address) in [
+        (Some(&url), "https://example.com/hallpass"),
+        (None, "http://127.0.0.1:8080"),
+    ] {
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let page = routes(url).oneshot(request).await.unwrap().into_body();
+        let page = to_bytes(page, 1 << 20).await.unwrap();
+        let page = str::from_utf8(&page).unwrap();
+        let call = format!("\"<b data-address>{address}</b>/hallpass.v1.TokenService/ListTokens\"");
+        assert!(page.contains(&call), "{address}");
+    }
+}
+
+/// A token that is made by a snippet ends by itself.
+#[tokio::test]
+async fn every_snippet_of_the_page_that_makes_tokens_says_when_they_expire() {
+    let page = page().await;
+    let snippets = page.split("<pre").skip(1);
+    let snippets = snippets.filter_map(|part| part.split("</pre>").next());
+    let count = |text: &str, words: &[&str]| -> usize {
+        words.iter().map(|word| text.matches(word).count()).sum()
+    };
+    let making = [
+        "/CreateToken",
+        "token create",
+        "hallpass login",
+        ".createToken(",
+    ];
+    let mut all = 0;
+    for snippet in snippets {
+        let made = count(snippet, &making);
+        let ending = count(snippet, &["expireTime: ", "expireTime =", "--expires "]);
+        assert_eq!(made, ending, "{snippet}");
+        all += made;
+    }
+    assert_eq!(all, 5);
 }
 
 #[test]
@@ -138,7 +224,7 @@ async fn page_has_no_inline_code_and_names_no_other_host() {
         assert!(!word.contains('='), "an event handler: {word}");
     }
     for script in page.split("<script").skip(1) {
-        assert!(script.starts_with(" type=\"module\" src=\"/app.js\"></script>"));
+        assert!(script.starts_with(" type=\"module\" src=\"app.js\"></script>"));
     }
     for link in page.split("://").skip(1) {
         assert!(link.starts_with("127.0.0.1:8080"), "{link:.40}");

@@ -1,0 +1,39 @@
+//! What who writes a client needs, of this very version, whether or not the repository is at hand: the README at
+//! `/docs`; the protobuf files below `/proto`, with all that they import but for protobuf's own; and their
+//! descriptor set, for tools that take one. `/proto` itself lists what there is, a path a line.
+
+use axum::{Router, body::Bytes};
+
+use super::{
+    super::endpoints::{DOCS, PROTO},
+    static_files::File,
+};
+use crate::proto;
+
+/// Shown by browsers, whatever is in it.
+const TEXT: &str = "text/plain; charset=utf-8";
+/// draft-ietf-dispatch-mime-protobuf
+const PROTOBUF: &str = "application/protobuf";
+
+const README: &[u8] = include_bytes!("../../../README.md");
+/// What Buf and others call a descriptor set in binary form.
+const DESCRIPTOR_SET: &str = "hallpass.binpb";
+
+/// `GET` and `HEAD` of each.
+pub fn routes() -> Router {
+    let file = |content_type, bytes| File::new(content_type, Bytes::from_static(bytes));
+    let below = |name: &str| format!("{}/{name}", PROTO.path);
+    let names = proto::FILES.iter().map(|(name, _)| *name);
+    let list = names.chain([DESCRIPTOR_SET]);
+    let list: String = list.flat_map(|name| [name, "\n"]).collect();
+    let list = File::new(TEXT, list.into());
+    let routes = file(TEXT, README)
+        .at(DOCS.path)
+        .merge(list.clone().at(PROTO.path))
+        .merge(list.at(&below("")))
+        .merge(file(PROTOBUF, proto::FILE_DESCRIPTOR_SET).at(&below(DESCRIPTOR_SET)));
+    let files = proto::FILES.iter();
+    files.fold(routes, |routes, (name, bytes)| {
+        routes.merge(file(TEXT, bytes).at(&below(name)))
+    })
+}

@@ -1,0 +1,168 @@
+// The page that the server has at `/`, in Chromium: page.js FOLDER SITE. It is opened at $HALLPASS, at SITE and below
+// SITE/hallpass. What its buttons copy is pasted into a shell in FOLDER. Prints one line a check, which
+// tests/clients/run counts.
+
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [folder, site] = process.argv.slice(2);
+const { BINARY, HALLPASS, PASSWORD_FILE, TOKEN } = process.env;
+const example = join(import.meta.dirname, "../../../examples/web");
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+
+function check(name, expected, seen) {
+  const [e, s] = [JSON.stringify(expected), JSON.stringify(seen)];
+  console.log(e === s ? `ok - ${name}` : `FAIL - ${name}: expected ${e}, got ${s}`);
+}
+
+/** Opens an address in a browser of its own; notes what goes wrong there. */
+async function open(address, options = {}) {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  page.problems = [];
+  page.on("console", (message) => message.type() === "error" && page.problems.push(message.text()));
+  page.on("pageerror", (error) => page.problems.push(String(error)));
+  page.on("response", (reply) => reply.status() >= 400 && page.problems.push(`${reply.status()} ${reply.url()}`));
+  await page.goto(address);
+  return page;
+}
+
+/** Where the page's links lead, and the answers from there that are none. */
+async function follow(page) {
+  const links = await page.locator("a").evaluateAll((all) => all.map((link) => link.href));
+  const dead = [];
+  for (const link of links) {
+    const reply = await page.request.get(link);
+    if (!reply.ok()) {
+      dead.push(`${reply.status()} ${link}`);
+    }
+  }
+  return [links, dead];
+}
+
+/** What the buttons copy, one after the other. */
+async function copyAll(page) {
+  const copied = [];
+  for (const button of await page.getByRole("button", { name: /^Copy / }).all()) {
+    await button.focus();
+    await page.keyboard.press("Enter");
+    await page.waitForFunction((element) => element.textContent === "Copied", await button.elementHandle());
+    copied.push(await page.evaluate(() => navigator.clipboard.readText()));
+  }
+  return copied;
+}
+
+/** A shell in a new folder that has the first password. */
+function openShell() {
+  const home = mkdtempSync(join(folder, "shell-"));
+  copyFileSync(PASSWORD_FILE, join(home, "initial-admin-password"));
+  symlinkSync(BINARY, join(home, "hallpass"));
+  const env = { ...process.env, HOME: home, PATH: `${home}:${process.env.PATH}`, TOKEN: "" };
+  return (script) => {
+    const options = { cwd: home, env, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] };
+    return execFileSync("bash", ["-euo", "pipefail", "-c", script], options);
+  };
+}
+
+/** In how many days that is. */
+const days = (time) => Math.round((new Date(time) - Date.now()) / 86_400_000);
+
+/** Bundles the snippet with the code that buf generates of the server's descriptor set, and calls what it exports. */
+function callFromScript(snippet, base) {
+  const gen = join(example, "src/gen");
+  rmSync(join(gen, "hallpass"), { recursive: true });
+  execFileSync("buf", ["generate", `${base}/proto/hallpass.binpb`], { cwd: example, stdio: "inherit" });
+  const source = join(example, "src/pasted.ts");
+  writeFileSync(source, `${snippet}\nconsole.log(await createToken("${TOKEN}", "by connect-web"));\n`);
+  const bin = join(example, "node_modules/.bin");
+  execFileSync(join(bin, "tsc"), ["--noEmit"], { cwd: example, stdio: "inherit" });
+  const bundle = join(folder, "pasted.mjs");
+  const options = ["--bundle", "--format=esm", "--platform=node", "--log-level=warning", `--outfile=${bundle}`];
+  execFileSync(join(bin, "esbuild"), [source, ...options], { stdio: "inherit" });
+  return execFileSync("node", [bundle], { encoding: "utf8" }).trim();
+}
+
+async function works(name, base) {
+  const page = await open(`${base}/`);
+  await page.waitForFunction(() => document.querySelector("#state").textContent === "Ready");
+  check(`${name}: it knows that the server is ready`, "ready", await page.getAttribute("#state", "data-state"));
+  const display = await page.evaluate(() => getComputedStyle(document.querySelector(".call")).display);
+  check(`${name}: its style is there`, "grid", display);
+  check(`${name}: its icon is there`, true, await page.evaluate(() => document.querySelector("img").naturalWidth > 0));
+  const [links, dead] = await follow(page);
+  const wanted = ["docs", "proto/", "proto/hallpass/v1/token.proto", "proto/hallpass.binpb"]
+    .map((path) => `${base}/${path}`);
+  check(`${name}: it links to docs and protobuf files`, [], wanted.filter((link) => !links.includes(link)));
+  check(`${name}: no link is dead`, [], dead);
+
+  const snippets = await copyAll(page);
+  check(`${name}: each snippet has its button`, await page.locator("pre").count(), snippets.length);
+  check(`${name}: nothing goes wrong`, [], page.problems);
+  await page.context().close();
+  const [signIn, whoami, list, revoke, command, buf, script] = snippets;
+  const shell = openShell();
+  const said = shell([signIn, whoami, "echo", list, "echo", revoke].join("\n"));
+  const [user, tokens] = said.split("\n").map((line) => line && JSON.parse(line));
+  check(`${name}: curl: who it is, then nobody any more`, ["admin", "{}"], [user.user.username, said.split("\n")[2]]);
+  check(`${name}: curl: the token expires`, 90, days(tokens.tokens[0].expireTime));
+  const made = shell(command).trim();
+  const found = (token) => JSON.parse(shell(`hallpass token get ${token.split("_")[1]} --json`)).token;
+  check(`${name}: hallpass: the token expires`, ["my script", 30], [found(made).note, days(found(made).expireTime)]);
+  const byBuf = JSON.parse(shell(buf));
+  check(`${name}: buf: the token expires`, ["by buf", 30], [byBuf.metadata.note, days(byBuf.metadata.expireTime)]);
+  const byScript = found(callFromScript(script, base));
+  check(`${name}: connect-web: the token expires`, ["by connect-web", 30], [byScript.note, days(byScript.expireTime)]);
+  shell("hallpass logout");
+}
+
+async function worksWithoutJavaScript(name, base) {
+  const page = await open(`${base}/`, { javaScriptEnabled: false });
+  check(`${name}: it says what to put in`, true, await page.locator("noscript p").isVisible());
+  check(`${name}: it has no button that does nothing`, 0, await page.getByRole("button").count());
+  const [links, dead] = await follow(page);
+  check(`${name}: no link is dead`, [[], `${base}/readyz`], [dead, links[0]]);
+  check(`${name}: nothing goes wrong`, [], page.problems);
+  await page.context().close();
+}
+
+/** nginx takes `%2f..` for a way up, and a browser does not: the path is the one of whoever made the link. */
+async function saysNothingToShells() {
+  const page = await open(`${site}/hallpass/$(touch%20made)'%2f../`);
+  check("a link's own path: the page is there", "Ready", await page.textContent("#state:text('Ready')"));
+  check("a link's own path: the control, what it would say", true, page.url().includes("$(touch"));
+  const snippets = await copyAll(page);
+  check("a link's own path: what is copied has nothing of it", [], snippets.filter((text) => text.includes("$(touch")));
+  await page.context().close();
+}
+
+/** Where no path is taken off, an absolute address would be right as well: here it is not. */
+async function isAloneBelowItsPath() {
+  const page = await open(`${site}/hallpass`);
+  check("below a path it is found without the slash", `${site}/hallpass/`, page.url());
+  const asked = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  await page.reload();
+  await page.waitForFunction(() => document.querySelector("#state").textContent === "Ready");
+  check("below a path it asks for nothing beside it", [], asked.filter((path) => !path.startsWith("/hallpass/")));
+  await page.context().close();
+}
+
+try {
+  await works("by itself", HALLPASS);
+  await works("behind TLS", site);
+  await works("below a path", `${site}/hallpass`);
+  await worksWithoutJavaScript("without JavaScript", HALLPASS);
+  await worksWithoutJavaScript("without JavaScript, below a path", `${site}/hallpass`);
+  await isAloneBelowItsPath();
+  await saysNothingToShells();
+} finally {
+  await browser.close();
+}
