@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use super::{base62, random, time::Timestamp};
 
 /// How many characters an identifier has.
@@ -80,6 +82,18 @@ impl fmt::Debug for Id {
 /// An identifier's 22 characters.
 #[derive(Clone, Copy)]
 pub struct IdText([u8; ID_LEN]);
+
+impl fmt::Debug for IdText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for IdText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
 
 impl IdText {
     /// The characters.

@@ -116,7 +116,7 @@ impl Issuer {
         let from_https = |ip| self.addresses.is_forwarded_from_https(ip, headers);
         let is_https = peer.ip().is_some_and(from_https);
         let scheme = if is_https { "https" } else { "http" };
-        Some(format!("{scheme}://{host}"))
+        Some([scheme, "://", host.as_str()].concat())
     }
 }
 

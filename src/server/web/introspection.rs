@@ -18,7 +18,7 @@ use crate::{
         error::FieldError,
         verify::{Question, Verification, Verified},
     },
-    domain::{presented_token::PresentedToken, secret::Secret, time::Timestamp},
+    domain::{id::IdText, presented_token::PresentedToken, secret::Secret, time::Timestamp},
 };
 
 use super::{
@@ -103,10 +103,10 @@ struct Introspection {
     username: Option<String>,
     /// The user's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sub: Option<String>,
+    sub: Option<IdText>,
     /// The same: whoever uses a token acts for nobody else (RFC 9068 §2.2).
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<String>,
+    client_id: Option<IdText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
     /// Whole seconds, rounded down. Absent: never.
@@ -116,7 +116,7 @@ struct Introspection {
     iat: Option<i64>,
     /// The token's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
-    jti: Option<String>,
+    jti: Option<IdText>,
     /// As in the metadata. Absent: no public URL is set, and the request names no host.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
@@ -125,16 +125,17 @@ struct Introspection {
 impl Introspection {
     fn of(verified: &Verified, issuer: Option<String>) -> Self {
         let (token, user) = (verified.token(), verified.user());
+        let user_id = user.id.encode();
         Self {
             active: true,
             scope: (!token.scopes.is_empty()).then(|| token.scopes.to_string()),
             username: Some(user.username.as_str().to_owned()),
-            sub: Some(user.id.to_string()),
-            client_id: Some(user.id.to_string()),
+            sub: Some(user_id),
+            client_id: Some(user_id),
             token_type: Some("Bearer"),
             exp: token.expire_time.map(seconds),
             iat: Some(seconds(token.create_time)),
-            jti: Some(token.id.to_string()),
+            jti: Some(token.id.encode()),
             iss: issuer,
         }
     }
