@@ -138,6 +138,24 @@ fn is_scope_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b":._/-".contains(&byte)
 }
 
+/// The scope of ours that is most like an unknown one, or all of them where none is like it.
+fn known_beside(unknown: &str) -> String {
+    // What all have in common makes nothing alike.
+    let tail = |scope: &str| scope.trim_start_matches(OURS).to_owned();
+    let likeness = |own: &OwnScope| strsim::jaro(&tail(own.as_str()), &tail(unknown));
+    let nearest = OwnScope::ALL
+        .into_iter()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .filter(|own| likeness(own) > 0.8);
+    match nearest {
+        Some(own) => format!("did you mean {}?", own.as_str()),
+        None => format!(
+            "it knows {}",
+            OwnScope::ALL.map(OwnScope::as_str).join(", ")
+        ),
+    }
+}
+
 /// Why scopes were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
@@ -145,7 +163,7 @@ pub enum ScopeError {
     #[error("each scope must be 1 to 64 of a-z, 0-9, ':', '.', '_', '/' and '-'")]
     Malformed,
     /// One starts with `hallpass:` and is none of ours.
-    #[error("{0} is not a scope that Hallpass knows")]
+    #[error("{} is not a scope that Hallpass knows: {}", .0, known_beside(.0))]
     Unknown(String),
     /// More than [`MAX_SCOPES`].
     #[error("at most {MAX_SCOPES} scopes are allowed")]
@@ -170,6 +188,30 @@ mod tests {
         texts.push(text(MAX_SCOPES));
         assert_eq!(parse(&texts), Err(ScopeError::TooMany));
         assert!(set(&["b", "a"]).iter().eq(["a", "b"]));
+    }
+
+    #[test]
+    fn an_unknown_scope_of_ours_is_refused_with_the_nearest() {
+        let refusal = |scope| ScopeSet::parse([scope]).unwrap_err().to_string();
+        for (unknown, nearest) in [
+            ("hallpass:token:read", "hallpass:tokens:read"),
+            ("hallpass:tokens:verfy", "hallpass:tokens:verify"),
+            ("hallpass:users.write", "hallpass:users:write"),
+            ("hallpass:admins", "hallpass:admin"),
+        ] {
+            let refusal = refusal(unknown);
+            assert!(
+                refusal.ends_with(&format!("did you mean {nearest}?")),
+                "{refusal}"
+            );
+        }
+        let refusal = refusal("hallpass:everything");
+        assert!(
+            OwnScope::ALL
+                .iter()
+                .all(|own| refusal.contains(own.as_str())),
+            "{refusal}"
+        );
     }
 
     #[test]
