@@ -82,7 +82,7 @@ impl Error {
             Self::RateLimited { .. } => Reason::TokenRateLimited,
             Self::Denied(denied) => denied.reason(),
             Self::NotFound(Noun::Token) => Reason::TokenNotFound,
-            Self::NotFound(Noun::User) => Reason::UserNotFound,
+            Self::NotFound(Noun::User | Noun::Owner) => Reason::UserNotFound,
             Self::UsernameTaken => Reason::UsernameTaken,
             Self::Precondition { reason, .. } | Self::Quota { reason, .. } => *reason,
             Self::Busy | Self::Unavailable(store::Error::Overloaded) => Reason::Overloaded,
@@ -132,6 +132,8 @@ pub enum Noun {
     Token,
     /// A user.
     User,
+    /// The person who shall own a machine, which is another user of the same request.
+    Owner,
 }
 
 impl std::fmt::Display for Noun {
@@ -139,6 +141,7 @@ impl std::fmt::Display for Noun {
         f.write_str(match self {
             Self::Token => "there is no such token",
             Self::User => "there is no such user",
+            Self::Owner => "owner_id: there is no such user",
         })
     }
 }

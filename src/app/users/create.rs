@@ -184,7 +184,7 @@ pub(super) fn find_owner(tx: &Tx<'_>, id: &str) -> Result<User, Error> {
         Some(id) => users::find(tx, id)?,
         None => None,
     };
-    let owner = found.ok_or(Error::NotFound(Noun::User))?;
+    let owner = found.ok_or(Error::NotFound(Noun::Owner))?;
     if owner.owner().is_some() {
         return Err(wrong_type(
             "a machine owns nothing: name a person as the owner",
