@@ -1,8 +1,8 @@
 //! The command line: one file a noun. A command that works on data is a client of the RPCs: `client` finds the
 //! server, or serves them to itself. `serve` puts the server together. There is no policy and no SQL here.
 //!
-//! stdout holds the answer alone; everything else goes to stderr. A failure is one line and an exit code
-//! from the one table in [`exit_code`].
+//! stdout holds the answer alone; everything else goes to stderr. A failure is a line, where the command was called
+//! wrongly with what helps in lines below it, and an exit code from the one table in [`exit_code`].
 
 mod audit;
 mod bench;
@@ -38,10 +38,13 @@ mod whoami;
 use std::ffi::OsString;
 
 use clap::{
-    ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+    Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
 };
 
-use crate::config::{Settings, environment, unseen::refuse_unseen, variables};
+use crate::{
+    config::{Settings, environment, unseen::refuse_unseen, variables},
+    domain::token_text::TokenText,
+};
 use exit_code::ExitCode;
 use failure::Failure;
 
@@ -129,13 +132,31 @@ enum Noun {
 
 /// The command line as clap knows it: for completions, and for whoever describes it.
 pub fn command() -> Command {
-    Cli::command().after_help(exit_code::help())
+    take_negative_numbers(Cli::command()).after_help(exit_code::help())
+}
+
+/// Has `--limit -1` be a value, which is refused with the range, and not an unknown flag `-1`. Whatever else begins
+/// with a hyphen, these values' parsers refuse.
+fn take_negative_numbers(command: Command) -> Command {
+    let measures = ["NUMBER", "KIB", "SIZE", "DURATION", "WHEN"];
+    let is_measure = |arg: &Arg| {
+        let names = arg.get_value_names().unwrap_or_default();
+        names.iter().any(|name| measures.contains(&name.as_str()))
+    };
+    let take = |arg: Arg| {
+        let is_measure = is_measure(&arg);
+        arg.allow_hyphen_values(is_measure)
+    };
+    command
+        .mut_args(take)
+        .mut_subcommands(take_negative_numbers)
 }
 
 /// Runs the command that `args` say, and tells how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     private::keep_to_ourselves();
-    match parse_and_run(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    match parse_and_run(&args) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
             failure.print();
@@ -144,11 +165,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn parse_and_run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
     let command = command();
-    let known = variables(&command);
-    let args: Vec<_> = args.into_iter().collect();
-    let matches = match environment::without_empty(command.clone()).try_get_matches_from(&args) {
+    let matches = match environment::without_empty(command.clone()).try_get_matches_from(args) {
         Ok(matches) => matches,
         // `--help` and `--version` are errors to clap. Help names all variables.
         Err(error) if !error.use_stderr() => {
@@ -160,12 +179,31 @@ fn parse_and_run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure
             error.print()?;
             return Err(Failure::silent(ExitCode::Usage));
         }
-        Err(error) => return Err(usage_error::failure(&error)),
+        Err(error) => return Err(usage_error::failure(&error, args)),
     };
-    environment::refuse_unknown(&known)?;
-    refuse_unseen(&command, &matches)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| usage_error::failure(&error))?;
-    dispatch(cli.noun, &matches)
+    warn_of_plaintexts(args);
+    let cli =
+        Cli::from_arg_matches(&matches).map_err(|error| usage_error::failure(&error, args))?;
+    check_environment(&command, &matches)
+        .and_then(|()| dispatch(cli.noun, &matches))
+        .map_err(|failure| usage_error::with_help(failure, args))
+}
+
+/// Warns of a secret among the arguments, whatever else becomes of the command. Its ID is no secret.
+fn warn_of_plaintexts(args: &[OsString]) {
+    let texts = args.iter().filter_map(|arg| arg.to_str());
+    for token in texts.filter_map(|text| TokenText::from_paste(text).ok()) {
+        output::hint(&format!(
+            "The secret of the token {} stands in an argument: whoever may see this machine's processes can read it, \
+             and your shell may keep it. Give its ID, and rotate it if others may have seen it.",
+            token.id()
+        ));
+    }
+}
+
+fn check_environment(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
+    environment::refuse_unknown(&variables(command))?;
+    Ok(refuse_unseen(command, matches)?)
 }
 
 fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ pub mod effective;
 pub mod environment;
 pub mod log;
 pub mod logins;
+pub mod number;
 pub mod password_file;
 pub mod policies;
 mod private_file;

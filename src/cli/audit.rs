@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    config::target::TargetArgs,
+    config::{number::number, target::TargetArgs},
     domain::{
         audit::{AuditRow, ChainHash, ChainHead},
         audit_chain::Chain,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    client::Client,
+    client::{Client, MAX_LIMIT},
     exit_code::ExitCode,
     failure::Failure,
     output::{self, OutputArgs, or_dash},
@@ -46,7 +46,7 @@ pub(super) struct List {
     #[arg(long)]
     reverse: bool,
     /// At most so many rows. Not set: all.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number(1..=MAX_LIMIT))]
     limit: Option<usize>,
     #[command(flatten)]
     output: OutputArgs,

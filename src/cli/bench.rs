@@ -18,7 +18,7 @@ use std::{
 use clap::Args;
 
 use super::{failure::Failure, output, prose};
-use crate::domain::duration;
+use crate::{config::number::number, domain::duration};
 use interrupt::Interrupt;
 use report::Row;
 use server::Server;
@@ -28,13 +28,13 @@ use tasks::Task;
 #[derive(Args, Debug)]
 pub(super) struct Bench {
     /// How long each measurement takes.
-    #[arg(long, default_value = "3s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
     duration: Duration,
     /// How many clients ask at once.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = number(1..=512_u16))]
     clients: u16,
     /// How many tokens are checked in turn.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = number(1..=100_000_u32))]
     tokens: u32,
     /// Where the new database is made, and removed: on the disk to be measured.
     #[arg(long, default_value = ".")]

@@ -20,13 +20,22 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::failure::{self, Failure};
+use super::{
+    failure::{self, Failure},
+    usage_error::repeated,
+};
 use crate::{
     config::{
         server_address::ServerAddress,
         target::{TargetArgs, TokenError, TokenSource, Why},
     },
-    domain::{id::UserId, page::MAX_PAGE_SIZE, secret::Secret},
+    domain::{
+        id::UserId,
+        page::MAX_PAGE_SIZE,
+        secret::Secret,
+        token_text::{TokenText, TokenTextError},
+        user::Username,
+    },
     proto::hallpass::v1::{GetUserByUsernameRequest, GetUserRequest, User},
     store::{OpenAs, StoreOptions},
 };
@@ -37,6 +46,9 @@ pub(super) use procedures::{ServerStream, Unary};
 
 /// How long a command waits for a database that another process holds.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// The most entries of a list that a command can be told to stop at: more than anybody reads.
+pub(super) const MAX_LIMIT: usize = 1_000_000_000;
 
 /// What a command calls.
 pub(super) struct Client {
@@ -207,17 +219,37 @@ impl Client {
     }
 }
 
+/// Of a text that is neither a username nor a user's ID.
+fn no_name(text: &str) -> Failure {
+    if !matches!(TokenText::from_paste(text), Err(TokenTextError::Malformed)) {
+        return Failure::usage(
+            "a user's name or ID is wanted, and a token is given: nothing of it was sent",
+        );
+    }
+    if text.trim().is_empty() {
+        return Failure::usage("a user's name or ID is wanted, and an empty text is given");
+    }
+    Failure::failed(format!(
+        "there is no such user: {}; a name is 3 to 40 of a-z, 0-9 and -, an ID 22 letters and digits",
+        repeated(text)
+    ))
+}
+
 impl Session {
-    /// The user that a person names by username or ID. No text is both: an ID begins with a digit.
+    /// The user that a person names by username or ID. No text is both: an ID begins with a digit. What can be
+    /// neither is not sent: it may be a secret.
     pub(super) async fn find_user(&mut self, name: &str) -> Result<User, Failure> {
         let user = if UserId::parse(name).is_some() {
             let id = name.to_owned();
-            self.call(&GetUserRequest { id }).await?.user
+            let reply = self.call(&GetUserRequest { id }).await;
+            let a_token = format!("{name}; if it is a token's ID, see `hallpass token get {name}`");
+            reply.map_err(|failure| failure.naming(a_token))?.user
+        } else if let Ok(username) = Username::parse(name) {
+            let username = username.as_str().to_owned();
+            let reply = self.call(&GetUserByUsernameRequest { username }).await;
+            reply.map_err(|failure| failure.naming(name))?.user
         } else {
-            let username = name.to_owned();
-            self.call(&GetUserByUsernameRequest { username })
-                .await?
-                .user
+            return Err(no_name(name));
         };
         user.ok_or_else(|| self.incomplete("user"))
     }

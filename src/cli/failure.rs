@@ -1,7 +1,9 @@
-//! Why a command did not do what it was asked: one line for people, one code for scripts.
+//! Why a command did not do what it was asked: a line for people, with what helps in lines below it, and one code for
+//! scripts.
 
 use std::{
     error::Error as StdError,
+    fmt::Display,
     io::{self, Write as _},
     process,
     sync::mpsc,
@@ -28,6 +30,8 @@ use super::{exit_code::ExitCode, output};
 pub(super) struct Failure {
     code: ExitCode,
     message: Option<String>,
+    /// What helps, below the message.
+    lines: Vec<String>,
     /// The code of the RPC that a server has refused.
     rpc: Option<String>,
 }
@@ -38,6 +42,7 @@ impl Failure {
         Self {
             code,
             message: Some(message.into()),
+            lines: Vec::new(),
             rpc: None,
         }
     }
@@ -55,6 +60,15 @@ impl Failure {
         self.rpc.as_deref() == Some(rpc)
     }
 
+    /// Tells which one, where a server has refused a call since there is none.
+    pub(super) fn naming(self, name: impl Display) -> Self {
+        if self.is_refused_as("not_found") {
+            self.and(&name.to_string())
+        } else {
+            self
+        }
+    }
+
     /// Wrong arguments.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message)
@@ -65,6 +79,7 @@ impl Failure {
         Self {
             code,
             message: None,
+            lines: Vec::new(),
             rpc: None,
         }
     }
@@ -72,6 +87,12 @@ impl Failure {
     /// Whatever has no code of its own.
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Failed, message)
+    }
+
+    /// With a line below its message.
+    pub(super) fn with_line(mut self, line: String) -> Self {
+        self.lines.push(line);
+        self
     }
 
     /// With more to say behind its message.
@@ -101,12 +122,22 @@ impl Failure {
 
     /// Tells people, on stderr.
     pub(super) fn print(&self) {
-        if let Some(message) = self.message() {
-            drop(writeln!(io::stderr(), "hallpass: {message}"));
+        if let Some(text) = self.text() {
+            drop(io::stderr().write_all(text.as_bytes()));
         }
     }
 
-    /// What people are told, on one line.
+    /// All that people are told, whole lines.
+    pub(super) fn text(&self) -> Option<String> {
+        let message = self.message()?;
+        let lines = self.lines.iter().map(|line| output::shown(line) + "\n");
+        Some(format!(
+            "hallpass: {message}\n{}",
+            lines.collect::<String>()
+        ))
+    }
+
+    /// What went wrong, on one line.
     pub(super) fn message(&self) -> Option<String> {
         let message = self.message.as_ref()?;
         let lines: Vec<_> = message.lines().map(str::trim).collect();
@@ -117,6 +148,13 @@ impl Failure {
 /// What else can be done about a file that others may read. Kubernetes' `fsGroup` lets a group in at each start.
 pub(super) const OPEN_PERMISSIONS: &str = "; or, where they are meant to, as the group of a volume is, give \
      --allow-open-permissions (HALLPASS_ALLOW_OPEN_PERMISSIONS)";
+
+/// What else there is where a command finds no database: most likely it was called from another folder.
+const ELSEWHERE: &str = ": name the right one with --database-url (HALLPASS_DATABASE_URL), or a server with --server \
+     (HALLPASS_SERVER) or `hallpass login`. A new one is made by `hallpass serve`";
+
+/// Behind "give the right path".
+const BY_SETTING: &str = " with --database-url (HALLPASS_DATABASE_URL)";
 
 /// The operator stands at the machine: unlike a client, it is told the causes too.
 fn with_causes(error: &dyn StdError) -> String {
@@ -160,11 +198,13 @@ impl From<OpenError> for Failure {
             | OpenError::Io { .. }
             | OpenError::Database { .. } => ExitCode::CannotOpen,
         };
-        let message = with_causes(&error);
-        if code == ExitCode::OpenPermissions {
-            return Self::new(code, message + OPEN_PERMISSIONS);
-        }
-        Self::new(code, message)
+        let advice = match &error {
+            OpenError::Missing { .. } => ELSEWHERE,
+            OpenError::FolderMissing { .. } => BY_SETTING,
+            OpenError::OpenPermissions { .. } => OPEN_PERMISSIONS,
+            _ => "",
+        };
+        Self::new(code, with_causes(&error) + advice)
     }
 }
 

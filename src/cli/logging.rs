@@ -38,7 +38,7 @@ use crate::{
     metrics::Metrics,
 };
 
-use super::{failure::Failure, output};
+use super::{exit_code::ExitCode, failure::Failure, output};
 use limit::Limit;
 pub(super) use queue::Lines;
 use queue::Output;
@@ -129,8 +129,12 @@ impl Log {
     /// Tells why the server ends, where it failed: behind all that was logged before.
     pub(super) fn last_words(&self, ended: Result<(), Failure>) -> Result<(), Failure> {
         ended.map_err(|failure| {
-            if let Some(message) = failure.message() {
-                self.lines.push(format!("hallpass: {message}\n").as_bytes());
+            if failure.code() == ExitCode::Usage {
+                // Nothing was started, and what helps follows.
+                return failure;
+            }
+            if let Some(text) = failure.text() {
+                self.lines.push(text.as_bytes());
             }
             Failure::silent(failure.code())
         })

@@ -1,12 +1,18 @@
-//! What clap has to say about wrong arguments, in our form: one line that names the setting and the reason.
+//! What clap has to say about wrong arguments, in our form: on lines of their own what is wrong, the nearest that is
+//! right, and the help of the very command. clap's text would repeat values, which may be secrets.
+
+use std::ffi::OsString;
 
 use clap::{
-    Command,
+    Arg, Command,
     error::{ContextKind, ContextValue, Error, ErrorKind},
 };
 
-use super::failure::Failure;
+use super::{exit_code::ExitCode, failure::Failure};
 use crate::config::unseen::{UnseenCharacter, unseen};
+
+/// No word of ours is longer, and hardly a secret is so short: what is longer is not repeated.
+const MAX_REPEATED: usize = 30;
 
 impl From<UnseenCharacter> for Failure {
     fn from(error: UnseenCharacter) -> Self {
@@ -14,48 +20,190 @@ impl From<UnseenCharacter> for Failure {
     }
 }
 
-/// The failure that clap's `error` is.
-pub(super) fn failure(error: &Error) -> Failure {
-    Failure::usage(message(error))
+/// The failure that clap's `error` about `args` is.
+pub(super) fn failure(error: &Error, args: &[OsString]) -> Failure {
+    let root = super::command();
+    let (command, path) = called(&root, args);
+    let failure = Failure::usage(problem(error, &path));
+    let failure = nearest(error, command, &path)
+        .into_iter()
+        .fold(failure, Failure::with_line);
+    failure.with_line(help(&path))
 }
 
-fn message(error: &Error) -> String {
-    if error.kind() == ErrorKind::ValueValidation
-        && let Some(reason) = std::error::Error::source(error)
-        && let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
-    {
-        // clap's own text repeats the value, which may be a secret.
-        return match unseen_in(error, arg) {
-            Some(unseen) => format!("{}: {unseen}", name(arg)),
-            None => format!("{}: {reason}", name(arg)),
-        };
+/// The same of what else is wrong with how a command was called.
+pub(super) fn with_help(failure: Failure, args: &[OsString]) -> Failure {
+    if failure.code() == ExitCode::Usage {
+        failure.with_line(help(&called(&super::command(), args).1))
+    } else {
+        failure
     }
+}
+
+fn help(path: &str) -> String {
+    format!("See `{path} --help`.")
+}
+
+/// The command that `args` call, as far as they name one. No flag of a command that has commands takes a value, so
+/// that the words before the last of them are names.
+fn called<'a>(root: &'a Command, args: &[OsString]) -> (&'a Command, String) {
+    let (mut command, mut path) = (root, root.get_name().to_owned());
+    let words = args.iter().skip(1).map(|arg| arg.to_string_lossy());
+    for word in words.filter(|word| !word.starts_with('-')) {
+        match command.find_subcommand(&*word) {
+            Some(found) => command = found,
+            None => break,
+        }
+        path = format!("{path} {}", command.get_name());
+    }
+    (command, path)
+}
+
+/// What is wrong.
+fn problem(error: &Error, path: &str) -> String {
+    let arg = text(error, ContextKind::InvalidArg).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::ValueValidation => {
+            let reason = std::error::Error::source(error).map(ToString::to_string);
+            let reason = unseen_in(error, arg).or(reason).unwrap_or_default();
+            format!("{}: {reason}", name(arg))
+        }
+        ErrorKind::InvalidValue => {
+            let allowed = texts(error, ContextKind::ValidValue);
+            let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
+            match (allowed.is_empty(), value.is_empty()) {
+                (true, _) => format!("{arg} lacks its value"),
+                (_, true) => format!("{arg} lacks its value: {}", any_of(&allowed)),
+                _ => format!(
+                    "{}: {} is none of {}",
+                    name(arg),
+                    repeated(value),
+                    allowed.join(", ")
+                ),
+            }
+        }
+        // Where a password or a plaintext lands that was given by mistake.
+        ErrorKind::UnknownArgument if !arg.starts_with('-') => {
+            "there is an argument too many".to_owned()
+        }
+        ErrorKind::UnknownArgument => format!("`{path}` has no flag {}", repeated(arg)),
+        ErrorKind::InvalidSubcommand => {
+            let word = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!("`{path}` has no command {}", repeated(word))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = texts(error, ContextKind::InvalidArg);
+            let missing: Vec<_> = missing.iter().map(|arg| alternatives(arg)).collect();
+            format!("missing: {}", missing.join(" "))
+        }
+        ErrorKind::ArgumentConflict => match text(error, ContextKind::PriorArg) {
+            Some(other) if other == arg => format!("{} is given twice", flag(arg)),
+            Some(other) => format!("{} and {} exclude each other", flag(arg), flag(other)),
+            None => format!("{} excludes other flags that are given", flag(arg)),
+        },
+        ErrorKind::TooManyValues => format!("{} takes no value", flag(arg)),
+        _ => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+    }
+}
+
+/// What is right and near to it.
+fn nearest(error: &Error, command: &Command, path: &str) -> Option<String> {
+    let arg = text(error, ContextKind::InvalidArg).unwrap_or_default();
     if error.kind() == ErrorKind::UnknownArgument
-        && let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
-        && !arg.starts_with('-')
+        && let Some(name) = arg.strip_prefix("--")
     {
-        // Nor is this repeated: it is where a password or a plaintext lands that was given by mistake.
-        return "there is an argument too many; see `hallpass --help`".to_owned();
+        if command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(name))
+        {
+            return Some(format!("Give {arg} behind `{path}`."));
+        }
+        let value_name = name.to_uppercase().replace('-', "_");
+        if command
+            .get_positionals()
+            .any(|arg| is_named(arg, &value_name))
+        {
+            return Some(format!("Give {value_name} without a flag before it."));
+        }
     }
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let head = text.split("\n\nUsage:").next().unwrap_or(text);
-    let head = head
-        .split("\n\nFor more information")
-        .next()
-        .unwrap_or(head);
-    let lines = head.lines().map(str::trim).filter(|line| !line.is_empty());
-    format!(
-        "{}; see `hallpass --help`",
-        lines.collect::<Vec<_>>().join(" ")
-    )
+    let similar = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+    ];
+    let mut similar = similar.iter().flat_map(|kind| texts(error, *kind));
+    // clap puts the most similar last.
+    if let Some(similar) = similar.next_back() {
+        return Some(format!("Did you mean {similar}?"));
+    }
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let commands = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+            let names: Vec<_> = commands.map(Command::get_name).collect();
+            Some(format!("Its commands are {}.", names.join(", ")))
+        }
+        // How it is called.
+        ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument => {
+            match error.get(ContextKind::Usage)? {
+                ContextValue::StyledStr(usage) => Some(usage.to_string()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn is_named(arg: &Arg, value_name: &str) -> bool {
+    let names = arg.get_value_names().unwrap_or_default();
+    names.iter().any(|name| name == value_name)
+}
+
+fn text(error: &Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn texts(error: &Error, kind: ContextKind) -> Vec<&str> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
+        _ => vec![],
+    }
+}
+
+/// A word that somebody has written, unless it may be a secret.
+pub(super) fn repeated(word: &str) -> &str {
+    if word.len() > MAX_REPEATED {
+        "[not shown]"
+    } else {
+        word
+    }
+}
+
+/// `<--note <TEXT>|--scope <SCOPE>>` as `--note <TEXT> or --scope <SCOPE>`.
+fn alternatives(arg: &str) -> String {
+    match arg.strip_prefix('<').and_then(|arg| arg.strip_suffix('>')) {
+        Some(group) if group.contains('|') => any_of(&group.split('|').collect::<Vec<_>>()),
+        _ => arg.to_owned(),
+    }
+}
+
+fn any_of(words: &[&str]) -> String {
+    match words {
+        [words @ .., last] if !words.is_empty() => format!("{} or {last}", words.join(", ")),
+        words => words.concat(),
+    }
 }
 
 /// What nobody sees in the value of a setting, which is most likely why it was refused.
 fn unseen_in(error: &Error, arg: &str) -> Option<String> {
-    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
-        return None;
-    };
+    let value = text(error, ContextKind::InvalidValue)?;
     // Spaces between the members of a list are allowed.
     let value = if is_list(&super::command(), flag(arg)) {
         value.trim_matches(' ')
@@ -73,8 +221,11 @@ fn is_list(command: &Command, flag: &str) -> bool {
             .any(|command| is_list(command, flag))
 }
 
+/// `--limit <NUMBER>` as `--limit`, and `[USER]` as `USER`.
 fn flag(arg: &str) -> &str {
-    arg.split([' ', '=']).next().unwrap_or(arg)
+    let arg = arg.split([' ', '=']).next().unwrap_or(arg);
+    let arg = arg.trim_end_matches("...");
+    arg.trim_matches(|char| matches!(char, '<' | '>' | '[' | ']'))
 }
 
 /// `--listen <ADDRESS:PORT>` as `--listen (HALLPASS_LISTEN)`: the value may come from either.
@@ -95,52 +246,159 @@ fn name(arg: &str) -> String {
 mod tests {
     use super::*;
 
-    fn refusal(args: &[&str]) -> String {
-        let args = ["hallpass"].iter().chain(args);
+    /// All lines but the last, which names the help of `command`.
+    fn refusal_of(command: &str, args: &[&str]) -> String {
+        let args: Vec<OsString> = ["hallpass"].iter().chain(args).map(Into::into).collect();
         let error = super::super::command()
-            .try_get_matches_from(args)
+            .try_get_matches_from(&args)
             .unwrap_err();
-        failure(&error).message().unwrap()
+        let text = failure(&error, &args).text().unwrap();
+        let text = text.strip_prefix("hallpass: ").unwrap();
+        let end = format!("\nSee `{command} --help`.\n");
+        text.strip_suffix(&end)
+            .unwrap_or_else(|| panic!("{text}"))
+            .to_owned()
     }
 
     #[test]
     fn a_refused_value_is_told_by_setting_and_reason_alone() {
+        let serve = |arg| refusal_of("hallpass serve", &["serve", arg]);
+        let passes = "--argon2-passes (HALLPASS_ARGON2_PASSES)";
         assert_eq!(
-            refusal(&["serve", "--argon2-passes=1"]),
-            "--argon2-passes (HALLPASS_ARGON2_PASSES): 1 is not in 2..=64"
+            serve("--argon2-passes=1"),
+            format!("{passes}: must be a whole number from 2 to 64, not 1")
         );
         assert_eq!(
-            refusal(&["serve", "--argon2-passes=2\r"]),
-            "--argon2-passes (HALLPASS_ARGON2_PASSES): ends with \\r, which does not show: leave it out"
+            serve("--argon2-passes=2\r"),
+            format!("{passes}: ends with \\r, which does not show: leave it out")
         );
-        let member = refusal(&["serve", "--trusted-proxy= 10.0.0.0/8, here "]);
+        let member = serve("--trusted-proxy= 10.0.0.0/8, here ");
         assert!(member.contains("is not a network"), "{member}");
-        let postgres = refusal(&["serve", "--database-url=postgres://me:hunter2@db/x"]);
+        let postgres = serve("--database-url=postgres://me:hunter2@db/x");
         assert!(postgres.starts_with("--database-url (HALLPASS_DATABASE_URL): "));
         assert!(!postgres.contains("hunter2"), "{postgres}");
     }
 
     #[test]
-    fn other_mistakes_are_one_line_that_says_where_to_look() {
-        assert_eq!(
-            refusal(&["user", "get"]),
-            "the following required arguments were not provided: <USER>; see `hallpass --help`"
-        );
-        let unknown = refusal(&["user", "list", "--jsn"]);
-        assert!(unknown.contains("--json"), "{unknown}");
-        assert!(!unknown.contains('\n'), "{unknown}");
+    fn what_is_wrong_and_the_nearest_that_is_right_are_lines_of_their_own() {
+        for (args, of, expected) in [
+            (
+                "user get",
+                "user get",
+                "missing: <USER>\nUsage: hallpass user get <USER>",
+            ),
+            (
+                "user list --jsn",
+                "user list",
+                "`hallpass user list` has no flag --jsn\nDid you mean --json?",
+            ),
+            (
+                "--json user list",
+                "user list",
+                "`hallpass user list` has no flag --json\nGive --json behind `hallpass user list`.",
+            ),
+            (
+                "token create --user ci-bot",
+                "token create",
+                "`hallpass token create` has no flag --user\nGive USER without a flag before it.",
+            ),
+            (
+                "tokn list",
+                "",
+                "`hallpass` has no command tokn\nDid you mean token?",
+            ),
+            (
+                "data chekc",
+                "data",
+                "`hallpass data` has no command chekc\nDid you mean check?",
+            ),
+            (
+                "audit remove",
+                "audit",
+                "`hallpass audit` has no command remove\nIts commands are list, verify.",
+            ),
+            (
+                "user set-role bob adm",
+                "user set-role",
+                "ROLE: adm is none of admin, member\nDid you mean admin?",
+            ),
+            (
+                "token list --all --state",
+                "token list",
+                "--state <STATE> lacks its value: live, disabled or expired",
+            ),
+            (
+                "token list --limit",
+                "token list",
+                "--limit <NUMBER> lacks its value",
+            ),
+            (
+                "token list --limit -1",
+                "token list",
+                "--limit: must be a whole number from 1 to 1000000000, not -1",
+            ),
+            (
+                "token rotate 0000000000000000000000 --grace -1h",
+                "token rotate",
+                "--grace: is no duration such as 90d, 36h or 10s",
+            ),
+            (
+                "token list --all --all",
+                "token list",
+                "--all is given twice",
+            ),
+            (
+                "token list bob --all",
+                "token list",
+                "USER and --all exclude each other",
+            ),
+            (
+                "token list --json=yes",
+                "token list",
+                "--json takes no value",
+            ),
+        ] {
+            let of = format!("hallpass {of}");
+            let args: Vec<_> = args.split(' ').collect();
+            assert_eq!(refusal_of(of.trim_end(), &args), expected);
+        }
+        let update = ["token", "update", "0000000000000000000000"];
+        let missing = refusal_of("hallpass token update", &update);
+        let first = "missing: --note <TEXT>, --scope <SCOPE> or --cidr <CIDR>\n";
+        assert!(missing.starts_with(first), "{missing}");
     }
 
     #[test]
-    fn an_argument_too_many_is_not_repeated() {
-        for args in [
-            &["user", "create", "alice", "hunter2"][..],
-            &["user", "create", "alice", "--password=hunter2"],
-            &["user", "create", "alice", "--password", "hunter2"],
-            &["token", "get", "an-id", "hunter2"],
+    fn what_may_be_a_secret_is_not_repeated() {
+        let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
+        for (of, args) in [
+            ("user create", &["user", "create", "alice", secret][..]),
+            (
+                "user create",
+                &["user", "create", "alice", &format!("--password={secret}")],
+            ),
+            (
+                "user create",
+                &["user", "create", "alice", "--password", secret],
+            ),
+            (
+                "user create",
+                &["user", "create", "alice", &format!("--{secret}")],
+            ),
+            ("user set-role", &["user", "set-role", "alice", secret]),
+            ("token get", &["token", "get", secret]),
+            ("token list", &["token", "list", "--limit", secret]),
+            (
+                "token list",
+                &["token", "list", &format!("--json={secret}")],
+            ),
+            ("token", &["token", secret]),
+            ("", &[secret]),
         ] {
-            let refusal = refusal(args);
+            let refusal = refusal_of(format!("hallpass {of}").trim_end(), args);
             assert!(!refusal.contains("hunter2"), "{refusal}");
         }
+        let short = &["user", "create", "alice", "hunter2"];
+        assert!(!refusal_of("hallpass user create", short).contains("hunter2"));
     }
 }

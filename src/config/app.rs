@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use clap::{Args, builder::BoolishValueParser, value_parser};
+use clap::{Args, builder::BoolishValueParser};
 
-use super::{contradiction::Contradiction, policies::LifetimeArgs, values};
+use super::{contradiction::Contradiction, number::number, policies::LifetimeArgs, values};
 use crate::{
     app::{AppOptions, passwords::HasherOptions},
     domain::token_text::TokenPrefix,
@@ -37,7 +37,7 @@ pub struct TokenArgs {
         hide_env_values = true,
         value_name = "NUMBER",
         default_value = "500",
-        value_parser = value_parser!(u32).range(1..)
+        value_parser = number(1..=u32::MAX)
     )]
     pub max_tokens_per_user: u32,
 }
@@ -65,7 +65,7 @@ pub struct PasswordArgs {
         hide_env_values = true,
         value_name = "KIB",
         default_value = "19456",
-        value_parser = value_parser!(u32).range(19_456..=1_048_576)
+        value_parser = number(19_456..=1_048_576_u32)
     )]
     pub argon2_memory_kib: u32,
 
@@ -76,7 +76,7 @@ pub struct PasswordArgs {
         hide_env_values = true,
         value_name = "NUMBER",
         default_value = "2",
-        value_parser = value_parser!(u32).range(2..=64)
+        value_parser = number(2..=64_u32)
     )]
     pub argon2_passes: u32,
 
@@ -87,7 +87,7 @@ pub struct PasswordArgs {
         hide_env_values = true,
         value_name = "NUMBER",
         default_value = "1",
-        value_parser = value_parser!(u8).range(1..=2)
+        value_parser = number(1..=2_u8)
     )]
     pub hasher_threads: u8,
 }

@@ -4,7 +4,7 @@ use std::{num::NonZero, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 
-use super::{contradiction::Contradiction, values};
+use super::{contradiction::Contradiction, number::number, values};
 use crate::{app::AppOptions, domain::lifetime::LifetimePolicy};
 
 /// How long new tokens live.
@@ -129,7 +129,7 @@ pub struct UseArgs {
         env = "HALLPASS_TOKEN_REQUESTS_PER_MINUTE",
         hide_env_values = true,
         value_name = "NUMBER",
-        value_parser = clap::value_parser!(u32).range(1..=60_000)
+        value_parser = number(1..=60_000_u32)
     )]
     pub token_requests_per_minute: Option<u32>,
 }

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, value_parser};
+use clap::Args;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{contradiction::Contradiction, values};
+use super::{contradiction::Contradiction, number::number, values};
 use crate::server::{LogRequests, PublicUrl, ServerOptions, limits::Limits};
 
 /// Where to listen.
@@ -138,7 +138,7 @@ pub struct ServerArgs {
         hide_env_values = true,
         value_name = "NUMBER",
         default_value = "1024",
-        value_parser = value_parser!(u32).range(1..)
+        value_parser = number(1..=u32::MAX)
     )]
     pub max_connections: u32,
 }

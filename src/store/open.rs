@@ -129,7 +129,7 @@ pub fn kind(found: FileType) -> &'static str {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is no file, and only `serve` makes one.
-    #[error("there is no database at {path}: start `hallpass serve` once, or give the right path")]
+    #[error("there is no database at {path}")]
     Missing {
         /// The database's file.
         path: PathBuf,

@@ -37,7 +37,8 @@ fn verdict(env: &[(&str, &str)], prepare: impl Fn(&Sandbox)) -> Result<(), (i32,
     serve.arg("--log-level=error").stdout(Stdio::null());
     let (code, served) = (checked.code, Ran::of(serve));
     let told = checked.refused(code);
-    assert_eq!(served.refused(code), told, "{env:?}");
+    let what = |told: &str| told.split('\n').next().unwrap_or_default().to_owned();
+    assert_eq!(what(&served.refused(code)), what(&told), "{env:?}");
     Err((code, told))
 }
 
@@ -146,7 +147,7 @@ const REFUSED: &[(Variables, i32, &str)] = &[
     (
         &[("HALLPASS_ARGON2_MEMORY_KIB", "1048577")],
         2,
-        "is not in 19456..=1048576",
+        "must be a whole number from 19456 to 1048576",
     ),
     (
         &[("HALLPASS_ARGON2_PASSES", "2\t")],

@@ -194,17 +194,24 @@ impl Ran {
         }
     }
 
-    /// A failure, as all are: this code, nothing but one line on stderr; its text is given back.
+    /// A failure, as all are: this code, nothing on stdout, one line on stderr; its text is given back. The line of one
+    /// who called it wrongly has others below it, and the last names the command's help.
     pub(crate) fn refused(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
         assert_eq!(self.stdout, "");
-        // What destroys names its target first.
-        let told = self.stderr.strip_prefix("on sqlite:");
-        let told = told.and_then(|told| told.split_once('\n'));
-        let line = told.map_or(&*self.stderr, |(_, rest)| rest);
-        let line = line.strip_prefix("hallpass: ").unwrap();
+        let (before, line) = self.stderr.split_once("hallpass: ").unwrap();
+        // What destroys names its target first, and a secret in an argument is warned of.
+        let is_warning =
+            |line: &str| line.starts_with("on sqlite:") || line.contains("in an argument");
+        assert!(before.lines().all(is_warning), "{before}");
         let line = line.strip_suffix('\n').unwrap();
-        assert!(!line.contains('\n'), "{line}");
+        if code == 2 {
+            let (_, last) = line.rsplit_once('\n').unwrap();
+            let names_the_help = last.starts_with("See `hallpass") && last.ends_with(" --help`.");
+            assert!(names_the_help, "{line}");
+        } else {
+            assert!(!line.contains('\n'), "{line}");
+        }
         line.to_owned()
     }
 }

@@ -69,7 +69,8 @@ fn secrets_are_redacted() {
 fn a_value_that_is_not_allowed_is_refused_by_name_and_reason() {
     let sandbox = Sandbox::empty();
     let refusal = check(&sandbox, &[], &[("HALLPASS_ARGON2_MEMORY_KIB", "1024")]).refused(2);
-    let named = "--argon2-memory-kib (HALLPASS_ARGON2_MEMORY_KIB): 1024 is not in";
+    let named =
+        "--argon2-memory-kib (HALLPASS_ARGON2_MEMORY_KIB): must be a whole number from 19456";
     assert!(refusal.starts_with(named), "{refusal}");
     let both = [
         ("HALLPASS_ADMIN_PASSWORD", "a"),
@@ -86,7 +87,7 @@ fn an_unknown_variable_stops_every_command_and_the_likely_one_is_named() {
         command.env("HALLPASS_DATABASE_URI", "sqlite:x.db");
         let refusal = Ran::of(command).refused(2);
         assert!(
-            refusal.ends_with("did you mean HALLPASS_DATABASE_URL?"),
+            refusal.contains("did you mean HALLPASS_DATABASE_URL?\n"),
             "{refusal}"
         );
     }
