@@ -18,8 +18,9 @@ use crate::{
     domain::{
         clock::{Clock, SystemClock},
         id::TokenId,
+        presented_token::PresentedToken,
         time::Timestamp,
-        token_text::TokenText,
+        token_text::TokenTextError,
     },
     proto::hallpass::v1::{DeleteTokenRequest, GetTokenRequest, Token},
 };
@@ -36,7 +37,7 @@ use super::{
 pub(super) enum TokenCommand {
     /// Create a token, and print its plaintext: the one time that it is shown.
     Create(Box<create::Create>),
-    /// List a user's live tokens, or with --all the tokens of all users.
+    /// List the live tokens of a user or one's own, or with --all the tokens of all users.
     List(list::List),
     /// Show a token.
     Get(Named),
@@ -65,9 +66,9 @@ pub(super) enum TokenCommand {
 /// Commands that need no more than a token.
 #[derive(Args, Debug)]
 pub(super) struct Named {
-    /// The token's ID; `token inspect` tells it of a plaintext.
-    #[arg(value_name = "TOKEN_ID")]
-    id: String,
+    /// The token's ID.
+    #[arg(value_name = "TOKEN_ID", value_parser = token_id)]
+    id: TokenId,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -92,21 +93,33 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
     }
 }
 
-/// The ID that an argument is, for a request. A plaintext is refused, and not repeated.
-fn token_id(arg: &str) -> Result<String, Failure> {
-    if !TokenText::all_from_paste(arg).is_empty() {
-        return Err(Failure::usage(
-            "give the token's ID: a plaintext is never an argument. Others may have seen this one; if it was \
-             real, revoke it. `hallpass token inspect` tells the ID of a plaintext",
-        ));
+/// Reads a token's ID from an argument. Of a plaintext that was given instead no more than its ID is used, and
+/// nothing of either is repeated.
+pub(super) fn token_id(text: &str) -> Result<TokenId, String> {
+    match TokenId::from_paste(text) {
+        Some(id) => Ok(id),
+        None => PresentedToken::from_paste(text)
+            .map(|token| token.id())
+            .map_err(no_id),
     }
-    Ok(TokenId::from_paste(arg).map_or_else(|| arg.to_owned(), |id| id.to_string()))
+}
+
+/// Why an argument names no token.
+fn no_id(error: TokenTextError) -> String {
+    match error {
+        TokenTextError::Malformed => {
+            "must be a token's ID, 22 letters and digits: `hallpass token list` tells them"
+                .to_owned()
+        }
+        error => format!("must be a token's ID, and the token that is given instead {error}"),
+    }
 }
 
 fn get(args: &Named) -> Result<(), Failure> {
-    let token_id = token_id(&args.id)?;
+    let token_id = args.id.to_string();
     let client = Client::new(&args.target)?;
-    let reply = client.call(&GetTokenRequest { token_id })?;
+    let reply = client.call(&GetTokenRequest { token_id });
+    let reply = reply.map_err(|failure| failure.naming(args.id))?;
     if args.output.json {
         return Ok(output::reply(&reply)?);
     }
@@ -133,10 +146,11 @@ fn get(args: &Named) -> Result<(), Failure> {
 }
 
 fn delete(args: &Named) -> Result<(), Failure> {
-    let id = token_id(&args.id)?;
+    let id = args.id;
     let client = Client::new(&args.target)?;
-    let token_id = id.clone();
-    let reply = client.call(&DeleteTokenRequest { token_id })?;
+    let token_id = id.to_string();
+    let reply = client.call(&DeleteTokenRequest { token_id });
+    let reply = reply.map_err(|failure| failure.naming(id))?;
     if args.output.json {
         output::reply(&reply)?;
     } else {

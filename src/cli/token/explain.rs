@@ -1,5 +1,5 @@
-//! `hallpass token explain`. A plaintext comes from stdin alone: every process on the machine could read it as
-//! an argument.
+//! `hallpass token explain`. A plaintext should come from stdin: every process on the machine can read it as an
+//! argument. One that is given there is understood all the same.
 
 use std::io;
 
@@ -7,23 +7,25 @@ use clap::Args;
 
 use crate::{
     config::{password_file::read_pasted, target::TargetArgs},
-    domain::{id::TokenId, presented_token::PresentedToken, secret::Secret},
+    domain::{id::TokenId, presented_token::PresentedToken, token_text::TokenTextError},
     proto::hallpass::v1::{ExplainTokenRequest, ExplainTokenResponse},
 };
 
-use super::super::{
-    client::Client,
-    failure::Failure,
-    output::{self, OutputArgs},
+use super::{
+    super::{
+        client::Client,
+        failure::Failure,
+        output::{self, OutputArgs},
+    },
+    no_id,
 };
 
 /// `token explain`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Explain {
     /// The token's ID, or `-` to read an ID or a plaintext from stdin.
-    // Anything is taken here, and refused below: clap would repeat it, and it may be a plaintext.
-    #[arg(value_name = "TOKEN_ID|-", num_args = 1.., hide_possible_values = true)]
-    token: Vec<String>,
+    #[arg(value_name = "TOKEN_ID|-")]
+    token: String,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -32,18 +34,19 @@ pub(in crate::cli) struct Explain {
 
 /// Runs `hallpass token explain`.
 pub(super) fn run(args: &Explain) -> Result<(), Failure> {
-    let text = match &args.token[..] {
-        [dash] if dash == "-" => read_pasted(io::stdin().lock(), "stdin")
-            .map_err(|_| Failure::failed("stdin holds no token"))?,
-        [id] if TokenId::parse(id).is_some() => Secret::new(id.clone()),
-        _ => {
-            return Err(Failure::usage(
-                "give a token's ID, or - and the ID or the plaintext on stdin: a plaintext is never an argument",
-            ));
-        }
+    let request = if args.token == "-" {
+        let text = read_pasted(io::stdin().lock(), "stdin")
+            .map_err(|_| Failure::failed("stdin holds no token"))?;
+        request(text.expose())
+            .map_err(|error| Failure::failed(format!("the text on stdin {error}")))?
+    } else {
+        request(&args.token)
+            .map_err(|error| Failure::usage(format!("TOKEN_ID: {}", no_id(error))))?
     };
     let client = Client::new(&args.target)?;
-    let explanation = client.call(&request(text.expose())?)?;
+    let id = request.token_id.clone();
+    let explanation = client.call(&request);
+    let explanation = explanation.map_err(|failure| failure.naming(&id))?;
     if args.output.json {
         output::reply(&explanation)?;
     } else {
@@ -53,15 +56,14 @@ pub(super) fn run(args: &Explain) -> Result<(), Failure> {
 }
 
 /// A plaintext is not sent, but its hash.
-fn request(text: &str) -> Result<ExplainTokenRequest, Failure> {
+fn request(text: &str) -> Result<ExplainTokenRequest, TokenTextError> {
     if let Some(id) = TokenId::from_paste(text) {
         return Ok(ExplainTokenRequest {
             token_id: id.to_string(),
             plaintext_sha256: Vec::new(),
         });
     }
-    let token = PresentedToken::from_paste(text)
-        .map_err(|error| Failure::failed(format!("the text on stdin {error}")))?;
+    let token = PresentedToken::from_paste(text)?;
     Ok(ExplainTokenRequest {
         token_id: token.id().to_string(),
         plaintext_sha256: token.hash().as_bytes().to_vec(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use clap::Args;
 
 use crate::{
-    config::target::TargetArgs,
+    config::{number::number, target::TargetArgs},
     domain::{
         clock::{Clock, SystemClock},
         time::Timestamp,
@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     super::{
-        client::{Client, Session},
+        client::{Client, MAX_LIMIT, Session},
         failure::Failure,
         output::{self, OutputArgs, or_dash},
         relative_time,
@@ -28,11 +28,14 @@ use super::{
     state,
 };
 
+/// Why there are no tokens of one's own where the kernel tells who calls.
+const NO_USER: &str = "without a server's address a command is no user, and has no tokens of its own: give --user NAME, or --all";
+
 /// `token list`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct List {
-    /// Whose: a name or an ID.
-    #[arg(value_name = "USER", required_unless_present = "all")]
+    /// Whose: a name or an ID, as with --user. Left out: one's own.
+    #[arg(value_name = "USER", conflicts_with = "of_user")]
     whose: Option<String>,
     /// List the tokens of all users that are not deleted, expired ones included.
     #[arg(long, conflicts_with = "whose")]
@@ -44,7 +47,7 @@ pub(in crate::cli) struct List {
     #[arg(long)]
     reverse: bool,
     /// At most so many tokens. Not set: all.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number(1..=MAX_LIMIT))]
     limit: Option<usize>,
     #[command(flatten)]
     output: OutputArgs,
@@ -56,9 +59,9 @@ pub(in crate::cli) struct List {
 
 /// Runs `hallpass token list`.
 pub(super) fn run(args: &List) -> Result<(), Failure> {
-    if !args.all && args.selection.is_given(SystemClock.now()) {
+    if !args.all && args.selection.is_given_beside_user(SystemClock.now()) {
         return Err(Failure::usage(
-            "give --all: the flags that select tokens go with it",
+            "give --all: the flags that select tokens go with it, but for --user",
         ));
     }
     let client = Client::new(&args.target)?;
@@ -66,9 +69,17 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
         return count(args, &client);
     }
     let mut usernames = HashMap::new();
-    let tokens = client.run(async |session| match &args.whose {
-        Some(user) => list_of(session, args, user).await,
-        None => list_all(session, args, &mut usernames).await,
+    let tokens = client.run(async |session| {
+        if args.all {
+            return list_all(session, args, &mut usernames).await;
+        }
+        let user_id = match args.whose.as_deref().or(args.selection.user()) {
+            Some(user) => session.find_user(user).await?.id,
+            // To the server, nobody is the caller.
+            None if client.is_remote() => String::new(),
+            None => return Err(Failure::usage(NO_USER)),
+        };
+        list_of(session, args, user_id).await
     })?;
     let next_page_token = String::new();
     match (args.output.json, args.all) {
@@ -87,8 +98,11 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn list_of(session: &mut Session, args: &List, user: &str) -> Result<Vec<Token>, Failure> {
-    let user_id = session.find_user(user).await?.id;
+async fn list_of(
+    session: &mut Session,
+    args: &List,
+    user_id: String,
+) -> Result<Vec<Token>, Failure> {
     let limit = args.limit.unwrap_or(usize::MAX);
     session
         .all_pages(limit, async |session, page_size, page_token| {

@@ -164,10 +164,16 @@ fn read_named(args: &[String]) -> Result<Vec<Named>, Failure> {
             named.extend(lines.flat_map(|(number, line)| Named::all_in(number, line)));
         } else if let Some(id) = TokenId::from_paste(arg) {
             named.push(Named::by_id(id));
+        } else if let Ok(token) = TokenText::from_paste(arg) {
+            // Elsewhere it stands for its ID. Here the two do not mean the same.
+            return Err(Failure::usage(format!(
+                "a plaintext is never an argument here: pipe it in, with -, to end its whole family, or give its ID {} \
+                 to end it alone",
+                token.id()
+            )));
         } else {
             return Err(Failure::usage(
-                "an argument is neither a token's ID nor -. A plaintext is never an argument: pipe it in, with -. \
-                 Others may have seen this one",
+                "an argument is neither a token's ID, 22 letters and digits, nor -",
             ));
         }
     }

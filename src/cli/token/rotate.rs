@@ -9,6 +9,7 @@ use crate::{
     domain::{
         clock::{Clock, SystemClock},
         duration,
+        id::TokenId,
     },
     proto::hallpass::v1::{
         DeleteTokenRequest, RotateTokenRequest, RotateTokenResponse, Token, UndoRotationRequest,
@@ -32,9 +33,9 @@ const UNTIL_SHOWN: Duration = Duration::from_mins(10);
 /// `token rotate`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Rotate {
-    /// The token's ID; `token inspect` tells it of a plaintext.
-    #[arg(value_name = "TOKEN_ID")]
-    id: String,
+    /// The token's ID.
+    #[arg(value_name = "TOKEN_ID", value_parser = token_id)]
+    id: TokenId,
     /// How long the old secret stays good, such as 1h; at most 365d. Left out: it is deleted as soon as the new
     /// one was shown.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -61,15 +62,15 @@ fn parse_end(text: &str) -> Result<Expiry, String> {
 
 /// Runs `hallpass token rotate`.
 pub(super) fn run(args: Rotate) -> Result<(), Failure> {
-    let token_id = token_id(&args.id)?;
     let client = Client::new(&args.target)?;
     let grace = args.grace.unwrap_or(UNTIL_SHOWN);
     let expires = args.expires.and_then(|end| end.time(SystemClock.now()));
-    let mut rotated = client.call(&RotateTokenRequest {
-        token_id,
+    let rotated = client.call(&RotateTokenRequest {
+        token_id: args.id.to_string(),
         grace_period: Some(grace.into()),
         expire_time: expires.map(relative_time::to_proto),
-    })?;
+    });
+    let mut rotated = rotated.map_err(|failure| failure.naming(args.id))?;
     if let Err(error) = print(args.output, &rotated) {
         return Err(undo(&client, &rotated, Failure::from(error)));
     }

@@ -3,15 +3,18 @@
 use clap::{Args, ValueEnum};
 
 use crate::{
-    domain::time::Timestamp,
+    domain::{id::TokenId, time::Timestamp},
     proto::hallpass::v1::{TokenFilter, TokenState},
 };
 
-use super::super::{
-    client::Session,
-    failure::Failure,
-    moment::{self, Moment},
-    relative_time::to_proto,
+use super::{
+    super::{
+        client::Session,
+        failure::Failure,
+        moment::{self, Moment},
+        relative_time::to_proto,
+    },
+    token_id,
 };
 
 /// What a token must meet, all of it.
@@ -22,11 +25,11 @@ pub(in crate::cli) struct SelectionArgs {
     #[arg(long = "user", value_name = "USER")]
     of_user: Option<String>,
     /// Tokens of this family: the ID of its first.
-    #[arg(long, value_name = "TOKEN_ID")]
-    family: Option<String>,
+    #[arg(long, value_name = "TOKEN_ID", value_parser = token_id)]
+    family: Option<TokenId>,
     /// Tokens made with this one.
-    #[arg(long, value_name = "TOKEN_ID")]
-    parent: Option<String>,
+    #[arg(long, value_name = "TOKEN_ID", value_parser = token_id)]
+    parent: Option<TokenId>,
     /// Tokens created then or later: how long ago, such as 90d, a day such as 2027-01-01, as it begins in UTC, or a
     /// time such as 2027-01-01T08:00:00+01:00.
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
@@ -75,17 +78,17 @@ impl From<StateArg> for TokenState {
 impl SelectionArgs {
     /// What is set of it but the user, which is known by name.
     fn without_user(&self, now: Timestamp) -> TokenFilter {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let id = |id: Option<TokenId>| id.map(|id| id.to_string()).unwrap_or_default();
         let before = |moment: Option<Moment>| moment.map(|m| to_proto(m.before(now)));
         let ahead = |moment: Option<Moment>| moment.map(|m| to_proto(m.ahead_of(now)));
         TokenFilter {
             user_id: String::new(),
-            family_id: text(&self.family),
-            parent_id: text(&self.parent),
+            family_id: id(self.family),
+            parent_id: id(self.parent),
             create_time_from: before(self.created_after),
             create_time_before: before(self.created_before),
             unused_since: before(self.unused_since),
-            scope: text(&self.scope),
+            scope: self.scope.clone().unwrap_or_default(),
             expire_time_before: ahead(self.expires_before),
             never_expires: self.never_expires,
             state: self
@@ -104,9 +107,14 @@ impl SelectionArgs {
         self.of_user.is_some() || but_the_state != TokenFilter::default()
     }
 
-    /// Whether anything is set at all.
-    pub(super) fn is_given(&self, now: Timestamp) -> bool {
-        self.state.is_some() || self.is_set(now)
+    /// Whether anything is set but the user.
+    pub(super) fn is_given_beside_user(&self, now: Timestamp) -> bool {
+        self.without_user(now) != TokenFilter::default()
+    }
+
+    /// The name or ID of the user.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.of_user.as_deref()
     }
 
     /// The selection, as of `now`.

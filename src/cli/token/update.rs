@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use crate::{config::target::TargetArgs, proto::hallpass::v1::UpdateTokenRequest};
+use crate::{
+    config::target::TargetArgs, domain::id::TokenId, proto::hallpass::v1::UpdateTokenRequest,
+};
 
 use super::{
     super::{
@@ -17,9 +19,9 @@ use super::{
 #[derive(Args, Debug)]
 #[group(skip)]
 pub(in crate::cli) struct Update {
-    /// The token's ID; `token inspect` tells it of a plaintext.
-    #[arg(value_name = "TOKEN_ID")]
-    id: String,
+    /// The token's ID.
+    #[arg(value_name = "TOKEN_ID", value_parser = token_id)]
+    id: TokenId,
     #[command(flatten)]
     changes: Changes,
     #[command(flatten)]
@@ -46,37 +48,39 @@ struct Changes {
 /// Runs `hallpass token update`.
 pub(super) fn run(args: Update) -> Result<(), Failure> {
     let request = UpdateTokenRequest {
-        token_id: token_id(&args.id)?,
+        token_id: args.id.to_string(),
         note: args.changes.note,
         disabled: None,
         scopes: args.changes.scopes,
         allowed_cidrs: args.changes.cidrs,
     };
-    change(&request, "changed", args.output, &args.target)
+    change(args.id, &request, "changed", args.output, &args.target)
 }
 
 /// Runs `hallpass token disable` and `enable`.
 pub(super) fn disable(args: Named, disabled: bool) -> Result<(), Failure> {
     let request = UpdateTokenRequest {
-        token_id: token_id(&args.id)?,
+        token_id: args.id.to_string(),
         disabled: Some(disabled),
         ..UpdateTokenRequest::default()
     };
     let done = if disabled { "disabled" } else { "enabled" };
-    change(&request, done, args.output, &args.target)
+    change(args.id, &request, done, args.output, &args.target)
 }
 
 fn change(
+    id: TokenId,
     request: &UpdateTokenRequest,
     done: &str,
     output: OutputArgs,
     target: &TargetArgs,
 ) -> Result<(), Failure> {
-    let reply = Client::new(target)?.call(request)?;
+    let reply = Client::new(target)?.call(request);
+    let reply = reply.map_err(|failure| failure.naming(id))?;
     if output.json {
         output::reply(&reply)?;
     } else {
-        output::line(&format!("{done} {}", request.token_id))?;
+        output::line(&format!("{done} {id}"))?;
     }
     Ok(())
 }
