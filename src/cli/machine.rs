@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 
 use crate::{
     config::target::TargetArgs,
@@ -19,7 +19,7 @@ use super::{
     output::{self, OutputArgs},
     relative_time,
     table::{self, text, whole},
-    user::{RoleArg, list},
+    user::{self, Describe, Ending, Named, RoleArg, Whom, list},
     user_view,
 };
 
@@ -30,8 +30,27 @@ pub(super) enum MachineCommand {
     Create(Create),
     /// List machines and who owns them.
     List(List),
+    /// Show a machine.
+    #[command(mut_arg("user", a_machine))]
+    Get(Named),
     /// Hand a machine to another person.
     SetOwner(SetOwner),
+    /// Set a machine's description.
+    #[command(mut_arg("user", a_machine))]
+    Describe(Describe),
+    /// Make all of a machine's tokens invalid, until it is reactivated.
+    #[command(mut_arg("user", a_machine))]
+    Deactivate(Ending),
+    /// Undo a deactivation: the machine's tokens are valid again.
+    #[command(mut_arg("user", a_machine))]
+    Reactivate(Named),
+    /// Delete a machine with all its tokens. Its name is never given again.
+    #[command(mut_arg("user", a_machine))]
+    Delete(Ending),
+}
+
+fn a_machine(arg: Arg) -> Arg {
+    arg.value_name("MACHINE").help("The machine's name or ID")
 }
 
 /// `machine create`.
@@ -92,7 +111,12 @@ pub(super) fn run(command: MachineCommand) -> Result<(), Failure> {
     match command {
         MachineCommand::Create(args) => create(args),
         MachineCommand::List(args) => list_machines(&args),
+        MachineCommand::Get(args) => user::get(&args, Whom::Machine),
         MachineCommand::SetOwner(args) => set_owner(&args),
+        MachineCommand::Describe(args) => user::describe(args, Whom::Machine),
+        MachineCommand::Deactivate(args) => user::deactivate(&args, Whom::Machine),
+        MachineCommand::Reactivate(args) => user::reactivate(&args, Whom::Machine),
+        MachineCommand::Delete(args) => user::delete(&args, Whom::Machine),
     }
 }
 

@@ -10,12 +10,12 @@ use crate::{
     config::target::TargetArgs,
     proto::hallpass::v1::{
         DeactivateUserRequest, DeleteUserRequest, ReactivateUserRequest, ServerRole,
-        UpdateUserServerRoleRequest,
+        UpdateUserServerRoleRequest, UpdateUserSettingsRequest, User,
     },
 };
 
 use super::{
-    client::Client,
+    client::{Client, Session},
     confirmation::Confirmation,
     failure::Failure,
     output::{self, OutputArgs},
@@ -35,6 +35,8 @@ pub(super) enum UserCommand {
     SetPassword(set_password::SetPasswordArgs),
     /// Make a user an admin or a member.
     SetRole(SetRole),
+    /// Set a user's description.
+    Describe(Describe),
     /// Make all of a user's tokens invalid, until it is reactivated.
     Deactivate(Ending),
     /// Undo a deactivation: the user's tokens are valid again.
@@ -61,6 +63,30 @@ impl From<RoleArg> for ServerRole {
     }
 }
 
+/// Whom a command is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whom {
+    /// People and machines.
+    Anyone,
+    /// Machines alone.
+    Machine,
+}
+
+impl Whom {
+    async fn find(self, session: &mut Session, name: &str) -> Result<User, Failure> {
+        let user = session.find_user(name).await?;
+        match self {
+            Self::Machine if !user_view::is_machine(&user) => {
+                let name = user.username;
+                Err(Failure::failed(format!(
+                    "{name} is a person, and no machine: `hallpass user` is for people, too"
+                )))
+            }
+            Self::Anyone | Self::Machine => Ok(user),
+        }
+    }
+}
+
 /// Commands that need no more than a user.
 #[derive(Args, Debug)]
 pub(super) struct Named {
@@ -81,14 +107,25 @@ pub(super) struct Ending {
     named: Named,
 }
 
+/// `user describe`.
+#[derive(Args, Debug)]
+pub(super) struct Describe {
+    /// The description for people from now on; an empty one is none.
+    // First here, as the headings of the flags of `named` would go on, and counted, as it comes second.
+    #[arg(value_name = "TEXT", index = 2)]
+    description: String,
+    #[command(flatten)]
+    named: Named,
+}
+
 /// `user set-role`.
 #[derive(Args, Debug)]
 pub(super) struct SetRole {
+    /// What the user may do from now on.
+    #[arg(value_enum, index = 2)]
+    role: RoleArg,
     #[command(flatten)]
     named: Named,
-    /// What the user may do from now on.
-    #[arg(value_enum)]
-    role: RoleArg,
 }
 
 /// Runs `hallpass user …`.
@@ -96,19 +133,21 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Create(args) => create::run(args),
         UserCommand::List(args) => list::run(&args),
-        UserCommand::Get(args) => get(&args),
+        UserCommand::Get(args) => get(&args, Whom::Anyone),
         UserCommand::SetPassword(args) => set_password::run(&args),
         UserCommand::SetRole(args) => set_role(&args),
-        UserCommand::Deactivate(args) => deactivate(&args),
-        UserCommand::Reactivate(args) => reactivate(&args),
-        UserCommand::Delete(args) => delete(&args),
+        UserCommand::Describe(args) => describe(args, Whom::Anyone),
+        UserCommand::Deactivate(args) => deactivate(&args, Whom::Anyone),
+        UserCommand::Reactivate(args) => reactivate(&args, Whom::Anyone),
+        UserCommand::Delete(args) => delete(&args, Whom::Anyone),
     }
 }
 
-fn get(args: &Named) -> Result<(), Failure> {
+/// Runs `get`.
+pub(super) fn get(args: &Named, whom: Whom) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let (user, owner) = client.run(async |session| {
-        let user = session.find_user(&args.user).await?;
+        let user = whom.find(session, &args.user).await?;
         // Its name is of use to people alone. Whoever may not know it sees the ID.
         let owner = if user.owner_id.is_empty() || args.output.json {
             None
@@ -134,9 +173,25 @@ fn set_role(args: &SetRole) -> Result<(), Failure> {
     user_view::show(args.named.output, user, "changed")
 }
 
-fn deactivate(args: &Ending) -> Result<(), Failure> {
+/// Runs `describe`.
+pub(super) fn describe(args: Describe, whom: Whom) -> Result<(), Failure> {
     let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
+    let user = client.run(async |session| {
+        let user_id = whom.find(session, &args.named.user).await?.id;
+        let request = UpdateUserSettingsRequest {
+            user_id: user_id.clone(),
+            description: Some(args.description),
+        };
+        session.call(&request).await?;
+        session.find_user(&user_id).await
+    })?;
+    user_view::show(args.named.output, user, "changed")
+}
+
+/// Runs `deactivate`.
+pub(super) fn deactivate(args: &Ending, whom: Whom) -> Result<(), Failure> {
+    let client = Client::new(&args.named.target)?;
+    let user = client.run(async |session| whom.find(session, &args.named.user).await)?;
     let question = format!("Deactivate {} and all its tokens?", user.username);
     args.confirmation.ask(&client, &question)?;
     let user = client.run(async |session| {
@@ -147,10 +202,11 @@ fn deactivate(args: &Ending) -> Result<(), Failure> {
     user_view::show(args.named.output, user, "deactivated")
 }
 
-fn reactivate(args: &Named) -> Result<(), Failure> {
+/// Runs `reactivate`.
+pub(super) fn reactivate(args: &Named, whom: Whom) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let user = client.run(async |session| {
-        let id = session.find_user(&args.user).await?.id;
+        let id = whom.find(session, &args.user).await?.id;
         session
             .call(&ReactivateUserRequest { id: id.clone() })
             .await?;
@@ -159,9 +215,10 @@ fn reactivate(args: &Named) -> Result<(), Failure> {
     user_view::show(args.output, user, "reactivated")
 }
 
-fn delete(args: &Ending) -> Result<(), Failure> {
+/// Runs `delete`.
+pub(super) fn delete(args: &Ending, whom: Whom) -> Result<(), Failure> {
     let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
+    let user = client.run(async |session| whom.find(session, &args.named.user).await)?;
     let question = format!("Delete {} and all its tokens for ever?", user.username);
     args.confirmation.ask(&client, &question)?;
     let done = client.call(&DeleteUserRequest { id: user.id })?;

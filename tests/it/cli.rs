@@ -25,3 +25,4 @@ mod token_changes;
 mod tokens;
 mod transitions;
 mod unseen_secrets;
+mod usage;

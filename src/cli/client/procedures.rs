@@ -56,6 +56,7 @@ procedures! { Unary:
     "UserService" / "SetOwner" (SetOwnerRequest) -> SetOwnerResponse;
     "UserService" / "SetPassword" (SetPasswordRequest) -> SetPasswordResponse;
     "UserService" / "UpdateUserServerRole" (UpdateUserServerRoleRequest) -> UpdateUserServerRoleResponse;
+    "UserService" / "UpdateUserSettings" (UpdateUserSettingsRequest) -> UpdateUserSettingsResponse;
 }
 
 procedures! { ServerStream:
