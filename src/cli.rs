@@ -166,6 +166,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
+    warn_of_plaintexts(args);
     let command = command();
     let matches = match environment::without_empty(command.clone()).try_get_matches_from(args) {
         Ok(matches) => matches,
@@ -181,7 +182,6 @@ fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
         }
         Err(error) => return Err(usage_error::failure(&error, args)),
     };
-    warn_of_plaintexts(args);
     let cli =
         Cli::from_arg_matches(&matches).map_err(|error| usage_error::failure(&error, args))?;
     check_environment(&command, &matches)
@@ -195,7 +195,8 @@ fn warn_of_plaintexts(args: &[OsString]) {
     for token in texts.filter_map(|text| TokenText::from_paste(text).ok()) {
         output::hint(&format!(
             "The secret of the token {} stands in an argument: whoever may see this machine's processes can read it, \
-             and your shell may keep it. Give its ID, and rotate it if others may have seen it.",
+             and your shell may keep it. Give the ID instead; a token that others may have seen is to be rotated or \
+             deleted.",
             token.id()
         ));
     }

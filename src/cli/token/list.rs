@@ -29,7 +29,7 @@ use super::{
 };
 
 /// Why there are no tokens of one's own where the kernel tells who calls.
-const NO_USER: &str = "without a server's address a command is no user, and has no tokens of its own: give --user NAME, or --all";
+const NO_USER: &str = "whose tokens? A process on the server's machine is none of its users: give --user NAME, or --all";
 
 /// `token list`.
 #[derive(Args, Debug)]

@@ -242,7 +242,7 @@ fn a_plaintext_where_an_id_is_wanted_stands_for_its_id() {
         assert!(!ran.stdout.contains(secret(&text)), "{ran:?}");
         assert!(!ran.stderr.contains(secret(&text)), "{ran:?}");
         // Others may have read it.
-        assert!(ran.stderr.contains("rotate it"), "{ran:?}");
+        assert!(ran.stderr.contains("is to be rotated"), "{ran:?}");
         ran.stdout
     };
     let shown = run(&["get", &text]);
