@@ -74,6 +74,7 @@ impl Chain {
             self.found(sequence, problem);
         } else if row.format < self.format
             || (row.format == 1 && !row.credential_kind.is_empty())
+            || (row.format < 3 && !row.successor_id.is_empty())
             || row.hash != row.compute_hash(before)
         {
             self.found(sequence, "edited, or out of its place");
@@ -137,6 +138,7 @@ mod tests {
                 outcome: "ok",
                 count: 1,
                 request_id: "request".to_owned(),
+                successor_id: String::new(),
                 client_request_id: String::new(),
                 ip: String::new(),
                 user_agent: String::new(),

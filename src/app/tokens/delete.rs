@@ -79,17 +79,14 @@ impl App {
             let caller = caller.as_ref().map(|caller| caller.refresh(tx, now));
             let caller = caller.transpose()?;
             let permit = caller.as_ref().map(CallerInTx::may_delete_presented);
-            delete(tx, id, now, |name| {
-                let name = name.unwrap_or(Action::DeleteToken.audit());
-                match &permit {
-                    Some(permit) => permit.event_called(name, now, id),
-                    None => AuditEvent {
-                        actor: user_id.to_string(),
-                        credential_kind: "token",
-                        credential_id: id.to_string(),
-                        ..origin.event(now, name, id)
-                    },
-                }
+            delete(tx, id, now, || match &permit {
+                Some(permit) => permit.event(now, id),
+                None => AuditEvent {
+                    actor: user_id.to_string(),
+                    credential_kind: "token",
+                    credential_id: id.to_string(),
+                    ..origin.event(now, Action::DeleteToken.audit(), id)
+                },
             })
         })
         .await?;
@@ -105,29 +102,23 @@ pub(super) fn delete_with_children(
     id: TokenId,
     now: Timestamp,
 ) -> Result<Option<u32>, Error> {
-    delete(tx, id, now, |name| match name {
-        None => permit.event(now, id),
-        Some(name) => permit.event_called(name, now, id),
-    })
+    delete(tx, id, now, || permit.event(now, id))
 }
 
-/// The same, with `event` making the audit rows: that of the deletion, and others by their names.
+/// The same, with `event` making the audit row but for its count.
 fn delete(
     tx: &Tx<'_>,
     id: TokenId,
     now: Timestamp,
-    event: impl Fn(Option<&'static str>) -> AuditEvent,
+    event: impl Fn() -> AuditEvent,
 ) -> Result<Option<u32>, Error> {
     if !tokens::mark_deleted(tx, id, now)? {
         return Ok(None);
     }
     let children = tokens::delete_live_children(tx, id, now)?;
-    audit::append(tx, event(None))?;
     let children = u32::try_from(children).unwrap_or(u32::MAX);
-    if children > 0 {
-        let mut event = event(Some("token.delete_children"));
-        event.count = children;
-        audit::append(tx, event)?;
-    }
+    let mut event = event();
+    event.count = children.saturating_add(1);
+    audit::append(tx, event)?;
     Ok(Some(children))
 }

@@ -192,16 +192,10 @@ fn replace(
     if !tokens::mark_rotated(tx, predecessor)? {
         return Err(AlreadyRotated.into());
     }
-    let children = tokens::adopt_children(tx, predecessor.id, successor.id, now)?;
-    // Who made the successor is found by its own row.
-    audit::append(tx, permit.event(now, successor.id))?;
-    let rotated = permit.event_called("token.rotated", now, predecessor.id);
-    audit::append(tx, rotated)?;
-    if children > 0 {
-        let mut event = permit.event_called("token.adopt_children", now, successor.id);
-        event.count = u32::try_from(children).unwrap_or(u32::MAX);
-        audit::append(tx, event)?;
-    }
+    tokens::adopt_children(tx, predecessor.id, successor.id, now)?;
+    let mut event = permit.event(now, predecessor.id);
+    event.successor_id = successor.id.to_string();
+    audit::append(tx, event)?;
     Ok(())
 }
 

@@ -66,10 +66,9 @@ fn undo(
     if !tokens::unmark_rotated(tx, predecessor, successor.id)? {
         return Err(Error::NotFound(Noun::Token));
     }
-    let deleted = permit.event_called(Action::DeleteToken.audit(), now, successor.id);
-    audit::append(tx, deleted)?;
-    let undone = permit.event_called("token.undo_rotation", now, predecessor);
-    audit::append(tx, undone)?;
+    let mut event = permit.event_called("token.undo_rotation", now, predecessor);
+    event.successor_id = successor.id.to_string();
+    audit::append(tx, event)?;
     tokens::find(tx, predecessor)?.ok_or(Error::NotFound(Noun::Token))
 }
 

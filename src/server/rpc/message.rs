@@ -158,6 +158,7 @@ pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {
         credential_kind: row.credential_kind,
         credential_id: row.credential_id,
         target: row.target,
+        successor_id: row.successor_id,
         action: row.action,
         outcome: row.outcome,
         count: row.count,
