@@ -27,7 +27,9 @@ use crate::{
         target::{TargetArgs, TokenError, TokenSource, Why},
     },
     domain::{id::UserId, page::MAX_PAGE_SIZE, secret::Secret},
-    proto::hallpass::v1::{GetUserByUsernameRequest, GetUserRequest, User},
+    proto::hallpass::v1::{
+        GetUserByUsernameRequest, GetUserRequest, LookUpUserRequest, LookUpUserResponse, User,
+    },
     store::{OpenAs, StoreOptions},
 };
 
@@ -220,6 +222,17 @@ impl Session {
                 .user
         };
         user.ok_or_else(|| self.incomplete("user"))
+    }
+
+    /// What must be known of the user that a person names by username or ID, before something is done to it.
+    pub(super) async fn look_up_user(&mut self, name: &str) -> Result<LookUpUserResponse, Failure> {
+        let mut request = LookUpUserRequest::default();
+        if UserId::parse(name).is_some() {
+            name.clone_into(&mut request.id);
+        } else {
+            name.clone_into(&mut request.username);
+        }
+        self.call(&request).await
     }
 
     /// All entries of a list, page by page, at most `limit`. `next` asks for a page of some size, that begins

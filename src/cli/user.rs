@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{
     config::target::TargetArgs,
+    domain::clock::{Clock, SystemClock},
     proto::hallpass::v1::{
         DeactivateUserRequest, DeleteUserRequest, ReactivateUserRequest, ServerRole,
         UpdateUserServerRoleRequest,
@@ -16,10 +17,10 @@ use crate::{
 
 use super::{
     client::Client,
-    confirmation::Confirmation,
+    confirmation::{self, Confirmation},
     failure::Failure,
     output::{self, OutputArgs},
-    user_view,
+    stakes, user_view,
 };
 
 /// `hallpass user …`.
@@ -113,62 +114,66 @@ fn get(args: &Named) -> Result<(), Failure> {
         let owner = if user.owner_id.is_empty() || args.output.json {
             None
         } else {
-            session.find_user(&user.owner_id).await.ok()
+            session.look_up_user(&user.owner_id).await.ok()
         };
         Ok((user, owner))
     })?;
-    user_view::show_details(args.output, user, owner.as_ref())
+    let owner = owner.map(|owner| owner.username);
+    user_view::show_details(args.output, user, owner)
 }
 
 fn set_role(args: &SetRole) -> Result<(), Failure> {
     let client = Client::new(&args.named.target)?;
     let user = client.run(async |session| {
-        let user_id = session.find_user(&args.named.user).await?.id;
         let request = UpdateUserServerRoleRequest {
-            user_id: user_id.clone(),
+            user_id: session.look_up_user(&args.named.user).await?.id,
             server_role: ServerRole::from(args.role).into(),
         };
-        session.call(&request).await?;
-        session.find_user(&user_id).await
+        let user = session.call(&request).await?.user;
+        user.ok_or_else(|| session.incomplete("user"))
     })?;
     user_view::show(args.named.output, user, "changed")
 }
 
 fn deactivate(args: &Ending) -> Result<(), Failure> {
+    args.confirmation.check()?;
     let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
-    let question = format!("Deactivate {} and all its tokens?", user.username);
+    let found = client.run(async |session| session.look_up_user(&args.named.user).await)?;
+    let (stakes, name) = (stakes::of_user(&found, SystemClock.now()), &found.username);
+    let question = format!("{stakes}. Deactivate {name} and all its tokens?");
     args.confirmation.ask(&client, &question)?;
     let user = client.run(async |session| {
-        let id = user.id.clone();
-        session.call(&DeactivateUserRequest { id }).await?;
-        session.find_user(&user.id).await
-    })?;
+        let request = DeactivateUserRequest { id: found.id };
+        let user = session.call(&request).await?.user;
+        user.ok_or_else(|| session.incomplete("user"))
+    });
+    let user = user.map_err(confirmation::gone_meanwhile)?;
     user_view::show(args.named.output, user, "deactivated")
 }
 
 fn reactivate(args: &Named) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let user = client.run(async |session| {
-        let id = session.find_user(&args.user).await?.id;
-        session
-            .call(&ReactivateUserRequest { id: id.clone() })
-            .await?;
-        session.find_user(&id).await
+        let id = session.look_up_user(&args.user).await?.id;
+        let user = session.call(&ReactivateUserRequest { id }).await?.user;
+        user.ok_or_else(|| session.incomplete("user"))
     })?;
     user_view::show(args.output, user, "reactivated")
 }
 
 fn delete(args: &Ending) -> Result<(), Failure> {
+    args.confirmation.check()?;
     let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
-    let question = format!("Delete {} and all its tokens for ever?", user.username);
+    let found = client.run(async |session| session.look_up_user(&args.named.user).await)?;
+    let (stakes, name) = (stakes::of_user(&found, SystemClock.now()), &found.username);
+    let question = format!("{stakes}. Delete {name} and all its tokens for ever?");
     args.confirmation.ask(&client, &question)?;
-    let done = client.call(&DeleteUserRequest { id: user.id })?;
+    let done = client.call(&DeleteUserRequest { id: found.id });
+    let done = done.map_err(confirmation::gone_meanwhile)?;
     if args.named.output.json {
         output::reply(&done)?;
     } else {
-        let (name, count) = (user.username, done.deleted_tokens);
+        let (name, count) = (found.username, done.deleted_tokens);
         output::line(&format!("deleted {name}; tokens deleted with it: {count}"))?;
     }
     Ok(())

@@ -177,12 +177,13 @@ mod tests {
     #[test]
     fn an_edited_row_is_named() {
         type Edit = fn(&mut AuditRow);
-        let edits: [Edit; 13] = [
+        let edits: [Edit; 14] = [
             |row| row.credential_kind.clear(),
             |row| row.time = Timestamp::from_micros(0),
             |row| row.actor.push('x'),
             |row| row.credential_id.push('x'),
             |row| row.target.push('x'),
+            |row| row.successor_id.push('x'),
             |row| row.action.push('x'),
             |row| row.outcome.push('x'),
             |row| row.count += 1,
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_edited_format_is_named() {
-        for format in [0, 1, 3] {
+        for format in [0, 1, 2, FORMAT + 1] {
             let mut rows = log(10);
             rows[4].format = format;
             assert_eq!(verify(&rows, None)[0], 5, "{format}");

@@ -21,10 +21,14 @@ use super::{
 
 impl App {
     /// Deletes a token and its live children, and says how many these were. A repeat by one who may delete
-    /// the token changes nothing and is well.
+    /// the token changes nothing and is well: `None`.
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
-    pub async fn delete_token(&self, caller: &Caller, token_id: &str) -> Result<u32, Error> {
+    pub async fn delete_token(
+        &self,
+        caller: &Caller,
+        token_id: &str,
+    ) -> Result<Option<u32>, Error> {
         if !is_itself(caller, token_id) {
             authz::admit(caller, Action::DeleteToken)?;
         }
@@ -40,8 +44,7 @@ impl App {
                 let (found, permit) = find_even_deleted(tx, &caller, Action::DeleteToken, id)?;
                 (found.lineage.token.id, permit)
             };
-            let children = delete_with_children(tx, &permit, id, now)?;
-            Ok(children.unwrap_or(0))
+            delete_with_children(tx, &permit, id, now)
         })
         .await
     }

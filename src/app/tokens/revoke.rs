@@ -12,7 +12,7 @@ use crate::{
     domain::{
         id::TokenId,
         secret::Secret,
-        token::{Token, TokenState},
+        token::{LastUse, Token, TokenState},
     },
     store::{
         Tx,
@@ -54,6 +54,8 @@ pub struct RevokeTokens {
     pub tokens: Vec<Secret>,
     /// Whether only to tell what would be done.
     pub dry_run: bool,
+    /// Whether a dry run tells of no token what it is. Then it is not recorded: what is done after it is.
+    pub counts_only: bool,
     /// Where the call before has stopped; empty: at the beginning.
     pub page_token: String,
     /// After about how many tokens to say where to go on, where that is sooner than a call has to.
@@ -69,6 +71,8 @@ pub struct Revocation {
     pub children: u32,
     /// How many others of their families went with those that were named by plaintext. A dry run does not tell.
     pub family: u32,
+    /// The latest use of those selected.
+    pub last_use: Option<LastUse>,
     /// The first few of those selected.
     pub first: Vec<Token>,
     /// What became of each token that was named, with its ID where it has one, in order.
@@ -108,7 +112,7 @@ impl App {
         if !request.tokens.is_empty() && cursor.after.is_some() {
             return Err(FieldError::new("page_token", "must be empty where tokens is set").into());
         }
-        if request.dry_run {
+        if request.dry_run && !request.counts_only {
             self.record_search(caller, &filter).await?;
         } else {
             self.prepare_search(&filter).await?;
@@ -118,6 +122,11 @@ impl App {
             caller: caller.clone(),
             filter,
             is_dry: request.dry_run,
+            first: if request.dry_run && request.counts_only {
+                0
+            } else {
+                FIRST
+            },
             limit: request
                 .limit
                 .map_or(MAX_TOKENS, |limit| limit.min(MAX_TOKENS)),
@@ -160,6 +169,8 @@ struct Run {
     caller: Caller,
     filter: TokenFilter,
     is_dry: bool,
+    /// How many tokens it tells of.
+    first: usize,
     limit: u32,
     done: Revocation,
 }
@@ -211,7 +222,10 @@ impl Run {
 
     /// Revokes `tokens`, or only counts them.
     async fn take(&mut self, tokens: Vec<Token>) -> Result<(), Error> {
-        let room = FIRST.saturating_sub(self.done.first.len());
+        let uses = tokens.iter().filter_map(|token| token.last_use);
+        let uses = uses.chain(self.done.last_use.take());
+        self.done.last_use = uses.max_by_key(|last| last.time);
+        let room = self.first.saturating_sub(self.done.first.len());
         self.done.first.extend(tokens.iter().take(room).cloned());
         if self.is_dry {
             self.done.tokens += u32::try_from(tokens.len()).unwrap_or(u32::MAX);

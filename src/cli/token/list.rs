@@ -88,7 +88,7 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
 }
 
 async fn list_of(session: &mut Session, args: &List, user: &str) -> Result<Vec<Token>, Failure> {
-    let user_id = session.find_user(user).await?.id;
+    let user_id = session.look_up_user(user).await?.id;
     let limit = args.limit.unwrap_or(usize::MAX);
     session
         .all_pages(limit, async |session, page_size, page_token| {

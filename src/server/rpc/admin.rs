@@ -66,6 +66,7 @@ pub(super) async fn revoke_tokens(
         filter: selection(request.filter),
         tokens: request.tokens.into_iter().map(Secret::new).collect(),
         dry_run: request.dry_run,
+        counts_only: request.counts_only,
         page_token: request.page_token,
         limit: None,
     };
@@ -85,6 +86,7 @@ pub(super) async fn revoke_tokens(
         family_count: done.family,
         token_ids: ids.into_iter().map(id).collect(),
         usernames: message::usernames(done.usernames),
+        last_use: done.last_use.map(message::last_use),
     }))
 }
 

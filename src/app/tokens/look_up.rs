@@ -1,0 +1,50 @@
+//! What a person should know of a token before it is deleted or rotated. It is not recorded: whoever goes on leaves the
+//! row of what is done, and whoever does not has learnt what would break, and nothing that the token is good for.
+
+use crate::{
+    domain::{token::Token, user::Username},
+    store::tokens,
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action},
+        caller::Caller,
+    },
+    find_target, parse_token_id,
+};
+
+/// What would break with a token.
+#[derive(Clone, Debug)]
+pub struct TokenStakes {
+    /// The token.
+    pub token: Token,
+    /// Its user's name; `None`: the user is deleted.
+    pub username: Option<Username>,
+    /// How many live tokens were made with it.
+    pub live_children: u64,
+}
+
+impl App {
+    /// Tells what would break with a token that the caller may delete.
+    pub async fn look_up_token(
+        &self,
+        caller: &Caller,
+        token_id: &str,
+    ) -> Result<TokenStakes, Error> {
+        authz::admit(caller, Action::DeleteToken)?;
+        let id = parse_token_id(token_id)?;
+        let now = self.now();
+        self.read_as(caller, move |tx, caller| {
+            let (found, _) = find_target(tx, caller, Action::DeleteToken, id)?;
+            let token = found.lineage.token;
+            Ok(TokenStakes {
+                live_children: tokens::count_live_children(tx, token.id, now)?,
+                username: found.user.map(|user| user.username),
+                token,
+            })
+        })
+        .await
+    }
+}
