@@ -128,7 +128,8 @@ pub fn find_rotation(tx: &Tx<'_>, successor: TokenId) -> Result<Option<AuditRow>
 fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
     Ok(AuditRow {
         sequence: row.int(0)?,
-        time: row.time(1)?,
+        // Whatever was written there behind our back, whoever verifies the log must see.
+        time: Timestamp::from_micros(row.int(1)?),
         actor: row.string(2)?,
         credential_id: row.string(3)?,
         target: row.string(4)?,
