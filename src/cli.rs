@@ -26,6 +26,7 @@ mod prose;
 mod relative_time;
 mod scan;
 mod serve;
+mod stakes;
 mod status;
 mod table;
 mod token;

@@ -7,13 +7,13 @@ use crate::{
         page::{PageQuery, Position},
         time::Timestamp,
     },
-    store::{Tx, audit},
+    store::audit,
 };
 
 use super::{
     App, Error,
     authz::{self, Action, Relation},
-    caller::{Caller, Permit},
+    caller::Caller,
     page::{Cursor, Page, PageRequest},
     users::Usernames,
 };
@@ -36,6 +36,7 @@ pub(super) fn system_event(
         credential_kind: "",
         credential_id: String::new(),
         target: target.to_string(),
+        successor_id: String::new(),
         action,
         outcome: "ok",
         count: 1,
@@ -43,26 +44,6 @@ pub(super) fn system_event(
         client_request_id: String::new(),
         ip: String::new(),
         user_agent: String::new(),
-    }
-}
-
-impl Permit<'_> {
-    /// Records that `count` live tokens of a user were deleted with something else, and gives the count
-    /// back as the wire has it.
-    pub(super) fn record_token_sweep(
-        &self,
-        tx: &Tx<'_>,
-        now: Timestamp,
-        user_id: UserId,
-        count: u64,
-    ) -> Result<u32, Error> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        if count > 0 {
-            let mut event = self.event_called("token.delete_all", now, user_id);
-            event.count = count;
-            audit::append(tx, event)?;
-        }
-        Ok(count)
     }
 }
 

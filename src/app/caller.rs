@@ -44,6 +44,7 @@ impl Origin {
             credential_kind: "",
             credential_id: String::new(),
             target: target.to_string(),
+            successor_id: String::new(),
             action,
             outcome: "ok",
             count: 1,

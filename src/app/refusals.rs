@@ -199,6 +199,7 @@ fn count_of((action, outcome): Cause, count: u32, now: Timestamp) -> AuditEvent 
         outcome,
         count,
         request_id: RequestId::generate(now).to_string(),
+        successor_id: String::new(),
         client_request_id: String::new(),
         ip: String::new(),
         user_agent: String::new(),

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod list_all;
+mod look_up;
 mod read;
 mod revoke;
 mod revoke_leaked;
@@ -13,6 +14,7 @@ mod update;
 
 pub use create::{CreateToken, CreatedToken};
 pub use list_all::ListAllTokens;
+pub use look_up::TokenStakes;
 pub use read::ListTokens;
 pub use revoke::{Outcome, Revocation, RevokeTokens};
 pub use revoke_leaked::{Leak, LeakRevocation, Standing};

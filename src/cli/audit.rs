@@ -208,6 +208,7 @@ fn row(event: AuditEvent) -> Option<AuditRow> {
         credential_kind: event.credential_kind,
         credential_id: event.credential_id,
         target: event.target,
+        successor_id: event.successor_id,
         action: event.action,
         outcome: event.outcome,
         count: event.count,

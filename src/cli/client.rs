@@ -36,7 +36,9 @@ use crate::{
         token_text::{TokenText, TokenTextError},
         user::Username,
     },
-    proto::hallpass::v1::{GetUserByUsernameRequest, GetUserRequest, User},
+    proto::hallpass::v1::{
+        GetUserByUsernameRequest, GetUserRequest, LookUpUserRequest, LookUpUserResponse, User,
+    },
     store::{OpenAs, StoreOptions},
 };
 
@@ -252,6 +254,34 @@ impl Session {
             return Err(no_name(name));
         };
         user.ok_or_else(|| self.incomplete("user"))
+    }
+
+    /// The ID, name and type of the user that a person names by username or ID. It leaves no record, as a user's data
+    /// is not read: it is for what is then done to it.
+    pub(super) async fn look_up_user(&mut self, name: &str) -> Result<LookUpUserResponse, Failure> {
+        let mut request = LookUpUserRequest::default();
+        if UserId::parse(name).is_some() {
+            name.clone_into(&mut request.id);
+            let a_token = format!("{name}; if it is a token's ID, see `hallpass token get {name}`");
+            let reply = self.call(&request).await;
+            reply.map_err(|failure| failure.naming(a_token))
+        } else if let Ok(username) = Username::parse(name) {
+            username.as_str().clone_into(&mut request.username);
+            let reply = self.call(&request).await;
+            reply.map_err(|failure| failure.naming(name))
+        } else {
+            Err(no_name(name))
+        }
+    }
+
+    /// The same of a user's ID, with what would break if it went.
+    pub(super) async fn look_up_stakes(&mut self, id: &str) -> Result<LookUpUserResponse, Failure> {
+        let request = LookUpUserRequest {
+            id: id.to_owned(),
+            with_stakes: true,
+            ..LookUpUserRequest::default()
+        };
+        self.call(&request).await
     }
 
     /// All entries of a list, page by page, at most `limit`. `next` asks for a page of some size, that begins

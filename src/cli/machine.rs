@@ -123,7 +123,7 @@ pub(super) fn run(command: MachineCommand) -> Result<(), Failure> {
 fn create(args: Create) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let created = client.run(async |session| {
-        let owner = session.find_user(&args.owner).await?;
+        let owner = session.look_up_user(&args.owner).await?;
         let request = CreateUserRequest {
             username: args.username,
             password: String::new(),
@@ -146,7 +146,7 @@ fn list_machines(args: &List) -> Result<(), Failure> {
     // for each owner.
     let (users, owner) = client.run(async |session| {
         let owner = match &args.owner {
-            Some(name) => Some(session.find_user(name).await?.id),
+            Some(name) => Some(session.look_up_user(name).await?.id),
             None => None,
         };
         let users = list::all(session, args.reverse, UserState::Unspecified).await?;
@@ -199,14 +199,11 @@ fn print(machines: &[&User], users: &[User]) -> Result<(), Failure> {
 fn set_owner(args: &SetOwner) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let machine = client.run(async |session| {
-        let user_id = session.find_user(&args.machine).await?.id;
-        let owner_id = session.find_user(&args.owner).await?.id;
-        let request = SetOwnerRequest {
-            user_id: user_id.clone(),
-            owner_id,
-        };
-        session.call(&request).await?;
-        session.find_user(&user_id).await
+        let user_id = session.look_up_user(&args.machine).await?.id;
+        let owner_id = session.look_up_user(&args.owner).await?.id;
+        let request = SetOwnerRequest { user_id, owner_id };
+        let machine = session.call(&request).await?.user;
+        machine.ok_or_else(|| session.incomplete("user"))
     })?;
     user_view::show(args.output, machine, "changed")
 }

@@ -33,7 +33,7 @@ pub(super) fn show_expiry(time: Option<ProtoTimestamp>, now: Timestamp) -> Strin
 }
 
 /// How far `time` is from `now`, in whole ones of the largest unit that it has one of.
-fn relative(time: Timestamp, now: Timestamp) -> String {
+pub(super) fn relative(time: Timestamp, now: Timestamp) -> String {
     if time > now {
         return match length(time.since(now)) {
             Some(length) => format!("in {length}"),

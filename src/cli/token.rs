@@ -22,14 +22,15 @@ use crate::{
         time::Timestamp,
         token_text::TokenTextError,
     },
-    proto::hallpass::v1::{DeleteTokenRequest, GetTokenRequest, Token},
+    proto::hallpass::v1::{DeleteTokenRequest, GetTokenRequest, LookUpTokenRequest, Token},
 };
 
 use super::{
     client::Client,
+    confirmation::TerminalConfirmation,
     failure::Failure,
     output::{self, OutputArgs, or_dash},
-    relative_time, user_view,
+    prose, relative_time, stakes, user_view,
 };
 
 /// `hallpass token …`.
@@ -56,7 +57,7 @@ pub(super) enum TokenCommand {
     /// The exit code is 0 where it is valid, and 1 where it is not.
     Verify(verify::Verify),
     /// Delete a token, and those that were made with it. No check that starts later accepts them.
-    Delete(Named),
+    Delete(Delete),
     /// Revoke many tokens at once, and those that were made with them. A dry run first tells how many.
     Revoke(revoke::Revoke),
     /// Read a plaintext from stdin, offline: is it of the form, and what is its ID?
@@ -73,6 +74,15 @@ pub(super) struct Named {
     output: OutputArgs,
     #[command(flatten)]
     target: TargetArgs,
+}
+
+/// `token delete`.
+#[derive(Args, Debug)]
+pub(super) struct Delete {
+    #[command(flatten)]
+    confirmation: TerminalConfirmation,
+    #[command(flatten)]
+    named: Named,
 }
 
 /// Runs `hallpass token …`.
@@ -145,14 +155,31 @@ fn get(args: &Named) -> Result<(), Failure> {
     ])?)
 }
 
-fn delete(args: &Named) -> Result<(), Failure> {
-    let id = args.id;
-    let client = Client::new(&args.target)?;
+fn delete(
+    Delete {
+        confirmation,
+        named,
+    }: &Delete,
+) -> Result<(), Failure> {
+    let id = named.id;
+    let client = Client::new(&named.target)?;
+    confirmation.ask(&client, || {
+        let found = look_up(&client, id)?;
+        Ok(found.map(|(stakes, children)| match children {
+            0 => format!("{stakes}. Delete it?"),
+            children => {
+                let (tokens, them) = (prose::count(children, "token"), prose::them(children));
+                format!("{stakes}; {tokens} made with it would go, too. Delete it and {them}?")
+            }
+        }))
+    })?;
     let token_id = id.to_string();
     let reply = client.call(&DeleteTokenRequest { token_id });
     let reply = reply.map_err(|failure| failure.naming(id))?;
-    if args.output.json {
+    if named.output.json {
         output::reply(&reply)?;
+    } else if reply.already_deleted {
+        output::line(&format!("{id} was deleted before: nothing was done"))?;
     } else {
         let children = reply.deleted_children;
         output::line(&format!(
@@ -160,6 +187,25 @@ fn delete(args: &Named) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+/// What would break with a token, for a question, and how many were made with it. `None`: it is not there, as whatever
+/// is done to it will tell.
+fn look_up(client: &Client, id: TokenId) -> Result<Option<(String, u32)>, Failure> {
+    let token_id = id.to_string();
+    match client.call(&LookUpTokenRequest { token_id }) {
+        Ok(found) => {
+            let stakes = stakes::of_token(id, &found, SystemClock.now());
+            Ok(Some((stakes, found.live_children)))
+        }
+        Err(failure) if failure.is_refused_as("not_found") => Ok(None),
+        // A token that may do no more than end itself.
+        Err(failure) if failure.is_refused_as("permission_denied") => Ok(Some((
+            format!("what the token {id} is used for is not told"),
+            0,
+        ))),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn state(token: &Token, now: Timestamp) -> &'static str {

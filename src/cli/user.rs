@@ -8,18 +8,19 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{
     config::target::TargetArgs,
+    domain::clock::{Clock, SystemClock},
     proto::hallpass::v1::{
-        DeactivateUserRequest, DeleteUserRequest, ReactivateUserRequest, ServerRole,
-        UpdateUserServerRoleRequest, UpdateUserSettingsRequest, User,
+        DeactivateUserRequest, DeleteUserRequest, LookUpUserResponse, ReactivateUserRequest,
+        ServerRole, UpdateUserServerRoleRequest, UpdateUserSettingsRequest, User, UserType,
     },
 };
 
 use super::{
     client::{Client, Session},
-    confirmation::Confirmation,
+    confirmation::{self, Confirmation},
     failure::Failure,
     output::{self, OutputArgs},
-    user_view,
+    stakes, user_view,
 };
 
 /// `hallpass user …`.
@@ -73,16 +74,30 @@ pub(super) enum Whom {
 }
 
 impl Whom {
+    /// The user that is named.
     async fn find(self, session: &mut Session, name: &str) -> Result<User, Failure> {
         let user = session.find_user(name).await?;
+        self.check(user.user_type(), &user.username)?;
+        Ok(user)
+    }
+
+    /// What must be known of the user that is named, before something is done to it.
+    async fn look_up(
+        self,
+        session: &mut Session,
+        name: &str,
+    ) -> Result<LookUpUserResponse, Failure> {
+        let found = session.look_up_user(name).await?;
+        self.check(found.r#type(), &found.username)?;
+        Ok(found)
+    }
+
+    fn check(self, kind: UserType, name: &str) -> Result<(), Failure> {
         match self {
-            Self::Machine if !user_view::is_machine(&user) => {
-                let name = user.username;
-                Err(Failure::failed(format!(
-                    "{name} is a person, and no machine: `hallpass user` is for people, too"
-                )))
-            }
-            Self::Anyone | Self::Machine => Ok(user),
+            Self::Machine if kind != UserType::Machine => Err(Failure::failed(format!(
+                "{name} is a person, and no machine: `hallpass user` is for people, too"
+            ))),
+            Self::Anyone | Self::Machine => Ok(()),
         }
     }
 }
@@ -105,6 +120,23 @@ pub(super) struct Ending {
     confirmation: Confirmation,
     #[command(flatten)]
     named: Named,
+}
+
+impl Ending {
+    /// Whom to end. What would break is looked at only if somebody is asked: an admin who does is recorded.
+    fn find(&self, whom: Whom) -> Result<(Client, LookUpUserResponse), Failure> {
+        self.confirmation.check()?;
+        let client = Client::new(&self.named.target)?;
+        let name = &self.named.user;
+        let found = client.run(async |session| {
+            let mut found = whom.look_up(session, name).await?;
+            if !self.confirmation.is_given() {
+                found = session.look_up_stakes(&found.id).await?;
+            }
+            Ok(found)
+        })?;
+        Ok((client, found))
+    }
 }
 
 /// `user describe`.
@@ -152,23 +184,23 @@ pub(super) fn get(args: &Named, whom: Whom) -> Result<(), Failure> {
         let owner = if user.owner_id.is_empty() || args.output.json {
             None
         } else {
-            session.find_user(&user.owner_id).await.ok()
+            session.look_up_user(&user.owner_id).await.ok()
         };
         Ok((user, owner))
     })?;
-    user_view::show_details(args.output, user, owner.as_ref())
+    let owner = owner.map(|owner| owner.username);
+    user_view::show_details(args.output, user, owner)
 }
 
 fn set_role(args: &SetRole) -> Result<(), Failure> {
     let client = Client::new(&args.named.target)?;
     let user = client.run(async |session| {
-        let user_id = session.find_user(&args.named.user).await?.id;
         let request = UpdateUserServerRoleRequest {
-            user_id: user_id.clone(),
+            user_id: session.look_up_user(&args.named.user).await?.id,
             server_role: ServerRole::from(args.role).into(),
         };
-        session.call(&request).await?;
-        session.find_user(&user_id).await
+        let user = session.call(&request).await?.user;
+        user.ok_or_else(|| session.incomplete("user"))
     })?;
     user_view::show(args.named.output, user, "changed")
 }
@@ -177,28 +209,28 @@ fn set_role(args: &SetRole) -> Result<(), Failure> {
 pub(super) fn describe(args: Describe, whom: Whom) -> Result<(), Failure> {
     let client = Client::new(&args.named.target)?;
     let user = client.run(async |session| {
-        let user_id = whom.find(session, &args.named.user).await?.id;
         let request = UpdateUserSettingsRequest {
-            user_id: user_id.clone(),
+            user_id: whom.look_up(session, &args.named.user).await?.id,
             description: Some(args.description),
         };
-        session.call(&request).await?;
-        session.find_user(&user_id).await
+        let user = session.call(&request).await?.user;
+        user.ok_or_else(|| session.incomplete("user"))
     })?;
     user_view::show(args.named.output, user, "changed")
 }
 
 /// Runs `deactivate`.
 pub(super) fn deactivate(args: &Ending, whom: Whom) -> Result<(), Failure> {
-    let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| whom.find(session, &args.named.user).await)?;
-    let question = format!("Deactivate {} and all its tokens?", user.username);
+    let (client, found) = args.find(whom)?;
+    let (stakes, name) = (stakes::of_user(&found, SystemClock.now()), &found.username);
+    let question = format!("{stakes}. Deactivate {name} and all its tokens?");
     args.confirmation.ask(&client, &question)?;
     let user = client.run(async |session| {
-        let id = user.id.clone();
-        session.call(&DeactivateUserRequest { id }).await?;
-        session.find_user(&user.id).await
-    })?;
+        let request = DeactivateUserRequest { id: found.id };
+        let user = session.call(&request).await?.user;
+        user.ok_or_else(|| session.incomplete("user"))
+    });
+    let user = user.map_err(confirmation::gone_meanwhile)?;
     user_view::show(args.named.output, user, "deactivated")
 }
 
@@ -206,26 +238,25 @@ pub(super) fn deactivate(args: &Ending, whom: Whom) -> Result<(), Failure> {
 pub(super) fn reactivate(args: &Named, whom: Whom) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let user = client.run(async |session| {
-        let id = whom.find(session, &args.user).await?.id;
-        session
-            .call(&ReactivateUserRequest { id: id.clone() })
-            .await?;
-        session.find_user(&id).await
+        let id = whom.look_up(session, &args.user).await?.id;
+        let user = session.call(&ReactivateUserRequest { id }).await?.user;
+        user.ok_or_else(|| session.incomplete("user"))
     })?;
     user_view::show(args.output, user, "reactivated")
 }
 
 /// Runs `delete`.
 pub(super) fn delete(args: &Ending, whom: Whom) -> Result<(), Failure> {
-    let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| whom.find(session, &args.named.user).await)?;
-    let question = format!("Delete {} and all its tokens for ever?", user.username);
+    let (client, found) = args.find(whom)?;
+    let (stakes, name) = (stakes::of_user(&found, SystemClock.now()), &found.username);
+    let question = format!("{stakes}. Delete {name} and all its tokens for ever?");
     args.confirmation.ask(&client, &question)?;
-    let done = client.call(&DeleteUserRequest { id: user.id })?;
+    let done = client.call(&DeleteUserRequest { id: found.id });
+    let done = done.map_err(confirmation::gone_meanwhile)?;
     if args.named.output.json {
         output::reply(&done)?;
     } else {
-        let (name, count) = (user.username, done.deleted_tokens);
+        let (name, count) = (found.username, done.deleted_tokens);
         output::line(&format!("deleted {name}; tokens deleted with it: {count}"))?;
     }
     Ok(())

@@ -29,7 +29,7 @@ pub(super) fn show(output: OutputArgs, user: User, done: &str) -> Result<(), Fai
 pub(super) fn show_details(
     output: OutputArgs,
     user: User,
-    owner: Option<&User>,
+    owner: Option<String>,
 ) -> Result<(), Failure> {
     if output.json {
         return Ok(output::reply(&GetUserResponse { user: Some(user) })?);
@@ -39,7 +39,7 @@ pub(super) fn show_details(
     let (kind, role, state) = (kind(&user), role(&user), state(&user));
     let owner = owner.map_or_else(
         || user.owner_id.clone(),
-        |owner| named(&owner.username, &owner.id),
+        |owner| named(&owner, &user.owner_id),
     );
     Ok(output::fields([
         ("Username", user.username),

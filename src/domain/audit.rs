@@ -54,11 +54,14 @@ pub struct AuditEvent {
     pub credential_id: String,
     /// The ID of the token or user that it was done to.
     pub target: String,
+    /// Of a rotation, the ID of the token that took the target's place.
+    pub successor_id: String,
     /// What was done, such as `token.create`.
     pub action: &'static str,
     /// `ok`, or the reason of the refusal.
     pub outcome: &'static str,
-    /// How many alike events this row stands for. At least 1.
+    /// How many it was done to: the target, and what went with it, as a token's children or a user's tokens do. Of
+    /// refusals, how many alike ones this row stands for. At least 1.
     pub count: u32,
     /// The request's ID.
     pub request_id: String,
@@ -70,13 +73,13 @@ pub struct AuditEvent {
     pub user_agent: String,
 }
 
-/// What rows are of that are written now. Format 1 had no kind of credential.
-pub const FORMAT: u32 = 2;
+/// What rows are of that are written now. Format 1 had no kind of credential, and format 2 no successor.
+pub const FORMAT: u32 = 3;
 
 /// A row of the log, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
-    /// What the hash is over: 1 or [`FORMAT`].
+    /// What the hash is over: 1 to [`FORMAT`].
     pub format: u32,
     /// The place in the log, from 1, rising by one.
     pub sequence: i64,
@@ -90,6 +93,8 @@ pub struct AuditRow {
     pub credential_id: String,
     /// As in [`AuditEvent`].
     pub target: String,
+    /// As in [`AuditEvent`]; empty in formats 1 and 2.
+    pub successor_id: String,
     /// As in [`AuditEvent`].
     pub action: String,
     /// As in [`AuditEvent`].
@@ -119,6 +124,7 @@ impl AuditRow {
             credential_kind: event.credential_kind.to_owned(),
             credential_id: event.credential_id,
             target: event.target,
+            successor_id: event.successor_id,
             action: event.action.to_owned(),
             outcome: event.outcome.to_owned(),
             count: event.count,
@@ -134,7 +140,7 @@ impl AuditRow {
 
     /// The hash that this row must have after the row with `before`: SHA-256 over the hash before and the
     /// fields in order, each with its length before it. In format 1 those are without the format itself and the
-    /// kind of credential.
+    /// kind of credential, in formats 1 and 2 without the successor.
     pub fn compute_hash(&self, before: ChainHash) -> ChainHash {
         let mut hasher = Sha256::new();
         hasher.update(before.0);
@@ -154,6 +160,9 @@ impl AuditRow {
         }
         field(self.credential_id.as_bytes());
         field(self.target.as_bytes());
+        if self.format > 2 {
+            field(self.successor_id.as_bytes());
+        }
         field(self.action.as_bytes());
         field(self.outcome.as_bytes());
         field(&self.count.to_be_bytes());

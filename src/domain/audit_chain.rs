@@ -74,6 +74,7 @@ impl Chain {
             self.found(sequence, problem);
         } else if row.format < self.format
             || (row.format == 1 && !row.credential_kind.is_empty())
+            || (row.format < 3 && !row.successor_id.is_empty())
             || row.hash != row.compute_hash(before)
         {
             self.found(sequence, "edited, or out of its place");
@@ -137,6 +138,7 @@ mod tests {
                 outcome: "ok",
                 count: 1,
                 request_id: "request".to_owned(),
+                successor_id: String::new(),
                 client_request_id: String::new(),
                 ip: String::new(),
                 user_agent: String::new(),
@@ -175,12 +177,13 @@ mod tests {
     #[test]
     fn an_edited_row_is_named() {
         type Edit = fn(&mut AuditRow);
-        let edits: [Edit; 13] = [
+        let edits: [Edit; 14] = [
             |row| row.credential_kind.clear(),
             |row| row.time = Timestamp::from_micros(0),
             |row| row.actor.push('x'),
             |row| row.credential_id.push('x'),
             |row| row.target.push('x'),
+            |row| row.successor_id.push('x'),
             |row| row.action.push('x'),
             |row| row.outcome.push('x'),
             |row| row.count += 1,
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_edited_format_is_named() {
-        for format in [0, 1, 3] {
+        for format in [0, 1, 2, FORMAT + 1] {
             let mut rows = log(10);
             rows[4].format = format;
             assert_eq!(verify(&rows, None)[0], 5, "{format}");

@@ -34,6 +34,14 @@ impl Timestamp {
         Self(micros)
     }
 
+    /// From the store. `None`: outside of the years that a reply can tell, as no time is that was written there.
+    pub fn from_row(micros: i64) -> Option<Self> {
+        let seconds = micros.div_euclid(MICROS);
+        (MIN_SECONDS..=MAX_SECONDS)
+            .contains(&seconds)
+            .then_some(Self(micros))
+    }
+
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub const fn as_micros(self) -> i64 {
         self.0

@@ -14,7 +14,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT sequence, time, actor, credential_id, target, action, outcome, count, request_id, \
-             client_request_id, ip, user_agent, hash, format, credential_kind FROM audit ",
+             client_request_id, ip, user_agent, hash, format, credential_kind, successor_id FROM audit ",
             $rest
         )
     };
@@ -43,8 +43,8 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
     let before = head(tx)?;
     let row = AuditRow::append(event, before.sequence + 1, before.hash);
     let sql = "INSERT INTO audit (sequence, time, actor, credential_id, target, action, outcome, count, \
-               request_id, client_request_id, ip, user_agent, hash, format, credential_kind) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+               request_id, client_request_id, ip, user_agent, hash, format, credential_kind, successor_id) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     let params = [
         row.sequence.into(),
         row.time.into(),
@@ -61,6 +61,7 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
         row.hash.as_bytes().into(),
         row.format.into(),
         row.credential_kind.as_str().into(),
+        row.successor_id.as_str().into(),
     ];
     tx.insert(sql, &params)?;
     Ok(ChainHead {
@@ -105,6 +106,10 @@ pub fn find(tx: &Tx<'_>, sequence: i64) -> Result<Option<AuditRow>, Error> {
 
 /// The row that tells who made the token `id`, and with what.
 pub fn find_made(tx: &Tx<'_>, id: TokenId) -> Result<Option<AuditRow>, Error> {
+    if let Some(rotation) = find_rotation(tx, id)? {
+        return Ok(Some(rotation));
+    }
+    // A rotation had a row of its own for the successor once.
     let sql = select!(
         "WHERE target = ?1 AND action IN ('token.create', 'token.rotate') AND sequence > 0 \
          ORDER BY sequence LIMIT 1"
@@ -112,10 +117,19 @@ pub fn find_made(tx: &Tx<'_>, id: TokenId) -> Result<Option<AuditRow>, Error> {
     tx.find(sql, &[id.into()], decode)
 }
 
+/// The row of the rotation that made `successor`.
+pub fn find_rotation(tx: &Tx<'_>, successor: TokenId) -> Result<Option<AuditRow>, Error> {
+    let sql = select!(
+        "WHERE successor_id = ?1 AND successor_id <> '' AND sequence > 0 ORDER BY sequence LIMIT 1"
+    );
+    tx.find(sql, &[successor.into()], decode)
+}
+
 fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
     Ok(AuditRow {
         sequence: row.int(0)?,
-        time: row.time(1)?,
+        // Whatever was written there behind our back, whoever verifies the log must see.
+        time: Timestamp::from_micros(row.int(1)?),
         actor: row.string(2)?,
         credential_id: row.string(3)?,
         target: row.string(4)?,
@@ -129,6 +143,7 @@ fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
         hash: ChainHash::from_bytes(row.bytes(12)?),
         format: u32::try_from(row.int(13)?).map_err(|_| row.bad(13, "a format"))?,
         credential_kind: row.string(14)?,
+        successor_id: row.string(15)?,
     })
 }
 

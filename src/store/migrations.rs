@@ -45,4 +45,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0008_disabled_by.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0009_audit_successors.sql"),
+        finish: |_| Ok(()),
+    },
 ];

@@ -128,6 +128,7 @@ pub(crate) fn event(action: &'static str) -> AuditEvent {
         outcome: "ok",
         count: 3,
         request_id: "request".to_owned(),
+        successor_id: String::new(),
         client_request_id: "client".to_owned(),
         ip: "::1".to_owned(),
         user_agent: "curl".to_owned(),

@@ -251,7 +251,7 @@ impl Row<'_> {
     }
 
     pub(super) fn time(&self, at: usize) -> Result<Timestamp, Error> {
-        self.int(at).map(Timestamp::from_micros)
+        Timestamp::from_row(self.int(at)?).ok_or_else(|| self.bad(at, "a time"))
     }
 
     pub(super) fn opt_text(&self, at: usize) -> Result<Option<&str>, Error> {

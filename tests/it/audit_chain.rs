@@ -47,6 +47,7 @@ async fn any_edited_field_is_named() {
         "format = 9",
         "credential_id = 'x'",
         "target = actor",
+        "successor_id = target",
         "action = 'token.delete'",
         "outcome = 'x'",
         "count = 2",
@@ -138,7 +139,10 @@ async fn rows_below_1_are_named_streamed_and_not_shown_as_rows_of_the_log() {
 async fn rows_of_before_there_was_a_format_verify_still() {
     let (app, _) = with_a_log().await;
     let sql = app.sql();
-    execute(&sql, "UPDATE audit SET format = 1, credential_kind = ''");
+    execute(
+        &sql,
+        "UPDATE audit SET format = 1, credential_kind = '', successor_id = ''",
+    );
     let mut select = sql
         .prepare("SELECT sequence FROM audit ORDER BY sequence")
         .unwrap();

@@ -25,7 +25,7 @@ const WIRES: [Wire; 6] = [
 fn plant(app: &TestApp, rows: i64) {
     let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
                INSERT INTO audit SELECT sequence + i, time, actor, credential_id, target, action, outcome, \
-               count, request_id, client_request_id, ip, user_agent, hash, format, credential_kind FROM audit, n \
+               count, request_id, client_request_id, ip, user_agent, hash, format, credential_kind, successor_id FROM audit, n \
                WHERE sequence = (SELECT max(sequence) FROM audit)";
     app.sql().execute(sql, [rows]).unwrap();
 }

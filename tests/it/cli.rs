@@ -2,8 +2,10 @@
 //! of a running server.
 
 mod audit;
+mod audit_rows;
 mod bench;
 mod bulk;
+mod confirmations;
 mod control_socket;
 mod environment;
 mod fooling_texts;

@@ -172,6 +172,8 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
         "CountUsers",
         "GetCurrentUser",
         "GetServerStatus",
+        // What is done after it is recorded.
+        "LookUpUser",
         // Who is active is not made active.
         "ReactivateUser",
         "UndoRotation",

@@ -15,18 +15,20 @@ use crate::{
     test_app::{START, TestApp},
 };
 
-const TOKENS: [&str; 6] = [
+const TOKENS: [&str; 7] = [
     "TokenService/GetToken",
     "TokenService/DeleteToken",
+    "TokenService/LookUpToken",
     "TokenService/RotateToken",
     "TokenService/UndoRotation",
     "TokenService/UpdateToken",
     "TokenService/ExplainToken",
 ];
-const USERS: [&str; 7] = [
+const USERS: [&str; 8] = [
     "TokenService/CreateToken",
     "TokenService/ListTokens",
     "UserService/GetUser",
+    "UserService/LookUpUser",
     "UserService/UpdateUserSettings",
     "UserService/SetPassword",
     "UserService/DeactivateUser",

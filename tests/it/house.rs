@@ -132,6 +132,10 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
             "0008_disabled_by.sql",
             "dbb3d2198667d74deda0c7201a2daa10495f05181839cd1dcd5f6cc2eae45435",
         ),
+        (
+            "0009_audit_successors.sql",
+            "3c9de63d5b8ee8adaf58650d153d35fdb06052baf0467b8d349a4afb5dc26774",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

@@ -328,6 +328,7 @@ impl<'a> Run<'a> {
             token_id: self.tokens[token].0.clone(),
             grace_period: Some((grace.into(), 0)),
             expire_time: None,
+            never_expires: false,
         };
         let rotated = self.app.app.rotate_token(&caller, request).await;
         let told = rotated.as_ref().map(|_| ()).map_err(Error::reason);
@@ -350,6 +351,7 @@ impl<'a> Run<'a> {
             .delete_token(&caller, &self.tokens[token].0)
             .await;
         let expected = self.model.delete(by, token);
+        let deleted = deleted.map(Option::unwrap_or_default);
         prop_assert_eq!(deleted.map_err(|e| e.reason()), expected);
         Ok(())
     }

@@ -15,6 +15,8 @@ pub(crate) struct Mutation {
     pub(crate) target: Option<String>,
     /// Whether it changes nothing when it is done again.
     pub(crate) repeats: bool,
+    /// How many it is done to, with what goes with the target.
+    pub(crate) count: u32,
 }
 
 impl Mutation {
@@ -27,12 +29,18 @@ impl Mutation {
             action,
             target: None,
             repeats: false,
+            count: 1,
         }
     }
 
     fn on(self, target: &str) -> Self {
         let target = Some(target.to_owned());
         Self { target, ..self }
+    }
+
+    fn with(self, others: u32) -> Self {
+        let count = 1 + others;
+        Self { count, ..self }
     }
 
     fn repeats(self) -> Self {
@@ -92,7 +100,8 @@ fn of_tokens(alice: &Person, token: &NewToken, bob: &Person) -> Vec<Mutation> {
             "TokenService/RotateToken",
             "token.rotate",
             rotate,
-        ),
+        )
+        .on(&token.id),
         Mutation::new(&alice.token, delete, "token.delete", id)
             .on(&token.id)
             .repeats(),
@@ -121,7 +130,7 @@ fn of_users(admin: &str, own: &str, robot: &str, bob: &str) -> Vec<Mutation> {
         on(own, "UserService/DeactivateUser", "user.deactivate", robot, &id).repeats(),
         on(admin, "UserService/ReactivateUser", "user.reactivate", robot, &id).repeats(),
         on(admin, "UserService/SetOwner", "user.set_owner", robot, &owner).repeats(),
-        on(admin, "UserService/DeleteUser", "user.delete", robot, &id),
+        on(admin, "UserService/DeleteUser", "user.delete", robot, &id).with(1),
     ];
     all
 }

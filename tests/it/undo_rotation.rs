@@ -94,6 +94,42 @@ async fn what_was_used_rotated_or_over_is_not_taken_back() {
 }
 
 #[tokio::test]
+async fn whoever_rotated_may_change_its_mind_for_a_minute_although_the_grace_is_over() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let robot = app.machine(&alice, "robot").await;
+    let rotated = async |grace: &str| {
+        let message = json!({ "userId": robot.id });
+        let created = app.call(&alice.token, "TokenService/CreateToken", message);
+        let old = NewToken::read(&created.await.ok());
+        let message = json!({ "tokenId": old.id, "gracePeriod": grace });
+        let answer = app.call(&alice.token, "TokenService/RotateToken", message);
+        let new = NewToken::read(&answer.await.ok());
+        app.clock.advance(Duration::from_secs(1));
+        assert!(!app.accepts(&old.text).await, "it ended at once");
+        (old, new)
+    };
+    let undo = async |by: &str, new: &NewToken| app.call(by, UNDO, undo_of(new)).await;
+    let (old, new) = rotated("0.000001s").await;
+    // An admin may rotate it, too, but has not.
+    undo(&app.admin.token, &new).await.refused(FINAL.0, FINAL.1);
+    undo(&alice.token, &new).await.ok();
+    assert!(app.accepts(&old.text).await && !app.accepts(&new.text).await);
+
+    let (_, late) = rotated("0.000001s").await;
+    app.clock.advance(Duration::from_secs(59));
+    undo(&alice.token, &late).await.refused(FINAL.0, FINAL.1);
+    // What is deleted nothing brings back: with the rotation, or after it.
+    let (_, new) = rotated("0s").await;
+    undo(&alice.token, &new).await.refused(FINAL.0, FINAL.1);
+    let (old, new) = rotated("0.000001s").await;
+    let message = json!({ "tokenId": old.id });
+    let deleted = app.call(&alice.token, "TokenService/DeleteToken", message);
+    assert_eq!(deleted.await.ok(), json!({}), "a deed, and no repeat");
+    undo(&alice.token, &new).await.refused(FINAL.0, FINAL.1);
+}
+
+#[tokio::test]
 async fn others_are_told_that_there_is_none() {
     let app = TestApp::start().await;
     let (alice, bob) = (app.person("alice").await, app.person("bob").await);

@@ -168,6 +168,20 @@ impl Permit<'_> {
         self.event_called(self.action.audit(), now, target)
     }
 
+    /// The same, where `others` went with the target.
+    pub(in crate::app) fn event_with(
+        &self,
+        now: Timestamp,
+        target: impl ToString,
+        others: u64,
+    ) -> AuditEvent {
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        AuditEvent {
+            count: others.saturating_add(1),
+            ..self.event(now, target)
+        }
+    }
+
     /// The same, where the audit log has another name for what is done.
     pub(in crate::app) fn event_called(
         &self,

@@ -21,10 +21,14 @@ use super::{
 
 impl App {
     /// Deletes a token and its live children, and says how many these were. A repeat by one who may delete
-    /// the token changes nothing and is well.
+    /// the token changes nothing and is well: `None`.
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
-    pub async fn delete_token(&self, caller: &Caller, token_id: &str) -> Result<u32, Error> {
+    pub async fn delete_token(
+        &self,
+        caller: &Caller,
+        token_id: &str,
+    ) -> Result<Option<u32>, Error> {
         if !is_itself(caller, token_id) {
             authz::admit(caller, Action::DeleteToken)?;
         }
@@ -40,8 +44,7 @@ impl App {
                 let (found, permit) = find_even_deleted(tx, &caller, Action::DeleteToken, id)?;
                 (found.lineage.token.id, permit)
             };
-            let children = delete_with_children(tx, &permit, id, now)?;
-            Ok(children.unwrap_or(0))
+            delete_with_children(tx, &permit, id, now)
         })
         .await
     }
@@ -79,17 +82,14 @@ impl App {
             let caller = caller.as_ref().map(|caller| caller.refresh(tx, now));
             let caller = caller.transpose()?;
             let permit = caller.as_ref().map(CallerInTx::may_delete_presented);
-            delete(tx, id, now, |name| {
-                let name = name.unwrap_or(Action::DeleteToken.audit());
-                match &permit {
-                    Some(permit) => permit.event_called(name, now, id),
-                    None => AuditEvent {
-                        actor: user_id.to_string(),
-                        credential_kind: "token",
-                        credential_id: id.to_string(),
-                        ..origin.event(now, name, id)
-                    },
-                }
+            delete(tx, id, now, || match &permit {
+                Some(permit) => permit.event(now, id),
+                None => AuditEvent {
+                    actor: user_id.to_string(),
+                    credential_kind: "token",
+                    credential_id: id.to_string(),
+                    ..origin.event(now, Action::DeleteToken.audit(), id)
+                },
             })
         })
         .await?;
@@ -105,29 +105,23 @@ pub(super) fn delete_with_children(
     id: TokenId,
     now: Timestamp,
 ) -> Result<Option<u32>, Error> {
-    delete(tx, id, now, |name| match name {
-        None => permit.event(now, id),
-        Some(name) => permit.event_called(name, now, id),
-    })
+    delete(tx, id, now, || permit.event(now, id))
 }
 
-/// The same, with `event` making the audit rows: that of the deletion, and others by their names.
+/// The same, with `event` making the audit row but for its count.
 fn delete(
     tx: &Tx<'_>,
     id: TokenId,
     now: Timestamp,
-    event: impl Fn(Option<&'static str>) -> AuditEvent,
+    event: impl Fn() -> AuditEvent,
 ) -> Result<Option<u32>, Error> {
     if !tokens::mark_deleted(tx, id, now)? {
         return Ok(None);
     }
     let children = tokens::delete_live_children(tx, id, now)?;
-    audit::append(tx, event(None))?;
     let children = u32::try_from(children).unwrap_or(u32::MAX);
-    if children > 0 {
-        let mut event = event(Some("token.delete_children"));
-        event.count = children;
-        audit::append(tx, event)?;
-    }
+    let mut event = event();
+    event.count = children.saturating_add(1);
+    audit::append(tx, event)?;
     Ok(Some(children))
 }

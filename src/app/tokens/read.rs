@@ -54,7 +54,7 @@ impl App {
         let id = parse_token_id(token_id)?;
         let (token, username, relation) = match id.and_then(|id| self.find_in_memory(caller, id)) {
             Some(found) => found,
-            None => self.look_up_token(caller, id).await?,
+            None => self.find_in_store(caller, id).await?,
         };
         self.record_read(caller, Action::GetToken, relation, token.id)
             .await?;
@@ -73,7 +73,7 @@ impl App {
         is_for_caller.then(|| (token.clone(), username_of(&found), relation))
     }
 
-    async fn look_up_token(&self, caller: &Caller, id: Option<TokenId>) -> Result<Found, Error> {
+    async fn find_in_store(&self, caller: &Caller, id: Option<TokenId>) -> Result<Found, Error> {
         let stamp = self.0.db.stamp();
         let (app, caller) = (self.clone(), caller.clone());
         let (found, relation) = self

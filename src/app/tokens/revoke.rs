@@ -12,7 +12,7 @@ use crate::{
     domain::{
         id::TokenId,
         secret::Secret,
-        token::{Token, TokenState},
+        token::{LastUse, Token, TokenState},
     },
     store::{
         Tx,
@@ -69,6 +69,8 @@ pub struct Revocation {
     pub children: u32,
     /// How many others of their families went with those that were named by plaintext. A dry run does not tell.
     pub family: u32,
+    /// The latest use of those selected.
+    pub last_use: Option<LastUse>,
     /// The first few of those selected.
     pub first: Vec<Token>,
     /// What became of each token that was named, with its ID where it has one, in order.
@@ -211,6 +213,9 @@ impl Run {
 
     /// Revokes `tokens`, or only counts them.
     async fn take(&mut self, tokens: Vec<Token>) -> Result<(), Error> {
+        let uses = tokens.iter().filter_map(|token| token.last_use);
+        let uses = uses.chain(self.done.last_use.take());
+        self.done.last_use = uses.max_by_key(|last| last.time);
         let room = FIRST.saturating_sub(self.done.first.len());
         self.done.first.extend(tokens.iter().take(room).cloned());
         if self.is_dry {

@@ -40,6 +40,8 @@ pub struct RotateToken {
     /// Seconds and nanoseconds of the successor's expiry; `None`: the predecessor's lifetime anew, or less
     /// where a limit ends it earlier.
     pub expire_time: Option<(i64, i32)>,
+    /// The successor never expires; `expire_time` is `None` then.
+    pub never_expires: bool,
 }
 
 /// A token that was rotated. This is the one time that the successor's text is known.
@@ -58,6 +60,7 @@ pub struct RotatedToken {
 struct Draft {
     grace: Grace,
     expire_time: Option<Timestamp>,
+    never_expires: bool,
 }
 
 impl App {
@@ -115,7 +118,8 @@ impl App {
         let expire_time = draft
             .expire_time
             .or_else(|| rotation::default_expiry(&token, now, limits))
-            .or_else(|| policy.default_expiry(now).filter(|_| policy.must_expire));
+            .or_else(|| policy.default_expiry(now).filter(|_| policy.must_expire))
+            .filter(|_| !draft.never_expires);
         let limits = limits_of(caller, &token, limits)?;
         lifetime::check(expire_time, now, limits)?;
         let family = token.family_id;
@@ -192,16 +196,10 @@ fn replace(
     if !tokens::mark_rotated(tx, predecessor)? {
         return Err(AlreadyRotated.into());
     }
-    let children = tokens::adopt_children(tx, predecessor.id, successor.id, now)?;
-    // Who made the successor is found by its own row.
-    audit::append(tx, permit.event(now, successor.id))?;
-    let rotated = permit.event_called("token.rotated", now, predecessor.id);
-    audit::append(tx, rotated)?;
-    if children > 0 {
-        let mut event = permit.event_called("token.adopt_children", now, successor.id);
-        event.count = u32::try_from(children).unwrap_or(u32::MAX);
-        audit::append(tx, event)?;
-    }
+    tokens::adopt_children(tx, predecessor.id, successor.id, now)?;
+    let mut event = permit.event(now, predecessor.id);
+    event.successor_id = successor.id.to_string();
+    audit::append(tx, event)?;
     Ok(())
 }
 
@@ -213,7 +211,16 @@ impl Draft {
                 .map_err(|error| FieldError::new("grace_period", error))?,
         };
         let expire_time = parse_expire_time(request.expire_time, now)?;
-        Ok(Self { grace, expire_time })
+        let never_expires = request.never_expires;
+        if never_expires && expire_time.is_some() {
+            let problem = "must be false where expire_time is set";
+            return Err(FieldError::new("never_expires", problem));
+        }
+        Ok(Self {
+            grace,
+            expire_time,
+            never_expires,
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Nobody gets anything by it: no secret is told, and the token is again what it was.
 
+use std::time::Duration;
+
 use crate::{
     domain::{id::TokenId, reason::Reason, time::Timestamp, token::Token},
     store::{Tx, audit, tokens},
@@ -16,6 +18,10 @@ use super::{
     },
     check_enable, find_target, parse_token_id,
 };
+
+/// So long after a rotation its maker may take it back although the grace is over: a command without one lets the old
+/// secret end at once, and then finds that it cannot show the new one.
+const SECOND_THOUGHTS: Duration = Duration::from_mins(1);
 
 /// The predecessor is among the latest of its family: each has one successor.
 const LATEST: u32 = 100;
@@ -37,13 +43,28 @@ impl App {
             }
             // Else whoever took the successor away would have done nothing.
             check_enable(&caller, &successor)?;
-            if !predecessor.is_live(now) {
+            if predecessor.delete_time.is_some() {
+                return Err(too_late("the old token is deleted"));
+            }
+            if !predecessor.is_live(now) && !may_change_its_mind(tx, &caller, &successor, now)? {
                 return Err(too_late("the grace of the old token is over"));
             }
             undo(tx, &permit, &successor, predecessor.id, now)
         })
         .await
     }
+}
+
+/// Whether the caller has just made `successor` by rotation.
+fn may_change_its_mind(
+    tx: &Tx<'_>,
+    caller: &Caller,
+    successor: &Token,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let rotation = audit::find_rotation(tx, successor.id)?;
+    let is_maker = rotation.is_some_and(|row| row.actor == caller.actor());
+    Ok(is_maker && now < successor.create_time.plus(SECOND_THOUGHTS))
 }
 
 fn predecessor(tx: &Tx<'_>, successor: &Token) -> Result<Token, Error> {
@@ -66,10 +87,9 @@ fn undo(
     if !tokens::unmark_rotated(tx, predecessor, successor.id)? {
         return Err(Error::NotFound(Noun::Token));
     }
-    let deleted = permit.event_called(Action::DeleteToken.audit(), now, successor.id);
-    audit::append(tx, deleted)?;
-    let undone = permit.event_called("token.undo_rotation", now, predecessor);
-    audit::append(tx, undone)?;
+    let mut event = permit.event_called("token.undo_rotation", now, predecessor);
+    event.successor_id = successor.id.to_string();
+    audit::append(tx, event)?;
     tokens::find(tx, predecessor)?.ok_or(Error::NotFound(Noun::Token))
 }
 

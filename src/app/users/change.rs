@@ -27,7 +27,7 @@ impl App {
         caller: &Caller,
         id: &str,
         role: Checked<Role>,
-    ) -> Result<(), Error> {
+    ) -> Result<User, Error> {
         self.change(caller, Action::SetRole, "user_id", id, move |tx, user| {
             let role = role.clone()?;
             if role != Role::Admin {
@@ -40,7 +40,12 @@ impl App {
     }
 
     /// Hands a machine to another person.
-    pub async fn set_owner(&self, caller: &Caller, id: &str, owner_id: &str) -> Result<(), Error> {
+    pub async fn set_owner(
+        &self,
+        caller: &Caller,
+        id: &str,
+        owner_id: &str,
+    ) -> Result<User, Error> {
         let owner_id = owner_id.to_owned();
         self.change(caller, Action::SetOwner, "user_id", id, move |tx, user| {
             if owner_id.is_empty() {
@@ -65,7 +70,7 @@ impl App {
         caller: &Caller,
         id: &str,
         description: Option<String>,
-    ) -> Result<(), Error> {
+    ) -> Result<User, Error> {
         let description = description
             .map(Note::parse)
             .transpose()
@@ -86,7 +91,7 @@ impl App {
     }
 
     /// Makes all of a user's tokens invalid until it is reactivated.
-    pub async fn deactivate_user(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+    pub async fn deactivate_user(&self, caller: &Caller, id: &str) -> Result<User, Error> {
         self.change(caller, Action::DeactivateUser, "id", id, |tx, user| {
             keep_an_admin(tx, user)?;
             user.deactivated = true;
@@ -96,7 +101,7 @@ impl App {
     }
 
     /// Undoes [`App::deactivate_user`].
-    pub async fn reactivate_user(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+    pub async fn reactivate_user(&self, caller: &Caller, id: &str) -> Result<User, Error> {
         self.change(caller, Action::ReactivateUser, "id", id, |_, user| {
             user.deactivated = false;
             Ok(())
@@ -104,7 +109,8 @@ impl App {
         .await
     }
 
-    /// Does `change` to a user, in one transaction with its audit row. What changes nothing writes nothing.
+    /// Does `change` to a user, in one transaction with its audit row, and tells what it is then. What changes nothing
+    /// writes nothing.
     async fn change(
         &self,
         caller: &Caller,
@@ -112,7 +118,7 @@ impl App {
         field: &'static str,
         id: &str,
         change: impl Fn(&Tx<'_>, &mut User) -> Result<(), Error> + Send + 'static,
-    ) -> Result<(), Error> {
+    ) -> Result<User, Error> {
         let now: Timestamp = self.now();
         let (caller, id) = (caller.clone(), id.to_owned());
         let work = move |tx: &Tx<'_>| {
@@ -120,17 +126,19 @@ impl App {
             let (before, permit) = find_target(tx, &caller, action, field, &id)?;
             let mut user = before.clone();
             change(tx, &mut user)?;
-            if user == before {
-                return Ok(None);
+            if user != before {
+                user.update_time = now;
+                users::update(tx, &user)?;
+                audit::append(tx, permit.event(now, user.id))?;
             }
-            user.update_time = now;
-            users::update(tx, &user)?;
-            audit::append(tx, permit.event(now, user.id))?;
-            Ok(Some(user))
+            Ok(user)
         };
         match action {
-            Action::DeactivateUser => self.revoke_sign_in(move |tx| Ok(((), work(tx)?))).await,
-            _ => self.write(work).await.map(drop),
+            Action::DeactivateUser => {
+                let work = move |tx: &Tx<'_>| work(tx).map(|user| (user.clone(), Some(user)));
+                self.revoke_sign_in(work).await
+            }
+            _ => self.write(work).await,
         }
     }
 }

@@ -29,9 +29,8 @@ impl App {
             keep_an_admin(tx, &user)?;
             let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
             users::mark_deleted(tx, user.id, now)?;
-            audit::append(tx, permit.event(now, user.id))?;
-            let deleted = permit.record_token_sweep(tx, now, user.id, deleted)?;
-            Ok((deleted, Some(user)))
+            audit::append(tx, permit.event_with(now, user.id, deleted))?;
+            Ok((u32::try_from(deleted).unwrap_or(u32::MAX), Some(user)))
         })
         .await
     }

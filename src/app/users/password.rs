@@ -79,13 +79,13 @@ impl App {
                     }
                 }
                 users::set_password_hash(tx, user.id, hash.as_str(), now)?;
-                audit::append(tx, permit.event(now, user.id))?;
-                if !request.delete_tokens {
-                    return Ok((0, Some(user)));
-                }
-                let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
-                let deleted = permit.record_token_sweep(tx, now, user.id, deleted)?;
-                Ok((deleted, Some(user)))
+                let deleted = if request.delete_tokens {
+                    tokens::delete_live_of_user(tx, user.id, now)?
+                } else {
+                    0
+                };
+                audit::append(tx, permit.event_with(now, user.id, deleted))?;
+                Ok((u32::try_from(deleted).unwrap_or(u32::MAX), Some(user)))
             })
             .await?;
         self.forget_initial_password(&username);

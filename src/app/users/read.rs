@@ -2,22 +2,50 @@
 
 use crate::{
     domain::{
+        id::UserId,
         page::{PageQuery, Position},
+        time::Timestamp,
         user::{User, Username},
     },
-    store::users::{self, KindFilter, UserFilter},
+    store::{
+        Tx, tokens,
+        users::{self, KindFilter, UserFilter},
+    },
 };
 
 use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::Caller,
+        caller::{Caller, CallerInTx},
         error::{Checked, FieldError, Noun},
         page::{Cursor, Page, PageRequest},
     },
     find_target, wrong_type,
 };
+
+/// More live tokens than a user has, whatever its quota is.
+const MAX_LIVE: u32 = 10_000;
+
+/// What would break with a user.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserStakes {
+    /// How many live tokens it has.
+    pub live_tokens: u32,
+    /// When one of these was last used.
+    pub last_use_time: Option<Timestamp>,
+}
+
+impl UserStakes {
+    fn find(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<Self, Error> {
+        let tokens = tokens::list_live(tx, user, now, None, true, MAX_LIVE)?;
+        let uses = tokens.iter().filter_map(|token| token.last_use.as_ref());
+        Ok(Self {
+            live_tokens: u32::try_from(tokens.len()).unwrap_or(u32::MAX),
+            last_use_time: uses.map(|last| last.time).max(),
+        })
+    }
+}
 
 /// Which users to list.
 #[derive(Clone, Debug)]
@@ -65,23 +93,43 @@ impl App {
     /// Gets a user by name.
     pub async fn get_user_by_username(&self, caller: &Caller, name: &str) -> Result<User, Error> {
         authz::admit(caller, Action::GetUser)?;
-        if name.is_empty() {
-            return Err(FieldError::new("username", "is required").into());
-        }
-        let username = Username::parse(name).map_err(|_| Error::NotFound(Noun::User))?;
+        let name = name.to_owned();
         let (user, relation) = self
-            .read_as(caller, move |tx, caller| {
-                let user = users::find_by_username(tx, &username)?;
-                let user = user.ok_or(Error::NotFound(Noun::User))?;
-                let relation = Relation::to(caller, user.id, Some(&user));
-                let permit = caller.may(Action::GetUser, relation);
-                permit.map_err(|_| Error::NotFound(Noun::User))?;
-                Ok((user, relation))
-            })
+            .read_as(caller, move |tx, caller| find_by_name(tx, caller, &name))
             .await?;
         self.record_read(caller, Action::GetUser, relation, user.id)
             .await?;
         Ok(user)
+    }
+
+    /// Finds a user by ID or username, before something is done to it: what is done is recorded, so this is not. With
+    /// what would break, as an admin's look at somebody else's user, it is.
+    pub async fn look_up_user(
+        &self,
+        caller: &Caller,
+        id: &str,
+        name: &str,
+        with_stakes: bool,
+    ) -> Result<(User, Option<UserStakes>), Error> {
+        authz::admit(caller, Action::GetUser)?;
+        let (id, name, now) = (id.to_owned(), name.to_owned(), self.now());
+        let (user, relation, stakes) = self
+            .read_as(caller, move |tx, caller| {
+                let (user, relation) = if id.is_empty() && !name.is_empty() {
+                    find_by_name(tx, caller, &name)?
+                } else {
+                    let (user, permit) = find_target(tx, caller, Action::GetUser, "id", &id)?;
+                    (user, permit.relation())
+                };
+                let stakes = with_stakes.then(|| UserStakes::find(tx, user.id, now));
+                Ok((user, relation, stakes.transpose()?))
+            })
+            .await?;
+        if with_stakes {
+            self.record_read(caller, Action::GetUser, relation, user.id)
+                .await?;
+        }
+        Ok((user, stakes))
     }
 
     /// Lists users by (create time, ID): all of them for an admin, oneself and one's machines for others.
@@ -137,6 +185,24 @@ impl App {
         })
         .await
     }
+}
+
+/// The user of this name, whom the caller may see.
+fn find_by_name(
+    tx: &Tx<'_>,
+    caller: &CallerInTx<'_>,
+    name: &str,
+) -> Result<(User, Relation), Error> {
+    if name.is_empty() {
+        return Err(FieldError::new("username", "is required").into());
+    }
+    let username = Username::parse(name).map_err(|_| Error::NotFound(Noun::User))?;
+    let user = users::find_by_username(tx, &username)?;
+    let user = user.ok_or(Error::NotFound(Noun::User))?;
+    let relation = Relation::to(caller, user.id, Some(&user));
+    let permit = caller.may(Action::GetUser, relation);
+    permit.map_err(|_| Error::NotFound(Noun::User))?;
+    Ok((user, relation))
 }
 
 /// What those whom the filter lets be seen are to the caller.

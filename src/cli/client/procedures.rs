@@ -42,6 +42,7 @@ procedures! { Unary:
     "TokenService" / "ExplainToken" (ExplainTokenRequest) -> ExplainTokenResponse;
     "TokenService" / "GetToken" (GetTokenRequest) -> GetTokenResponse;
     "TokenService" / "ListTokens" (ListTokensRequest) -> ListTokensResponse;
+    "TokenService" / "LookUpToken" (LookUpTokenRequest) -> LookUpTokenResponse;
     "TokenService" / "RotateToken" (RotateTokenRequest) -> RotateTokenResponse;
     "TokenService" / "UndoRotation" (UndoRotationRequest) -> UndoRotationResponse;
     "TokenService" / "UpdateToken" (UpdateTokenRequest) -> UpdateTokenResponse;
@@ -52,6 +53,7 @@ procedures! { Unary:
     "UserService" / "GetUser" (GetUserRequest) -> GetUserResponse;
     "UserService" / "GetUserByUsername" (GetUserByUsernameRequest) -> GetUserByUsernameResponse;
     "UserService" / "ListUsers" (ListUsersRequest) -> ListUsersResponse;
+    "UserService" / "LookUpUser" (LookUpUserRequest) -> LookUpUserResponse;
     "UserService" / "ReactivateUser" (ReactivateUserRequest) -> ReactivateUserResponse;
     "UserService" / "SetOwner" (SetOwnerRequest) -> SetOwnerResponse;
     "UserService" / "SetPassword" (SetPasswordRequest) -> SetPasswordResponse;

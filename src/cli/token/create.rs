@@ -57,7 +57,7 @@ pub(super) fn run(args: Create) -> Result<(), Failure> {
         .expires
         .and_then(|expiry| expiry.time(SystemClock.now()));
     let created = client.run(async |session| {
-        let user = session.find_user(&args.user).await?;
+        let user = session.look_up_user(&args.user).await?;
         let request = CreateTokenRequest {
             note: args.note,
             expire_time: expires.map(relative_time::to_proto),

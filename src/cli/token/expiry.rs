@@ -23,12 +23,12 @@ impl Expiry {
 
 /// Reads it from an argument.
 pub(in crate::cli) fn parse_expiry(text: &str) -> Result<Expiry, String> {
-    match text {
-        "never" => Ok(Expiry::Never),
-        text => match text.parse() {
-            Ok(moment) => Ok(Expiry::When(moment)),
-            Err(problem) => Err(format!("must be never, or {problem}")),
-        },
+    if text.trim().eq_ignore_ascii_case("never") {
+        return Ok(Expiry::Never);
+    }
+    match text.parse() {
+        Ok(moment) => Ok(Expiry::When(moment)),
+        Err(problem) => Err(format!("must be never, or {problem}")),
     }
 }
 
@@ -38,7 +38,9 @@ mod tests {
 
     #[test]
     fn an_expiry_is_never_or_a_moment() {
-        assert_eq!(parse_expiry("never"), Ok(Expiry::Never));
+        for never in ["never", "Never", " never "] {
+            assert_eq!(parse_expiry(never), Ok(Expiry::Never));
+        }
         let moment = "90d".parse().unwrap();
         assert_eq!(parse_expiry("90d"), Ok(Expiry::When(moment)));
         assert!(parse_expiry("tomorrow").unwrap_err().contains("never"));

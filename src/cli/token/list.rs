@@ -74,7 +74,7 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
             return list_all(session, args, &mut usernames).await;
         }
         let user_id = match args.whose.as_deref().or(args.selection.user()) {
-            Some(user) => session.find_user(user).await?.id,
+            Some(user) => session.look_up_user(user).await?.id,
             // To the server, nobody is the caller.
             None if client.is_remote() => String::new(),
             None => return Err(Failure::usage(NO_USER)),

@@ -26,7 +26,7 @@ use super::{
         confirmation::Confirmation,
         failure::Failure,
         output::{self, OutputArgs},
-        prose,
+        prose, relative_time, stakes,
     },
     list::print_of_all,
     selection::SelectionArgs,
@@ -58,6 +58,9 @@ pub(in crate::cli) struct Revoke {
 
 /// Runs `hallpass token revoke`.
 pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
+    if !args.dry_run {
+        args.confirmation.check()?;
+    }
     let named = read_named(&args.tokens)?;
     if named.is_empty() && !args.selection.is_set(SystemClock.now()) {
         return Err(Failure::usage(
@@ -66,34 +69,44 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
     }
     let client = Client::new(&args.target)?;
     let now = SystemClock.now();
-    let (work, plan) = client.run(async |session| {
-        let filter = args.selection.read(session, now).await?;
-        let work = Work { filter, named };
-        let plan = work.run(session, true, |_| {}).await?;
-        Ok((work, plan))
-    })?;
+    let filter = client.run(async |session| args.selection.read(session, now).await)?;
+    let work = Work { filter, named };
+    let plan = || client.run(async |session| work.run(session, true, |_| {}).await);
     if args.dry_run {
-        return show(args.output, &work, &plan, true);
+        return show(args.output, &work, &plan()?, true);
     }
-    let count = plan.token_count;
-    if count > 0 {
-        let (tokens, them) = (prose::count(count, "token"), prose::them(count));
-        let question = if work.named.iter().any(|named| named.is_plaintext) {
-            format!(
-                "Revoke {tokens}, those made with {them}, and the families of those given by plaintext?"
-            )
-        } else {
-            format!("Revoke {tokens}, and those made with {them}?")
-        };
-        args.confirmation.ask(&client, &question)?;
+    let mut of = None;
+    if args.confirmation.is_given() {
+        args.confirmation.ask(&client, "")?;
+    } else {
+        let plan = plan()?;
+        of = Some(plan.token_count);
+        if plan.token_count > 0 {
+            args.confirmation.ask(&client, &question(&work, &plan))?;
+        }
     }
-    let progress = Progress::new(count);
+    let progress = Progress::new(of);
     let done = client.run(async |session| {
         let tell = |done: &RevokeTokensResponse| progress.show(done.token_count);
         work.run(session, false, tell).await
     });
     progress.end();
     show(args.output, &work, &done?, false)
+}
+
+fn question(work: &Work, plan: &RevokeTokensResponse) -> String {
+    let (tokens, them) = (
+        prose::count(plan.token_count, "token"),
+        prose::them(plan.token_count),
+    );
+    let used = stakes::last_use(plan.last_use.as_ref(), SystemClock.now());
+    if work.named.iter().any(|named| named.is_plaintext) {
+        format!(
+            "Revoke {tokens}, {used}, those made with {them}, and the families of those given by plaintext?"
+        )
+    } else {
+        format!("Revoke {tokens}, {used}, and those made with {them}?")
+    }
 }
 
 /// A token that was named.
@@ -220,6 +233,8 @@ impl Work {
                 all.spared_own |= done.spared_own;
                 all.outcomes.extend(done.outcomes);
                 all.token_ids.extend(done.token_ids);
+                let uses = [all.last_use.take(), done.last_use].into_iter().flatten();
+                all.last_use = uses.max_by_key(|last| relative_time::of(last.time));
                 if all.first_tokens.is_empty() {
                     all.first_tokens = done.first_tokens;
                     all.usernames = done.usernames;
@@ -237,12 +252,13 @@ impl Work {
 
 /// How far it is, on a terminal.
 struct Progress {
-    of: u32,
+    /// Of how many, where they were counted.
+    of: Option<u32>,
     is_shown: bool,
 }
 
 impl Progress {
-    fn new(of: u32) -> Self {
+    fn new(of: Option<u32>) -> Self {
         let is_shown = io::stderr().is_terminal();
         Self { of, is_shown }
     }
@@ -250,8 +266,9 @@ impl Progress {
     /// That nobody listens is no failure.
     fn show(&self, done: u32) {
         if self.is_shown {
+            let of = self.of.map(|of| format!(" of {of}")).unwrap_or_default();
             let mut stderr = io::stderr();
-            drop(write!(stderr, "\rrevoked {done} of {}", self.of));
+            drop(write!(stderr, "\rrevoked {done}{of}"));
             drop(stderr.flush());
         }
     }

@@ -11,24 +11,24 @@ use crate::{
         duration,
         id::TokenId,
     },
-    proto::hallpass::v1::{
-        DeleteTokenRequest, RotateTokenRequest, RotateTokenResponse, Token, UndoRotationRequest,
-    },
+    proto::hallpass::v1::{RotateTokenRequest, RotateTokenResponse, Token, UndoRotationRequest},
 };
 
 use super::{
     super::{
         client::Client,
+        confirmation::{self, TerminalConfirmation},
         failure::Failure,
         output::{self, OutputArgs},
         relative_time,
     },
     expiry::{Expiry, parse_expiry},
-    token_id,
+    look_up, token_id,
 };
 
-/// Without --grace the old secret lives on for so long at most, until the new one was shown.
-const UNTIL_SHOWN: Duration = Duration::from_mins(10);
+/// Without --grace the old secret ends at once. It is not deleted, as without any grace: nothing brings back what is
+/// deleted, and the rotation is taken back where the new secret cannot be shown.
+const AT_ONCE: Duration = Duration::from_micros(1);
 
 /// `token rotate`.
 #[derive(Args, Debug)]
@@ -36,59 +36,62 @@ pub(in crate::cli) struct Rotate {
     /// The token's ID.
     #[arg(value_name = "TOKEN_ID", value_parser = token_id)]
     id: TokenId,
-    /// How long the old secret stays good, such as 1h; at most 365d. Left out: it is deleted as soon as the new
-    /// one was shown.
+    /// How long the old secret stays good, such as 1h; at most 365d. Left out: it ends at once, and on a terminal you
+    /// are asked first.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
     /// When the successor stops being valid: a duration such as 90d, a day such as 2027-01-01, as it begins in UTC,
-    /// or a time such as 2027-01-01T08:00:00+01:00. Left out: after the old token's lifetime anew.
-    #[arg(long, value_name = "WHEN", value_parser = parse_end)]
+    /// a time such as 2027-01-01T08:00:00+01:00, or never. Left out: after the old token's lifetime anew.
+    #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
     expires: Option<Expiry>,
+    #[command(flatten)]
+    confirmation: TerminalConfirmation,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     target: TargetArgs,
 }
 
-/// A successor's expiry: `never` is what a token has whose predecessor had it.
-fn parse_end(text: &str) -> Result<Expiry, String> {
-    match parse_expiry(text)? {
-        Expiry::Never => Err(
-            "must be a duration such as 90d, a day or a time; leave it out otherwise".to_owned(),
-        ),
-        expiry @ Expiry::When(_) => Ok(expiry),
-    }
-}
-
 /// Runs `hallpass token rotate`.
 pub(super) fn run(args: Rotate) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
-    let grace = args.grace.unwrap_or(UNTIL_SHOWN);
-    let expires = args.expires.and_then(|end| end.time(SystemClock.now()));
+    // None is asked for by 0, too.
+    let grace = args.grace.filter(|grace| !grace.is_zero());
+    let mut was_there = false;
+    if grace.is_none() {
+        args.confirmation.ask(&client, || {
+            let found = look_up(&client, args.id)?;
+            was_there = found.is_some();
+            Ok(found.map(|(stakes, _)| {
+                format!("{stakes}. Its secret ends at once, without --grace. Rotate it?")
+            }))
+        })?;
+    }
     let rotated = client.call(&RotateTokenRequest {
         token_id: args.id.to_string(),
-        grace_period: Some(grace.into()),
-        expire_time: expires.map(relative_time::to_proto),
+        grace_period: Some(grace.unwrap_or(AT_ONCE).into()),
+        expire_time: args
+            .expires
+            .and_then(|end| end.time(SystemClock.now()))
+            .map(relative_time::to_proto),
+        never_expires: args.expires == Some(Expiry::Never),
     });
-    let mut rotated = rotated.map_err(|failure| failure.naming(args.id))?;
+    let mut rotated = rotated.map_err(|failure| {
+        if was_there {
+            confirmation::gone_meanwhile(failure)
+        } else {
+            failure.naming(args.id)
+        }
+    })?;
     if let Err(error) = print(args.output, &rotated) {
         return Err(undo(&client, &rotated, Failure::from(error)));
     }
     let old = rotated.predecessor.take().unwrap_or_default();
     let now = SystemClock.now();
-    let end = relative_time::show_expiry(old.expire_time, now);
-    let end = if args.grace.is_some() {
-        format!("ends: {end}")
+    let end = if grace.is_some() {
+        format!("ends: {}", relative_time::show_expiry(old.expire_time, now))
     } else {
-        let token_id = old.id.clone();
-        let deleted = client.call(&DeleteTokenRequest { token_id });
-        deleted.map_err(|failure| {
-            failure.and(&format!(
-                "the old token {} is still good; it ends: {end}",
-                old.id
-            ))
-        })?;
-        "is deleted".to_owned()
+        "has ended".to_owned()
     };
     if !args.output.json {
         let token = rotated.metadata.unwrap_or_default();

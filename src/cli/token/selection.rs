@@ -125,7 +125,7 @@ impl SelectionArgs {
     ) -> Result<TokenFilter, Failure> {
         let mut filter = self.without_user(now);
         if let Some(name) = &self.of_user {
-            filter.user_id = session.find_user(name).await?.id;
+            filter.user_id = session.look_up_user(name).await?.id;
         }
         Ok(filter)
     }

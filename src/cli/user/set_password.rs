@@ -24,7 +24,7 @@ pub(in crate::cli) struct SetPasswordArgs {
 /// Runs `hallpass user set-password`.
 pub(super) fn run(args: &SetPasswordArgs) -> Result<(), Failure> {
     let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| session.find_user(&args.named.user).await)?;
+    let user = client.run(async |session| session.look_up_user(&args.named.user).await)?;
     let done = client.call(&SetPasswordRequest {
         user_id: user.id,
         old_password: String::new(),

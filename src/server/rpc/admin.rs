@@ -85,6 +85,7 @@ pub(super) async fn revoke_tokens(
         family_count: done.family,
         token_ids: ids.into_iter().map(id).collect(),
         usernames: message::usernames(done.usernames),
+        last_use: done.last_use.map(message::last_use),
     }))
 }
 

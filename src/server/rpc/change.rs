@@ -26,6 +26,7 @@ pub(super) async fn rotate(
         token_id: request.token_id,
         grace_period: grace_period.map(|grace| (grace.seconds, grace.nanos)),
         expire_time: request.expire_time.map(|time| (time.seconds, time.nanos)),
+        never_expires: request.never_expires,
     };
     let rotated = app.rotate_token(&caller, request).await?;
     Ok(ConnectResponse(RotateTokenResponse {

@@ -98,7 +98,7 @@ pub(super) fn user(user: User) -> v1::User {
     }
 }
 
-fn user_type(user: &User) -> v1::UserType {
+pub(super) fn user_type(user: &User) -> v1::UserType {
     if user.owner().is_some() {
         v1::UserType::Machine
     } else {
@@ -158,6 +158,7 @@ pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {
         credential_kind: row.credential_kind,
         credential_id: row.credential_id,
         target: row.target,
+        successor_id: row.successor_id,
         action: row.action,
         outcome: row.outcome,
         count: row.count,

@@ -14,6 +14,7 @@ use crate::{
     proto::hallpass::v1::{
         CreateTokenRequest, CreateTokenResponse, DeleteTokenRequest, DeleteTokenResponse,
         GetTokenRequest, GetTokenResponse, ListTokensRequest, ListTokensResponse,
+        LookUpTokenRequest, LookUpTokenResponse,
     },
 };
 
@@ -125,6 +126,24 @@ pub(super) async fn delete(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<DeleteTokenRequest>,
 ) -> Reply<DeleteTokenResponse> {
-    let deleted_children = app.delete_token(&caller, &request.token_id).await?;
-    Ok(ConnectResponse(DeleteTokenResponse { deleted_children }))
+    let children = app.delete_token(&caller, &request.token_id).await?;
+    Ok(ConnectResponse(DeleteTokenResponse {
+        deleted_children: children.unwrap_or(0),
+        already_deleted: children.is_none(),
+    }))
+}
+
+pub(super) async fn look_up(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<LookUpTokenRequest>,
+) -> Reply<LookUpTokenResponse> {
+    let stakes = app.look_up_token(&caller, &request.token_id).await?;
+    let username = stakes.username.map(|name| name.as_str().to_owned());
+    Ok(ConnectResponse(LookUpTokenResponse {
+        username: username.unwrap_or_default(),
+        note: stakes.token.note.as_str().to_owned(),
+        last_use: stakes.token.last_use.map(message::last_use),
+        live_children: u32::try_from(stakes.live_children).unwrap_or(u32::MAX),
+    }))
 }

@@ -14,10 +14,11 @@ use crate::{
         CountUsersRequest, CountUsersResponse, CreateUserRequest, CreateUserResponse,
         DeactivateUserRequest, DeactivateUserResponse, DeleteUserRequest, DeleteUserResponse,
         GetUserByUsernameRequest, GetUserByUsernameResponse, GetUserRequest, GetUserResponse,
-        ListUsersRequest, ListUsersResponse, ReactivateUserRequest, ReactivateUserResponse,
-        ServerRole, SetOwnerRequest, SetOwnerResponse, SetPasswordRequest, SetPasswordResponse,
-        UpdateUserServerRoleRequest, UpdateUserServerRoleResponse, UpdateUserSettingsRequest,
-        UpdateUserSettingsResponse, UserState, UserType,
+        ListUsersRequest, ListUsersResponse, LookUpUserRequest, LookUpUserResponse,
+        ReactivateUserRequest, ReactivateUserResponse, ServerRole, SetOwnerRequest,
+        SetOwnerResponse, SetPasswordRequest, SetPasswordResponse, UpdateUserServerRoleRequest,
+        UpdateUserServerRoleResponse, UpdateUserSettingsRequest, UpdateUserSettingsResponse,
+        UserState, UserType,
     },
 };
 
@@ -99,6 +100,24 @@ pub(super) async fn get_by_username(
     }))
 }
 
+pub(super) async fn look_up(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    ConnectRequest(request): ConnectRequest<LookUpUserRequest>,
+) -> Reply<LookUpUserResponse> {
+    let (id, name) = (&request.id, &request.username);
+    let found = app.look_up_user(&caller, id, name, request.with_stakes);
+    let (user, stakes) = found.await?;
+    let stakes = stakes.unwrap_or_default();
+    Ok(ConnectResponse(LookUpUserResponse {
+        id: user.id.to_string(),
+        username: user.username.as_str().to_owned(),
+        r#type: message::user_type(&user).into(),
+        live_tokens: stakes.live_tokens,
+        last_use_time: stakes.last_use_time.map(message::timestamp),
+    }))
+}
+
 pub(super) async fn list(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
@@ -141,8 +160,9 @@ pub(super) async fn set_role(
 ) -> Reply<UpdateUserServerRoleResponse> {
     let role = read_role("server_role", request.server_role);
     let role = role.and_then(|role| role.ok_or(FieldError::new("server_role", "is required")));
-    app.set_role(&caller, &request.user_id, role).await?;
-    Ok(ConnectResponse(UpdateUserServerRoleResponse {}))
+    let user = app.set_role(&caller, &request.user_id, role).await?;
+    let user = Some(message::user(user));
+    Ok(ConnectResponse(UpdateUserServerRoleResponse { user }))
 }
 
 pub(super) async fn set_settings(
@@ -150,9 +170,11 @@ pub(super) async fn set_settings(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<UpdateUserSettingsRequest>,
 ) -> Reply<UpdateUserSettingsResponse> {
-    app.set_description(&caller, &request.user_id, request.description)
+    let user = app
+        .set_description(&caller, &request.user_id, request.description)
         .await?;
-    Ok(ConnectResponse(UpdateUserSettingsResponse {}))
+    let user = Some(message::user(user));
+    Ok(ConnectResponse(UpdateUserSettingsResponse { user }))
 }
 
 pub(super) async fn set_password(
@@ -188,9 +210,11 @@ pub(super) async fn set_owner(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<SetOwnerRequest>,
 ) -> Reply<SetOwnerResponse> {
-    app.set_owner(&caller, &request.user_id, &request.owner_id)
+    let user = app
+        .set_owner(&caller, &request.user_id, &request.owner_id)
         .await?;
-    Ok(ConnectResponse(SetOwnerResponse {}))
+    let user = Some(message::user(user));
+    Ok(ConnectResponse(SetOwnerResponse { user }))
 }
 
 pub(super) async fn deactivate(
@@ -198,8 +222,9 @@ pub(super) async fn deactivate(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<DeactivateUserRequest>,
 ) -> Reply<DeactivateUserResponse> {
-    app.deactivate_user(&caller, &request.id).await?;
-    Ok(ConnectResponse(DeactivateUserResponse {}))
+    let user = app.deactivate_user(&caller, &request.id).await?;
+    let user = Some(message::user(user));
+    Ok(ConnectResponse(DeactivateUserResponse { user }))
 }
 
 pub(super) async fn reactivate(
@@ -207,8 +232,9 @@ pub(super) async fn reactivate(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<ReactivateUserRequest>,
 ) -> Reply<ReactivateUserResponse> {
-    app.reactivate_user(&caller, &request.id).await?;
-    Ok(ConnectResponse(ReactivateUserResponse {}))
+    let user = app.reactivate_user(&caller, &request.id).await?;
+    let user = Some(message::user(user));
+    Ok(ConnectResponse(ReactivateUserResponse { user }))
 }
 
 pub(super) async fn delete(

@@ -275,6 +275,7 @@ fn event() -> AuditEvent {
         outcome: "ok",
         count: 0,
         request_id: String::new(),
+        successor_id: String::new(),
         client_request_id: String::new(),
         ip: String::new(),
         user_agent: String::new(),

@@ -186,7 +186,11 @@ impl Run<'_> {
                 };
                 let id = self.held[token].token.id.to_string();
                 let children = self.app.app.delete_token(&self.local, &id).await;
-                if self.refused(children)?.is_some_and(|children| children > 0) {
+                if self
+                    .refused(children)?
+                    .flatten()
+                    .is_some_and(|children| children > 0)
+                {
                     self.count("deleted with children");
                 }
                 for (number, held) in self.held.iter_mut().enumerate() {
@@ -268,6 +272,7 @@ impl Run<'_> {
             token_id: old.token.id.to_string(),
             grace_period: Some((grace.into(), 0)),
             expire_time: ttl.map(|ttl| seconds(self.app, ttl)),
+            never_expires: false,
         };
         let rotated = self.app.app.rotate_token(&caller, request).await;
         let Some(rotated) = self.refused(rotated)? else {

@@ -49,9 +49,12 @@ fn rotating_prints_the_successor_alone_and_the_server_knows_both() {
     let refusal = sandbox.run(&["token", "rotate", id(&old)]).refused(1);
     assert!(refusal.contains("already"), "{refusal}");
     let rotate = |arg| sandbox.run(&["token", "rotate", id(last), arg]);
-    rotate("--expires=never").refused(2);
+    rotate("--expires=tomorrow").refused(2);
     rotate("--grace=soon").refused(2);
     rotate("--grace=400d").refused(1);
+    let brief = sandbox.create_token("ci-bot", &["--expires=90d"]);
+    let told = sandbox.json(&["token", "rotate", id(&brief), "--expires=never"]);
+    assert_eq!(told["metadata"].get("expireTime"), None, "{told}");
     server.stop();
 }
 

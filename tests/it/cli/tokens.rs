@@ -59,7 +59,7 @@ fn a_token_is_shown_as_the_api_shows_it_until_it_is_deleted() {
 
     assert_eq!(
         sandbox.json(&["token", "delete", id]),
-        json!({ "deletedChildren": 0 })
+        json!({ "deletedChildren": 0, "alreadyDeleted": false })
     );
     assert!(!server.accepts(text));
     sandbox.run(&["token", "get", id]).refused(1);

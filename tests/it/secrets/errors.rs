@@ -26,7 +26,7 @@ impl Watched {
             (
                 "INSERT INTO audit SELECT 9223372036854775807, time, actor, credential_id, target, action, \
                  outcome, count, request_id, client_request_id, ip, user_agent, hash, format, \
-                 credential_kind FROM audit LIMIT 1",
+                 credential_kind, successor_id FROM audit LIMIT 1",
                 "DELETE FROM audit WHERE sequence = 9223372036854775807",
             ),
         ] {

@@ -207,10 +207,11 @@ async fn change_user(
     match use_case {
         "describe user" => {
             let description = Some("seen".to_owned());
-            app.set_description(caller, user_id, description).await
+            let done = app.set_description(caller, user_id, description).await;
+            done.map(drop)
         }
-        "deactivate user" => app.deactivate_user(caller, user_id).await,
-        "reactivate user" => app.reactivate_user(caller, user_id).await,
+        "deactivate user" => app.deactivate_user(caller, user_id).await.map(drop),
+        "reactivate user" => app.reactivate_user(caller, user_id).await.map(drop),
         "create person" => {
             let kind = NewUser::Person {
                 password: long_password(),
@@ -223,8 +224,11 @@ async fn change_user(
             let request = user(format!("{name}-bot"), Role::Admin, kind);
             app.create_user(caller, request).await.map(drop)
         }
-        "set role" => app.set_role(caller, &person.id, Ok(Role::Admin)).await,
-        "set owner" => app.set_owner(caller, user_id, &person.id).await,
+        "set role" => {
+            let done = app.set_role(caller, &person.id, Ok(Role::Admin)).await;
+            done.map(drop)
+        }
+        "set owner" => app.set_owner(caller, user_id, &person.id).await.map(drop),
         "set password" => {
             let request = SetPassword {
                 user_id: person.id.clone(),

@@ -44,6 +44,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
         credential_kind: row.get("credential_kind")?,
         credential_id: row.get("credential_id")?,
         target: row.get("target")?,
+        successor_id: row.get("successor_id")?,
         action: row.get("action")?,
         outcome: row.get("outcome")?,
         count: row.get("count")?,

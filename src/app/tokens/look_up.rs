@@ -1,0 +1,55 @@
+//! What a person should know of a token before it is deleted or rotated. It is read as any token is, so an admin who
+//! looks at somebody else's is recorded.
+
+use crate::{
+    domain::{token::Token, user::Username},
+    store::tokens,
+};
+
+use super::{
+    super::{
+        App, Error,
+        authz::{self, Action},
+        caller::Caller,
+    },
+    find_target, parse_token_id,
+};
+
+/// What would break with a token.
+#[derive(Clone, Debug)]
+pub struct TokenStakes {
+    /// The token.
+    pub token: Token,
+    /// Its user's name; `None`: the user is deleted.
+    pub username: Option<Username>,
+    /// How many live tokens were made with it.
+    pub live_children: u64,
+}
+
+impl App {
+    /// Tells what would break with a token.
+    pub async fn look_up_token(
+        &self,
+        caller: &Caller,
+        token_id: &str,
+    ) -> Result<TokenStakes, Error> {
+        authz::admit(caller, Action::GetToken)?;
+        let id = parse_token_id(token_id)?;
+        let now = self.now();
+        let (stakes, relation) = self
+            .read_as(caller, move |tx, caller| {
+                let (found, permit) = find_target(tx, caller, Action::GetToken, id)?;
+                let token = found.lineage.token;
+                let stakes = TokenStakes {
+                    live_children: tokens::count_live_children(tx, token.id, now)?,
+                    username: found.user.map(|user| user.username),
+                    token,
+                };
+                Ok((stakes, permit.relation()))
+            })
+            .await?;
+        self.record_read(caller, Action::GetToken, relation, stakes.token.id)
+            .await?;
+        Ok(stakes)
+    }
+}

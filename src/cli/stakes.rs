@@ -1,0 +1,88 @@
+//! What would break with a token or a user, for whoever is asked before it is ended.
+
+use std::fmt::Display;
+
+use super::relative_time;
+use crate::{
+    domain::time::Timestamp,
+    proto::hallpass::v1::{LastUse, LookUpTokenResponse, LookUpUserResponse},
+};
+
+/// `the token ID of ci-bot ("nightly") was last used 3 minutes ago from 10.0.0.7`.
+pub(super) fn of_token(id: impl Display, found: &LookUpTokenResponse, now: Timestamp) -> String {
+    let of_whom = match &*found.username {
+        "" => String::new(),
+        name => format!(" of {name}"),
+    };
+    let note = match &*found.note {
+        "" => String::new(),
+        note => format!(" (\"{note}\")"),
+    };
+    let used = last_use(found.last_use.as_ref(), now);
+    format!("the token {id}{of_whom}{note} was {used}")
+}
+
+/// `ci-bot has 3 live tokens, last used 3 minutes ago`.
+pub(super) fn of_user(found: &LookUpUserResponse, now: Timestamp) -> String {
+    let name = &found.username;
+    if found.live_tokens == 0 {
+        return format!("{name} has no live tokens");
+    }
+    let tokens = super::prose::count(found.live_tokens, "live token");
+    let last = found.last_use_time.map(|time| LastUse {
+        time: Some(time),
+        ..LastUse::default()
+    });
+    format!("{name} has {tokens}, {}", last_use(last.as_ref(), now))
+}
+
+/// `last used 3 minutes ago from 10.0.0.7`. A use of the last minute may not be written down yet.
+pub(super) fn last_use(last: Option<&LastUse>, now: Timestamp) -> String {
+    let Some(last) = last else {
+        return "never used".to_owned();
+    };
+    let time = relative_time::relative(relative_time::of(last.time), now);
+    match &*last.ip {
+        "" => format!("last used {time}"),
+        ip => format!("last used {time} from {ip}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_break_is_said() {
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        let ago = |secs| relative_time::to_proto(now.minus(std::time::Duration::from_secs(secs)));
+        let used = LookUpTokenResponse {
+            username: "ci-bot".to_owned(),
+            note: "nightly".to_owned(),
+            last_use: Some(LastUse {
+                time: Some(ago(180)),
+                ip: "10.0.0.7".to_owned(),
+                reporter_ip: String::new(),
+            }),
+            live_children: 2,
+        };
+        assert_eq!(
+            of_token("ID", &used, now),
+            "the token ID of ci-bot (\"nightly\") was last used 3 minutes ago from 10.0.0.7"
+        );
+        let never = LookUpTokenResponse::default();
+        assert_eq!(of_token("ID", &never, now), "the token ID was never used");
+        let mut user = LookUpUserResponse {
+            username: "ci-bot".to_owned(),
+            live_tokens: 1,
+            last_use_time: Some(ago(7_200)),
+            ..LookUpUserResponse::default()
+        };
+        assert_eq!(
+            of_user(&user, now),
+            "ci-bot has 1 live token, last used 2 hours ago"
+        );
+        user.live_tokens = 0;
+        assert_eq!(of_user(&user, now), "ci-bot has no live tokens");
+    }
+}
