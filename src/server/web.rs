@@ -16,8 +16,8 @@ pub mod reference;
 pub mod revocation;
 pub mod static_files;
 
-use axum::response::Response;
-use http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 
 /// What is said of a token holds for that moment alone.
 fn never_stored(mut response: Response) -> Response {
@@ -25,4 +25,9 @@ fn never_stored(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, no_store);
     response
+}
+
+/// What a method is told that these endpoints do not take. Other answers by that status may be stored (RFC 9110 §15.5.6).
+async fn not_allowed() -> Response {
+    never_stored(StatusCode::METHOD_NOT_ALLOWED.into_response())
 }

@@ -25,12 +25,12 @@ use super::{
     super::{current, endpoints::INTROSPECT, error::oauth, listener::Peer, public_url::Issuer},
     client::Client,
     form::{self, Form},
-    never_stored,
+    never_stored, not_allowed,
 };
 
 /// The route.
 pub(in crate::server) fn routes(app: App, issuer: Issuer) -> Router {
-    let routes = Router::new().route(INTROSPECT.path, post(introspect));
+    let routes = Router::new().route(INTROSPECT.path, post(introspect).fallback(not_allowed));
     routes.with_state((app, issuer))
 }
 

@@ -21,15 +21,18 @@ use super::{
         listener::Peer,
         public_url::Issuer,
     },
-    never_stored,
+    never_stored, not_allowed,
 };
 
 /// The route.
 pub(in crate::server) fn routes(issuer: Issuer) -> Router {
     let below = issuer.public_url.as_ref().map_or("", |url| url.path());
-    let mut routes = Router::new().route(METADATA.path, get(describe));
+    let mut routes = Router::new().route(METADATA.path, get(describe).fallback(not_allowed));
     if !below.is_empty() {
-        routes = routes.route(&format!("{}{below}", METADATA.path), get(describe));
+        routes = routes.route(
+            &format!("{}{below}", METADATA.path),
+            get(describe).fallback(not_allowed),
+        );
     }
     routes.with_state(issuer)
 }

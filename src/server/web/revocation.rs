@@ -18,12 +18,12 @@ use super::{
     super::{current, endpoints::REVOKE, error::oauth},
     client::Client,
     form::{self, Form},
-    never_stored,
+    never_stored, not_allowed,
 };
 
 /// The route.
 pub fn routes(app: App) -> Router {
-    let routes = Router::new().route(REVOKE.path, post(revoke));
+    let routes = Router::new().route(REVOKE.path, post(revoke).fallback(not_allowed));
     routes.with_state(app)
 }
 
