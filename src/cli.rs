@@ -14,6 +14,7 @@ mod data;
 pub mod exit_code;
 mod failure;
 mod healthcheck;
+pub mod json_shape;
 mod logging;
 mod login;
 mod machine;
@@ -133,7 +134,7 @@ enum Noun {
 
 /// The command line as clap knows it: for completions, and for whoever describes it.
 pub fn command() -> Command {
-    take_negative_numbers(Cli::command()).after_help(exit_code::help())
+    take_negative_numbers(json_shape::described(Cli::command())).after_help(exit_code::help())
 }
 
 /// Has `--limit -1` be a value, which is refused with the range, and not an unknown flag `-1`. Whatever else begins

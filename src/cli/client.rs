@@ -18,10 +18,12 @@ use std::{
     time::Duration,
 };
 
+use prost::{Message, Name};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
     failure::{self, Failure},
+    output,
     usage_error::repeated,
 };
 use crate::{
@@ -202,6 +204,23 @@ impl Client {
         self.run(async |session| session.call(request).await)
     }
 
+    /// Prints all entries of a list, at most `limit`, as JSON, a line each, page by page as they come. Each page is a
+    /// [`run`](Self::run) of its own, so that whoever reads slowly keeps no database from others.
+    pub(super) fn print_lines<M: Message + Name>(
+        &self,
+        limit: usize,
+        mut next: impl AsyncFnMut(&mut Session, u32, String) -> Result<(Vec<M>, String), Failure>,
+    ) -> Result<(), Failure> {
+        let mut pages = Pages::of(limit);
+        while let Some((page_size, page_token)) = pages.next() {
+            let page = async |session: &mut Session| next(session, page_size, page_token).await;
+            let (entries, next_token) = self.run(page)?;
+            output::json_lines(&entries)?;
+            pages.came(entries.len(), next_token);
+        }
+        Ok(())
+    }
+
     fn authority_and_path(&self) -> String {
         match &self.target {
             Target::Http { address, .. } => {
@@ -292,19 +311,42 @@ impl Session {
         mut next: impl AsyncFnMut(&mut Self, u32, String) -> Result<(Vec<T>, String), Failure>,
     ) -> Result<Vec<T>, Failure> {
         let mut items = Vec::new();
-        let mut token = String::new();
-        loop {
-            let wanted = u32::try_from(limit - items.len()).unwrap_or(MAX_PAGE_SIZE);
-            if wanted == 0 {
-                return Ok(items);
-            }
-            let page_size = wanted.min(MAX_PAGE_SIZE);
-            let (more, next_token) = next(self, page_size, token).await?;
+        let mut pages = Pages::of(limit);
+        while let Some((page_size, page_token)) = pages.next() {
+            let (more, next_token) = next(self, page_size, page_token).await?;
+            pages.came(more.len(), next_token);
             items.extend(more);
-            if next_token.is_empty() {
-                return Ok(items);
-            }
-            token = next_token;
         }
+        Ok(items)
+    }
+}
+
+/// Which page of a list is next.
+struct Pages {
+    left: usize,
+    token: Option<String>,
+}
+
+impl Pages {
+    const fn of(limit: usize) -> Self {
+        Self {
+            left: limit,
+            token: Some(String::new()),
+        }
+    }
+
+    /// The size and the token of the next page.
+    fn next(&mut self) -> Option<(u32, String)> {
+        let wanted = u32::try_from(self.left).unwrap_or(MAX_PAGE_SIZE);
+        let page_size = wanted.min(MAX_PAGE_SIZE);
+        if page_size == 0 {
+            return None;
+        }
+        Some((page_size, self.token.take()?))
+    }
+
+    fn came(&mut self, entries: usize, next_token: String) {
+        self.left = self.left.saturating_sub(entries);
+        self.token = Some(next_token).filter(|token| !token.is_empty());
     }
 }

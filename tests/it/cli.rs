@@ -9,6 +9,7 @@ mod confirmations;
 mod control_socket;
 mod environment;
 mod fooling_texts;
+mod json_shapes;
 mod log;
 mod log_lines;
 mod login;
