@@ -18,6 +18,7 @@ pub mod json_shape;
 mod logging;
 mod login;
 mod machine;
+mod man;
 mod moment;
 mod open_files;
 mod output;
@@ -130,6 +131,9 @@ enum Noun {
     Bench(bench::Bench),
     /// Print a script that lets a shell complete these commands.
     Completions(completions::Completions),
+    /// Write manual pages.
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// The command line as clap knows it: for completions, and for whoever describes it.
@@ -233,6 +237,7 @@ fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {
         Noun::Healthcheck(args) => healthcheck::run(&args),
         Noun::Bench(args) => bench::run(&args),
         Noun::Completions(args) => completions::run(&args),
+        Noun::Man(args) => man::run(&args),
     }
 }
 
