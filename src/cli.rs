@@ -129,7 +129,12 @@ enum Noun {
     Healthcheck(healthcheck::Healthcheck),
     /// Measure how fast this machine is, on a server and a database of the measurement's own.
     Bench(bench::Bench),
-    /// Print a script that lets a shell complete these commands.
+    /// Print a script that lets a shell complete these commands, and the names, IDs and scopes that are there.
+    ///
+    /// bash: `source <(hallpass completions bash)` in ~/.bashrc; zsh: the same behind compinit in ~/.zshrc; fish:
+    /// `hallpass completions fish | source` in ~/.config/fish/config.fish. The script asks this program, which asks what
+    /// the command on the line works on, for a second at most. Reads of an admin are on record, these with the user
+    /// agent `hallpass/VERSION (completion)`.
     Completions(completions::Completions),
     /// Write manual pages.
     #[command(hide = true)]
@@ -162,6 +167,9 @@ fn take_negative_numbers(command: Command) -> Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     private::keep_to_ourselves();
     let args: Vec<_> = args.into_iter().collect();
+    if completions::answer(&args) {
+        return ExitCode::Ok;
+    }
     match parse_and_run(&args) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {

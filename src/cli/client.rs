@@ -15,6 +15,7 @@ mod procedures;
 
 use std::{
     path::{self, PathBuf},
+    process,
     time::Duration,
 };
 
@@ -54,12 +55,19 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// The most entries of a list that a command can be told to stop at: more than anybody reads.
 pub(super) const MAX_LIMIT: usize = 1_000_000_000;
 
+const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
+/// What the audit log tells of a read that somebody's shell has asked for.
+const COMPLETION_USER_AGENT: &str =
+    concat!("hallpass/", env!("CARGO_PKG_VERSION"), " (completion)");
+
 /// What a command calls.
 pub(super) struct Client {
     runtime: Runtime,
     target: Target,
     why: Why,
     token_source: Option<TokenSource>,
+    lock_wait: Duration,
+    user_agent: &'static str,
 }
 
 #[derive(Debug)]
@@ -127,6 +135,8 @@ impl Client {
             target,
             why,
             token_source,
+            lock_wait: LOCK_WAIT,
+            user_agent: USER_AGENT,
         })
     }
 
@@ -153,6 +163,17 @@ impl Client {
         self
     }
 
+    /// The same for a shell's completion: it waits for no lock, and a database that fails meanwhile is no matter of
+    /// the shell's.
+    pub(super) fn for_completion(mut self) -> Self {
+        self.lock_wait = Duration::ZERO;
+        self.user_agent = COMPLETION_USER_AGENT;
+        if let Target::Database(options) = &mut self.target {
+            options.on_fatal = |_| process::exit(0);
+        }
+        self
+    }
+
     /// What the target is, for people.
     pub(super) fn name(&self) -> String {
         match &self.target {
@@ -171,25 +192,26 @@ impl Client {
         &self,
         calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.run_at(true, calls)
+        self.run_at(Some(self.lock_wait), calls)
     }
 
     /// Runs one call on a server that runs already.
     pub(super) fn call_running<C: Unary>(&self, request: &C) -> Result<C::Reply, Failure> {
-        self.run_at(false, async |session| session.call(request).await)
+        self.run_at(None, async |session| session.call(request).await)
     }
 
     fn run_at<T>(
         &self,
-        may_serve: bool,
+        serve: Option<Duration>,
         calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.runtime.block_on(async {
-            let Connected { stream, server } = dial::connect(&self.target, may_serve).await?;
+            let Connected { stream, server } = dial::connect(&self.target, serve).await?;
             let (name, place) = (self.name(), self.authority_and_path());
             let is_embedded = server.is_some();
+            let (bearer, user_agent) = (self.bearer(), self.user_agent);
             let mut session =
-                Session::start(stream, name, &place, self.bearer(), is_embedded).await?;
+                Session::start(stream, name, &place, bearer, user_agent, is_embedded).await?;
             let done = calls(&mut session).await;
             drop(session);
             if let Some(server) = server {

@@ -5,6 +5,7 @@ mod audit;
 mod audit_rows;
 mod bench;
 mod bulk;
+mod completions;
 mod confirmations;
 mod control_socket;
 mod environment;
