@@ -14,9 +14,11 @@ mod data;
 pub mod exit_code;
 mod failure;
 mod healthcheck;
+pub mod json_shape;
 mod logging;
 mod login;
 mod machine;
+mod man;
 mod moment;
 mod open_files;
 mod output;
@@ -127,13 +129,21 @@ enum Noun {
     Healthcheck(healthcheck::Healthcheck),
     /// Measure how fast this machine is, on a server and a database of the measurement's own.
     Bench(bench::Bench),
-    /// Print a script that lets a shell complete these commands.
+    /// Print a script that lets a shell complete these commands, and the names, IDs and scopes that are there.
+    ///
+    /// bash: `source <(hallpass completions bash)` in ~/.bashrc; zsh: the same behind compinit in ~/.zshrc; fish:
+    /// `hallpass completions fish | source` in ~/.config/fish/config.fish. The script asks this program, which asks what
+    /// the command on the line works on, for a second at most. Reads of an admin are on record, these with the user
+    /// agent `hallpass/VERSION (completion)`.
     Completions(completions::Completions),
+    /// Write manual pages.
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// The command line as clap knows it: for completions, and for whoever describes it.
 pub fn command() -> Command {
-    take_negative_numbers(Cli::command()).after_help(exit_code::help())
+    take_negative_numbers(json_shape::described(Cli::command())).after_help(exit_code::help())
 }
 
 /// Has `--limit -1` be a value, which is refused with the range, and not an unknown flag `-1`. Whatever else begins
@@ -157,6 +167,9 @@ fn take_negative_numbers(command: Command) -> Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     private::keep_to_ourselves();
     let args: Vec<_> = args.into_iter().collect();
+    if completions::answer(&args) {
+        return ExitCode::Ok;
+    }
     match parse_and_run(&args) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
@@ -232,6 +245,7 @@ fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {
         Noun::Healthcheck(args) => healthcheck::run(&args),
         Noun::Bench(args) => bench::run(&args),
         Noun::Completions(args) => completions::run(&args),
+        Noun::Man(args) => man::run(&args),
     }
 }
 

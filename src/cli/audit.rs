@@ -19,10 +19,10 @@ use crate::{
 };
 
 use super::{
-    client::{Client, MAX_LIMIT},
+    client::{Client, MAX_LIMIT, Session},
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, OutputArgs, or_dash},
+    output::{self, ListOutputArgs, OutputArgs, or_dash},
     prose, relative_time,
     table::{self, text, whole},
 };
@@ -49,7 +49,7 @@ pub(super) struct List {
     #[arg(long, value_name = "NUMBER", value_parser = number(1..=MAX_LIMIT))]
     limit: Option<usize>,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListOutputArgs,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -83,20 +83,20 @@ fn list(args: &List) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut usernames = HashMap::new();
-    let events = client.run(async |session| {
-        session
-            .all_pages(limit, async |session, page_size, page_token| {
-                let request = ListAuditEventsRequest {
-                    page_size,
-                    page_token,
-                    reverse: args.reverse,
-                };
-                let page = session.call(&request).await?;
-                usernames.extend(page.usernames);
-                Ok((page.events, page.next_page_token))
-            })
-            .await
-    })?;
+    let page = async |session: &mut Session, page_size, page_token| {
+        let request = ListAuditEventsRequest {
+            page_size,
+            page_token,
+            reverse: args.reverse,
+        };
+        let page = session.call(&request).await?;
+        usernames.extend(page.usernames);
+        Ok((page.events, page.next_page_token))
+    };
+    if args.output.jsonl {
+        return client.print_lines(limit, page);
+    }
+    let events = client.run(async |session| session.all_pages(limit, page).await)?;
     if args.output.json {
         let next_page_token = String::new();
         return Ok(output::reply(&ListAuditEventsResponse {

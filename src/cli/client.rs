@@ -15,13 +15,16 @@ mod procedures;
 
 use std::{
     path::{self, PathBuf},
+    process,
     time::Duration,
 };
 
+use prost::{Message, Name};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
     failure::{self, Failure},
+    output,
     usage_error::repeated,
 };
 use crate::{
@@ -52,12 +55,19 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// The most entries of a list that a command can be told to stop at: more than anybody reads.
 pub(super) const MAX_LIMIT: usize = 1_000_000_000;
 
+const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
+/// What the audit log tells of a read that somebody's shell has asked for.
+const COMPLETION_USER_AGENT: &str =
+    concat!("hallpass/", env!("CARGO_PKG_VERSION"), " (completion)");
+
 /// What a command calls.
 pub(super) struct Client {
     runtime: Runtime,
     target: Target,
     why: Why,
     token_source: Option<TokenSource>,
+    lock_wait: Duration,
+    user_agent: &'static str,
 }
 
 #[derive(Debug)]
@@ -125,6 +135,8 @@ impl Client {
             target,
             why,
             token_source,
+            lock_wait: LOCK_WAIT,
+            user_agent: USER_AGENT,
         })
     }
 
@@ -151,6 +163,17 @@ impl Client {
         self
     }
 
+    /// The same for a shell's completion: it waits for no lock, and a database that fails meanwhile is no matter of
+    /// the shell's.
+    pub(super) fn for_completion(mut self) -> Self {
+        self.lock_wait = Duration::ZERO;
+        self.user_agent = COMPLETION_USER_AGENT;
+        if let Target::Database(options) = &mut self.target {
+            options.on_fatal = |_| process::exit(0);
+        }
+        self
+    }
+
     /// What the target is, for people.
     pub(super) fn name(&self) -> String {
         match &self.target {
@@ -169,25 +192,26 @@ impl Client {
         &self,
         calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.run_at(true, calls)
+        self.run_at(Some(self.lock_wait), calls)
     }
 
     /// Runs one call on a server that runs already.
     pub(super) fn call_running<C: Unary>(&self, request: &C) -> Result<C::Reply, Failure> {
-        self.run_at(false, async |session| session.call(request).await)
+        self.run_at(None, async |session| session.call(request).await)
     }
 
     fn run_at<T>(
         &self,
-        may_serve: bool,
+        serve: Option<Duration>,
         calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.runtime.block_on(async {
-            let Connected { stream, server } = dial::connect(&self.target, may_serve).await?;
+            let Connected { stream, server } = dial::connect(&self.target, serve).await?;
             let (name, place) = (self.name(), self.authority_and_path());
             let is_embedded = server.is_some();
+            let (bearer, user_agent) = (self.bearer(), self.user_agent);
             let mut session =
-                Session::start(stream, name, &place, self.bearer(), is_embedded).await?;
+                Session::start(stream, name, &place, bearer, user_agent, is_embedded).await?;
             let done = calls(&mut session).await;
             drop(session);
             if let Some(server) = server {
@@ -200,6 +224,23 @@ impl Client {
     /// Runs one call.
     pub(super) fn call<C: Unary>(&self, request: &C) -> Result<C::Reply, Failure> {
         self.run(async |session| session.call(request).await)
+    }
+
+    /// Prints all entries of a list, at most `limit`, as JSON, a line each, page by page as they come. Each page is a
+    /// [`run`](Self::run) of its own, so that whoever reads slowly keeps no database from others.
+    pub(super) fn print_lines<M: Message + Name>(
+        &self,
+        limit: usize,
+        mut next: impl AsyncFnMut(&mut Session, u32, String) -> Result<(Vec<M>, String), Failure>,
+    ) -> Result<(), Failure> {
+        let mut pages = Pages::of(limit);
+        while let Some((page_size, page_token)) = pages.next() {
+            let page = async |session: &mut Session| next(session, page_size, page_token).await;
+            let (entries, next_token) = self.run(page)?;
+            output::json_lines(&entries)?;
+            pages.came(entries.len(), next_token);
+        }
+        Ok(())
     }
 
     fn authority_and_path(&self) -> String {
@@ -292,19 +333,42 @@ impl Session {
         mut next: impl AsyncFnMut(&mut Self, u32, String) -> Result<(Vec<T>, String), Failure>,
     ) -> Result<Vec<T>, Failure> {
         let mut items = Vec::new();
-        let mut token = String::new();
-        loop {
-            let wanted = u32::try_from(limit - items.len()).unwrap_or(MAX_PAGE_SIZE);
-            if wanted == 0 {
-                return Ok(items);
-            }
-            let page_size = wanted.min(MAX_PAGE_SIZE);
-            let (more, next_token) = next(self, page_size, token).await?;
+        let mut pages = Pages::of(limit);
+        while let Some((page_size, page_token)) = pages.next() {
+            let (more, next_token) = next(self, page_size, page_token).await?;
+            pages.came(more.len(), next_token);
             items.extend(more);
-            if next_token.is_empty() {
-                return Ok(items);
-            }
-            token = next_token;
         }
+        Ok(items)
+    }
+}
+
+/// Which page of a list is next.
+struct Pages {
+    left: usize,
+    token: Option<String>,
+}
+
+impl Pages {
+    const fn of(limit: usize) -> Self {
+        Self {
+            left: limit,
+            token: Some(String::new()),
+        }
+    }
+
+    /// The size and the token of the next page.
+    fn next(&mut self) -> Option<(u32, String)> {
+        let wanted = u32::try_from(self.left).unwrap_or(MAX_PAGE_SIZE);
+        let page_size = wanted.min(MAX_PAGE_SIZE);
+        if page_size == 0 {
+            return None;
+        }
+        Some((page_size, self.token.take()?))
+    }
+
+    fn came(&mut self, entries: usize, next_token: String) {
+        self.left = self.left.saturating_sub(entries);
+        self.token = Some(next_token).filter(|token| !token.is_empty());
     }
 }

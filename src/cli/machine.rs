@@ -16,7 +16,7 @@ use crate::{
 use super::{
     client::Client,
     failure::Failure,
-    output::{self, OutputArgs},
+    output::{self, ListOutputArgs, OutputArgs},
     relative_time,
     table::{self, text, whole},
     user::{self, Describe, Ending, Named, RoleArg, Whom, list},
@@ -88,7 +88,7 @@ pub(super) struct List {
     #[arg(long)]
     reverse: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListOutputArgs,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -149,14 +149,25 @@ fn list_machines(args: &List) -> Result<(), Failure> {
             Some(name) => Some(session.look_up_user(name).await?.id),
             None => None,
         };
-        let users = list::all(session, args.reverse, UserState::Unspecified).await?;
+        let users = if args.output.jsonl {
+            Vec::new()
+        } else {
+            list::all(session, args.reverse, UserState::Unspecified).await?
+        };
         Ok((users, owner))
     })?;
-    let is_wanted = |user: &&User| {
+    let is_wanted = |user: &User| {
         let is_of = |owner: &String| user.owner_id == *owner;
         user_view::is_machine(user) && owner.as_ref().is_none_or(is_of)
     };
-    let machines: Vec<_> = users.iter().filter(is_wanted).collect();
+    if args.output.jsonl {
+        let (reverse, state) = (args.reverse, UserState::Unspecified);
+        return client.print_lines(usize::MAX, async |session, page_size, page_token| {
+            let page = list::page(session, reverse, state, page_size, page_token).await;
+            page.map(|(users, next)| (users.into_iter().filter(is_wanted).collect(), next))
+        });
+    }
+    let machines: Vec<_> = users.iter().filter(|user| is_wanted(user)).collect();
     if args.output.json {
         let users = machines.into_iter().cloned().collect();
         let next_page_token = String::new();

@@ -18,12 +18,23 @@ use crate::{
     proto,
 };
 
-/// How to print.
+/// How to print. What the JSON is, [`super::json_shape`] tells, and adds to the help.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct OutputArgs {
-    /// Print the API's reply as JSON, instead of text for people.
+    /// Print JSON instead of text for people.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// How to print a list.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct ListOutputArgs {
+    /// Print JSON instead of text for people, all pages as one reply.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print JSON, an entry a line, page by page as they come.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) jsonl: bool,
 }
 
 /// Prints `value` as JSON.
@@ -38,6 +49,19 @@ pub(super) fn reply<M: Message + Name>(reply: &M) -> io::Result<()> {
     let mut json = serde_json::Serializer::pretty(&mut text);
     serialize(reply, &mut json)?;
     exact(&visible::escape_json(&String::from_utf8_lossy(&text)))
+}
+
+/// Prints messages of the API as `ProtoJSON`, a line each.
+pub(super) fn json_lines<M: Message + Name>(messages: &[M]) -> io::Result<()> {
+    let mut text = Vec::new();
+    for message in messages {
+        serialize(message, &mut serde_json::Serializer::new(&mut text))?;
+        text.push(b'\n');
+    }
+    let text = String::from_utf8_lossy(&text);
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(visible::escape_json(&text).as_bytes())?;
+    stdout.flush()
 }
 
 /// The same as a part of what is printed.

@@ -40,8 +40,8 @@ pub(super) struct Scan {
     /// behind `#`.
     #[arg(long, value_name = "FILE")]
     ignore_list: Option<PathBuf>,
-    /// Print JSON, one object a line.
-    #[arg(long)]
+    /// Print JSON instead of text for people, an object a line as it comes.
+    #[arg(long, visible_alias = "jsonl")]
     json: bool,
     /// Revoke the tokens found that are live on the server or in the database, with their families: tokens that
     /// they were rotated from or to, and all that were made with any of these.

@@ -133,6 +133,11 @@ pub fn columns() -> Option<u16> {
     variable("COLUMNS")?.to_str()?.parse().ok()
 }
 
+/// Which word of a line a shell asks to complete, where its script says so.
+pub fn completed_word() -> Option<usize> {
+    variable("_CLAP_COMPLETE_INDEX")?.to_str()?.parse().ok()
+}
+
 /// Whether colours are unwanted (no-color.org), or the terminal has none.
 pub fn no_color() -> bool {
     variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|name| name == "dumb")

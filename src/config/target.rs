@@ -11,7 +11,7 @@ use clap::{
 };
 
 use super::{
-    environment::{SecretError, TOKEN, secret, variable},
+    environment::{SecretError, TOKEN, secret, variable, without_empty},
     logins::{self, Login, LoginError},
     password_file::{PasswordFileError, read_password_file},
     server_address::ServerAddress,
@@ -142,6 +142,29 @@ pub struct Target {
 }
 
 impl TargetArgs {
+    /// What a command line that is not finished asks for, by its flags so far and the environment; `None`: that
+    /// cannot be read.
+    pub fn of_unfinished(words: &[OsString]) -> Option<Self> {
+        let command = TargetFlags::augment_args(Command::new("line").no_binary_name(true));
+        let command = without_empty(command);
+        let (mut flags, mut words) = (Vec::new(), words.iter().filter_map(|word| word.to_str()));
+        while let Some(word) = words.by_ref().find(|word| word.starts_with("--")) {
+            let (flag, value) = match word.split_once('=') {
+                Some((flag, value)) => (flag, Some(value)),
+                None => (word, None),
+            };
+            let mut known = command.get_arguments();
+            let Some(known) = known.find(|arg| arg.get_long() == flag.strip_prefix("--")) else {
+                continue;
+            };
+            flags.push(flag);
+            if known.get_action().takes_values() {
+                flags.push(unquoted(value.or_else(|| words.next())?));
+            }
+        }
+        Self::from_arg_matches(&command.try_get_matches_from(flags).ok()?).ok()
+    }
+
     /// Chooses the target.
     ///
     /// # Errors
@@ -175,6 +198,12 @@ impl TargetArgs {
             _ => Ok(token),
         }
     }
+}
+
+/// Shells hand on words as they were typed.
+fn unquoted(word: &str) -> &str {
+    let within = |quote| word.strip_prefix(quote)?.strip_suffix(quote);
+    within('"').or_else(|| within('\'')).unwrap_or(word)
 }
 
 fn choose_token(

@@ -29,8 +29,6 @@ const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// How much is quoted of an answer that is not of the protocol.
 const QUOTED_BYTES: usize = 80;
 
-const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
-
 /// Flags of a frame (connectrpc.com/docs/protocol, "Streaming response").
 const END_OF_STREAM: u8 = 2;
 const FRAME_HEAD_BYTES: usize = 5;
@@ -51,6 +49,7 @@ impl Session {
         target: String,
         place: &str,
         bearer: Option<&Secret>,
+        user_agent: &'static str,
         is_embedded: bool,
     ) -> Result<Self, Failure> {
         let lost = |error: hyper::Error| lost(&target, &error);
@@ -66,7 +65,7 @@ impl Session {
         let authority = HeaderValue::try_from(authority);
         let authority = authority.map_err(|_| Failure::usage("--server: the host is no host"))?;
         headers.insert(header::HOST, authority);
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(user_agent));
         let version = HeaderName::from_static("connect-protocol-version");
         headers.insert(version, HeaderValue::from_static("1"));
         if let Some(bearer) = bearer {

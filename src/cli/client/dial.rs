@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
@@ -19,7 +20,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-use super::{LOCK_WAIT, Target};
+use super::Target;
 use crate::{
     app::App,
     cli::{exit_code::ExitCode, failure::Failure},
@@ -30,9 +31,9 @@ use crate::{
 };
 
 /// How long it may take to reach a server over the network.
-const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look whether a database is free, or its server ready.
-const RETRY: std::time::Duration = std::time::Duration::from_millis(20);
+const RETRY: Duration = Duration::from_millis(20);
 
 /// A stream of bytes, both ways.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -54,8 +55,12 @@ impl Connected {
     }
 }
 
-/// Connects to the target. With `may_serve`, a database without a server is served here.
-pub(super) async fn connect(target: &Target, may_serve: bool) -> Result<Connected, Failure> {
+/// Connects to the target. With `serve`, a database without a server is served here, once nobody else has it: that is
+/// waited for so long.
+pub(super) async fn connect(
+    target: &Target,
+    serve: Option<Duration>,
+) -> Result<Connected, Failure> {
     match target {
         Target::Http { address, .. } => {
             let connected = timeout(CONNECT_TIMEOUT, over_the_network(address)).await;
@@ -66,8 +71,10 @@ pub(super) async fn connect(target: &Target, may_serve: bool) -> Result<Connecte
             })
         }
         Target::Socket(path) => to_socket(path).await,
-        Target::Database(options) if may_serve => to_database(options).await,
         Target::Database(options) => {
+            if let Some(lock_wait) = serve {
+                return to_database(options, lock_wait).await;
+            }
             let found = find_server(&options.path).await?;
             found.ok_or_else(|| Failure::new(ExitCode::Unreachable, "no server runs on it"))
         }
@@ -129,8 +136,8 @@ async fn to_socket(path: &Path) -> Result<Connected, Failure> {
 
 /// To the server that owns the database, or else to one of our own. Who starts or stops a server meanwhile is
 /// waited for.
-async fn to_database(options: &StoreOptions) -> Result<Connected, Failure> {
-    let until = Instant::now() + LOCK_WAIT;
+async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Connected, Failure> {
+    let until = Instant::now() + lock_wait;
     loop {
         if let Some(found) = find_server(&options.path).await? {
             return Ok(found);

@@ -12,7 +12,7 @@ use crate::{
     },
     proto::hallpass::v1::{
         CountAllTokensRequest, ListAllTokensRequest, ListAllTokensResponse, ListTokensRequest,
-        ListTokensResponse, Token,
+        ListTokensResponse, Token, TokenFilter,
     },
 };
 
@@ -20,7 +20,7 @@ use super::{
     super::{
         client::{Client, MAX_LIMIT, Session},
         failure::Failure,
-        output::{self, OutputArgs, or_dash},
+        output::{self, ListOutputArgs, or_dash},
         relative_time,
         table::{self, Column, text, whole},
     },
@@ -41,7 +41,7 @@ pub(in crate::cli) struct List {
     #[arg(long, conflicts_with = "whose")]
     all: bool,
     /// Only count them, by state.
-    #[arg(long, requires = "all", conflicts_with_all = ["reverse", "limit"])]
+    #[arg(long, requires = "all", conflicts_with_all = ["reverse", "limit", "jsonl"])]
     count: bool,
     /// Newest first.
     #[arg(long)]
@@ -50,7 +50,7 @@ pub(in crate::cli) struct List {
     #[arg(long, value_name = "NUMBER", value_parser = number(1..=MAX_LIMIT))]
     limit: Option<usize>,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListOutputArgs,
     #[command(flatten)]
     selection: SelectionArgs,
     #[command(flatten)]
@@ -68,18 +68,16 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
     if args.count {
         return count(args, &client);
     }
+    if args.output.jsonl {
+        return print_lines(args, &client);
+    }
     let mut usernames = HashMap::new();
     let tokens = client.run(async |session| {
         if args.all {
             return list_all(session, args, &mut usernames).await;
         }
-        let user_id = match args.whose.as_deref().or(args.selection.user()) {
-            Some(user) => session.look_up_user(user).await?.id,
-            // To the server, nobody is the caller.
-            None if client.is_remote() => String::new(),
-            None => return Err(Failure::usage(NO_USER)),
-        };
-        list_of(session, args, user_id).await
+        let user_id = whose_id(session, args, &client).await?;
+        list_of(session, args, &user_id).await
     })?;
     let next_page_token = String::new();
     match (args.output.json, args.all) {
@@ -98,24 +96,56 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn list_of(
-    session: &mut Session,
-    args: &List,
-    user_id: String,
-) -> Result<Vec<Token>, Failure> {
+/// The ID of whose tokens are listed.
+async fn whose_id(session: &mut Session, args: &List, client: &Client) -> Result<String, Failure> {
+    match args.whose.as_deref().or(args.selection.user()) {
+        Some(user) => Ok(session.look_up_user(user).await?.id),
+        // To the server, nobody is the caller.
+        None if client.is_remote() => Ok(String::new()),
+        None => Err(Failure::usage(NO_USER)),
+    }
+}
+
+fn print_lines(args: &List, client: &Client) -> Result<(), Failure> {
+    let limit = args.limit.unwrap_or(usize::MAX);
+    if !args.all {
+        let user_id = client.run(async |session| whose_id(session, args, client).await)?;
+        return client.print_lines(limit, async |session, page_size, page_token| {
+            page_of(session, args, &user_id, page_size, page_token).await
+        });
+    }
+    let now = SystemClock.now();
+    let filter = client.run(async |session| args.selection.read(session, now).await)?;
+    client.print_lines(limit, async |session, page_size, page_token| {
+        let page = page_of_all(session, args, &filter, page_size, page_token).await?;
+        Ok((page.tokens, page.next_page_token))
+    })
+}
+
+async fn list_of(session: &mut Session, args: &List, user_id: &str) -> Result<Vec<Token>, Failure> {
     let limit = args.limit.unwrap_or(usize::MAX);
     session
         .all_pages(limit, async |session, page_size, page_token| {
-            let request = ListTokensRequest {
-                page_size,
-                page_token,
-                reverse: args.reverse,
-                user_id: user_id.clone(),
-            };
-            let page = session.call(&request).await?;
-            Ok((page.tokens, page.next_page_token))
+            page_of(session, args, user_id, page_size, page_token).await
         })
         .await
+}
+
+async fn page_of(
+    session: &mut Session,
+    args: &List,
+    user_id: &str,
+    page_size: u32,
+    page_token: String,
+) -> Result<(Vec<Token>, String), Failure> {
+    let request = ListTokensRequest {
+        page_size,
+        page_token,
+        reverse: args.reverse,
+        user_id: user_id.to_owned(),
+    };
+    let page = session.call(&request).await?;
+    Ok((page.tokens, page.next_page_token))
 }
 
 async fn list_all(
@@ -127,17 +157,27 @@ async fn list_all(
     let limit = args.limit.unwrap_or(usize::MAX);
     session
         .all_pages(limit, async |session, page_size, page_token| {
-            let request = ListAllTokensRequest {
-                filter: Some(filter.clone()),
-                page_size,
-                page_token,
-                reverse: args.reverse,
-            };
-            let page = session.call(&request).await?;
+            let page = page_of_all(session, args, &filter, page_size, page_token).await?;
             usernames.extend(page.usernames);
             Ok((page.tokens, page.next_page_token))
         })
         .await
+}
+
+async fn page_of_all(
+    session: &mut Session,
+    args: &List,
+    filter: &TokenFilter,
+    page_size: u32,
+    page_token: String,
+) -> Result<ListAllTokensResponse, Failure> {
+    let request = ListAllTokensRequest {
+        filter: Some(filter.clone()),
+        page_size,
+        page_token,
+        reverse: args.reverse,
+    };
+    session.call(&request).await
 }
 
 fn count(args: &List, client: &Client) -> Result<(), Failure> {

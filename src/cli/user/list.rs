@@ -10,7 +10,7 @@ use crate::{
 use super::super::{
     client::{Client, Session},
     failure::Failure,
-    output::{self, OutputArgs},
+    output::{self, ListOutputArgs},
     user_view,
 };
 
@@ -27,7 +27,7 @@ pub(in crate::cli) struct List {
     #[arg(long)]
     reverse: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    output: ListOutputArgs,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -40,6 +40,11 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
         (_, true) => UserState::Deactivated,
         _ => UserState::Unspecified,
     };
+    if args.output.jsonl {
+        return client.print_lines(usize::MAX, async |session, page_size, page_token| {
+            page(session, args.reverse, state, page_size, page_token).await
+        });
+    }
     let users = client.run(async |session| all(session, args.reverse, state).await)?;
     if args.output.json {
         let next_page_token = String::new();
@@ -59,15 +64,26 @@ pub(in crate::cli) async fn all(
 ) -> Result<Vec<User>, Failure> {
     session
         .all_pages(usize::MAX, async |session, page_size, page_token| {
-            let request = ListUsersRequest {
-                page_size,
-                page_token,
-                reverse,
-                user_state_filter: state.into(),
-                user_type_filters: Vec::new(),
-            };
-            let page = session.call(&request).await?;
-            Ok((page.users, page.next_page_token))
+            page(session, reverse, state, page_size, page_token).await
         })
         .await
+}
+
+/// A page of them, and the token of the next.
+pub(in crate::cli) async fn page(
+    session: &mut Session,
+    reverse: bool,
+    state: UserState,
+    page_size: u32,
+    page_token: String,
+) -> Result<(Vec<User>, String), Failure> {
+    let request = ListUsersRequest {
+        page_size,
+        page_token,
+        reverse,
+        user_state_filter: state.into(),
+        user_type_filters: Vec::new(),
+    };
+    let page = session.call(&request).await?;
+    Ok((page.users, page.next_page_token))
 }

@@ -1,10 +1,6 @@
-//! Tables as wide as the terminal, with names instead of IDs; how output ends when its reader goes; colours.
+//! Tables as wide as the terminal, with names instead of IDs; colours.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     sandbox::{Ran, Sandbox},
@@ -122,24 +118,6 @@ fn five_hundred_rows_are_no_more_work_than_their_pages() {
         .unwrap()
         .len();
     assert_eq!(after - before, 3);
-}
-
-#[test]
-fn a_reader_that_goes_ends_a_command_as_it_ends_others() {
-    let sandbox = with_tokens();
-    let mut command = sandbox.command(&["completions", "bash"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // `head -1`: the script is larger than a pipe.
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut String::new()).unwrap();
-    drop(stdout);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(141));
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 
 #[test]

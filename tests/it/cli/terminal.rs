@@ -21,8 +21,14 @@ impl Terminal {
 
     /// With these variables, too.
     pub(super) fn run_with(sandbox: &Sandbox, args: &str, variables: &[(&str, &str)]) -> Self {
+        let command = format!("'{}' {args}", env!("CARGO_BIN_EXE_hallpass"));
+        Self::run_any(sandbox, &command, variables)
+    }
+
+    /// The same of any program.
+    pub(super) fn run_any(sandbox: &Sandbox, command: &str, variables: &[(&str, &str)]) -> Self {
         // No shell stays in between: its exit code is not the command's.
-        let command = format!("exec '{}' {args}", env!("CARGO_BIN_EXE_hallpass"));
+        let command = format!("exec {command}");
         let child = Command::new("script")
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
             .current_dir(sandbox.path(""))

@@ -96,12 +96,17 @@ fn a_list_of_tokens_is_ones_own_where_no_user_is_named() {
         let tokens = list["tokens"].as_array().unwrap();
         tokens.iter().map(|token| token["id"].clone()).collect()
     };
+    let line_id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].clone();
     let local = || {
-        let refusal = sandbox.run(&["token", "list"]).refused(2);
-        assert!(
-            refusal.contains("--all") && refusal.contains("--user"),
-            "{refusal}"
-        );
+        for args in [&["token", "list"][..], &["token", "list", "--jsonl"]] {
+            let refusal = sandbox.run(args).refused(2);
+            assert!(
+                refusal.contains("--all") && refusal.contains("--user"),
+                "{refusal}"
+            );
+        }
+        let lines = sandbox.print(&["token", "list", "--user=ci-bot", "--jsonl"]);
+        assert_eq!(line_id(&lines), json!(id(&own)));
         let named = sandbox.json(&["token", "list", "--user=ci-bot"]);
         assert_eq!(named, sandbox.json(&["token", "list", "ci-bot"]));
         assert_eq!(ids(&named), [json!(id(&own))]);
@@ -110,16 +115,16 @@ fn a_list_of_tokens_is_ones_own_where_no_user_is_named() {
     let server = sandbox.serve(&[]);
     local();
     let url = format!("--server=http://{}", server.address);
-    let mut command = sandbox.command(&["token", "list", "--json", &url]);
-    let ran = Ran::of({
+    let remote = |form| {
+        let mut command = sandbox.command(&["token", "list", form, &url]);
         command.env("HALLPASS_TOKEN", &own);
-        command
-    });
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(
-        ids(&serde_json::from_str(&ran.stdout).unwrap()),
-        [json!(id(&own))]
-    );
+        let ran = Ran::of(command);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    let one = serde_json::from_str(&remote("--json")).unwrap();
+    assert_eq!(ids(&one), [json!(id(&own))]);
+    assert_eq!(line_id(&remote("--jsonl")), json!(id(&own)));
     server.stop();
     sandbox
         .run(&["token", "list", "alice", "--user=ci-bot"])

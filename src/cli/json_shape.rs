@@ -1,0 +1,236 @@
+//! What `--json` and `--jsonl` print. `--help` shows this table, and a test holds every command to it.
+
+use clap::{Arg, Command};
+
+/// What a command prints as JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonShape {
+    /// The command, without `hallpass`.
+    pub command: &'static str,
+    /// The flag with which it prints this; empty: `--json` alone.
+    pub with: &'static str,
+    /// What it prints.
+    pub form: Form,
+}
+
+/// What a JSON value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A message of the API, by its full name, as `ProtoJSON`.
+    Message(&'static str),
+    /// An object of ours: JSON that has types for values, or the full name of a message. What has a name that ends
+    /// with `?` may be null or missing.
+    Object(&'static str),
+}
+
+const JSON: &str = "json";
+const JSONL: &str = "jsonl";
+/// The flag of [`JsonShape::with`] for lines.
+pub const LINES: &str = "--jsonl";
+
+macro_rules! reply {
+    ($command:literal, $with:expr, $name:literal) => {
+        JsonShape {
+            command: $command,
+            with: $with,
+            form: Form::Message(concat!("hallpass.v1.", $name)),
+        }
+    };
+    ($command:literal, $name:literal) => {
+        reply!($command, "", $name)
+    };
+}
+
+const fn object(command: &'static str, with: &'static str, form: &'static str) -> JsonShape {
+    let form = Form::Object(form);
+    JsonShape {
+        command,
+        with,
+        form,
+    }
+}
+
+/// Of all commands that print JSON. A command that prints other things with some flags has a line for each.
+pub const JSON_SHAPES: &[JsonShape] = &[
+    object(
+        "login",
+        "",
+        r#"{"server": "string", "username": "string", "tokenId": "string", "tokenFile": "string", "expireTime?": "string"}"#,
+    ),
+    reply!("whoami", "GetCurrentUserResponse"),
+    object(
+        "status",
+        "",
+        r#"{"target": "string", "why": "string", "tokenSource?": "string", "tokenRefused?": "string", "embedded?": "boolean", "server?": "hallpass.v1.GetServerStatusResponse"}"#,
+    ),
+    object(
+        "version",
+        "",
+        r#"{"version": "string", "server?": {"target": "string", "version": "string"}}"#,
+    ),
+    reply!("user create", "CreateUserResponse"),
+    reply!("user list", "ListUsersResponse"),
+    reply!("user list", LINES, "User"),
+    reply!("user get", "GetUserResponse"),
+    reply!("user set-password", "SetPasswordResponse"),
+    reply!("user set-role", "GetUserResponse"),
+    reply!("user describe", "GetUserResponse"),
+    reply!("user deactivate", "GetUserResponse"),
+    reply!("user reactivate", "GetUserResponse"),
+    reply!("user delete", "DeleteUserResponse"),
+    reply!("machine create", "CreateUserResponse"),
+    reply!("machine list", "ListUsersResponse"),
+    reply!("machine list", LINES, "User"),
+    reply!("machine get", "GetUserResponse"),
+    reply!("machine set-owner", "GetUserResponse"),
+    reply!("machine describe", "GetUserResponse"),
+    reply!("machine deactivate", "GetUserResponse"),
+    reply!("machine reactivate", "GetUserResponse"),
+    reply!("machine delete", "DeleteUserResponse"),
+    reply!("token create", "CreateTokenResponse"),
+    reply!("token list", "ListTokensResponse"),
+    reply!("token list", "--all", "ListAllTokensResponse"),
+    reply!("token list", "--count", "CountAllTokensResponse"),
+    reply!("token list", LINES, "Token"),
+    reply!("token get", "GetTokenResponse"),
+    reply!("token rotate", "RotateTokenResponse"),
+    reply!("token update", "UpdateTokenResponse"),
+    reply!("token disable", "UpdateTokenResponse"),
+    reply!("token enable", "UpdateTokenResponse"),
+    reply!("token explain", "ExplainTokenResponse"),
+    reply!("token verify", "VerifyTokenResponse"),
+    reply!("token delete", "DeleteTokenResponse"),
+    reply!("token revoke", "RevokeTokensResponse"),
+    object(
+        "token inspect",
+        "",
+        r#"{"id": "string", "prefix": "string"}"#,
+    ),
+    reply!("audit list", "ListAuditEventsResponse"),
+    reply!("audit list", LINES, "AuditEvent"),
+    object(
+        "audit verify",
+        "",
+        r#"{"rows": "string", "head": "string", "breaks": [{"sequence": "string", "problem": "string"}]}"#,
+    ),
+    object("data check", "", r#"{"findings": ["string"]}"#),
+    object(
+        "config check",
+        "",
+        r#"{"settings": [{"name": "string", "value?": "string", "source": "string"}]}"#,
+    ),
+    object(
+        "scan",
+        "",
+        r#"{"commit?": "string", "object?": "string", "path?": "string", "line": "number", "column": "number", "offset": "number", "encoding?": "string", "prefix": "string", "tokenId": "string"}"#,
+    ),
+    object(
+        "scan",
+        "--revoke",
+        r#"{"tokenId": "string", "outcome": "string"}"#,
+    ),
+    object(
+        "bench",
+        "",
+        r#"{"version": "string", "measurements": [{"what": "string", "clients": "number", "perSecond": "number", "p50Micros": "number", "p99Micros": "number", "cpuMicros?": "number"}], "diskSyncMicros": "number", "residentBytes?": "number"}"#,
+    ),
+];
+
+/// `command`, whose help tells what each command below it prints.
+pub(super) fn described(command: Command) -> Command {
+    describe("", command)
+}
+
+fn describe(path: &str, command: Command) -> Command {
+    command
+        .mut_args(|arg| match arg.get_id().as_str() {
+            JSON => with_shapes(arg, path, |with| with != LINES),
+            JSONL => with_shapes(arg, path, |with| with == LINES),
+            _ => arg,
+        })
+        .mut_subcommands(|sub| {
+            let path = format!("{path} {}", sub.get_name());
+            describe(path.trim_start(), sub)
+        })
+}
+
+fn with_shapes(arg: Arg, path: &str, is_wanted: impl Fn(&str) -> bool) -> Arg {
+    let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let shapes = JSON_SHAPES.iter().filter(|shape| shape.command == path);
+    for (shape, at) in shapes.filter(|shape| is_wanted(shape.with)).zip(0..) {
+        help.push_str(if at == 0 { ": " } else { "; " });
+        if at > 0 {
+            help.push_str("with ");
+            help.push_str(shape.with);
+            help.push(' ');
+        }
+        match shape.form {
+            Form::Message(name) => help.push_str(name),
+            Form::Object(form) => help.push_str(form),
+        }
+    }
+    arg.help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::proto;
+
+    fn flags(path: &str, command: &Command, found: &mut BTreeSet<(String, &'static str)>) {
+        for (flag, with) in [(JSON, ""), (JSONL, LINES)] {
+            if command.get_arguments().any(|arg| arg.get_id() == flag) {
+                found.insert((path.to_owned(), with));
+            }
+        }
+        for sub in command.get_subcommands() {
+            let path = format!("{path} {}", sub.get_name());
+            flags(path.trim_start(), sub, found);
+        }
+    }
+
+    #[test]
+    fn every_command_that_prints_json_is_in_the_table_once() {
+        let mut found = BTreeSet::new();
+        flags("", &super::super::command(), &mut found);
+        let with = |shape: &&JsonShape| matches!(shape.with, "" | LINES);
+        let told = JSON_SHAPES.iter().filter(with);
+        let told: Vec<_> = told
+            .map(|shape| (shape.command.to_owned(), shape.with))
+            .collect();
+        assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), found);
+        assert_eq!(told.len(), found.len());
+    }
+
+    #[test]
+    fn every_shape_is_a_message_or_an_object() {
+        for shape in JSON_SHAPES {
+            match shape.form {
+                Form::Message(name) => {
+                    assert!(proto::pool().get_message_by_name(name).is_some(), "{name}");
+                }
+                Form::Object(form) => {
+                    let form: serde_json::Value = serde_json::from_str(form).unwrap();
+                    assert!(form.is_object(), "{form}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn help_tells_the_shape() {
+        let mut command = super::super::command();
+        let token = command.find_subcommand_mut("token").unwrap();
+        let list = token.find_subcommand_mut("list").unwrap();
+        let help = list.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in [
+            "all pages as one reply: hallpass.v1.ListTokensResponse; with --all hallpass.v1.ListAllTokensResponse; with --count",
+            "page by page as they come: hallpass.v1.Token",
+        ] {
+            assert!(help.contains(text), "{help}");
+        }
+    }
+}
