@@ -1,19 +1,18 @@
-//! The accept loop: sockets in, requests out. It bounds what a peer can do to a connection; what a
-//! request may look like is the edge's matter.
+//! The accept loop. It bounds what a peer can do to a connection; the shape of requests is checked by the edge.
 //!
-//! `axum::serve` sets no timers, so a half-sent header would stay open for ever. Here each connection has
-//! a pulse that knows what it is waiting for, and a socket that ends it when that does not
-//! come.
+//! `axum::serve` sets no timers, so a half-sent header would keep a connection open forever. Here each connection
+//! has a [`ConnectionState`](connection_state::ConnectionState), which knows what it is waiting for and until when,
+//! and a socket that enforces that deadline.
 
 mod body;
-mod budget;
 mod connection;
-mod io;
-mod pulse;
-mod roster;
+mod connection_registry;
+mod connection_state;
+mod memory_budget;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod timeout_io;
 
 use std::{
     convert::Infallible,
@@ -38,30 +37,29 @@ use tower::{Service, service_fn};
 pub(in crate::server) use self::connection::note_authenticated;
 use self::{
     connection::{Connection, refuse},
-    roster::{Admission, Roster},
+    connection_registry::{Admission, ConnectionRegistry},
 };
 use super::limits::Limits;
 use crate::metrics::LoadShed;
 
-/// In the extensions of a request that finds no memory left for it.
+/// Extension of a request that does not fit into the memory budget.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct OverBudget;
 
-/// Who is at the other end of the connection, in the extensions of every request.
+/// The other end of the connection, in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A client on the network, at this address.
+    /// A network client.
     Network(SocketAddr),
-    /// A process on this machine that runs as the operating system's user `uid`, through the control socket or
-    /// a pipe within this process.
+    /// A process on this machine, connected through the control socket or an in-process pipe.
     Local {
-        /// As the kernel tells it.
+        /// Its operating-system user, as reported by the kernel.
         uid: u32,
     },
 }
 
 impl Peer {
-    /// The address, where it has one.
+    /// Its address, if it has one.
     pub const fn ip(self) -> Option<IpAddr> {
         match self {
             Self::Network(address) => Some(address.ip()),
@@ -70,12 +68,12 @@ impl Peer {
     }
 }
 
-/// Where connections come from.
+/// Accepts connections of one transport.
 pub trait Listener: Send {
-    /// A connection.
+    /// An accepted connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// The next connection. It may be called anew where it was dropped before it was done.
+    /// Waits for the next connection. Cancel safe.
     fn accept(&mut self) -> impl Future<Output = Result<(Self::Stream, Peer), Error>> + Send;
 }
 
@@ -84,7 +82,7 @@ impl Listener for TcpListener {
 
     async fn accept(&mut self) -> Result<(TcpStream, Peer), Error> {
         let (stream, peer) = Self::accept(self).await?;
-        // Replies are small: waiting to fill a packet would only delay them.
+        // Disables Nagle's algorithm: replies are small, and waiting to fill a packet would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -92,18 +90,18 @@ impl Listener for TcpListener {
     }
 }
 
-/// After a failed accept: long enough not to spin while all file descriptors are taken, short enough to
-/// go unnoticed.
+/// Pause after a failed accept: long enough not to spin while the process is out of file descriptors, short enough
+/// to go unnoticed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// At a shutdown, the time to tell a request that its time is over, when it began just before.
-const TO_TELL: Duration = Duration::from_millis(250);
+/// Extra time at shutdown, so that a request which began just before can still be answered with its timeout.
+const SHUTDOWN_MARGIN: Duration = Duration::from_millis(250);
 
-/// How often to look whether there is room for a connection that waits for it.
-const ROOM_CHECK: Duration = Duration::from_millis(10);
+/// How often to check whether a waiting connection can be admitted.
+const WAIT_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Serves until `shutdown` is done: then no connection is accepted any more, and what is under way is
-/// answered, for at most `limits.handler_timeout`. What the bounds refuse or end is counted into `load_shed`.
+/// Accepts connections until `shutdown` completes, then waits up to `limits.handler_timeout` for requests in
+/// flight. Connections and requests that are rejected or evicted are counted in `load_shed`.
 pub async fn serve<L, S>(
     mut listener: L,
     service: S,
@@ -122,26 +120,26 @@ where
 {
     let mut shutdown = pin!(shutdown);
     let (stop, stopped) = watch::channel(());
-    let mut roster = Roster::new(Arc::clone(&limits), load_shed);
+    let mut registry = ConnectionRegistry::new(Arc::clone(&limits), load_shed);
     let mut tasks = JoinSet::new();
-    // Accepted, and not served before there is room.
+    // Accepted, but waiting for a slot.
     let mut next = None;
     loop {
-        roster.sweep();
+        registry.sweep();
         if let Some((stream, peer)) = next.take() {
-            let connection = |stream, pulse| Connection {
+            let connection = |stream, state| Connection {
                 stream,
                 peer,
-                pulse,
+                state,
                 limits: Arc::clone(&limits),
             };
-            match roster.admit(peer.ip()) {
-                Admission::Admitted(pulse) => {
-                    let connection = connection(stream, pulse);
+            match registry.admit(peer.ip()) {
+                Admission::Admitted(state) => {
+                    let connection = connection(stream, state);
                     tasks.spawn(connection.serve(service.clone(), stopped.clone()));
                 }
-                Admission::Refused(pulse) => {
-                    let connection = connection(stream, pulse);
+                Admission::Refused(state) => {
+                    let connection = connection(stream, state);
                     tasks.spawn(connection.serve(service_fn(refuse), stopped.clone()));
                 }
                 Admission::Wait => next = Some((stream, peer)),
@@ -153,25 +151,25 @@ where
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept(), if next.is_none() => match accepted {
                 Ok(accepted) => next = Some(accepted),
-                Err(error) => rest_after(&error).await,
+                Err(error) => pause_after_error(&error).await,
             },
-            () = tokio::time::sleep(ROOM_CHECK), if next.is_some() => {}
+            () = tokio::time::sleep(WAIT_POLL_INTERVAL), if next.is_some() => {}
         }
     }
     drop(next);
     drop(listener);
     drop(stop);
     let all_done = async { while tasks.join_next().await.is_some() {} };
-    let most = limits.handler_timeout + TO_TELL;
+    let most = limits.handler_timeout + SHUTDOWN_MARGIN;
     if tokio::time::timeout(most, all_done).await.is_err() {
-        tracing::warn!("some requests were cut off: they outlasted the shutdown");
+        tracing::warn!("some requests outlasted the shutdown and were aborted");
     }
     Ok(())
 }
 
-/// A peer that is gone before it was accepted is its own affair; anything else is most likely the end of
-/// the file descriptors, which others must give back first.
-async fn rest_after(error: &Error) {
+/// An aborted or reset connection is the peer's business. Any other error most likely means that the process is out
+/// of file descriptors, which only free up as other connections close.
+async fn pause_after_error(error: &Error) {
     use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     if !matches!(
         error.kind(),

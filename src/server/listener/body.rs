@@ -1,5 +1,5 @@
-//! The bodies that pass through a connection: a request's, which must arrive in time, and a reply's, whose
-//! progress the connection watches.
+//! Request bodies, which must arrive in time and fit into memory, and reply bodies, whose progress the connection
+//! tracks.
 
 use std::{
     future::Future,
@@ -19,33 +19,34 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::pulse::Pulse;
+use super::connection_state::ConnectionState;
 
-/// A request's body. It ends in an `io::Error`: of the kind `TimedOut` if it is not whole in time, of the kind
-/// `OutOfMemory` if there is no room for it. Until somebody is authenticated there is less of both.
-pub(super) struct Timed {
+/// A request body. It fails with an `io::Error`: `TimedOut` if it is not complete in time, `OutOfMemory` if it
+/// exceeds the memory budget. Both limits are lower until somebody has authenticated on the connection.
+pub(super) struct RequestBody {
     body: Incoming,
     memory: Arc<BodyMemory>,
-    begun: Instant,
+    started_at: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Completes when a body without a credential must make room for another.
+    /// Completes when an anonymous body is evicted in favour of another one.
     revoked: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// There was no room for it. Whoever asks on, to throw the rest away, is told the same: it is not admitted anew.
-    is_refused: bool,
+    /// Whether it was rejected. Polling again, to drain it, returns the same error and does not admit it a second
+    /// time.
+    is_rejected: bool,
 }
 
-/// What a body, on its way or read, holds in memory. It is given back when body and reply are both gone.
+/// Memory reserved for a request body, released when both the body and the reply are gone.
 pub(super) struct BodyMemory {
-    pulse: Arc<Pulse>,
-    held: AtomicUsize,
+    connection: Arc<ConnectionState>,
+    reserved_bytes: AtomicUsize,
     is_read: AtomicBool,
 }
 
 impl BodyMemory {
-    pub(super) fn new(pulse: Arc<Pulse>) -> Arc<Self> {
+    pub(super) fn new(connection: Arc<ConnectionState>) -> Arc<Self> {
         Arc::new(Self {
-            pulse,
-            held: AtomicUsize::new(0),
+            connection,
+            reserved_bytes: AtomicUsize::new(0),
             is_read: AtomicBool::new(false),
         })
     }
@@ -55,14 +56,16 @@ impl BodyMemory {
         self.is_read.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for so much more. What comes beyond the largest message of all is thrown away.
-    fn hold(&self, bytes: usize) -> bool {
-        let most = self.pulse.shared.most_of_a_body;
-        let held = self.held.load(Ordering::Relaxed);
-        let more = bytes.min(most.saturating_sub(held));
-        let fits = self.pulse.hold(more);
+    /// Reserves `bytes` more, if the budget allows. Bytes beyond the largest message are discarded anyway, so they
+    /// need no memory.
+    fn reserve(&self, bytes: usize) -> bool {
+        let most = self.connection.shared.max_kept_body_bytes;
+        let reserved = self.reserved_bytes.load(Ordering::Relaxed);
+        let more = bytes.min(most.saturating_sub(reserved));
+        let fits = self.connection.reserve(more);
         if fits {
-            self.held.store(held + more, Ordering::Relaxed);
+            self.reserved_bytes
+                .store(reserved + more, Ordering::Relaxed);
         }
         fits
     }
@@ -70,28 +73,28 @@ impl BodyMemory {
 
 impl Drop for BodyMemory {
     fn drop(&mut self) {
-        self.pulse.release(*self.held.get_mut());
+        self.connection.release(*self.reserved_bytes.get_mut());
     }
 }
 
-impl Timed {
+impl RequestBody {
     pub(super) fn new(body: Incoming, memory: Arc<BodyMemory>) -> Self {
         Self {
             body,
             memory,
-            begun: Instant::now(),
+            started_at: Instant::now(),
             timer: None,
             revoked: None,
-            is_refused: false,
+            is_rejected: false,
         }
     }
 
-    /// Nothing has come: is that too much?
+    /// Called when no data is ready: fails once the timeout has passed.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let pulse = &self.memory.pulse;
-        let limits = &pulse.shared.limits;
+        let connection = &self.memory.connection;
+        let limits = &connection.shared.limits;
         loop {
-            let is_authenticated = pulse.is_authenticated();
+            let is_authenticated = connection.is_authenticated();
             if is_authenticated {
                 self.revoked = None;
             } else if let Some(revoked) = &mut self.revoked {
@@ -99,7 +102,8 @@ impl Timed {
                     return Poll::Ready(self.refuse());
                 }
             } else {
-                let Some(permit) = pulse.shared.anonymous_bodies.admit(pulse.network) else {
+                let Some(permit) = connection.shared.anonymous_bodies.admit(connection.network)
+                else {
                     return Poll::Ready(self.refuse());
                 };
                 self.revoked = Some(Box::pin(async move { permit.revoked().await }));
@@ -110,7 +114,7 @@ impl Timed {
             } else {
                 limits.anonymous_body_timeout.min(limits.body_timeout)
             };
-            let until = self.begun + timeout;
+            let until = self.started_at + timeout;
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(until)));
@@ -118,8 +122,8 @@ impl Timed {
                 timer.as_mut().reset(until);
             }
             ready!(timer.as_mut().poll(cx));
-            // Somebody may have been authenticated meanwhile, whose time is longer.
-            if is_authenticated || !pulse.is_authenticated() {
+            // Somebody may have authenticated in the meantime, which extends the timeout.
+            if is_authenticated || !connection.is_authenticated() {
                 let text = "the body did not arrive in time";
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, text));
             }
@@ -127,13 +131,16 @@ impl Timed {
     }
 
     fn refuse(&mut self) -> io::Error {
-        self.is_refused = true;
+        self.is_rejected = true;
         self.revoked = None;
-        io::Error::new(io::ErrorKind::OutOfMemory, "there is no room for the body")
+        io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            "there is no memory for the body",
+        )
     }
 }
 
-impl Body for Timed {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -142,7 +149,7 @@ impl Body for Timed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if this.is_refused {
+        if this.is_rejected {
             return Poll::Ready(Some(Err(this.refuse().into())));
         }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
@@ -156,7 +163,7 @@ impl Body for Timed {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
             _ => 0,
         };
-        if !this.memory.hold(bytes) {
+        if !this.memory.reserve(bytes) {
             return Poll::Ready(Some(Err(this.refuse().into())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
@@ -171,53 +178,57 @@ impl Body for Timed {
     }
 }
 
-/// The most that is handed to HTTP/2 at a time. It takes a part whole as soon as there is room for a byte
-/// of it; in small parts, what a stalled peer leaves behind is small, and seen.
-const PART_BYTES: usize = 16 * 1024;
+/// The most that is handed to HTTP/2 at a time. h2 buffers a whole chunk as soon as the flow-control window has one
+/// byte free, so small chunks keep the buffer of a stalled peer small, and let the stall be seen.
+const CHUNK_BYTES: usize = 16 * 1024;
 
-/// A reply's body.
-pub(super) struct Watched {
+/// A reply body.
+pub(super) struct ReplyBody {
     body: axum::body::Body,
-    under_way: UnderWay,
-    /// Whether hyper asks for more only once the peer has made room: so in HTTP/2. In HTTP/1 the socket
-    /// sees by itself that it cannot write.
-    asks_for_room: bool,
-    handed_over: bool,
+    active_request: ActiveRequest,
+    /// Whether hyper asks for the next chunk only once the peer's flow-control window is open, as in HTTP/2. In
+    /// HTTP/1 the socket itself notices that it cannot write.
+    is_flow_controlled: bool,
+    has_pending_chunk: bool,
     rest: Bytes,
 }
 
-impl Watched {
-    pub(super) fn new(body: axum::body::Body, under_way: UnderWay, version: Version) -> Self {
+impl ReplyBody {
+    pub(super) fn new(
+        body: axum::body::Body,
+        active_request: ActiveRequest,
+        version: Version,
+    ) -> Self {
         Self {
             body,
-            under_way,
-            asks_for_room: version == Version::HTTP_2,
-            handed_over: false,
+            active_request,
+            is_flow_controlled: version == Version::HTTP_2,
+            has_pending_chunk: false,
             rest: Bytes::new(),
         }
     }
 
-    fn taken(&mut self) {
-        if std::mem::take(&mut self.handed_over) {
-            self.under_way.pulse.taken();
+    fn chunk_taken(&mut self) {
+        if std::mem::take(&mut self.has_pending_chunk) {
+            self.active_request.connection.chunk_taken();
         }
     }
 
-    /// The first part of `data`; the rest is kept.
-    fn part_of(&mut self, data: Bytes) -> Frame<Bytes> {
+    /// Sends the first chunk of `data` and keeps the rest.
+    fn first_chunk_of(&mut self, data: Bytes) -> Frame<Bytes> {
         self.rest = data;
-        let part = self.rest.split_to(self.rest.len().min(PART_BYTES));
-        self.hand_over(Frame::data(part))
+        let part = self.rest.split_to(self.rest.len().min(CHUNK_BYTES));
+        self.send_chunk(Frame::data(part))
     }
 
-    fn hand_over(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
-        self.handed_over = true;
-        self.under_way.pulse.handed_over();
+    fn send_chunk(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        self.has_pending_chunk = true;
+        self.active_request.connection.chunk_sent();
         frame
     }
 }
 
-impl Body for Watched {
+impl Body for ReplyBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -226,16 +237,16 @@ impl Body for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        this.taken();
+        this.chunk_taken();
         if !this.rest.is_empty() {
             let rest = std::mem::take(&mut this.rest);
-            return Poll::Ready(Some(Ok(this.part_of(rest))));
+            return Poll::Ready(Some(Ok(this.first_chunk_of(rest))));
         }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         Poll::Ready(match frame {
-            Some(Ok(frame)) if this.asks_for_room => Some(Ok(match frame.into_data() {
-                Ok(data) => this.part_of(data),
-                Err(trailers) => this.hand_over(trailers),
+            Some(Ok(frame)) if this.is_flow_controlled => Some(Ok(match frame.into_data() {
+                Ok(data) => this.first_chunk_of(data),
+                Err(trailers) => this.send_chunk(trailers),
             })),
             frame => frame,
         })
@@ -256,45 +267,45 @@ impl Body for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for ReplyBody {
     fn drop(&mut self) {
-        self.taken();
+        self.chunk_taken();
     }
 }
 
-/// A request from its header to the end of its reply, however it ends.
-pub(super) struct UnderWay {
-    pulse: Arc<Pulse>,
+/// A request from its header to the end of its reply, however that ends.
+pub(super) struct ActiveRequest {
+    connection: Arc<ConnectionState>,
     bytes: usize,
-    /// The body may be kept for as long as the request is under way.
+    /// Keeps the body's memory reserved until the request is done.
     _body: Option<Arc<BodyMemory>>,
 }
 
-impl UnderWay {
-    /// Begins a request whose head holds so much memory; and whether there is room for it.
+impl ActiveRequest {
+    /// Begins a request whose head takes `bytes` of memory. The flag says whether they fit into the budget.
     pub(super) fn begin(
-        pulse: Arc<Pulse>,
+        connection: Arc<ConnectionState>,
         bytes: usize,
         body: Option<Arc<BodyMemory>>,
     ) -> (Self, bool) {
-        let fits = pulse.begin(bytes);
+        let fits = connection.begin_request(bytes);
         let bytes = if fits { bytes } else { 0 };
         let this = Self {
-            pulse,
+            connection,
             bytes,
             _body: body,
         };
         (this, fits)
     }
 
-    /// Whether there is room for a large reply, which is kept until its reader has taken it. What a caller without a
-    /// credential can ask for is small, or in memory anyway.
-    pub(super) fn has_room_for(&mut self, reply: &SizeHint) -> bool {
+    /// Reserves memory for a large reply, which is buffered until the client has read it; false if the budget is
+    /// exhausted. Anonymous callers are not charged: the replies they can get are small, or in memory anyway.
+    pub(super) fn try_reserve_reply(&mut self, reply: &SizeHint) -> bool {
         let bytes = usize::try_from(reply.exact().unwrap_or(0)).unwrap_or(usize::MAX);
-        if bytes <= PART_BYTES || !self.pulse.is_authenticated() {
+        if bytes <= CHUNK_BYTES || !self.connection.is_authenticated() {
             return true;
         }
-        let fits = self.pulse.hold(bytes);
+        let fits = self.connection.reserve(bytes);
         if fits {
             self.bytes += bytes;
         }
@@ -302,8 +313,8 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.pulse.end(self.bytes);
+        self.connection.end_request(self.bytes);
     }
 }

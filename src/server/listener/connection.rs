@@ -1,4 +1,4 @@
-//! One connection: HTTP/1 or HTTP/2, as its first bytes say, until it ends or must.
+//! One connection, HTTP/1 or HTTP/2 by its first bytes, from accept to close.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
@@ -20,44 +20,44 @@ use tower::{Service, ServiceExt};
 
 use super::{
     OverBudget, Peer,
-    body::{BodyMemory, Timed, UnderWay, Watched},
-    budget::REQUEST_BYTES,
-    io::Guarded,
-    pulse::Pulse,
+    body::{ActiveRequest, BodyMemory, ReplyBody, RequestBody},
+    connection_state::ConnectionState,
+    memory_budget::REQUEST_BYTES,
+    timeout_io::TimeoutIo,
 };
 use crate::server::limits::Limits;
 
 tokio::task_local! {
     /// The connection whose request this task is serving.
-    static CONNECTION: Arc<Pulse>;
+    static CONNECTION: Arc<ConnectionState>;
 }
 
-/// Notes that the request, that this task is serving, showed a good credential: its connection is no longer the
-/// first to go when there are too many.
+/// Notes that the request this task is serving has authenticated: its connection is no longer the first to be
+/// evicted.
 pub(in crate::server) fn note_authenticated() {
-    let noted = CONNECTION.try_with(|pulse| pulse.note_authenticated());
-    // Elsewhere, in a pipe's test or a job, nobody counts connections.
+    let noted = CONNECTION.try_with(|state| state.note_authenticated());
+    // Outside of a connection (in tests and jobs) there is nothing to note.
     noted.unwrap_or_default();
 }
 
-/// hyper's own bounds on a head lie above ours, so that a refusal is the edge's and the connection
-/// lives on; past these, hyper refuses by itself and closes.
+/// hyper's limits on a head are this many times ours, so that the edge refuses first and the connection stays
+/// usable; beyond hyper's own limits, hyper refuses and closes the connection.
 const HEAD_MARGIN: usize = 4;
 
-/// An HTTP/2 peer that answers no ping is gone.
+/// An HTTP/2 peer that does not answer a ping within the timeout is considered gone.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection before it is served.
+/// An accepted connection that is not being served yet.
 pub(super) struct Connection<T> {
     pub(super) stream: T,
     pub(super) peer: Peer,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) state: Arc<ConnectionState>,
     pub(super) limits: Arc<Limits>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<T> {
-    /// Serves until the peer leaves, a bound is reached, or `stopped` changes and nothing is under way.
+    /// Serves until the peer closes, a limit is exceeded, or `stopped` changes and no request is in flight.
     pub(super) async fn serve<S>(self, service: S, mut stopped: watch::Receiver<()>)
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -70,31 +70,31 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<T> {
         let Self {
             stream,
             peer,
-            pulse,
+            state,
             limits,
         } = self;
         let builder = builder(&limits);
-        let socket = Guarded::new(stream, Arc::clone(&pulse), Arc::clone(&limits));
-        let _closed = CloseOnDrop(Arc::clone(&pulse));
+        let socket = TimeoutIo::new(stream, Arc::clone(&state), Arc::clone(&limits));
+        let _closed = CloseOnDrop(Arc::clone(&state));
         let answer =
-            service_fn(|request| answer(service.clone(), request, peer, Arc::clone(&pulse)));
+            service_fn(|request| answer(service.clone(), request, peer, Arc::clone(&state)));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), answer));
         let mut stopping = false;
         loop {
             tokio::select! {
                 ended = &mut connection => {
                     if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection was broken off");
+                        tracing::debug!(%error, "a connection ended with an error");
                     }
                     return;
                 }
                 _ = stopped.changed(), if !stopping => {
                     stopping = true;
-                    pulse.ask_to_leave();
+                    state.begin_shutdown();
                 }
-                () = pulse.leave.notified() => connection.as_mut().graceful_shutdown(),
-                () = pulse.evicted.notified() => {
-                    if pulse.makes_room() {
+                () = state.shutdown.notified() => connection.as_mut().graceful_shutdown(),
+                () = state.evicted.notified() => {
+                    if state.confirm_eviction() {
                         return;
                     }
                 }
@@ -107,39 +107,39 @@ async fn answer<S>(
     service: S,
     request: Request<Incoming>,
     peer: Peer,
-    pulse: Arc<Pulse>,
-) -> Result<Response<Watched>, Infallible>
+    state: Arc<ConnectionState>,
+) -> Result<Response<ReplyBody>, Infallible>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     let version = request.version();
-    let memory = (!request.body().is_end_stream()).then(|| BodyMemory::new(Arc::clone(&pulse)));
-    let (mut under_way, fits) =
-        UnderWay::begin(Arc::clone(&pulse), head_bytes(&request), memory.clone());
+    let memory = (!request.body().is_end_stream()).then(|| BodyMemory::new(Arc::clone(&state)));
+    let (mut active_request, fits) =
+        ActiveRequest::begin(Arc::clone(&state), head_bytes(&request), memory.clone());
     let mut request = request.map(|body| match &memory {
         None => Body::empty(),
-        Some(memory) => Body::new(Timed::new(body, Arc::clone(memory))),
+        Some(memory) => Body::new(RequestBody::new(body, Arc::clone(memory))),
     });
     request.extensions_mut().insert(peer);
     if !fits {
         request.extensions_mut().insert(OverBudget);
-        // Nobody reads it, not even to throw it away: that would keep the head for as long.
+        // The body is not even drained: that would keep the head in memory for as long.
         *request.body_mut() = Body::empty();
     }
-    let mut response = CONNECTION.scope(pulse, service.oneshot(request)).await?;
-    if !under_way.has_room_for(&response.body().size_hint()) {
-        response = no_room();
+    let mut response = CONNECTION.scope(state, service.oneshot(request)).await?;
+    if !active_request.try_reserve_reply(&response.body().size_hint()) {
+        response = reply_out_of_memory();
     }
-    // What is left of the body stands where HTTP/1 has its next request: hyper reads no more, and closes.
+    // In HTTP/1 the unread rest of the body is where the next request would be, so the connection is closed.
     let is_unread = memory.as_ref().is_some_and(|memory| !memory.is_read());
     if is_unread && version < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
-    Ok(response.map(|body| Watched::new(body, under_way, version)))
+    Ok(response.map(|body| ReplyBody::new(body, active_request, version)))
 }
 
-/// What a head holds in memory.
+/// Memory that the head of a request takes, in bytes.
 fn head_bytes<B>(request: &Request<B>) -> usize {
     let fields = request.headers().iter();
     let fields: usize = fields
@@ -152,12 +152,14 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     REQUEST_BYTES + fields + target
 }
 
-/// Instead of a reply that nobody could keep until its reader takes it.
-fn no_room() -> Response<Body> {
-    refusal("there is no memory for the reply, as others do not take theirs: try again later\n")
+/// Replaces a reply that does not fit into the memory budget.
+fn reply_out_of_memory() -> Response<Body> {
+    refusal(
+        "there is no memory for the reply: too many clients are slow to read theirs; try again later\n",
+    )
 }
 
-/// What a connection is told whose network has all that it may have.
+/// Answers a connection whose network already has its maximum.
 pub(super) async fn refuse(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     let text = "there are too many connections from this network: try again later\n";
     let mut response = refusal(text);
@@ -179,8 +181,8 @@ fn refusal(text: &'static str) -> Response<Body> {
     response
 }
 
-/// Tells that the socket is gone, however that came.
-struct CloseOnDrop(Arc<Pulse>);
+/// Marks the connection as closed, however it ended.
+struct CloseOnDrop(Arc<ConnectionState>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
@@ -194,7 +196,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        // It would run while an idle connection waits for its next request; the socket has our own.
+        // hyper's timer would also run while an idle connection waits for its next request; the socket has its own.
         .header_read_timeout(None)
         .max_headers(limits.max_header_fields.saturating_mul(HEAD_MARGIN))
         .max_buf_size(head_bytes.max(64 * 1024));

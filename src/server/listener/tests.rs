@@ -1,4 +1,4 @@
-//! Slow and rude peers, over real sockets with short limits.
+//! Slow and hostile peers, over real sockets with short timeouts.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,10 +13,10 @@ use tokio::{
 
 use super::*;
 
-/// Long enough for an ordinary request of a busy machine, short enough to wait for.
+/// Long enough for an ordinary request on a busy machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// What must never be reached: the test then fails by its own clock.
+/// Never reached unless the test fails.
 const LONG: Duration = Duration::from_mins(1);
 
 fn limits() -> Limits {
@@ -59,10 +59,9 @@ async fn connect(address: SocketAddr, first: &[u8]) -> TcpStream {
     socket
 }
 
-/// Reads until the server closes.
 async fn read_to_close(socket: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    // A reset is a close too.
+    // A reset also counts as closed.
     let _ = tokio::time::timeout(LONG / 4, socket.read_to_end(&mut all))
         .await
         .expect("still open");
@@ -89,7 +88,7 @@ async fn a_silent_socket_is_closed() {
 }
 
 #[tokio::test]
-async fn a_dripping_header_is_closed_however_it_drips() {
+async fn slow_header_is_closed_however_steadily_it_arrives() {
     let (address, _stop) = start(Limits {
         header_timeout: SHORT,
         ..limits()
@@ -108,7 +107,7 @@ async fn a_dripping_header_is_closed_however_it_drips() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_ends_the_request() {
+async fn incomplete_body_ends_the_request() {
     let (address, _stop) = start(Limits {
         body_timeout: SHORT,
         ..limits()
@@ -121,7 +120,7 @@ async fn a_body_that_does_not_come_ends_the_request() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_and_not_before() {
+async fn idle_connection_is_closed_after_its_timeout_and_not_before() {
     let limits = Limits {
         idle_timeout: SHORT,
         header_timeout: SHORT / 10,
@@ -136,7 +135,7 @@ async fn an_idle_connection_is_closed_and_not_before() {
 }
 
 #[tokio::test]
-async fn http2_without_a_request_is_told_to_leave_even_while_it_pings() {
+async fn http2_without_a_request_is_shut_down_even_while_it_pings() {
     let (address, _stop) = start(Limits {
         header_timeout: SHORT,
         ..limits()
@@ -165,7 +164,7 @@ async fn http2_without_a_request_is_told_to_leave_even_while_it_pings() {
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_is_closed() {
+async fn client_that_does_not_read_is_closed() {
     let (address, _stop) = start(Limits {
         write_timeout: SHORT,
         ..limits()
@@ -179,7 +178,7 @@ async fn a_reader_that_takes_nothing_is_closed() {
 }
 
 #[tokio::test]
-async fn an_http2_reader_that_makes_no_room_is_closed() {
+async fn http2_client_that_opens_no_window_is_closed() {
     let limits = Limits {
         write_timeout: SHORT,
         ..limits()
@@ -200,7 +199,7 @@ async fn an_http2_reader_that_makes_no_room_is_closed() {
 }
 
 #[tokio::test]
-async fn silent_connections_make_room_for_those_that_speak() {
+async fn silent_connections_are_evicted_for_those_that_send() {
     let (address, _stop) = start(Limits {
         max_connections: 4,
         ..limits()
@@ -225,8 +224,8 @@ async fn shutdown_does_not_wait_for_silent_connections() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
-/// A request that takes so long is under way when the server is told to stop: what its client reads, and how
-/// long the stop takes. Time stands still but where nothing else is left to do.
+/// Stops the server during a request that takes `time`. Returns what its client reads and how long the stop took,
+/// on a clock that only advances when nothing else is left to do.
 async fn stop_during_a_request_of(time: Duration) -> (String, Duration) {
     let begun = Arc::new(Notify::new());
     let begin = Arc::clone(&begun);
@@ -259,14 +258,14 @@ async fn stop_during_a_request_of(time: Duration) -> (String, Duration) {
 }
 
 #[tokio::test]
-async fn shutdown_waits_for_a_request_that_takes_all_the_time_it_may() {
+async fn shutdown_waits_for_a_request_within_the_handler_timeout() {
     let (answer, took) = stop_during_a_request_of(LONG).await;
     assert!(answer.ends_with("done"), "{answer}");
     assert_eq!(took.as_secs(), LONG.as_secs());
 }
 
 #[tokio::test]
-async fn shutdown_cuts_off_a_request_that_takes_longer_than_it_may() {
+async fn shutdown_aborts_a_request_beyond_the_handler_timeout() {
     let (answer, took) = stop_during_a_request_of(LONG * 10).await;
     assert_eq!(answer, "");
     assert_eq!(took.as_secs(), LONG.as_secs());

@@ -1,8 +1,7 @@
-//! The memory that requests in flight may hold, over all connections: heads, bodies, large replies.
+//! Memory budget for requests in flight, over all connections: heads, bodies, large replies.
 //!
-//! Each connection has a small allowance of its own, so that whoever gets a connection gets an answer, however
-//! much others hold. Beyond it the connection draws on one budget. Part of that is kept for connections on which
-//! somebody was authenticated.
+//! Each connection has a small allowance of its own, so that every connection can be answered, however much others
+//! use. Beyond that it draws on a shared budget, part of which is kept for connections that have authenticated.
 
 use std::sync::Arc;
 
@@ -10,23 +9,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::server::limits::Limits;
 
-/// A permit of the semaphore stands for so many bytes.
+/// Bytes per semaphore permit.
 const UNIT_BYTES: usize = 1024;
 
-/// A request costs as much beside its bytes: its task, its stream, its maps.
+/// Overhead of a request beside its bytes: its task, its stream, its maps.
 pub(super) const REQUEST_BYTES: usize = 4 * 1024;
 
-/// What all connections draw on.
+/// The budget that all connections share.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct MemoryBudget {
     free: Arc<Semaphore>,
     kept_for_authenticated: usize,
     allowance_bytes: usize,
 }
 
-impl Budget {
+impl MemoryBudget {
     pub(super) fn new(limits: &Limits) -> Self {
-        // Whoever allows large bodies wants them to come in.
+        // A server that allows large bodies must be able to receive a few of them.
         let anonymous = limits.anonymous_memory_bytes.max(limits.max_body_bytes * 4);
         let kept = limits
             .authenticated_memory_bytes
@@ -41,18 +40,23 @@ impl Budget {
     }
 }
 
-/// What one connection holds.
+/// Memory reserved by one connection.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct MemoryReservation {
     bytes: usize,
-    /// What it has drawn from the budget.
+    /// The part drawn from the shared budget.
     drawn: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
-    /// Holds more, if there is room. Only what lies beyond the connection's allowance touches the budget, which
-    /// all share.
-    pub(super) fn add(&mut self, bytes: usize, budget: &Budget, is_authenticated: bool) -> bool {
+impl MemoryReservation {
+    /// Reserves `bytes` more, if the budget allows. Only what exceeds the connection's allowance touches the shared
+    /// budget.
+    pub(super) fn try_grow(
+        &mut self,
+        bytes: usize,
+        budget: &MemoryBudget,
+        is_authenticated: bool,
+    ) -> bool {
         let total = self.bytes + bytes;
         let wanted = total
             .saturating_sub(budget.allowance_bytes)
@@ -82,8 +86,8 @@ impl Held {
         true
     }
 
-    /// Gives back what [`Held::add`] took.
-    pub(super) fn remove(&mut self, bytes: usize, budget: &Budget) {
+    /// Releases what [`MemoryReservation::try_grow`] reserved.
+    pub(super) fn shrink(&mut self, bytes: usize, budget: &MemoryBudget) {
         self.bytes = self.bytes.saturating_sub(bytes);
         let wanted = self
             .bytes
@@ -107,8 +111,8 @@ impl Held {
 mod tests {
     use super::*;
 
-    fn budget() -> Budget {
-        Budget::new(&Limits {
+    fn budget() -> MemoryBudget {
+        MemoryBudget::new(&Limits {
             connection_memory_bytes: 16 * 1024,
             anonymous_memory_bytes: 1024 * 1024,
             authenticated_memory_bytes: 1024 * 1024,
@@ -117,29 +121,36 @@ mod tests {
     }
 
     #[test]
-    fn each_connection_has_its_allowance_whatever_the_others_hold() {
+    fn each_connection_has_its_allowance_whatever_others_use() {
         let budget = budget();
-        let mut greedy = Held::default();
+        let mut greedy = MemoryReservation::default();
         let mut steps = 0;
-        while greedy.add(64 * 1024, &budget, false) {
+        while greedy.try_grow(64 * 1024, &budget, false) {
             steps += 1;
         }
         assert_eq!(steps, 16, "its allowance lies within the last step");
-        let mut small = Held::default();
-        assert!(small.add(16 * 1024, &budget, false));
-        assert!(!small.add(64 * 1024, &budget, false), "no more than that");
-        greedy.remove(64 * 1024, &budget);
-        assert!(small.add(48 * 1024, &budget, false));
+        let mut small = MemoryReservation::default();
+        assert!(small.try_grow(16 * 1024, &budget, false));
+        assert!(
+            !small.try_grow(64 * 1024, &budget, false),
+            "the budget is exhausted"
+        );
+        greedy.shrink(64 * 1024, &budget);
+        assert!(small.try_grow(48 * 1024, &budget, false));
     }
 
     #[test]
-    fn whoever_is_authenticated_has_room_when_the_anonymous_have_none() {
+    fn authenticated_connections_have_memory_when_anonymous_ones_have_none() {
         let budget = budget();
-        let (mut anonymous, mut known) = (Held::default(), Held::default());
-        while anonymous.add(1024, &budget, false) {}
-        assert!(known.add(512 * 1024, &budget, true));
-        known.remove(512 * 1024, &budget);
+        let (mut anonymous, mut known) =
+            (MemoryReservation::default(), MemoryReservation::default());
+        while anonymous.try_grow(1024, &budget, false) {}
+        assert!(known.try_grow(512 * 1024, &budget, true));
+        known.shrink(512 * 1024, &budget);
         assert_eq!(known.drawn(), 0);
-        assert!(!anonymous.add(1024, &budget, false), "it was kept for them");
+        assert!(
+            !anonymous.try_grow(1024, &budget, false),
+            "that part is kept for authenticated ones"
+        );
     }
 }

@@ -1,5 +1,4 @@
-//! A socket that gives up: on a peer that sends nothing when something is due, and on one that takes
-//! nothing when something is ready for it.
+//! A socket with timeouts: it fails when the peer does not send what is due, or does not read what is ready for it.
 
 use std::{
     future::Future,
@@ -14,44 +13,43 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::pulse::{AtEnd, Pulse};
+use super::connection_state::{ConnectionState, TimeoutAction};
 use crate::server::limits::Limits;
 
-/// The socket.
-pub(super) struct Guarded<S> {
+pub(super) struct TimeoutIo<S> {
     stream: S,
-    pulse: Arc<Pulse>,
+    state: Arc<ConnectionState>,
     limits: Arc<Limits>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, pulse: Arc<Pulse>, limits: Arc<Limits>) -> Self {
+impl<S> TimeoutIo<S> {
+    pub(super) fn new(stream: S, state: Arc<ConnectionState>, limits: Arc<Limits>) -> Self {
         Self {
             stream,
-            pulse,
+            state,
             limits,
             read_timer: None,
             write_timer: None,
         }
     }
 
-    /// Nothing to read: is that too much?
+    /// Called when there is nothing to read: fails at the connection's deadline.
     fn wait_to_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.pulse.register(cx.waker());
-        while let Some((at, end)) = self.pulse.due(&self.limits) {
+        self.state.register(cx.waker());
+        while let Some((at, end)) = self.state.deadline(&self.limits) {
             ready!(poll_until(&mut self.read_timer, at, cx));
             match end {
-                AtEnd::Cut => return Poll::Ready(Err(timed_out())),
-                // The next time is later, and that is the end.
-                AtEnd::Leave => self.pulse.ask_to_leave(),
+                TimeoutAction::Abort => return Poll::Ready(Err(timed_out())),
+                // The next deadline, that of the shutdown, aborts.
+                TimeoutAction::Shutdown => self.state.begin_shutdown(),
             }
         }
         Poll::Pending
     }
 
-    /// A write's outcome, or the end of the peer's time to take it.
+    /// The result of a write, or a timeout if the peer does not read.
     fn or_stalled<T>(&mut self, written: Poll<Result<T>>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         if written.is_ready() {
             self.write_timer = None;
@@ -78,7 +76,7 @@ fn timed_out() -> Error {
     ErrorKind::TimedOut.into()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -87,7 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Ready(result) => {
-                if self.pulse.heard(&buffer.filled()[before..]) {
+                if self.state.receive(&buffer.filled()[before..]) {
                     Poll::Ready(result)
                 } else {
                     Poll::Ready(Err(ErrorKind::OutOfMemory.into()))
@@ -98,7 +96,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,16 +136,16 @@ mod tests {
     use crate::{metrics::LoadShed, server::listener::shared::Shared};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    fn guarded<S>(stream: S) -> Guarded<S> {
+    fn timeout_io<S>(stream: S) -> TimeoutIo<S> {
         let limits = Arc::new(Limits::default());
         let shared = Arc::new(Shared::new(Arc::clone(&limits), LoadShed::default()));
-        Guarded::new(stream, Arc::new(Pulse::new(None, shared)), limits)
+        TimeoutIo::new(stream, Arc::new(ConnectionState::new(None, shared)), limits)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_socket_ends_after_the_first_byte_timeout() {
+    async fn silent_socket_fails_after_the_first_byte_timeout() {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut socket = guarded(ours);
+        let mut socket = timeout_io(ours);
         let start = Instant::now();
         let error = socket.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -155,9 +153,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_ends_the_connection() {
+    async fn write_fails_when_the_peer_does_not_read() {
         let (ours, _theirs) = tokio::io::duplex(8);
-        let mut socket = guarded(ours);
+        let mut socket = timeout_io(ours);
         let start = Instant::now();
         let error = socket.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
