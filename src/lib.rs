@@ -9,7 +9,7 @@
 //! | `main.rs` | parse, run, exit code | everything else |
 //! | [`cli`] | the commands, a file a noun: clients of the RPCs, by `cli::client`; `serve` puts the floors below together | how anything is stored, who may do what |
 //! | [`config`] | flags and environment become the options of the floors below; only `main` and `cli` import it | what the options do |
-//! | [`server`] | sockets, protocols, pages: `listener`, [`control_socket`](server::control_socket), `origin`, `cors`, `edge`, `auth`, `rpc`, `web`; the one list of what is served is [`server::endpoints`] | the store |
+//! | [`server`] | sockets, protocols, pages: `listener`, [`control_socket`](server::control_socket), `request_context`, `cors`, `edge`, `auth`, `rpc`, `web`; the one list of what is served is [`server::endpoints`] | the store |
 //! | [`app`] | the use cases, a method of [`App`](app::App) each; who may do what ([`app::authz`]); passwords; jobs | protocols, settings' names, drivers |
 //! | [`store`] | transactions, one file of SQL a table, migrations; `SQLite` below `store::sqlite` alone | who may do what |
 //! | [`domain`] | the words and their rules: identifiers, token text, scopes, networks, lifetimes, pages, the audit chain, time and randomness | any I/O |
@@ -23,7 +23,7 @@
 //! ```text
 //! socket
 //!  └ server::listener     bounds on time, size and number; HTTP/1.1 and HTTP/2
-//!     └ server::origin    request ID, client address; at the end the line in the access log
+//!     └ server::request_context   request ID, client address; at the end the line in the access log
 //!        └ server::cors   which pages may call
 //!           └ server::edge::classify      procedure, protocol, codec; else a page or gRPC's own services
 //!              └ server::auth             the caller, from memory or the store, before the body is read

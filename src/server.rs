@@ -1,7 +1,7 @@
 //! Hallpass over HTTP: the way of a request from the socket to a use case and back.
 //!
 //! ```text
-//! listener → origin → CORS → edge ─┬→ rpc/  (calls: authenticated, decoded)
+//! listener → request_context → CORS → edge ─┬→ rpc/  (calls: authenticated, decoded)
 //!                                  ├→ grpc  (tonic: reflection)
 //!                                  └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
 //! ```
@@ -25,12 +25,12 @@ mod grpc;
 mod identity;
 pub mod limits;
 pub mod listener;
-mod origin;
 mod pipe;
 mod public_url;
+mod request_context;
 mod router;
 mod rpc;
-mod unknown;
+mod unknown_name;
 pub mod web;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};

@@ -14,7 +14,7 @@ use hallpass::{
         },
     },
     server::{
-        edge::{self, MethodTable, Parts},
+        edge::{self, EdgeParts, MethodTable},
         limits::Limits,
         listener,
     },
@@ -55,14 +55,14 @@ pub(crate) fn serve_noop() -> Result<()> {
     runtime()?.block_on(async {
         let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET)?;
         let limits = Arc::new(Limits::default());
-        let parts = Parts {
+        let parts = EdgeParts {
             methods: Arc::new(MethodTable::new(&pool, &[])?),
             router: AuthnServiceBuilder::<()>::new()
                 .get_current_user(nothing)
                 .build(),
-            grpc: Router::new(),
+            reflection: Router::new(),
             web: Router::new(),
-            on_behalf: None,
+            external_auth: None,
             limits: Arc::clone(&limits),
             with_reasons: true,
         };

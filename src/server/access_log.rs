@@ -14,7 +14,7 @@ use crate::domain::{
 
 use super::{
     current,
-    edge::{Outcome, Protocol},
+    edge::{CallOutcome, Protocol},
 };
 
 /// Most bytes of a path in a line.
@@ -54,8 +54,8 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     /// Writes the line of the request that is being served.
     pub(super) fn write(&self, response: &Response, log_requests: LogRequests) {
-        let known = current::known_so_far();
-        let outcome = response.extensions().get::<Outcome>();
+        let fields = current::log_fields();
+        let outcome = response.extensions().get::<CallOutcome>();
         let error = outcome.and_then(|outcome| outcome.code);
         let protocol = outcome.and_then(|outcome| outcome.protocol);
         let status = response.status().as_u16();
@@ -65,32 +65,32 @@ impl Line<'_> {
                 tracing::event!(
                     tracing::Level::$level,
                     method = self.method.as_str(),
-                    path = &*shown(self.path),
+                    path = &*loggable(self.path),
                     status,
                     code = outcome.map(|_| error.map_or("ok", |code| code.as_str())),
                     protocol = protocol.map(Protocol::name),
                     duration_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
-                    credential = known.credential,
-                    token.id = known
+                    credential = fields.credential,
+                    token.id = fields
                         .token
                         .map(TokenId::encode)
                         .as_ref()
                         .map(|id| id.as_str()),
-                    user.id = known
+                    user.id = fields
                         .user
                         .map(UserId::encode)
                         .as_ref()
                         .map(|id| id.as_str()),
-                    reason = known.reason,
+                    reason = fields.reason,
                     ip = self.ip.map(tracing::field::display),
-                    client_ip = known.client_ip.map(tracing::field::display),
+                    client_ip = fields.client_ip.map(tracing::field::display),
                     client_request_id = self.client_request_id,
                     "request"
                 )
             };
         }
-        let is_error = status >= 400 || error.is_some() || known.reason.is_some();
-        if log_requests.is_info(known.is_routine, is_error) {
+        let is_error = status >= 400 || error.is_some() || fields.reason.is_some();
+        if log_requests.is_info(fields.is_routine, is_error) {
             write_at!(INFO);
         } else {
             write_at!(DEBUG);
@@ -99,19 +99,19 @@ impl Line<'_> {
 }
 
 /// A path as it may be in a log: without the secrets of tokens, be they encoded, and not too long.
-fn shown(path: &str) -> Cow<'_, str> {
-    let mut shown = redacted(path);
+fn loggable(path: &str) -> Cow<'_, str> {
+    let mut loggable = redacted(path);
     if path.contains('%')
         && let decoded = percent_decode_str(path).decode_utf8_lossy()
         && let Cow::Owned(redacted) = redacted(&decoded)
     {
-        shown = redacted.into();
+        loggable = redacted.into();
     }
-    if shown.len() > MAX_PATH_BYTES {
-        let cut = &shown[..shown.floor_char_boundary(MAX_PATH_BYTES)];
-        shown = format!("{cut}…").into();
+    if loggable.len() > MAX_PATH_BYTES {
+        let cut = &loggable[..loggable.floor_char_boundary(MAX_PATH_BYTES)];
+        loggable = format!("{cut}…").into();
     }
-    shown
+    loggable
 }
 
 fn redacted(text: &str) -> Cow<'_, str> {
@@ -136,16 +136,16 @@ mod tests {
         let token = token.expose();
         let secret = &token[token.len() - 49..];
         let expected = format!("/forward-auth/hallpass_{id}_[secret]/x");
-        assert_eq!(shown(&format!("/forward-auth/{token}/x")), expected);
+        assert_eq!(loggable(&format!("/forward-auth/{token}/x")), expected);
         let encoded = format!("/forward-auth/{}/x", token.replace('_', "%5F"));
-        assert_eq!(shown(&encoded), expected);
+        assert_eq!(loggable(&encoded), expected);
         // Where a long path is cut, a token must not be cut first.
         for before in MAX_PATH_BYTES - 100..MAX_PATH_BYTES {
-            let shown = shown(&format!("{}/{token}", "é".repeat(before / 2))).into_owned();
-            assert!(shown.len() <= MAX_PATH_BYTES + "…".len());
-            assert!(!shown.contains(&secret[..8]), "{shown}");
+            let loggable = loggable(&format!("{}/{token}", "é".repeat(before / 2))).into_owned();
+            assert!(loggable.len() <= MAX_PATH_BYTES + "…".len());
+            assert!(!loggable.contains(&secret[..8]), "{loggable}");
         }
-        assert_eq!(shown("/a%20b/é"), "/a%20b/é");
+        assert_eq!(loggable("/a%20b/é"), "/a%20b/é");
     }
 
     #[test]

@@ -33,18 +33,18 @@ pub(super) struct AnonymousStream {
 
 /// Why a stream is over. What it says is for the client, which may come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum EndReason {
     Stopping,
-    TooOld,
-    MakesRoom,
+    Expired,
+    Evicted,
 }
 
-impl Ended {
+impl EndReason {
     pub(super) const fn message(self) -> &'static str {
         match self {
             Self::Stopping => "the server is stopping",
-            Self::TooOld => "the time of this stream is over: begin another one",
-            Self::MakesRoom => "there are too many streams: begin another one later",
+            Self::Expired => "the time of this stream is over: begin another one",
+            Self::Evicted => "there are too many streams: begin another one later",
         }
     }
 }
@@ -83,11 +83,11 @@ impl AnonymousStreams {
 
 impl AnonymousStream {
     /// Completes when it must end.
-    pub(super) async fn ended(&mut self) -> Ended {
+    pub(super) async fn ended(&mut self) -> EndReason {
         tokio::select! {
-            _ = self.stopping.wait_for(|stopping| *stopping) => Ended::Stopping,
-            () = self.permit.revoked() => Ended::MakesRoom,
-            () = tokio::time::sleep_until(self.until) => Ended::TooOld,
+            _ = self.stopping.wait_for(|stopping| *stopping) => EndReason::Stopping,
+            () = self.permit.revoked() => EndReason::Evicted,
+            () = tokio::time::sleep_until(self.until) => EndReason::Expired,
         }
     }
 }

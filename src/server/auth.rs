@@ -69,10 +69,12 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let app = self.app.clone();
         Box::pin(async move {
-            let presented = Presented::by(&request)?;
+            let presented = PresentedCredential::by(&request)?;
             match credentials(request.extensions()) {
                 Credentials::TokenOrPassword => {
-                    request.extensions_mut().insert(Deferred(presented));
+                    request
+                        .extensions_mut()
+                        .insert(DeferredCredential(presented));
                 }
                 Credentials::Holder | Credentials::OptionalClient | Credentials::Public => {}
                 Credentials::OptionalToken | Credentials::HolderInMessage
@@ -83,8 +85,8 @@ where
                 | Credentials::HolderInMessage => {
                     let origin = origin(request.extensions())?;
                     let caller = presented.authenticate(&app, &origin).await?;
-                    let at_head = AtHead { app, caller };
-                    request.extensions_mut().insert(at_head);
+                    let head_caller = HeadCaller { app, caller };
+                    request.extensions_mut().insert(head_caller);
                 }
             }
             inner.call(request).await
@@ -107,7 +109,7 @@ fn origin(extensions: &http::Extensions) -> Result<Origin, Error> {
 
 /// What a request presents before its message is read.
 #[derive(Clone, Debug)]
-pub(super) enum Presented {
+pub(super) enum PresentedCredential {
     /// What its Authorization header holds.
     Bearer(Result<Secret, Unauthenticated>),
     /// That the kernel knows its sender.
@@ -116,7 +118,7 @@ pub(super) enum Presented {
 
 /// A process with the server's uid that passes on what strangers send, as a reverse proxy does, shows that by one
 /// of these. What comes by the control socket must be the command's own.
-const NOT_LOCAL: [HeaderName; 7] = [
+const NON_LOCAL_HEADERS: [HeaderName; 7] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::ORIGIN,
@@ -125,16 +127,16 @@ const NOT_LOCAL: [HeaderName; 7] = [
     header::PROXY_AUTHORIZATION,
     HeaderName::from_static("x-real-ip"),
 ];
-const NOT_LOCAL_PREFIX: &str = "x-forwarded-";
+const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-impl Presented {
+impl PresentedCredential {
     fn by(request: &Request<Body>) -> Result<Self, ConnectError> {
         let headers = request.headers();
         let Some(Peer::Local { uid }) = request.extensions().get().copied() else {
             return Ok(Self::Bearer(bearer(headers)));
         };
         let is_foreign = |name: &&HeaderName| {
-            NOT_LOCAL.contains(name) || name.as_str().starts_with(NOT_LOCAL_PREFIX)
+            NON_LOCAL_HEADERS.contains(name) || name.as_str().starts_with(FORWARDED_PREFIX)
         };
         match headers.keys().find(is_foreign) {
             None => Ok(Self::Local { uid }),
@@ -170,7 +172,7 @@ async fn authenticate(
     bearer: Result<Secret, Unauthenticated>,
     origin: &Origin,
 ) -> Result<Caller, Error> {
-    note_shown(&bearer);
+    note_token_presented(&bearer);
     match bearer {
         Ok(bearer) => {
             let caller = app.authenticate(bearer.expose(), origin).await;
@@ -188,7 +190,7 @@ async fn authenticate(
 }
 
 /// Leaves for the access log that a token was shown, if one was.
-pub(super) fn note_shown(bearer: &Result<Secret, Unauthenticated>) {
+pub(super) fn note_token_presented(bearer: &Result<Secret, Unauthenticated>) {
     if !matches!(bearer, Err(Unauthenticated::Missing)) {
         current::note_credential("token");
     }
@@ -269,14 +271,14 @@ fn authorization(headers: &HeaderMap) -> Result<(&str, &str), Unauthenticated> {
 /// The caller that a request's head stands for. Its body may take its time, so whatever is done for the caller is
 /// done for it as it is after that: nothing here gives away how it was before.
 #[derive(Clone, Debug)]
-pub(super) struct AtHead {
+pub(super) struct HeadCaller {
     app: App,
     caller: Caller,
 }
 
-impl AtHead {
+impl HeadCaller {
     /// The caller as it is now that the body has been read.
-    async fn look_again(self) -> Result<Caller, Error> {
+    async fn refresh(self) -> Result<Caller, Error> {
         self.app.look_again(&self.caller).await
     }
 }
@@ -289,9 +291,9 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        let at_head: Option<AtHead> = parts.extensions.remove();
-        let at_head = at_head.ok_or(Error::from(Unauthenticated::Missing))?;
-        Ok(Self(at_head.look_again().await?))
+        let head_caller: Option<HeadCaller> = parts.extensions.remove();
+        let head_caller = head_caller.ok_or(Error::from(Unauthenticated::Missing))?;
+        Ok(Self(head_caller.refresh().await?))
     }
 }
 
@@ -303,32 +305,32 @@ impl<S: Sync> FromRequestParts<S> for OptionalCaller {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        let at_head: Option<AtHead> = parts.extensions.remove();
-        match at_head {
+        let head_caller: Option<HeadCaller> = parts.extensions.remove();
+        match head_caller {
             None => Ok(Self(None)),
-            Some(at_head) => Ok(Self(Some(at_head.look_again().await?))),
+            Some(head_caller) => Ok(Self(Some(head_caller.refresh().await?))),
         }
     }
 }
 
 /// What a call presents that is authenticated after its message is read.
 #[derive(Clone, Debug)]
-pub(super) struct Deferred(pub(super) Presented);
+pub(super) struct DeferredCredential(pub(super) PresentedCredential);
 
-impl<S: Sync> FromRequestParts<S> for Deferred {
+impl<S: Sync> FromRequestParts<S> for DeferredCredential {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        let missing = || Self(Presented::Bearer(Err(Unauthenticated::Missing)));
+        let missing = || Self(PresentedCredential::Bearer(Err(Unauthenticated::Missing)));
         Ok(parts.extensions.remove().unwrap_or_else(missing))
     }
 }
 
 /// Where a request came from, as an argument of a handler.
 #[derive(Clone, Debug)]
-pub(super) struct From(pub(super) Origin);
+pub(super) struct RequestOrigin(pub(super) Origin);
 
-impl<S: Sync> FromRequestParts<S> for From {
+impl<S: Sync> FromRequestParts<S> for RequestOrigin {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {

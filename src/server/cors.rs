@@ -1,6 +1,6 @@
 //! Which web pages of other origins may call, by `--cors-origin`.
 
-mod split;
+mod cors_router;
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::proto::hallpass::v1::Reason;
 
 use super::edge;
-pub(super) use split::Split;
+pub(super) use cors_router::CorsRouter;
 
 /// For how long a browser may remember what a preflight told it.
 const MAX_AGE: Duration = Duration::from_hours(2);
@@ -91,16 +91,16 @@ impl CorsOrigins {
     pub(super) fn mark<B>(&self, request: &mut Request<B>) {
         if let Some(origin) = request.headers().get(ORIGIN)
             && !self.listed.contains(origin)
-            && !is_own(origin, request)
+            && !is_same_origin(origin, request)
         {
-            request.extensions_mut().insert(Unlisted);
+            request.extensions_mut().insert(UnlistedOrigin);
         }
     }
 }
 
 /// Whether a page of this very server sends it. A proxy may have taken the TLS off, so the scheme is not
 /// compared.
-fn is_own<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
+fn is_same_origin<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
     let host = |headers: &HeaderMap| {
         headers
             .get(HOST)
@@ -120,7 +120,7 @@ fn is_own<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
 
 /// The request comes from a page whose origin is not listed, at most covered by `*`.
 #[derive(Clone, Copy, Debug)]
-struct Unlisted;
+struct UnlistedOrigin;
 
 /// That the page a request comes from, if it comes from one, may send a password; an argument of the
 /// handlers that take one.
@@ -150,7 +150,7 @@ impl<S: Sync> FromRequestParts<S> for PasswordOrigin {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
         Ok(Self {
-            allowed: parts.extensions.get::<Unlisted>().is_none(),
+            allowed: parts.extensions.get::<UnlistedOrigin>().is_none(),
         })
     }
 }
@@ -169,7 +169,7 @@ mod tests {
         }
         let mut request = request.body(()).unwrap();
         CorsOrigins::new(&origins, &[]).mark(&mut request);
-        request.extensions().get::<Unlisted>().is_none()
+        request.extensions().get::<UnlistedOrigin>().is_none()
     }
 
     #[test]

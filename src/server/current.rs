@@ -16,12 +16,12 @@ tokio::task_local! {
 
 struct Current {
     id: IdText,
-    known: Cell<Known>,
+    fields: Cell<LogFields>,
 }
 
 /// What is known of a request so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct LogFields {
     /// The kind of credential that was shown: `token`, `password` or `local`.
     pub(super) credential: Option<&'static str>,
     /// The token that was shown, where its secret was right.
@@ -37,73 +37,73 @@ pub(super) struct Known {
     pub(super) is_routine: bool,
 }
 
-/// The ID of the request that this task is serving.
+/// The ID of the request that this task is sync_scope.
 pub fn request_id() -> Option<IdText> {
     CURRENT.try_with(|current| current.id).ok()
 }
 
-/// Begins to serve the request `id`; what is known by the end of `work` is handed back for [`serving_until`].
-pub(super) fn serving<T>(id: IdText, work: impl FnOnce() -> T) -> (T, Known) {
-    let known = Cell::default();
-    CURRENT.sync_scope(Current { id, known }, || (work(), known_so_far()))
+/// Begins to serve the request `id`; what is known by the end of `work` is handed back for [`scope`].
+pub(super) fn sync_scope<T>(id: IdText, work: impl FnOnce() -> T) -> (T, LogFields) {
+    let fields = Cell::default();
+    CURRENT.sync_scope(Current { id, fields }, || (work(), log_fields()))
 }
 
 /// Serves the request `id`, of which this is known, until `reply` is there.
-pub(super) fn serving_until<F: Future>(
+pub(super) fn scope<F: Future>(
     id: IdText,
-    known: Known,
+    fields: LogFields,
     reply: F,
 ) -> impl Future<Output = F::Output> {
-    let known = Cell::new(known);
-    CURRENT.scope(Current { id, known }, reply)
+    let fields = Cell::new(fields);
+    CURRENT.scope(Current { id, fields }, reply)
 }
 
-/// What is known of the request that this task is serving.
-pub(super) fn known_so_far() -> Known {
-    let known = CURRENT.try_with(|current| current.known.get());
-    known.unwrap_or_default()
+/// What is known of the request that this task is sync_scope.
+pub(super) fn log_fields() -> LogFields {
+    let fields = CURRENT.try_with(|current| current.fields.get());
+    fields.unwrap_or_default()
 }
 
 /// Notes who calls.
 pub(super) fn note_caller(caller: &Caller) {
     listener::note_authenticated();
-    note(|known| {
-        known.token = caller.token().map(|token| token.id);
-        known.user = caller.user_id();
+    note(|fields| {
+        fields.token = caller.token().map(|token| token.id);
+        fields.user = caller.user_id();
     });
 }
 
 /// Notes whose token was shown.
 pub(super) fn note_token(token: TokenId, user: UserId) {
-    note(|known| (known.token, known.user) = (Some(token), Some(user)));
+    note(|fields| (fields.token, fields.user) = (Some(token), Some(user)));
 }
 
 /// Notes which kind of credential was shown.
 pub(super) fn note_credential(kind: &'static str) {
-    note(|known| known.credential = Some(kind));
+    note(|fields| fields.credential = Some(kind));
 }
 
 /// Notes why something is refused: a name of `hallpass.v1.Reason`.
 pub(super) fn note_reason(reason: &'static str) {
-    note(|known| known.reason = Some(reason));
+    note(|fields| fields.reason = Some(reason));
 }
 
 /// Notes from where a token is used, as whoever asks about it says.
 pub(super) fn note_client_ip(ip: Option<IpAddr>) {
-    note(|known| known.client_ip = ip);
+    note(|fields| fields.client_ip = ip);
 }
 
 /// Notes that the request is a health probe or the check of a token.
 pub(super) fn note_routine() {
-    note(|known| known.is_routine = true);
+    note(|fields| fields.is_routine = true);
 }
 
 /// Outside of requests there is nothing to note.
-fn note(change: impl FnOnce(&mut Known)) {
+fn note(change: impl FnOnce(&mut LogFields)) {
     let noted = CURRENT.try_with(|current| {
-        let mut known = current.known.get();
-        change(&mut known);
-        current.known.set(known);
+        let mut fields = current.fields.get();
+        change(&mut fields);
+        current.fields.set(fields);
     });
     noted.unwrap_or_default();
 }

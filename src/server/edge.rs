@@ -4,8 +4,8 @@
 //! ```text
 //! classify → encode → deadline → authenticate → read → call
 //!     │         ↑ replies and errors, on their way back ─┘
-//!     ├→ encode → own → tonic, for gRPC's health and reflection
-//!     ├→ on_behalf → who answers proxies
+//!     ├→ encode → reflection → tonic, for gRPC's health and reflection
+//!     ├→ external_auth → who answers proxies
 //!     └→ web routes
 //! ```
 //!
@@ -14,26 +14,26 @@
 //! in its own errors and the line of each procedure in `server::endpoints`: it is generic over method table and
 //! router, so that the conformance suite, whose procedures have no lines, runs against the very same code.
 
-mod asked;
+mod body_drain;
 mod call;
+mod call_outcome;
+mod classified;
 mod classify;
 mod deadline;
 mod encode;
 mod error;
+mod external_auth;
 mod frame;
 mod gzip;
 mod head;
+mod http_error;
 mod json;
-mod loan;
 mod method;
 mod names;
-mod on_behalf;
-mod outcome;
-mod own;
-mod plain;
 mod query;
 mod read;
-mod reply;
+mod reflection;
+mod reply_metadata;
 mod timeout;
 mod unknown_fields;
 mod web;
@@ -50,31 +50,31 @@ use http::Request;
 use tower::{Layer, Service};
 
 pub use self::{
-    asked::Call,
     call::Handlers,
+    call_outcome::CallOutcome,
+    classified::Call,
     error::{DOMAIN, refusal, with_reason, with_violation},
+    external_auth::ExternalAuth,
     method::{BadAlias, Method, MethodTable, Streaming},
-    on_behalf::OnBehalf,
-    outcome::Outcome,
     read::Read,
-    reply::Reply,
+    reply_metadata::ReplyMetadata,
     wire::{Codec, Protocol, Wire},
 };
 use super::limits::Limits;
 
 /// What an edge is made of.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct EdgeParts {
     /// The procedures.
     pub methods: Arc<MethodTable>,
     /// The generated routers, merged, without layers.
     pub router: Router,
     /// tonic's routes for gRPC's health and reflection.
-    pub grpc: Router,
+    pub reflection: Router,
     /// The routes for all requests that are no calls.
     pub web: Router,
     /// Where a proxy asks on behalf of another request, if anywhere.
-    pub on_behalf: Option<OnBehalf>,
+    pub external_auth: Option<ExternalAuth>,
     /// The bounds.
     pub limits: Arc<Limits>,
     /// Whether errors carry our `google.rpc.ErrorInfo`. Only the conformance suite, which compares
@@ -86,7 +86,7 @@ pub struct Parts {
 /// pass, with a [`Call`] in its extensions and its body unread; what it refuses, the caller gets as an error of
 /// its protocol.
 pub fn assemble<L>(
-    parts: Parts,
+    parts: EdgeParts,
     auth: &L,
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
 + Clone
@@ -103,12 +103,12 @@ where
         + 'static,
     <L::Service as Service<Request<Body>>>::Future: Send,
 {
-    let Parts {
+    let EdgeParts {
         methods,
         router,
-        grpc,
+        reflection,
         web,
-        on_behalf,
+        external_auth,
         limits,
         with_reasons,
     } = parts;
@@ -124,19 +124,19 @@ where
         with_reasons,
         inner: deadline,
     };
-    let own = encode::Encode {
+    let reflection = encode::Encode {
         limits: Arc::clone(&limits),
         with_reasons,
-        inner: own::Own {
-            services: grpc,
+        inner: reflection::Reflection {
+            services: reflection,
             limits: Arc::clone(&limits),
         },
     };
-    classify::Classify::new(classify::Ways {
+    classify::Classify::new(classify::Routes {
         methods,
         web,
-        on_behalf,
-        own,
+        external_auth,
+        reflection,
         limits,
         inner,
     })

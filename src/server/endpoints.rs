@@ -81,17 +81,17 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.AuthnService/GetCurrentUser", &[A::GetCurrentUser]),
     procedure("/buf.registry.owner.v1.UserService/GetCurrentUser", &[A::GetCurrentUser]),
     procedure("/hallpass.v1.AuditService/ListAuditEvents", &[A::ReadAudit]),
-    procedure("/hallpass.v1.AuditService/StreamAuditEvents", &[A::ReadAudit]).until_it_ends(),
+    procedure("/hallpass.v1.AuditService/StreamAuditEvents", &[A::ReadAudit]).as_endless_stream(),
     procedure("/hallpass.v1.AdminService/ListAllTokens", &[A::ListAllTokens]),
     procedure("/hallpass.v1.AdminService/CountAllTokens", &[A::ListAllTokens]),
-    procedure("/hallpass.v1.AdminService/RevokeTokens", &[A::RevokeTokens]).takes_lists(),
+    procedure("/hallpass.v1.AdminService/RevokeTokens", &[A::RevokeTokens]).with_token_list(),
     procedure("/hallpass.v1.AdminService/RevokeLeakedTokens", &[A::RevokeLeaked]),
-    procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).until_it_ends(),
+    procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).as_endless_stream(),
     procedure("/hallpass.v1.StatusService/GetServerStatus", &[A::GetServerStatus, A::GetServerCounts]).takes(C::OptionalToken),
-    procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::HolderInMessage).with_a_head(),
+    procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::HolderInMessage).with_request_head(),
     procedure("/grpc.health.v1.Health/Check", &[]).takes(C::Public),
     procedure("/grpc.health.v1.Health/List", &[]).takes(C::Public),
-    procedure("/grpc.health.v1.Health/Watch", &[]).takes(C::Public).until_it_ends(),
+    procedure("/grpc.health.v1.Health/Watch", &[]).takes(C::Public).as_endless_stream(),
 ];
 
 /// gRPC's reflection, which streams both ways, as no procedure of ours does.
@@ -237,7 +237,7 @@ static MACHINES_ONLY: LazyLock<Vec<&str>> = LazyLock::new(|| {
 /// Whether a web page may have business with a path. One that is not served is told so, but for what is below
 /// an endpoint for machines.
 pub fn is_for_browsers(path: &str) -> bool {
-    !MACHINES_ONLY.iter().any(|top| is_below(path, top))
+    !MACHINES_ONLY.iter().any(|prefix| is_below(path, prefix))
 }
 
 #[cfg(test)]

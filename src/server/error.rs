@@ -3,8 +3,8 @@
 //! No source text of an error goes out. What only the log may tell is logged here, once, inside the span
 //! that carries the request ID the client gets.
 
+pub(super) mod auth_denied;
 pub(super) mod challenge;
-pub(super) mod denial;
 pub(super) mod oauth;
 
 use std::{error::Error as StdError, time::Duration};

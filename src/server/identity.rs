@@ -16,12 +16,12 @@ use crate::{
     domain::presented_token::PresentedToken,
 };
 
-use super::{auth, current, error::denial::Denial, listener};
-pub(super) use requirement::{API_KEY, Requirement, Words};
+use super::{auth, current, error::auth_denied::AuthDenied, listener};
+pub(super) use requirement::{API_KEY, ParameterSource, Requirement};
 
 /// Where a request comes from that is to pass.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct From {
+pub(super) struct RequestSource {
     /// The client's address; `None`: not known.
     pub(super) client_ip: Option<IpAddr>,
     /// Who says so, where we have not seen it ourselves.
@@ -37,21 +37,21 @@ pub(super) async fn check(
     app: &App,
     headers: &HeaderMap,
     required: Requirement,
-    from: From,
+    source: RequestSource,
     origin: &Origin,
-) -> Result<Result<Verified, Denial>, Error> {
+) -> Result<Result<Verified, AuthDenied>, Error> {
     current::note_routine();
-    let shown = required.shown(headers);
-    auth::note_shown(&shown);
-    let refused = match shown {
+    let presented = required.presented_token(headers);
+    auth::note_token_presented(&presented);
+    let refused = match presented {
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
             let question = Question {
                 token: PresentedToken::parse(token.expose()),
                 required_scopes: required.scopes.clone(),
                 denies_unscoped: required.denies_unscoped,
-                client_ip: from.client_ip,
-                reporter_ip: from.reporter_ip,
+                client_ip: source.client_ip,
+                reporter_ip: source.reporter_ip,
             };
             match app.verify_credential(question, origin).await {
                 Ok(Verification::Valid(verified)) => {
@@ -71,17 +71,17 @@ pub(super) async fn check(
         }
     };
     current::note_reason(refused.reason().as_str());
-    let denial = Denial::new(refused, &required.scopes);
+    let denied = AuthDenied::new(refused, &required.scopes);
     Ok(Err(if required.challenges_basic {
-        denial.asking_for_basic()
+        denied.asking_for_basic()
     } else {
-        denial
+        denied
     }))
 }
 
 /// The token is read again: a copy would have to be kept for all that are accepted.
 fn note_holder(app: &App, headers: &HeaderMap, required: &Requirement) {
-    if let Ok(token) = required.shown(headers) {
+    if let Ok(token) = required.presented_token(headers) {
         auth::note_holder(app, &token);
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv6Addr, sync::Arc};
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 
-use super::{listener::Peer, origin::ClientAddress};
+use super::{listener::Peer, request_context::ClientAddress};
 
 /// An absolute URL without query, fragment or a slash at its end, to which the paths of endpoints are appended.
 #[derive(Clone, Debug, PartialEq, Eq)]

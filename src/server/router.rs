@@ -14,12 +14,12 @@ use crate::{app::App, proto};
 use super::{
     LogRequests, ServerOptions,
     auth::AuthLayer,
-    cors::{CorsOrigins, Split},
-    edge::{self, MethodTable, Parts},
+    cors::{CorsOrigins, CorsRouter},
+    edge::{self, EdgeParts, MethodTable},
     endpoints,
     limits::Limits,
-    origin::{ClientAddress, WithOrigin},
     public_url::Issuer,
+    request_context::{ClientAddress, WithRequestContext},
     rpc::{self, Health},
     web::{self, health::Readiness},
 };
@@ -71,12 +71,12 @@ pub(super) fn service(
         .fallback(async |uri: Uri, headers: HeaderMap| {
             web::not_found::answer(endpoints::WEB, &uri, &headers)
         });
-    let parts = Parts {
+    let parts = EdgeParts {
         methods: Arc::clone(&METHODS),
         router: rpc::routes(app, Arc::clone(&addresses)).merge(health.routes()),
-        grpc: reflection,
+        reflection,
         web,
-        on_behalf: Some(web::forward_auth::on_behalf(app.clone())),
+        external_auth: Some(web::forward_auth::external_auth(app.clone())),
         limits,
         with_reasons: true,
     };
@@ -89,11 +89,11 @@ pub(super) fn service(
             origins.mark(&mut request);
             request
         });
-    WithOrigin {
+    WithRequestContext {
         app: app.clone(),
         addresses,
         log_requests: options.log_requests,
-        inner: Split::new(
+        inner: CorsRouter::new(
             endpoints::is_for_browsers,
             pages.service(edge.clone()),
             edge,
@@ -112,18 +112,18 @@ pub(super) fn control_service(
 + Sync
 + use<> {
     let addresses = Arc::new(ClientAddress::new(Vec::new()));
-    let parts = Parts {
+    let parts = EdgeParts {
         methods: Arc::clone(&METHODS),
         router: rpc::routes(app, Arc::clone(&addresses)),
-        grpc: Router::new(),
+        reflection: Router::new(),
         web: Router::new().fallback(async |uri: Uri, headers: HeaderMap| {
             web::not_found::answer(&[], &uri, &headers)
         }),
-        on_behalf: None,
+        external_auth: None,
         limits,
         with_reasons: true,
     };
-    WithOrigin {
+    WithRequestContext {
         app: app.clone(),
         addresses,
         log_requests,

@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-use super::origin::ClientAddress;
+use super::request_context::ClientAddress;
 pub(super) use health::Health;
 
 /// All procedures.

@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 /// What is said of a token holds for that moment alone.
-fn never_stored(mut response: Response) -> Response {
+fn no_store(mut response: Response) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, no_store);
@@ -29,5 +29,5 @@ fn never_stored(mut response: Response) -> Response {
 
 /// What a method is told that these endpoints do not take. Other answers by that status may be stored (RFC 9110 §15.5.6).
 async fn not_allowed() -> Response {
-    never_stored(StatusCode::METHOD_NOT_ALLOWED.into_response())
+    no_store(StatusCode::METHOD_NOT_ALLOWED.into_response())
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tower::{Service, ServiceExt};
 
 use super::{
-    asked::{Call, not_classified},
+    classified::{Call, not_classified},
     error,
     method::Streaming,
     names,
@@ -55,7 +55,7 @@ impl Service<Request<Body>> for Handlers {
                 Streaming::Server | Streaming::Client => "application/connect+proto",
             };
             let headers = request.headers_mut();
-            for name in ALREADY_HEARD {
+            for name in HANDLED_HEADERS {
                 headers.remove(name);
             }
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -73,7 +73,7 @@ impl Service<Request<Body>> for Handlers {
 }
 
 /// Fields that the edge has acted on, and that the router would act on once more.
-const ALREADY_HEARD: [HeaderName; 11] = [
+const HANDLED_HEADERS: [HeaderName; 11] = [
     header::ACCEPT_ENCODING,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
@@ -115,21 +115,21 @@ async fn error_of(response: Response) -> ConnectError {
 
 /// An error as Connect writes it in JSON.
 #[derive(Deserialize)]
-pub(super) struct WrittenError {
+pub(super) struct ErrorJson {
     code: String,
     message: Option<String>,
     #[serde(default)]
-    details: Vec<WrittenDetail>,
+    details: Vec<ErrorDetailJson>,
 }
 
 #[derive(Deserialize)]
-struct WrittenDetail {
+struct ErrorDetailJson {
     #[serde(rename = "type")]
     type_name: String,
     value: String,
 }
 
-impl WrittenError {
+impl ErrorJson {
     pub(super) fn into_error(self) -> ConnectError {
         let code = Code::from_str(&self.code).unwrap_or(Code::Unknown);
         let error = match self.message {
@@ -144,9 +144,9 @@ impl WrittenError {
 }
 
 fn parse(body: &[u8]) -> Option<ConnectError> {
-    serde_json::from_slice::<WrittenError>(body)
+    serde_json::from_slice::<ErrorJson>(body)
         .ok()
-        .map(WrittenError::into_error)
+        .map(ErrorJson::into_error)
 }
 
 /// The metadata at the end of a Connect stream, as headers.

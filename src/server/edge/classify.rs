@@ -15,13 +15,13 @@ use http::{Request, StatusCode, request::Parts};
 use tower::{Service, ServiceExt};
 
 use super::{
-    asked::{Asked, Call, Refused},
+    body_drain::BodyDrain,
+    classified::{Call, CallTarget, RefusedCall},
     error,
-    head::{self, Room},
-    loan::Loan,
+    external_auth::ExternalAuth,
+    head::{self, HeaderLimits},
+    http_error,
     method::MethodTable,
-    on_behalf::OnBehalf,
-    plain,
     query::Query,
     web,
 };
@@ -33,31 +33,31 @@ use crate::server::{
 /// What to do with a request.
 enum Plan {
     Web,
-    OnBehalf(OnBehalf),
-    Own(Asked),
-    Rpc(Asked, Box<Result<Call, Refused>>),
-    /// Refused outside of all protocols.
+    ExternalAuth(ExternalAuth),
+    Reflection(CallTarget),
+    Rpc(CallTarget, Box<Result<Call, RefusedCall>>),
+    /// RefusedCall outside of all protocols.
     Http(Response),
 }
 
-/// The step. A clone shares what it is made of: there is one for each request, which needs one of the ways on.
-pub(super) struct Classify<S, O>(Arc<Ways<S, O>>);
+/// The step. A clone shares what it is made of: there is one for each request, which needs one of the routes on.
+pub(super) struct Classify<S, O>(Arc<Routes<S, O>>);
 
 /// What the step is made of.
-pub(super) struct Ways<S, O> {
+pub(super) struct Routes<S, O> {
     pub(super) methods: Arc<MethodTable>,
     pub(super) web: axum::Router,
-    pub(super) on_behalf: Option<OnBehalf>,
+    pub(super) external_auth: Option<ExternalAuth>,
     /// The steps before tonic's services.
-    pub(super) own: O,
+    pub(super) reflection: O,
     pub(super) limits: Arc<Limits>,
     /// The steps before our handlers.
     pub(super) inner: S,
 }
 
 impl<S, O> Classify<S, O> {
-    pub(super) fn new(ways: Ways<S, O>) -> Self {
-        Self(Arc::new(ways))
+    pub(super) fn new(routes: Routes<S, O>) -> Self {
+        Self(Arc::new(routes))
     }
 }
 
@@ -67,53 +67,59 @@ impl<S, O> Clone for Classify<S, O> {
     }
 }
 
-impl<S, O> Ways<S, O> {
+impl<S, O> Routes<S, O> {
     fn plan(&self, parts: &mut Parts, body: &mut Body) -> Plan {
-        let on_behalf = self.on_behalf.as_ref();
-        if let Some(on_behalf) = on_behalf.filter(|way| is_below(parts.uri.path(), way.top)) {
-            return match head::check(parts, &self.limits, Room::on_behalf(&self.limits)) {
-                None => Plan::OnBehalf(on_behalf.clone()),
-                Some(fault) => Plan::Http(plain::refusal(fault.status, &fault.error)),
+        let external_auth = self.external_auth.as_ref();
+        if let Some(external_auth) =
+            external_auth.filter(|auth| is_below(parts.uri.path(), auth.prefix))
+        {
+            return match head::check(
+                parts,
+                &self.limits,
+                HeaderLimits::external_auth(&self.limits),
+            ) {
+                None => Plan::ExternalAuth(external_auth.clone()),
+                Some(error) => Plan::Http(http_error::refusal(error.status, &error.error)),
             };
         }
-        let fault = head::check(parts, &self.limits, Room::usual(&self.limits));
+        let error = head::check(parts, &self.limits, HeaderLimits::of_request(&self.limits));
         let query = parts.uri.query().map(Query::parse).unwrap_or_default();
         let method = self.methods.get(parts.uri.path()).cloned();
         let is_call = method.is_some() || rpc::is_call(parts, &query);
         if !is_call {
-            return match fault {
+            return match error {
                 None => Plan::Web,
-                Some(fault) => Plan::Http(plain::refusal(fault.status, &fault.error)),
+                Some(error) => Plan::Http(http_error::refusal(error.status, &error.error)),
             };
         }
         let wire = match rpc::wire(parts, &query, method.as_deref()) {
             Ok(wire) => wire,
             Err(refusal) => return Plan::Http(*refusal),
         };
-        let own = (method.is_none() && parts.method == http::Method::POST)
+        let reflection = (method.is_none() && parts.method == http::Method::POST)
             .then(|| endpoints::find_grpc(parts.uri.path()))
             .flatten();
         let endpoint = match &method {
             Some(method) => method.endpoint(),
-            None => own,
+            None => reflection,
         };
-        let asked = Asked { wire, endpoint };
-        let refused = |error, status| Box::new(Err(Refused { error, status }));
-        if let Some(fault) = fault {
-            return Plan::Rpc(asked, refused(fault.error, Some(fault.status)));
+        let target = CallTarget { wire, endpoint };
+        let refused = |error, status| Box::new(Err(RefusedCall { error, status }));
+        if let Some(error) = error {
+            return Plan::Rpc(target, refused(error.error, Some(error.status)));
         }
         if let Some(method) = method {
             return match rpc::call(parts, body, query, &method, wire, &self.limits) {
-                Ok(call) => Plan::Rpc(asked, Box::new(Ok(call))),
-                Err(error) => Plan::Rpc(asked, refused(error, None)),
+                Ok(call) => Plan::Rpc(target, Box::new(Ok(call))),
+                Err(error) => Plan::Rpc(target, refused(error, None)),
             };
         }
-        if own.is_some() {
-            return Plan::Own(asked);
+        if reflection.is_some() {
+            return Plan::Reflection(target);
         }
         let status = StatusCode::NOT_FOUND;
         Plan::Rpc(
-            asked,
+            target,
             refused(not_found(&self.methods, parts.uri.path()), Some(status)),
         )
     }
@@ -121,8 +127,8 @@ impl<S, O> Ways<S, O> {
 
 /// Says which procedure was likely meant, else which services there are.
 fn not_found(methods: &MethodTable, path: &str) -> ConnectError {
-    let own = endpoints::GRPC.iter().map(|line| line.path);
-    let hint = if let Some(likeliest) = methods.find_likeliest(path, own) {
+    let reflection = endpoints::GRPC.iter().map(|line| line.path);
+    let hint = if let Some(likeliest) = methods.find_closest(path, reflection) {
         format!(": did you mean {likeliest}?")
     } else {
         let services = methods.services().join(", ");
@@ -152,24 +158,24 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (mut parts, mut body) = request.into_parts();
-        let ways = &self.0;
-        match ways.plan(&mut parts, &mut body) {
+        let routes = &self.0;
+        match routes.plan(&mut parts, &mut body) {
             Plan::Web => {
                 let request = Request::from_parts(parts, body);
-                let (routes, limits) = (ways.web.clone(), Arc::clone(&ways.limits));
+                let (routes, limits) = (routes.web.clone(), Arc::clone(&routes.limits));
                 Box::pin(web::answer(routes, request, limits).map(Ok))
             }
-            Plan::OnBehalf(way) => {
+            Plan::ExternalAuth(auth) => {
                 let request = Request::from_parts(parts, body);
-                Box::pin(way.answer(request, Arc::clone(&ways.limits)).map(Ok))
+                Box::pin(auth.answer(request, Arc::clone(&routes.limits)).map(Ok))
             }
-            Plan::Own(asked) => {
-                parts.extensions.insert(asked);
+            Plan::Reflection(target) => {
+                parts.extensions.insert(target);
                 let request = Request::from_parts(parts, body);
-                Box::pin(ways.own.clone().oneshot(request))
+                Box::pin(routes.reflection.clone().oneshot(request))
             }
-            Plan::Rpc(asked, verdict) => {
-                parts.extensions.insert(asked);
+            Plan::Rpc(target, verdict) => {
+                parts.extensions.insert(target);
                 match *verdict {
                     Ok(call) => {
                         parts.extensions.insert(call);
@@ -178,13 +184,18 @@ where
                         parts.extensions.insert(refused);
                     }
                 }
-                Box::pin(ways.inner.clone().oneshot(Request::from_parts(parts, body)))
+                Box::pin(
+                    routes
+                        .inner
+                        .clone()
+                        .oneshot(Request::from_parts(parts, body)),
+                )
             }
             Plan::Http(response) => {
-                let limits = Arc::clone(&ways.limits);
-                let (loan, _) = Loan::new(body, &parts.headers);
+                let limits = Arc::clone(&routes.limits);
+                let (unread, _) = BodyDrain::new(body, &parts.headers);
                 Box::pin(async move {
-                    loan.drain(&limits).await;
+                    unread.drain(&limits).await;
                     Ok(response)
                 })
             }

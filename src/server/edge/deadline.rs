@@ -12,7 +12,7 @@ use http::Request;
 use tower::{Service, ServiceExt};
 
 use super::{
-    asked::{Call, not_classified},
+    classified::{Call, not_classified},
     error,
 };
 

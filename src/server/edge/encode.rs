@@ -19,11 +19,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use tower::{Service, ServiceExt};
 
 use super::{
-    asked::{Asked, Call, Refused},
+    body_drain::BodyDrain,
+    call_outcome::CallOutcome,
+    classified::{Call, CallTarget, RefusedCall},
     error, gzip, json,
-    loan::Loan,
-    outcome::Outcome,
-    reply::Reply,
+    reply_metadata::ReplyMetadata,
     wire::{Codec, Protocol, Wire},
 };
 use crate::server::{endpoints::Endpoint, limits::Limits};
@@ -42,7 +42,7 @@ struct Writer {
     wire: Wire,
     call: Option<Call>,
     endpoint: Option<&'static Endpoint>,
-    reply: Reply,
+    reply: ReplyMetadata,
     limits: Arc<Limits>,
     with_reasons: bool,
 }
@@ -63,15 +63,15 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let inner = self.inner.clone();
         let (mut parts, body) = request.into_parts();
-        let (loan, body) = Loan::new(body, &parts.headers);
-        let refused = parts.extensions.remove::<Refused>();
-        let asked: Asked = (parts.extensions.get().cloned())
+        let (unread, body) = BodyDrain::new(body, &parts.headers);
+        let refused = parts.extensions.remove::<RefusedCall>();
+        let target: CallTarget = (parts.extensions.get().cloned())
             .expect("classify tells of each call who asks for what");
         let writer = Writer {
-            wire: asked.wire,
-            endpoint: asked.endpoint,
+            wire: target.wire,
+            endpoint: target.endpoint,
             call: parts.extensions.get().cloned(),
-            reply: Reply::default(),
+            reply: ReplyMetadata::default(),
             limits: Arc::clone(&self.limits),
             with_reasons: self.with_reasons,
         };
@@ -89,7 +89,7 @@ where
             let response = match answer {
                 Ok(response) => writer.finish(response, None),
                 Err(error) => {
-                    loan.drain(&writer.limits).await;
+                    unread.drain(&writer.limits).await;
                     writer.failure(error, status)
                 }
             };
@@ -120,7 +120,7 @@ impl Writer {
 
     fn failure(&self, error: ConnectError, status: Option<http::StatusCode>) -> Response {
         error::note_reason(&error);
-        let error = self.shown(error);
+        let error = self.for_client(error);
         let response = match self.wire.protocol {
             Protocol::Connect | Protocol::ConnectGet => connect::failure(self, &error, status),
             Protocol::ConnectStream => stream::failure(self, &error),
@@ -132,7 +132,7 @@ impl Writer {
     }
 
     /// The error as the caller sees it.
-    fn shown(&self, error: ConnectError) -> ConnectError {
+    fn for_client(&self, error: ConnectError) -> ConnectError {
         if self.with_reasons {
             error
         } else {
@@ -146,7 +146,7 @@ impl Writer {
             .headers_mut()
             .insert(header::CACHE_CONTROL, no_store);
         let protocol = Some(self.wire.protocol);
-        Outcome {
+        CallOutcome {
             endpoint: self.endpoint,
             protocol,
             code,

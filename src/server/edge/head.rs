@@ -13,21 +13,21 @@ use crate::{
 };
 
 /// A head that is refused: the status for HTTP, and the error for the protocols.
-pub(super) struct HeadFault {
+pub(super) struct HeadError {
     pub(super) status: StatusCode,
     pub(super) error: ConnectError,
 }
 
 /// How much of header fields there may be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct HeaderLimits {
     bytes: usize,
     fields: usize,
 }
 
-impl Room {
+impl HeaderLimits {
     /// Of a request for itself.
-    pub(super) const fn usual(limits: &Limits) -> Self {
+    pub(super) const fn of_request(limits: &Limits) -> Self {
         Self {
             bytes: limits.max_header_bytes,
             fields: limits.max_header_fields,
@@ -35,7 +35,7 @@ impl Room {
     }
 
     /// Of a proxy's that asks on behalf of another request.
-    pub(super) const fn on_behalf(limits: &Limits) -> Self {
+    pub(super) const fn external_auth(limits: &Limits) -> Self {
         Self {
             bytes: limits.max_forwarded_header_bytes,
             fields: limits.max_forwarded_header_fields,
@@ -44,12 +44,15 @@ impl Room {
 }
 
 /// The first thing that is wrong with the head, or that there is no memory for the request.
-pub(super) fn check(parts: &Parts, limits: &Limits, room: Room) -> Option<HeadFault> {
+pub(super) fn check(parts: &Parts, limits: &Limits, max: HeaderLimits) -> Option<HeadError> {
     if parts.extensions.get::<OverBudget>().is_some() {
-        return Some(fault(StatusCode::SERVICE_UNAVAILABLE, error::overloaded()));
+        return Some(head_error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error::overloaded(),
+        ));
     }
     if matches!(parts.method, Method::TRACE | Method::CONNECT) {
-        return Some(fault(
+        return Some(head_error(
             StatusCode::NOT_IMPLEMENTED,
             error::unsupported("this method is not served"),
         ));
@@ -63,39 +66,39 @@ pub(super) fn check(parts: &Parts, limits: &Limits, room: Room) -> Option<HeadFa
             "the request target is longer than {} bytes",
             limits.max_uri_bytes
         );
-        return Some(fault(StatusCode::URI_TOO_LONG, too_large(message)));
+        return Some(head_error(StatusCode::URI_TOO_LONG, too_large(message)));
     }
     let (fields, bytes) = measure(&parts.headers, parts.version);
-    if fields > room.fields {
-        let message = format!("there are more than {} header fields", room.fields);
-        return Some(fault(
+    if fields > max.fields {
+        let message = format!("there are more than {} header fields", max.fields);
+        return Some(head_error(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             too_large(message),
         ));
     }
-    if bytes > room.bytes {
-        let message = format!("the header is larger than {} bytes", room.bytes);
-        return Some(fault(
+    if bytes > max.bytes {
+        let message = format!("the header is larger than {} bytes", max.bytes);
+        return Some(head_error(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             too_large(message),
         ));
     }
     (!names_one_host(parts)).then(|| {
         let message = "the request must name its host exactly once";
-        fault(StatusCode::BAD_REQUEST, error::malformed(message))
+        head_error(StatusCode::BAD_REQUEST, error::malformed(message))
     })
 }
 
 /// What HTTP/1.1 may put around a body, and the scheme that HTTP/2 must name (RFC 9113, 8.3.1). hyper undoes
 /// `chunked` and hands on whatever lies below it as if it were the body (RFC 9112, 6.1: then 501). Without an
 /// `:authority` h2 checks that there is a scheme and drops it: a URI cannot hold one without the other.
-fn check_framing(parts: &Parts) -> Option<HeadFault> {
+fn check_framing(parts: &Parts) -> Option<HeadError> {
     let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
     let first = codings.next();
     let is_chunked = first.is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if !is_chunked || codings.next().is_some() {
         let error = error::unsupported("the transfer coding is not chunked");
-        return Some(fault(StatusCode::NOT_IMPLEMENTED, error));
+        return Some(head_error(StatusCode::NOT_IMPLEMENTED, error));
     }
     let is_foreign = match parts.uri.scheme_str() {
         Some("http" | "https") => false,
@@ -104,12 +107,12 @@ fn check_framing(parts: &Parts) -> Option<HeadFault> {
     };
     (parts.version == Version::HTTP_2 && is_foreign).then(|| {
         let message = "the scheme is neither http nor https";
-        fault(StatusCode::BAD_REQUEST, error::malformed(message))
+        head_error(StatusCode::BAD_REQUEST, error::malformed(message))
     })
 }
 
-fn fault(status: StatusCode, error: ConnectError) -> HeadFault {
-    HeadFault { status, error }
+fn head_error(status: StatusCode, error: ConnectError) -> HeadError {
+    HeadError { status, error }
 }
 
 fn too_large(message: String) -> ConnectError {
@@ -163,8 +166,8 @@ mod tests {
     fn status(request: http::request::Builder) -> Option<u16> {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let limits = Limits::default();
-        let fault = check(&parts, &limits, Room::usual(&limits));
-        fault.map(|fault| fault.status.as_u16())
+        let error = check(&parts, &limits, HeaderLimits::of_request(&limits));
+        error.map(|error| error.status.as_u16())
     }
 
     #[test]
@@ -235,8 +238,8 @@ mod tests {
         let status = |request: http::request::Builder| {
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let limits = Limits::default();
-            let fault = check(&parts, &limits, Room::on_behalf(&limits));
-            fault.map(|fault| fault.status.as_u16())
+            let error = check(&parts, &limits, HeaderLimits::external_auth(&limits));
+            error.map(|error| error.status.as_u16())
         };
         let ok = || Request::get("/").header("host", "a");
         let most = 64 * 1024 - "hosta".len() - "x".len();

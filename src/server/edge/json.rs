@@ -9,7 +9,7 @@
 mod every_kind;
 #[cfg(test)]
 mod every_message;
-mod place;
+mod field_path;
 mod read;
 mod scalar;
 mod time;
@@ -20,7 +20,7 @@ use connectrpc_axum::ConnectError;
 use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde::de::DeserializeSeed;
 
-pub(super) use place::Fault;
+pub(super) use field_path::FieldViolation;
 
 use super::error;
 
@@ -30,10 +30,10 @@ pub(super) fn to_proto(
     json: &[u8],
     is_strict: bool,
 ) -> Result<Bytes, ConnectError> {
-    let mut reader = place::Reader {
+    let mut reader = field_path::Reader {
         is_strict,
-        place: place::Place::default(),
-        fault: None,
+        path: field_path::FieldPath::default(),
+        violation: None,
     };
     let mut out = Vec::with_capacity(json.len());
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -50,10 +50,10 @@ pub(super) fn to_proto(
 }
 
 /// Says why the message cannot be read. The error's own text is not used: it quotes the value.
-fn explain(json: &[u8], error: &serde_json::Error, reader: place::Reader) -> ConnectError {
+fn explain(json: &[u8], error: &serde_json::Error, reader: field_path::Reader) -> ConnectError {
     if error.is_data() {
-        let fault = reader.fault.unwrap_or_else(|| reader.place.unexpected());
-        return fault.into_error();
+        let violation = reader.violation.unwrap_or_else(|| reader.path.unexpected());
+        return violation.into_error();
     }
     if json.iter().all(u8::is_ascii_whitespace) {
         return error::malformed("the body is empty where a JSON object is expected");

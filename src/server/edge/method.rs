@@ -17,7 +17,7 @@ use prost_types::method_options::IdempotencyLevel;
 use crate::server::{
     endpoints::{self, Endpoint},
     limits::Limits,
-    unknown,
+    unknown_name,
 };
 
 /// How many messages go each way.
@@ -35,7 +35,7 @@ pub enum Streaming {
 #[derive(Clone, Debug)]
 pub struct Method {
     path: Arc<str>,
-    has_effects: bool,
+    has_side_effects: bool,
     is_ours: bool,
     streaming: Streaming,
     input: MessageDescriptor,
@@ -60,7 +60,7 @@ impl Method {
         Self {
             endpoint: endpoints::find_procedure(&path),
             path: path.into(),
-            has_effects: !safe,
+            has_side_effects: !safe,
             is_ours: method.parent_service().package_name() == endpoints::PACKAGE,
             streaming,
             input: method.input(),
@@ -96,8 +96,8 @@ impl Method {
     }
 
     /// Whether it may be called by GET: unary, and marked `NO_SIDE_EFFECTS`.
-    pub fn is_get_able(&self) -> bool {
-        !self.has_effects && self.streaming == Streaming::Unary
+    pub fn allows_get(&self) -> bool {
+        !self.has_side_effects && self.streaming == Streaming::Unary
     }
 
     /// How many messages go each way.
@@ -116,8 +116,8 @@ impl Method {
     }
 
     /// Whether it is not marked `NO_SIDE_EFFECTS`: what its caller misspelt must not be dropped.
-    pub fn has_effects(&self) -> bool {
-        self.has_effects
+    pub fn has_side_effects(&self) -> bool {
+        self.has_side_effects
     }
 }
 
@@ -176,21 +176,21 @@ impl MethodTable {
     }
 
     /// The path, here or among `others`, whose procedure's name is most like the one of `path`.
-    pub(super) fn find_likeliest<'a>(
+    pub(super) fn find_closest<'a>(
         &'a self,
         path: &str,
         others: impl Iterator<Item = &'a str>,
     ) -> Option<&'a str> {
         let (service, name) = path.rsplit_once('/')?;
         let known = self.methods.keys().map(|path| &**path).chain(others);
-        let likeness = |known: &str| {
+        let similarity = |known: &str| {
             let (known_service, known_name) = known.rsplit_once('/')?;
-            let of_name = unknown::likeness(name, known_name)?;
+            let of_name = unknown_name::similarity(name, known_name)?;
             // Another service's procedure of the same name is not far away.
-            let of_service = unknown::likeness(service, known_service).unwrap_or_default();
+            let of_service = unknown_name::similarity(service, known_service).unwrap_or_default();
             Some(of_name + of_service)
         };
-        let known = known.filter_map(|known| Some((likeness(known)?, known)));
+        let known = known.filter_map(|known| Some((similarity(known)?, known)));
         // Where aliases are as like, the first by name: the answer is always the same.
         let likeliest = known.max_by(|(a, one), (b, other)| a.total_cmp(b).then(other.cmp(one)));
         likeliest.map(|(_, known)| known)
@@ -227,13 +227,8 @@ mod tests {
             MethodTable::new(&pool(), &[("TokenService", "hallpass.v1.TokenService")]).unwrap();
         let method = table.get("/TokenService/GetToken").unwrap();
         assert_eq!(&**method.path(), "/hallpass.v1.TokenService/GetToken");
-        assert!(method.is_get_able());
-        assert!(
-            !table
-                .get("/TokenService/CreateToken")
-                .unwrap()
-                .is_get_able()
-        );
+        assert!(method.allows_get());
+        assert!(!table.get("/TokenService/CreateToken").unwrap().allows_get());
         assert!(table.get("/TokenService/Nope").is_none());
     }
 
@@ -276,7 +271,7 @@ mod tests {
             ("/grpc.health.v2.Health/Check", Some(health)),
             ("/a.B/Xyzzy", None),
         ] {
-            let found = table.find_likeliest(path, [health].into_iter());
+            let found = table.find_closest(path, [health].into_iter());
             assert_eq!(found, expected, "{path}");
         }
         assert!(table.services().contains(&"hallpass.v1.TokenService"));

@@ -18,9 +18,9 @@ use http_body_util::BodyExt;
 use tower::{Service, ServiceExt};
 
 use super::{
-    asked::{Call, not_classified},
+    classified::{Call, not_classified},
     error, frame, gzip,
-    json::{self, Fault},
+    json::{self, FieldViolation},
     method::Streaming,
     unknown_fields,
     wire::{Codec, Protocol},
@@ -85,11 +85,16 @@ async fn message(body: Body, call: &Call, limits: &Limits) -> Result<Bytes, Conn
     match call.wire.codec {
         Codec::Proto => {
             if call.refuses_unknown_fields {
-                unknown_fields::refuse(call.method.input(), &message).map_err(Fault::into_error)?;
+                unknown_fields::refuse(call.method.input(), &message)
+                    .map_err(FieldViolation::into_error)?;
             }
             Ok(message)
         }
-        Codec::Json => json::to_proto(call.method.input(), &message, call.method.has_effects()),
+        Codec::Json => json::to_proto(
+            call.method.input(),
+            &message,
+            call.method.has_side_effects(),
+        ),
     }
 }
 

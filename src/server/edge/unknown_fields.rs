@@ -7,12 +7,12 @@ use prost::{
 };
 use prost_reflect::{Kind, MessageDescriptor};
 
-use super::json::Fault;
+use super::json::FieldViolation;
 
 /// Refuses a message with an unknown field, however deep. What is no protobuf is left to whoever decodes it.
-pub(super) fn refuse(message: &MessageDescriptor, proto: &[u8]) -> Result<(), Fault> {
+pub(super) fn refuse(message: &MessageDescriptor, proto: &[u8]) -> Result<(), FieldViolation> {
     match find(message, proto, &DecodeContext::default()) {
-        Ok(Some(path)) => Err(Fault::new(path, "there is no such field")),
+        Ok(Some(path)) => Err(FieldViolation::new(path, "there is no such field")),
         Ok(None) | Err(_) => Ok(()),
     }
 }
@@ -64,7 +64,7 @@ mod tests {
     fn path(name: &str, proto: &[u8]) -> Option<String> {
         let message = pool().get_message_by_name(&format!("hallpass.v1.{name}"));
         let refused = refuse(&message.unwrap(), proto).err();
-        refused.map(|fault| fault.into_error().message().unwrap().to_owned())
+        refused.map(|violation| violation.into_error().message().unwrap().to_owned())
     }
 
     fn told(path: &str) -> String {

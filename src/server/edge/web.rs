@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 use http_body_util::Limited;
 use tower::ServiceExt;
 
-use super::{error, loan::Loan, plain};
+use super::{body_drain::BodyDrain, error, http_error};
 use crate::server::limits::Limits;
 
 /// Asks the web routes.
@@ -18,11 +18,11 @@ pub(super) async fn answer(
     limits: Arc<Limits>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let (loan, body) = Loan::new(body, &parts.headers);
+    let (unread, body) = BodyDrain::new(body, &parts.headers);
     let body = Body::new(Limited::new(body, limits.max_body_bytes));
     let answer = routes.oneshot(Request::from_parts(parts, body));
     let response = in_time(answer.map(|Ok(response)| response), &limits).await;
-    loan.drain(&limits).await;
+    unread.drain(&limits).await;
     response
 }
 
@@ -34,8 +34,8 @@ pub(super) async fn in_time(answer: impl Future<Output = Response>, limits: &Lim
         Ok(Err(_)) => {
             tracing::error!("a web handler panicked");
             let error = error::internal("something is wrong in the server");
-            plain::refusal(StatusCode::INTERNAL_SERVER_ERROR, &error)
+            http_error::refusal(StatusCode::INTERNAL_SERVER_ERROR, &error)
         }
-        Err(_) => plain::refusal(StatusCode::SERVICE_UNAVAILABLE, &error::deadline_exceeded()),
+        Err(_) => http_error::refusal(StatusCode::SERVICE_UNAVAILABLE, &error::deadline_exceeded()),
     }
 }

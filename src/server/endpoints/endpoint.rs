@@ -124,9 +124,9 @@ impl Endpoint {
     }
 }
 
-/// Whether a path is `top` or lies below it.
-pub fn is_below(path: &str, top: &str) -> bool {
-    let rest = path.strip_prefix(top);
+/// Whether a path is `prefix` or lies below it.
+pub fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -189,7 +189,7 @@ impl Endpoint {
         Self { actions, ..self }
     }
     /// A stream of any length: what bounds it is that its client reads.
-    pub(super) const fn until_it_ends(self) -> Self {
+    pub(super) const fn as_endless_stream(self) -> Self {
         Self {
             timeout: Some(a_day),
             ..self
@@ -197,7 +197,7 @@ impl Endpoint {
     }
     /// Its message holds the head of another request, with whatever a browser sends: twice the head leaves room for
     /// what else is said of the request, and for how messages are written.
-    pub(super) const fn with_a_head(self) -> Self {
+    pub(super) const fn with_request_head(self) -> Self {
         Self {
             message_bytes: Some(|limits| {
                 let head = limits.max_forwarded_header_bytes.saturating_mul(2);
@@ -208,7 +208,7 @@ impl Endpoint {
     }
 
     /// Its message may be twice as large as others: a list of as many plaintexts as it takes.
-    pub(super) const fn takes_lists(self) -> Self {
+    pub(super) const fn with_token_list(self) -> Self {
         Self {
             message_bytes: Some(|limits| limits.max_body_bytes.saturating_mul(2)),
             ..self

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     app::error::{FieldError, Unauthenticated},
     domain::{scope::ScopeSet, secret::Secret},
-    server::{auth, unknown},
+    server::{auth, unknown_name},
 };
 
 const SCOPE: &str = "scope";
@@ -35,7 +35,7 @@ pub(in crate::server) struct Requirement {
 
 /// What pairs of names and values are called where they stand.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Words {
+pub(in crate::server) struct ParameterSource {
     /// All of them.
     pub(in crate::server) field: &'static str,
     /// The name of one.
@@ -51,7 +51,7 @@ impl Requirement {
     /// A name is not known, has a value that is not, or is repeated; or a scope is none.
     pub(in crate::server) fn read<'a>(
         pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
-        words: Words,
+        source: ParameterSource,
     ) -> Result<Self, FieldError> {
         let mut scopes = Vec::new();
         let (mut unscoped, mut challenge, mut credential) = (None, None, None);
@@ -65,9 +65,9 @@ impl Requirement {
                 CHALLENGE => (CHALLENGE, &mut challenge),
                 CREDENTIAL => (CREDENTIAL, &mut credential),
                 name => {
-                    let known = NAMES.into_iter().chain(words.also);
-                    let problem = unknown::sentence(words.name, name, known);
-                    return Err(FieldError::new(words.field, problem));
+                    let known = NAMES.into_iter().chain(source.also);
+                    let problem = unknown_name::sentence(source.name, name, known);
+                    return Err(FieldError::new(source.field, problem));
                 }
             };
             if slot.replace(value).is_some() {
@@ -84,10 +84,10 @@ impl Requirement {
 
     /// The token that a request shows: as git, docker, pip and clients of APIs do, and never by a cookie, which any
     /// page could make a browser send. Beside an Authorization header no other counts, be that good or not.
-    pub(super) fn shown(&self, headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+    pub(super) fn presented_token(&self, headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
         match auth::bearer_or_basic(headers) {
             Err(Unauthenticated::Missing) if self.takes_api_key => api_key(headers),
-            shown => shown,
+            presented => presented,
         }
     }
 }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn api_key_counts_only_where_it_is_asked_for_and_alone() {
-        let shown = |takes_api_key, fields: &[(&'static str, &'static str)]| {
+        let presented = |takes_api_key, fields: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
                 headers.append(*name, value.parse().unwrap());
@@ -133,18 +133,21 @@ mod tests {
                 takes_api_key,
                 ..Requirement::default()
             };
-            let shown = requirement.shown(&headers);
-            shown.map(|secret| secret.expose().to_owned())
+            let presented = requirement.presented_token(&headers);
+            presented.map(|secret| secret.expose().to_owned())
         };
         let key = ("x-api-key", "abc");
-        assert_eq!(shown(true, &[key]).as_deref(), Ok("abc"));
-        assert_eq!(shown(false, &[key]), Err(Unauthenticated::Missing));
-        assert_eq!(shown(true, &[]), Err(Unauthenticated::Missing));
-        assert_eq!(shown(true, &[key, key]), Err(Unauthenticated::Malformed));
+        assert_eq!(presented(true, &[key]).as_deref(), Ok("abc"));
+        assert_eq!(presented(false, &[key]), Err(Unauthenticated::Missing));
+        assert_eq!(presented(true, &[]), Err(Unauthenticated::Missing));
+        assert_eq!(
+            presented(true, &[key, key]),
+            Err(Unauthenticated::Malformed)
+        );
         let bearer = ("authorization", "Bearer def");
-        assert_eq!(shown(true, &[bearer, key]).as_deref(), Ok("def"));
+        assert_eq!(presented(true, &[bearer, key]).as_deref(), Ok("def"));
         for bad in ["Digest x", "Basic !", "Bearer"] {
-            let got = shown(true, &[("authorization", bad), key]);
+            let got = presented(true, &[("authorization", bad), key]);
             assert_eq!(got, Err(Unauthenticated::Malformed), "{bad}");
         }
     }

@@ -30,12 +30,12 @@ use crate::{
 };
 
 use super::super::{
-    auth::{From, OptionalCaller},
+    auth::{OptionalCaller, RequestOrigin},
     current,
-    error::denial::Denial,
-    identity::{self, Requirement, Words},
+    error::auth_denied::AuthDenied,
+    identity::{self, ParameterSource, Requirement},
     listener::Peer,
-    origin::ClientAddress,
+    request_context::ClientAddress,
 };
 
 /// What the check needs.
@@ -48,7 +48,7 @@ pub(super) struct Envoy {
 pub(super) async fn check(
     State(Envoy { app, addresses }): State<Envoy>,
     OptionalCaller(caller): OptionalCaller,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Extension(peer): Extension<Peer>,
     ConnectRequest(request): ConnectRequest<CheckRequest>,
 ) -> Result<ConnectResponse<CheckResponse>, ConnectError> {
@@ -61,25 +61,25 @@ pub(super) async fn check(
     };
     let claimed = source(&context).map(|source| addresses.find(source, &headers));
     current::note_client_ip(claimed);
-    let from = if is_believed {
-        identity::From {
+    let source = if is_believed {
+        identity::RequestSource {
             client_ip: claimed,
             reporter_ip: claimed.and(origin.ip),
         }
     } else {
-        identity::From {
+        identity::RequestSource {
             client_ip: origin.ip,
             reporter_ip: None,
         }
     };
-    let answer = match identity::check(&app, &headers, required, from, &origin).await? {
+    let answer = match identity::check(&app, &headers, required, source, &origin).await? {
         Ok(verified) => allowed(&verified),
-        Err(denial) => denied(denial),
+        Err(refusal) => denied(refusal),
     };
     Ok(ConnectResponse(answer))
 }
 
-const WORDS: Words = Words {
+const PARAMETERS: ParameterSource = ParameterSource {
     field: "context_extensions",
     name: "key",
     also: None,
@@ -89,7 +89,7 @@ const WORDS: Words = Words {
 fn requirement(context: &AttributeContext) -> Result<Requirement, FieldError> {
     let extensions = context.context_extensions.iter();
     let pairs = extensions.map(|(name, value)| (name.as_str().into(), value.as_str().into()));
-    Requirement::read(pairs, WORDS)
+    Requirement::read(pairs, PARAMETERS)
 }
 
 /// The header fields of the request that are read. Two names that differ in case only are the same twice.
@@ -151,20 +151,20 @@ fn allowed(verified: &Verified) -> CheckResponse {
     response(tonic::Code::Ok, answer)
 }
 
-fn denied(denial: Denial) -> CheckResponse {
-    let code = match denial.status {
+fn denied(denied: AuthDenied) -> CheckResponse {
+    let code = match denied.status {
         StatusCode::FORBIDDEN => tonic::Code::PermissionDenied,
         _ => tonic::Code::Unauthenticated,
     };
     let answer = HttpResponse::DeniedResponse(DeniedHttpResponse {
         status: Some(HttpStatus {
-            code: denial.status.as_u16().into(),
+            code: denied.status.as_u16().into(),
         }),
         headers: vec![
-            set("www-authenticate", denial.challenge),
+            set("www-authenticate", denied.challenge),
             set("content-type", "application/json".to_owned()),
         ],
-        body: denial.body,
+        body: denied.body,
     });
     response(code, answer)
 }

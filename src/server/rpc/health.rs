@@ -24,8 +24,8 @@ use crate::{
 };
 
 use super::super::{
-    anonymous_streams::{AnonymousStream, AnonymousStreams, Ended, TOO_MANY},
-    auth::From,
+    anonymous_streams::{AnonymousStream, AnonymousStreams, EndReason, TOO_MANY},
+    auth::RequestOrigin,
     current, edge, endpoints,
     error::with_retry,
 };
@@ -53,7 +53,7 @@ pub(in crate::server) struct HealthTask {
 impl Health {
     pub(in crate::server) fn start(app: &App, streams: AnonymousStreams) -> (Self, HealthTask) {
         let (sender, status) = watch::channel(ServingStatus::NotServing);
-        let task = tokio::spawn(keep_true(app.clone(), sender.clone())).abort_handle();
+        let task = tokio::spawn(poll_status(app.clone(), sender.clone())).abort_handle();
         let task = HealthTask {
             status: sender,
             task,
@@ -91,7 +91,7 @@ impl Drop for HealthTask {
     }
 }
 
-async fn keep_true(app: App, status: watch::Sender<ServingStatus>) {
+async fn poll_status(app: App, status: watch::Sender<ServingStatus>) {
     let mut interval = time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -142,7 +142,7 @@ async fn list(
 
 async fn watch_status(
     State(health): State<Health>,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     ConnectRequest(request): ConnectRequest<HealthCheckRequest>,
 ) -> Result<
     ConnectResponse<StreamBody<impl Stream<Item = Result<HealthCheckResponse, ConnectError>>>>,
@@ -154,7 +154,7 @@ async fn watch_status(
         return Err(with_retry(refusal, RETRY_AFTER));
     };
     let is_known = health.of(&request.service).is_some();
-    let watching = Watching {
+    let watching = WatchState {
         status: is_known.then(|| health.status.clone()),
         stream,
         told: None,
@@ -169,14 +169,14 @@ async fn watch_status(
     Ok(ConnectResponse(StreamBody::new(statuses)))
 }
 
-struct Watching {
+struct WatchState {
     /// `None`: there is no such service, and there will be none.
     status: Option<watch::Receiver<ServingStatus>>,
     stream: AnonymousStream,
     told: Option<ServingStatus>,
 }
 
-impl Watching {
+impl WatchState {
     /// The next status that was not told yet, or why there is no further one.
     async fn next(&mut self) -> Result<ServingStatus, ConnectError> {
         loop {
@@ -193,8 +193,8 @@ impl Watching {
                 () = changed(&mut self.status) => {}
                 ended = self.stream.ended() => {
                     let reason = match ended {
-                        Ended::TooOld => Reason::DeadlineExceeded,
-                        Ended::Stopping | Ended::MakesRoom => Reason::Overloaded,
+                        EndReason::Expired => Reason::DeadlineExceeded,
+                        EndReason::Stopping | EndReason::Evicted => Reason::Overloaded,
                     };
                     return Err(edge::refusal(Code::Unavailable, reason, ended.message()));
                 }

@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     super::{
-        auth::{self, Authenticated, Deferred},
+        auth::{self, Authenticated, DeferredCredential},
         cors::PasswordOrigin,
         current,
     },
@@ -31,8 +31,8 @@ type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
 
 pub(super) async fn create(
     State(app): State<App>,
-    auth::From(origin): auth::From,
-    deferred: Deferred,
+    auth::RequestOrigin(origin): auth::RequestOrigin,
+    deferred: DeferredCredential,
     page: PasswordOrigin,
     ConnectRequest(request): ConnectRequest<CreateTokenRequest>,
 ) -> Reply<CreateTokenResponse> {

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     super::{
-        auth::{self, Presented},
+        auth::{self, PresentedCredential},
         error::oauth::{self, Scheme},
     },
     form::Form,
@@ -72,7 +72,7 @@ impl Client {
         origin: &Origin,
     ) -> Result<Caller, Box<Response>> {
         // The form has been read already, so nobody need look at the caller again.
-        let caller = Presented::Bearer(self.token).authenticate(app, origin);
+        let caller = PresentedCredential::Bearer(self.token).authenticate(app, origin);
         let caller = caller.await;
         caller.map_err(|error| Box::new(oauth::refusal_of(error, self.scheme)))
     }

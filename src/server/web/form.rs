@@ -11,7 +11,7 @@ use http_body_util::LengthLimitError;
 
 use crate::{app::error::FieldError, domain::secret::Secret};
 
-use super::super::{error::oauth, unknown};
+use super::super::{error::oauth, unknown_name};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -38,7 +38,7 @@ const NAMES: [&str; 5] = [
 ];
 
 /// Those that restrict what is asked. What looks like one of them is refused where they are read: to ignore it, as
-/// RFC 6749 §3.2 asks for all else that is unknown, would drop the restriction.
+/// RFC 6749 §3.2 asks for all else that is unknown_name, would drop the restriction.
 const RESTRICTIONS: [&str; 2] = ["scope", "client_ip"];
 
 /// OAuth's own, which look like them and are none.
@@ -74,7 +74,7 @@ impl Form {
         for (name, value) in form_urlencoded::parse(body) {
             let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
                 if form.1.is_none() {
-                    form.1 = mistaken(&name);
+                    form.1 = misspelt(&name);
                 }
                 continue;
             };
@@ -105,7 +105,7 @@ impl Form {
     }
 
     /// Refuses what was likely meant to be a restriction, for who reads restrictions.
-    pub(super) fn refuse_mistaken(&self) -> Result<(), FieldError> {
+    pub(super) fn refuse_misspelt(&self) -> Result<(), FieldError> {
         match &self.1 {
             None => Ok(()),
             Some(problem) => Err(FieldError::new("form", problem)),
@@ -125,9 +125,10 @@ impl Form {
 }
 
 /// What is said of a parameter that looks like a restriction and is none.
-fn mistaken(name: &str) -> Option<String> {
-    let is_like = unknown::find_likeliest(name, RESTRICTIONS).is_some();
-    (is_like && !OAUTH.contains(&name)).then(|| unknown::sentence("parameter", name, RESTRICTIONS))
+fn misspelt(name: &str) -> Option<String> {
+    let is_like = unknown_name::find_closest(name, RESTRICTIONS).is_some();
+    (is_like && !OAUTH.contains(&name))
+        .then(|| unknown_name::sentence("parameter", name, RESTRICTIONS))
 }
 
 fn refuse<T>(status: StatusCode, description: &str) -> Result<T, Box<Response>> {
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn what_looks_like_a_restriction_and_is_none_is_told() {
         let told = |body: &str| {
-            let refused = Form::parse(body.as_bytes()).refuse_mistaken();
+            let refused = Form::parse(body.as_bytes()).refuse_misspelt();
             refused.err().map(|error| error.to_string())
         };
         for name in [

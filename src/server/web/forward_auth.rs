@@ -14,20 +14,20 @@ use http::{HeaderValue, request::Parts};
 use crate::app::{App, Error, caller::Origin, verify::Verified};
 
 use super::{
-    super::{edge::OnBehalf, endpoints::FORWARD_AUTH, error::oauth, identity},
-    never_stored,
+    super::{edge::ExternalAuth, endpoints::FORWARD_AUTH, error::oauth, identity},
+    no_store,
 };
 
 /// Room for so many header fields, with those that every reply gets.
 const ALL_HEADERS: usize = 8;
 
 /// The way there.
-pub(in crate::server) fn on_behalf(app: App) -> OnBehalf {
-    OnBehalf {
-        top: FORWARD_AUTH.path,
+pub(in crate::server) fn external_auth(app: App) -> ExternalAuth {
+    ExternalAuth {
+        prefix: FORWARD_AUTH.path,
         handler: Arc::new(move |head| {
             let app = app.clone();
-            Box::pin(async move { never_stored(check(&app, &head).await) })
+            Box::pin(async move { no_store(check(&app, &head).await) })
         }),
     }
 }
@@ -42,13 +42,13 @@ async fn check(app: &App, head: &Parts) -> Response {
     let Some(origin) = head.extensions.get::<Origin>() else {
         return oauth::refusal(Error::Internal("a request came without its origin".into()));
     };
-    let from = identity::From {
+    let source = identity::RequestSource {
         client_ip: origin.ip,
         reporter_ip: None,
     };
-    match identity::check(app, &head.headers, required, from, origin).await {
+    match identity::check(app, &head.headers, required, source, origin).await {
         Ok(Ok(verified)) => allowed(&verified),
-        Ok(Err(denial)) => denial.into_response(),
+        Ok(Err(denied)) => denied.into_response(),
         Err(error) => oauth::refusal(error),
     }
 }

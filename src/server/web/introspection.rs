@@ -25,7 +25,7 @@ use super::{
     super::{current, endpoints::INTROSPECT, error::oauth, listener::Peer, public_url::Issuer},
     client::Client,
     form::{self, Form},
-    never_stored, not_allowed,
+    no_store, not_allowed,
 };
 
 /// The route.
@@ -41,7 +41,7 @@ async fn introspect(
     request: Request,
 ) -> Response {
     let issuer = issuer.find(peer, request.uri(), request.headers());
-    never_stored(match answer(&app, &origin, issuer, request).await {
+    no_store(match answer(&app, &origin, issuer, request).await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => *refusal,
     })
@@ -79,7 +79,7 @@ async fn answer(
 }
 
 fn question(form: &Form) -> Result<Question, FieldError> {
-    form.refuse_mistaken()?;
+    form.refuse_misspelt()?;
     let (scope, client_ip) = (form.find("scope")?, form.find("client_ip")?);
     let scopes = scope
         .into_iter()

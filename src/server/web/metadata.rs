@@ -21,7 +21,7 @@ use super::{
         listener::Peer,
         public_url::Issuer,
     },
-    never_stored, not_allowed,
+    no_store, not_allowed,
 };
 
 /// The route.
@@ -44,7 +44,7 @@ async fn describe(
     headers: HeaderMap,
 ) -> Response {
     let issuer = issuer.find(peer, &uri, &headers);
-    never_stored(issuer.map_or_else(without_host, |issuer| metadata(&issuer)))
+    no_store(issuer.map_or_else(without_host, |issuer| metadata(&issuer)))
 }
 
 fn without_host() -> Response {

@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::super::{
     endpoints::{self, Endpoint},
-    unknown,
+    unknown_name,
 };
 
 /// The answer where a path is none of `served`: a sentence, or problem+json (RFC 9457) where JSON is asked for.
 pub fn answer(served: &[Endpoint], uri: &Uri, headers: &HeaderMap) -> Response {
     let paths = || served.iter().filter(|line| line.label != endpoints::OTHER);
-    let mut text = match unknown::find_likeliest(uri.path(), paths().map(|line| line.path)) {
+    let mut text = match unknown_name::find_closest(uri.path(), paths().map(|line| line.path)) {
         Some(likeliest) => format!("There is nothing here: did you mean {likeliest}?"),
         None => "There is nothing here.".to_owned(),
     };

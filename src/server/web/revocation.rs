@@ -18,7 +18,7 @@ use super::{
     super::{current, endpoints::REVOKE, error::oauth},
     client::Client,
     form::{self, Form},
-    never_stored, not_allowed,
+    no_store, not_allowed,
 };
 
 /// The route.
@@ -32,7 +32,7 @@ async fn revoke(
     Extension(origin): Extension<Origin>,
     request: Request,
 ) -> Response {
-    never_stored(match end(&app, &origin, request).await {
+    no_store(match end(&app, &origin, request).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => *refusal,
     })

@@ -111,12 +111,15 @@ impl File {
 
     /// The route at which it is.
     pub(super) fn at(self, path: &str) -> Router {
-        Router::new().route(path, get(async move |asked: HeaderMap| self.answer(&asked)))
+        Router::new().route(
+            path,
+            get(async move |request_headers: HeaderMap| self.answer(&request_headers)),
+        )
     }
 
-    fn answer(&self, asked: &HeaderMap) -> Response {
+    fn answer(&self, request_headers: &HeaderMap) -> Response {
         let etag = (header::ETAG, self.etag.clone());
-        if none_match(asked, &self.etag) {
+        if none_match(request_headers, &self.etag) {
             let content_type = (header::CONTENT_TYPE, self.content_type);
             return (HEADERS, [content_type], [etag], self.body.clone()).into_response();
         }
@@ -135,9 +138,9 @@ fn etag(body: &[u8]) -> HeaderValue {
 }
 
 /// Whether `If-None-Match` (RFC 9110 §13.1.2, compared weakly) lets the file be sent.
-fn none_match(asked: &HeaderMap, etag: &HeaderValue) -> bool {
+fn none_match(request_headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let etag = etag.as_bytes();
-    !asked
+    !request_headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))

@@ -10,7 +10,7 @@ use std::{
 use hallpass::{
     metrics::LoadShed,
     server::{
-        edge::{self, MethodTable, Parts},
+        edge::{self, EdgeParts, MethodTable},
         limits::Limits,
         listener,
     },
@@ -42,12 +42,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })?;
 
     let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)?;
-    let parts = Parts {
+    let parts = EdgeParts {
         methods: Arc::new(MethodTable::new(&pool, &[])?),
         router: service::router(),
-        grpc: axum::Router::new(),
+        reflection: axum::Router::new(),
         web: axum::Router::new(),
-        on_behalf: None,
+        external_auth: None,
         limits: Arc::clone(&limits),
         // The suite compares the details of errors exactly.
         with_reasons: false,

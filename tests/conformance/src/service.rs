@@ -8,7 +8,7 @@ use connectrpc_axum::{
     ConnectError, ConnectRequest, ConnectResponse, StreamBody, message::error::code_from_tonic,
 };
 use futures_util::{Stream, StreamExt, stream};
-use hallpass::server::edge::{Call, Protocol, Reply};
+use hallpass::server::edge::{Call, Protocol, ReplyMetadata};
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use pbjson_types::Any;
 use prost::{Message, Name};
@@ -33,7 +33,7 @@ pub fn router() -> axum::Router {
 
 async fn unary(
     seen: Seen,
-    reply: Reply,
+    reply: ReplyMetadata,
     ConnectRequest(request): ConnectRequest<UnaryRequest>,
 ) -> Result<ConnectResponse<UnaryResponse>, ConnectError> {
     let info = seen.info(&request);
@@ -43,7 +43,7 @@ async fn unary(
 
 async fn idempotent_unary(
     seen: Seen,
-    reply: Reply,
+    reply: ReplyMetadata,
     ConnectRequest(request): ConnectRequest<IdempotentUnaryRequest>,
 ) -> Result<ConnectResponse<IdempotentUnaryResponse>, ConnectError> {
     let info = seen.info(&request);
@@ -53,7 +53,7 @@ async fn idempotent_unary(
 
 async fn answer(
     definition: Option<UnaryResponseDefinition>,
-    reply: &Reply,
+    reply: &ReplyMetadata,
     info: RequestInfo,
 ) -> Result<ConformancePayload, ConnectError> {
     let Some(definition) = definition else {
@@ -74,7 +74,7 @@ async fn answer(
 
 async fn server_stream(
     seen: Seen,
-    reply: Reply,
+    reply: ReplyMetadata,
     ConnectRequest(request): ConnectRequest<ServerStreamRequest>,
 ) -> Result<
     ConnectResponse<StreamBody<impl Stream<Item = Result<ServerStreamResponse, ConnectError>>>>,
@@ -108,7 +108,7 @@ fn payload(data: impl Into<bytes::Bytes>, request_info: Option<RequestInfo>) -> 
     ConformancePayload { data, request_info }
 }
 
-fn set_fields(reply: &Reply, headers: Vec<Header>, trailers: Vec<Header>) {
+fn set_fields(reply: &ReplyMetadata, headers: Vec<Header>, trailers: Vec<Header>) {
     for (name, value) in fields(headers) {
         reply.add_header(name, value);
     }

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::server::{
     edge::{
-        asked::Call,
-        error, frame,
+        classified::Call,
+        error, frame, http_error,
         method::{Method, Streaming},
-        names, plain,
+        names,
         query::Query,
         timeout,
         wire::{Protocol, Wire},
@@ -50,7 +50,7 @@ pub(super) fn wire(
     method: Option<&Method>,
 ) -> Result<Wire, Box<Response>> {
     let streaming = method.map(Method::streaming);
-    let may_get = method.is_none_or(Method::is_get_able);
+    let may_get = method.is_none_or(Method::allows_get);
     match parts.method {
         HttpMethod::POST => Wire::of_post(&parts.headers)
             .filter(|wire| match wire.protocol {
@@ -58,12 +58,17 @@ pub(super) fn wire(
                 Protocol::ConnectStream => streaming.is_none_or(|s| s != Streaming::Unary),
                 _ => true,
             })
-            .ok_or_else(|| Box::new(plain::unsupported_media_type(streaming, &parts.headers))),
+            .ok_or_else(|| {
+                Box::new(http_error::unsupported_media_type(
+                    streaming,
+                    &parts.headers,
+                ))
+            }),
         HttpMethod::GET if may_get => query
             .codec()
             .map(|codec| Wire::of_get(codec, &parts.headers))
-            .ok_or_else(|| Box::new(plain::unsupported_encoding())),
-        _ => Err(Box::new(plain::method_not_allowed(may_get))),
+            .ok_or_else(|| Box::new(http_error::unsupported_encoding())),
+        _ => Err(Box::new(http_error::method_not_allowed(may_get))),
     }
 }
 
@@ -85,7 +90,7 @@ pub(super) fn call(
     }
     let timeout = timeout::read(&parts.headers, wire.protocol)?;
     let most = method.timeout(limits);
-    let deadline = now + timeout.map_or(most, |asked| asked.min(most));
+    let deadline = now + timeout.map_or(most, |timeout| timeout.min(most));
     let compressed = match wire.protocol {
         Protocol::ConnectGet => {
             let compressed = query.is_compressed()?;
@@ -108,7 +113,7 @@ pub(super) fn call(
         method: Arc::clone(method),
         wire,
         compressed,
-        refuses_unknown_fields: method.has_effects() && method.is_ours() && !is_alias,
+        refuses_unknown_fields: method.has_side_effects() && method.is_ours() && !is_alias,
         timeout,
         deadline,
     })

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{Protocol, Writer, append, grpc};
 use crate::server::edge::{
-    call::{WrittenError, metadata},
+    call::{ErrorJson, metadata},
     error, frame,
 };
 
@@ -86,7 +86,7 @@ impl Writer {
 
     fn end(&self, end: End) -> Frame<Bytes> {
         let mut trailers = end.trailers;
-        let error = end.error.map(|error| self.shown(error));
+        let error = end.error.map(|error| self.for_client(error));
         append(&mut trailers, self.reply.take_trailers());
         match self.wire.protocol {
             Protocol::ConnectStream | Protocol::Connect | Protocol::ConnectGet => {
@@ -139,8 +139,8 @@ impl From<ConnectError> for End {
 
 /// The last frame of a Connect stream.
 #[derive(Deserialize)]
-struct WrittenEnd {
-    error: Option<WrittenError>,
+struct EndStreamJson {
+    error: Option<ErrorJson>,
     #[serde(default)]
     metadata: HashMap<String, Vec<String>>,
 }
@@ -192,7 +192,7 @@ impl Source {
 }
 
 fn end(written: &[u8]) -> Next {
-    match serde_json::from_slice::<WrittenEnd>(written) {
+    match serde_json::from_slice::<EndStreamJson>(written) {
         Ok(end) => {
             let error = end.error.map(|error| error::complete(error.into_error()));
             let trailers = metadata(&end.metadata);

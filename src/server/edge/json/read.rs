@@ -10,7 +10,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    place::{Reader, Step},
+    field_path::{PathSegment, Reader},
     scalar::{Scalar, put_bytes},
     well_known::{self, WellKnown},
 };
@@ -49,7 +49,7 @@ impl<'de> Visitor<'de> for Message<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            reader.place.enter(Step::Field(field.clone()));
+            reader.path.push(PathSegment::Field(field.clone()));
             if reader.is_strict && seen.contains(&field) {
                 return Err(reader.fail("is given twice"));
             }
@@ -58,12 +58,12 @@ impl<'de> Visitor<'de> for Message<'_> {
                 of: &field,
                 out,
             })?;
-            if is_set && let Some(rival) = seen.find_rival(&field) {
-                let problem = format!("excludes \"{}\", which is given, too", rival.json_name());
+            if is_set && let Some(other) = seen.find_oneof_conflict(&field) {
+                let problem = format!("excludes \"{}\", which is given, too", other.json_name());
                 return Err(reader.fail(problem));
             }
             seen.note(&field, is_set);
-            reader.place.leave();
+            reader.path.pop();
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Seen {
     }
 
     /// Another field of the same oneof that has a value.
-    fn find_rival(&self, field: &FieldDescriptor) -> Option<FieldDescriptor> {
+    fn find_oneof_conflict(&self, field: &FieldDescriptor) -> Option<FieldDescriptor> {
         let oneof = field.containing_oneof()?;
         let mut others = oneof.fields().filter(|other| other != field);
         others.find(|other| self.0.contains(&(other.number(), true)))
@@ -115,8 +115,8 @@ impl Visitor<'_> for FieldName<'_> {
         let field = (self.message.get_field_by_json_name(name))
             .or_else(|| self.message.get_field_by_name(name));
         if field.is_none() && self.reader.is_strict {
-            let fault = self.reader.place.unknown_field(self.message, name);
-            self.reader.fault = Some(fault);
+            let violation = self.reader.path.unknown_field(self.message, name);
+            self.reader.violation = Some(violation);
             return Err(E::custom(""));
         }
         Ok(field)
@@ -243,9 +243,9 @@ impl<'de> Visitor<'de> for List<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let mut element = self.0;
         for index in 0.. {
-            element.reader.place.enter(Step::Element(index));
+            element.reader.path.push(PathSegment::Element(index));
             let is_there = list.next_element_seed(element.reborrow())?.is_some();
-            element.reader.place.leave();
+            element.reader.path.pop();
             if !is_there {
                 break;
             }
@@ -274,7 +274,7 @@ impl<'de> Visitor<'de> for Map<'_> {
         let (key_field, value_field) = (entry.map_entry_key_field(), entry.map_entry_value_field());
         let (key_kind, value_kind) = (key_field.kind(), value_field.kind());
         let mut keys = HashSet::new();
-        reader.place.enter(Step::Entry);
+        reader.path.push(PathSegment::Entry);
         while let Some(key) = map.next_key::<String>()? {
             let mut inner = Vec::new();
             let scalar = Scalar {
@@ -295,7 +295,7 @@ impl<'de> Visitor<'de> for Map<'_> {
                 return Err(reader.fail("has a key that is given twice"));
             }
         }
-        reader.place.leave();
+        reader.path.pop();
         Ok(())
     }
 }

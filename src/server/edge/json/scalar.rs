@@ -10,8 +10,8 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{EnumDescriptor, Kind};
 use serde::de::{Error, Unexpected, Visitor};
 
-use super::place::{Reader, expected};
-use crate::server::unknown;
+use super::field_path::{Reader, expected};
+use crate::server::unknown_name;
 
 const BASE64: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true)
@@ -201,7 +201,7 @@ impl Scalar<'_> {
     fn unknown_value<E: Error>(&mut self, values: &EnumDescriptor, name: &str) -> E {
         let values: Vec<_> = values.values().collect();
         let names = values.iter().map(prost_reflect::EnumValueDescriptor::name);
-        let hint = match unknown::find_likeliest(name, names.clone()) {
+        let hint = match unknown_name::find_closest(name, names.clone()) {
             Some(likeliest) => format!(": did you mean \"{likeliest}\"?"),
             None => format!(": {}", names.collect::<Vec<_>>().join(", ")),
         };

@@ -21,7 +21,7 @@ use crate::{
         token_service_connect::TokenServiceBuilder,
     },
     server::{
-        edge::{Call, MethodTable, Parts, assemble, refusal},
+        edge::{Call, EdgeParts, MethodTable, assemble, refusal},
         limits::Limits,
         listener,
     },
@@ -50,12 +50,12 @@ impl TestServer {
             .unwrap();
         let grpc = Router::new()
             .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection);
-        let parts = Parts {
+        let parts = EdgeParts {
             methods: Arc::new(MethodTable::new(&pool, &aliases).unwrap()),
             router: router(&waiting, &release),
-            grpc,
+            reflection: grpc,
             web: Router::new().fallback(async || "web"),
-            on_behalf: None,
+            external_auth: None,
             limits: Arc::clone(&limits),
             with_reasons: true,
         };

@@ -3,11 +3,11 @@
 
 use crate::{
     app::error::FieldError,
-    server::identity::{Requirement, Words},
+    server::identity::{ParameterSource, Requirement},
 };
 
 const AT: &str = "at";
-const WORDS: Words = Words {
+const PARAMETERS: ParameterSource = ParameterSource {
     field: "query",
     name: "parameter",
     also: Some(AT),
@@ -22,7 +22,7 @@ pub(super) fn parse(query: &str) -> Result<Requirement, FieldError> {
     if parameters.clone().any(|(name, _)| name == AT) {
         return Err(FieldError::new(AT, "must be written \"at=\""));
     }
-    Requirement::read(parameters, WORDS)
+    Requirement::read(parameters, PARAMETERS)
 }
 
 /// What stands before the `at=` that begins the request's own part.

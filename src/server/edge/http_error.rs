@@ -6,9 +6,9 @@ use connectrpc_axum::{Code, ConnectError};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
+    call_outcome::CallOutcome,
     error,
     method::Streaming,
-    outcome::Outcome,
     wire::{ACCEPT_POST, ACCEPT_POST_STREAM},
 };
 
@@ -29,7 +29,7 @@ pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
         headers.insert(header::RETRY_AFTER, retry_after.clone());
     }
     let code: Option<Code> = Some(error.code());
-    Outcome {
+    CallOutcome {
         endpoint: None,
         protocol: None,
         code,

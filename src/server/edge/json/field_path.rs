@@ -7,26 +7,26 @@ use connectrpc_axum::ConnectError;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde::de;
 
-use crate::server::{edge::error, unknown};
+use crate::server::{edge::error, unknown_name};
 
 /// What goes along while a message is read.
 pub(super) struct Reader {
     pub(super) is_strict: bool,
     /// Where the reading is; where it has failed, too.
-    pub(super) place: Place,
+    pub(super) path: FieldPath,
     /// What is wrong there, if it is not the type of the value.
-    pub(super) fault: Option<Fault>,
+    pub(super) violation: Option<FieldViolation>,
 }
 
 impl Reader {
     pub(super) fn fail<E: de::Error>(&mut self, problem: impl Into<Cow<'static, str>>) -> E {
-        self.fault = Some(self.place.fault(problem));
+        self.violation = Some(self.path.violation(problem));
         E::custom("")
     }
 }
 
-/// A step on the way down to a value.
-pub(super) enum Step {
+/// A segment on the way down to a value.
+pub(super) enum PathSegment {
     Field(FieldDescriptor),
     Element(usize),
     /// Any of a map: its keys are the caller's.
@@ -35,15 +35,15 @@ pub(super) enum Step {
 
 /// The way down to a value.
 #[derive(Default)]
-pub(super) struct Place(Vec<Step>);
+pub(super) struct FieldPath(Vec<PathSegment>);
 
-/// What is wrong with a field, or with the whole message where the path is empty.
-pub(in crate::server::edge) struct Fault {
+/// What is wrong with a field, or with the integer_range message where the path is empty.
+pub(in crate::server::edge) struct FieldViolation {
     path: String,
     problem: Cow<'static, str>,
 }
 
-impl Fault {
+impl FieldViolation {
     pub(in crate::server::edge) fn new(
         path: String,
         problem: impl Into<Cow<'static, str>>,
@@ -62,44 +62,44 @@ impl Fault {
     }
 }
 
-impl Place {
-    pub(super) fn enter(&mut self, step: Step) {
-        self.0.push(step);
+impl FieldPath {
+    pub(super) fn push(&mut self, segment: PathSegment) {
+        self.0.push(segment);
     }
 
-    pub(super) fn leave(&mut self) {
+    pub(super) fn pop(&mut self) {
         self.0.pop();
     }
 
-    pub(super) fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
-        Fault::new(self.path(), problem)
+    pub(super) fn violation(&self, problem: impl Into<Cow<'static, str>>) -> FieldViolation {
+        FieldViolation::new(self.path(), problem)
     }
 
-    /// The fault of a value that is not of the type that is expected here.
-    pub(super) fn unexpected(&self) -> Fault {
-        self.fault(format!("expected {}", self.expected()))
+    /// The violation of a value that is not of the type that is expected here.
+    pub(super) fn unexpected(&self) -> FieldViolation {
+        self.violation(format!("expected {}", self.expected()))
     }
 
-    /// The fault of a field that the message here does not have.
-    pub(super) fn unknown_field(&self, message: &MessageDescriptor, name: &str) -> Fault {
+    /// The violation of a field that the message here does not have.
+    pub(super) fn unknown_field(&self, message: &MessageDescriptor, name: &str) -> FieldViolation {
         let fields: Vec<_> = message.fields().collect();
         let names = fields.iter().map(FieldDescriptor::json_name);
-        let hint = unknown::hint(name, names);
+        let hint = unknown_name::hint(name, names);
         let mut path = self.path();
-        append(&mut path, &unknown::escaped(name));
-        Fault::new(path, format!("there is no such field{hint}"))
+        append(&mut path, &unknown_name::escaped(name));
+        FieldViolation::new(path, format!("there is no such field{hint}"))
     }
 
     /// `filter.state`, `tokens[3].tokenId`
     fn path(&self) -> String {
         let mut path = String::new();
-        for step in &self.0 {
-            match step {
-                Step::Field(field) => append(&mut path, field.json_name()),
-                Step::Element(index) => {
+        for segment in &self.0 {
+            match segment {
+                PathSegment::Field(field) => append(&mut path, field.json_name()),
+                PathSegment::Element(index) => {
                     write!(path, "[{index}]").expect("a String takes any text");
                 }
-                Step::Entry => {}
+                PathSegment::Entry => {}
             }
         }
         path
@@ -107,10 +107,10 @@ impl Place {
 
     fn expected(&self) -> String {
         match &self.0[..] {
-            [.., Step::Field(field)] if field.is_list() => "a list".to_owned(),
-            [.., Step::Field(field)] if !field.is_map() => expected(&field.kind()),
-            [.., Step::Field(field), Step::Element(_)] => expected(&field.kind()),
-            [.., Step::Field(field), Step::Entry] => match field.kind() {
+            [.., PathSegment::Field(field)] if field.is_list() => "a list".to_owned(),
+            [.., PathSegment::Field(field)] if !field.is_map() => expected(&field.kind()),
+            [.., PathSegment::Field(field), PathSegment::Element(_)] => expected(&field.kind()),
+            [.., PathSegment::Field(field), PathSegment::Entry] => match field.kind() {
                 Kind::Message(entry) => expected(&entry.map_entry_value_field().kind()),
                 kind => expected(&kind),
             },
@@ -129,10 +129,10 @@ fn append(path: &mut String, name: &str) {
 pub(super) fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Double | Kind::Float => "a number".to_owned(),
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => whole(i32::MIN, i32::MAX),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => whole(i64::MIN, i64::MAX),
-        Kind::Uint32 | Kind::Fixed32 => whole(u32::MIN, u32::MAX),
-        Kind::Uint64 | Kind::Fixed64 => whole(u64::MIN, u64::MAX),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => integer_range(i32::MIN, i32::MAX),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => integer_range(i64::MIN, i64::MAX),
+        Kind::Uint32 | Kind::Fixed32 => integer_range(u32::MIN, u32::MAX),
+        Kind::Uint64 | Kind::Fixed64 => integer_range(u64::MIN, u64::MAX),
         Kind::Bool => "true or false".to_owned(),
         Kind::String => "a string".to_owned(),
         Kind::Bytes => "a string in base64".to_owned(),
@@ -148,6 +148,6 @@ pub(super) fn expected(kind: &Kind) -> String {
     }
 }
 
-fn whole(least: impl std::fmt::Display, most: impl std::fmt::Display) -> String {
+fn integer_range(least: impl std::fmt::Display, most: impl std::fmt::Display) -> String {
     format!("a whole number from {least} to {most}")
 }

@@ -55,7 +55,7 @@ impl<S: Sync> FromRequestParts<S> for Call {
 
 /// A call that goes no further.
 #[derive(Clone)]
-pub(super) struct Refused {
+pub(super) struct RefusedCall {
     pub(super) error: ConnectError,
     /// The status in Connect, where it is not the code's own.
     pub(super) status: Option<StatusCode>,
@@ -63,7 +63,7 @@ pub(super) struct Refused {
 
 /// Who asks for what. It is in the extensions of every request that is a call.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct CallTarget {
     pub(super) wire: Wire,
     /// The procedure's line, if there is such a procedure and it has one.
     pub(super) endpoint: Option<&'static Endpoint>,

@@ -5,11 +5,11 @@
 /// Names are cut here. Before this length no token's text shows anything of its secret.
 const MAX_SHOWN_CHARS: usize = 32;
 /// Names that are less alike (Jaro, 0 to 1) are not taken for each other.
-const MIN_LIKENESS: f64 = 0.8;
-/// The likeness of names of which one holds the other.
-const HELD: f64 = 0.85;
+const MIN_SIMILARITY: f64 = 0.8;
+/// The similarity of names of which one holds the other.
+const SUBSTRING_SIMILARITY: f64 = 0.85;
 /// Shorter names are held by too many.
-const MIN_HELD_BYTES: usize = 3;
+const MIN_SUBSTRING_BYTES: usize = 3;
 
 /// `there is no parameter "scopes": did you mean "scope"?`
 pub(super) fn sentence<'a>(
@@ -24,32 +24,33 @@ pub(super) fn sentence<'a>(
 
 /// `: did you mean "scope"?`, or nothing.
 pub(super) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    match find_likeliest(name, known) {
+    match find_closest(name, known) {
         Some(likeliest) => format!(": did you mean \"{likeliest}\"?"),
         None => String::new(),
     }
 }
 
 /// The known name that was likely meant.
-pub(super) fn find_likeliest<'a>(
+pub(super) fn find_closest<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let known = known.into_iter();
-    let known = known.filter_map(|known| Some((likeness(name, known)?, known)));
+    let known = known.filter_map(|known| Some((similarity(name, known)?, known)));
     let likeliest = known.max_by(|(a, _), (b, _)| a.total_cmp(b));
     likeliest.map(|(_, known)| known)
 }
 
 /// How like two names are, up to 1. `None`: one is not taken for the other.
-pub(super) fn likeness(name: &str, known: &str) -> Option<f64> {
-    let (name, known) = (folded(name), folded(known));
-    let held = |inner: &str, outer: &str| inner.len() >= MIN_HELD_BYTES && outer.contains(inner);
-    let mut likeness = strsim::jaro(&name, &known);
+pub(super) fn similarity(name: &str, known: &str) -> Option<f64> {
+    let (name, known) = (normalized(name), normalized(known));
+    let held =
+        |inner: &str, outer: &str| inner.len() >= MIN_SUBSTRING_BYTES && outer.contains(inner);
+    let mut similarity = strsim::jaro(&name, &known);
     if held(&name, &known) || held(&known, &name) {
-        likeness = likeness.max(HELD);
+        similarity = similarity.max(SUBSTRING_SIMILARITY);
     }
-    (likeness > MIN_LIKENESS).then_some(likeness)
+    (similarity > MIN_SIMILARITY).then_some(similarity)
 }
 
 /// The name, so that it neither fills a log nor plays tricks on a terminal.
@@ -70,7 +71,7 @@ pub(super) fn escaped(name: &str) -> String {
 
 /// Case and separators make no difference: `page_size`, `pageSize`, `page-size`. Nor does what lies beyond the
 /// longest name of ours by far.
-fn folded(name: &str) -> String {
+fn normalized(name: &str) -> String {
     let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
     letters.map(|c| c.to_ascii_lowercase()).take(128).collect()
 }
@@ -94,10 +95,10 @@ mod tests {
             ("", None),
             ("é", None),
         ] {
-            assert_eq!(find_likeliest(name, fields), expected, "{name}");
+            assert_eq!(find_closest(name, fields), expected, "{name}");
         }
         let states = ["TOKEN_STATE_ACTIVE", "TOKEN_STATE_DISABLED"];
-        assert_eq!(find_likeliest("DISABLED", states), Some(states[1]));
+        assert_eq!(find_closest("DISABLED", states), Some(states[1]));
     }
 
     #[test]

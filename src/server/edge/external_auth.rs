@@ -8,19 +8,19 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Version, header, request::Parts};
 use http_body::Body as _;
 
-use super::{loan::Loan, web};
+use super::{body_drain::BodyDrain, web};
 use crate::server::limits::Limits;
 
 /// The way.
 #[derive(Clone)]
-pub struct OnBehalf {
+pub struct ExternalAuth {
     /// Its path, with all below it.
-    pub top: &'static str,
+    pub prefix: &'static str,
     /// Answers a request of any method by its head.
     pub handler: Arc<dyn Fn(Parts) -> BoxFuture<'static, Response> + Send + Sync>,
 }
 
-impl OnBehalf {
+impl ExternalAuth {
     /// A body that the proxy sends along is thrown away beside the answer, which does not wait for it. A proxy
     /// that announces one and sends none is answered as soon, but on a connection that is not used again: what
     /// comes next on it would be taken for the body.
@@ -30,10 +30,10 @@ impl OnBehalf {
             return self.ask(parts, &limits).await;
         }
         let is_multiplexed = parts.version == Version::HTTP_2;
-        let (loan, _) = Loan::new(body, &parts.headers);
+        let (unread, _) = BodyDrain::new(body, &parts.headers);
         let mut thrown_away = tokio::spawn({
             let limits = Arc::clone(&limits);
-            async move { loan.drain(&limits).await }
+            async move { unread.drain(&limits).await }
         });
         let mut response = self.ask(parts, &limits).await;
         let in_time = tokio::time::timeout(limits.sent_along_timeout, &mut thrown_away).await;
@@ -65,8 +65,8 @@ fn without_body(response: Response) -> Response {
     Response::from_parts(parts, Body::empty())
 }
 
-impl fmt::Debug for OnBehalf {
+impl fmt::Debug for ExternalAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("OnBehalf").field(&self.top).finish()
+        f.debug_tuple("ExternalAuth").field(&self.prefix).finish()
     }
 }

@@ -13,7 +13,7 @@ use super::error;
 
 /// The slot. It is an extractor: a handler takes it as an argument.
 #[derive(Clone, Debug, Default)]
-pub struct Reply(Arc<Mutex<Fields>>);
+pub struct ReplyMetadata(Arc<Mutex<Fields>>);
 
 #[derive(Debug, Default)]
 struct Fields {
@@ -21,7 +21,7 @@ struct Fields {
     trailers: HeaderMap,
 }
 
-impl Reply {
+impl ReplyMetadata {
     /// Adds a header field to the reply, be it a message or an error.
     pub fn add_header(&self, name: HeaderName, value: HeaderValue) {
         self.lock().headers.append(name, value);
@@ -45,7 +45,7 @@ impl Reply {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Reply {
+impl<S: Sync> FromRequestParts<S> for ReplyMetadata {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {

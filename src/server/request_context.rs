@@ -4,7 +4,7 @@
 //! the log and the audit log. When its reply is known, a request is counted, and has its line in the access log.
 
 mod client_address;
-mod counted;
+mod metric_labels;
 
 use std::{
     convert::Infallible,
@@ -35,14 +35,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The step. Behind it, each request has an [`Origin`] in its extensions.
 #[derive(Clone, Debug)]
-pub(super) struct WithOrigin<S> {
+pub(super) struct WithRequestContext<S> {
     pub(super) app: App,
     pub(super) addresses: Arc<ClientAddress>,
     pub(super) log_requests: LogRequests,
     pub(super) inner: S,
 }
 
-impl<S> Service<Request<Body>> for WithOrigin<S>
+impl<S> Service<Request<Body>> for WithRequestContext<S>
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -71,8 +71,8 @@ where
         );
         let (metrics, log_requests) = (self.app.metrics().clone(), self.log_requests);
         request.extensions_mut().insert(origin);
-        let (reply, known) = current::serving(id, || self.inner.call(request));
-        Box::pin(current::serving_until(id, known, async move {
+        let (reply, fields) = current::sync_scope(id, || self.inner.call(request));
+        Box::pin(current::scope(id, fields, async move {
             let mut response = reply.await?;
             let headers = response.headers_mut();
             let id = HeaderValue::from_str(id.as_str()).expect("base62 is ASCII");
@@ -86,7 +86,7 @@ where
                 ip,
                 client_request_id: client_request_id.as_deref(),
             };
-            metrics.request(counted::request(line.path, &response), line.elapsed);
+            metrics.request(metric_labels::request(line.path, &response), line.elapsed);
             line.write(&response, log_requests);
             Ok(response)
         }))

@@ -20,40 +20,40 @@ use http_body::{Body as _, Frame, SizeHint};
 use crate::server::limits::Limits;
 
 /// The lender's end.
-pub(super) struct Loan {
+pub(super) struct BodyDrain {
     body: Arc<Mutex<Body>>,
     /// The client waits for leave to send the body. Reading would give it.
-    expects_leave: bool,
+    expects_continue: bool,
 }
 
-struct Lent(Arc<Mutex<Body>>);
+struct SharedBody(Arc<Mutex<Body>>);
 
-impl Loan {
+impl BodyDrain {
     /// Lends the body of a request with these headers.
     pub(super) fn new(body: Body, headers: &HeaderMap) -> (Self, Body) {
         let body = Arc::new(Mutex::new(body));
-        let lent = Body::new(Lent(Arc::clone(&body)));
-        let expects_leave = headers.contains_key(header::EXPECT);
+        let shared = Body::new(SharedBody(Arc::clone(&body)));
+        let expects_continue = headers.contains_key(header::EXPECT);
         (
             Self {
                 body,
-                expects_leave,
+                expects_continue,
             },
-            lent,
+            shared,
         )
     }
 
     /// Whether all of it was read, or there is none.
-    fn is_at_its_end(&self) -> bool {
+    fn is_finished(&self) -> bool {
         lock(&self.body).is_end_stream()
     }
 
     /// Reads what is left, within the bounds. Whether the end was reached makes no difference to most answers.
     pub(super) async fn drain(self, limits: &Limits) -> bool {
-        if self.is_at_its_end() {
+        if self.is_finished() {
             return true;
         }
-        !self.expects_leave && drain(&self.body, limits.drain_bytes, limits.drain_timeout).await
+        !self.expects_continue && drain(&self.body, limits.drain_bytes, limits.drain_timeout).await
     }
 }
 
@@ -75,7 +75,7 @@ fn lock(body: &Mutex<Body>) -> MutexGuard<'_, Body> {
     body.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl http_body::Body for Lent {
+impl http_body::Body for SharedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -116,13 +116,13 @@ mod tests {
     async fn what_is_left_is_read_to_the_bound() {
         for (bytes, read) in [(1000, 5), (25, 3)] {
             let (body, sent) = chunks(5);
-            let (loan, lent) = Loan::new(body, &HeaderMap::new());
-            drop(lent);
+            let (unread, body) = BodyDrain::new(body, &HeaderMap::new());
+            drop(body);
             let limits = Limits {
                 drain_bytes: bytes,
                 ..Limits::default()
             };
-            loan.drain(&limits).await;
+            unread.drain(&limits).await;
             assert_eq!(*sent.lock().unwrap(), read);
         }
     }
@@ -132,8 +132,8 @@ mod tests {
         let (body, sent) = chunks(5);
         let mut headers = HeaderMap::new();
         headers.insert("expect", HeaderValue::from_static("100-continue"));
-        let (loan, _lent) = Loan::new(body, &headers);
-        loan.drain(&Limits::default()).await;
+        let (unread, _body) = BodyDrain::new(body, &headers);
+        unread.drain(&Limits::default()).await;
         assert_eq!(*sent.lock().unwrap(), 0);
     }
 }

@@ -1,5 +1,5 @@
 //! gRPC's reflection. tonic serves it in gRPC alone; here it is asked in every protocol that streams protobuf. It
-//! streams both ways, so these requests are not read first: their frames, which all protocols share, are passed on
+//! streams both routes, so these requests are not read first: their frames, which all protocols share, are passed on
 //! as they come.
 
 use std::{
@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, Limited, StreamBody};
 use tower::{Service, ServiceExt};
 
 use super::{
-    asked::{Asked, not_classified},
+    classified::{CallTarget, not_classified},
     error, frame, names, read,
     wire::{Codec, Protocol},
 };
@@ -26,12 +26,12 @@ use crate::server::limits::Limits;
 
 /// Asks tonic.
 #[derive(Clone)]
-pub(super) struct Own {
+pub(super) struct Reflection {
     pub(super) services: Router,
     pub(super) limits: Arc<Limits>,
 }
 
-impl Service<Request<Body>> for Own {
+impl Service<Request<Body>> for Reflection {
     type Response = Response;
     type Error = ConnectError;
     type Future = BoxFuture<'static, Result<Response, ConnectError>>;
@@ -43,8 +43,8 @@ impl Service<Request<Body>> for Own {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Self { services, limits } = self.clone();
         Box::pin(async move {
-            let asked: &Asked = request.extensions().get().ok_or_else(not_classified)?;
-            let (protocol, codec) = (asked.wire.protocol, asked.wire.codec);
+            let target: &CallTarget = request.extensions().get().ok_or_else(not_classified)?;
+            let (protocol, codec) = (target.wire.protocol, target.wire.codec);
             if codec == Codec::Json || protocol == Protocol::Connect {
                 let message = "this procedure does not speak the protocol of the content type";
                 return Err(error::unsupported(message));

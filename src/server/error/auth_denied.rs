@@ -9,7 +9,7 @@ use super::{challenge, oauth};
 
 /// A refusal in words of RFC 6750 §3.
 #[derive(Debug)]
-pub(in crate::server) struct Denial {
+pub(in crate::server) struct AuthDenied {
     /// 401, or 403 for a scope that is missing.
     pub(in crate::server) status: StatusCode,
     /// The value of `WWW-Authenticate`.
@@ -18,7 +18,7 @@ pub(in crate::server) struct Denial {
     pub(in crate::server) body: String,
 }
 
-impl Denial {
+impl AuthDenied {
     /// Of a token that should have had the scopes `required`.
     pub(in crate::server) fn new(refused: Refused, required: &ScopeSet) -> Self {
         let (status, challenge, word) = match refused {

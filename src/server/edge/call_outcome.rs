@@ -8,7 +8,7 @@ use crate::server::endpoints::Endpoint;
 
 /// It is found in the extensions of every reply to a call.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct CallOutcome {
     /// The procedure; `None` where there is no such one in the list.
     pub endpoint: Option<&'static Endpoint>,
     /// The caller's protocol; `None` where it could not be told.
@@ -17,7 +17,7 @@ pub struct Outcome {
     pub code: Option<Code>,
 }
 
-impl Outcome {
+impl CallOutcome {
     pub(super) fn note(self, extensions: &mut Extensions) {
         extensions.insert(self);
     }

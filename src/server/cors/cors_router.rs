@@ -1,4 +1,4 @@
-//! Two ways in: past the layer for what no page has business with, through it for the rest.
+//! Two routes in: past the layer for what no page has business with, through it for the rest.
 
 use std::{
     convert::Infallible,
@@ -11,35 +11,39 @@ use futures_util::future::Either;
 use http::Request;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-/// The step. A clone shares both ways: there is one for each request, which needs one of them.
+/// The step. A clone shares both routes: there is one for each request, which needs one of them.
 #[derive(Debug)]
-pub(in crate::server) struct Split<P, M>(Arc<Ways<P, M>>);
+pub(in crate::server) struct CorsRouter<P, M>(Arc<Routes<P, M>>);
 
 #[derive(Debug)]
-struct Ways<P, M> {
-    is_for_pages: fn(&str) -> bool,
-    pages: P,
-    machines: M,
+struct Routes<P, M> {
+    is_browser_path: fn(&str) -> bool,
+    with_cors: P,
+    without_cors: M,
 }
 
-impl<P, M> Split<P, M> {
-    /// `is_for_pages`: whether pages may have business with a path.
-    pub(in crate::server) fn new(is_for_pages: fn(&str) -> bool, pages: P, machines: M) -> Self {
-        Self(Arc::new(Ways {
-            is_for_pages,
-            pages,
-            machines,
+impl<P, M> CorsRouter<P, M> {
+    /// `is_browser_path`: whether with_cors may have business with a path.
+    pub(in crate::server) fn new(
+        is_browser_path: fn(&str) -> bool,
+        with_cors: P,
+        without_cors: M,
+    ) -> Self {
+        Self(Arc::new(Routes {
+            is_browser_path,
+            with_cors,
+            without_cors,
         }))
     }
 }
 
-impl<P, M> Clone for Split<P, M> {
+impl<P, M> Clone for CorsRouter<P, M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<P, M> Service<Request<Body>> for Split<P, M>
+impl<P, M> Service<Request<Body>> for CorsRouter<P, M>
 where
     P: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     P::Future: Send,
@@ -56,11 +60,11 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let ways = &self.0;
-        if (ways.is_for_pages)(request.uri().path()) {
-            Either::Left(ways.pages.clone().oneshot(request))
+        let routes = &self.0;
+        if (routes.is_browser_path)(request.uri().path()) {
+            Either::Left(routes.with_cors.clone().oneshot(request))
         } else {
-            Either::Right(ways.machines.clone().oneshot(request))
+            Either::Right(routes.without_cors.clone().oneshot(request))
         }
     }
 }

@@ -5,14 +5,14 @@ use axum::response::Response;
 use crate::{
     metrics,
     server::{
-        edge::{Outcome, Protocol},
+        edge::{CallOutcome, Protocol},
         endpoints::{self, OTHER},
     },
 };
 
 /// What a request for `path`, answered by `response`, counts as.
 pub(super) fn request(path: &str, response: &Response) -> metrics::Request {
-    let Some(outcome) = response.extensions().get::<Outcome>() else {
+    let Some(outcome) = response.extensions().get::<CallOutcome>() else {
         return metrics::Request {
             procedure: endpoints::web_label(path).into(),
             protocol: "http",
