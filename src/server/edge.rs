@@ -1,18 +1,18 @@
-//! The edge: it makes every call, whatever its protocol, into a POST of one plain protobuf message, hands
-//! it to the one router of typed handlers, and writes the reply as the caller's protocol has it.
+//! The edge turns every call, whatever its protocol, into a POST of one plain protobuf message, passes it to the
+//! router of typed handlers, and writes the reply in the caller's protocol.
 //!
 //! ```text
 //! classify → encode → deadline → authenticate → read → call
 //!     │         ↑ replies and errors, on their way back ─┘
-//!     ├→ encode → reflection → tonic, for gRPC's health and reflection
-//!     ├→ external_auth → who answers proxies
+//!     ├→ encode → reflection → tonic, for gRPC's reflection
+//!     ├→ external_auth → forward-auth
 //!     └→ web routes
 //! ```
 //!
-//! Each step is a tower service in a file of its own; their order is here alone. Between `encode` and
-//! `call` a service's error is `ConnectError`. The edge knows nothing of Hallpass's services but the reason
-//! in its own errors and the line of each procedure in `server::endpoints`: it is generic over method table and
-//! router, so that the conformance suite, whose procedures have no lines, runs against the very same code.
+//! Each step is a tower service in a file of its own; this file alone decides their order. Between `encode` and
+//! `call` a service's error is `ConnectError`. All that the edge knows of Hallpass's services is the reason in its
+//! own errors and the entry of each procedure in `server::endpoints`. It is generic over method table and router,
+//! so that the conformance suite, whose procedures have no entries, runs against the same code.
 
 mod body_drain;
 mod call;
@@ -62,29 +62,29 @@ pub use self::{
 };
 use super::limits::Limits;
 
-/// What an edge is made of.
+/// The parts of an edge.
 #[derive(Clone, Debug)]
 pub struct EdgeParts {
-    /// The procedures.
+    /// The table of procedures.
     pub methods: Arc<MethodTable>,
     /// The generated routers, merged, without layers.
     pub router: Router,
-    /// tonic's routes for gRPC's health and reflection.
+    /// tonic's routes for gRPC's reflection.
     pub reflection: Router,
-    /// The routes for all requests that are no calls.
+    /// The routes for all requests that are not calls.
     pub web: Router,
-    /// Where a proxy asks on behalf of another request, if anywhere.
+    /// Where a proxy asks about another request, if anywhere.
     pub external_auth: Option<ExternalAuth>,
-    /// The bounds.
+    /// The limits.
     pub limits: Arc<Limits>,
-    /// Whether errors carry our `google.rpc.ErrorInfo`. Only the conformance suite, which compares
-    /// details exactly, says no.
+    /// Whether errors carry a `google.rpc.ErrorInfo`. Off for the conformance suite, which compares details
+    /// exactly.
     pub with_reasons: bool,
 }
 
-/// Puts the steps together: a service that answers every request. `auth` sees each call that `classify` let
-/// pass, with a [`Call`] in its extensions and its body unread; what it refuses, the caller gets as an error of
-/// its protocol.
+/// Assembles the edge into a service that answers every request. `auth` sees each call that `classify` has
+/// accepted, with a [`Call`] in its extensions and its body unread. An error from it is encoded in the caller's
+/// protocol.
 pub fn assemble<L>(
     parts: EdgeParts,
     auth: &L,

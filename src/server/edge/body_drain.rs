@@ -1,8 +1,8 @@
-//! A request body that is lent to the steps behind and asked back when they refuse early.
+//! Drains a request body that was not read to its end.
 //!
-//! An HTTP/1.1 server that answers before it has read the body must close the connection, and many
-//! clients then report the broken pipe instead of the answer. So what the steps left is read and thrown
-//! away first, within bounds.
+//! An HTTP/1.1 server that answers before it has read the body must close the connection, and many clients then
+//! report the broken pipe instead of the answer. So the rest of the body is read and discarded first, within
+//! limits.
 
 use std::{
     future::poll_fn,
@@ -19,17 +19,17 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use crate::server::limits::Limits;
 
-/// The lender's end.
+/// Drains a body that a later step may have read in part.
 pub(super) struct BodyDrain {
     body: Arc<Mutex<Body>>,
-    /// The client waits for leave to send the body. Reading would give it.
+    /// The client waits for `100 Continue` before it sends the body. Reading would trigger it.
     expects_continue: bool,
 }
 
 struct SharedBody(Arc<Mutex<Body>>);
 
 impl BodyDrain {
-    /// Lends the body of a request with these headers.
+    /// Splits the body of a request into the drain, and the body for the next step.
     pub(super) fn new(body: Body, headers: &HeaderMap) -> (Self, Body) {
         let body = Arc::new(Mutex::new(body));
         let shared = Body::new(SharedBody(Arc::clone(&body)));
@@ -43,12 +43,12 @@ impl BodyDrain {
         )
     }
 
-    /// Whether all of it was read, or there is none.
+    /// Whether the body was read to its end, or there is none.
     fn is_finished(&self) -> bool {
         lock(&self.body).is_end_stream()
     }
 
-    /// Reads what is left, within the bounds. Whether the end was reached makes no difference to most answers.
+    /// Reads what is left, within the limits. Returns whether the end was reached.
     pub(super) async fn drain(self, limits: &Limits) -> bool {
         if self.is_finished() {
             return true;
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_left_is_read_to_the_bound() {
+    async fn rest_of_the_body_is_read_up_to_the_limit() {
         for (bytes, read) in [(1000, 5), (25, 3)] {
             let (body, sent) = chunks(5);
             let (unread, body) = BodyDrain::new(body, &HeaderMap::new());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_asked_for_leave_is_not_given_it() {
+    async fn expected_continue_is_not_sent() {
         let (body, sent) = chunks(5);
         let mut headers = HeaderMap::new();
         headers.insert("expect", HeaderValue::from_static("100-continue"));

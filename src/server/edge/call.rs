@@ -1,5 +1,5 @@
-//! Fifth step: the router of typed handlers. It is asked over Connect with one protobuf message, whatever
-//! the caller speaks; its error replies are turned back into errors.
+//! Fifth step: the router of typed handlers. It is called over Connect with one protobuf message, whatever the
+//! caller's protocol; its error replies are parsed back into errors.
 
 use std::{
     str::FromStr,
@@ -21,16 +21,16 @@ use super::{
     names,
 };
 
-/// Error replies are small; this only keeps a fault from growing.
+/// Error replies are small; this only limits the damage of a bug.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
-/// The step.
+/// Calls the router of typed handlers.
 #[derive(Clone, Debug)]
 pub struct Handlers(Router);
 
 impl Handlers {
-    /// `router` holds generated routers. The limits of the edge hold, so the layer's are off; without the
-    /// layer the handlers would answer in JSON.
+    /// `router` holds the generated routers. The layer's own limits are off, since the edge enforces them; without
+    /// the layer the handlers would answer in JSON.
     pub(super) fn new(router: Router) -> Self {
         let limits = MessageLimits::new();
         Self(router.layer(ConnectLayer::new().limits(limits)))
@@ -72,7 +72,7 @@ impl Service<Request<Body>> for Handlers {
     }
 }
 
-/// Fields that the edge has acted on, and that the router would act on once more.
+/// Header fields that the edge has handled already, and that the router would handle again.
 const HANDLED_HEADERS: [HeaderName; 11] = [
     header::ACCEPT_ENCODING,
     header::CONTENT_ENCODING,
@@ -106,14 +106,14 @@ async fn error_of(response: Response) -> ConnectError {
         status => {
             tracing::error!(
                 status = status.as_u16(),
-                "a handler answered outside of the protocol"
+                "a handler sent a reply that is not Connect"
             );
             error::internal("something is wrong in the server")
         }
     }
 }
 
-/// An error as Connect writes it in JSON.
+/// A Connect error in JSON.
 #[derive(Deserialize)]
 pub(super) struct ErrorJson {
     code: String,
@@ -149,7 +149,7 @@ fn parse(body: &[u8]) -> Option<ConnectError> {
         .map(ErrorJson::into_error)
 }
 
-/// The metadata at the end of a Connect stream, as headers.
+/// The metadata of a Connect end-of-stream message, as headers.
 pub(super) fn metadata(written: &std::collections::HashMap<String, Vec<String>>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, values) in written {
@@ -170,7 +170,7 @@ mod tests {
     use axum::response::IntoResponse;
 
     #[tokio::test]
-    async fn an_error_comes_back_as_it_was() {
+    async fn error_survives_the_round_trip() {
         let error = ConnectError::new(Code::NotFound, "gone")
             .add_detail("type.googleapis.com/x.Y", vec![1, 2, 3])
             .with_meta("retry-after", "7");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reply_outside_of_the_protocol_is_no_success() {
+    async fn reply_that_is_not_connect_is_an_error() {
         let missing = error_of(StatusCode::NOT_FOUND.into_response()).await;
         assert_eq!(missing.code(), Code::Unimplemented);
         let odd = error_of("hello".into_response()).await;

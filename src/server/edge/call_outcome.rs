@@ -1,4 +1,4 @@
-//! What became of a call, for the access log and the metrics outside of the edge.
+//! The result of a call, for the access log and the metrics outside of the edge.
 
 use connectrpc_axum::Code;
 use http::Extensions;
@@ -6,14 +6,14 @@ use http::Extensions;
 use super::wire::Protocol;
 use crate::server::endpoints::Endpoint;
 
-/// It is found in the extensions of every reply to a call.
+/// Extension of every reply to a call.
 #[derive(Clone, Debug)]
 pub struct CallOutcome {
-    /// The procedure; `None` where there is no such one in the list.
+    /// The procedure; `None` if it is not in the list of endpoints.
     pub endpoint: Option<&'static Endpoint>,
-    /// The caller's protocol; `None` where it could not be told.
+    /// The caller's protocol; `None` if it could not be determined.
     pub protocol: Option<Protocol>,
-    /// The error's code; `None` for success and for streams, whose end is not known when they begin.
+    /// The error's code; `None` for success, and for streams, whose end is not known when they begin.
     pub code: Option<Code>,
 }
 

@@ -1,4 +1,4 @@
-//! What the head of a request said, for the steps behind `classify` and for handlers.
+//! What `classify` has read from the head of a request, for later steps and for handlers.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 use super::{error, method::Method, wire::Wire};
 use crate::server::endpoints::Endpoint;
 
-/// A call that may go on: what the head says of it. It is in the request's extensions, and an extractor.
+/// A call with a valid head. It is an extension of the request, and an extractor.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub(super) method: Arc<Method>,
     pub(super) wire: Wire,
     pub(super) compressed: bool,
-    /// Whether a field that the descriptors do not have is refused in protobuf, too.
+    /// Whether unknown fields are rejected in protobuf, as they are in JSON.
     pub(super) refuses_unknown_fields: bool,
     pub(super) timeout: Option<std::time::Duration>,
     pub(super) deadline: Instant,
 }
 
 impl Call {
-    /// The procedure; its path is canonical, whatever alias was called.
+    /// The procedure. Its path is canonical, even if an alias was called.
     pub fn method(&self) -> &Arc<Method> {
         &self.method
     }
@@ -33,12 +33,12 @@ impl Call {
         self.wire
     }
 
-    /// The timeout that the caller asked for.
+    /// The timeout that the caller requested.
     pub fn timeout(&self) -> Option<std::time::Duration> {
         self.timeout
     }
 
-    /// When the call must be over: the caller's timeout or the server's, whichever is sooner.
+    /// When the call must be over: the earlier of the caller's timeout and the server's.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -53,23 +53,23 @@ impl<S: Sync> FromRequestParts<S> for Call {
     }
 }
 
-/// A call that goes no further.
+/// A call that is rejected for its head.
 #[derive(Clone)]
 pub(super) struct RefusedCall {
     pub(super) error: ConnectError,
-    /// The status in Connect, where it is not the code's own.
+    /// The HTTP status in Connect, if it is not the code's own.
     pub(super) status: Option<StatusCode>,
 }
 
-/// Who asks for what. It is in the extensions of every request that is a call.
+/// The caller's protocol and the procedure: an extension of every request that is a call.
 #[derive(Clone)]
 pub(super) struct CallTarget {
     pub(super) wire: Wire,
-    /// The procedure's line, if there is such a procedure and it has one.
+    /// The procedure's entry in the list of endpoints, if it has one.
     pub(super) endpoint: Option<&'static Endpoint>,
 }
 
-/// What a step says that is asked without `classify` before it.
+/// The error of a step that was called without `classify` before it.
 pub(super) fn not_classified() -> ConnectError {
     error::internal("the call was not classified")
 }

@@ -1,8 +1,8 @@
-//! First step: whose request is this, how does it speak, and may it be heard at all? Everything here is
-//! read from the head; the body is not touched.
+//! First step: decides from the head what a request is for, in which protocol, and whether it is acceptable. The
+//! body is not touched.
 //!
-//! A request for no procedure goes to the web routes, one for gRPC's own services to tonic. A refusal
-//! that can be told in the caller's protocol is left in the extensions for the step that writes replies.
+//! A request that is not for a procedure goes to the web routes, one for gRPC's reflection to tonic. An error that
+//! can be expressed in the caller's protocol is left in the extensions for the step that encodes replies.
 
 mod rpc;
 
@@ -36,22 +36,22 @@ enum Plan {
     ExternalAuth(ExternalAuth),
     Reflection(CallTarget),
     Rpc(CallTarget, Box<Result<Call, RefusedCall>>),
-    /// RefusedCall outside of all protocols.
+    /// Rejected with a plain HTTP response.
     Http(Response),
 }
 
-/// The step. A clone shares what it is made of: there is one for each request, which needs one of the routes on.
+/// First step. Clones share its routes: there is a clone for each request, which needs only one of them.
 pub(super) struct Classify<S, O>(Arc<Routes<S, O>>);
 
-/// What the step is made of.
+/// Where requests go from here.
 pub(super) struct Routes<S, O> {
     pub(super) methods: Arc<MethodTable>,
     pub(super) web: axum::Router,
     pub(super) external_auth: Option<ExternalAuth>,
-    /// The steps before tonic's services.
+    /// The steps before tonic's reflection.
     pub(super) reflection: O,
     pub(super) limits: Arc<Limits>,
-    /// The steps before our handlers.
+    /// The steps before our own handlers.
     pub(super) inner: S,
 }
 
@@ -125,7 +125,7 @@ impl<S, O> Routes<S, O> {
     }
 }
 
-/// Says which procedure was likely meant, else which services there are.
+/// Names the procedure that was likely meant, or else the services that exist.
 fn not_found(methods: &MethodTable, path: &str) -> ConnectError {
     let reflection = endpoints::GRPC.iter().map(|line| line.path);
     let hint = if let Some(likeliest) = methods.find_closest(path, reflection) {
@@ -152,7 +152,7 @@ where
         &mut self,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Result<(), Infallible>> {
-        // Each call clones the services behind and waits for its own clone.
+        // Each call clones the service it needs and waits for that clone.
         std::task::Poll::Ready(Ok(()))
     }
 

@@ -1,4 +1,4 @@
-//! Second step: the time that a call may take, over all that follows; and a panic's end.
+//! Second step: enforces the deadline of a call over all later steps, and turns a panic into an error.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -16,7 +16,6 @@ use super::{
     error,
 };
 
-/// The step.
 #[derive(Clone)]
 pub(super) struct Deadline<S>(pub(super) S);
 

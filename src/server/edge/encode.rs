@@ -1,5 +1,5 @@
-//! The outermost step of a call: it hands the request on, and writes the reply or the error as the
-//! caller's protocol has it. It is the only step whose error nobody needs to see.
+//! The outermost step of a call: writes the reply or the error in the caller's protocol. It is the only step that
+//! cannot fail.
 
 mod connect;
 mod grpc;
@@ -28,7 +28,6 @@ use super::{
 };
 use crate::server::{endpoints::Endpoint, limits::Limits};
 
-/// The step.
 #[derive(Clone)]
 pub(super) struct Encode<S> {
     pub(super) limits: Arc<Limits>,
@@ -36,7 +35,7 @@ pub(super) struct Encode<S> {
     pub(super) inner: S,
 }
 
-/// What is needed to write a reply.
+/// All that it takes to write a reply.
 #[derive(Clone)]
 struct Writer {
     wire: Wire,
@@ -65,8 +64,8 @@ where
         let (mut parts, body) = request.into_parts();
         let (unread, body) = BodyDrain::new(body, &parts.headers);
         let refused = parts.extensions.remove::<RefusedCall>();
-        let target: CallTarget = (parts.extensions.get().cloned())
-            .expect("classify tells of each call who asks for what");
+        let target: CallTarget =
+            (parts.extensions.get().cloned()).expect("classify sets the target of each call");
         let writer = Writer {
             wire: target.wire,
             endpoint: target.endpoint,
@@ -131,7 +130,7 @@ impl Writer {
         self.finish(response, Some(error.code()))
     }
 
-    /// The error as the caller sees it.
+    /// The error as it is sent to the client.
     fn for_client(&self, error: ConnectError) -> ConnectError {
         if self.with_reasons {
             error
@@ -155,7 +154,7 @@ impl Writer {
         response
     }
 
-    /// A reply with this body, the handler's header fields, and the wire's content type.
+    /// A reply with this body, the handler's header fields and the protocol's content type.
     fn response(&self, body: Body) -> Response {
         let mut response = Response::new(body);
         *response.headers_mut() = self.reply.take_headers();
@@ -182,11 +181,11 @@ impl Writer {
     }
 }
 
-/// Adds fields beside those that are there.
+/// Appends header fields to those that exist.
 fn append(headers: &mut HeaderMap, more: HeaderMap) {
     let mut last: Option<HeaderName> = None;
     for (name, value) in more {
-        // `None` stands for the name before.
+        // `None` means the same name as before.
         last = name.or(last);
         if let Some(name) = &last {
             headers.append(name, value);

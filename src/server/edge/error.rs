@@ -1,7 +1,7 @@
-//! The errors that the edge itself makes, and the detail that says why.
+//! Errors of the edge itself, and the detail with their reason.
 //!
-//! Every error of Hallpass carries `google.rpc.ErrorInfo` with a reason of `hallpass.v1.Reason`; this is
-//! the one place that makes the detail. Errors of handlers come with their own.
+//! Every error of Hallpass carries a `google.rpc.ErrorInfo` with a reason of `hallpass.v1.Reason`, which is only
+//! made here. Handlers' errors have set theirs already.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     server::{current, error::with_retry},
 };
 
-/// The domain of our reasons.
+/// The domain of our reasons in `ErrorInfo`.
 pub const DOMAIN: &str = "hallpass";
 
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
@@ -35,7 +35,7 @@ pub fn with_reason(error: ConnectError, reason: Reason) -> ConnectError {
     error.add_detail(ERROR_INFO, info.encode_to_vec())
 }
 
-/// Adds the `BadRequest` that says what is wrong with which field.
+/// Adds a `BadRequest` that says what is wrong with which field.
 pub fn with_violation(error: ConnectError, field: String, description: String) -> ConnectError {
     let violation = FieldViolation {
         field,
@@ -48,8 +48,8 @@ pub fn with_violation(error: ConnectError, field: String, description: String) -
     error.add_detail(BAD_REQUEST, detail.encode_to_vec())
 }
 
-/// Gives an error without a reason the one that its code suggests. Such errors are connectrpc-axum's own
-/// (a message that cannot be decoded) or tonic's.
+/// Gives an error without a reason the one that its code suggests. Such errors come from connectrpc-axum (a message
+/// that cannot be decoded) or from tonic.
 pub(super) fn complete(error: ConnectError) -> ConnectError {
     if error.details().iter().any(|d| is_error_info(d.type_url())) {
         return error;
@@ -67,7 +67,7 @@ pub(super) fn complete(error: ConnectError) -> ConnectError {
     with_reason(error, reason)
 }
 
-/// Leaves the reason of an error, which is about to be sent, for the access log.
+/// Records the reason of an error that is about to be sent, for the access log.
 pub(super) fn note_reason(error: &ConnectError) {
     let infos = error
         .details()
@@ -80,7 +80,7 @@ pub(super) fn note_reason(error: &ConnectError) {
     }
 }
 
-/// Takes our reasons out again: the conformance suite compares details exactly.
+/// Removes our reasons: the conformance suite compares details exactly.
 pub(super) fn without_reason(error: &ConnectError) -> ConnectError {
     let mut bare = match error.message() {
         Some(message) => ConnectError::new(error.code(), message),
@@ -112,7 +112,7 @@ pub(super) fn unsupported(message: impl Into<String>) -> ConnectError {
 }
 
 pub(super) fn too_large(limit_bytes: usize) -> ConnectError {
-    let message = format!("the message is larger than the {limit_bytes} bytes that are accepted");
+    let message = format!("the message is larger than {limit_bytes} bytes");
     refusal(Code::ResourceExhausted, Reason::RequestTooLarge, message)
 }
 
@@ -121,14 +121,14 @@ pub(super) fn internal(message: &'static str) -> ConnectError {
 }
 
 pub(super) fn deadline_exceeded() -> ConnectError {
-    let message = "the time for this request is over";
+    let message = "the deadline of this request has passed";
     refusal(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
 }
 
-/// There is no memory for a request at the moment.
+/// The memory budget is exhausted.
 pub(super) fn overloaded() -> ConnectError {
     const SOON: Duration = Duration::from_secs(1);
-    let message = "too much is under way: try again later";
+    let message = "the server is overloaded: try again later";
     let error = refusal(Code::ResourceExhausted, Reason::Overloaded, message);
     with_retry(error, SOON)
 }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_keeps_the_reason_it_has_and_gets_one_where_it_has_none() {
+    fn error_keeps_its_reason_or_gets_one_from_its_code() {
         let own = refusal(Code::Internal, Reason::StoreUnavailable, "x");
         assert_eq!(complete(own).details().len(), 1);
         let completed = complete(ConnectError::new(Code::InvalidArgument, "x"));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_reason_is_taken_out() {
+    fn only_our_own_reason_is_removed() {
         let foreign = ErrorInfo {
             domain: "x".into(),
             ..ErrorInfo::default()

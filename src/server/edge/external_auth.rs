@@ -1,5 +1,5 @@
-//! Where a proxy asks on behalf of another request: never a call, whatever that request's content type, and its
-//! body is not for us.
+//! External authorisation (forward-auth): a proxy asks whether another request may pass. It is never an RPC,
+//! whatever the content type of that request, and its body is ignored.
 
 use std::{fmt, sync::Arc};
 
@@ -11,19 +11,19 @@ use http_body::Body as _;
 use super::{body_drain::BodyDrain, web};
 use crate::server::limits::Limits;
 
-/// The way.
+/// The endpoint.
 #[derive(Clone)]
 pub struct ExternalAuth {
-    /// Its path, with all below it.
+    /// Its path. Paths below it belong to it, too.
     pub prefix: &'static str,
-    /// Answers a request of any method by its head.
+    /// Answers a request of any method from its head alone.
     pub handler: Arc<dyn Fn(Parts) -> BoxFuture<'static, Response> + Send + Sync>,
 }
 
 impl ExternalAuth {
-    /// A body that the proxy sends along is thrown away beside the answer, which does not wait for it. A proxy
-    /// that announces one and sends none is answered as soon, but on a connection that is not used again: what
-    /// comes next on it would be taken for the body.
+    /// Answers without waiting for the body that a proxy may send along: it is drained concurrently. If a proxy
+    /// announces a body and does not send it in time, the connection is closed after the answer, because the next
+    /// request on it would be taken for the body.
     pub(super) async fn answer(self, request: Request<Body>, limits: Arc<Limits>) -> Response {
         let (parts, body) = request.into_parts();
         if body.is_end_stream() {
@@ -56,7 +56,7 @@ impl ExternalAuth {
     }
 }
 
-/// As `HEAD` is answered (RFC 9110 §9.3.2).
+/// Removes the body in the answer to `HEAD` (RFC 9110 §9.3.2).
 fn without_body(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {

@@ -1,5 +1,5 @@
-//! The five-byte prefix that Connect streams, gRPC and gRPC-web put before each message: flags, and the
-//! length in four bytes, big-endian.
+//! The five-byte prefix of messages in Connect streams, gRPC and gRPC-web: flags, and the length in four bytes,
+//! big-endian.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -8,13 +8,12 @@ use connectrpc_axum::{Code, ConnectError};
 use super::{error, gzip, wire::Protocol};
 use crate::proto::hallpass::v1::Reason;
 
-/// The length of the prefix.
 pub(super) const PREFIX_BYTES: usize = 5;
-/// The message is compressed.
+/// Flag of a compressed message.
 pub(super) const COMPRESSED: u8 = 0x01;
-/// Connect: this is the end of the stream.
+/// Flag of Connect's end-of-stream message.
 pub(super) const END_OF_STREAM: u8 = 0x02;
-/// gRPC-web: these are the trailers.
+/// Flag of gRPC-web's trailers.
 pub(super) const TRAILERS: u8 = 0x80;
 
 /// A message with its prefix.
@@ -26,7 +25,7 @@ pub(super) fn wrap(flags: u8, message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// The first message of `bytes` with its flags, and what follows; `None` where it is not whole yet.
+/// Splits off the first message with its flags; `None` while it is incomplete.
 pub(super) fn split(bytes: &Bytes) -> Option<(u8, Bytes, Bytes)> {
     let [flags, a, b, c, d] = *bytes.first_chunk::<PREFIX_BYTES>()?;
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
@@ -34,7 +33,7 @@ pub(super) fn split(bytes: &Bytes) -> Option<(u8, Bytes, Bytes)> {
     (bytes.len() >= end).then(|| (flags, bytes.slice(PREFIX_BYTES..end), bytes.slice(end..)))
 }
 
-/// The one message of a request. `compressed` tells whether the request named an encoding.
+/// The only message of a request. `compressed`: whether the request named an encoding.
 pub(super) fn only_message(
     body: &Bytes,
     compressed: bool,
@@ -42,22 +41,22 @@ pub(super) fn only_message(
 ) -> Result<Bytes, ConnectError> {
     if body.is_empty() {
         return Err(error::unsupported(
-            "the request holds no message; one is expected",
+            "the request has no message; exactly one is expected",
         ));
     }
     let Some((flags, message, rest)) = split(body) else {
         return Err(error::malformed("the request ends within a message"));
     };
     if flags & !COMPRESSED != 0 {
-        return Err(error::malformed("the message has flags that are not known"));
+        return Err(error::malformed("the message has unknown flags"));
     }
-    // The first message decides even where more follow, so that a large one is not called several.
+    // Checked first, so that a message that is too large is not reported as several.
     if message.len() > limit_bytes {
         return Err(error::too_large(limit_bytes));
     }
     if !rest.is_empty() {
         return Err(error::unsupported(
-            "the request holds several messages; one is expected",
+            "the request has several messages; exactly one is expected",
         ));
     }
     match (flags & COMPRESSED != 0, compressed) {
@@ -74,7 +73,7 @@ pub(super) fn only_message(
     }
 }
 
-/// Undoes gRPC-web-text. The text may be several padded pieces of base64, one after the other.
+/// Decodes gRPC-web-text, which may consist of several padded pieces of base64.
 pub(super) fn from_base64(text: &[u8]) -> Result<Bytes, ConnectError> {
     let malformed = || error::malformed("the body is not valid base64");
     let mut plain = Vec::with_capacity(text.len() / 4 * 3);
@@ -91,13 +90,13 @@ pub(super) fn from_base64(text: &[u8]) -> Result<Bytes, ConnectError> {
     Ok(plain.into())
 }
 
-/// Does gRPC-web-text.
+/// Encodes gRPC-web-text.
 pub(super) fn to_base64(plain: &[u8]) -> Bytes {
     STANDARD.encode(plain).into()
 }
 
-/// The largest body that can hold a message within the limit: gzip may add a little to what it cannot
-/// pack, and base64 a third.
+/// The largest body that can hold a message within the limit: gzip may expand what it cannot compress, and base64
+/// adds a third.
 pub(super) fn largest_body(protocol: Protocol, limit_bytes: usize) -> usize {
     let binary = limit_bytes.saturating_add(PREFIX_BYTES + 1024);
     match protocol {
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_frames_unknown_flags_and_large_messages_are_refused() {
+    fn partial_frames_unknown_flags_and_large_messages_are_refused() {
         assert_eq!(only(&[0, 0, 0], false), Err(Code::InvalidArgument));
         assert_eq!(
             only(&wrap(0, b"abc")[..7], false),

@@ -1,4 +1,4 @@
-//! gzip, with a bound on what comes out: 200 KB can unpack to 200 MB.
+//! gzip with a limit on the decompressed size: 200 KB can expand to 200 MB.
 
 use std::io::{Read, Write};
 
@@ -8,7 +8,7 @@ use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 
 use super::error;
 
-/// Unpacks at most `limit_bytes`.
+/// Decompresses at most `limit_bytes`.
 pub(super) fn decompress(packed: &[u8], limit_bytes: usize) -> Result<Bytes, ConnectError> {
     let mut plain = Vec::with_capacity(packed.len().saturating_mul(4).min(limit_bytes));
     let past_limit = u64::try_from(limit_bytes)
@@ -24,7 +24,7 @@ pub(super) fn decompress(packed: &[u8], limit_bytes: usize) -> Result<Bytes, Con
     Ok(plain.into())
 }
 
-/// Packs a reply. The fastest level: replies are small, and the network is rarely the bottleneck.
+/// Compresses a reply at the fastest level: replies are small, and the network is rarely the bottleneck.
 pub(super) fn compress(plain: &[u8]) -> Result<Bytes, ConnectError> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 2), Compression::fast());
     encoder

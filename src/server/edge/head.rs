@@ -1,7 +1,7 @@
-//! The bounds of a request's head: method, target, `Host`, header fields.
+//! Limits on a request's head: method, target, `Host`, header fields.
 //!
-//! hyper lets more pass than we take, so that these refusals are answers in the caller's protocol on a
-//! connection that lives on.
+//! hyper's limits are higher, so that these refusals are sent in the caller's protocol and the connection stays
+//! open.
 
 use connectrpc_axum::{Code, ConnectError};
 use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
@@ -12,13 +12,13 @@ use crate::{
     server::{limits::Limits, listener::OverBudget},
 };
 
-/// A head that is refused: the status for HTTP, and the error for the protocols.
+/// Why a head is refused: the HTTP status, and the error for RPC protocols.
 pub(super) struct HeadError {
     pub(super) status: StatusCode,
     pub(super) error: ConnectError,
 }
 
-/// How much of header fields there may be.
+/// Limits on the header fields of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeaderLimits {
     bytes: usize,
@@ -26,7 +26,7 @@ pub(super) struct HeaderLimits {
 }
 
 impl HeaderLimits {
-    /// Of a request for itself.
+    /// Limits for ordinary requests.
     pub(super) const fn of_request(limits: &Limits) -> Self {
         Self {
             bytes: limits.max_header_bytes,
@@ -34,7 +34,7 @@ impl HeaderLimits {
         }
     }
 
-    /// Of a proxy's that asks on behalf of another request.
+    /// Limits for requests of a proxy, which carry the header of another request.
     pub(super) const fn external_auth(limits: &Limits) -> Self {
         Self {
             bytes: limits.max_forwarded_header_bytes,
@@ -43,7 +43,7 @@ impl HeaderLimits {
     }
 }
 
-/// The first thing that is wrong with the head, or that there is no memory for the request.
+/// Returns the first problem of the head, or that there is no memory for the request.
 pub(super) fn check(parts: &Parts, limits: &Limits, max: HeaderLimits) -> Option<HeadError> {
     if parts.extensions.get::<OverBudget>().is_some() {
         return Some(head_error(
@@ -54,7 +54,7 @@ pub(super) fn check(parts: &Parts, limits: &Limits, max: HeaderLimits) -> Option
     if matches!(parts.method, Method::TRACE | Method::CONNECT) {
         return Some(head_error(
             StatusCode::NOT_IMPLEMENTED,
-            error::unsupported("this method is not served"),
+            error::unsupported("this method is not supported"),
         ));
     }
     if let Some(refusal) = check_framing(parts) {
@@ -89,9 +89,9 @@ pub(super) fn check(parts: &Parts, limits: &Limits, max: HeaderLimits) -> Option
     })
 }
 
-/// What HTTP/1.1 may put around a body, and the scheme that HTTP/2 must name (RFC 9113, 8.3.1). hyper undoes
-/// `chunked` and hands on whatever lies below it as if it were the body (RFC 9112, 6.1: then 501). Without an
-/// `:authority` h2 checks that there is a scheme and drops it: a URI cannot hold one without the other.
+/// Checks the transfer coding, and the scheme that HTTP/2 must name (RFC 9113, 8.3.1). hyper decodes `chunked` and
+/// passes on the content of any other coding as if it were the body (RFC 9112, 6.1 asks for 501). Without an
+/// `:authority`, h2 checks that there is a scheme and drops it: a URI cannot hold one without the other.
 fn check_framing(parts: &Parts) -> Option<HeadError> {
     let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
     let first = codings.next();
@@ -119,8 +119,8 @@ fn too_large(message: String) -> ConnectError {
     error::refusal(Code::ResourceExhausted, Reason::RequestTooLarge, message)
 }
 
-/// How many fields there are, and the sum of their names and values. HTTP/2 may split Cookie, which stays one field
-/// with "; " between its crumbs (RFC 9113, 8.2.3).
+/// Number of fields, and total size of their names and values. HTTP/2 may split Cookie into several fields, which
+/// count as one field joined with "; " (RFC 9113, 8.2.3).
 fn measure(headers: &HeaderMap, version: Version) -> (usize, usize) {
     let fields = headers.iter();
     let bytes = fields.map(|(name, value)| name.as_str().len() + value.len());
@@ -134,9 +134,9 @@ fn measure(headers: &HeaderMap, version: Version) -> (usize, usize) {
     (fields - more, bytes - names)
 }
 
-/// RFC 9112, 3.2: exactly one Host in HTTP/1.1; HTTP/1.0 may do without. In HTTP/2 `:authority` stands for it
-/// (RFC 9113, 8.3.1), and a Host beside it must say the same; a proxy that turns HTTP/1 into HTTP/2, as `HAProxy`
-/// does, may send the Host alone. Neither names a user.
+/// RFC 9112, 3.2: exactly one Host in HTTP/1.1, at most one in HTTP/1.0. In HTTP/2 it is replaced by `:authority`
+/// (RFC 9113, 8.3.1), and a Host beside it must have the same value; a proxy that translates HTTP/1 to HTTP/2, such
+/// as `HAProxy`, may send only Host. Neither may contain user information.
 fn names_one_host(parts: &Parts) -> bool {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let (host, more) = (hosts.next(), hosts.next().is_some());
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_plain_or_chunked() {
+    fn only_the_chunked_transfer_coding_is_accepted() {
         let post = |coding: &str| {
             Request::post("/")
                 .header("host", "a")
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_targets_and_headers_are_bounded() {
+    fn methods_targets_and_headers_are_limited() {
         let ok = || Request::get("/").header("host", "a");
         assert_eq!(status(ok().method("TRACE")), Some(501));
         assert_eq!(status(ok().method("CONNECT").uri("a:1")), Some(501));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_may_hand_on_the_head_of_a_browser() {
+    fn forwarded_headers_have_higher_limits() {
         let status = |request: http::request::Builder| {
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let limits = Limits::default();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn crumbs_of_a_cookie_are_one_field_in_http2_alone() {
+    fn split_cookie_is_one_field_in_http2_only() {
         let crumbs = |version, number: usize, length: usize| {
             let request = Request::get("http://a/")
                 .version(version)
@@ -262,7 +262,7 @@ mod tests {
         };
         assert_eq!(crumbs(Version::HTTP_2, 500, 16), None);
         assert_eq!(crumbs(Version::HTTP_11, 500, 16), Some(431));
-        // As one field: a name, the crumbs and what stands between them.
+        // As one field: the name, the parts and their separators.
         let most = (16 * 1024 - "hosta".len() - "cookie".len() + 2) / (14 + 2);
         assert_eq!(crumbs(Version::HTTP_2, most, 14), None);
         assert_eq!(crumbs(Version::HTTP_2, most + 1, 14), Some(431));

@@ -1,5 +1,5 @@
-//! Refusals outside of all protocols: the status says it, and the body is a sentence for whoever reads it.
-//! It is no Connect error: a caller whose content type or method is wrong did not speak Connect.
+//! Refusals outside of the RPC protocols: an HTTP status, and one line of text. They are not Connect errors, since
+//! a caller with a wrong content type or method did not speak Connect.
 
 use axum::{body::Body, response::Response};
 use connectrpc_axum::{Code, ConnectError};
@@ -12,7 +12,6 @@ use super::{
     wire::{ACCEPT_POST, ACCEPT_POST_STREAM},
 };
 
-/// A refusal with this status.
 pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
     error::note_reason(error);
     let sentence = format!("{}\n", error.message().unwrap_or_default());
@@ -38,7 +37,7 @@ pub(super) fn refusal(status: StatusCode, error: &ConnectError) -> Response {
     response
 }
 
-/// A POST without a content type of this procedure's, which is told what to send.
+/// Refuses a POST whose content type the procedure does not accept, and names those it does.
 pub(super) fn unsupported_media_type(
     streaming: Option<Streaming>,
     headers: &HeaderMap,
@@ -48,7 +47,7 @@ pub(super) fn unsupported_media_type(
         Some(Streaming::Server | Streaming::Client) => ACCEPT_POST_STREAM,
     };
     let problem = if headers.contains_key(header::CONTENT_TYPE) {
-        "the content type is none of this procedure's"
+        "this procedure does not support the content type"
     } else {
         "the request has no content type"
     };
@@ -59,10 +58,10 @@ pub(super) fn unsupported_media_type(
     response
 }
 
-/// A GET whose query names no encoding that is spoken.
+/// Refuses a GET whose query names no supported encoding.
 pub(super) fn unsupported_encoding() -> Response {
     let error = error::unsupported(
-        "the query names no encoding of this procedure's: send \"?connect=v1&encoding=json&message={}\", \
+        "the query names no supported encoding: send \"?connect=v1&encoding=json&message={}\", \
          URL-encoded, or a POST with the content type application/json",
     );
     let mut response = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
@@ -73,7 +72,7 @@ pub(super) fn unsupported_encoding() -> Response {
 
 pub(super) fn method_not_allowed(may_get: bool) -> Response {
     let allowed = if may_get { "GET, POST" } else { "POST" };
-    let error = error::unsupported(format!("this procedure is called by {allowed}"));
+    let error = error::unsupported(format!("this procedure allows {allowed}"));
     let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, &error);
     response
         .headers_mut()

@@ -1,9 +1,8 @@
-//! `ProtoJSON` to protobuf and back, by the descriptors.
+//! Converts between `ProtoJSON` and protobuf, driven by descriptors.
 //!
-//! The edge translates, so that the handlers behind it see protobuf alone and no message needs a serde
-//! mapping that is right. Requests are read in one pass, strictly where they change something; prost-reflect
-//! writes the replies. A refusal names the field and what was expected there, never what was found: it may be a
-//! password.
+//! The edge does this so that handlers only see protobuf and messages need no serde mappings. Requests are read in
+//! one pass, strictly if they change something; prost-reflect writes the replies. Errors name the field and the
+//! expected type, but never quote the value: it may be a password.
 
 #[cfg(test)]
 mod every_kind;
@@ -24,7 +23,7 @@ pub(super) use field_path::FieldViolation;
 
 use super::error;
 
-/// Reads a JSON message and writes it as protobuf. A strict reading refuses what it does not know.
+/// Converts a JSON message to protobuf. In strict mode unknown fields and values are rejected.
 pub(super) fn to_proto(
     message: &MessageDescriptor,
     json: &[u8],
@@ -49,7 +48,7 @@ pub(super) fn to_proto(
     }
 }
 
-/// Says why the message cannot be read. The error's own text is not used: it quotes the value.
+/// Explains why the message cannot be read. serde's own message is not used: it quotes the value.
 fn explain(json: &[u8], error: &serde_json::Error, reader: field_path::Reader) -> ConnectError {
     if error.is_data() {
         let violation = reader.violation.unwrap_or_else(|| reader.path.unexpected());
@@ -62,7 +61,7 @@ fn explain(json: &[u8], error: &serde_json::Error, reader: field_path::Reader) -
     error::malformed(format!("not valid JSON at line {line}, column {column}"))
 }
 
-/// Reads a protobuf message and writes it as JSON.
+/// Converts a protobuf message to JSON.
 pub(super) fn to_json(message: &MessageDescriptor, proto: &[u8]) -> Result<Bytes, ConnectError> {
     let unwritable = || error::internal("the reply cannot be written as JSON");
     let dynamic = DynamicMessage::decode(message.clone(), proto).map_err(|_| unwritable())?;
@@ -91,7 +90,7 @@ mod tests {
             .unwrap()
     }
 
-    /// As of a procedure without side effects.
+    /// Reads leniently, as for a procedure without side effects.
     fn list(json: &str) -> Result<ListTokensRequest, String> {
         let proto = to_proto(&descriptor("ListTokensRequest"), json.as_bytes(), false);
         proto
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_reading_refuses_what_it_does_not_know_and_names_the_likeliest() {
+    fn strict_mode_rejects_unknown_names_and_suggests_the_closest() {
         for (name, json, field, problem) in [
             (
                 "CreateTokenRequest",
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn tolerant_reading_ignores_unknown_names_of_enums() {
+    fn lenient_mode_ignores_unknown_enum_values() {
         let json = br#"{"userStateFilter":"NOPE","userTypeFilters":["NOPE",2]}"#;
         let read = to_proto(&descriptor("ListUsersRequest"), json, false).unwrap();
         let read = ListUsersRequest::decode(read).unwrap();
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_may_be_written_in_any_way() {
+    fn integers_may_be_written_in_any_notation() {
         for json in ["7", "7.0", "7e0", "\"7\"", "70e-1"] {
             assert_eq!(
                 list(&format!(r#"{{"pageSize":{json}}}"#))
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_body_is_no_message() {
+    fn empty_body_is_not_a_message() {
         assert!(list("").unwrap_err().contains("empty"));
         assert!(list(" \n").unwrap_err().contains("empty"));
         assert!(list("{}").is_ok());
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_never_quotes_a_value() {
+    fn error_never_quotes_a_value() {
         for json in [
             r#"{"password":12345678,"username":["s3cr3t-in-list"]}"#,
             r#"{"note":{"s3cr3t":"s3cr3t"}}"#,
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_field() {
+    fn error_names_the_field() {
         assert_eq!(refused(r#"{"note":1}"#), "note: expected a string");
         assert_eq!(
             refused(r#"{"scopes":["a",1]}"#),

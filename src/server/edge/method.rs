@@ -1,8 +1,7 @@
-//! The table of procedures, made from the descriptors.
+//! The table of procedures, built from the descriptors.
 //!
-//! It is what the edge knows of a service: where it is, whether it may be asked by GET, whether it
-//! streams, and what its messages look like. An alias leads to the same entry as the canonical path, so
-//! that nothing behind the table ever sees it.
+//! It holds what the edge knows of a procedure: its path, whether GET is allowed, whether it streams, and its
+//! messages. An alias maps to the same entry as the canonical path, so that nothing behind the table ever sees it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,14 +19,14 @@ use crate::server::{
     unknown_name,
 };
 
-/// How many messages go each way.
+/// How many messages go in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streaming {
-    /// One each way.
+    /// One in each direction.
     Unary,
     /// One request, any number of replies.
     Server,
-    /// Any number of requests; the edge refuses these.
+    /// Any number of requests, which the edge rejects.
     Client,
 }
 
@@ -73,12 +72,12 @@ impl Method {
         &self.path
     }
 
-    /// Whether its contract is ours, and not of another project.
+    /// Whether it is defined by Hallpass rather than by another project.
     pub(super) fn is_ours(&self) -> bool {
         self.is_ours
     }
 
-    /// Its line in the list of endpoints; the conformance suite's procedures have none.
+    /// Its entry in the list of endpoints. Procedures of the conformance suite have none.
     pub fn endpoint(&self) -> Option<&'static Endpoint> {
         self.endpoint
     }
@@ -95,27 +94,28 @@ impl Method {
         })
     }
 
-    /// Whether it may be called by GET: unary, and marked `NO_SIDE_EFFECTS`.
+    /// Whether GET is allowed: it is unary and marked `NO_SIDE_EFFECTS`.
     pub fn allows_get(&self) -> bool {
         !self.has_side_effects && self.streaming == Streaming::Unary
     }
 
-    /// How many messages go each way.
+    /// How many messages go in each direction.
     pub fn streaming(&self) -> Streaming {
         self.streaming
     }
 
-    /// The request's message.
+    /// The request message.
     pub fn input(&self) -> &MessageDescriptor {
         &self.input
     }
 
-    /// The reply's message.
+    /// The reply message.
     pub fn output(&self) -> &MessageDescriptor {
         &self.output
     }
 
-    /// Whether it is not marked `NO_SIDE_EFFECTS`: what its caller misspelt must not be dropped.
+    /// Whether it is not marked `NO_SIDE_EFFECTS`. Then unknown fields are rejected: they may be misspelt
+    /// restrictions.
     pub fn has_side_effects(&self) -> bool {
         self.has_side_effects
     }
@@ -127,7 +127,7 @@ pub struct MethodTable {
     methods: HashMap<Box<str>, Arc<Method>>,
 }
 
-/// An alias leads to a service that the descriptors do not have, or hides one that they have.
+/// An alias refers to an unknown service, or hides one.
 #[derive(Debug)]
 pub struct BadAlias(String);
 
@@ -135,7 +135,7 @@ impl fmt::Display for BadAlias {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the alias of {} leads nowhere or hides a service",
+            "the alias of {} refers to an unknown service or hides one",
             self.0
         )
     }
@@ -144,8 +144,7 @@ impl fmt::Display for BadAlias {
 impl std::error::Error for BadAlias {}
 
 impl MethodTable {
-    /// The table of all services in `pool`. `aliases` are pairs of service names: another name, and the
-    /// full name in the descriptors.
+    /// Builds the table of all services in `pool`. `aliases` are pairs of an alias and the full name of a service.
     pub fn new(pool: &DescriptorPool, aliases: &[(&str, &str)]) -> Result<Self, BadAlias> {
         let mut methods = HashMap::new();
         for method in pool
@@ -175,7 +174,7 @@ impl MethodTable {
         self.methods.get(path)
     }
 
-    /// The path, here or among `others`, whose procedure's name is most like the one of `path`.
+    /// The path, here or in `others`, whose procedure name is closest to that of `path`.
     pub(super) fn find_closest<'a>(
         &'a self,
         path: &str,
@@ -186,17 +185,17 @@ impl MethodTable {
         let similarity = |known: &str| {
             let (known_service, known_name) = known.rsplit_once('/')?;
             let of_name = unknown_name::similarity(name, known_name)?;
-            // Another service's procedure of the same name is not far away.
+            // The same procedure name in another service is still a close match.
             let of_service = unknown_name::similarity(service, known_service).unwrap_or_default();
             Some(of_name + of_service)
         };
         let known = known.filter_map(|known| Some((similarity(known)?, known)));
-        // Where aliases are as like, the first by name: the answer is always the same.
+        // Ties are broken by name, so that the answer is deterministic.
         let likeliest = known.max_by(|(a, one), (b, other)| a.total_cmp(b).then(other.cmp(one)));
         likeliest.map(|(_, known)| known)
     }
 
-    /// The services by their full names, each once, sorted.
+    /// The full names of the services, sorted, without duplicates.
     pub(super) fn services(&self) -> Vec<&str> {
         let paths = self.iter().map(|method| &**method.path());
         let services = paths.filter_map(|path| Some(path.strip_prefix('/')?.split_once('/')?.0));
@@ -204,7 +203,7 @@ impl MethodTable {
         services.into_iter().collect()
     }
 
-    /// All procedures, each once, in no order.
+    /// All procedures, without aliases, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Method>> {
         self.methods
             .iter()
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_leads_to_the_canonical_procedure() {
+    fn alias_maps_to_the_canonical_procedure() {
         let table =
             MethodTable::new(&pool(), &[("TokenService", "hallpass.v1.TokenService")]).unwrap();
         let method = table.get("/TokenService/GetToken").unwrap();
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_that_leads_nowhere_or_hides_a_service_is_refused() {
+    fn alias_of_an_unknown_service_or_hiding_one_is_rejected() {
         assert!(MethodTable::new(&pool(), &[("X", "hallpass.v1.Nope")]).is_err());
         let hiding = [("hallpass.v1.UserService", "hallpass.v1.UserService")];
         assert!(MethodTable::new(&pool(), &hiding).is_err());
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn likeliest_procedure_is_found_by_its_name_then_by_its_service() {
+    fn closest_procedure_is_found_by_its_name_then_by_its_service() {
         let aliases = [("TokenService", "hallpass.v1.TokenService")];
         let table = MethodTable::new(&pool(), &aliases).unwrap();
         let health = "/grpc.health.v1.Health/Check";

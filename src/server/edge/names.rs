@@ -1,4 +1,4 @@
-//! The header fields of the protocols that `http` does not name.
+//! Header fields of the RPC protocols that the `http` crate does not define.
 
 use http::HeaderName;
 

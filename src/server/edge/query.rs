@@ -1,8 +1,8 @@
 //! The query of a Connect GET, which holds the whole request:
 //! `?connect=v1&encoding=json&message=%7B%7D[&base64=1][&compression=gzip]`.
 //!
-//! What else is there is ignored, such as what keeps a cache from answering: a procedure that is called by GET
-//! changes nothing, and without the right parameters its message cannot be read.
+//! Other parameters are ignored, such as cache busters: a procedure called by GET changes nothing, and without the
+//! right parameters its message cannot be read.
 
 use base64::{
     Engine, alphabet,
@@ -14,14 +14,13 @@ use percent_encoding::percent_decode;
 
 use super::{error, wire::Codec};
 
-/// URL-safe base64, padded or not: the protocol asks clients to leave the padding out and servers to
-/// accept it.
+/// URL-safe base64 with optional padding: the protocol asks clients to omit it and servers to accept it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The parameters, as they stand.
+/// The parameters, not yet validated.
 #[derive(Default)]
 pub(super) struct Query {
     connect: Option<Vec<u8>>,
@@ -52,12 +51,12 @@ impl Query {
         parsed
     }
 
-    /// Whether this looks like a call: then an unknown path is told in the protocol.
+    /// Whether this looks like a call, so that an unknown path is reported in the protocol.
     pub(super) fn is_call(&self) -> bool {
         self.encoding.is_some() && self.message.is_some()
     }
 
-    /// The codec, if it is one that is spoken.
+    /// The codec, if it is supported.
     pub(super) fn codec(&self) -> Option<Codec> {
         match self.encoding.as_deref() {
             Some(b"proto") => Some(Codec::Proto),
@@ -66,46 +65,41 @@ impl Query {
         }
     }
 
-    /// Whether the message is compressed.
     pub(super) fn is_compressed(&self) -> Result<bool, ConnectError> {
         match self.compression.as_deref() {
             None | Some(b"" | b"identity") => Ok(false),
             Some(b"gzip") => Ok(true),
-            Some(_) => Err(error::unsupported(
-                "the compression is none of gzip, identity",
-            )),
+            Some(_) => Err(error::unsupported("compression must be gzip or identity")),
         }
     }
 
-    /// The message, out of its base64.
+    /// The message, decoded from base64 if needed.
     pub(super) fn into_message(self) -> Result<Bytes, ConnectError> {
         if let Some(name) = self.repeated {
-            return Err(error::malformed(format!("the query holds {name} twice")));
+            return Err(error::malformed(format!("the query has {name} twice")));
         }
         if self
             .connect
             .as_deref()
             .is_some_and(|version| version != b"v1")
         {
-            return Err(error::malformed(
-                "connect is not v1, the version that is spoken here",
-            ));
+            return Err(error::malformed("connect must be v1"));
         }
         let message = self
             .message
-            .ok_or_else(|| error::malformed("the query holds no message"))?;
+            .ok_or_else(|| error::malformed("the query has no message"))?;
         match self.base64.as_deref() {
             None | Some(b"" | b"0") => Ok(message.into()),
             Some(b"1") => BASE64
                 .decode(message)
                 .map(Bytes::from)
                 .map_err(|_| error::malformed("the message is not URL-safe base64")),
-            Some(_) => Err(error::malformed("base64 is neither 0 nor 1")),
+            Some(_) => Err(error::malformed("base64 must be 0 or 1")),
         }
     }
 }
 
-/// As forms are decoded: Go's clients write a space as a plus.
+/// Decodes like a form: Go's clients write a space as a plus.
 fn decode(text: &str) -> Vec<u8> {
     percent_decode(text.replace('+', " ").as_bytes()).collect()
 }
@@ -120,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_text_or_base64_with_or_without_padding() {
+    fn message_is_text_or_base64_with_or_without_padding() {
         assert_eq!(
             message("message=%7B%22a%22:+1%7D&encoding=json").unwrap(),
             "{\"a\": 1}"
@@ -133,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_protocol_is_refused() {
+    fn invalid_parameters_are_refused() {
         for query in [
             "",
             "connect=v1",

@@ -1,5 +1,5 @@
-//! Fourth step: read the body to its end and take the one message out of it: unframed, decompressed, in
-//! protobuf, within the limit. Behind this step every call is a POST of one plain message.
+//! Fourth step: reads the body and extracts its one message: unframed, decompressed, in protobuf, within the limit.
+//! After this step every call is a POST of one plain message.
 
 use std::{
     error::Error as _,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::server::limits::Limits;
 
-/// The step.
+/// Reads the message before the call goes to `inner`.
 #[derive(Clone, Debug)]
 pub struct Read<S> {
     pub(super) limits: Arc<Limits>,
@@ -98,7 +98,7 @@ async fn message(body: Body, call: &Call, limits: &Limits) -> Result<Bytes, Conn
     }
 }
 
-/// The whole body, if it is not larger than `most`; the refusal names `limit`.
+/// Reads the whole body, up to `most` bytes; beyond that, the error names `limit`.
 pub(super) async fn collect(
     mut body: Body,
     most: usize,
@@ -112,8 +112,8 @@ pub(super) async fn collect(
         if all.len() + data.len() > most {
             return Err(error::too_large(limit));
         }
-        // Nearly all bodies come in one piece, which then need not be copied. A part is: it may be a few bytes of a
-        // large buffer, which would be kept for them.
+        // Most bodies arrive as one chunk, which need not be copied. Partial chunks are: a few bytes could keep a
+        // large buffer alive.
         if all.is_empty() && body.is_end_stream() {
             return Ok(data);
         }
@@ -122,8 +122,8 @@ pub(super) async fn collect(
     Ok(all.freeze())
 }
 
-/// The listener ends a body that does not arrive in time with `TimedOut`, and one for which there is no memory with
-/// `OutOfMemory`.
+/// Maps the errors of the listener's bodies: `TimedOut` for one that does not arrive in time, `OutOfMemory` for one
+/// that exceeds the memory budget.
 fn broken_off(error: &axum::Error) -> ConnectError {
     let mut source = error.source();
     while let Some(error) = source {
@@ -134,5 +134,5 @@ fn broken_off(error: &axum::Error) -> ConnectError {
         }
         source = error.source();
     }
-    error::malformed("the body could not be read to its end")
+    error::malformed("the body could not be read completely")
 }

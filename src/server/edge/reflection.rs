@@ -1,6 +1,6 @@
-//! gRPC's reflection. tonic serves it in gRPC alone; here it is asked in every protocol that streams protobuf. It
-//! streams both routes, so these requests are not read first: their frames, which all protocols share, are passed on
-//! as they come.
+//! gRPC's server reflection. tonic serves it in gRPC only; here it is available in every protocol that streams
+//! protobuf. Since it streams in both directions, the request is not read first: its frames, which are the same in
+//! all these protocols, are passed on as they arrive.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::server::limits::Limits;
 
-/// Asks tonic.
+/// Passes requests to tonic.
 #[derive(Clone)]
 pub(super) struct Reflection {
     pub(super) services: Router,
@@ -46,7 +46,7 @@ impl Service<Request<Body>> for Reflection {
             let target: &CallTarget = request.extensions().get().ok_or_else(not_classified)?;
             let (protocol, codec) = (target.wire.protocol, target.wire.codec);
             if codec == Codec::Json || protocol == Protocol::Connect {
-                let message = "this procedure does not speak the protocol of the content type";
+                let message = "this procedure does not support the protocol of the content type";
                 return Err(error::unsupported(message));
             }
             let request = to_grpc(request, protocol, &limits).await?;
@@ -56,7 +56,7 @@ impl Service<Request<Body>> for Reflection {
     }
 }
 
-/// The request in gRPC.
+/// Translates the request to gRPC.
 async fn to_grpc(
     request: Request<Body>,
     protocol: Protocol,
@@ -81,7 +81,7 @@ async fn to_grpc(
     Ok(Request::from_parts(parts, body))
 }
 
-/// tonic's answer as the router of our own handlers would give it: a Connect stream.
+/// Translates tonic's reply to a Connect stream, the format of the router of our own handlers.
 fn answer(response: Response) -> Result<Response, ConnectError> {
     let (parts, body) = response.into_parts();
     if parts.status != StatusCode::OK {
@@ -114,7 +114,7 @@ async fn next_frame(
     Some((Ok(Frame::data(end.into())), None))
 }
 
-/// The error that these fields tell, if they tell one.
+/// The error in these header fields or trailers, if there is one.
 fn status(fields: &HeaderMap) -> Option<ConnectError> {
     let status = tonic::Status::from_header_map(fields)?;
     (status.code() != tonic::Code::Ok).then(|| error::complete(status.into()))

@@ -1,7 +1,7 @@
-//! What a handler wants to send besides its message: header fields and trailers of the reply.
+//! Header fields and trailers that a handler adds to its reply.
 //!
-//! The router drops both, so the edge puts a slot into the request, handlers fill it, and the last step
-//! writes it out as the caller's protocol has it.
+//! The router drops both, so the edge puts this into the request's extensions, handlers fill it, and the last step
+//! writes it in the caller's protocol.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 
 use super::error;
 
-/// The slot. It is an extractor: a handler takes it as an argument.
+/// An extractor, which handlers take as an argument.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyMetadata(Arc<Mutex<Fields>>);
 
@@ -22,7 +22,7 @@ struct Fields {
 }
 
 impl ReplyMetadata {
-    /// Adds a header field to the reply, be it a message or an error.
+    /// Adds a header field to the reply, whether it is a message or an error.
     pub fn add_header(&self, name: HeaderName, value: HeaderValue) {
         self.lock().headers.append(name, value);
     }
@@ -50,6 +50,6 @@ impl<S: Sync> FromRequestParts<S> for ReplyMetadata {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
         let slot = parts.extensions.get().cloned();
-        slot.ok_or_else(|| error::internal("the call did not come through the edge"))
+        slot.ok_or_else(|| error::internal("the handler was called outside of the edge"))
     }
 }

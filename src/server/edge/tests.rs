@@ -1,5 +1,4 @@
-//! What a client sees of the edge and the listener, over real sockets, where the conformance suite does
-//! not look.
+//! The edge and the listener as a client sees them over real sockets, where the conformance suite does not look.
 
 mod bounds;
 mod http1;
@@ -18,7 +17,7 @@ fn json(token_id: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_alias_is_the_procedure_and_its_path_is_canonical() {
+async fn alias_calls_the_procedure_under_its_canonical_path() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let reply = client
@@ -33,7 +32,7 @@ async fn an_alias_is_the_procedure_and_its_path_is_canonical() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_internal_error_and_the_connection_lives() {
+async fn panic_is_an_internal_error_and_the_connection_stays_open() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let reply = client
@@ -55,7 +54,7 @@ async fn a_panic_is_an_internal_error_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn methods_and_content_types_that_no_protocol_has_are_refused_by_status() {
+async fn unsupported_methods_and_content_types_are_refused_by_status() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     for (method, path, allow) in [
@@ -81,7 +80,7 @@ async fn methods_and_content_types_that_no_protocol_has_are_refused_by_status() 
 }
 
 #[tokio::test]
-async fn what_is_no_procedure_goes_to_the_web_unless_it_is_a_call() {
+async fn request_for_no_procedure_goes_to_the_web_unless_it_is_a_call() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     for path in ["/web", "/oauth2/device/registration", "/a.B/C/D"] {
@@ -133,7 +132,7 @@ async fn headers_of_errors_reach_the_client_in_every_protocol() {
 }
 
 #[tokio::test]
-async fn only_replies_from_1_kib_on_are_compressed() {
+async fn only_replies_of_at_least_1_kib_are_compressed() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let headers = [
@@ -153,7 +152,7 @@ async fn only_replies_from_1_kib_on_are_compressed() {
 }
 
 #[tokio::test]
-async fn an_undecodable_message_is_the_callers_fault_in_both_codecs() {
+async fn undecodable_message_is_an_invalid_argument_in_both_codecs() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     for (content_type, body) in [
@@ -178,7 +177,7 @@ async fn an_undecodable_message_is_the_callers_fault_in_both_codecs() {
 }
 
 #[tokio::test]
-async fn a_get_holds_its_message_in_the_query() {
+async fn get_carries_its_message_in_the_query() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let packed = super::gzip::compress(json("x").as_bytes()).unwrap();
@@ -219,7 +218,7 @@ async fn a_get_holds_its_message_in_the_query() {
 }
 
 #[tokio::test]
-async fn reflection_converses_in_every_streaming_protocol() {
+async fn reflection_streams_in_every_streaming_protocol() {
     let server = TestServer::start().await;
     let mut client = Http2::connect(&server).await;
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";

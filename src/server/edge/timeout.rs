@@ -1,4 +1,4 @@
-//! How long the caller says it will wait: `Connect-Timeout-Ms` and `grpc-timeout`.
+//! The timeout that a caller sets: `Connect-Timeout-Ms` or `grpc-timeout`.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 
 use super::{error, names, wire::Protocol};
 
-/// The caller's timeout, if it tells one. One that is not of the protocol's form is an error: to wait
-/// longer or shorter than the caller thinks would be worse.
+/// The caller's timeout, if set. An invalid one is an error: to wait longer or shorter than the caller thinks would
+/// be worse.
 pub(super) fn read(
     headers: &HeaderMap,
     protocol: Protocol,
@@ -25,10 +25,10 @@ pub(super) fn read(
     let timeout = value.to_str().ok().and_then(parse);
     match timeout {
         Some(Duration::ZERO) => Err(error::malformed(format!(
-            "{name} is 0, in which nothing can be done: leave it out to wait as long as the server does"
+            "{name} is 0: omit it to use the server's own timeout"
         ))),
         Some(timeout) if values.next().is_none() => Ok(Some(timeout)),
-        _ => Err(error::malformed(format!("{name} is not a timeout"))),
+        _ => Err(error::malformed(format!("{name} is not a valid timeout"))),
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_have_the_form_of_their_protocol() {
+    fn timeouts_are_parsed_in_the_form_of_their_protocol() {
         assert_eq!(connect("0"), Some(Duration::ZERO));
         assert_eq!(
             connect("9999999999"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_at_all_is_refused_in_every_protocol() {
+    fn zero_timeout_is_refused_in_every_protocol() {
         for (protocol, name, values) in [
             (Protocol::Connect, "connect-timeout-ms", &["0", "000"][..]),
             (Protocol::ConnectGet, "connect-timeout-ms", &["0"]),

@@ -1,5 +1,5 @@
-//! Finds the first field of a protobuf message that its descriptor does not have. A newer client's restriction must
-//! not be dropped by an older server that changes something.
+//! Finds the first unknown field of a protobuf message. An older server that changes something must not drop a
+//! newer client's restriction.
 
 use prost::{
     DecodeError,
@@ -9,7 +9,7 @@ use prost_reflect::{Kind, MessageDescriptor};
 
 use super::json::FieldViolation;
 
-/// Refuses a message with an unknown field, however deep. What is no protobuf is left to whoever decodes it.
+/// Rejects a message with an unknown field at any depth. Invalid protobuf is left to the decoder.
 pub(super) fn refuse(message: &MessageDescriptor, proto: &[u8]) -> Result<(), FieldViolation> {
     match find(message, proto, &DecodeContext::default()) {
         Ok(Some(path)) => Err(FieldViolation::new(path, "there is no such field")),
@@ -17,7 +17,7 @@ pub(super) fn refuse(message: &MessageDescriptor, proto: &[u8]) -> Result<(), Fi
     }
 }
 
-/// The path of the first unknown field: `filter.99`.
+/// The path of the first unknown field, such as `filter.99`.
 fn find(
     message: &MessageDescriptor,
     mut proto: &[u8],
@@ -35,7 +35,7 @@ fn find(
                     .ok()
                     .and_then(|end| proto.split_at_checked(end));
                 let Some((value, rest)) = within else {
-                    // It is cut off: decoding it fails.
+                    // Truncated: decoding will fail.
                     return Ok(None);
                 };
                 if let Some(path) = find(&inner, value, context)? {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_protobuf_is_not_judged() {
+    fn invalid_protobuf_is_left_to_the_decoder() {
         for proto in [
             &[0xff][..],
             &[0x0a, 9, 0],

@@ -1,4 +1,4 @@
-//! Requests that are no calls: web routes answer them, within the same bounds as calls.
+//! Requests that are not calls: web routes answer them, within the same limits.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use super::{body_drain::BodyDrain, error, http_error};
 use crate::server::limits::Limits;
 
-/// Asks the web routes.
+/// Answers from the web routes.
 pub(super) async fn answer(
     routes: Router,
     request: Request<Body>,
@@ -26,7 +26,7 @@ pub(super) async fn answer(
     response
 }
 
-/// The answer of our own code, if it comes in time.
+/// The answer of a handler, or an error if it panics or takes too long.
 pub(super) async fn in_time(answer: impl Future<Output = Response>, limits: &Limits) -> Response {
     let answer = AssertUnwindSafe(answer).catch_unwind();
     match tokio::time::timeout(limits.handler_timeout, answer).await {

@@ -1,19 +1,19 @@
-//! How a caller speaks: its protocol and codec, as its method and content type tell.
+//! The caller's protocol and codec, from its method and content type.
 //!
-//! The reply, error or not, goes back the same way, so this is found out before anything can fail.
+//! The reply, error or not, is sent the same way, so this is determined before anything can fail.
 
 use http::{HeaderMap, HeaderName, header};
 
 use super::names;
 
-/// One of the protocols that the edge speaks.
+/// The RPC protocols, with their variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// Connect, one message each way: POST.
+    /// Connect unary: POST.
     Connect,
-    /// Connect, one message each way, the request in the query.
+    /// Connect unary: GET, with the request in the query.
     ConnectGet,
-    /// Connect with enveloped messages.
+    /// Connect streaming, with enveloped messages.
     ConnectStream,
     /// gRPC.
     Grpc,
@@ -36,18 +36,18 @@ impl Protocol {
         }
     }
 
-    /// Whether messages come with a five-byte prefix.
+    /// Whether messages have a five-byte prefix.
     pub const fn is_framed(self) -> bool {
         !matches!(self, Self::Connect | Self::ConnectGet)
     }
 
-    /// Whether this is gRPC in one of its three forms.
+    /// Whether this is one of the three forms of gRPC.
     pub const fn is_grpc(self) -> bool {
         matches!(self, Self::Grpc | Self::GrpcWeb | Self::GrpcWebText)
     }
 }
 
-/// How messages are written.
+/// The encoding of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// Protobuf.
@@ -63,14 +63,14 @@ pub struct Wire {
     pub protocol: Protocol,
     /// The codec.
     pub codec: Codec,
-    /// Whether the reply may be compressed with gzip.
+    /// Whether the reply may be gzipped.
     pub accepts_gzip: bool,
     /// The content type of the reply's messages.
     pub(super) content_type: &'static str,
 }
 
 impl Wire {
-    /// The wire of a POST: `None` where the content type is none of the protocols'.
+    /// The wire format of a POST; `None` if its content type belongs to no protocol.
     pub(super) fn of_post(headers: &HeaderMap) -> Option<Self> {
         let (protocol, codec, content_type) = content_type(headers)?;
         let accepts_gzip = match protocol {
@@ -90,7 +90,7 @@ impl Wire {
         })
     }
 
-    /// The wire of a GET with this codec.
+    /// The wire format of a GET with this codec.
     pub(super) fn of_get(codec: Codec, headers: &HeaderMap) -> Self {
         Self {
             protocol: Protocol::ConnectGet,
@@ -145,19 +145,19 @@ const MEDIA_TYPES: [(&str, Protocol, Codec); 13] = [
     ),
 ];
 
-/// What a refusal for an unknown content type tells in `Accept-Post`.
+/// The value of `Accept-Post` in the refusal of an unknown content type.
 pub(super) const ACCEPT_POST: &str = "application/json, application/proto, application/grpc, \
      application/grpc+proto, application/grpc+json, application/grpc-web, application/grpc-web+proto, \
      application/grpc-web+json, application/grpc-web-text, application/grpc-web-text+proto";
 
-/// The same of a procedure that answers with a stream.
+/// The same for a procedure that replies with a stream.
 pub(super) const ACCEPT_POST_STREAM: &str = "application/connect+json, application/connect+proto, \
      application/grpc, application/grpc+proto, application/grpc+json, application/grpc-web, \
      application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text, \
      application/grpc-web-text+proto";
 
-/// The protocol that the content type names. Media types are matched without regard to case (RFC 9110,
-/// 8.3.1); parameters make no difference: JSON has none (RFC 8259, 11), nor have the others.
+/// The protocol of a content type. Media types are case-insensitive (RFC 9110, 8.3.1); parameters are ignored,
+/// since none of these types defines any (for JSON: RFC 8259, 11).
 fn content_type(headers: &HeaderMap) -> Option<(Protocol, Codec, &'static str)> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let value = values.next()?.to_str().ok()?;
@@ -171,7 +171,7 @@ fn content_type(headers: &HeaderMap) -> Option<(Protocol, Codec, &'static str)> 
     Some((*protocol, *codec, *name))
 }
 
-/// Whether a list of encodings names gzip, and not with `q=0` (RFC 9110, 12.5.3).
+/// Whether a list of encodings contains gzip, other than with `q=0` (RFC 9110, 12.5.3).
 fn accepts_gzip(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers
         .get_all(name)
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn two_content_types_are_none() {
+    fn two_content_types_are_rejected() {
         let mut both = headers("content-type", "application/json");
         both.append(
             "content-type",

@@ -1,4 +1,4 @@
-//! What the head of a call says: its wire, its encoding, its timeout.
+//! The head of a call: its protocol, its encoding, its timeout.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ use crate::server::{
     limits::Limits,
 };
 
-/// Whether a request for no procedure is a call all the same, so that its caller is told in its own
-/// protocol. Connect's unary content types are common in web routes too, so there the path must look like
-/// a procedure's.
+/// Whether a request for an unknown procedure is a call nevertheless, so that its error is sent in the caller's
+/// protocol. Connect's unary content types are common in web routes too, so there the path must look like a
+/// procedure's.
 pub(super) fn is_call(parts: &Parts, query: &Query) -> bool {
     match parts.method {
         HttpMethod::POST => Wire::of_post(&parts.headers)
@@ -43,7 +43,7 @@ fn is_procedure_like(path: &str) -> bool {
     is_name && !method.is_empty()
 }
 
-/// The wire, or the refusal of a method or content type that no protocol has.
+/// The protocol, or the refusal of a method or content type that no protocol uses.
 pub(super) fn wire(
     parts: &Parts,
     query: &Query,
@@ -72,7 +72,7 @@ pub(super) fn wire(
     }
 }
 
-/// The call. Its path becomes the canonical one; a GET becomes a POST with the message as its body.
+/// Reads the call. Its path becomes canonical; a GET becomes a POST with the message as its body.
 pub(super) fn call(
     parts: &mut Parts,
     body: &mut Body,
@@ -82,11 +82,11 @@ pub(super) fn call(
     limits: &Limits,
 ) -> Result<Call, ConnectError> {
     let now = Instant::now();
-    // An alias is for clients of other versions of the contract.
+    // Aliases are for clients of other versions of the contract, which may have other fields.
     let is_alias = parts.uri.path() != &**method.path();
     parts.uri = Uri::try_from(&**method.path()).expect("names of services and methods are paths");
     if method.streaming() == Streaming::Client {
-        return Err(error::unsupported("streams of requests are not supported"));
+        return Err(error::unsupported("client streaming is not supported"));
     }
     let timeout = timeout::read(&parts.headers, wire.protocol)?;
     let most = method.timeout(limits);
@@ -131,7 +131,7 @@ fn is_compressed(headers: &HeaderMap, name: HeaderName) -> Result<bool, ConnectE
         }
     }
     Err(error::unsupported(format!(
-        "{name} is none of gzip, identity"
+        "{name} must be gzip or identity"
     )))
 }
 
@@ -140,12 +140,10 @@ fn check_version(headers: &HeaderMap, protocol: Protocol) -> Result<(), ConnectE
     if protocol.is_grpc() || versions.all(|version| version == "1") {
         return Ok(());
     }
-    Err(error::malformed(
-        "connect-protocol-version is not 1, the version that is spoken here",
-    ))
+    Err(error::malformed("connect-protocol-version must be 1"))
 }
 
-/// What is no number is refused by HTTP itself, before we see it.
+/// An invalid length is rejected by hyper.
 fn declared_length(headers: &HeaderMap) -> usize {
     let length = headers.get(header::CONTENT_LENGTH);
     length

@@ -1,4 +1,4 @@
-//! Replies of Connect's unary calls: the status says what happened, trailers are header fields.
+//! Replies to Connect's unary calls: the result is in the status, and trailers are header fields.
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -45,7 +45,7 @@ fn trailers(writer: &Writer) -> HeaderMap {
     fields
 }
 
-/// The table of the Connect protocol, "Error codes".
+/// The table "Error codes" of the Connect protocol.
 fn status_of(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,

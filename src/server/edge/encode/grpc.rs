@@ -1,5 +1,5 @@
-//! Replies of gRPC and gRPC-web: the status is a trailer. gRPC-web writes the trailers as a last frame of
-//! the body, because browsers cannot read real ones.
+//! Replies in gRPC and gRPC-web: the status is in the trailers, which gRPC-web writes as the last frame of the
+//! body, because browsers cannot read real ones.
 
 use std::{
     collections::VecDeque,
@@ -39,14 +39,14 @@ pub(super) fn success(writer: &Writer, message: &[u8], compressed: bool) -> Resp
 pub(super) fn failure(writer: &Writer, error: &ConnectError) -> Response {
     let trailers = status(Some(error), writer.reply.take_trailers());
     let mut response = writer.response(Body::empty());
-    // Beside the content type.
+    // Besides the content type.
     let has_headers = response.headers().len() > 1;
     add_encodings(response.headers_mut(), false);
     match writer.wire.protocol {
         Protocol::Grpc if has_headers => {
             *response.body_mut() = Body::new(Frames(vec![Frame::trailers(trailers)].into()));
         }
-        // Nothing but a status: one block of header fields, as gRPC's "Trailers-Only" has it.
+        // Only a status: one block of header fields, gRPC's "Trailers-Only".
         Protocol::Grpc => append(response.headers_mut(), trailers),
         protocol => {
             *response.body_mut() = Body::from(text(protocol, web_trailers(&trailers)));
@@ -55,7 +55,7 @@ pub(super) fn failure(writer: &Writer, error: &ConnectError) -> Response {
     response
 }
 
-/// The trailers that tell the end of a call.
+/// The trailers with the status of a call.
 pub(super) fn status(error: Option<&ConnectError>, mut trailers: HeaderMap) -> HeaderMap {
     match error {
         None => {
@@ -72,7 +72,7 @@ pub(super) fn status(error: Option<&ConnectError>, mut trailers: HeaderMap) -> H
     trailers
 }
 
-/// The frame that stands for trailers in gRPC-web.
+/// gRPC-web's frame for trailers.
 pub(super) fn web_trailers(trailers: &HeaderMap) -> Bytes {
     let mut lines = BytesMut::new();
     for (name, value) in trailers {
@@ -84,7 +84,7 @@ pub(super) fn web_trailers(trailers: &HeaderMap) -> Bytes {
     frame::wrap(frame::TRAILERS, &lines)
 }
 
-/// Bytes of a gRPC-web body, in base64 where the caller asked for that.
+/// Bytes of a gRPC-web body, in base64 if the protocol is gRPC-web-text.
 pub(super) fn text(protocol: Protocol, bytes: Bytes) -> Bytes {
     match protocol {
         Protocol::GrpcWebText => frame::to_base64(&bytes),
@@ -100,7 +100,7 @@ pub(super) fn add_encodings(headers: &mut HeaderMap, compressed: bool) {
     headers.insert("grpc-accept-encoding", gzip);
 }
 
-/// A body whose frames are all there.
+/// A body whose frames are all known.
 struct Frames(VecDeque<Frame<Bytes>>);
 
 impl http_body::Body for Frames {

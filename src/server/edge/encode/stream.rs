@@ -1,5 +1,5 @@
-//! Replies of server streams. The router's reply is a Connect stream in protobuf: its messages are taken
-//! out and framed anew, and its end becomes what the caller's protocol has for an end.
+//! Replies of server streams. The router's reply is a Connect stream in protobuf: its messages are framed again,
+//! and its end is written in the caller's protocol.
 
 use std::{collections::HashMap, convert::Infallible, panic::AssertUnwindSafe};
 
@@ -19,8 +19,7 @@ use crate::server::edge::{
     error, frame,
 };
 
-/// The reply, once its first message is there: what fails before that is a refusal like any other, to its
-/// caller, to the log and to the metrics.
+/// Waits for the first message: an error before it is an ordinary error for client, log and metrics.
 pub(super) async fn success(writer: &Writer, body: Body) -> Result<Response, ConnectError> {
     let mut source = Source {
         body,
@@ -35,7 +34,7 @@ pub(super) async fn success(writer: &Writer, body: Body) -> Result<Response, Con
         return Err(error.set_meta_from_headers(&end.trailers));
     }
     source.first = Some(first);
-    // The handler has run; what it adds later can only be trailers.
+    // The handler has run: what it adds from now on can only be a trailer.
     let mut response = writer.response(Body::empty());
     let headers = response.headers_mut();
     let gzip = HeaderValue::from_static("gzip");
@@ -62,7 +61,7 @@ pub(super) async fn success(writer: &Writer, body: Body) -> Result<Response, Con
     Ok(response)
 }
 
-/// A Connect stream that is nothing but its end.
+/// A Connect stream that consists of its end only.
 pub(super) fn failure(writer: &Writer, error: &ConnectError) -> Response {
     let trailers = writer.reply.take_trailers();
     writer.response(Body::from(build_end_stream_frame(
@@ -101,12 +100,12 @@ impl Writer {
     }
 }
 
-/// The router's stream.
+/// The stream of the router.
 struct Source {
     body: Body,
     buffer: Bytes,
     deadline: Option<Instant>,
-    /// What was read ahead.
+    /// Read ahead.
     first: Option<Next>,
 }
 
@@ -115,7 +114,6 @@ enum Next {
     End(Box<End>),
 }
 
-/// The end of a stream.
 #[derive(Default)]
 struct End {
     error: Option<ConnectError>,
@@ -137,7 +135,7 @@ impl From<ConnectError> for End {
     }
 }
 
-/// The last frame of a Connect stream.
+/// Connect's end-of-stream message.
 #[derive(Deserialize)]
 struct EndStreamJson {
     error: Option<ErrorJson>,
@@ -176,7 +174,7 @@ impl Source {
             match self.body.frame().await {
                 Some(Ok(frame)) => {
                     let more = frame.into_data().unwrap_or_default();
-                    // The router sends a message a frame; only cut ones are put together.
+                    // The router sends one message per frame; only partial ones need to be joined.
                     self.buffer = if self.buffer.is_empty() {
                         more
                     } else {

@@ -1,4 +1,4 @@
-//! Every kind of field reads what prost-reflect reads, and nothing else: that is the canonical mapping.
+//! Each kind of field accepts exactly what prost-reflect accepts, which follows the canonical mapping.
 
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
@@ -56,7 +56,7 @@ fn message(name: &str, field: Vec<FieldDescriptorProto>) -> DescriptorProto {
     }
 }
 
-/// A message with one field of this type in each form: `one`, `many`, `by_key`; and `either` or `or`.
+/// A message with one field of this type in each form: `one`, `many`, `by_key`, and a oneof of `either` and `or`.
 fn holder(of: Type) -> MessageDescriptor {
     let mut many = field("many", 2, of);
     many.label = Some(Label::Repeated.into());

@@ -1,5 +1,5 @@
-//! Objects made at random for every message of ours: what says each thing once is read as prost-reflect reads it, and
-//! what gives any field twice, under whichever of its names, is refused where the reading is strict.
+//! Random objects for every message of ours: without duplicate fields they are read as prost-reflect reads them;
+//! with a duplicate field, under either of its names, strict mode rejects them.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -18,15 +18,15 @@ static MESSAGES: LazyLock<Vec<MessageDescriptor>> = LazyLock::new(|| {
     ours.filter(|message| message.fields().len() > 0).collect()
 });
 
-/// Deep enough for all that is not recursive.
+/// Deep enough for every message that is not recursive.
 const MAX_DEPTH: usize = 4;
 
-/// Writes an object as `choices` have it; once they are used up, always the first of what there is to choose from.
+/// Writes an object according to `choices`; once they are used up, always takes the first option.
 struct Writer<'a> {
     choices: std::slice::Iter<'a, u16>,
-    /// Whether values may be of a wrong type or form, and fields exclude each other.
+    /// Whether values may have a wrong type or form, and fields of one oneof may appear together.
     may_be_wrong: bool,
-    /// How many more fields are to be written before the one that is written twice; `None`: none is.
+    /// How many fields to write before the one that is duplicated; `None`: no duplicate.
     twice_after: Option<usize>,
     json: String,
 }
@@ -43,7 +43,7 @@ impl Writer<'_> {
         let mut is_first = true;
         let mut oneofs = Vec::new();
         let mut fields: Vec<_> = message.fields().collect();
-        // Any order is as good.
+        // The order of fields does not matter.
         let shift = *self.choose(&[0, 1, 2, 3]) % fields.len().max(1);
         fields.rotate_left(shift);
         for field in fields {
@@ -67,7 +67,7 @@ impl Writer<'_> {
             }
             self.field(&field, depth);
         }
-        // With others between the two.
+        // With other fields in between.
         if let Some(field) = twice {
             self.json.push(',');
             self.field(&field, depth);
@@ -93,7 +93,7 @@ impl Writer<'_> {
             && entry.is_map_entry()
         {
             self.json.push('{');
-            // Numbers are keys of any kind but bool.
+            // Numbers are valid keys of every kind except bool.
             for key in *self.choose(&[&["\"7\":"][..], &[], &["\"7\":", ",\"8\":"]]) {
                 self.json.push_str(key);
                 self.value(&entry.map_entry_value_field().kind(), depth);
@@ -144,7 +144,7 @@ impl Writer<'_> {
     }
 }
 
-/// A message's name in the list, and choices.
+/// The index of a message, and choices.
 fn object() -> impl Strategy<Value = (usize, Vec<u16>)> {
     (0..MESSAGES.len(), vec(any::<u16>(), 0..64))
 }
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn what_says_each_thing_once_is_read_as_prost_reflect_reads_it(
+    fn object_without_duplicates_is_read_as_prost_reflect_reads_it(
         (message, choices) in object(),
         may_be_wrong: bool,
     ) {
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_given_twice_is_refused_at_any_depth(
+    fn duplicate_field_is_rejected_at_any_depth(
         (message, choices) in object(),
         twice_after in 0_usize..4,
     ) {
@@ -201,7 +201,7 @@ proptest! {
                 prop_assert!(told.ends_with(": is given twice"), "{told}: {json}");
             }
         }
-        // That is all that is wrong with it.
+        // Nothing else is wrong with it.
         prop_assert!(to_proto(message, json.as_bytes(), false).is_ok(), "{} {json}", message.name());
     }
 }

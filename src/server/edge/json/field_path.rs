@@ -1,5 +1,5 @@
-//! Where in a message something is wrong, and what. It holds names of the schema, and at most the name of an
-//! unknown field; a value never: it may be a password.
+//! Where in a message something is wrong, and what. It holds names from the schema, at most the name of an unknown
+//! field, and never a value: that may be a password.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -9,12 +9,12 @@ use serde::de;
 
 use crate::server::{edge::error, unknown_name};
 
-/// What goes along while a message is read.
+/// The state of reading a message.
 pub(super) struct Reader {
     pub(super) is_strict: bool,
-    /// Where the reading is; where it has failed, too.
+    /// The current field; after an error, the field that caused it.
     pub(super) path: FieldPath,
-    /// What is wrong there, if it is not the type of the value.
+    /// What is wrong there, if it is not just the type of the value.
     pub(super) violation: Option<FieldViolation>,
 }
 
@@ -25,19 +25,18 @@ impl Reader {
     }
 }
 
-/// A segment on the way down to a value.
 pub(super) enum PathSegment {
     Field(FieldDescriptor),
     Element(usize),
-    /// Any of a map: its keys are the caller's.
+    /// Any entry of a map: its key comes from the caller.
     Entry,
 }
 
-/// The way down to a value.
+/// The path from the message to a value.
 #[derive(Default)]
 pub(super) struct FieldPath(Vec<PathSegment>);
 
-/// What is wrong with a field, or with the integer_range message where the path is empty.
+/// What is wrong with a field, or with the whole message if the path is empty.
 pub(in crate::server::edge) struct FieldViolation {
     path: String,
     problem: Cow<'static, str>,
@@ -75,12 +74,12 @@ impl FieldPath {
         FieldViolation::new(self.path(), problem)
     }
 
-    /// The violation of a value that is not of the type that is expected here.
+    /// A value of the wrong type.
     pub(super) fn unexpected(&self) -> FieldViolation {
         self.violation(format!("expected {}", self.expected()))
     }
 
-    /// The violation of a field that the message here does not have.
+    /// A field that the message does not have.
     pub(super) fn unknown_field(&self, message: &MessageDescriptor, name: &str) -> FieldViolation {
         let fields: Vec<_> = message.fields().collect();
         let names = fields.iter().map(FieldDescriptor::json_name);

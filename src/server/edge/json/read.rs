@@ -1,8 +1,7 @@
-//! Reads `ProtoJSON` and writes protobuf in one pass, by the descriptors.
+//! Reads `ProtoJSON` and writes protobuf in one pass, driven by descriptors.
 //!
-//! A strict reading refuses what it does not know and what is given twice: it may be a restriction that was
-//! misspelt, or one that is taken back. A tolerant one ignores unknown fields and unknown names of an enum's
-//! values; a field that is given twice is merged as protobuf does.
+//! Strict mode rejects unknown and duplicate names: they may be a misspelt restriction, or one that is overridden.
+//! Lenient mode ignores unknown fields and unknown enum values, and merges duplicate fields as protobuf does.
 
 use std::{collections::HashSet, fmt};
 
@@ -15,7 +14,7 @@ use super::{
     well_known::{self, WellKnown},
 };
 
-/// A message, without the key and the length that stand before it in another.
+/// A message, without the key and length that precede an embedded one.
 pub(super) struct Message<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) of: &'a MessageDescriptor,
@@ -59,7 +58,7 @@ impl<'de> Visitor<'de> for Message<'_> {
                 out,
             })?;
             if is_set && let Some(other) = seen.find_oneof_conflict(&field) {
-                let problem = format!("excludes \"{}\", which is given, too", other.json_name());
+                let problem = format!("cannot be combined with \"{}\"", other.json_name());
                 return Err(reader.fail(problem));
             }
             seen.note(&field, is_set);
@@ -69,7 +68,7 @@ impl<'de> Visitor<'de> for Message<'_> {
     }
 }
 
-/// The numbers of the fields that have come, and whether each has a value, which null is not.
+/// Numbers of the fields seen so far, and whether each has a value (null does not count).
 #[derive(Default)]
 struct Seen(Vec<(u32, bool)>);
 
@@ -90,7 +89,7 @@ impl Seen {
     }
 }
 
-/// The name of a field, in either of its forms. `None`: there is no such field.
+/// The name of a field, in either form; `None` if it is unknown.
 struct FieldName<'a> {
     reader: &'a mut Reader,
     message: &'a MessageDescriptor,
@@ -123,7 +122,7 @@ impl Visitor<'_> for FieldName<'_> {
     }
 }
 
-/// The value of a field. Whether it has one: null is none.
+/// The value of a field. Returns whether it has one: null does not count.
 struct Field<'a> {
     reader: &'a mut Reader,
     of: &'a FieldDescriptor,
@@ -176,7 +175,7 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 }
 
-/// One value: of a field, of an element, of an entry.
+/// One value of a field, an element or a map entry.
 struct Value<'a> {
     reader: &'a mut Reader,
     kind: &'a Kind,

@@ -1,4 +1,4 @@
-//! Scalars, and the values of enums: what JSON may write for each, and how protobuf writes it.
+//! Scalars and enum values: their forms in JSON and their encoding in protobuf.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ const BASE64: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, BASE64);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, BASE64);
 
-/// A scalar of this kind, written with its key.
+/// A scalar of this kind, written with its field key.
 pub(super) struct Scalar<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) kind: &'a Kind,
@@ -56,10 +56,10 @@ impl Visitor<'_> for Scalar<'_> {
         if matches!(self.kind, Kind::Double | Kind::Float) {
             return self.put_float(value);
         }
-        // As wide as any of the kinds; what lies beyond is cut to what no kind takes.
+        // i128 holds every integer kind; larger values saturate and are then rejected.
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "it has no fraction, and saturates"
+            reason = "the value has no fraction, and saturates"
         )]
         let whole = (value.fract() == 0.0).then_some(value as i128);
         match whole {
@@ -104,7 +104,7 @@ impl Visitor<'_> for Scalar<'_> {
 }
 
 impl Scalar<'_> {
-    /// A map's key, which JSON writes as a string whatever its kind.
+    /// A map key, which JSON writes as a string whatever its kind.
     pub(super) fn put_key<E: Error>(mut self, key: &str) -> Result<(), E> {
         match (self.kind, key) {
             (Kind::Bool, "true") => self.put_varint(1),
@@ -156,7 +156,10 @@ impl Scalar<'_> {
                 let number: i64 = self.narrow(number)?;
                 self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes());
             }
-            #[expect(clippy::cast_precision_loss, reason = "as JSON's numbers are read")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "JSON numbers are read the same way"
+            )]
             Kind::Double | Kind::Float => self.put_float(number as f64)?,
             Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) => {
                 return Err(self.mismatch());
@@ -170,7 +173,10 @@ impl Scalar<'_> {
             self.put_fixed(WireType::SixtyFourBit, &number.to_le_bytes());
             return Ok(());
         }
-        #[expect(clippy::cast_possible_truncation, reason = "beyond its range is told")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "values out of range are rejected"
+        )]
         let narrow = number as f32;
         if number.is_finite() && !narrow.is_finite() {
             return Err(self.mismatch());
@@ -193,7 +199,7 @@ impl Scalar<'_> {
         N::try_from(number).map_err(|_| self.mismatch())
     }
 
-    /// The reader's place says what was expected.
+    /// The reader's path tells which type was expected.
     fn mismatch<E: Error>(&self) -> E {
         E::invalid_type(Unexpected::Other("another value"), self)
     }

@@ -1,7 +1,7 @@
-//! What prost-reflect lets pass in the text of a Timestamp or a Duration, and `ProtoJSON` does not: a
-//! sixtieth second, hours and offsets out of range, more than nine fraction digits.
+//! Checks that prost-reflect leaves out when it parses a Timestamp or Duration: seconds of 60, hours and offsets
+//! out of range, more than nine fraction digits.
 
-/// `2030-01-31T12:00:00[.123456789](Z|+01:00)`, but for the date, which prost-reflect checks.
+/// `2030-01-31T12:00:00[.123456789](Z|+01:00)`. The date is checked by prost-reflect.
 pub(super) fn is_timestamp(text: &str) -> bool {
     let Some((_, time)) = text.split_once('T') else {
         return false;
@@ -27,7 +27,7 @@ pub(super) fn is_duration(text: &str) -> bool {
     !whole.is_empty() && whole.bytes().all(|b| b.is_ascii_digit()) && fraction_is_right(fraction)
 }
 
-/// Nothing, or a point and one to nine digits.
+/// Empty, or a point and one to nine digits.
 fn fraction_is_right(fraction: &str) -> bool {
     match fraction.strip_prefix('.') {
         Some(digits) => {
@@ -37,7 +37,7 @@ fn fraction_is_right(fraction: &str) -> bool {
     }
 }
 
-/// Two-digit numbers between colons, each below its bound.
+/// Two-digit numbers separated by colons, each below its bound.
 fn fields_below(text: &str, bounds: &[u8]) -> bool {
     let mut fields = text.split(':');
     let all_below = bounds.iter().all(|bound| {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_and_odd_timestamps_do_not_panic() {
+    fn truncated_and_odd_timestamps_do_not_panic() {
         for text in [
             "",
             "T",

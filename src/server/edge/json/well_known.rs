@@ -1,5 +1,5 @@
-//! Messages whose JSON is not an object of their fields. prost-reflect does the mapping; what it lets pass in the
-//! text of a Timestamp or a Duration is refused here.
+//! Well-known types, whose JSON is not an object of their fields. prost-reflect maps them; `time` rejects the
+//! timestamps and durations that it is too lenient about.
 
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
@@ -13,7 +13,7 @@ pub(super) fn is_well_known(message: &MessageDescriptor) -> bool {
     message.package_name() == "google.protobuf"
 }
 
-/// The bytes of a well-known message.
+/// The encoded bytes of a well-known message.
 pub(super) struct WellKnown<'a> {
     pub(super) message: &'a MessageDescriptor,
     pub(super) is_strict: bool,
@@ -40,7 +40,7 @@ impl<'de> DeserializeSeed<'de> for WellKnown<'_> {
     }
 }
 
-/// A time, if its text is in order.
+/// A timestamp or duration, if its text passes the check.
 struct Time<'a>(WellKnown<'a>, fn(&str) -> bool);
 
 impl Visitor<'_> for Time<'_> {

@@ -1,10 +1,10 @@
-//! What is refused, cut short or drained, and what goes on after it.
+//! What is refused, cut short or drained, and that the connection survives it.
 
 use super::{GET_TOKEN, json};
 use super::{http1::Http1, http2::Http2, server::TestServer};
 
 #[tokio::test]
-async fn a_refused_body_is_read_so_that_the_refusal_arrives_and_the_connection_lives() {
+async fn refused_body_is_drained_so_that_the_refusal_arrives_and_the_connection_stays_open() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let large = "x".repeat(1024 * 1024);
@@ -41,7 +41,7 @@ async fn a_refused_body_is_read_so_that_the_refusal_arrives_and_the_connection_l
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_leave_is_refused_without_it() {
+async fn client_that_expects_continue_is_refused_without_it() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let head = format!(
@@ -53,7 +53,7 @@ async fn a_client_that_waits_for_leave_is_refused_without_it() {
 }
 
 #[tokio::test]
-async fn the_deadline_is_the_sooner_of_the_clients_and_the_servers() {
+async fn deadline_is_the_earlier_of_the_clients_and_the_servers() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let headers = [
@@ -89,7 +89,7 @@ async fn the_deadline_is_the_sooner_of_the_clients_and_the_servers() {
 }
 
 #[tokio::test]
-async fn a_head_out_of_bounds_is_refused_in_the_protocol_and_the_connection_lives() {
+async fn oversized_head_is_refused_in_the_protocol_and_the_connection_stays_open() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let json_type = ("content-type", "application/json");
@@ -129,13 +129,13 @@ async fn a_head_out_of_bounds_is_refused_in_the_protocol_and_the_connection_live
 }
 
 #[tokio::test]
-async fn tonic_serves_reflection_within_the_same_bounds() {
+async fn reflection_is_served_within_the_same_limits() {
     let server = TestServer::start().await;
     let mut client = Http2::connect(&server).await;
     let info = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let reply = client.grpc(info, "", &[]).await;
     assert_eq!(reply.headers["cache-control"], "no-store");
-    // It ends: tonic does not say why.
+    // It ends; tonic does not say why.
     client.grpc(info, &"x".repeat(100_000), &[]).await;
     let mut client = Http1::connect(&server).await;
     for content_type in ["application/proto", "application/grpc-web+json"] {
@@ -147,7 +147,7 @@ async fn tonic_serves_reflection_within_the_same_bounds() {
 }
 
 #[tokio::test]
-async fn shutdown_answers_what_is_under_way_and_nothing_more() {
+async fn shutdown_answers_requests_in_flight_and_no_others() {
     let server = TestServer::start().await;
     let mut idle = Http1::connect(&server).await;
     assert_eq!(

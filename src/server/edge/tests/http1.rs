@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that sends what it is told, on one connection.
+//! An HTTP/1.1 client that sends raw bytes on one connection.
 
 use std::fmt::Write as _;
 

@@ -61,8 +61,8 @@ impl Http2 {
         Reply { headers }
     }
 
-    /// Sends a message on a stream that stays open until the first part of the reply is there; gives the
-    /// whole reply.
+    /// Sends a message on a stream that stays open until the first part of the reply has arrived. Returns the whole
+    /// reply.
     pub(super) async fn converse(
         &mut self,
         path: &str,

@@ -1,4 +1,4 @@
-//! A server with a scripted `GetToken`: the token id says what the handler does.
+//! A server with a scripted `GetToken`: the token ID selects what the handler does.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -79,7 +79,7 @@ impl TestServer {
         }
     }
 
-    /// Until the handler has begun to wait.
+    /// Waits until the handler is waiting.
     pub(super) async fn waiting(&self) {
         self.waiting.notified().await;
     }
@@ -133,7 +133,7 @@ fn router(waiting: &Arc<Notify>, release: &Arc<Notify>) -> Router {
         .build()
 }
 
-/// Stands for authentication: it refuses before the body is read.
+/// A stand-in for authentication that refuses before the body is read.
 #[derive(Clone)]
 struct RefuseOnDemand<S>(S);
 
