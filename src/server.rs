@@ -1,15 +1,15 @@
-//! Hallpass over HTTP: the way of a request from the socket to a use case and back.
+//! Hallpass over HTTP: what happens to a request between the socket and a use case, and to the reply on its way
+//! back.
 //!
 //! ```text
-//! listener → request_context → CORS → edge ─┬→ rpc/  (calls: authenticated, decoded)
-//!                                  ├→ grpc  (tonic: reflection)
-//!                                  └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
+//! listener → request_context → cors → edge ─┬→ rpc/  (calls: authenticated, decoded)
+//!                                           ├→ grpc  (tonic: reflection)
+//!                                           └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
 //! ```
 //!
-//! `/metrics` has a listener of its own. Commands of this machine come by the control socket, and find there the
-//! procedures alone.
+//! `/metrics` has a listener of its own. Local commands use the control socket, which serves only the procedures.
 //!
-//! What is said here in which words is decided here; what may be done is decided in `app`.
+//! This module decides how requests and replies are expressed; what may be done is decided in `app`.
 
 mod access_log;
 mod anonymous_streams;
@@ -48,30 +48,30 @@ use pipe::Pipe;
 pub use public_url::PublicUrl;
 use rpc::Health;
 
-/// What the server is told by the settings.
+/// Settings of the server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where to listen.
+    /// Address to listen on.
     pub listen: SocketAddr,
-    /// Where to listen for commands of this machine; `None`: nowhere.
+    /// Path of the control socket, for commands on this machine; `None`: no socket.
     pub control_socket: Option<PathBuf>,
-    /// Where to serve `/metrics`; `None`: nowhere.
+    /// Address to serve `/metrics` on; `None`: not served.
     pub metrics_listen: Option<SocketAddr>,
-    /// What clients know the server by; `None`: by what each request says.
+    /// The URL under which clients reach the server; `None`: taken from each request.
     pub public_url: Option<PublicUrl>,
-    /// The origins whose pages may call: `*`, or such as `https://app.example`.
+    /// Origins whose pages may call: `*`, or `https://app.example` and the like.
     pub cors_origins: Vec<String>,
-    /// What those pages may send beside the header fields that are always allowed.
+    /// Header fields that these pages may send besides those that are always allowed.
     pub cors_headers: Vec<HeaderName>,
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Which requests are in the log at level info.
+    /// Which requests are logged at level info.
     pub log_requests: LogRequests,
-    /// The bounds of requests and connections.
+    /// Limits on requests and connections.
     pub limits: Limits,
 }
 
-/// A server that has its address, and is not yet serving.
+/// A server that is bound to its addresses but not serving yet.
 pub struct Server {
     app: App,
     options: ServerOptions,
@@ -82,10 +82,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the addresses.
+    /// Binds to all addresses.
     ///
     /// # Errors
-    /// The address that cannot be taken, and why.
+    /// The address that cannot be bound, and why.
     pub async fn bind(app: App, options: ServerOptions) -> Result<Self, (String, io::Error)> {
         let (listener, address) = take(options.listen).await?;
         let control = match &options.control_socket {
@@ -109,17 +109,17 @@ impl Server {
         })
     }
 
-    /// Where `/metrics` is served, with the real port.
+    /// The address of `/metrics`, with the actual port.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(_, address)| *address)
     }
 
-    /// The address, with the real port where 0 was asked for.
+    /// The main address, with the actual port if 0 was requested.
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown` is over, then answers what is under way.
+    /// Serves until `shutdown` completes, then waits for requests in flight.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         let limits = Arc::new(Limits {
             uncounted_networks: self.options.trusted_proxies.clone(),
@@ -141,7 +141,7 @@ impl Server {
             health_task.stop();
             stop_streams.send_replace(true);
         };
-        // The other listeners stop with the first.
+        // The other listeners stop after the main one.
         let (stop, stopped) = watch::channel(());
         let stopped = || {
             let mut stopped = stopped.clone();
@@ -193,8 +193,8 @@ impl Server {
     }
 }
 
-/// Serves `app` within this process, to its user `uid`: the client's end of a pipe with one connection, and the
-/// server, which runs until `shutdown` is over.
+/// Serves `app` within this process to its user `uid`, over an in-memory pipe. Returns the client's end of the
+/// pipe, and the server, which runs until `shutdown` completes.
 pub fn embedded(
     app: App,
     uid: u32,

@@ -1,5 +1,5 @@
-//! The access log: one line for each request, when its reply is known. It has the path, never the query, and no
-//! secret of a token.
+//! The access log: one line per request, written when its reply is known. It contains the path, never the query,
+//! and no secret of a token.
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
@@ -17,18 +17,18 @@ use super::{
     edge::{CallOutcome, Protocol},
 };
 
-/// Most bytes of a path in a line.
+/// Maximum length of a path in the log.
 const MAX_PATH_BYTES: usize = 1024;
 
-/// Which requests are at level info; the others are at debug.
+/// Which requests are logged at level info; the others are logged at debug.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogRequests {
-    /// All.
+    /// All requests.
     All,
-    /// All but health probes and checks of tokens that went well, of which there may be many thousands a second.
+    /// All except successful health probes and token checks, of which there may be many thousands a second.
     #[default]
     Default,
-    /// Those that were refused or failed.
+    /// Only those that were refused or failed.
     Errors,
 }
 
@@ -42,7 +42,7 @@ impl LogRequests {
     }
 }
 
-/// What is said of a request.
+/// The request's part of its log line.
 pub(super) struct Line<'a> {
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
@@ -52,14 +52,14 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Writes the line of the request that is being served.
+    /// Writes the line of the request that this task is serving.
     pub(super) fn write(&self, response: &Response, log_requests: LogRequests) {
         let fields = current::log_fields();
         let outcome = response.extensions().get::<CallOutcome>();
         let error = outcome.and_then(|outcome| outcome.code);
         let protocol = outcome.and_then(|outcome| outcome.protocol);
         let status = response.status().as_u16();
-        // A level must be known when it is compiled.
+        // tracing needs the level at compile time.
         macro_rules! write_at {
             ($level:ident) => {
                 tracing::event!(
@@ -98,7 +98,7 @@ impl Line<'_> {
     }
 }
 
-/// A path as it may be in a log: without the secrets of tokens, be they encoded, and not too long.
+/// A path that is safe to log: secrets of tokens are redacted, percent-encoded ones too, and long paths are cut.
 fn loggable(path: &str) -> Cow<'_, str> {
     let mut loggable = redacted(path);
     if path.contains('%')
@@ -130,7 +130,7 @@ mod tests {
     };
 
     #[test]
-    fn no_path_shows_a_secret_or_fills_the_log() {
+    fn logged_path_has_no_secret_and_a_maximum_length() {
         let id = TokenId::from_id(Id::from_u128(7));
         let token = TokenText::generate(&TokenPrefix::default(), id);
         let token = token.expose();
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(loggable(&format!("/forward-auth/{token}/x")), expected);
         let encoded = format!("/forward-auth/{}/x", token.replace('_', "%5F"));
         assert_eq!(loggable(&encoded), expected);
-        // Where a long path is cut, a token must not be cut first.
+        // The cut must not split a token before it is redacted.
         for before in MAX_PATH_BYTES - 100..MAX_PATH_BYTES {
             let loggable = loggable(&format!("{}/{token}", "é".repeat(before / 2))).into_owned();
             assert!(loggable.len() <= MAX_PATH_BYTES + "…".len());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_routine_is_in_the_log_when_it_fails() {
+    fn routine_requests_are_logged_when_they_fail() {
         use LogRequests::{All, Default, Errors};
         for (which, is_routine, is_error, expected) in [
             (All, true, false, true),

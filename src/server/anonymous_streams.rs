@@ -1,5 +1,5 @@
-//! Streams that callers without a credential may hold: health's Watch, and reflection. They are few, they end
-//! after a time, and the server's stop does not wait for them.
+//! Streams of callers without a credential: health's Watch, and reflection. Their number and duration are limited,
+//! and shutdown does not wait for them.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
     limits::Limits,
 };
 
-/// All of them.
+/// Admits anonymous streams.
 #[derive(Clone, Debug)]
 pub(super) struct AnonymousStreams {
     limit: ConcurrencyLimit,
@@ -23,7 +23,7 @@ pub(super) struct AnonymousStreams {
     stopping: watch::Receiver<bool>,
 }
 
-/// One of them.
+/// An admitted stream.
 #[derive(Debug)]
 pub(super) struct AnonymousStream {
     permit: Permit,
@@ -31,7 +31,7 @@ pub(super) struct AnonymousStream {
     stopping: watch::Receiver<bool>,
 }
 
-/// Why a stream is over. What it says is for the client, which may come again.
+/// Why a stream was ended. The message is for the client, which may start another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndReason {
     Stopping,
@@ -43,17 +43,17 @@ impl EndReason {
     pub(super) const fn message(self) -> &'static str {
         match self {
             Self::Stopping => "the server is stopping",
-            Self::Expired => "the time of this stream is over: begin another one",
-            Self::Evicted => "there are too many streams: begin another one later",
+            Self::Expired => "this stream has reached its maximum duration: start another one",
+            Self::Evicted => "there are too many streams: start another one later",
         }
     }
 }
 
-/// What a stream is told that cannot be admitted.
-pub(super) const TOO_MANY: &str = "there are too many streams without a credential";
+/// The error for a stream that is not admitted.
+pub(super) const TOO_MANY: &str = "there are too many anonymous streams";
 
 impl AnonymousStreams {
-    /// `stopping` turns true, or is closed, as the server stops.
+    /// `stopping` becomes true, or is closed, when the server shuts down.
     pub(super) fn new(
         limits: &Limits,
         load_shed: LoadShed,
@@ -71,7 +71,7 @@ impl AnonymousStreams {
         }
     }
 
-    /// One more, if there is room or the oldest can make it.
+    /// Admits one more stream, evicting the oldest if need be; `None` if that is too young.
     pub(super) fn admit(&self, ip: Option<IpAddr>) -> Option<AnonymousStream> {
         Some(AnonymousStream {
             permit: self.limit.admit(ip.map(site_of))?,
@@ -82,7 +82,7 @@ impl AnonymousStreams {
 }
 
 impl AnonymousStream {
-    /// Completes when it must end.
+    /// Completes when the stream must end.
     pub(super) async fn ended(&mut self) -> EndReason {
         tokio::select! {
             _ = self.stopping.wait_for(|stopping| *stopping) => EndReason::Stopping,

@@ -1,6 +1,6 @@
-//! Authentication: a tower layer between the head of a call and its body. It denies by default: what is no
-//! procedure with a caller does not come through, and a handler cannot be called without one. The web
-//! endpoints find here what an Authorization header says.
+//! Authentication: a tower layer between the head of a call and its body. It denies by default: anything that is
+//! not a known procedure needs an authenticated caller, and a handler cannot run without the caller that it takes.
+//! The web endpoints parse Authorization headers with the functions here.
 
 use std::task::{Context, Poll};
 
@@ -29,7 +29,6 @@ use super::{
     listener::Peer,
 };
 
-/// The layer.
 #[derive(Clone, Debug)]
 pub(super) struct AuthLayer(pub(super) App);
 
@@ -44,7 +43,7 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
-/// Puts the caller into a call's extensions, or refuses the call.
+/// Adds the caller to the call's extensions, or rejects the call.
 #[derive(Clone, Debug)]
 pub(super) struct Auth<S> {
     app: App,
@@ -94,7 +93,7 @@ where
     }
 }
 
-/// What a call's line says; what has none is for callers alone.
+/// The credentials that the procedure takes; a bearer token if it is not in the list of endpoints.
 fn credentials(extensions: &http::Extensions) -> Credentials {
     let endpoint = extensions
         .get::<Call>()
@@ -107,17 +106,17 @@ fn origin(extensions: &http::Extensions) -> Result<Origin, Error> {
     extensions.get().cloned().ok_or_else(missing)
 }
 
-/// What a request presents before its message is read.
+/// The credential of a request, before its message is read.
 #[derive(Clone, Debug)]
 pub(super) enum PresentedCredential {
-    /// What its Authorization header holds.
+    /// From the Authorization header.
     Bearer(Result<Secret, Unauthenticated>),
-    /// That the kernel knows its sender.
+    /// The kernel has identified the sender.
     Local { uid: u32 },
 }
 
-/// A process with the server's uid that passes on what strangers send, as a reverse proxy does, shows that by one
-/// of these. What comes by the control socket must be the command's own.
+/// Header fields that show that a request on the control socket comes from somebody else: a reverse proxy that runs
+/// as the server's user would pass them on. Our own commands send none of them.
 const NON_LOCAL_HEADERS: [HeaderName; 7] = [
     header::AUTHORIZATION,
     header::COOKIE,
@@ -144,7 +143,7 @@ impl PresentedCredential {
                 Code::PermissionDenied,
                 Reason::PermissionDenied,
                 format!(
-                    "the control socket is for commands of this machine alone, which send no {name}"
+                    "the control socket is for local commands only, which do not send the header field {name}"
                 ),
             )),
         }
@@ -154,7 +153,7 @@ impl PresentedCredential {
         matches!(self, Self::Bearer(Err(Unauthenticated::Missing)))
     }
 
-    /// Whom it stands for.
+    /// Authenticates the caller.
     pub(super) async fn authenticate(self, app: &App, origin: &Origin) -> Result<Caller, Error> {
         match self {
             Self::Bearer(bearer) => authenticate(app, bearer, origin).await,
@@ -166,7 +165,7 @@ impl PresentedCredential {
     }
 }
 
-/// The caller that an Authorization header stands for.
+/// Authenticates the bearer of a token.
 async fn authenticate(
     app: &App,
     bearer: Result<Secret, Unauthenticated>,
@@ -189,21 +188,21 @@ async fn authenticate(
     }
 }
 
-/// Leaves for the access log that a token was shown, if one was.
+/// Records for the access log that a token was presented, if so.
 pub(super) fn note_token_presented(bearer: &Result<Secret, Unauthenticated>) {
     if !matches!(bearer, Err(Unauthenticated::Missing)) {
         current::note_credential("token");
     }
 }
 
-/// Leaves for the access log which token was refused, if its secret was right.
+/// Records for the access log which token was rejected, if its secret was right.
 pub(super) fn note_holder(app: &App, bearer: &Secret) {
     if let Some((token, user)) = app.holder(bearer) {
         current::note_token(token, user);
     }
 }
 
-/// The token in the Authorization header (RFC 6750 §2.1). Two such headers are none.
+/// The token in the Authorization header (RFC 6750 §2.1). Two such headers are rejected.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     let (scheme, credential) = authorization(headers)?;
     bearer_of(scheme, credential)
@@ -217,7 +216,7 @@ fn bearer_of(scheme: &str, token: &str) -> Result<Secret, Unauthenticated> {
     }
 }
 
-/// The same, or the password of Basic (RFC 7617 §2), whose user name is ignored: as git, docker and pip send it.
+/// Like [`bearer`], or the password of Basic (RFC 7617 §2) with any user name, as git, docker and pip send it.
 pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     let (scheme, credential) = authorization(headers)?;
     match basic(scheme, credential)? {
@@ -226,8 +225,8 @@ pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthentic
     }
 }
 
-/// The same from a client of OAuth, which encodes the password of Basic as in a form (RFC 6749 §2.3.1). No token of
-/// ours has a character that this could change, so one that was not encoded is well, too.
+/// Like [`bearer_or_basic`], for OAuth clients, which form-encode the password of Basic (RFC 6749 §2.3.1). Our
+/// tokens have no character that decoding would change, so an unencoded one is accepted too.
 pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     let (scheme, credential) = authorization(headers)?;
     let Some(password) = basic(scheme, credential)? else {
@@ -239,7 +238,7 @@ pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Una
     Ok(Secret::new(text.into_owned()))
 }
 
-/// The password of Basic; `None`: the scheme is another.
+/// The password of Basic; `None` for any other scheme.
 fn basic(scheme: &str, pair: &str) -> Result<Option<Secret>, Unauthenticated> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(None);
@@ -268,8 +267,8 @@ fn authorization(headers: &HeaderMap) -> Result<(&str, &str), Unauthenticated> {
     Ok((scheme, rest.trim_matches(' ')))
 }
 
-/// The caller that a request's head stands for. Its body may take its time, so whatever is done for the caller is
-/// done for it as it is after that: nothing here gives away how it was before.
+/// The caller that was authenticated by the head of a request. Its body may take a while to arrive, so the caller
+/// can only be used after [`refresh`](Self::refresh), which looks up its current state.
 #[derive(Clone, Debug)]
 pub(super) struct HeadCaller {
     app: App,
@@ -277,13 +276,13 @@ pub(super) struct HeadCaller {
 }
 
 impl HeadCaller {
-    /// The caller as it is now that the body has been read.
+    /// The caller in its current state, now that the body has been read.
     async fn refresh(self) -> Result<Caller, Error> {
         self.app.look_again(&self.caller).await
     }
 }
 
-/// The caller, as an argument of a handler, which runs after the body was read.
+/// Extractor of the caller, for handlers, which run after the body was read.
 #[derive(Clone, Debug)]
 pub(super) struct Authenticated(pub(super) Caller);
 
@@ -297,7 +296,7 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
     }
 }
 
-/// The caller, where a procedure does not need one, and there is one.
+/// Extractor of the caller in procedures that do not require one.
 #[derive(Clone, Debug)]
 pub(super) struct OptionalCaller(pub(super) Option<Caller>);
 
@@ -313,7 +312,7 @@ impl<S: Sync> FromRequestParts<S> for OptionalCaller {
     }
 }
 
-/// What a call presents that is authenticated after its message is read.
+/// Extractor of a credential that is authenticated after the message has been read.
 #[derive(Clone, Debug)]
 pub(super) struct DeferredCredential(pub(super) PresentedCredential);
 
@@ -326,7 +325,7 @@ impl<S: Sync> FromRequestParts<S> for DeferredCredential {
     }
 }
 
-/// Where a request came from, as an argument of a handler.
+/// Extractor of where a request came from.
 #[derive(Clone, Debug)]
 pub(super) struct RequestOrigin(pub(super) Origin);
 

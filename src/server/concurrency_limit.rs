@@ -1,7 +1,7 @@
-//! How much of a kind may go on at once for callers who have shown no credential: in all, and for one network.
+//! Limits concurrent work for callers without a credential, in total and per network.
 //!
-//! A semaphore would let whoever came first keep the others out. Here the oldest makes room: what is honest is
-//! over within moments, and starts anew without harm where it is not.
+//! With a semaphore, whoever came first could keep everybody else out. Here the oldest entry is evicted: honest
+//! work is over within moments, and can be started again without harm if not.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,7 +13,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::metrics::{Bound, LoadShed, Outcome};
 
-/// What has been admitted.
+/// Limits concurrent entries by evicting the oldest.
 #[derive(Clone, Debug)]
 pub(super) struct ConcurrencyLimit(Arc<Inner>);
 
@@ -21,7 +21,7 @@ pub(super) struct ConcurrencyLimit(Arc<Inner>);
 struct Inner {
     max: usize,
     max_per_network: usize,
-    /// How old something must be to make room.
+    /// Minimum age of an entry that may be evicted.
     min_age: Duration,
     admitted: Mutex<Admitted>,
     counts: (LoadShed, Bound),
@@ -29,7 +29,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Admitted {
-    /// The oldest first.
+    /// Oldest first.
     entries: Vec<Entry>,
     next_id: u64,
 }
@@ -42,7 +42,7 @@ struct Entry {
     revoked: Arc<Notify>,
 }
 
-/// One that was admitted. It makes room when it is dropped.
+/// An admitted entry, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     inner: Arc<Inner>,
@@ -51,7 +51,7 @@ pub(super) struct Permit {
 }
 
 impl ConcurrencyLimit {
-    /// `counts`: what it counts into, and as which bound.
+    /// `counts`: where evictions and refusals are counted, and as which bound.
     pub(super) fn new(
         counts: (LoadShed, Bound),
         max: usize,
@@ -67,9 +67,9 @@ impl ConcurrencyLimit {
         }))
     }
 
-    /// Admits one more of a network, in the place of the oldest if need be: of that network where it has its
-    /// share, else of all. `None`: all are too young to make room. A network that is not given (a trusted proxy's)
-    /// stands for many, and has no share.
+    /// Admits one more entry of a network, evicting the oldest if a maximum is reached: the oldest of that network,
+    /// or else the oldest of all. `None`: that one is too young. Without a network (behind a trusted proxy, which
+    /// stands for many clients) only the total is limited.
     pub(super) fn admit(&self, network: Option<IpNet>) -> Option<Permit> {
         let now = Instant::now();
         let mut admitted = self.0.lock();
@@ -108,7 +108,7 @@ impl ConcurrencyLimit {
 }
 
 impl Permit {
-    /// Completes when it must make room.
+    /// Completes when the entry is evicted.
     pub(super) async fn revoked(&self) {
         self.revoked.notified().await;
     }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_network_makes_room_for_itself_and_the_oldest_for_all() {
+    async fn full_network_evicts_its_own_oldest_and_a_full_limit_the_oldest_of_all() {
         let limit = limit(3, 2);
         let first = limit.admit(Some(from("192.0.2.1"))).unwrap();
         let second = limit.admit(Some(from("192.0.2.2"))).unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whom_no_address_stands_for_has_no_share() {
+    async fn entries_without_a_network_only_count_in_total() {
         let limit = limit(3, 1);
         let all: Vec<_> = (0..3).map(|_| limit.admit(None)).collect();
         assert!(all.iter().all(Option::is_some));

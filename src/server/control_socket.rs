@@ -1,8 +1,8 @@
-//! The control socket: how commands on this machine reach the server that owns a database. It lies beside the
-//! database, and the kernel tells who is at the other end, so nobody needs a token.
+//! The control socket, through which commands on this machine reach the server that owns a database. It lies next
+//! to the database, and the kernel identifies the peer, so that no token is needed.
 //!
-//! Each end checks the other: the server takes calls of its own user and of root alone, and a command calls
-//! nobody but the owner of the database's file or root, whoever else put a socket there.
+//! Both ends check each other: the server accepts its own user and root, and a command only talks to root or the
+//! owner of the database file, whoever may have put a socket there.
 
 use std::{
     fs::{self, File},
@@ -24,50 +24,50 @@ use tokio::net::{UnixListener, UnixStream};
 use super::listener::{Listener, Peer};
 
 const ROOT: u32 = 0;
-/// What a path within `sockaddr_un` may take (unix(7)), without its final NUL.
+/// Maximum length of a path in `sockaddr_un` (unix(7)), without the final NUL.
 const MAX_PATH_BYTES: usize = 107;
 const BACKLOG: i32 = 128;
 
-/// Where the socket of the database at `database` is.
+/// Path of the socket that belongs to the database at `database`.
 pub fn path_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".sock");
     name.into()
 }
 
-/// Whether a socket is at `path`.
+/// Whether there is a socket at `path`.
 ///
 /// # Errors
-/// What is there is no socket, and would be lost.
+/// There is a file of another type, which must not be overwritten.
 pub fn is_taken(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(true),
-        Ok(_) => Err(io::Error::other("there is a file that is no socket")),
+        Ok(_) => Err(io::Error::other("there is a file that is not a socket")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// The socket as its server has it. It is removed with it.
+/// The server's end. The socket file is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
-    own: u32,
-    overflow: u32,
+    server_uid: u32,
+    overflow_uid: u32,
 }
 
 impl ControlSocket {
-    /// Takes the place at `path`, also from a server that has gone: whoever calls this owns the database.
+    /// Binds to `path`, replacing the socket of a server that has gone: the caller owns the database.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
         if is_taken(path)? {
             fs::remove_file(path)?;
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        // On Linux the new file gets these permissions, so that nobody else can connect at any moment.
+        // On Linux the new file is created with these permissions, so that nobody else can ever connect.
         let owner_only = Mode::RUSR | Mode::WUSR;
-        // Elsewhere it is done below.
+        // Other systems ignore this; there the permissions are set below.
         let _ = fchmod(&socket, owner_only);
         if path.as_os_str().len() <= MAX_PATH_BYTES {
             bind(&socket, &SocketAddrUnix::new(path)?)?;
@@ -79,16 +79,16 @@ impl ControlSocket {
         Ok(Self {
             listener: UnixListener::from_std(socket.into())?,
             path: path.to_owned(),
-            own: getuid().as_raw(),
-            overflow: overflow_uid(),
+            server_uid: getuid().as_raw(),
+            overflow_uid: overflow_uid(),
         })
     }
 
-    /// Who it is, if it may call.
+    /// The peer, if its user may connect.
     fn admit(&self, uid: u32) -> Option<Peer> {
-        // A user of another namespace has the overflow's number, whoever it is.
-        let is_known = uid != self.overflow && (uid == self.own || uid == ROOT);
-        is_known.then_some(Peer::Local { uid })
+        // Users of other namespaces all appear as the overflow uid.
+        let is_allowed = uid != self.overflow_uid && (uid == self.server_uid || uid == ROOT);
+        is_allowed.then_some(Peer::Local { uid })
     }
 }
 
@@ -102,7 +102,10 @@ impl Listener for ControlSocket {
             if let Some(peer) = self.admit(uid) {
                 return Ok((stream, peer));
             }
-            tracing::warn!(uid, "a stranger on the control socket was turned away");
+            tracing::warn!(
+                uid,
+                "rejected another user's connection to the control socket"
+            );
         }
     }
 }
@@ -113,17 +116,16 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Connects to the server behind the socket at `path`, whose database belongs to the user `owner`. `None`: there
-/// is no server.
+/// Connects to the server at `path`, whose database is owned by the user `owner`. `None`: no server is listening.
 ///
 /// # Errors
-/// The socket cannot be used, or somebody else listens there.
+/// The socket cannot be used, or another user's process listens on it.
 pub async fn connect(path: &Path, owner: u32) -> io::Result<Option<UnixStream>> {
-    // A reset: it was there and is going.
+    // A reset means that the server is just going away.
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     let connected = async {
         let socket = open(path, OFlags::PATH)?;
-        UnixStream::connect(through(&socket)).await
+        UnixStream::connect(proc_fd_path(&socket)).await
     };
     let stream = match connected.await {
         Ok(stream) => stream,
@@ -139,18 +141,19 @@ pub async fn connect(path: &Path, owner: u32) -> io::Result<Option<UnixStream>> 
     Err(io::Error::new(
         io::ErrorKind::PermissionDenied,
         format!(
-            "the user {uid} listens there, who is neither root nor the owner {owner} of the database"
+            "it belongs to the user {uid}, who is neither root nor the owner {owner} of the database"
         ),
     ))
 }
 
-/// Binds to a path that no socket's address holds: to a short name in its folder, which is then changed.
+/// Binds to a path that is too long for a socket address: to a short name in the same directory, which is then
+/// renamed.
 fn bind_long(socket: &OwnedFd, path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let folder = open(folder, OFlags::PATH | OFlags::DIRECTORY)?;
     let bound = tempfile::Builder::new()
         .suffix(".sock")
-        .make_in(through(&folder), |short| {
+        .make_in(proc_fd_path(&folder), |short| {
             Ok(bind(socket, &SocketAddrUnix::new(short)?)?)
         })?;
     bound.into_temp_path().persist(path)?;
@@ -162,12 +165,12 @@ fn open(path: &Path, flags: OFlags) -> io::Result<File> {
     File::options().read(true).custom_flags(flags).open(path)
 }
 
-/// A path to what is open, which is short whatever its own is.
-fn through(file: &File) -> PathBuf {
+/// A path to an open file that is short, whatever the file's own path is.
+fn proc_fd_path(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
-/// The number that stands for users who have none in this namespace (`user_namespaces(7)`).
+/// The uid that stands for users without one in this namespace (`user_namespaces(7)`).
 fn overflow_uid() -> u32 {
     const USUAL: u32 = 65_534;
     let text = fs::read_to_string("/proc/sys/kernel/overflowuid");
@@ -183,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_owner_may_open_it_and_it_goes_with_its_server() {
+    async fn only_the_owner_may_connect_and_the_socket_is_removed_with_its_server() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         let path = path_of(&database);
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_a_killed_server_left_is_taken_over_and_another_file_is_not() {
+    async fn socket_of_a_killed_server_is_replaced_and_another_file_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db.sock");
         std::mem::forget(ControlSocket::bind(&path).unwrap());
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_path_and_a_name_may_be_as_long_as_any_files() {
+    async fn path_may_be_as_long_as_that_of_any_file() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("x".repeat(200));
         fs::create_dir(&deep).unwrap();
@@ -227,15 +230,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn neither_end_takes_a_stranger() {
+    async fn both_ends_reject_other_users() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db.sock");
         let mut socket = ControlSocket::bind(&path).unwrap();
-        (socket.own, socket.overflow) = (1_000, 65_534);
+        (socket.server_uid, socket.overflow_uid) = (1_000, 65_534);
         for (uid, admitted) in [(0, true), (1_000, true), (1_001, false), (65_534, false)] {
             assert_eq!(socket.admit(uid).is_some(), admitted, "{uid}");
         }
-        socket.own = 65_534;
+        socket.server_uid = 65_534;
         assert_eq!(socket.admit(65_534), None);
         let own = getuid().as_raw();
         if own != ROOT {

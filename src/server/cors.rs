@@ -1,4 +1,4 @@
-//! Which web pages of other origins may call, by `--cors-origin`.
+//! Which pages of other origins may call the API, by `--cors-origin`.
 
 mod cors_router;
 
@@ -18,11 +18,11 @@ use crate::proto::hallpass::v1::Reason;
 use super::edge;
 pub(super) use cors_router::CorsRouter;
 
-/// For how long a browser may remember what a preflight told it.
+/// How long a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_hours(2);
 
-/// What pages send of their own accord: the protocols' fields, and those by which browsers' tracing libraries
-/// (W3C Trace Context and Baggage, Sentry) mark every request of a page.
+/// Header fields that pages may always send: those of the RPC protocols, and those that tracing libraries in
+/// browsers (W3C Trace Context and Baggage, Sentry) add to every request.
 const REQUEST_HEADERS: [HeaderName; 12] = [
     AUTHORIZATION,
     CONTENT_TYPE,
@@ -38,17 +38,17 @@ const REQUEST_HEADERS: [HeaderName; 12] = [
     HeaderName::from_static("x-user-agent"),
 ];
 
-/// The origins that were listed.
+/// The allowed origins.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CorsOrigins {
     any: bool,
     listed: Vec<HeaderValue>,
-    /// What their pages may send beside [`REQUEST_HEADERS`].
+    /// Header fields that these pages may send besides [`REQUEST_HEADERS`].
     headers: Vec<HeaderName>,
 }
 
 impl CorsOrigins {
-    /// From the settings: `*`, or what a browser sends as `Origin`; and the further header fields.
+    /// From the settings: `*` or values of `Origin`, and additional header fields.
     pub(super) fn new(origins: &[String], headers: &[HeaderName]) -> Self {
         let any = origins.iter().any(|origin| origin == "*");
         let listed = origins.iter().filter(|origin| *origin != "*");
@@ -62,8 +62,8 @@ impl CorsOrigins {
         }
     }
 
-    /// The layer that answers preflights and marks replies; none where only pages of this server may
-    /// call. Credentials (cookies) are never allowed.
+    /// The layer that answers preflights and adds CORS headers; `None` if only same-origin pages may call.
+    /// Credentials (cookies) are never allowed.
     pub(super) fn layer(&self) -> Option<CorsLayer> {
         let header = HeaderName::from_static;
         let allow = match (self.any, &*self.listed) {
@@ -87,7 +87,7 @@ impl CorsOrigins {
         Some(layer)
     }
 
-    /// Notes on a request whether its page may send a password.
+    /// Marks requests from pages that may not send a password.
     pub(super) fn mark<B>(&self, request: &mut Request<B>) {
         if let Some(origin) = request.headers().get(ORIGIN)
             && !self.listed.contains(origin)
@@ -98,8 +98,7 @@ impl CorsOrigins {
     }
 }
 
-/// Whether a page of this very server sends it. A proxy may have taken the TLS off, so the scheme is not
-/// compared.
+/// Whether the page was served by this server. A proxy may have terminated TLS, so the scheme is not compared.
 fn is_same_origin<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
     let host = |headers: &HeaderMap| {
         headers
@@ -118,20 +117,20 @@ fn is_same_origin<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
     matches!((origin, own), (Some((_, host)), Some(own)) if host.eq_ignore_ascii_case(&own))
 }
 
-/// The request comes from a page whose origin is not listed, at most covered by `*`.
+/// Extension of a request from a page whose origin is not listed, other than by `*`.
 #[derive(Clone, Copy, Debug)]
 struct UnlistedOrigin;
 
-/// That the page a request comes from, if it comes from one, may send a password; an argument of the
-/// handlers that take one.
+/// Extractor for handlers that take a password: whether the page that sent the request, if one did, may send
+/// passwords.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PasswordOrigin {
     allowed: bool,
 }
 
 impl PasswordOrigin {
-    /// Refuses a password from a page whose origin is not listed. `*` is for pages that hold a token: a
-    /// page that anyone may have made must not be where people type passwords.
+    /// Rejects passwords from pages whose origin is not listed. `*` is for pages that use a token: people should
+    /// not type passwords into a page that anybody may have made.
     pub(super) fn check(self) -> Result<(), ConnectError> {
         if self.allowed {
             return Ok(());
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_comes_from_listed_pages_and_own_ones_only() {
+    fn passwords_are_accepted_from_listed_origins_and_our_own_only() {
         assert!(allowed(&[], None));
         assert!(allowed(&["*"], Some("http://tokens.example:8080")));
         assert!(allowed(

@@ -1,5 +1,5 @@
-//! Which request is being served, for the log: whatever is recorded while it is has its ID, and what is found out
-//! about it on the way is left here for its line in the access log.
+//! The request that the current task is serving: its ID, for everything that is logged meanwhile, and the fields
+//! that are collected for its line in the access log.
 
 use std::{cell::Cell, net::IpAddr};
 
@@ -19,36 +19,35 @@ struct Current {
     fields: Cell<LogFields>,
 }
 
-/// What is known of a request so far.
+/// Fields of the access log that become known while a request is served.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LogFields {
-    /// The kind of credential that was shown: `token`, `password` or `local`.
+    /// The kind of credential that was presented: `token`, `password` or `local`.
     pub(super) credential: Option<&'static str>,
-    /// The token that was shown, where its secret was right.
+    /// The token that was presented, if its secret was right.
     pub(super) token: Option<TokenId>,
-    /// Whose it is, or who signed in.
+    /// Its owner, or who signed in.
     pub(super) user: Option<UserId>,
-    /// Why the request was refused, or why the token that it asks about is not valid: a name of
-    /// `hallpass.v1.Reason`.
+    /// Why the request was refused, or why the token it asks about is not valid: a name of `hallpass.v1.Reason`.
     pub(super) reason: Option<&'static str>,
-    /// From where the token is used that the request asks about, as whoever asks says.
+    /// Client address of the token that the request asks about, as reported by the caller.
     pub(super) client_ip: Option<IpAddr>,
-    /// It is a health probe or the check of a token: there are many, and they only matter when they fail.
+    /// A health probe or a token check: there are many, and they only matter when they fail.
     pub(super) is_routine: bool,
 }
 
-/// The ID of the request that this task is sync_scope.
+/// The ID of the request that this task is serving.
 pub fn request_id() -> Option<IdText> {
     CURRENT.try_with(|current| current.id).ok()
 }
 
-/// Begins to serve the request `id`; what is known by the end of `work` is handed back for [`scope`].
+/// Runs `work` as part of the request `id`. Returns the fields collected so far, for [`scope`].
 pub(super) fn sync_scope<T>(id: IdText, work: impl FnOnce() -> T) -> (T, LogFields) {
     let fields = Cell::default();
     CURRENT.sync_scope(Current { id, fields }, || (work(), log_fields()))
 }
 
-/// Serves the request `id`, of which this is known, until `reply` is there.
+/// Runs `reply` as part of the request `id`, with the fields collected so far.
 pub(super) fn scope<F: Future>(
     id: IdText,
     fields: LogFields,
@@ -58,13 +57,12 @@ pub(super) fn scope<F: Future>(
     CURRENT.scope(Current { id, fields }, reply)
 }
 
-/// What is known of the request that this task is sync_scope.
+/// The fields collected for the request that this task is serving.
 pub(super) fn log_fields() -> LogFields {
     let fields = CURRENT.try_with(|current| current.fields.get());
     fields.unwrap_or_default()
 }
 
-/// Notes who calls.
 pub(super) fn note_caller(caller: &Caller) {
     listener::note_authenticated();
     note(|fields| {
@@ -73,32 +71,32 @@ pub(super) fn note_caller(caller: &Caller) {
     });
 }
 
-/// Notes whose token was shown.
+/// Records which token was presented, and its owner.
 pub(super) fn note_token(token: TokenId, user: UserId) {
     note(|fields| (fields.token, fields.user) = (Some(token), Some(user)));
 }
 
-/// Notes which kind of credential was shown.
+/// Records the kind of credential that was presented.
 pub(super) fn note_credential(kind: &'static str) {
     note(|fields| fields.credential = Some(kind));
 }
 
-/// Notes why something is refused: a name of `hallpass.v1.Reason`.
+/// Records why something is refused: a name of `hallpass.v1.Reason`.
 pub(super) fn note_reason(reason: &'static str) {
     note(|fields| fields.reason = Some(reason));
 }
 
-/// Notes from where a token is used, as whoever asks about it says.
+/// Records the client address of the token that is asked about, as reported by the caller.
 pub(super) fn note_client_ip(ip: Option<IpAddr>) {
     note(|fields| fields.client_ip = ip);
 }
 
-/// Notes that the request is a health probe or the check of a token.
+/// Records that the request is a health probe or a token check.
 pub(super) fn note_routine() {
     note(|fields| fields.is_routine = true);
 }
 
-/// Outside of requests there is nothing to note.
+/// Does nothing outside of a request.
 fn note(change: impl FnOnce(&mut LogFields)) {
     let noted = CURRENT.try_with(|current| {
         let mut fields = current.fields.get();

@@ -1,10 +1,9 @@
-//! The one list of what is served: each procedure, probe, page and OAuth endpoint with what it does, which
-//! credentials it takes, whether a browser's page may call it, and what it counts as.
+//! The list of everything that is served: each procedure, probe, page and OAuth endpoint with its actions, the
+//! credentials it takes, whether pages may call it, and its metric label.
 //!
-//! Router, CORS, authentication, metrics, OAuth's metadata and gRPC's own services read it, and no path stands
-//! anywhere else in the program; a test walks the descriptors to see that each procedure stands here once.
-//! Who may do an action is `app::authz`'s matter, which knows no paths. A new procedure is a line of
-//! [`PROCEDURES`].
+//! Router, CORS, authentication, metrics, OAuth metadata and reflection read it, and no path is written anywhere
+//! else; a test checks that every procedure of the descriptors is listed once. Who may perform an action is decided
+//! in `app::authz`, which knows no paths. To add a procedure, add an entry to [`PROCEDURES`].
 
 mod endpoint;
 
@@ -19,12 +18,12 @@ pub use endpoint::{Credentials, Endpoint, Kind, OTHER, is_below};
 
 use Credentials as C;
 
-/// The package of our own services.
+/// The protobuf package of our own services.
 pub const PACKAGE: &str = "hallpass.v1";
 
-/// Other names that clients call our services by, each with the name we use.
+/// Other names under which clients call our services, each with the actual name.
 pub const ALIASES: &[(&str, &str)] = &[
-    // The contract names no package.
+    // The contract has no package name.
     ("TokenService", "hallpass.v1.TokenService"),
     (
         "buf.alpha.registry.v1alpha1.TokenService",
@@ -52,7 +51,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Our procedures. The default: a bearer token, and pages may call.
+/// The procedures. By default they take a bearer token, and pages may call them.
 #[rustfmt::skip]
 pub static PROCEDURES: &[Endpoint] = &[
     CREATE_TOKEN,
@@ -94,10 +93,10 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/grpc.health.v1.Health/Watch", &[]).takes(C::Public).as_endless_stream(),
 ];
 
-/// gRPC's reflection, which streams both ways, as no procedure of ours does.
+/// gRPC's reflection, which streams in both directions, unlike our own procedures.
 pub static GRPC: &[Endpoint] = &[REFLECTION, REFLECTION_ALPHA];
 
-/// The web routes, the busiest first: they are looked through for each request that is no call.
+/// The web routes, the busiest first: the list is searched for every request that is not a call.
 pub static WEB: &[Endpoint] = &[
     FORWARD_AUTH,
     INTROSPECT,
@@ -116,23 +115,23 @@ pub static WEB: &[Endpoint] = &[
     READINESS_JS,
 ];
 
-/// The one procedure that a password opens, too.
+/// The only procedure that also takes a password.
 pub const CREATE_TOKEN: Endpoint =
     procedure("/hallpass.v1.TokenService/CreateToken", &[A::CreateToken]).takes(C::TokenOrPassword);
-/// What the benchmark asks as any user.
+/// Called by the benchmark as any user.
 pub const GET_TOKEN: Endpoint = procedure("/hallpass.v1.TokenService/GetToken", &[A::GetToken]);
-/// What the benchmark asks as a service.
+/// Called by the benchmark as a service.
 pub const VERIFY_TOKEN: Endpoint =
     procedure("/hallpass.v1.TokenService/VerifyToken", &[A::VerifyToken]);
 
-/// Reflection.
+/// gRPC reflection.
 pub const REFLECTION: Endpoint =
     grpc_procedure("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
-/// Reflection, as older clients ask for it.
+/// gRPC reflection for older clients.
 pub const REFLECTION_ALPHA: Endpoint =
     grpc_procedure("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
 
-/// Nothing below it is for pages, whether it is served or not.
+/// Paths below it are never for pages, whether they exist or not.
 const OAUTH: &str = "/oauth2";
 /// Introspection (RFC 7662).
 pub const INTROSPECT: Endpoint = route("/oauth2/introspect")
@@ -143,26 +142,26 @@ pub const INTROSPECT: Endpoint = route("/oauth2/introspect")
 pub const REVOKE: Endpoint = route("/oauth2/revoke")
     .takes(C::OptionalClient)
     .machines_only();
-/// OAuth's metadata (RFC 8414).
+/// Authorization server metadata (RFC 8414).
 pub const METADATA: Endpoint = route("/.well-known/oauth-authorization-server").machines_only();
-/// Where reverse proxies ask.
+/// Called by reverse proxies.
 pub const FORWARD_AUTH: Endpoint = Endpoint {
     kind: Kind::Tree,
     ..route("/forward-auth")
 }
 .takes(C::Holder)
 .machines_only();
-/// Whether the process lives.
+/// Liveness: the process is running.
 pub const HEALTHZ: Endpoint = route("/healthz");
-/// Whether requests should be sent here.
+/// Readiness: requests should be sent here.
 pub const READYZ: Endpoint = Endpoint {
     timeout: Some(ready_timeout),
     ..route("/readyz")
 };
-/// For Prometheus; on a listener of its own, so it is none of [`WEB`].
+/// For Prometheus. It has a listener of its own, so it is not in [`WEB`].
 pub const METRICS: Endpoint = route("/metrics").machines_only();
 
-/// The page.
+/// The start page.
 pub const PAGE: Endpoint = route("/");
 /// The README.
 pub const DOCS: Endpoint = route("/docs");
@@ -171,51 +170,51 @@ pub const PROTO: Endpoint = Endpoint {
     kind: Kind::Tree,
     ..route("/proto")
 };
-/// A file that the page loads.
+/// Loaded by the start page.
 pub const APP_CSS: Endpoint = file("/app.css");
-/// A file that the page loads.
+/// Loaded by the start page.
 pub const APP_JS: Endpoint = file("/app.js");
-/// A file that the page loads.
+/// Loaded by the start page.
 pub const COPY_JS: Endpoint = file("/copy.js");
-/// A file that the page loads.
+/// Loaded by the start page.
 pub const DOM_JS: Endpoint = file("/dom.js");
-/// A file that the page loads.
+/// Loaded by the start page.
 pub const ICON: Endpoint = file("/icon.svg");
-/// A file that the page loads.
+/// Loaded by the start page.
 pub const READINESS_JS: Endpoint = file("/readiness.js");
 
 const fn ready_timeout(limits: &Limits) -> Duration {
     limits.ready_timeout
 }
 
-/// The whole list.
+/// All endpoints.
 pub fn all() -> impl Iterator<Item = &'static Endpoint> {
     [PROCEDURES, GRPC, WEB].into_iter().flatten()
 }
 
-/// The largest message of any endpoint, in bytes.
+/// The largest message size of any endpoint, in bytes.
 pub fn max_message_bytes(limits: &Limits) -> usize {
     let bytes = all().map(|endpoint| endpoint.max_message_bytes(limits));
     bytes.max().unwrap_or_default()
 }
 
-/// The procedure of ours at a canonical path. It is looked for once, when the method table is made.
+/// The procedure at a canonical path. Only looked up when the method table is built.
 pub fn find_procedure(path: &str) -> Option<&'static Endpoint> {
     PROCEDURES.iter().find(|endpoint| endpoint.is_at(path))
 }
 
-/// The procedure of gRPC's reflection at a path.
+/// The reflection procedure at a path.
 pub fn find_grpc(path: &str) -> Option<&'static Endpoint> {
     GRPC.iter().find(|endpoint| endpoint.is_at(path))
 }
 
-/// What a request, that is no call, counts as.
+/// The metric label of a request that is not a call.
 pub fn web_label(path: &str) -> &'static str {
     let found = WEB.iter().find(|endpoint| endpoint.is_at(path));
     found.map_or(OTHER, |endpoint| endpoint.label)
 }
 
-/// The services of our procedures, each once.
+/// The services of our procedures, without duplicates.
 pub fn services() -> &'static [&'static str] {
     static SERVICES: LazyLock<Vec<&str>> = LazyLock::new(|| {
         let mut services: Vec<_> = PROCEDURES.iter().filter_map(Endpoint::service).collect();
@@ -226,7 +225,7 @@ pub fn services() -> &'static [&'static str] {
     &SERVICES
 }
 
-/// Where pages have no business, with all below.
+/// Paths that are not for pages, nor is anything below them.
 static MACHINES_ONLY: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let machines = all().filter(|endpoint| !endpoint.browsers);
     let paths = machines.map(|endpoint| endpoint.path);
@@ -234,7 +233,7 @@ static MACHINES_ONLY: LazyLock<Vec<&str>> = LazyLock::new(|| {
     paths.chain([OAUTH]).collect()
 });
 
-/// Whether a web page may have business with a path. One that is not served is told so, but for what is below
+/// Whether pages may call a path. Unknown paths count as such, so that a page sees the error, unless they are below
 /// an endpoint for machines.
 pub fn is_for_browsers(path: &str) -> bool {
     !MACHINES_ONLY.iter().any(|prefix| is_below(path, prefix))

@@ -1,7 +1,7 @@
-//! What a client is told of an error: the one table from [`app::Error`] to a code, a reason and details.
+//! How errors are presented to clients: the one table from [`app::Error`] to a code, a reason and details.
 //!
-//! No source text of an error goes out. What only the log may tell is logged here, once, inside the span
-//! that carries the request ID the client gets.
+//! The source of an error is never sent. It is logged here, once, inside the span that has the request ID that the
+//! client gets.
 
 pub(super) mod auth_denied;
 pub(super) mod challenge;
@@ -26,7 +26,7 @@ const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
 const CHALLENGE: &str = "www-authenticate";
 
-/// When to come back to a full queue of passwords: it is about so long.
+/// When to retry after the queue of password checks was full: about as long as the queue takes.
 const BUSY: Duration = Duration::from_secs(2);
 
 const fn code(error: &app::Error) -> Code {
@@ -69,12 +69,11 @@ impl From<app::Error> for ConnectError {
     }
 }
 
-/// The value of the protobuf enum.
 pub(super) fn reason(reason: Reason) -> v1::Reason {
     v1::Reason::from_str_name(reason.as_str()).expect("a test compares the two enums")
 }
 
-/// Adds when to come again.
+/// Adds a `RetryInfo`.
 pub(super) fn with_retry(reply: ConnectError, after: Duration) -> ConnectError {
     let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
     let delay = ProtoDuration {
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_one_of_the_protobuf_enum_and_none_is_left_out() {
+    fn reasons_are_exactly_those_of_the_protobuf_enum() {
         let ours: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert!(
             ours.iter()
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttled_client_is_told_when_to_come_back_in_whole_seconds() {
+    fn throttled_client_gets_a_retry_after_in_whole_seconds() {
         let error = app::Error::Throttled {
             retry_after: Duration::from_millis(1_200),
         };
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_servers_client_is_told_when_to_come_back_too() {
+    fn busy_server_sends_a_retry_after() {
         let reply = ConnectError::from(app::Error::Busy);
         assert_eq!(reply.meta().unwrap()["retry-after"], "2");
         assert_eq!(reply.code(), Code::ResourceExhausted);

@@ -1,4 +1,4 @@
-//! gRPC's server reflection, by tonic.
+//! gRPC server reflection, served by tonic.
 
 use std::{io, net::IpAddr};
 
@@ -22,7 +22,7 @@ use super::{
     endpoints::{self, Endpoint},
 };
 
-/// Reflection in both its versions.
+/// Both versions of the reflection service.
 pub(super) fn reflection(streams: AnonymousStreams) -> io::Result<Router> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -41,12 +41,12 @@ pub(super) fn reflection(streams: AnonymousStreams) -> io::Result<Router> {
         .layer(bounded))
 }
 
-/// The route of an endpoint's whole service.
+/// The route that matches all methods of an endpoint's service.
 fn methods_of(endpoint: &Endpoint) -> String {
     format!("/{}/{{method}}", endpoint.service().unwrap_or_default())
 }
 
-/// A stream that ends when it must, with a status that says why.
+/// Ends the stream at its limits, with a status that says why.
 async fn bounded(
     streams: AnonymousStreams,
     ip: Option<IpAddr>,
@@ -71,8 +71,8 @@ async fn next_frame(rest: Rest) -> Option<(Result<Frame<Bytes>, axum::Error>, Re
         frame = body.frame() => Some((frame?, Some((body, stream)))),
         ended = stream.ended() => {
             let mut trailers = http::HeaderMap::new();
-            let told = Status::unavailable(ended.message()).add_header(&mut trailers);
-            told.expect("the message is ASCII");
+            let added = Status::unavailable(ended.message()).add_header(&mut trailers);
+            added.expect("the message is ASCII");
             Some((Ok(Frame::trailers(trailers)), None))
         }
     }

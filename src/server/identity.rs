@@ -1,5 +1,5 @@
-//! Whether a request may pass by the token that it shows, for a proxy that asks on its behalf, and what the
-//! proxy passes on of whoever holds the token.
+//! Forward-auth: whether a request may pass by the token that it carries, and the identity headers that the proxy
+//! passes on.
 
 mod requirement;
 
@@ -19,20 +19,20 @@ use crate::{
 use super::{auth, current, error::auth_denied::AuthDenied, listener};
 pub(super) use requirement::{API_KEY, ParameterSource, Requirement};
 
-/// Where a request comes from that is to pass.
+/// Where the request that wants to pass comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestSource {
-    /// The client's address; `None`: not known.
+    /// The client's address, if known.
     pub(super) client_ip: Option<IpAddr>,
-    /// Who says so, where we have not seen it ourselves.
+    /// Who reported that address, unless we see it ourselves.
     pub(super) reporter_ip: Option<IpAddr>,
 }
 
-/// Whether the request with these header fields may pass: by its own token alone. `origin` is that of the request
-/// that asks.
+/// Checks whether the request with these header fields may pass, by its own token alone. `origin` describes the
+/// request that asks.
 ///
 /// # Errors
-/// There is no answer, which must not be taken for one.
+/// The check failed; this must not be taken for a decision.
 pub(super) async fn check(
     app: &App,
     headers: &HeaderMap,
@@ -79,7 +79,7 @@ pub(super) async fn check(
     }))
 }
 
-/// The token is read again: a copy would have to be kept for all that are accepted.
+/// Parses the token again, which is cheaper than keeping a copy of every accepted one.
 fn note_holder(app: &App, headers: &HeaderMap, required: &Requirement) {
     if let Ok(token) = required.presented_token(headers) {
         auth::note_holder(app, &token);
@@ -91,15 +91,15 @@ const USER_ID: HeaderName = HeaderName::from_static("x-auth-user-id");
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-auth-token-id");
 const SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
 
-/// All of them always, an empty one too: a proxy that copies them into the request overwrites whatever a client
-/// wrote there itself.
+/// All of these are always present, even if empty, so that a proxy that copies them overwrites whatever the client
+/// sent under the same names.
 pub(super) fn headers(verified: &Verified) -> [(HeaderName, String); 4] {
     let user = verified.user();
     [
         (USER, user.username.as_str().to_owned()),
         (USER_ID, user.id.encode().as_str().to_owned()),
         (TOKEN_ID, verified.id().encode().as_str().to_owned()),
-        // Empty: not limited.
+        // Empty: not limited to any.
         (SCOPES, verified.scopes().to_string()),
     ]
 }

@@ -1,84 +1,81 @@
-//! Every bound that a request or a connection can run into, in one place.
+//! All limits on requests and connections, in one place.
 //!
-//! The values are DESIGN.md's; tests and the conformance server inject others. Nothing here enforces:
-//! each bound names where it is kept.
+//! The defaults are those of DESIGN.md; tests and the conformance server use others. Nothing is enforced here.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// The bounds of the server. All sizes are in bytes.
+/// Limits of the server. All sizes are in bytes.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The largest message, after decompression, and the largest body of a web request.
+    /// Maximum size of a message after decompression, and of the body of a web request.
     pub max_body_bytes: usize,
-    /// The largest sum of the names and values of a request's header fields.
+    /// Maximum total size of the names and values of a request's header fields.
     pub max_header_bytes: usize,
-    /// The most header fields of a request.
+    /// Maximum number of header fields.
     pub max_header_fields: usize,
-    /// The largest sum of the names and values of the header fields of a request on whose behalf a proxy asks: it
-    /// hands on what a browser sends, with all cookies.
+    /// Maximum total size of header fields at forward-auth, where a proxy passes on whatever a browser sent, with
+    /// all cookies.
     pub max_forwarded_header_bytes: usize,
-    /// The most header fields of such a request.
+    /// Maximum number of header fields at forward-auth.
     pub max_forwarded_header_fields: usize,
-    /// The longest request target.
+    /// Maximum length of the request target.
     pub max_uri_bytes: usize,
-    /// The time in which a new connection must send its first byte.
+    /// Time for a new connection to send its first byte.
     pub first_byte_timeout: Duration,
-    /// The time from the first byte of an HTTP/1 request to the end of its header, and from the first byte
-    /// of an HTTP/2 connection to its first request.
+    /// Time from the first byte of an HTTP/1 request to the end of its header, and from the first byte of an HTTP/2
+    /// connection to its first request.
     pub header_timeout: Duration,
-    /// The time from the end of the header to the end of the body.
+    /// Time from the end of the header to the end of the body.
     pub body_timeout: Duration,
-    /// The time that a call may take, its body's arrival included; a client may ask for less.
+    /// Maximum duration of a call, including the arrival of its body; clients may set a shorter one.
     pub handler_timeout: Duration,
-    /// The time that a connection may stay open without a request.
+    /// How long a connection may stay open without a request.
     pub idle_timeout: Duration,
-    /// The time for which a client may refuse to take bytes that are ready for it.
+    /// How long a client may leave data unread that is ready for it.
     pub write_timeout: Duration,
-    /// The most connections at a time.
+    /// Maximum number of connections.
     pub max_connections: usize,
-    /// How many of them may come from one network (/24, /48); `None`: half of them.
+    /// Maximum number of connections per network (/24, /48); `None`: half of all.
     pub max_connections_per_network: Option<usize>,
-    /// Networks of reverse proxies, which stand for many clients: their connections are not counted for a network.
+    /// Networks of reverse proxies, which stand for many clients and are exempt from limits per network.
     pub uncounted_networks: Vec<IpNet>,
-    /// The most HTTP/2 streams of a connection at a time.
+    /// Maximum number of concurrent HTTP/2 streams per connection.
     pub max_streams: u32,
-    /// The most streams at a time that show no credential: health's Watch, and reflection.
+    /// Maximum number of anonymous streams: health's Watch, and reflection.
     pub max_anonymous_streams: usize,
-    /// How many of them may be one network's (/24, /48).
+    /// Maximum number of these per network (/24, /48).
     pub max_anonymous_streams_per_network: usize,
-    /// How long such a stream may last.
+    /// Maximum duration of an anonymous stream.
     pub anonymous_stream_timeout: Duration,
-    /// How long something must have lasted without a credential to be ended for the sake of something new: what is
-    /// honest is mostly over by then.
+    /// Minimum age of anonymous work that may be evicted in favour of new work: most honest work is over by then.
     pub eviction_min_age: Duration,
-    /// The time from the end of the header to the end of the body on a connection on which nobody has been
-    /// authenticated yet.
+    /// Time from the end of the header to the end of the body, on connections that have not authenticated yet.
     pub anonymous_body_timeout: Duration,
-    /// How many of their bodies may be on their way at a time.
+    /// Maximum number of bodies arriving on such connections at a time.
     pub max_anonymous_bodies: usize,
-    /// How many of those may be one network's (/24, /48).
+    /// Maximum number of these per network (/24, /48).
     pub max_anonymous_bodies_per_network: usize,
-    /// What the requests of a connection may hold in memory, heads and bodies, without drawing on a budget.
+    /// Memory for the requests of one connection, heads and bodies, before it draws on a shared budget.
     pub connection_memory_bytes: usize,
-    /// The budget of all connections on which nobody has been authenticated. At least four of the largest bodies
-    /// fit into either budget.
+    /// Shared budget of connections that have not authenticated. Either budget is at least four times the largest
+    /// body.
     pub anonymous_memory_bytes: usize,
-    /// The further budget of those on which somebody has.
+    /// Additional budget for connections that have authenticated.
     pub authenticated_memory_bytes: usize,
-    /// How much an HTTP/2 client may send before it is read: of one stream, and of all its streams.
+    /// HTTP/2 flow-control window, both per stream and per connection.
     pub http2_window_bytes: u32,
-    /// How much of a refused request's body is read, so that the client sees the refusal.
+    /// How much of a refused request's body is drained, so that the client sees the refusal.
     pub drain_bytes: usize,
-    /// For how long a refused request's body is read.
+    /// How long a refused request's body is drained.
     pub drain_timeout: Duration,
-    /// The time for which the answer to a proxy, that asks on behalf of another request, waits for the body
-    /// that was sent along: a body that is here by then does not cost the connection.
-    pub sent_along_timeout: Duration,
-    /// The time in which the store must answer for the server to be ready.
+    /// How long forward-auth's answer waits for a body that the proxy sends along: if it arrives by then, the
+    /// connection can be kept.
+    pub forwarded_body_timeout: Duration,
+    /// Time for the store to answer before the server counts as not ready.
     pub ready_timeout: Duration,
-    /// Replies shorter than this are not compressed: it would cost more than it saves.
+    /// Minimum size of a reply that is compressed: below, it would cost more than it saves.
     pub compress_min_bytes: usize,
 }
 
@@ -111,11 +108,11 @@ impl Default for Limits {
             connection_memory_bytes: 16 * 1024,
             anonymous_memory_bytes: 48 * 1024 * 1024,
             authenticated_memory_bytes: 48 * 1024 * 1024,
-            // The least that HTTP/2 knows for a connection (RFC 9113, 6.9.2).
+            // The minimum for a connection (RFC 9113, 6.9.2).
             http2_window_bytes: 65_535,
             drain_bytes: 8 * 1024 * 1024,
             drain_timeout: Duration::from_secs(2),
-            sent_along_timeout: Duration::from_millis(20),
+            forwarded_body_timeout: Duration::from_millis(20),
             ready_timeout: Duration::from_secs(2),
             compress_min_bytes: 1024,
         }
@@ -123,7 +120,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How many connections may come from one network.
+    /// Maximum number of connections per network.
     pub fn connections_per_network(&self) -> usize {
         self.max_connections_per_network
             .unwrap_or_else(|| self.max_connections.div_ceil(2))

@@ -1,7 +1,7 @@
 //! The accept loop. It bounds what a peer can do to a connection; the shape of requests is checked by the edge.
 //!
 //! `axum::serve` sets no timers, so a half-sent header would keep a connection open forever. Here each connection
-//! has a [`ConnectionState`](connection_state::ConnectionState), which knows what it is waiting for and until when,
+//! has a `ConnectionState`, which knows what it is waiting for and until when,
 //! and a socket that enforces that deadline.
 
 mod body;

@@ -1,4 +1,4 @@
-//! A pipe in memory: how a command that owns the database itself calls the services that it serves to itself.
+//! An in-memory pipe, for commands that open the database themselves and then call its services within the process.
 
 use std::{future, io};
 
@@ -8,7 +8,7 @@ use super::listener::{Listener, Peer};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The server's end, on which there is one connection, of the user `uid`.
+/// The server's end, with a single connection of the user `uid`.
 #[derive(Debug)]
 pub(super) struct Pipe {
     stream: Option<DuplexStream>,
@@ -16,7 +16,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// Both ends: the server's and the client's.
+    /// The server's end and the client's end.
     pub(super) fn new(uid: u32) -> (Self, DuplexStream) {
         let (server, client) = tokio::io::duplex(BUFFER_BYTES);
         let stream = Some(server);

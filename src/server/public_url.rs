@@ -1,4 +1,4 @@
-//! The address by which clients know the server: what the operator says, or else what a request says.
+//! The URL under which clients reach the server: as configured, or else as given in a request.
 
 use std::{fmt, net::Ipv6Addr, sync::Arc};
 
@@ -6,21 +6,20 @@ use http::{HeaderMap, Uri, header, uri::Authority};
 
 use super::{listener::Peer, request_context::ClientAddress};
 
-/// An absolute URL without query, fragment or a slash at its end, to which the paths of endpoints are appended.
+/// An absolute URL without query, fragment and trailing slash, to which the paths of endpoints are appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     text: String,
-    /// Where the path in it begins.
+    /// Offset of its path.
     path_at: usize,
 }
 
 impl PublicUrl {
-    /// Reads `https://tokens.example`, or one with a path, such as `https://example.com/tokens`. One slash at the end
-    /// is left out.
+    /// Parses `https://tokens.example`, or a URL with a path such as `https://example.com/tokens`. One trailing
+    /// slash is removed.
     ///
     /// # Errors
-    /// It could be written in another way, too, or is no such URL: clients compare an issuer byte by byte
-    /// (RFC 8414 §3.3).
+    /// It is not such a URL, or not in normal form: clients compare an issuer byte by byte (RFC 8414 §3.3).
     pub fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str = "must be http(s)://host[:port][/path] in lower case up to the path, without query and fragment";
         let form = || FORM.to_owned();
@@ -38,7 +37,7 @@ impl PublicUrl {
         };
         let port = port.map(|digits| match digits.parse::<u16>() {
             Ok(0) | Err(_) => Err(form()),
-            Ok(port) if port == usual => Err("must not name the scheme's own port".to_owned()),
+            Ok(port) if port == usual => Err("must not name the scheme's default port".to_owned()),
             Ok(port) if port.to_string() != digits => Err(form()),
             Ok(port) => Ok(port),
         });
@@ -57,17 +56,17 @@ impl PublicUrl {
         })
     }
 
-    /// The URL.
+    /// The URL as a string.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether a path, which is empty or begins with a slash, can be written in one way only.
+    /// Whether a path, empty or with a leading slash, is in normal form.
     pub fn is_path(path: &str) -> bool {
         path.split('/').skip(1).all(is_segment)
     }
 
-    /// The path in it: empty, or with a slash at its beginning.
+    /// Its path: empty, or with a leading slash.
     pub fn path(&self) -> &str {
         &self.text[self.path_at..]
     }
@@ -97,7 +96,7 @@ fn is_segment(segment: &str) -> bool {
     !matches!(segment, "" | "." | "..") && segment.bytes().all(allowed)
 }
 
-/// Says what the server is called outside.
+/// Determines the issuer, which is the server's own URL.
 #[derive(Clone, Debug)]
 pub(super) struct Issuer {
     pub(super) public_url: Option<PublicUrl>,
@@ -105,9 +104,9 @@ pub(super) struct Issuer {
 }
 
 impl Issuer {
-    /// The base of all absolute addresses in the answer to a request: the public URL. Where none is set, the
-    /// request's own host, which whoever sends it may have made up, with `https` where a trusted proxy says so.
-    /// `None`: the request names no host.
+    /// The base URL of all absolute URLs in the reply to a request: the public URL or, if none is set, the
+    /// request's own host (which the client may have made up), with `https` if a trusted proxy reports that.
+    /// `None`: the request has no host.
     pub(super) fn find(&self, peer: Peer, uri: &Uri, headers: &HeaderMap) -> Option<String> {
         if let Some(url) = &self.public_url {
             return Some(url.to_string());
@@ -120,7 +119,7 @@ impl Issuer {
     }
 }
 
-/// What the client called us: at most one name, as the edge has seen to.
+/// The host that the client used. The edge has checked that there is at most one.
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     match uri.authority() {
         Some(authority) => Some(authority.clone()),
@@ -133,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_url_is_absolute_and_written_in_one_way() {
+    fn public_url_is_absolute_and_in_normal_form() {
         for (text, read, path) in [
             ("https://tokens.example", "https://tokens.example", ""),
             ("https://tokens.example/", "https://tokens.example", ""),

@@ -1,7 +1,8 @@
-//! The outermost step: names every request, finds out where it came from, and sets what every reply has.
+//! The outermost step: assigns the request ID, determines the client's address, and adds the header fields that
+//! every reply has.
 //!
-//! The request ID is ours always. A client's `x-request-id` of an acceptable form is kept beside it, for
-//! the log and the audit log. When its reply is known, a request is counted, and has its line in the access log.
+//! The request ID is always our own. A valid `x-request-id` of the client is kept as well, for the log and the
+//! audit log. When the reply is known, the request is counted and logged.
 
 mod client_address;
 mod metric_labels;
@@ -33,7 +34,7 @@ pub(super) use client_address::ClientAddress;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The step. Behind it, each request has an [`Origin`] in its extensions.
+/// Adds an [`Origin`] to the extensions of each request.
 #[derive(Clone, Debug)]
 pub(super) struct WithRequestContext<S> {
     pub(super) app: App,
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_request_ids_of_the_form_are_kept() {
+    fn only_valid_request_ids_are_kept() {
         for good in ["a", "A-b_c.9", &"x".repeat(64)] {
             assert!(is_request_id(good), "{good}");
         }

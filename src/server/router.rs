@@ -1,4 +1,4 @@
-//! The routes of `endpoints`, each with who answers it, and the order of the layers around them.
+//! Connects the endpoints with their handlers, and sets the order of the layers around them.
 
 use std::{
     convert::Infallible,
@@ -24,12 +24,12 @@ use super::{
     web::{self, health::Readiness},
 };
 
-/// The procedures, from the descriptors that the binary carries.
+/// The table of procedures, from the embedded descriptors.
 static METHODS: LazyLock<Arc<MethodTable>> = LazyLock::new(|| {
     Arc::new(MethodTable::new(proto::pool(), endpoints::ALIASES).expect("a test builds the table"))
 });
 
-/// All that is served, from the outermost layer in.
+/// The service of the main listener, from the outermost layer inwards.
 pub(super) fn service(
     app: &App,
     options: &ServerOptions,
@@ -101,7 +101,7 @@ pub(super) fn service(
     }
 }
 
-/// What is served on the control socket and in a pipe: the procedures, and nothing that answers proxies or pages.
+/// The service of the control socket and of pipes: only the procedures.
 pub(super) fn control_service(
     app: &App,
     log_requests: LogRequests,

@@ -1,4 +1,4 @@
-//! The handlers: each decodes its message, calls the use case, encodes what comes back. No SQL, no policy.
+//! RPC handlers: each decodes its message, calls a use case and encodes the result. No SQL, no policy.
 //!
 //! A handler takes its caller as an argument, so it cannot run without one.
 
@@ -36,7 +36,7 @@ use crate::{
 use super::request_context::ClientAddress;
 pub(super) use health::Health;
 
-/// All procedures.
+/// The routes of all procedures.
 pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
     let tokens = TokenServiceBuilder::new()
         .create_token(token::create)
@@ -91,8 +91,8 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .merge(status.with_state(app.clone()).build())
 }
 
-/// What is wrong with a number that an enum of ours does not have.
-const NOT_OF_THE_ENUM: &str = "is not one of the enum";
+/// The error for a number that is not a value of its enum.
+const NOT_OF_THE_ENUM: &str = "is not a value of the enum";
 
 fn page_request(size: u32, token: String, reverse: bool) -> PageRequest {
     PageRequest {

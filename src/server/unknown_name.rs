@@ -1,14 +1,14 @@
-//! What is said of a name that is not known: which one it is, and which known one was likely meant.
+//! Error messages for unknown names, with a suggestion of the name that was likely meant.
 //!
-//! A name that was misspelt may have been a restriction, so it is refused rather than ignored.
+//! Unknown names are rejected rather than ignored, because a misspelt name may have been a restriction.
 
-/// Names are cut here. Before this length no token's text shows anything of its secret.
+/// Names are cut to this length, at which the text of a token does not reach its secret yet.
 const MAX_SHOWN_CHARS: usize = 32;
-/// Names that are less alike (Jaro, 0 to 1) are not taken for each other.
+/// Minimum Jaro similarity (0 to 1) of a name that is suggested.
 const MIN_SIMILARITY: f64 = 0.8;
-/// The similarity of names of which one holds the other.
+/// Similarity of two names if one contains the other.
 const SUBSTRING_SIMILARITY: f64 = 0.85;
-/// Shorter names are held by too many.
+/// Shorter names are contained in too many others.
 const MIN_SUBSTRING_BYTES: usize = 3;
 
 /// `there is no parameter "scopes": did you mean "scope"?`
@@ -25,23 +25,23 @@ pub(super) fn sentence<'a>(
 /// `: did you mean "scope"?`, or nothing.
 pub(super) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match find_closest(name, known) {
-        Some(likeliest) => format!(": did you mean \"{likeliest}\"?"),
+        Some(closest) => format!(": did you mean \"{closest}\"?"),
         None => String::new(),
     }
 }
 
-/// The known name that was likely meant.
+/// The known name that is closest, if one is close enough.
 pub(super) fn find_closest<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let known = known.into_iter();
     let known = known.filter_map(|known| Some((similarity(name, known)?, known)));
-    let likeliest = known.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    likeliest.map(|(_, known)| known)
+    let closest = known.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    closest.map(|(_, known)| known)
 }
 
-/// How like two names are, up to 1. `None`: one is not taken for the other.
+/// The similarity of two names, up to 1; `None` if it is below the minimum.
 pub(super) fn similarity(name: &str, known: &str) -> Option<f64> {
     let (name, known) = (normalized(name), normalized(known));
     let held =
@@ -53,7 +53,7 @@ pub(super) fn similarity(name: &str, known: &str) -> Option<f64> {
     (similarity > MIN_SIMILARITY).then_some(similarity)
 }
 
-/// The name, so that it neither fills a log nor plays tricks on a terminal.
+/// The name, cut and escaped so that it is safe in logs and terminals.
 pub(super) fn escaped(name: &str) -> String {
     let mut text = String::new();
     for character in name.chars().take(MAX_SHOWN_CHARS) {
@@ -69,8 +69,8 @@ pub(super) fn escaped(name: &str) -> String {
     text
 }
 
-/// Case and separators make no difference: `page_size`, `pageSize`, `page-size`. Nor does what lies beyond the
-/// longest name of ours by far.
+/// Ignores case, separators (`page_size`, `pageSize`, `page-size`), and everything beyond any length that our names
+/// have.
 fn normalized(name: &str) -> String {
     let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
     letters.map(|c| c.to_ascii_lowercase()).take(128).collect()
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn likeliest_name_is_found_whatever_its_case_and_separators() {
+    fn closest_name_is_found_whatever_its_case_and_separators() {
         let fields = ["scopes", "allowedCidrs", "expireTime", "note", "dryRun"];
         for (name, expected) in [
             ("scope", Some("scopes")),

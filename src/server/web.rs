@@ -1,8 +1,8 @@
-//! What is not a remote procedure call: the probes, the page at `/` and what it links to, and the ways of
-//! verifying and ending tokens that OAuth's clients and reverse proxies know.
+//! Endpoints that are not RPCs: probes, the start page and what it links to, and the ways in which OAuth clients
+//! and reverse proxies verify and revoke tokens.
 //!
-//! Each file here is a piece of the route table, mostly an axum router of its own. None knows the
-//! store or the procedures in `server/rpc`: what a piece needs is handed to it.
+//! Each file is a part of the route table, mostly an axum router. None knows the store or the procedures in
+//! `server/rpc`: they are handed what they need.
 
 mod client;
 mod form;
@@ -19,7 +19,7 @@ pub mod static_files;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-/// What is said of a token holds for that moment alone.
+/// Answers about a token are only valid at that moment.
 fn no_store(mut response: Response) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     let headers = response.headers_mut();
@@ -27,7 +27,7 @@ fn no_store(mut response: Response) -> Response {
     response
 }
 
-/// What a method is told that these endpoints do not take. Other answers by that status may be stored (RFC 9110 §15.5.6).
+/// Answers unsupported methods. A 405 may be cached without `no-store` (RFC 9110 §15.5.6).
 async fn not_allowed() -> Response {
     no_store(StatusCode::METHOD_NOT_ALLOWED.into_response())
 }

@@ -311,7 +311,7 @@ fn head(app: &TestApp, more: &str) -> String {
 async fn body_that_is_sent_along_is_thrown_away_and_the_connection_lives() {
     let app = TestApp::start_with(|settings| {
         // However slow the machine is.
-        settings.server.limits.sent_along_timeout = Duration::from_mins(1);
+        settings.server.limits.forwarded_body_timeout = Duration::from_mins(1);
     })
     .await;
     let mut socket = TcpStream::connect(app.client.server).await.unwrap();

@@ -9,7 +9,7 @@ fn read(values: &[&str]) -> Result<String, Unauthenticated> {
 }
 
 #[test]
-fn one_bearer_token_is_read_and_nothing_else() {
+fn exactly_one_bearer_token_is_accepted() {
     assert_eq!(read(&["Bearer abc"]).as_deref(), Ok("abc"));
     assert_eq!(read(&["bearer  abc "]).as_deref(), Ok("abc"));
     assert_eq!(read(&[]), Err(Unauthenticated::Missing));

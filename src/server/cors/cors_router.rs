@@ -1,4 +1,4 @@
-//! Two routes in: past the layer for what no page has business with, through it for the rest.
+//! Sends requests for browser-facing paths through the CORS layer, and all others past it.
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use futures_util::future::Either;
 use http::Request;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-/// The step. A clone shares both routes: there is one for each request, which needs one of them.
+/// Clones share both services: there is a clone for each request, which needs only one of them.
 #[derive(Debug)]
 pub(in crate::server) struct CorsRouter<P, M>(Arc<Routes<P, M>>);
 
@@ -23,7 +23,7 @@ struct Routes<P, M> {
 }
 
 impl<P, M> CorsRouter<P, M> {
-    /// `is_browser_path`: whether with_cors may have business with a path.
+    /// `is_browser_path`: whether pages may call a path.
     pub(in crate::server) fn new(
         is_browser_path: fn(&str) -> bool,
         with_cors: P,
@@ -55,7 +55,7 @@ where
     type Future = Either<Oneshot<P, Request<Body>>, Oneshot<M, Request<Body>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Each call clones the service behind and waits for its own clone.
+        // Each call clones the service it needs and waits for that clone.
         Poll::Ready(Ok(()))
     }
 

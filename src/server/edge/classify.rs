@@ -128,8 +128,8 @@ impl<S, O> Routes<S, O> {
 /// Names the procedure that was likely meant, or else the services that exist.
 fn not_found(methods: &MethodTable, path: &str) -> ConnectError {
     let reflection = endpoints::GRPC.iter().map(|line| line.path);
-    let hint = if let Some(likeliest) = methods.find_closest(path, reflection) {
-        format!(": did you mean {likeliest}?")
+    let hint = if let Some(closest) = methods.find_closest(path, reflection) {
+        format!(": did you mean {closest}?")
     } else {
         let services = methods.services().join(", ");
         format!("; the services here are {services}, and gRPC's reflection lists their procedures")

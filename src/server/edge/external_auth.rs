@@ -31,12 +31,12 @@ impl ExternalAuth {
         }
         let is_multiplexed = parts.version == Version::HTTP_2;
         let (unread, _) = BodyDrain::new(body, &parts.headers);
-        let mut thrown_away = tokio::spawn({
+        let mut drained = tokio::spawn({
             let limits = Arc::clone(&limits);
             async move { unread.drain(&limits).await }
         });
         let mut response = self.ask(parts, &limits).await;
-        let in_time = tokio::time::timeout(limits.sent_along_timeout, &mut thrown_away).await;
+        let in_time = tokio::time::timeout(limits.forwarded_body_timeout, &mut drained).await;
         let is_over = matches!(in_time, Ok(Ok(true)));
         if !is_over && !is_multiplexed {
             let close = HeaderValue::from_static("close");

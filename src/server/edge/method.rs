@@ -191,8 +191,8 @@ impl MethodTable {
         };
         let known = known.filter_map(|known| Some((similarity(known)?, known)));
         // Ties are broken by name, so that the answer is deterministic.
-        let likeliest = known.max_by(|(a, one), (b, other)| a.total_cmp(b).then(other.cmp(one)));
-        likeliest.map(|(_, known)| known)
+        let closest = known.max_by(|(a, one), (b, other)| a.total_cmp(b).then(other.cmp(one)));
+        closest.map(|(_, known)| known)
     }
 
     /// The full names of the services, sorted, without duplicates.

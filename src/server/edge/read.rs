@@ -106,7 +106,7 @@ pub(super) async fn collect(
 ) -> Result<Bytes, ConnectError> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|error| broken_off(&error))?.into_data() else {
+        let Ok(data) = frame.map_err(|error| body_error(&error))?.into_data() else {
             continue;
         };
         if all.len() + data.len() > most {
@@ -124,7 +124,7 @@ pub(super) async fn collect(
 
 /// Maps the errors of the listener's bodies: `TimedOut` for one that does not arrive in time, `OutOfMemory` for one
 /// that exceeds the memory budget.
-fn broken_off(error: &axum::Error) -> ConnectError {
+fn body_error(error: &axum::Error) -> ConnectError {
     let mut source = error.source();
     while let Some(error) = source {
         match error.downcast_ref::<io::Error>().map(io::Error::kind) {

@@ -67,7 +67,7 @@ mod tests {
         refused.map(|violation| violation.into_error().message().unwrap().to_owned())
     }
 
-    fn told(path: &str) -> String {
+    fn message(path: &str) -> String {
         format!("{path}: there is no such field")
     }
 
@@ -88,18 +88,18 @@ mod tests {
         };
         let known = known.encode_to_vec();
         assert_eq!(path("RevokeTokensRequest", &known), None);
-        assert_eq!(path("RevokeTokensRequest", UNKNOWN), Some(told("99")));
+        assert_eq!(path("RevokeTokensRequest", UNKNOWN), Some(message("99")));
         let after = [&known, UNKNOWN].concat();
-        assert_eq!(path("RevokeTokensRequest", &after), Some(told("99")));
+        assert_eq!(path("RevokeTokensRequest", &after), Some(message("99")));
         let in_filter = [&[0x0a, 4], UNKNOWN].concat();
         assert_eq!(
             path("RevokeTokensRequest", &in_filter),
-            Some(told("filter.99"))
+            Some(message("filter.99"))
         );
         let in_time = [&[0x0a, 6, 0x32, 4], UNKNOWN].concat();
         assert_eq!(
             path("RevokeTokensRequest", &in_time),
-            Some(told("filter.unusedSince.99"))
+            Some(message("filter.unusedSince.99"))
         );
         let first = LeakedToken::default();
         let leaked = RevokeLeakedTokensRequest {
@@ -109,7 +109,7 @@ mod tests {
         let second = [&*leaked.encode_to_vec(), &[0x0a, 4], UNKNOWN].concat();
         assert_eq!(
             path("RevokeLeakedTokensRequest", &second),
-            Some(told("tokens.99"))
+            Some(message("tokens.99"))
         );
     }
 

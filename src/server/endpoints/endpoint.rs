@@ -1,22 +1,22 @@
-//! A line of the list: what is said of an endpoint, and the short ways of saying it.
+//! An entry of the list of endpoints, with short constructors.
 
 use std::time::Duration;
 
 use crate::{app::authz::Action, server::limits::Limits};
 
-/// What all counts as that has no label of its own.
+/// Metric label of everything without a label of its own.
 pub const OTHER: &str = "other";
 
-/// How an endpoint is asked.
+/// What sort of endpoint it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One of our procedures, in every protocol.
+    /// One of our procedures, available in every protocol.
     Procedure,
-    /// A bidirectional stream of gRPC's reflection service, which tonic answers.
+    /// A bidirectional stream of gRPC's reflection service, served by tonic.
     GrpcStream,
-    /// A web route that answers only at exactly its path.
+    /// A web route with exactly this path.
     Route,
-    /// A web route that has all paths below its own, too, whether it answers there or not.
+    /// A web route that also owns all paths below its own, whether they exist or not.
     Tree,
 }
 
@@ -25,26 +25,25 @@ pub enum Kind {
 pub enum Credentials {
     /// A bearer token.
     Token,
-    /// A bearer token, which must be good where there is one. Without one, what anyone may know is told.
+    /// A bearer token, which must be valid if there is one. Without one, only public information is returned.
     OptionalToken,
-    /// A bearer token, or a password in the message: the caller is authenticated after the message is read.
+    /// A bearer token, or a password in the message; authenticated after the message has been read.
     TokenOrPassword,
-    /// A token as bearer, as Basic's password or as `client_secret` in the form, as OAuth's clients send it.
+    /// A token as OAuth clients send it: as bearer, as Basic's password, or as `client_secret` in the form.
     Client,
-    /// The token in the body is the authority. A client's credentials need not be there, but if they are, they
-    /// must be good.
+    /// The token in the body authorises the request. Client credentials are optional, but must be valid if present.
     OptionalClient,
-    /// The token that the request shows, which is verified, not authenticated: there is no further caller.
+    /// The request's token is verified but does not authenticate a caller.
     Holder,
-    /// The token that the message shows, likewise. A caller need not show a credential, but if it does, that must be
-    /// good: by it the caller is believed in what it says of the holder.
+    /// The same for a token in the message. The caller's own credential is optional, but must be valid if present:
+    /// it decides whether the caller is trusted about where the holder's request comes from.
     HolderInMessage,
-    /// None: anyone may ask.
+    /// None.
     Public,
 }
 
 impl Credentials {
-    /// Whether all that is done is done with the token that the request itself shows.
+    /// Whether the request's own token is all that authorises it.
     pub const fn is_holder(self) -> bool {
         matches!(
             self,
@@ -52,11 +51,11 @@ impl Credentials {
         )
     }
 
-    /// What RFC 8414 calls the ways of authentication; what is not for OAuth's clients has none.
+    /// The authentication methods as RFC 8414 names them; empty if the endpoint is not for OAuth clients.
     pub const fn oauth_methods(self) -> &'static [&'static str] {
         match self {
             Self::Client => &["client_secret_basic", "client_secret_post", "Bearer"],
-            // Here a type of access token is no registered way (RFC 8414 §2), though it works.
+            // A bearer token works too, but access token types are not registered as methods here (RFC 8414 §2).
             Self::OptionalClient => &["client_secret_basic", "client_secret_post", "none"],
             Self::Token
             | Self::OptionalToken
@@ -68,26 +67,25 @@ impl Credentials {
     }
 }
 
-/// A line of the list.
+/// An entry of the list of endpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
-    /// Where it is; a procedure's path is the canonical one, `/package.Service/Method`.
+    /// Its path, for a procedure the canonical `/package.Service/Method`.
     pub path: &'static str,
-    /// How it is asked.
+    /// What sort of endpoint it is.
     pub kind: Kind,
-    /// What is done there; which of them, the message says. Empty where nothing is that needs a permission.
+    /// The actions it can perform; the message decides which. Empty if it needs no permission.
     pub actions: &'static [Action],
     /// Which credentials it takes.
     pub credentials: Credentials,
-    /// Whether a page of another origin may call it, if its origin is listed. What is for services and proxies
-    /// alone has no answer for a browser's preflight: behind a proxy, any answer of success would stand for a
-    /// verified request.
+    /// Whether pages of allowed origins may call it. Endpoints that are only for services and proxies do not answer
+    /// preflights: a proxy would take any successful response for a verified request.
     pub browsers: bool,
-    /// What it counts as in the metrics.
+    /// Its metric label.
     pub label: &'static str,
-    /// Its bound of time, where it has one of its own.
+    /// Its own timeout, if it has one.
     pub timeout: Option<fn(&Limits) -> Duration>,
-    /// The bound of its message, in bytes, where it has one of its own.
+    /// Its own maximum message size in bytes, if it has one.
     pub message_bytes: Option<fn(&Limits) -> usize>,
 }
 
@@ -100,19 +98,19 @@ impl Endpoint {
         }
     }
 
-    /// The time that it may take: its own bound, or that of all handlers.
+    /// Its timeout, or that of all handlers.
     pub fn timeout(&self, limits: &Limits) -> Duration {
         self.timeout
             .map_or(limits.handler_timeout, |own| own(limits))
     }
 
-    /// The largest message of a call, in bytes.
+    /// The maximum size of its message, in bytes.
     pub fn max_message_bytes(&self, limits: &Limits) -> usize {
         self.message_bytes
             .map_or(limits.max_body_bytes, |own| own(limits))
     }
 
-    /// A procedure's service, `package.Service`.
+    /// The service of a procedure, `package.Service`.
     pub fn service(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Procedure | Kind::GrpcStream => {
@@ -124,7 +122,7 @@ impl Endpoint {
     }
 }
 
-/// Whether a path is `prefix` or lies below it.
+/// Whether a path is `prefix` or below it.
 pub fn is_below(path: &str, prefix: &str) -> bool {
     let rest = path.strip_prefix(prefix);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -188,15 +186,15 @@ impl Endpoint {
     pub(super) const fn does(self, actions: &'static [Action]) -> Self {
         Self { actions, ..self }
     }
-    /// A stream of any length: what bounds it is that its client reads.
+    /// A stream without a maximum duration: it lasts as long as the client keeps reading.
     pub(super) const fn as_endless_stream(self) -> Self {
         Self {
             timeout: Some(a_day),
             ..self
         }
     }
-    /// Its message holds the head of another request, with whatever a browser sends: twice the head leaves room for
-    /// what else is said of the request, and for how messages are written.
+    /// Its message contains the header of another request, with whatever a browser sends: twice the header limit
+    /// leaves enough for other fields and for the encoding.
     pub(super) const fn with_request_head(self) -> Self {
         Self {
             message_bytes: Some(|limits| {
@@ -207,7 +205,7 @@ impl Endpoint {
         }
     }
 
-    /// Its message may be twice as large as others: a list of as many plaintexts as it takes.
+    /// Its message is a list of plaintexts, so it may be twice as large as others.
     pub(super) const fn with_token_list(self) -> Self {
         Self {
             message_bytes: Some(|limits| limits.max_body_bytes.saturating_mul(2)),

@@ -26,7 +26,7 @@ fn procedures(descriptors: &[u8]) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn every_procedure_of_the_descriptors_stands_here_once() {
+fn every_procedure_of_the_descriptors_is_listed_once() {
     let served = procedures(proto::FILE_DESCRIPTOR_SET);
     let mut served: Vec<_> = served.into_iter().map(|(path, _)| path).collect();
     served.sort_unstable();
@@ -36,7 +36,7 @@ fn every_procedure_of_the_descriptors_stands_here_once() {
 }
 
 #[test]
-fn every_procedure_of_grpcs_own_services_stands_here_once() {
+fn every_procedure_of_grpcs_own_services_is_listed_once() {
     let mut served: Vec<_> = [
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
@@ -52,13 +52,13 @@ fn every_procedure_of_grpcs_own_services_stands_here_once() {
 }
 
 #[test]
-fn every_path_stands_here_once() {
+fn every_path_is_listed_once() {
     let paths: BTreeSet<_> = all().map(|line| line.path).collect();
     assert_eq!(paths.len(), all().count());
 }
 
 #[test]
-fn every_line_has_its_kind_and_every_file_a_line() {
+fn every_entry_has_its_kind_and_every_file_an_entry() {
     let is = |kinds: &[Kind], lines: &[Endpoint]| lines.iter().all(|l| kinds.contains(&l.kind));
     assert!(is(&[Kind::Procedure], PROCEDURES));
     assert!(is(&[Kind::GrpcStream], GRPC));
@@ -69,7 +69,7 @@ fn every_line_has_its_kind_and_every_file_a_line() {
 }
 
 #[test]
-fn every_action_has_a_rule_and_an_endpoint_and_none_is_done_without_a_caller() {
+fn every_action_has_a_rule_and_an_endpoint_and_needs_a_caller() {
     let ruled: Vec<_> = RULES.iter().map(|rule| rule.action).collect();
     let used: Vec<_> = all().flat_map(|line| line.actions).copied().collect();
     for action in &ruled {
@@ -94,14 +94,14 @@ fn every_action_has_a_rule_and_an_endpoint_and_none_is_done_without_a_caller() {
 }
 
 #[test]
-fn none_but_grpcs_own_procedures_is_public() {
+fn only_grpcs_own_procedures_are_public() {
     let takes_none = |line: &&Endpoint| line.credentials == Credentials::Public;
     let public = PROCEDURES.iter().filter(takes_none).map(Endpoint::service);
     assert!(public.eq([Some("grpc.health.v1.Health"); 3]));
 }
 
 #[test]
-fn pages_have_no_business_with_what_is_for_machines() {
+fn endpoints_for_machines_are_closed_to_pages() {
     for line in all() {
         assert_eq!(is_for_browsers(line.path), line.browsers, "{}", line.path);
     }
@@ -119,7 +119,7 @@ fn pages_have_no_business_with_what_is_for_machines() {
 }
 
 #[test]
-fn paths_count_as_one_of_a_few() {
+fn paths_map_to_a_fixed_set_of_labels() {
     for (path, expected) in [
         ("/", "/"),
         ("/healthz", "/healthz"),

@@ -1,4 +1,4 @@
-//! How the holder of a token that is not accepted is told so, where a proxy asks on its behalf.
+//! The response of forward-auth to the holder of a rejected token.
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -7,21 +7,21 @@ use crate::{app::verify::Refused, domain::scope::ScopeSet};
 
 use super::{challenge, oauth};
 
-/// A refusal in words of RFC 6750 §3.
+/// A rejection in the terms of RFC 6750 §3.
 #[derive(Debug)]
 pub(in crate::server) struct AuthDenied {
-    /// 401, or 403 for a scope that is missing.
+    /// 401, or 403 for a missing scope.
     pub(in crate::server) status: StatusCode,
     /// The value of `WWW-Authenticate`.
     pub(in crate::server) challenge: String,
-    /// The body: a JSON object.
+    /// A JSON object.
     pub(in crate::server) body: String,
 }
 
 impl AuthDenied {
-    /// Of a token that should have had the scopes `required`.
+    /// Rejects a token that needs the scopes `required`.
     pub(in crate::server) fn new(refused: Refused, required: &ScopeSet) -> Self {
-        let (status, challenge, word) = match refused {
+        let (status, challenge, code) = match refused {
             Refused::Token(refusal) => (
                 StatusCode::UNAUTHORIZED,
                 challenge::unauthenticated(refusal),
@@ -36,12 +36,12 @@ impl AuthDenied {
         Self {
             status,
             challenge,
-            body: oauth::text(word, &refused.to_string()),
+            body: oauth::error_json(code, &refused.to_string()),
         }
     }
 
-    /// Whoever has no good token is asked for Basic, and for that alone: a client of container registries takes
-    /// Bearer's realm for the address of a token service.
+    /// Asks for Basic, and for nothing else, unless the token was good: clients of container registries take the
+    /// realm of Bearer for the URL of a token service.
     pub(in crate::server) fn asking_for_basic(mut self) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
             challenge::BASIC.clone_into(&mut self.challenge);

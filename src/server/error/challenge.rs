@@ -1,16 +1,16 @@
-//! `WWW-Authenticate`: how to show a token, and what was wrong with the one that was shown (RFC 6750 §3).
+//! `WWW-Authenticate`: how to present a token, and what was wrong with the one presented (RFC 6750 §3).
 
 use std::fmt::Display;
 
 use crate::app::error::Unauthenticated;
 
-/// For who may show a token as the password of Basic, too (RFC 7617 §2).
+/// The challenge where a token may also be the password of Basic (RFC 7617 §2).
 pub(in crate::server) const BASIC: &str = "Basic realm=\"hallpass\", charset=\"UTF-8\"";
 
-/// How to show a token at all.
+/// The challenge for a bearer token.
 pub(in crate::server) const BEARER: &str = "Bearer realm=\"hallpass\"";
 
-/// Who showed nothing is told of no error. The description says more than "invalid" only where the full
+/// Without a credential there is no error code. The description is more specific than "invalid" only if the full
 /// secret was right.
 pub(in crate::server) fn unauthenticated(refusal: Unauthenticated) -> String {
     match refusal {
@@ -19,7 +19,7 @@ pub(in crate::server) fn unauthenticated(refusal: Unauthenticated) -> String {
     }
 }
 
-/// `scopes` are the ones that it takes; none: any scope would do.
+/// `scopes` are those that would be sufficient; empty: any.
 pub(in crate::server) fn insufficient_scope(scopes: impl Display) -> String {
     let scopes = scopes.to_string();
     let scope = if scopes.is_empty() {

@@ -1,5 +1,5 @@
-//! Errors where no protocol of calls is spoken: the JSON object of RFC 6749 §5.2. Which error it is, is
-//! decided by the one table above; here it only gets OAuth's words.
+//! Errors outside of the RPC protocols: the JSON object of RFC 6749 §5.2. The table in [`super`] decides the code;
+//! this only translates it to OAuth's error codes.
 
 use axum::{
     body::Body,
@@ -13,14 +13,12 @@ use crate::{app, domain::reason::Reason};
 
 use super::{super::current, challenge};
 
-/// How a client showed who it is, or tried to: by that it is asked again (RFC 6749 §5.2).
+/// How a client authenticated or tried to, which decides the challenge it gets (RFC 6749 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Scheme {
-    /// By `Authorization: Bearer`.
     Bearer,
-    /// By `Authorization: Basic`.
     Basic,
-    /// In the form, by a scheme that we do not know, or not at all: whichever it likes.
+    /// In the form, with an unknown scheme, or not at all: it may choose.
     Any,
 }
 
@@ -37,21 +35,21 @@ impl Scheme {
     }
 }
 
-/// What someone is told who asks an endpoint of OAuth as a client, by `scheme`. A client that may not ask is told so
-/// by the status of one that is not known (RFC 7662 §2.3).
+/// The error response to an OAuth client that used `scheme`. A client without permission gets the status of an
+/// unauthenticated one (RFC 7662 §2.3).
 pub(in crate::server) fn refusal_of(error: app::Error, scheme: Scheme) -> Response {
     let (may_not, reason) = (matches!(error, app::Error::Denied(_)), error.reason());
     let error = ConnectError::from(error);
     if !may_not && error.code() != Code::Unauthenticated {
-        return told(reason, &error);
+        return response(reason, &error);
     }
-    let word = match scheme {
+    let code = match scheme {
         Scheme::Bearer if may_not => "insufficient_scope",
         _ => "invalid_client",
     };
     current::note_reason(reason.as_str());
     let description = error.message().unwrap_or_default();
-    let mut response = object(StatusCode::UNAUTHORIZED, word, description);
+    let mut response = error_response(StatusCode::UNAUTHORIZED, code, description);
     let headers = response.headers_mut();
     if scheme != Scheme::Basic {
         let bearer = error
@@ -67,22 +65,22 @@ pub(in crate::server) fn refusal_of(error: app::Error, scheme: Scheme) -> Respon
     response
 }
 
-/// What is told where there is no client.
+/// The error response where no client authenticates.
 pub(in crate::server) fn refusal(error: app::Error) -> Response {
-    told(error.reason(), &ConnectError::from(error))
+    response(error.reason(), &ConnectError::from(error))
 }
 
-fn told(reason: Reason, error: &ConnectError) -> Response {
+fn response(reason: Reason, error: &ConnectError) -> Response {
     current::note_reason(reason.as_str());
-    let (status, word) = words(error.code());
-    let mut response = object(status, word, error.message().unwrap_or_default());
+    let (status, code) = status_and_code(error.code());
+    let mut response = error_response(status, code, error.message().unwrap_or_default());
     let headers = response.headers_mut();
     headers.extend(error.meta().cloned().unwrap_or_default());
     response
 }
 
-/// Our own failure is 503 whatever it was: it must not look like an answer.
-fn words(code: Code) -> (StatusCode, &'static str) {
+/// Internal errors are always 503, so that they cannot be mistaken for an answer.
+fn status_and_code(code: Code) -> (StatusCode, &'static str) {
     match code {
         Code::InvalidArgument => (StatusCode::BAD_REQUEST, "invalid_request"),
         Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "invalid_client"),
@@ -93,15 +91,19 @@ fn words(code: Code) -> (StatusCode, &'static str) {
     }
 }
 
-/// The object, with this status.
-pub(in crate::server) fn object(status: StatusCode, word: &str, description: &str) -> Response {
+/// A response with the JSON object.
+pub(in crate::server) fn error_response(
+    status: StatusCode,
+    code: &str,
+    description: &str,
+) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json")];
-    (status, json, Body::from(text(word, description))).into_response()
+    (status, json, Body::from(error_json(code, description))).into_response()
 }
 
-/// The object's text.
-pub(in crate::server) fn text(word: &str, description: &str) -> String {
-    json!({ "error": word, "error_description": description }).to_string()
+/// The JSON object.
+pub(in crate::server) fn error_json(code: &str, description: &str) -> String {
+    json!({ "error": code, "error_description": description }).to_string()
 }
 
 #[cfg(test)]
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn client_that_is_not_known_or_may_not_is_asked_by_the_scheme_it_tried() {
+    fn rejected_client_is_challenged_with_the_scheme_it_tried() {
         let errors: [fn() -> app::Error; 3] = [
             || Unauthenticated::Missing.into(),
             || Denied::Scope(OwnScope::TokensVerify).into(),
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn other_refusals_have_oauths_status_and_no_challenge() {
+    fn other_errors_have_oauths_status_and_no_challenge() {
         for (error, status) in [
             (FieldError::new("token", "is required").into(), 400),
             (app::Error::Internal("x".into()), 503),
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn scheme_is_the_first_word_in_any_case() {
+    fn scheme_is_case_insensitive() {
         let of = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());

@@ -1,5 +1,5 @@
-//! What a request must show to pass, as a proxy's operator wrote it: in the query of `/forward-auth`, or in the
-//! `context_extensions` of Envoy's routes, by the same names.
+//! The requirements that a proxy's operator sets for a request, in the query of `/forward-auth` or in the
+//! `context_extensions` of Envoy's routes. Both use the same names.
 
 use std::borrow::Cow;
 
@@ -17,38 +17,38 @@ const CHALLENGE: &str = "challenge";
 const CREDENTIAL: &str = "credential";
 const NAMES: [&str; 4] = [SCOPE, UNSCOPED, CHALLENGE, CREDENTIAL];
 
-/// Where clients of APIs put a token that have no other place for it.
+/// For API clients that cannot set Authorization.
 pub(in crate::server) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What a request must show to pass.
+/// What a request must present to pass.
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct Requirement {
-    /// Its token must have all of these scopes.
+    /// Scopes that its token must all have.
     pub(in crate::server) scopes: ScopeSet,
-    /// `unscoped=deny`: a token without scopes does not count as having them.
+    /// `unscoped=deny`: a token without scopes is rejected if scopes are required.
     pub(in crate::server) denies_unscoped: bool,
-    /// `credential=x-api-key`: where there is no Authorization, the token may be in `X-API-Key`.
+    /// `credential=x-api-key`: without an Authorization header, the token may be in `X-API-Key`.
     pub(in crate::server) takes_api_key: bool,
-    /// `challenge=basic`: whoever has no good token is asked for Basic.
+    /// `challenge=basic`: requests without a good token are asked for Basic.
     pub(in crate::server) challenges_basic: bool,
 }
 
-/// What pairs of names and values are called where they stand.
+/// Where requirements are written, for error messages.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct ParameterSource {
-    /// All of them.
+    /// The name of the whole, such as `query`.
     pub(in crate::server) field: &'static str,
-    /// The name of one.
-    pub(in crate::server) name: &'static str,
-    /// A name that means something there beside those of a requirement.
+    /// What one of its entries is called.
+    pub(in crate::server) entry: &'static str,
+    /// Another name that is valid there but not a requirement.
     pub(in crate::server) also: Option<&'static str>,
 }
 
 impl Requirement {
-    /// Reads it. A name that is not known may be a misspelt requirement.
+    /// Parses the requirements. Unknown names are rejected: they may be misspelt requirements.
     ///
     /// # Errors
-    /// A name is not known, has a value that is not, or is repeated; or a scope is none.
+    /// A name is unknown or repeated, has an invalid value, or a scope is invalid.
     pub(in crate::server) fn read<'a>(
         pairs: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
         source: ParameterSource,
@@ -66,7 +66,7 @@ impl Requirement {
                 CREDENTIAL => (CREDENTIAL, &mut credential),
                 name => {
                     let known = NAMES.into_iter().chain(source.also);
-                    let problem = unknown_name::sentence(source.name, name, known);
+                    let problem = unknown_name::sentence(source.entry, name, known);
                     return Err(FieldError::new(source.field, problem));
                 }
             };
@@ -82,8 +82,8 @@ impl Requirement {
         })
     }
 
-    /// The token that a request shows: as git, docker, pip and clients of APIs do, and never by a cookie, which any
-    /// page could make a browser send. Beside an Authorization header no other counts, be that good or not.
+    /// The token of a request, from where git, docker, pip and API clients put it, but never from a cookie, which
+    /// any page could make a browser send. If there is an Authorization header, valid or not, nothing else counts.
     pub(super) fn presented_token(&self, headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
         match auth::bearer_or_basic(headers) {
             Err(Unauthenticated::Missing) if self.takes_api_key => api_key(headers),
@@ -92,14 +92,14 @@ impl Requirement {
     }
 }
 
-/// The scopes that are required: all of those that the texts name, separated by spaces. An empty text is no
-/// scope: the variable that should have been there would have been one.
+/// The scopes in these texts, separated by spaces. An empty text is an error: it probably comes from a variable
+/// that is not set.
 fn required<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<ScopeSet, FieldError> {
     let scopes = texts.into_iter().flat_map(|text| text.split(' '));
     ScopeSet::parse(scopes).map_err(|error| FieldError::new(SCOPE, error))
 }
 
-/// Whether a name is there, whose one value is `only`.
+/// Whether the parameter is set; `only` is its one valid value.
 fn is_set(name: &'static str, value: Option<&str>, only: &str) -> Result<bool, FieldError> {
     match value {
         None => Ok(false),
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn api_key_counts_only_where_it_is_asked_for_and_alone() {
+    fn api_key_counts_only_if_enabled_and_without_authorization() {
         let presented = |takes_api_key, fields: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_phase_has_its_own_time() {
+    async fn each_phase_has_its_own_timeout() {
         let connection = connection();
         assert_eq!(deadline(&connection), Some((5, Abort)), "first byte");
         connection.receive(b"P");

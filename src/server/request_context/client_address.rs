@@ -1,4 +1,4 @@
-//! The address that a request came from, behind proxies or not.
+//! The client address of a request, with or without proxies.
 
 use std::{
     net::IpAddr,
@@ -12,7 +12,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Knows which proxies to believe.
+/// Determines client addresses, given the trusted proxies.
 #[derive(Debug)]
 pub(in crate::server) struct ClientAddress {
     trusted: Vec<IpNet>,
@@ -27,8 +27,8 @@ impl ClientAddress {
         }
     }
 
-    /// The peer's own address, or, where the peer is a trusted proxy, the one that it names: the entries of
-    /// `X-Forwarded-For` are walked from the right, as far as they were written by trusted proxies.
+    /// The peer's address or, if the peer is a trusted proxy, the client that it reports: the rightmost entry of
+    /// `X-Forwarded-For` that is not itself a trusted proxy.
     pub(in crate::server) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer.to_canonical();
         if !headers.contains_key(FORWARDED_FOR) {
@@ -42,7 +42,7 @@ impl ClientAddress {
         let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for entry in entries {
             let Some(forwarded) = parse(entry) else {
-                // Nobody vouches for what stands left of nonsense.
+                // Entries to the left of an invalid one cannot be trusted.
                 return address;
             };
             address = forwarded;
@@ -53,7 +53,7 @@ impl ClientAddress {
         address
     }
 
-    /// Whether a trusted proxy says that its client came by TLS.
+    /// Whether a trusted proxy reports that its client used TLS.
     pub(in crate::server) fn is_forwarded_from_https(
         &self,
         peer: IpAddr,
@@ -64,7 +64,7 @@ impl ClientAddress {
         self.trusts(peer) && scheme.is_some_and(|scheme| scheme == "https")
     }
 
-    /// Whether a trusted proxy has this address.
+    /// Whether this is the address of a trusted proxy.
     pub(in crate::server) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted.iter().any(|net| net.contains(&address))
@@ -81,7 +81,7 @@ impl ClientAddress {
     }
 }
 
-/// An address, with or without a port, as proxies write it.
+/// Parses an address with or without a port, as proxies write it.
 fn parse(entry: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(entry).ok()?.trim();
     let address = text.parse::<IpAddr>().ok();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_walk_from_the_right_ends_at_the_first_untrusted_address() {
+    fn client_is_the_last_address_that_is_not_a_trusted_proxy() {
         let trusted = ["10.0.0.0/8", "fd00::/8"];
         assert_eq!(
             find(&trusted, "10.0.0.1", &["203.0.113.9, 198.51.100.7"]),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_ends_the_walk() {
+    fn invalid_entry_ends_the_search() {
         assert_eq!(
             find(&["10.0.0.0/8"], "10.0.0.1", &["198.51.100.7, nonsense"]),
             "10.0.0.1"

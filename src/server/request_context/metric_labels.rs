@@ -1,4 +1,4 @@
-//! What a request counts as. Whatever a client may send, the values are from fixed lists.
+//! The metric labels of a request. Values come from fixed lists, whatever clients send.
 
 use axum::response::Response;
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// What a request for `path`, answered by `response`, counts as.
+/// The labels of a request for `path` that was answered with `response`.
 pub(super) fn request(path: &str, response: &Response) -> metrics::Request {
     let Some(outcome) = response.extensions().get::<CallOutcome>() else {
         return metrics::Request {

@@ -125,7 +125,7 @@ fn leaked(token: &v1::LeakedToken) -> Checked<PresentedToken> {
     let hash = message::token_hash("tokens.plaintext_sha256", &token.plaintext_sha256)?;
     let hash = hash.ok_or(FieldError::new("tokens.plaintext_sha256", "is required"))?;
     let id = TokenId::parse(&token.token_id)
-        .ok_or(FieldError::new("tokens.token_id", "is no ID of a token"))?;
+        .ok_or(FieldError::new("tokens.token_id", "is not a token ID"))?;
     Ok(PresentedToken::new(id, hash))
 }
 

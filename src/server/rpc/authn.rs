@@ -1,4 +1,4 @@
-//! `hallpass.v1.AuthnService`, and the one procedure of `buf.registry.owner.v1.UserService`.
+//! `hallpass.v1.AuthnService`, and the only procedure of `buf.registry.owner.v1.UserService`.
 
 use axum::extract::State;
 use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};

@@ -1,4 +1,4 @@
-//! `hallpass.v1.TokenService`: rotating and updating.
+//! `hallpass.v1.TokenService`: procedures that rotate or update a token.
 
 use axum::extract::State;
 use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};

@@ -1,9 +1,9 @@
-//! `envoy.service.auth.v3.Authorization/Check`: Envoy asks whether a request may pass (`ext_authz` over gRPC).
+//! `envoy.service.auth.v3.Authorization/Check` (Envoy's `ext_authz` over gRPC): whether a request may pass.
 //!
-//! It is about the token that the request within the message shows, and nothing is told but to its holder; so
-//! Envoy need not show a credential. But anyone can write a message: from where the token is used is believed of a
-//! trusted proxy, or of a caller who may verify. Of others it is what we see. What cannot be answered is an error,
-//! which Envoy takes for a no unless `failure_mode_allow` is set.
+//! It verifies the token of the request described in the message, and reveals nothing except to the token's holder,
+//! so Envoy needs no credential. But anybody can write such a message: the client address in it is only trusted if
+//! it comes from a trusted proxy, or from a caller who may verify tokens; otherwise the peer's address is used. A
+//! check that fails is an error, which Envoy treats as a denial unless `failure_mode_allow` is set.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -38,7 +38,7 @@ use super::super::{
     request_context::ClientAddress,
 };
 
-/// What the check needs.
+/// State of the handler.
 #[derive(Clone, Debug)]
 pub(super) struct Envoy {
     pub(super) app: App,
@@ -55,13 +55,13 @@ pub(super) async fn check(
     let context = request.attributes.unwrap_or_default();
     let required = requirement(&context).map_err(Error::from)?;
     let headers = headers(&context);
-    let is_believed = match &caller {
+    let is_trusted = match &caller {
         Some(caller) => app.may_verify(caller).map(|()| true)?,
         None => peer.ip().is_some_and(|peer| addresses.trusts(peer)),
     };
     let claimed = source(&context).map(|source| addresses.find(source, &headers));
     current::note_client_ip(claimed);
-    let source = if is_believed {
+    let source = if is_trusted {
         identity::RequestSource {
             client_ip: claimed,
             reporter_ip: claimed.and(origin.ip),
@@ -81,18 +81,18 @@ pub(super) async fn check(
 
 const PARAMETERS: ParameterSource = ParameterSource {
     field: "context_extensions",
-    name: "key",
+    entry: "key",
     also: None,
 };
 
-/// What the route's `context_extensions` require.
+/// The requirements in the route's `context_extensions`.
 fn requirement(context: &AttributeContext) -> Result<Requirement, FieldError> {
     let extensions = context.context_extensions.iter();
     let pairs = extensions.map(|(name, value)| (name.as_str().into(), value.as_str().into()));
     Requirement::read(pairs, PARAMETERS)
 }
 
-/// The header fields of the request that are read. Two names that differ in case only are the same twice.
+/// The header fields that matter. Names that only differ in case are duplicates.
 fn headers(context: &AttributeContext) -> HeaderMap {
     let read = [
         header::AUTHORIZATION,
@@ -106,7 +106,7 @@ fn headers(context: &AttributeContext) -> HeaderMap {
             .iter()
             .find(|read| name.eq_ignore_ascii_case(read.as_str()));
         if let Some(name) = name {
-            // One that cannot be a value is there all the same: beside it, another does not count alone.
+            // An invalid value still counts as present, so that a second one does not count as the only one.
             let value = HeaderValue::from_bytes(value);
             let value = value.unwrap_or(HeaderValue::from_static(""));
             headers.append(name, value);
@@ -115,7 +115,7 @@ fn headers(context: &AttributeContext) -> HeaderMap {
     headers
 }
 
-/// All of them: together as text, or each as it came.
+/// All header fields. Envoy sends them as a map or, with `encode_raw_headers`, as a list.
 fn fields(http: &HttpRequest) -> impl Iterator<Item = (&str, &[u8])> {
     let together = http.headers.iter();
     let together = together.map(|(name, value)| (&**name, value.as_bytes()));
@@ -127,7 +127,7 @@ fn fields(http: &HttpRequest) -> impl Iterator<Item = (&str, &[u8])> {
     together.chain(each)
 }
 
-/// Who is connected to Envoy; `None`: not said.
+/// The client connected to Envoy, if stated.
 fn source(context: &AttributeContext) -> Option<IpAddr> {
     let address = context
         .source

@@ -1,5 +1,5 @@
-//! `grpc.health.v1.Health`: whether the server, and each of its services, serves. They share the store, so that
-//! all have the same status.
+//! `grpc.health.v1.Health`: whether the server and each of its services can serve. All depend on the same store, so
+//! they have the same status.
 
 use std::{collections::HashMap, future, time::Duration};
 
@@ -30,20 +30,20 @@ use super::super::{
     error::with_retry,
 };
 
-/// How often the store is asked.
+/// How often the store is checked.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// When to come again where there are too many streams.
+/// When to retry if there are too many streams.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The status, and the streams that tell it.
+/// The current status, and the streams that watch it.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Health {
     status: watch::Receiver<ServingStatus>,
     streams: AnonymousStreams,
 }
 
-/// The task that keeps the status true; it ends with this.
+/// The task that updates the status, aborted when this is dropped.
 #[derive(Debug)]
 pub(in crate::server) struct HealthTask {
     status: watch::Sender<ServingStatus>,
@@ -70,15 +70,15 @@ impl Health {
             .build()
     }
 
-    /// `None`: there is no such service. The empty name is the whole server.
-    fn of(&self, service: &str) -> Option<ServingStatus> {
+    /// `None`: the service is unknown. The empty name stands for the whole server.
+    fn status_of(&self, service: &str) -> Option<ServingStatus> {
         let is_known = service.is_empty() || endpoints::services().contains(&service);
         is_known.then(|| *self.status.borrow())
     }
 }
 
 impl HealthTask {
-    /// Says that the server does not serve any more, whatever the store says.
+    /// Reports that the server no longer serves, whatever the state of the store.
     pub(in crate::server) fn stop(&self) {
         self.task.abort();
         self.status.send_replace(ServingStatus::NotServing);
@@ -116,7 +116,7 @@ async fn check(
     ConnectRequest(request): ConnectRequest<HealthCheckRequest>,
 ) -> Result<ConnectResponse<HealthCheckResponse>, ConnectError> {
     current::note_routine();
-    match health.of(&request.service) {
+    match health.status_of(&request.service) {
         Some(status) => Ok(ConnectResponse(response(status))),
         None => Err(edge::refusal(
             Code::NotFound,
@@ -153,11 +153,11 @@ async fn watch_status(
         let refusal = edge::refusal(Code::ResourceExhausted, Reason::Overloaded, TOO_MANY);
         return Err(with_retry(refusal, RETRY_AFTER));
     };
-    let is_known = health.of(&request.service).is_some();
+    let is_known = health.status_of(&request.service).is_some();
     let watching = WatchState {
         status: is_known.then(|| health.status.clone()),
         stream,
-        told: None,
+        last_sent: None,
     };
     let statuses = stream::unfold(Some(watching), async |watching| {
         let mut watching = watching?;
@@ -170,25 +170,25 @@ async fn watch_status(
 }
 
 struct WatchState {
-    /// `None`: there is no such service, and there will be none.
+    /// `None`: the service is unknown and will remain so.
     status: Option<watch::Receiver<ServingStatus>>,
     stream: AnonymousStream,
-    told: Option<ServingStatus>,
+    last_sent: Option<ServingStatus>,
 }
 
 impl WatchState {
-    /// The next status that was not told yet, or why there is no further one.
+    /// Waits for a status that differs from the last one sent, or for the end of the stream.
     async fn next(&mut self) -> Result<ServingStatus, ConnectError> {
         loop {
             let status = match &mut self.status {
                 Some(status) => *status.borrow_and_update(),
                 None => ServingStatus::ServiceUnknown,
             };
-            if self.told.replace(status) != Some(status) {
+            if self.last_sent.replace(status) != Some(status) {
                 return Ok(status);
             }
             tokio::select! {
-                // What a stop makes of the status is told before the stop ends the stream.
+                // At shutdown the new status is sent before the stream ends.
                 biased;
                 () = changed(&mut self.status) => {}
                 ended = self.stream.ended() => {

@@ -1,4 +1,4 @@
-//! Domain types as protobuf messages.
+//! Conversions from domain types to protobuf messages.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -139,7 +139,7 @@ pub(super) fn owner_user(user: User) -> owner::User {
     }
 }
 
-/// The hash of a plaintext in a request's `field`; empty: there is none.
+/// The hash of a plaintext in a request's `field`; `None` if it is empty.
 pub(super) fn token_hash(field: &'static str, bytes: &[u8]) -> Checked<Option<TokenHash>> {
     if bytes.is_empty() {
         return Ok(None);

@@ -264,7 +264,7 @@ fn read_state(state: i32) -> Checked<Option<bool>> {
     }
 }
 
-/// Both types, like none, are no filter.
+/// All types together are no filter, like none.
 fn read_kinds(types: &[i32]) -> Checked<Option<KindFilter>> {
     let (mut people, mut machines) = (false, false);
     for user_type in types {
@@ -272,7 +272,7 @@ fn read_kinds(types: &[i32]) -> Checked<Option<KindFilter>> {
             Ok(UserType::Personal) => people = true,
             Ok(UserType::Machine) => machines = true,
             Ok(UserType::Unspecified) | Err(_) => {
-                let problem = "must name types of users";
+                let problem = "must be user types";
                 return Err(FieldError::new("user_type_filters", problem));
             }
         }

@@ -1,6 +1,6 @@
-//! Who asks at OAuth's endpoints: a client shows a token in one of three ways, as Bearer (RFC 6750 §2.1), as the
-//! password of Basic, or as `client_secret` in the form (RFC 6749 §2.3.1). What else it calls itself is not looked
-//! at, and users' passwords never work here.
+//! Client authentication at the OAuth endpoints: a token as Bearer (RFC 6750 §2.1), as the password of Basic, or as
+//! `client_secret` in the form (RFC 6749 §2.3.1). Client names are ignored, and users' passwords are never
+//! accepted.
 
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
@@ -22,25 +22,27 @@ use super::{
     form::Form,
 };
 
-/// What a client shows of itself.
+/// The credential of a client.
 pub(super) struct Client {
     token: Result<Secret, Unauthenticated>,
     scheme: Scheme,
 }
 
 impl Client {
-    /// Reads it from the header and the form.
+    /// Reads the credential from the header and the form.
     ///
     /// # Errors
-    /// A client must not use more than one way in a request (RFC 6749 §2.3), whether they agree or not.
+    /// More than one method was used in a request (RFC 6749 §2.3), even if they agree.
     pub(super) fn read(headers: &HeaderMap, form: &Form) -> Result<Self, Box<Response>> {
         let refused = |error: Error| Box::new(oauth::refusal(error));
         let in_form = form.find("client_secret");
         let in_form = in_form.map_err(|error| refused(error.into()))?;
         let in_header = headers.get_all(header::AUTHORIZATION).iter().count();
         if in_header + usize::from(in_form.is_some()) > 1 {
-            let problem = "the client must show its credential in one way: as Bearer, as Basic or as client_secret";
-            let refusal = oauth::object(StatusCode::BAD_REQUEST, "invalid_request", problem);
+            let problem =
+                "the client must authenticate with exactly one of Bearer, Basic and client_secret";
+            let refusal =
+                oauth::error_response(StatusCode::BAD_REQUEST, "invalid_request", problem);
             return Err(Box::new(refusal));
         }
         Ok(match in_form {
@@ -55,23 +57,23 @@ impl Client {
         })
     }
 
-    /// Whether it shows nothing.
+    /// Whether there is no credential.
     pub(super) const fn is_absent(&self) -> bool {
         matches!(self.token, Err(Unauthenticated::Missing))
     }
 
-    /// How it shows that, which is how a refusal asks for it.
+    /// The scheme that was used, with which a refusal challenges the client.
     pub(super) const fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The caller that it stands for.
+    /// Authenticates the caller.
     pub(super) async fn authenticate(
         self,
         app: &App,
         origin: &Origin,
     ) -> Result<Caller, Box<Response>> {
-        // The form has been read already, so nobody need look at the caller again.
+        // The form has been read already, so the caller's state is current.
         let caller = PresentedCredential::Bearer(self.token).authenticate(app, origin);
         let caller = caller.await;
         caller.map_err(|error| Box::new(oauth::refusal_of(error, self.scheme)))

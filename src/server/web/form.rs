@@ -1,4 +1,4 @@
-//! Form-encoded bodies, as OAuth's endpoints take them.
+//! Form-encoded bodies of the OAuth endpoints.
 
 use std::error::Error as _;
 
@@ -15,7 +15,7 @@ use super::super::{error::oauth, unknown_name};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Refuses what is no form, before its body is looked at.
+/// Refuses other content types before the body is read.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
@@ -24,11 +24,11 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Box<Response>> {
     if is_form && !headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(());
     }
-    let description = format!("the body must be {FORM}, not compressed");
+    let description = format!("the body must be {FORM} without compression");
     refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &description)
 }
 
-/// The parameters that anyone here reads.
+/// All parameters that are read.
 const NAMES: [&str; 5] = [
     "token",
     "token_type_hint",
@@ -37,11 +37,11 @@ const NAMES: [&str; 5] = [
     "client_secret",
 ];
 
-/// Those that restrict what is asked. What looks like one of them is refused where they are read: to ignore it, as
-/// RFC 6749 §3.2 asks for all else that is unknown_name, would drop the restriction.
+/// Parameters that restrict a request. Names that look like a misspelling of them are rejected: to ignore them, as
+/// RFC 6749 §3.2 asks for unknown parameters in general, would drop the restriction.
 const RESTRICTIONS: [&str; 2] = ["scope", "client_ip"];
 
-/// OAuth's own, which look like them and are none.
+/// OAuth's own parameters that look like these.
 const OAUTH: [&str; 4] = [
     "client_id",
     "client_secret",
@@ -49,23 +49,19 @@ const OAUTH: [&str; 4] = [
     "client_assertion_type",
 ];
 
-/// Those that came, and at most two of each: a third tells no more than the second. No `Debug`: a token is
-/// among them. Beside them, what is said of the first that looks like a restriction and is none.
+/// The known parameters, at most two of each, since a third one adds nothing; and the error for the first parameter
+/// that looks like a misspelt restriction. No `Debug`: tokens are among the values.
 pub(super) struct Form(Vec<(&'static str, Secret)>, Option<String>);
 
 impl Form {
-    /// Reads a body, which is bounded where it came in.
+    /// Reads a body, whose size is already limited.
     pub(super) async fn read(body: Body) -> Result<Self, Box<Response>> {
         match to_bytes(body, usize::MAX).await {
             Ok(body) => Ok(Self::parse(&body)),
-            Err(error) if is_too_large(&error) => refuse(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is larger than is accepted",
-            ),
-            Err(_) => refuse(
-                StatusCode::BAD_REQUEST,
-                "the body did not arrive as a whole",
-            ),
+            Err(error) if is_too_large(&error) => {
+                refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+            }
+            Err(_) => refuse(StatusCode::BAD_REQUEST, "the body is incomplete"),
         }
     }
 
@@ -90,10 +86,10 @@ impl Form {
         values.map(|(_, value)| value)
     }
 
-    /// The parameter of this name. Without a value it is left out (RFC 6749 §3.1).
+    /// The value of a parameter; an empty one counts as absent (RFC 6749 §3.1).
     ///
     /// # Errors
-    /// It is there more than once.
+    /// It is given more than once.
     pub(super) fn find(&self, name: &'static str) -> Result<Option<&Secret>, FieldError> {
         debug_assert!(NAMES.contains(&name), "{name} would never be found");
         let mut values = self.values(name);
@@ -104,7 +100,7 @@ impl Form {
         Ok(value.filter(|value| !value.expose().is_empty()))
     }
 
-    /// Refuses what was likely meant to be a restriction, for who reads restrictions.
+    /// Rejects misspelt restrictions, at endpoints that have restrictions.
     pub(super) fn refuse_misspelt(&self) -> Result<(), FieldError> {
         match &self.1 {
             None => Ok(()),
@@ -115,16 +111,16 @@ impl Form {
     /// The token that the request is about.
     ///
     /// # Errors
-    /// There is none, or more than one.
+    /// It is missing, or given more than once.
     pub(super) fn token(&self) -> Result<&Secret, FieldError> {
-        // What kind of token the client takes it for makes no difference.
+        // The token type that the client assumes makes no difference.
         self.find("token_type_hint")?;
         let token = self.find("token")?;
         token.ok_or_else(|| FieldError::new("token", "is required"))
     }
 }
 
-/// What is said of a parameter that looks like a restriction and is none.
+/// The error for a parameter that looks like a misspelt restriction.
 fn misspelt(name: &str) -> Option<String> {
     let is_like = unknown_name::find_closest(name, RESTRICTIONS).is_some();
     (is_like && !OAUTH.contains(&name))
@@ -132,7 +128,7 @@ fn misspelt(name: &str) -> Option<String> {
 }
 
 fn refuse<T>(status: StatusCode, description: &str) -> Result<T, Box<Response>> {
-    let refusal = oauth::object(status, "invalid_request", description);
+    let refusal = oauth::error_response(status, "invalid_request", description);
     Err(Box::new(refusal))
 }
 
@@ -158,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_is_read_and_an_empty_one_is_none() {
+    fn single_value_is_read_and_an_empty_one_counts_as_absent() {
         assert_eq!(find("a=b&scope=a+b%3ac"), Ok(Some("a b:c".to_owned())));
         for body in ["", "scope", "scope=", "scopes=a", "token=a"] {
             assert_eq!(find(body), Ok(None), "{body}");
@@ -168,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_restriction_and_is_none_is_told() {
-        let told = |body: &str| {
+    fn misspelt_restriction_is_rejected() {
+        let message = |body: &str| {
             let refused = Form::parse(body.as_bytes()).refuse_misspelt();
             refused.err().map(|error| error.to_string())
         };
@@ -182,19 +178,19 @@ mod tests {
         ] {
             let expected =
                 format!("form: there is no parameter \"{name}\": did you mean \"scope\"?");
-            assert_eq!(told(&format!("token=a&{name}=b")), Some(expected));
+            assert_eq!(message(&format!("token=a&{name}=b")), Some(expected));
         }
-        assert!(told("clientIp=::1").is_some_and(|told| told.contains("\"client_ip\"?")));
+        assert!(message("clientIp=::1").is_some_and(|message| message.contains("\"client_ip\"?")));
         let others = "token=a&scope=b&client_ip=::1&client_id=c&resource=d&access_token=e&x=f";
-        assert_eq!(told(others), None);
+        assert_eq!(message(others), None);
         assert_eq!(
-            told("client_assertion=a&client_assertion_type=b&client_secret=c"),
+            message("client_assertion=a&client_assertion_type=b&client_secret=c"),
             None
         );
     }
 
     #[test]
-    fn many_parameters_take_no_more_room_than_few() {
+    fn many_parameters_take_no_more_memory_than_few() {
         let many = "scope=a&x=b&".repeat(10_000) + "token=c";
         let form = Form::parse(many.as_bytes());
         assert_eq!(form.0.len(), 3);
@@ -204,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_forms_are_taken() {
+    fn only_uncompressed_forms_are_accepted() {
         let check = |content_type: &str, coding: Option<&str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());

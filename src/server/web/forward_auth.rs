@@ -1,8 +1,9 @@
-//! `/forward-auth` and all below it, by any method: a reverse proxy asks whether a request may pass (nginx
+//! `/forward-auth` and all paths below it, by any method: a reverse proxy asks whether a request may pass (nginx
 //! `auth_request`, Caddy `forward_auth`, Traefik `ForwardAuth`, Envoy `ext_authz` over HTTP).
 //!
-//! What is checked is the request's own token, which the proxy hands on, and nothing from the query, which logs keep. What it must be good for stands in the
-//! query of `/forward-auth` itself; below it, the query is the request's own and is not read.
+//! What is verified is the request's own token, which the proxy passes on; tokens in the query are ignored, because
+//! queries end up in logs. The query of `/forward-auth` itself holds the requirements; below that path, the query
+//! belongs to the request and is ignored.
 
 mod parameters;
 
@@ -18,10 +19,10 @@ use super::{
     no_store,
 };
 
-/// Room for so many header fields, with those that every reply gets.
+/// Capacity for these header fields and those that every reply gets.
 const ALL_HEADERS: usize = 8;
 
-/// The way there.
+/// The endpoint.
 pub(in crate::server) fn external_auth(app: App) -> ExternalAuth {
     ExternalAuth {
         prefix: FORWARD_AUTH.path,
@@ -61,7 +62,7 @@ fn allowed(verified: &Verified) -> Response {
             Ok(value) => {
                 response.headers_mut().insert(name, value);
             }
-            // A name or scope that none of ours could be: nothing may pass under it.
+            // None of our names and scopes is invalid here: something is wrong, so nothing may pass.
             Err(error) => return oauth::refusal(Error::Internal(Box::new(error))),
         }
     }

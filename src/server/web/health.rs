@@ -1,8 +1,8 @@
-//! The probes of orchestrators and load balancers.
+//! Probes for orchestrators and load balancers.
 //!
-//! `/healthz` says that the process lives; it asks nothing of the store, so that a database that is away
-//! does not get every instance restarted. `/readyz` says whether requests should be sent here. What makes
-//! the server ready is not known here: the check is handed in.
+//! `/healthz` tells that the process is running; it does not touch the store, so that an unavailable database does
+//! not restart every instance. `/readyz` tells whether requests should be sent here. What makes the server ready is
+//! not known here: the check is passed in.
 
 use std::{future::Future, time::Duration};
 
@@ -17,19 +17,18 @@ use super::super::{
 /// Whether requests should be sent here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Yes.
+    /// It can serve.
     Ready,
-    /// Yes, since tokens are checked and revoked; nothing else is written.
+    /// It can still verify and revoke tokens, but write nothing else.
     DiskFull,
-    /// No.
+    /// It cannot serve.
     NotReady,
 }
 
-/// `GET` and `HEAD` of `/healthz` (200 `ok`) and `/readyz` (200 `ready`, 503 `not ready`). A full disk is told of
-/// and is no reason to send requests elsewhere: an instance that is out of the load balancer checks no tokens.
+/// `GET` and `HEAD` of `/healthz` (200 `ok`) and `/readyz` (200 `ready`, 503 `not ready`). A full disk is reported,
+/// but with 200: an instance that the load balancer has removed verifies no tokens.
 ///
-/// `ready` is asked once a probe, and is bounded by `within`: a check that hangs is not ready. Probes often
-/// come each second, so it must be cheap.
+/// `ready` is called once per probe, often each second, so it must be cheap. It counts as not ready after `within`.
 pub fn routes<F, Fut>(ready: F, within: Duration) -> Router
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
@@ -48,7 +47,7 @@ where
         .route(READYZ.path, get(readiness))
 }
 
-/// A probe's answer holds for that moment alone, hence `no-store`.
+/// Probe results must not be cached.
 fn answer(status: StatusCode, word: &'static str) -> impl IntoResponse {
     const HEADERS: [(HeaderName, &str); 3] = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn live_process_is_healthy_even_when_not_ready() {
+    async fn running_process_is_healthy_even_when_not_ready() {
         let (status, body) = get(routes(|| ready(Readiness::NotReady), LONG), "/healthz").await;
         assert_eq!((status, body.as_str()), (StatusCode::OK, "ok"));
     }
@@ -97,7 +96,7 @@ mod tests {
         assert_eq!((status, body.as_str()), (StatusCode::OK, "ready"));
 
         let (status, body) = get(routes(|| ready(Readiness::DiskFull), LONG), "/readyz").await;
-        assert_eq!(status, StatusCode::OK, "tokens are checked here");
+        assert_eq!(status, StatusCode::OK, "tokens are still verified");
         assert!(body.starts_with("ready, but the disk is full"), "{body}");
 
         let (status, body) = get(routes(|| ready(Readiness::NotReady), LONG), "/readyz").await;

@@ -1,7 +1,7 @@
-//! `POST /oauth2/introspect` (RFC 7662): whether a token is valid, and whose, for services that speak OAuth.
+//! `POST /oauth2/introspect` (RFC 7662): token verification for services that use OAuth.
 //!
-//! Two parameters are ours: `scope`, the scopes that the token must have, separated by spaces; and
-//! `client_ip`, from where it is used, without which a token that is bound to networks is not active.
+//! Two parameters are our own: `scope`, the scopes the token must have, separated by spaces; and `client_ip`, the
+//! address that uses the token, without which a token bound to networks is not active.
 
 use axum::{
     Extension, Json, Router,
@@ -28,7 +28,6 @@ use super::{
     no_store, not_allowed,
 };
 
-/// The route.
 pub(in crate::server) fn routes(app: App, issuer: Issuer) -> Router {
     let routes = Router::new().route(INTROSPECT.path, post(introspect).fallback(not_allowed));
     routes.with_state((app, issuer))
@@ -70,7 +69,7 @@ async fn answer(
     let verification = verification.map_err(|error| Box::new(oauth::refusal_of(error, scheme)))?;
     Ok(match verification {
         Verification::Valid(verified) => Introspection::of(&verified, issuer),
-        // Why it is not, is told to the log alone (RFC 7662 §2.2).
+        // The reason is only logged, not returned (RFC 7662 §2.2).
         Verification::Invalid(refused) => {
             current::note_reason(refused.reason().as_str());
             Introspection::default()
@@ -92,11 +91,11 @@ fn question(form: &Form) -> Result<Question, FieldError> {
     })
 }
 
-/// The answer. Of a token that is not active nothing else is said.
+/// The response. For an inactive token it contains nothing else.
 #[derive(Debug, Default, Serialize)]
 struct Introspection {
     active: bool,
-    /// Absent: it is not limited.
+    /// Absent: not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,12 +103,12 @@ struct Introspection {
     /// The user's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<IdText>,
-    /// The same: whoever uses a token acts for nobody else (RFC 9068 §2.2).
+    /// Also the user's ID: a token's user acts for nobody else (RFC 9068 §2.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<IdText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
-    /// Whole seconds, rounded down. Absent: never.
+    /// In seconds, rounded down. Absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,7 +116,7 @@ struct Introspection {
     /// The token's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<IdText>,
-    /// As in the metadata. Absent: no public URL is set, and the request names no host.
+    /// The same as in the metadata. Absent: there is neither a public URL nor a host in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! `GET /.well-known/oauth-authorization-server` (RFC 8414): where introspection and revocation are, and how
-//! their callers show who they are. A public URL with a path has its metadata below there, too (RFC 8414 §3.1).
+//! clients authenticate there. A public URL with a path has its metadata below that path, too (RFC 8414 §3.1).
 //!
-//! Without a public URL the answer says what the request says, so it is nobody else's answer: it is never stored.
+//! Without a public URL the answer depends on the request, so it must not be cached.
 
 use axum::{
     Extension, Json, Router,
@@ -24,7 +24,6 @@ use super::{
     no_store, not_allowed,
 };
 
-/// The route.
 pub(in crate::server) fn routes(issuer: Issuer) -> Router {
     let below = issuer.public_url.as_ref().map_or("", |url| url.path());
     let mut routes = Router::new().route(METADATA.path, get(describe).fallback(not_allowed));
@@ -48,8 +47,8 @@ async fn describe(
 }
 
 fn without_host() -> Response {
-    let problem = "the host of the request is no host";
-    oauth::object(StatusCode::BAD_REQUEST, "invalid_request", problem)
+    let problem = "the request's host is not a valid host";
+    oauth::error_response(StatusCode::BAD_REQUEST, "invalid_request", problem)
 }
 
 fn metadata(issuer: &str) -> Response {
@@ -61,8 +60,8 @@ fn metadata(issuer: &str) -> Response {
         "revocation_endpoint": format!("{issuer}{}", REVOKE.path),
         "revocation_endpoint_auth_methods_supported": REVOKE.credentials.oauth_methods(),
         "scopes_supported": scopes,
-        // Required, and an empty list must be left out (RFC 8414 §3.2): the registered word for a response with
-        // nothing in it. Tokens are made by our own procedures, so there are no grants.
+        // Required, but an empty list must be left out (RFC 8414 §3.2): `none` is the registered value for a
+        // response without parameters. Tokens are created by our own procedures, so there are no grants.
         "response_types_supported": ["none"],
     }))
     .into_response()

@@ -1,5 +1,5 @@
-//! `/metrics`, for Prometheus. It is served on an address of its own, which is for the operator's network
-//! and asks for no credential; nothing there names a user, a token or an address.
+//! `/metrics`, for Prometheus. It has an address of its own, for the operator's network, and takes no credential;
+//! the metrics contain no user, token or address.
 
 use axum::{Router, extract::State, http::HeaderMap, response::IntoResponse, routing::get};
 use http::{StatusCode, header};
@@ -12,12 +12,7 @@ use super::super::endpoints::METRICS;
 pub fn routes(app: App) -> Router {
     Router::new()
         .route(METRICS.path, get(metrics))
-        .fallback(async || {
-            (
-                StatusCode::NOT_FOUND,
-                "here is /metrics, and nothing else\n",
-            )
-        })
+        .fallback(async || (StatusCode::NOT_FOUND, "only /metrics is served here\n"))
         .with_state(app)
 }
 

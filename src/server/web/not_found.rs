@@ -1,4 +1,4 @@
-//! What is told where nothing is: what this server has.
+//! The answer for unknown paths, which says what this server has.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, Uri, header};
@@ -9,11 +9,12 @@ use super::super::{
     unknown_name,
 };
 
-/// The answer where a path is none of `served`: a sentence, or problem+json (RFC 9457) where JSON is asked for.
+/// The answer for a path that is not in `served`: a sentence, or problem+json (RFC 9457) if the client prefers
+/// JSON.
 pub fn answer(served: &[Endpoint], uri: &Uri, headers: &HeaderMap) -> Response {
     let paths = || served.iter().filter(|line| line.label != endpoints::OTHER);
     let mut text = match unknown_name::find_closest(uri.path(), paths().map(|line| line.path)) {
-        Some(likeliest) => format!("There is nothing here: did you mean {likeliest}?"),
+        Some(closest) => format!("There is nothing here: did you mean {closest}?"),
         None => "There is nothing here.".to_owned(),
     };
     let paths: Vec<_> = paths().map(|line| line.path).collect();
@@ -43,7 +44,7 @@ pub fn answer(served: &[Endpoint], uri: &Uri, headers: &HeaderMap) -> Response {
 mod tests {
     use super::*;
 
-    async fn told(path: &str, accept: &str) -> (String, String) {
+    async fn message(path: &str, accept: &str) -> (String, String) {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().unwrap());
         let response = answer(endpoints::WEB, &path.parse().unwrap(), &headers);
@@ -57,8 +58,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_likeliest_path_and_all_others_are_named() {
-        let (content_type, text) = told("/oauth2/introspection", "*/*").await;
+    async fn closest_path_and_all_others_are_named() {
+        let (content_type, text) = message("/oauth2/introspection", "*/*").await;
         assert_eq!(content_type, "text/plain; charset=utf-8");
         assert!(
             text.starts_with("There is nothing here: did you mean /oauth2/introspect?"),
@@ -66,7 +67,7 @@ mod tests {
         );
         assert!(text.contains("/healthz") && text.contains("/hallpass.v1.TokenService/"));
         assert!(!text.contains("app.css"));
-        let (_, text) = told("/wp-login.php", "text/html").await;
+        let (_, text) = message("/wp-login.php", "text/html").await;
         assert!(
             text.starts_with("There is nothing here. This server has /forward-auth, "),
             "{text}"
@@ -74,8 +75,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_json_gets_a_problem() {
-        let (content_type, body) = told("/health", "application/json").await;
+    async fn client_that_prefers_json_gets_problem_json() {
+        let (content_type, body) = message("/health", "application/json").await;
         assert_eq!(content_type, "application/problem+json");
         let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert!(

@@ -1,6 +1,6 @@
-//! What who writes a client needs, of this very version, whether or not the repository is at hand: the README at
-//! `/docs`; the protobuf files below `/proto`, with all that they import but for protobuf's own; and their
-//! descriptor set, for tools that take one. `/proto` itself lists what there is, a path a line.
+//! What the author of a client needs, for exactly this version: the README at `/docs`; the protobuf files below
+//! `/proto`, with all their imports except protobuf's own; and their descriptor set, for tools that take one.
+//! `/proto` itself lists the paths, one per line.
 
 use axum::{Router, body::Bytes};
 
@@ -10,16 +10,16 @@ use super::{
 };
 use crate::proto;
 
-/// Shown by browsers, whatever is in it.
+/// Browsers display it, whatever the text is.
 const TEXT: &str = "text/plain; charset=utf-8";
 /// draft-ietf-dispatch-mime-protobuf
 const PROTOBUF: &str = "application/protobuf";
 
 const README: &[u8] = include_bytes!("../../../README.md");
-/// What Buf and others call a descriptor set in binary form.
+/// The usual file extension of a binary descriptor set.
 const DESCRIPTOR_SET: &str = "hallpass.binpb";
 
-/// `GET` and `HEAD` of each.
+/// `GET` and `HEAD` of each of them.
 pub fn routes() -> Router {
     let file = |content_type, bytes| File::new(content_type, Bytes::from_static(bytes));
     let below = |name: &str| format!("{}/{name}", PROTO.path);

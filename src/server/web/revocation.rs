@@ -1,5 +1,6 @@
-//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it. The token in the body is the authority; a
-//! client need not show its own, but if it does, that must be good. An admin who is named reports a leak.
+//! `POST /oauth2/revoke` (RFC 7009): whoever has a token may revoke it. The token in the body authorises the
+//! request; client credentials are optional, but must be valid if present. If the client is an admin, the
+//! revocation counts as the report of a leak.
 
 use axum::{
     Extension, Router,
@@ -21,7 +22,7 @@ use super::{
     no_store, not_allowed,
 };
 
-/// The route.
+/// The route of token revocation.
 pub fn routes(app: App) -> Router {
     let routes = Router::new().route(REVOKE.path, post(revoke).fallback(not_allowed));
     routes.with_state(app)
@@ -52,7 +53,7 @@ async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Res
     let token = form.token().map_err(|error| refused(error.into()))?;
     current::note_credential("token");
     let Ok(presented) = PresentedToken::from_paste(token.expose()) else {
-        // As what is none of ours (RFC 7009 §2.2).
+        // The same answer as for tokens that are not ours (RFC 7009 §2.2).
         return Ok(());
     };
     let revoked = app.revoke_presented(presented, caller.as_ref(), origin);

@@ -1,10 +1,10 @@
-//! The page at `/` and what it loads: the files of `static/`, embedded in the binary.
+//! The start page and the files it loads from `static/`, embedded in the binary.
 //!
-//! They are the signed-out face of the server: the same bytes for everybody, so nothing here knows a
-//! caller. The version and the server's address are written into the page when the routes are made, hence are there
-//! without JavaScript and count in the `ETag`.
+//! They are public and the same for everybody, so nothing here knows a caller. The version and the server's URL are
+//! written into the page when the routes are built, so that it works without JavaScript and they are part of the
+//! `ETag`.
 //!
-//! The page may lie below a path of a proxy that takes it off, so its addresses are relative.
+//! The page may be behind a proxy that strips a path prefix, so all its URLs are relative.
 
 use std::fmt::Write;
 
@@ -27,7 +27,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// What is served, its content type and bytes. A test compares it with the folder.
+/// The files with their content types. A test compares them with the directory.
 const FILES: [(Endpoint, &str, &[u8]); 7] = [
     (PAGE, HTML, include_bytes!("../../../static/index.html")),
     (APP_CSS, CSS, include_bytes!("../../../static/app.css")),
@@ -42,20 +42,20 @@ const FILES: [(Endpoint, &str, &[u8]); 7] = [
     ),
 ];
 
-/// Where the page wants the version.
+/// Placeholder for the version.
 const VERSION_MARK: &str = "{{version}}";
-/// Where the page wants the server's address, for readers without JavaScript.
+/// Placeholder for the server's URL, for readers without JavaScript.
 const ADDRESS_MARK: &str = "{{address}}";
-/// The address where none is set: that of a server with the default settings.
+/// The URL if none is configured: that of a server with default settings.
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8080";
 
-/// Only our own files, and no way to make code out of text.
+/// Only our own files, and no way to turn text into code.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
 const HEADERS: [(HeaderName, &str); 7] = [
-    // Kept, but asked for each time: an upgraded server shows its new page at once.
+    // Cached, but revalidated every time, so that the page of an upgraded server appears at once.
     (header::CACHE_CONTROL, "no-cache"),
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -74,7 +74,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// `GET` and `HEAD` of `/` and of every file that the page loads, with a strong `ETag` (RFC 9110 §8.8.3).
+/// `GET` and `HEAD` of the page and of every file that it loads, with a strong `ETag` (RFC 9110 §8.8.3).
 pub fn routes(public_url: Option<&PublicUrl>) -> Router {
     let address = public_url.map_or(DEFAULT_ADDRESS, PublicUrl::as_str);
     FILES
@@ -83,7 +83,7 @@ pub fn routes(public_url: Option<&PublicUrl>) -> Router {
             let body = if content_type == HTML {
                 let page = String::from_utf8_lossy(bytes);
                 let page = page.replace(VERSION_MARK, env!("CARGO_PKG_VERSION"));
-                // A public URL has no character that HTML reads as its own.
+                // A public URL contains no characters that are special in HTML.
                 Bytes::from(page.replace(ADDRESS_MARK, address))
             } else {
                 Bytes::from_static(bytes)
@@ -92,7 +92,7 @@ pub fn routes(public_url: Option<&PublicUrl>) -> Router {
         })
 }
 
-/// A file as it is sent.
+/// An embedded file.
 #[derive(Clone)]
 pub(super) struct File {
     content_type: &'static str,
@@ -109,7 +109,7 @@ impl File {
         }
     }
 
-    /// The route at which it is.
+    /// Its route.
     pub(super) fn at(self, path: &str) -> Router {
         Router::new().route(
             path,
@@ -127,7 +127,7 @@ impl File {
     }
 }
 
-/// 128 bits of the SHA-256 in hex: a file that differs has another.
+/// The first 128 bits of the SHA-256, in hex.
 fn etag(body: &[u8]) -> HeaderValue {
     let mut tag = String::from("\"");
     for byte in &Sha256::digest(body)[..16] {
@@ -137,7 +137,7 @@ fn etag(body: &[u8]) -> HeaderValue {
     HeaderValue::from_str(&tag).expect("quotes and hex digits are legal in a header")
 }
 
-/// Whether `If-None-Match` (RFC 9110 §13.1.2, compared weakly) lets the file be sent.
+/// Whether `If-None-Match` (RFC 9110 §13.1.2, weak comparison) allows the file to be sent.
 fn none_match(request_headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let etag = etag.as_bytes();
     !request_headers
@@ -148,7 +148,6 @@ fn none_match(request_headers: &HeaderMap, etag: &HeaderValue) -> bool {
         .any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == etag)
 }
 
-/// Where the files are.
 #[cfg(test)]
 pub(in crate::server) fn paths() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(endpoint, ..)| endpoint.path)

@@ -249,7 +249,7 @@ const REFUSED: &[(Variables, i32, &str)] = &[
     (
         &[("HALLPASS_DATABASE_URL", "sqlite:taken")],
         1,
-        "taken.sock: there is a file that is no socket",
+        "taken.sock: there is a file that is not a socket",
     ),
     (&[("HALLPASS_PORT", "8080")], 2, "HALLPASS_PORT is unknown"),
 ];

@@ -49,8 +49,8 @@ impl Writer<'_> {
         for field in fields {
             let is_left_out = *self.choose(&[false, true]) || depth > MAX_DEPTH;
             let oneof = field.containing_oneof();
-            let is_rival = oneof.as_ref().is_some_and(|oneof| oneofs.contains(oneof));
-            if is_left_out || is_rival && !self.may_be_wrong {
+            let is_conflict = oneof.as_ref().is_some_and(|oneof| oneofs.contains(oneof));
+            if is_left_out || is_conflict && !self.may_be_wrong {
                 continue;
             }
             oneofs.extend(oneof);
@@ -197,8 +197,8 @@ proptest! {
             Ok(_) => prop_assert!(twice_after.is_some(), "{} {json}", message.name()),
             Err(error) => {
                 prop_assert!(twice_after.is_none(), "{} {json}", message.name());
-                let told = error.message().unwrap_or_default();
-                prop_assert!(told.ends_with(": is given twice"), "{told}: {json}");
+                let message = error.message().unwrap_or_default();
+                prop_assert!(message.ends_with(": is given twice"), "{message}: {json}");
             }
         }
         // Nothing else is wrong with it.

@@ -208,7 +208,7 @@ impl Scalar<'_> {
         let values: Vec<_> = values.values().collect();
         let names = values.iter().map(prost_reflect::EnumValueDescriptor::name);
         let hint = match unknown_name::find_closest(name, names.clone()) {
-            Some(likeliest) => format!(": did you mean \"{likeliest}\"?"),
+            Some(closest) => format!(": did you mean \"{closest}\"?"),
             None => format!(": {}", names.collect::<Vec<_>>().join(", ")),
         };
         let problem = format!("expected {}{hint}", expected(self.kind));

@@ -1,5 +1,5 @@
-//! The query of `/forward-auth`, which the proxy's operator wrote. What is not known there is refused: it may be
-//! a misspelt requirement. All from `at=` on is the request's own, and below the path the whole query is.
+//! The query of `/forward-auth`, written by the proxy's operator. Unknown parameters are rejected: they may be
+//! misspelt requirements. Everything after `at=` belongs to the request, as does the whole query on paths below.
 
 use crate::{
     app::error::FieldError,
@@ -9,14 +9,14 @@ use crate::{
 const AT: &str = "at";
 const PARAMETERS: ParameterSource = ParameterSource {
     field: "query",
-    name: "parameter",
+    entry: "parameter",
     also: Some(AT),
 };
 
-/// Reads the query of a request to `/forward-auth` itself.
+/// Parses the query of a request to `/forward-auth` itself.
 ///
 /// # Errors
-/// It is no requirement.
+/// It is not a valid list of requirements.
 pub(super) fn parse(query: &str) -> Result<Requirement, FieldError> {
     let parameters = form_urlencoded::parse(ours(query).as_bytes());
     if parameters.clone().any(|(name, _)| name == AT) {
@@ -25,7 +25,7 @@ pub(super) fn parse(query: &str) -> Result<Requirement, FieldError> {
     Requirement::read(parameters, PARAMETERS)
 }
 
-/// What stands before the `at=` that begins the request's own part.
+/// The part before `at=`, which begins the request's own part.
 fn ours(query: &str) -> &str {
     if query.starts_with("at=") {
         return "";
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn all_scopes_are_required_together_and_an_empty_one_is_none() {
+    fn all_scopes_are_required_and_an_empty_one_is_an_error() {
         assert_eq!(scopes("").as_deref(), Ok(""));
         let all = scopes("scope=b&scope=a%20c&&%73cope=d+b");
         assert_eq!(all.as_deref(), Ok("a b c d"));
@@ -56,8 +56,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_with_the_likeliest() {
-        for (query, told) in [
+    fn unknown_parameter_is_rejected_with_a_suggestion() {
+        for (query, message) in [
             (
                 "scopes=a",
                 "query: there is no parameter \"scopes\": did you mean \"scope\"?",
@@ -98,12 +98,12 @@ mod tests {
                 "challenge: must not be repeated",
             ),
         ] {
-            assert_eq!(parse(query).unwrap_err(), told, "{query}");
+            assert_eq!(parse(query).unwrap_err(), message, "{query}");
         }
     }
 
     #[test]
-    fn all_from_at_on_is_the_requests_own() {
+    fn everything_after_at_belongs_to_the_request() {
         for query in ["at=/x?scope=A&y=z", "at=", "at=&scope="] {
             assert_eq!(scopes(query).as_deref(), Ok(""), "{query}");
         }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_read() {
+    fn options_are_parsed() {
         let none = parse("scope=a").unwrap();
         assert!(!none.denies_unscoped);
         assert!(!none.challenges_basic && !none.takes_api_key);

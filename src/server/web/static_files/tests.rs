@@ -30,14 +30,14 @@ async fn page() -> String {
 }
 
 #[tokio::test]
-async fn page_tells_the_version_that_was_built() {
+async fn page_shows_the_version_of_the_build() {
     let page = page().await;
     assert!(page.contains(&format!("<dd>{}</dd>", env!("CARGO_PKG_VERSION"))));
     assert!(!page.contains("{{"));
 }
 
-/// Behind a proxy that takes a path off, `/app.css` is none of ours. A link from here to elsewhere would be dead
-/// without a network.
+/// Behind a proxy that strips a path prefix, `/app.css` is not ours. A link to another host would be dead without a
+/// network.
 #[tokio::test]
 async fn every_address_of_the_page_is_relative_and_is_served() {
     let page = page().await;
@@ -67,9 +67,9 @@ async fn every_address_of_the_page_is_relative_and_is_served() {
     }
 }
 
-/// What a script or style sheet loads, it loads from where it is itself.
+/// Scripts and style sheets load files relative to themselves.
 #[test]
-fn files_name_no_address_by_its_path() {
+fn files_contain_no_absolute_paths() {
     for (Endpoint { path, .. }, kind, bytes) in &FILES {
         let text = str::from_utf8(bytes).unwrap();
         for absolute in ["\"/", "'/", "`/", "url(/"] {
@@ -79,7 +79,7 @@ fn files_name_no_address_by_its_path() {
 }
 
 #[tokio::test]
-async fn page_says_the_public_url_before_any_script_runs() {
+async fn page_contains_the_public_url_without_scripts() {
     let url = PublicUrl::parse("https://example.com/hallpass").unwrap();
     for (url, address) in [
         (Some(&url), "https://example.com/hallpass"),
@@ -94,9 +94,9 @@ async fn page_says_the_public_url_before_any_script_runs() {
     }
 }
 
-/// A token that is made by a snippet ends by itself.
+/// Tokens created by a snippet must expire.
 #[tokio::test]
-async fn every_snippet_of_the_page_that_makes_tokens_says_when_they_expire() {
+async fn every_snippet_that_creates_tokens_sets_an_expiry() {
     let page = page().await;
     let snippets = page.split("<pre").skip(1);
     let snippets = snippets.filter_map(|part| part.split("</pre>").next());
@@ -120,7 +120,7 @@ async fn every_snippet_of_the_page_that_makes_tokens_says_when_they_expire() {
 }
 
 #[test]
-fn every_file_of_the_folder_is_served() {
+fn every_file_of_the_directory_is_served() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("static");
     let there: BTreeSet<_> = fs::read_dir(folder)
         .unwrap()
@@ -132,7 +132,7 @@ fn every_file_of_the_folder_is_served() {
 }
 
 #[tokio::test]
-async fn every_file_has_its_type_and_the_guarding_headers() {
+async fn every_file_has_its_content_type_and_the_security_headers() {
     for (Endpoint { path, .. }, content_type, _) in FILES {
         let (status, headers, body) = ask(Method::GET, path, &[]).await;
         assert_eq!(status, StatusCode::OK, "{path}");
@@ -157,7 +157,7 @@ async fn every_file_has_its_type_and_the_guarding_headers() {
 }
 
 #[tokio::test]
-async fn etag_is_strong_and_tells_files_apart() {
+async fn etag_is_strong_and_differs_between_files() {
     let mut seen = BTreeSet::new();
     for (Endpoint { path, .. }, ..) in FILES {
         let (_, headers, _) = ask(Method::GET, path, &[]).await;
@@ -168,7 +168,7 @@ async fn etag_is_strong_and_tells_files_apart() {
 }
 
 #[tokio::test]
-async fn known_file_is_not_sent_again() {
+async fn cached_file_is_not_sent_again() {
     let (_, first, _) = ask(Method::GET, "/", &[]).await;
     let etag = first["etag"].to_str().unwrap();
     let weak = format!("W/{etag}");
@@ -212,9 +212,9 @@ async fn other_methods_are_refused() {
     }
 }
 
-/// What the policy would block in a browser is not there to be blocked.
+/// Whatever the policy would block in a browser must not be in the page.
 #[tokio::test]
-async fn page_has_no_inline_code_and_names_no_other_host() {
+async fn page_has_no_inline_code_and_mentions_no_other_host() {
     let page = page().await;
     assert!(!page.contains("<style") && !page.contains(" style="));
     for word in page
@@ -232,7 +232,7 @@ async fn page_has_no_inline_code_and_names_no_other_host() {
 }
 
 #[test]
-fn scripts_use_no_sink_that_reads_text_as_code() {
+fn scripts_use_no_sink_that_turns_text_into_code() {
     for (Endpoint { path, .. }, _, bytes) in FILES.iter().filter(|(_, kind, _)| *kind == JS) {
         let script = str::from_utf8(bytes).unwrap();
         assert!(script.starts_with("// @ts-check\n"), "{path}");
