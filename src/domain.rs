@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod audit;
+pub mod audit_action;
 pub mod audit_chain;
 pub mod base62;
 pub mod cidr;

@@ -14,6 +14,7 @@ mod attenuation;
 mod audit_chain;
 mod audit_log;
 mod audit_refusals;
+mod audit_search;
 mod audit_stream;
 mod bulk_revoke;
 mod check_data;

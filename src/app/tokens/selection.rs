@@ -96,10 +96,10 @@ impl TokenSelection {
             user,
             family: token_id("filter.family_id", &self.family_id)?,
             parent: token_id("filter.parent_id", &self.parent_id)?,
-            created_from: time("filter.create_time_from", self.create_time_from)?,
-            created_before: time("filter.create_time_before", self.create_time_before)?,
-            unused_since: time("filter.unused_since", self.unused_since)?,
-            expires_before: time("filter.expire_time_before", self.expire_time_before)?,
+            created_from: parse_time("filter.create_time_from", self.create_time_from)?,
+            created_before: parse_time("filter.create_time_before", self.create_time_before)?,
+            unused_since: parse_time("filter.unused_since", self.unused_since)?,
+            expires_before: parse_time("filter.expire_time_before", self.expire_time_before)?,
             never_expires: self.never_expires,
             scope,
             state: self
@@ -140,7 +140,11 @@ fn token_id(field: &'static str, text: &str) -> Checked<Option<TokenId>> {
     Ok(Some(id))
 }
 
-fn time(field: &'static str, parts: Option<TimeParts>) -> Checked<Option<Timestamp>> {
+/// A time of a request, where there is one.
+pub(in crate::app) fn parse_time(
+    field: &'static str,
+    parts: Option<TimeParts>,
+) -> Checked<Option<Timestamp>> {
     parts
         .map(|(seconds, nanos)| Timestamp::parse(seconds, nanos))
         .transpose()

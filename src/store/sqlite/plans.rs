@@ -2,11 +2,13 @@
 //! live tokens, which quotas keep few. And none costs more where there are more rows that ended or are another's:
 //! `plans/growth.rs`.
 
+mod audit_log;
 mod growth;
 
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
 
 use rusqlite::{Connection, Statement, StatementStatus, config::DbConfig};
@@ -177,6 +179,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     users::find(tx, user).unwrap();
     users::find_by_username(tx, &name).unwrap();
     users::username_taken(tx, &name).unwrap();
+    users::find_id(tx, &name).unwrap();
     users::find_sign_in(tx, &name).unwrap();
     users::password_hash(tx, user).unwrap();
     users::count_active_admins(tx).unwrap();
@@ -221,7 +224,9 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
         audit::list(tx, None, reverse, 50).unwrap();
     }
     audit::find(tx, 1).unwrap();
-    audit::find_made(tx, id).unwrap();
+    audit::find_made(tx, id, NOW.minus(Duration::from_hours(1))).unwrap();
+    audit::is_target(tx, "nothing").unwrap();
+    audit_log::search_all(tx, user, id);
     audit::head(tx).unwrap();
     audit::newest_time(tx).unwrap();
     meta::page_key(tx).unwrap();

@@ -6,7 +6,7 @@ use crate::{
         time::Timestamp,
         token::TokenState,
     },
-    store::value::Value,
+    store::conditions::Conditions,
 };
 
 /// Which tokens, of those that are not deleted. One must meet all that is set.
@@ -63,33 +63,6 @@ pub(super) enum Members {
     All,
     First,
     Others,
-}
-
-/// A condition under construction: SQL, and the values for its `?N`.
-#[derive(Default)]
-pub(super) struct Conditions<'a> {
-    pub(super) sql: String,
-    pub(super) params: Vec<Value<'a>>,
-}
-
-impl<'a> Conditions<'a> {
-    /// Where to put `value`: its `?N`.
-    pub(super) fn add(&mut self, value: impl Into<Value<'a>>) -> String {
-        self.params.push(value.into());
-        format!("?{}", self.params.len())
-    }
-
-    /// Adds a condition, whose `?` stands for `value`.
-    pub(super) fn put(&mut self, condition: &str, value: impl Into<Value<'a>>) {
-        let number = self.add(value);
-        self.sql.push_str(&condition.replace('?', &number));
-    }
-
-    /// The same, which must be met besides.
-    fn and(&mut self, condition: &str, value: impl Into<Value<'a>>) {
-        self.sql.push_str(" AND ");
-        self.put(condition, value);
-    }
 }
 
 impl TokenFilter {

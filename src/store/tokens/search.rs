@@ -4,7 +4,7 @@
 
 use super::{
     COLUMNS, decode,
-    filter::{Conditions, Members, TokenFilter, UNEXPIRED},
+    filter::{Members, TokenFilter, UNEXPIRED},
     live,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         token::Token,
     },
     store::{
+        conditions::Conditions,
         error::Error,
         tx::{Row, Tx},
         value::Value,

@@ -3,6 +3,7 @@
 use hallpass::{
     app::{
         App, Error,
+        audit::AuditSelection,
         caller::Caller,
         page::PageRequest,
         tokens::{
@@ -280,7 +281,7 @@ async fn read(app: &App, use_case: &str, caller: &Caller, target: &Target) -> Re
             app.list_users(caller, request).await.map(drop)
         }
         "list audit" => app
-            .list_audit(caller, PageRequest::default())
+            .list_audit(caller, AuditSelection::default(), PageRequest::default())
             .await
             .map(drop),
         "stream audit" => app.stream_audit(caller, None).await.map(drop),
