@@ -1,7 +1,7 @@
 //! What the audit log calls what was done: `token.create`, of the group `token`.
 
 /// All that is recorded. A row of another action is a mistake, since nobody could look for it.
-pub const ACTIONS: [&str; 35] = [
+pub const ACTIONS: [&str; 36] = [
     "audit.list",
     "authenticate.password",
     "authenticate.token",
@@ -27,6 +27,7 @@ pub const ACTIONS: [&str; 35] = [
     "token.rotate",
     "token.rotated",
     "token.undo_rotation",
+    "token.update",
     "user.create",
     "user.deactivate",
     "user.delete",

@@ -53,4 +53,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0010_searches.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0011_expiring.sql"),
+        finish: |_| Ok(()),
+    },
 ];

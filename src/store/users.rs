@@ -170,7 +170,7 @@ pub fn list(
     let parts = parts.join(" UNION ALL ");
     let sql = format!("{parts} ORDER BY create_time {order}, id {order} LIMIT ?3");
     let keyset = Keyset::new(after, reverse);
-    let mut params = vec![keyset.create_time(), keyset.id(), limit.into()];
+    let mut params = vec![keyset.time(), keyset.id(), limit.into()];
     params.extend(filter.visible_to.map(Value::from));
     tx.list(&sql, &params, |row| decode(row, 0))
 }

@@ -29,6 +29,7 @@ mod delete_token;
 mod disabled_by;
 mod durability;
 mod envoy;
+mod expiring;
 mod expiry;
 mod explain;
 mod floods;

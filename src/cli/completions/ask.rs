@@ -293,6 +293,7 @@ async fn tokens(
             page_token: String::new(),
             reverse: true,
             user_id,
+            expiring_before: None,
         };
         let tokens = session.call(&request).await?.tokens.into_iter();
         let tokens = tokens.filter(&is_wanted);

@@ -155,6 +155,7 @@ fn selection(filter: Option<TokenFilter>) -> TokenSelection {
         unused_since: filter.unused_since.map(message::time_parts),
         scope: filter.scope,
         expire_time_before: filter.expire_time_before.map(message::time_parts),
+        expiring_before: filter.expiring_before.map(message::time_parts),
         never_expires: filter.never_expires,
         state,
     }

@@ -3,8 +3,9 @@
 use crate::{
     domain::{
         id::{Id, TokenId, UserId},
+        page::Position,
         time::Timestamp,
-        token::TokenState,
+        token::{Token, TokenState},
     },
     store::conditions::Conditions,
 };
@@ -26,6 +27,8 @@ pub struct TokenFilter {
     pub unused_since: Option<Timestamp>,
     /// Those that expire earlier.
     pub expires_before: Option<Timestamp>,
+    /// Those that have not expired, and will before then. They come in the order of their expiry.
+    pub expiring_before: Option<Timestamp>,
     /// Those that never expire.
     pub never_expires: bool,
     /// Those that name this scope.
@@ -66,6 +69,15 @@ pub(super) enum Members {
 }
 
 impl TokenFilter {
+    /// The live tokens of `user`.
+    pub fn live_of(user: UserId) -> Self {
+        Self {
+            user: Some(user),
+            state: StateFilter::NotExpired,
+            ..Self::default()
+        }
+    }
+
     /// What the scope's condition compares with. The scopes are stored with a space between them, and `_` may
     /// be in one.
     pub(super) fn pattern(&self) -> String {
@@ -76,7 +88,7 @@ impl TokenFilter {
     /// Whether it is for no expired token.
     pub(super) const fn is_live_only(&self) -> bool {
         match self.state {
-            StateFilter::Any => self.never_expires,
+            StateFilter::Any => self.never_expires || self.expiring_before.is_some(),
             StateFilter::NotExpired => true,
             StateFilter::Is(state) => !matches!(state, TokenState::Expired),
         }
@@ -89,11 +101,12 @@ impl TokenFilter {
 
     /// The lifetimes that the live tokens have that it selects.
     pub(super) const fn lifetimes(&self) -> &'static [Lifetime] {
-        match (self.never_expires, self.expires_before) {
-            (true, Some(_)) => &[],
-            (true, None) => &[Lifetime::Endless],
-            (false, Some(_)) => &[Lifetime::Ending],
-            (false, None) => &[Lifetime::Endless, Lifetime::Ending],
+        let expires = self.expires_before.is_some() || self.expiring_before.is_some();
+        match (self.never_expires, expires) {
+            (true, true) => &[],
+            (true, false) => &[Lifetime::Endless],
+            (false, true) => &[Lifetime::Ending],
+            (false, false) => &[Lifetime::Endless, Lifetime::Ending],
         }
     }
 
@@ -156,6 +169,15 @@ impl TokenFilter {
         if let Some(time) = self.expires_before {
             all.and("+expire_time < ?", time);
         }
+        if let Some(time) = self.expiring_before {
+            let column = if lifetime.is_some() {
+                "expire_time"
+            } else {
+                all.and("+expire_time > ?", now);
+                "+expire_time"
+            };
+            all.and(&format!("{column} < ?"), time);
+        }
         match lifetime {
             Some(Lifetime::Endless) => all.sql.push_str(" AND expire_time IS NULL"),
             Some(Lifetime::Ending) => all.and("expire_time > ?", now),
@@ -182,6 +204,27 @@ impl TokenFilter {
             all.and("id <> ?", *id);
         }
         all
+    }
+
+    /// What the tokens are in the order of, and then of their IDs.
+    pub(super) const fn order(&self) -> &'static str {
+        if self.expiring_before.is_some() {
+            "expire_time"
+        } else {
+            "create_time"
+        }
+    }
+
+    /// Where a token stands in that order.
+    pub fn position(&self, token: &Token) -> Position {
+        let time = match self.expiring_before {
+            Some(_) => token.expire_time.unwrap_or(token.create_time),
+            None => token.create_time,
+        };
+        Position {
+            major: time.as_micros(),
+            minor: token.id.id().as_u128(),
+        }
     }
 
     /// Between which IDs, both excluded, those lie that were created when the filter says.
