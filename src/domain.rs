@@ -17,6 +17,7 @@ pub mod page;
 pub mod presented_token;
 pub mod random;
 pub mod reason;
+pub mod relative;
 pub mod rotation;
 pub mod scope;
 pub mod secret;

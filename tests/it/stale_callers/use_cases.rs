@@ -5,6 +5,7 @@ use hallpass::{
         App, Error,
         audit::AuditSelection,
         caller::Caller,
+        explain::ExplainToken,
         page::PageRequest,
         tokens::{
             CreateToken, ListAllTokens, ListTokens, RevokeTokens, RotateToken, TokenSelection,
@@ -254,7 +255,15 @@ async fn read(app: &App, use_case: &str, caller: &Caller, target: &Target) -> Re
     } = target;
     match use_case {
         "get token" => app.get_token(caller, &token.id).await.map(drop),
-        "explain token" => app.explain_token(caller, &token.id, None).await.map(drop),
+        "explain token" => {
+            let request = ExplainToken {
+                token_id: &token.id,
+                plaintext: None,
+                required_scopes: &[],
+                client_ip: "",
+            };
+            app.explain_token(caller, request).await.map(drop)
+        }
         "list tokens" => {
             let request = ListTokens {
                 user_id: user_id.clone(),
