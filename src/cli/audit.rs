@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use clap::{
     Args, Subcommand,
-    builder::{PossibleValue, PossibleValuesParser},
+    builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser},
 };
 use serde_json::json;
 
@@ -57,9 +57,9 @@ pub(super) struct List {
     #[arg(long, value_name = "NUMBER", value_parser = number(1..=MAX_LIMIT))]
     limit: Option<usize>,
     #[command(flatten)]
-    search: Search,
-    #[command(flatten)]
     output: ListOutputArgs,
+    #[command(flatten)]
+    search: Search,
     #[command(flatten)]
     server: TargetArgs,
 }
@@ -70,10 +70,10 @@ pub(super) struct List {
 struct Search {
     /// What this one did: a user's name or ID; a token's ID for what was done with it; `local` or `local:UID` for
     /// processes on the server's machine; `system` for the server itself.
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     actor: Option<String>,
     /// What was done to this one: a user's name or ID, or a token's ID. Those that were deleted count, too.
-    #[arg(long = "target", value_name = "USER")]
+    #[arg(long = "target", value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     done_to: Option<String>,
     /// What was done: an action such as token.create, or all of a group such as token.
     #[arg(long, value_parser = action(), hide_possible_values = true)]
@@ -162,7 +162,8 @@ fn list(args: &List) -> Result<(), Failure> {
             reverse: args.reverse,
             filter: Some(filter.clone()),
         };
-        let page = session.call(&request).await?;
+        let page = session.call(&request).await;
+        let page = page.map_err(Failure::by_flag)?;
         usernames.extend(page.usernames);
         Ok((page.events, page.next_page_token))
     };

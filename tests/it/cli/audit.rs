@@ -141,13 +141,18 @@ fn what_is_looked_for_is_found_by_names_and_times_and_a_slip_is_told() {
     assert!(table.contains("user.create"), "{table}");
 
     let told = sandbox.run(&["audit", "list", "--actor=alic"]).refused(1);
-    assert!(told.contains("there is no user alic"), "{told}");
+    assert_eq!(told, "--actor: there is no user alic");
     let told = sandbox
         .run(&["audit", "list", "--action=token.crate"])
         .refused(2);
-    assert!(told.contains("'token.create'"), "{told}");
+    assert!(told.contains("Did you mean token.create?"), "{told}");
+    let told = sandbox.run(&["audit", "list", "--action=xyz"]).refused(2);
+    assert!(told.contains("user.create"), "{told}");
     for (args, word) in [
         (&["--since=yesterday"][..], "--since"),
+        // A variable that is not set must not list all.
+        (&["--actor="], "--actor"),
+        (&["--target", ""], "--target"),
         (&["--since=1d", "--until=2d"], "--until"),
     ] {
         let told = sandbox.run(&[&["audit", "list"], args].concat()).refused(2);
