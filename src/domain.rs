@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod audit;
+pub mod audit_action;
 pub mod audit_chain;
 pub mod base62;
 pub mod cidr;
@@ -16,6 +17,7 @@ pub mod page;
 pub mod presented_token;
 pub mod random;
 pub mod reason;
+pub mod relative;
 pub mod rotation;
 pub mod scope;
 pub mod secret;

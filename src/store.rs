@@ -13,6 +13,7 @@ pub mod meta;
 pub mod tokens;
 pub mod users;
 
+mod conditions;
 mod db;
 mod error;
 mod freshness;

@@ -8,6 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::domain::{
     audit::AuditEvent,
+    audit_action::ACTIONS,
     id::{RequestId, UserId},
     scope::OwnScope,
     time::Timestamp,
@@ -38,6 +39,7 @@ impl Origin {
         action: &'static str,
         target: impl ToString,
     ) -> AuditEvent {
+        debug_assert!(ACTIONS.contains(&action), "{action} is in no list");
         AuditEvent {
             time: now,
             actor: String::new(),

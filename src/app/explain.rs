@@ -1,10 +1,13 @@
 //! Explaining a token: why it is valid or not, where it comes from, what will end it. It judges by the very
 //! conditions that verification judges by, and only shows all of them instead of the first that fails.
 
+mod checks;
 mod origin;
 mod sentences;
 
 pub use origin::{CredentialKind, TokenOrigin};
+
+use std::net::IpAddr;
 
 use crate::{
     domain::{
@@ -29,6 +32,7 @@ use super::{
     caller::Caller,
     error::Unauthenticated,
     tokens::{find_even_deleted, parse_token_id},
+    verify::parse_use,
 };
 
 /// How many of a family's latest tokens are told of.
@@ -62,12 +66,36 @@ pub struct Explanation {
 }
 
 /// Something that must hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// Why the token is refused where it does not hold.
     pub reason: Reason,
     /// Whether it holds.
     pub holds: bool,
+    /// The use that it is about; `None`: any.
+    pub using: Option<Use>,
+}
+
+/// A use of the token that somebody asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// From this address.
+    Address(IpAddr),
+    /// For this scope.
+    Scope(String),
+}
+
+/// What is asked of a token.
+#[derive(Clone, Debug)]
+pub struct ExplainToken<'a> {
+    /// Which token.
+    pub token_id: &'a str,
+    /// The hash of the plaintext that somebody holds; `None`: nobody asks.
+    pub plaintext: Option<TokenHash>,
+    /// The scopes that it is used for.
+    pub required_scopes: &'a [String],
+    /// The address that it is used from; empty: nobody asks.
+    pub client_ip: &'a str,
 }
 
 /// Something that will end a token's validity.
@@ -84,19 +112,43 @@ impl Explanation {
     pub fn is_valid(&self) -> bool {
         self.conditions.iter().all(|condition| condition.holds)
     }
+
+    /// Adds what must hold for a use for these scopes and from this address.
+    fn add_use(&mut self, scopes: &ScopeSet, address: Option<IpAddr>) {
+        let from = address.map(|address| Condition {
+            reason: reason(Invalid::Address),
+            holds: self
+                .networks
+                .as_ref()
+                .is_some_and(|networks| networks.allows(address)),
+            using: Some(Use::Address(address)),
+        });
+        let has = |scope: &str| {
+            let own = self.scopes.as_ref();
+            own.is_some_and(|own| own.is_empty() || own.iter().any(|own| own == scope))
+        };
+        let scopes = scopes.iter().map(|scope| Condition {
+            reason: Reason::ScopeMissing,
+            holds: has(scope),
+            using: Some(Use::Scope(scope.to_owned())),
+        });
+        let all: Vec<_> = from.into_iter().chain(scopes).collect();
+        self.conditions.extend(all);
+    }
 }
 
 impl App {
-    /// Explains a token, a deleted one too, until it is purged, and tells whether `plaintext` is the hash of
-    /// its plaintext. One that is not for the caller is not there.
+    /// Explains a token, a deleted one too, until it is purged. One that is not for the caller is not there.
     pub async fn explain_token(
         &self,
         caller: &Caller,
-        token_id: &str,
-        plaintext: Option<TokenHash>,
+        request: ExplainToken<'_>,
     ) -> Result<Explanation, Error> {
         authz::admit(caller, Action::ExplainToken)?;
-        let id = parse_token_id(token_id)?;
+        let id = parse_token_id(request.token_id)?;
+        let plaintext = request.plaintext;
+        let scopes = request.required_scopes.iter().map(String::as_str);
+        let (scopes, address) = parse_use(scopes, request.client_ip)?;
         let now = self.now();
         let (explanation, relation) = self
             .read_as(caller, move |tx, caller| {
@@ -104,6 +156,7 @@ impl App {
                 let matches = plaintext.map(|hash| found.hash.matches(&hash));
                 let mut explanation = explain(tx, found, now)?;
                 explanation.plaintext_matches = matches;
+                explanation.add_use(&scopes, address);
                 Ok((explanation, permit.relation()))
             })
             .await?;
@@ -127,16 +180,18 @@ fn explain(tx: &Tx<'_>, found: Credential, now: Timestamp) -> Result<Explanation
         .map(|invalid| Condition {
             reason: reason(*invalid),
             holds: holds(*invalid),
+            using: None,
         })
         .collect();
     conditions.push(Condition {
         reason: Reason::ScopeMissing,
         holds: scopes.is_some(),
+        using: None,
     });
     let token = lineage.token;
     let family = tokens::list_family(tx, token.family_id, MAX_FAMILY)?;
     let live_children = tokens::count_live_children(tx, token.id, now)?;
-    let origin = match audit::find_made(tx, token.id)? {
+    let origin = match audit::find_made(tx, token.id, token.create_time)? {
         Some(row) => Some(TokenOrigin::from_row(row, |id| users::find(tx, id))?),
         None => None,
     };

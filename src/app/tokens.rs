@@ -22,6 +22,8 @@ pub use rotate::{RotateToken, RotatedToken};
 pub use selection::{TimeParts, TokenSelection};
 pub use update::UpdateToken;
 
+pub(super) use selection::parse_time;
+
 pub use crate::store::tokens::TokenCounts;
 
 use std::time::Duration;

@@ -50,17 +50,7 @@ impl Question {
         required_scopes: impl IntoIterator<Item = &'a str>,
         client_ip: &str,
     ) -> Result<Self, FieldError> {
-        let required_scopes = ScopeSet::parse(required_scopes)
-            .map_err(|error| FieldError::new("required_scopes", error))?;
-        let client_ip = match client_ip {
-            "" => None,
-            text => {
-                let ip: IpAddr = text
-                    .parse()
-                    .map_err(|_| FieldError::new("client_ip", "must be an IP address"))?;
-                Some(ip.to_canonical())
-            }
-        };
+        let (required_scopes, client_ip) = parse_use(required_scopes, client_ip)?;
         Ok(Self {
             token,
             required_scopes,
@@ -69,6 +59,25 @@ impl Question {
             reporter_ip: None,
         })
     }
+}
+
+/// What a token is used for, and from where, from the fields of a request.
+pub(super) fn parse_use<'a>(
+    required_scopes: impl IntoIterator<Item = &'a str>,
+    client_ip: &str,
+) -> Result<(ScopeSet, Option<IpAddr>), FieldError> {
+    let required_scopes = ScopeSet::parse(required_scopes)
+        .map_err(|error| FieldError::new("required_scopes", error))?;
+    let client_ip = match client_ip {
+        "" => None,
+        text => {
+            let ip: IpAddr = text
+                .parse()
+                .map_err(|_| FieldError::new("client_ip", "must be an IP address"))?;
+            Some(ip.to_canonical())
+        }
+    };
+    Ok((required_scopes, client_ip))
 }
 
 /// The answer.

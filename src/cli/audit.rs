@@ -2,19 +2,26 @@
 
 use std::collections::HashMap;
 
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser},
+};
 use serde_json::json;
 
 use crate::{
     config::{number::number, target::TargetArgs},
     domain::{
         audit::{AuditRow, ChainHash, ChainHead},
+        audit_action,
         audit_chain::Chain,
         clock::{Clock, SystemClock},
+        id::TokenId,
+        time::Timestamp,
+        token_text::TokenText,
     },
     proto::hallpass::v1::{
-        AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, StreamAuditEventsRequest,
-        StreamAuditEventsResponse,
+        AuditEvent, AuditFilter, ListAuditEventsRequest, ListAuditEventsResponse,
+        StreamAuditEventsRequest, StreamAuditEventsResponse,
     },
 };
 
@@ -22,6 +29,7 @@ use super::{
     client::{Client, MAX_LIMIT, Session},
     exit_code::ExitCode,
     failure::Failure,
+    moment::{self, Moment},
     output::{self, ListOutputArgs, OutputArgs, or_dash},
     prose, relative_time,
     table::{self, text, whole},
@@ -30,7 +38,7 @@ use super::{
 /// `hallpass audit …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
-    /// List the audit log, oldest first.
+    /// List the audit log, or what is looked for in it, oldest first.
     List(List),
     /// Check that no row was edited, removed or moved, and print the log's head.
     ///
@@ -51,7 +59,70 @@ pub(super) struct List {
     #[command(flatten)]
     output: ListOutputArgs,
     #[command(flatten)]
-    target: TargetArgs,
+    search: Search,
+    #[command(flatten)]
+    server: TargetArgs,
+}
+
+/// What a row must meet, all of it.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Which rows")]
+struct Search {
+    /// What this one did: a user's name or ID; a token's ID for what was done with it; `local` or `local:UID` for
+    /// processes on the server's machine; `system` for the server itself.
+    #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
+    actor: Option<String>,
+    /// What was done to this one: a user's name or ID, or a token's ID. Those that were deleted count, too.
+    #[arg(long = "target", value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
+    done_to: Option<String>,
+    /// What was done: an action such as token.create, or all of a group such as token.
+    #[arg(long, value_parser = action(), hide_possible_values = true)]
+    action: Option<String>,
+    /// What happened then or later: how long ago, such as 7d, a day such as 2027-01-01, as it begins in UTC, or a
+    /// time such as 2027-01-01T08:00:00+01:00.
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    since: Option<Moment>,
+    /// What happened earlier.
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    until: Option<Moment>,
+}
+
+fn action() -> PossibleValuesParser {
+    let all = audit_action::groups().chain(audit_action::ACTIONS);
+    PossibleValuesParser::new(all.map(PossibleValue::new))
+}
+
+impl Search {
+    fn filter(&self, now: Timestamp) -> Result<AuditFilter, Failure> {
+        let time = |moment: Option<Moment>| moment.map(|moment| moment.before(now));
+        let (from, before) = (time(self.since), time(self.until));
+        if let (Some(from), Some(before)) = (from, before)
+            && from >= before
+        {
+            return Err(Failure::usage(
+                "--since must be earlier than --until: nothing is between them",
+            ));
+        }
+        Ok(AuditFilter {
+            actor: party(self.actor.as_deref())?,
+            target: party(self.done_to.as_deref())?,
+            action: self.action.clone().unwrap_or_default(),
+            time_from: from.map(relative_time::to_proto),
+            time_before: before.map(relative_time::to_proto),
+        })
+    }
+}
+
+/// A user or token of an argument, for a request. Of a plaintext its ID is sent alone.
+fn party(arg: Option<&str>) -> Result<String, Failure> {
+    let Some(arg) = arg else {
+        return Ok(String::new());
+    };
+    match &TokenText::all_from_paste(arg)[..] {
+        [] => Ok(TokenId::from_paste(arg).map_or_else(|| arg.to_owned(), |id| id.to_string())),
+        [token] => Ok(token.id().to_string()),
+        _ => Err(Failure::usage("give one token's ID")),
+    }
 }
 
 /// `audit verify`.
@@ -80,7 +151,8 @@ pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
 }
 
 fn list(args: &List) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
+    let filter = args.search.filter(SystemClock.now())?;
+    let client = Client::new(&args.server)?;
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut usernames = HashMap::new();
     let page = async |session: &mut Session, page_size, page_token| {
@@ -88,8 +160,10 @@ fn list(args: &List) -> Result<(), Failure> {
             page_size,
             page_token,
             reverse: args.reverse,
+            filter: Some(filter.clone()),
         };
-        let page = session.call(&request).await?;
+        let page = session.call(&request).await;
+        let page = page.map_err(Failure::by_flag)?;
         usernames.extend(page.usernames);
         Ok((page.events, page.next_page_token))
     };

@@ -107,6 +107,15 @@ impl Failure {
         self
     }
 
+    /// With the flag that set a field of the request's filter in that field's place.
+    pub(super) fn by_flag(mut self) -> Self {
+        let field = |message: &str| Some(format!("--{}", message.strip_prefix("filter.")?));
+        if let Some(message) = self.message.as_deref().and_then(field) {
+            self.message = Some(message);
+        }
+        self
+    }
+
     /// With `code` where it has none of its own.
     pub(super) fn or_code(mut self, code: ExitCode) -> Self {
         if self.code == ExitCode::Failed {

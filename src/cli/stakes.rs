@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::relative_time;
 use crate::{
-    domain::time::Timestamp,
+    domain::{relative, time::Timestamp},
     proto::hallpass::v1::{LastUse, LookUpTokenResponse, LookUpUserResponse},
 };
 
@@ -41,7 +41,7 @@ pub(super) fn last_use(last: Option<&LastUse>, now: Timestamp) -> String {
     let Some(last) = last else {
         return "never used".to_owned();
     };
-    let time = relative_time::relative(relative_time::of(last.time), now);
+    let time = relative::relative(relative_time::of(last.time), now);
     match &*last.ip {
         "" => format!("last used {time}"),
         ip => format!("last used {time} from {ip}"),

@@ -1,5 +1,9 @@
 //! The audit log's table. Rows are only ever added.
 
+mod search;
+
+pub use search::{Actor, AuditFilter, Found, search};
+
 use super::{
     error::Error,
     tx::{Row, Tx},
@@ -10,15 +14,20 @@ use crate::domain::{
     time::Timestamp,
 };
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT sequence, time, actor, credential_id, target, action, outcome, count, request_id, \
-             client_request_id, ip, user_agent, hash, format, credential_kind, successor_id FROM audit ",
-            $rest
-        )
+macro_rules! columns {
+    () => {
+        "sequence, time, actor, credential_id, target, action, outcome, count, request_id, \
+         client_request_id, ip, user_agent, hash, format, credential_kind, successor_id"
     };
 }
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM audit ", $rest)
+    };
+}
+
+/// What [`decode`] reads.
+const COLUMNS: &str = columns!();
 
 /// The place of the last row and the chain's hash there.
 pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
@@ -104,23 +113,36 @@ pub fn find(tx: &Tx<'_>, sequence: i64) -> Result<Option<AuditRow>, Error> {
     tx.find(select!("WHERE sequence = ?1"), &[sequence.into()], decode)
 }
 
-/// The row that tells who made the token `id`, and with what.
-pub fn find_made(tx: &Tx<'_>, id: TokenId) -> Result<Option<AuditRow>, Error> {
+/// The row that tells who made the token `id` at `create_time`, and with what. None before it has the token as its
+/// target, and those after it are not looked at.
+pub fn find_made(
+    tx: &Tx<'_>,
+    id: TokenId,
+    create_time: Timestamp,
+) -> Result<Option<AuditRow>, Error> {
     if let Some(rotation) = find_rotation(tx, id)? {
         return Ok(Some(rotation));
     }
     // A rotation had a row of its own for the successor once.
     let sql = select!(
-        "WHERE target = ?1 AND action IN ('token.create', 'token.rotate') AND sequence > 0 \
-         ORDER BY sequence LIMIT 1"
+        "WHERE target = ?1 AND target <> '' AND time <= ?2 AND +action IN ('token.create', 'token.rotate') AND +sequence > 0 \
+         ORDER BY time, sequence LIMIT 1"
     );
-    tx.find(sql, &[id.into()], decode)
+    tx.find(sql, &[id.into(), create_time.into()], decode)
+}
+
+/// Whether the log tells of anything that was done to the token or user of this ID, or of the rotation that made it.
+pub fn is_target(tx: &Tx<'_>, id: &str) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM audit WHERE target = ?1 AND target <> '' \
+               UNION ALL SELECT 1 FROM audit WHERE successor_id = ?1 AND successor_id <> '' LIMIT 1";
+    Ok(tx.find(sql, &[id.into()], |_| Ok(()))?.is_some())
 }
 
 /// The row of the rotation that made `successor`.
 pub fn find_rotation(tx: &Tx<'_>, successor: TokenId) -> Result<Option<AuditRow>, Error> {
     let sql = select!(
-        "WHERE successor_id = ?1 AND successor_id <> '' AND sequence > 0 ORDER BY sequence LIMIT 1"
+        "WHERE successor_id = ?1 AND successor_id <> '' AND +action = 'token.rotate' AND +sequence > 0 \
+         ORDER BY time, sequence LIMIT 1"
     );
     tx.find(sql, &[successor.into()], decode)
 }

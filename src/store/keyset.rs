@@ -27,7 +27,7 @@ impl Keyset {
         }
     }
 
-    pub(super) fn create_time(&self) -> Value<'static> {
+    pub(super) fn time(&self) -> Value<'static> {
         self.create_time.into()
     }
 

@@ -49,4 +49,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0009_audit_successors.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0010_searches.sql"),
+        finish: |_| Ok(()),
+    },
+    Migration {
+        sql: include_str!("migrations/0011_expiring.sql"),
+        finish: |_| Ok(()),
+    },
 ];

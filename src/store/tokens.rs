@@ -20,7 +20,7 @@ pub use delete::{
 pub use family::{disable_family, list_family};
 pub use filter::{StateFilter, TokenFilter};
 pub use last_use::note_uses;
-pub use live::{count_live, count_live_children, count_live_family, list_live};
+pub use live::{count_live, count_live_children, count_live_family};
 pub use purge::{find_overfull, purge, purge_ended};
 pub use search::{Found, TokenCounts, count, find_selected, search};
 

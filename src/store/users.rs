@@ -1,5 +1,5 @@
 //! The users' table. A deleted user's row stays, so that its name is never used again; only
-//! [`username_taken`], [`username`] and [`is_empty`] see it.
+//! [`username_taken`], [`username`], [`find_id`] and [`is_empty`] see it.
 
 use super::{
     error::Error,
@@ -78,11 +78,17 @@ pub fn username(tx: &Tx<'_>, id: UserId) -> Result<Option<Username>, Error> {
     })
 }
 
+/// The ID of the user that has the name or had it before it was deleted.
+pub fn find_id(tx: &Tx<'_>, username: &Username) -> Result<Option<UserId>, Error> {
+    let sql = "SELECT id FROM users WHERE username = ?1";
+    tx.find(sql, &[username.as_str().into()], |row| {
+        row.parse(0, "an ID", UserId::parse)
+    })
+}
+
 /// Whether a user has the name or had it before it was deleted.
 pub fn username_taken(tx: &Tx<'_>, username: &Username) -> Result<bool, Error> {
-    let sql = "SELECT 1 FROM users WHERE username = ?1";
-    let found = tx.find(sql, &[username.as_str().into()], |_| Ok(()))?;
-    Ok(found.is_some())
+    Ok(find_id(tx, username)?.is_some())
 }
 
 /// The user of that name and its password's hash; a machine has none.
@@ -164,7 +170,7 @@ pub fn list(
     let parts = parts.join(" UNION ALL ");
     let sql = format!("{parts} ORDER BY create_time {order}, id {order} LIMIT ?3");
     let keyset = Keyset::new(after, reverse);
-    let mut params = vec![keyset.create_time(), keyset.id(), limit.into()];
+    let mut params = vec![keyset.time(), keyset.id(), limit.into()];
     params.extend(filter.visible_to.map(Value::from));
     tx.list(&sql, &params, |row| decode(row, 0))
 }

@@ -253,3 +253,79 @@ async fn plaintext_is_told_to_match_by_its_hash_alone() {
     let answer = app.call(&bob.token, EXPLAIN, message).await;
     answer.refused("not_found", "TOKEN_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn each_check_is_named_by_what_was_checked_and_says_why_it_is_so() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let expires = app.clock.after(HOUR);
+    let fields = json!({
+        "expireTime": expires,
+        "scopes": ["deploy"],
+        "allowedCidrs": ["10.0.0.0/8"],
+    });
+    let parent = app.sign_in(&alice, json!({})).await;
+    let token = app.child(&parent.text, fields).await;
+    let ask = async |scopes: &[&str], ip: &str| {
+        let message = json!({
+            "tokenId": token.id,
+            "requiredScopes": scopes,
+            "clientIp": ip,
+        });
+        app.call(&alice.token, EXPLAIN, message).await
+    };
+    let checks = |told: &Value| -> Vec<String> {
+        let text = |check: &Value, name: &str| check[name].as_str().unwrap_or("").to_owned();
+        let checks = told["conditions"].as_array().unwrap().iter();
+        checks
+            .map(|check| {
+                let holds = if check["holds"] == true { "yes" } else { "no" };
+                let (checked, detail) = (text(check, "checked"), text(check, "detail"));
+                format!("{checked}: {holds} {detail}").trim().to_owned()
+            })
+            .collect()
+    };
+    let told = ask(&["deploy", "read"], "10.0.0.1").await.ok();
+    let (parent_id, at) = (&parent.id, &expires);
+    let general = [
+        "not deleted: yes".to_owned(),
+        format!("not expired: yes it expires at {at}, in 1 hour"),
+        "not disabled: yes".to_owned(),
+        "user is active: yes it belongs to alice".to_owned(),
+        format!("parent is valid: yes it was made with {parent_id}"),
+        "allowed from some address: yes from the networks 10.0.0.0/8".to_owned(),
+        "has some scope left: yes it is limited to the scopes deploy".to_owned(),
+    ];
+    let uses = [
+        "allowed from 10.0.0.1: yes",
+        "has the scope deploy: yes",
+        "has the scope read: no it lacks the scope read",
+    ];
+    assert_eq!(checks(&told)[..7], general);
+    assert_eq!(checks(&told)[7..], uses);
+    assert_eq!(told.get("valid"), None, "for that use");
+    assert!(says(
+        &told,
+        "The token is not valid: it lacks the scope read."
+    ));
+    let told = ask(&["deploy"], "::ffff:10.0.0.1").await.ok();
+    assert_eq!(told["valid"], true);
+    assert_eq!(checks(&told)[7], "allowed from 10.0.0.1: yes");
+
+    app.clock.advance(HOUR * 72);
+    let off = json!({ "tokenId": parent.id, "disabled": true });
+    call(&app, &alice.token, "TokenService/UpdateToken", off).await;
+    let told = ask(&[], "192.0.2.1").await.ok();
+    let checks = checks(&told);
+    let expired = format!("not expired: no it expired at {at}, 2 days ago");
+    assert_eq!(checks[1], expired);
+    let parent_off = "parent is valid: no the token that it was made with is not valid";
+    assert_eq!(checks[4], format!("{parent_off}: {parent_id}"));
+    let address = "allowed from 192.0.2.1: no it may not be used from 192.0.2.1";
+    assert_eq!(checks[7..], [address]);
+
+    ask(&["No Scope"], "")
+        .await
+        .invalid_field("required_scopes");
+    ask(&[], "here").await.invalid_field("client_ip");
+}

@@ -136,6 +136,14 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
             "0009_audit_successors.sql",
             "3c9de63d5b8ee8adaf58650d153d35fdb06052baf0467b8d349a4afb5dc26774",
         ),
+        (
+            "0010_searches.sql",
+            "fc9f28cf388ad866c693b7d7d78b52171ade2f3da206403b3cb9f8f993bafa4d",
+        ),
+        (
+            "0011_expiring.sql",
+            "907595b26146153ce9f0d0a74985fcb2a20953514de8c28d4c71f250ab6e4abb",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

@@ -293,6 +293,7 @@ impl<'a> Run<'a> {
 
     async fn list(&self, caller: &Caller, by: usize, user: usize) -> Result<(), TestCaseError> {
         let request = ListTokens {
+            expiring_before: None,
             page: PageRequest {
                 size: 250,
                 ..PageRequest::default()

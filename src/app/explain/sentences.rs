@@ -3,13 +3,13 @@
 use crate::domain::{
     reason::Reason,
     time::Timestamp,
-    token::{DisabledBy, LastUse, Token},
+    token::{LastUse, Token},
 };
 
 use super::{CredentialKind, Explanation, TokenOrigin};
 
 /// How a time is shown.
-type Show<'a> = &'a dyn Fn(Timestamp) -> String;
+pub(super) type Show<'a> = &'a dyn Fn(Timestamp) -> String;
 
 impl Explanation {
     /// The explanation, most important first, with times as `show` has them. No note is in it.
@@ -33,35 +33,11 @@ impl Explanation {
 
     fn verdict(&self, show: Show<'_>) -> String {
         let broken = self.conditions.iter().filter(|condition| !condition.holds);
-        let broken: Vec<_> = broken.map(|c| self.fault(c.reason, show)).collect();
+        let broken: Vec<_> = broken.map(|c| self.fault(c, show)).collect();
         if broken.is_empty() {
             "The token is valid.".to_owned()
         } else {
             format!("The token is not valid: {}.", broken.join("; "))
-        }
-    }
-
-    fn fault(&self, reason: Reason, show: Show<'_>) -> String {
-        let done = |what: &str, time: Option<Timestamp>| match time {
-            Some(time) => format!("it {what} at {}", show(time)),
-            None => format!("it {what}"),
-        };
-        match reason {
-            Reason::TokenDeleted => done("was deleted", self.token.delete_time),
-            Reason::TokenExpired => done("expired", self.token.expire_time),
-            Reason::TokenDisabled => disabled(self.token.disabled).to_owned(),
-            Reason::UserDeactivated if self.user.is_none() => "its user was deleted".to_owned(),
-            Reason::UserDeactivated => "its user is deactivated".to_owned(),
-            Reason::ParentInvalid => "the token that it was made with is not valid".to_owned(),
-            Reason::AddressNotAllowed => {
-                "its networks and those of the token that it was made with have nothing in common"
-                    .to_owned()
-            }
-            Reason::ScopeMissing => {
-                "its scopes and those of the token that it was made with have nothing in common"
-                    .to_owned()
-            }
-            other => other.as_str().to_owned(),
         }
     }
 
@@ -102,17 +78,7 @@ impl Explanation {
     }
 
     fn limits(&self) -> String {
-        let scopes = match &self.scopes {
-            None => "It may do nothing".to_owned(),
-            Some(scopes) if scopes.is_empty() => "It may do all that its user may".to_owned(),
-            Some(scopes) => format!("It is limited to the scopes {scopes}"),
-        };
-        let networks = match &self.networks {
-            None => "from nowhere".to_owned(),
-            Some(networks) if networks.is_empty() => "from anywhere".to_owned(),
-            Some(networks) => format!("from the networks {networks}"),
-        };
-        format!("{scopes}, {networks}.")
+        format!("It {}, {}.", self.does(), self.used_from())
     }
 
     fn ending_sentences(&self, show: Show<'_>) -> Vec<String> {
@@ -140,16 +106,6 @@ impl Explanation {
             "It ends, too, when it is deleted or disabled, or its user is deactivated or deleted{parent}."
         ));
         sentences
-    }
-}
-
-const fn disabled(by: Option<DisabledBy>) -> &'static str {
-    match by {
-        None | Some(DisabledBy::Owner) => "it is disabled",
-        Some(DisabledBy::Admin) => "an admin disabled it, and only an admin enables it",
-        Some(DisabledBy::Reuse) => {
-            "it was disabled because a rotated secret of its family was used, and only an admin enables it"
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Listing and counting the tokens of all users.
 
 use crate::{
-    domain::{page::Position, token::Token},
+    domain::token::Token,
     store::{
         tokens::{self, TokenCounts, TokenFilter},
         users,
@@ -34,8 +34,8 @@ pub struct ListAllTokens {
 }
 
 impl App {
-    /// Lists the tokens of all users that are not deleted, by the time of their creation. A page may hold
-    /// fewer tokens than it could and not be the last.
+    /// Lists the tokens of all users that are not deleted, by the time of their creation, or of their expiry where
+    /// those are asked for that expire soon. A page may hold fewer tokens than it could and not be the last.
     pub async fn list_all_tokens(
         &self,
         caller: &Caller,
@@ -70,9 +70,8 @@ impl App {
         let usernames = self
             .usernames(items.iter().map(|token| token.user_id))
             .await?;
-        let page = cursor.page_until(items, place, self.page_key(), |token| Position {
-            major: token.create_time.as_micros(),
-            minor: token.id.id().as_u128(),
+        let page = cursor.page_until(items, place, self.page_key(), |token| {
+            filter.position(token)
         });
         Ok((page, usernames))
     }

@@ -3,13 +3,13 @@
 use crate::{
     domain::{
         id::{TokenId, UserId},
-        page::{PageQuery, Position},
+        page::PageQuery,
         token::Token,
         user::Username,
     },
     store::{
         Tx,
-        tokens::{self, Credential},
+        tokens::{self, Credential, TokenFilter},
     },
 };
 
@@ -22,7 +22,7 @@ use super::{
         page::{Cursor, Page, PageRequest},
         users,
     },
-    find_target, parse_token_id, relation_to,
+    TimeParts, find_target, parse_time, parse_token_id, relation_to,
 };
 
 /// Which tokens to list.
@@ -32,6 +32,8 @@ pub struct ListTokens {
     pub page: PageRequest,
     /// Whose; empty: the caller's.
     pub user_id: String,
+    /// That expire before then; `None`: whenever they do.
+    pub expiring_before: Option<TimeParts>,
 }
 
 /// A token, its user's name, and what the user is to the caller.
@@ -89,7 +91,7 @@ impl App {
         Ok((token, username, relation))
     }
 
-    /// Lists a user's live tokens by (create time, ID).
+    /// Lists a user's live tokens by (create time, ID), or those that expire before a time by (expire time, ID).
     pub async fn list_tokens(
         &self,
         caller: &Caller,
@@ -100,17 +102,23 @@ impl App {
         let (page, user_id, relation) = self
             .read_as(caller, move |tx, caller| {
                 let (user_id, relation) = whose(tx, caller, &request.user_id)?;
+                let expiring_before = parse_time("expiring_before", request.expiring_before)?;
+                let filter = TokenFilter {
+                    expiring_before,
+                    ..TokenFilter::live_of(user_id)
+                };
                 // Both what was asked and what it meant: the token is for this caller's list and no other's.
-                let query = PageQuery::new("hallpass.v1.TokenService/ListTokens")
+                let mut query = PageQuery::new("hallpass.v1.TokenService/ListTokens")
                     .field(request.user_id.as_bytes())
                     .field(user_id.encode().as_str().as_bytes());
+                if let Some(time) = expiring_before {
+                    query = query.field(&time.as_micros().to_be_bytes());
+                }
                 let cursor = Cursor::parse(&request.page, query, app.page_key())?;
                 let (after, reverse, limit) = (cursor.after, cursor.reverse, cursor.limit());
-                let live = tokens::list_live(tx, user_id, app.now(), after, reverse, limit)?;
-                let page = cursor.page(live, app.page_key(), |token| Position {
-                    major: token.create_time.as_micros(),
-                    minor: token.id.id().as_u128(),
-                });
+                let found = tokens::search(tx, &filter, app.now(), after, reverse, limit)?;
+                let page =
+                    cursor.page(found.tokens, app.page_key(), |token| filter.position(token));
                 Ok((page, user_id, relation))
             })
             .await?;

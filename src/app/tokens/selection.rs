@@ -38,6 +38,8 @@ pub struct TokenSelection {
     pub scope: String,
     /// That expire earlier.
     pub expire_time_before: Option<TimeParts>,
+    /// That have not expired, and will before then.
+    pub expiring_before: Option<TimeParts>,
     /// That never expire.
     pub never_expires: bool,
     /// In this state; `None`: in any.
@@ -55,6 +57,7 @@ impl Default for TokenSelection {
             unused_since: None,
             scope: String::new(),
             expire_time_before: None,
+            expiring_before: None,
             never_expires: false,
             state: Ok(None),
         }
@@ -67,6 +70,7 @@ impl TokenSelection {
         let texts = [&self.user_id, &self.family_id, &self.parent_id, &self.scope];
         texts.iter().any(|text| !text.is_empty())
             || self.times().iter().any(Option::is_some)
+            || self.expiring_before.is_some()
             || self.never_expires
     }
 
@@ -96,10 +100,11 @@ impl TokenSelection {
             user,
             family: token_id("filter.family_id", &self.family_id)?,
             parent: token_id("filter.parent_id", &self.parent_id)?,
-            created_from: time("filter.create_time_from", self.create_time_from)?,
-            created_before: time("filter.create_time_before", self.create_time_before)?,
-            unused_since: time("filter.unused_since", self.unused_since)?,
-            expires_before: time("filter.expire_time_before", self.expire_time_before)?,
+            created_from: parse_time("filter.create_time_from", self.create_time_from)?,
+            created_before: parse_time("filter.create_time_before", self.create_time_before)?,
+            unused_since: parse_time("filter.unused_since", self.unused_since)?,
+            expires_before: parse_time("filter.expire_time_before", self.expire_time_before)?,
+            expiring_before: parse_time("filter.expiring_before", self.expiring_before)?,
             never_expires: self.never_expires,
             scope,
             state: self
@@ -116,19 +121,19 @@ impl TokenSelection {
         for text in [&self.user_id, &self.family_id, &self.parent_id, &self.scope] {
             query = query.field(text.as_bytes());
         }
+        let bytes =
+            |(seconds, nanos): TimeParts| [seconds, nanos.into()].map(i64::to_be_bytes).concat();
         for time in self.times() {
-            let parts = time.map(|(seconds, nanos)| [seconds, nanos.into()].map(i64::to_be_bytes));
-            query = query.field(
-                parts
-                    .map(|parts| parts.concat())
-                    .unwrap_or_default()
-                    .as_slice(),
-            );
+            query = query.field(&time.map(bytes).unwrap_or_default());
         }
         let state = self.state.as_ref().ok().copied().flatten();
-        query
+        query = query
             .field(&[u8::from(self.never_expires)])
-            .field(state.map_or("", TokenState::as_str).as_bytes())
+            .field(state.map_or("", TokenState::as_str).as_bytes());
+        match self.expiring_before {
+            Some(time) => query.field(&bytes(time)),
+            None => query,
+        }
     }
 }
 
@@ -140,7 +145,11 @@ fn token_id(field: &'static str, text: &str) -> Checked<Option<TokenId>> {
     Ok(Some(id))
 }
 
-fn time(field: &'static str, parts: Option<TimeParts>) -> Checked<Option<Timestamp>> {
+/// A time of a request, where there is one.
+pub(in crate::app) fn parse_time(
+    field: &'static str,
+    parts: Option<TimeParts>,
+) -> Checked<Option<Timestamp>> {
     parts
         .map(|(seconds, nanos)| Timestamp::parse(seconds, nanos))
         .transpose()

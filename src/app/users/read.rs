@@ -8,7 +8,8 @@ use crate::{
         user::{User, Username},
     },
     store::{
-        Tx, tokens,
+        Tx,
+        tokens::{self, TokenFilter},
         users::{self, KindFilter, UserFilter},
     },
 };
@@ -38,7 +39,8 @@ pub struct UserStakes {
 
 impl UserStakes {
     fn find(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<Self, Error> {
-        let tokens = tokens::list_live(tx, user, now, None, true, MAX_LIVE)?;
+        let filter = TokenFilter::live_of(user);
+        let tokens = tokens::search(tx, &filter, now, None, true, MAX_LIVE)?.tokens;
         let uses = tokens.iter().filter_map(|token| token.last_use.as_ref());
         Ok(Self {
             live_tokens: u32::try_from(tokens.len()).unwrap_or(u32::MAX),

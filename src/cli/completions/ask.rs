@@ -15,9 +15,9 @@ use clap::Arg;
 use clap_complete::CompletionCandidate;
 
 use crate::{
-    app::authz::RULES,
     config::target::TargetArgs,
     domain::{
+        audit_action,
         id::TokenId,
         page::MAX_PAGE_SIZE,
         scope::{OwnScope, ScopeSet},
@@ -94,7 +94,10 @@ impl Asked {
                 .iter()
                 .map(|own| plain(own.as_str()))
                 .collect(),
-            Question::Action => RULES.iter().map(|rule| plain(rule.audit)).collect(),
+            Question::Action => audit_action::groups()
+                .chain(audit_action::ACTIONS)
+                .map(plain)
+                .collect(),
             _ => vec![],
         };
         let mut seen = BTreeSet::new();
@@ -290,6 +293,7 @@ async fn tokens(
             page_token: String::new(),
             reverse: true,
             user_id,
+            expiring_before: None,
         };
         let tokens = session.call(&request).await?.tokens.into_iter();
         let tokens = tokens.filter(&is_wanted);

@@ -26,6 +26,12 @@ pub(in crate::cli) struct Explain {
     /// The token's ID, or `-` to read an ID or a plaintext from stdin.
     #[arg(value_name = "TOKEN_ID|-")]
     token: String,
+    /// A scope that the token is used for. May be repeated.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// The address that the token is used from.
+    #[arg(long, value_name = "IP", default_value = "", hide_default_value = true)]
+    client_ip: String,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -45,7 +51,11 @@ pub(super) fn run(args: &Explain) -> Result<(), Failure> {
     };
     let client = Client::new(&args.target)?;
     let id = request.token_id.clone();
-    let explanation = client.call(&request);
+    let explanation = client.call(&ExplainTokenRequest {
+        required_scopes: args.scopes.clone(),
+        client_ip: args.client_ip.clone(),
+        ..request
+    });
     let explanation = explanation.map_err(|failure| failure.naming(&id))?;
     if args.output.json {
         output::reply(&explanation)?;
@@ -60,26 +70,41 @@ fn request(text: &str) -> Result<ExplainTokenRequest, TokenTextError> {
     if let Some(id) = TokenId::from_paste(text) {
         return Ok(ExplainTokenRequest {
             token_id: id.to_string(),
-            plaintext_sha256: Vec::new(),
+            ..ExplainTokenRequest::default()
         });
     }
     let token = PresentedToken::from_paste(text)?;
     Ok(ExplainTokenRequest {
         token_id: token.id().to_string(),
         plaintext_sha256: token.hash().as_bytes().to_vec(),
+        ..ExplainTokenRequest::default()
     })
 }
 
 fn print(explanation: &ExplainTokenResponse) -> io::Result<()> {
+    let (verdict, more) = match &explanation.sentences[..] {
+        [] => (None, &[][..]),
+        [verdict, more @ ..] => (Some(verdict), more),
+    };
+    if let Some(verdict) = verdict {
+        output::line(verdict)?;
+    }
     match explanation.plaintext_matches {
         None => {}
-        Some(true) => output::line("The secret is right.")?,
-        Some(false) => {
-            output::line("The secret is wrong: only its ID is that of the token below.")?;
-        }
+        Some(true) => check("secret is right", true, "")?,
+        Some(false) => check("secret is right", false, "only its ID is this token's")?,
     }
-    for sentence in &explanation.sentences {
-        output::line(sentence)?;
+    for condition in &explanation.conditions {
+        check(&condition.checked, condition.holds, &condition.detail)?;
     }
-    Ok(())
+    more.iter().try_for_each(|sentence| output::line(sentence))
+}
+
+/// `  not expired: no (it expired at …)`.
+fn check(checked: &str, holds: bool, detail: &str) -> io::Result<()> {
+    let holds = if holds { "yes" } else { "no" };
+    match detail {
+        "" => output::line(&format!("  {checked}: {holds}")),
+        detail => output::line(&format!("  {checked}: {holds} ({detail})")),
+    }
 }

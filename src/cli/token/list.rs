@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use clap::Args;
+use pbjson_types::Timestamp as ProtoTimestamp;
 
 use crate::{
     config::{number::number, target::TargetArgs},
@@ -20,6 +21,7 @@ use super::{
     super::{
         client::{Client, MAX_LIMIT, Session},
         failure::Failure,
+        moment::{self, Moment},
         output::{self, ListOutputArgs, or_dash},
         relative_time,
         table::{self, Column, text, whole},
@@ -43,7 +45,10 @@ pub(in crate::cli) struct List {
     /// Only count them, by state.
     #[arg(long, requires = "all", conflicts_with_all = ["reverse", "limit", "jsonl"])]
     count: bool,
-    /// Newest first.
+    /// Only tokens that expire by then, soonest first: how long from now, such as 7d, a day or a time.
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, conflicts_with = "never_expires")]
+    expiring: Option<Moment>,
+    /// Newest first, or with --expiring what expires last.
     #[arg(long)]
     reverse: bool,
     /// At most so many tokens. Not set: all.
@@ -64,20 +69,21 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
             "give --all: the flags that select tokens go with it, but for --user",
         ));
     }
+    let expiring = args.expiring(SystemClock.now())?;
     let client = Client::new(&args.target)?;
     if args.count {
-        return count(args, &client);
+        return count(args, expiring, &client);
     }
     if args.output.jsonl {
-        return print_lines(args, &client);
+        return print_lines(args, expiring, &client);
     }
     let mut usernames = HashMap::new();
     let tokens = client.run(async |session| {
         if args.all {
-            return list_all(session, args, &mut usernames).await;
+            return list_all(session, args, expiring, &mut usernames).await;
         }
         let user_id = whose_id(session, args, &client).await?;
-        list_of(session, args, &user_id).await
+        list_of(session, args, expiring, &user_id).await
     })?;
     let next_page_token = String::new();
     match (args.output.json, args.all) {
@@ -96,6 +102,29 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
     Ok(())
 }
 
+impl List {
+    /// By when the tokens expire that are asked for.
+    fn expiring(&self, now: Timestamp) -> Result<Option<ProtoTimestamp>, Failure> {
+        match self.expiring.map(|moment| moment.ahead_of(now)) {
+            Some(time) if time <= now => Err(Failure::usage(
+                "--expiring must be later than now: --all --state expired lists what has expired",
+            )),
+            time => Ok(time.map(relative_time::to_proto)),
+        }
+    }
+
+    async fn filter(
+        &self,
+        session: &mut Session,
+        expiring_before: Option<ProtoTimestamp>,
+    ) -> Result<TokenFilter, Failure> {
+        Ok(TokenFilter {
+            expiring_before,
+            ..self.selection.read(session, SystemClock.now()).await?
+        })
+    }
+}
+
 /// The ID of whose tokens are listed.
 async fn whose_id(session: &mut Session, args: &List, client: &Client) -> Result<String, Failure> {
     match args.whose.as_deref().or(args.selection.user()) {
@@ -106,27 +135,51 @@ async fn whose_id(session: &mut Session, args: &List, client: &Client) -> Result
     }
 }
 
-fn print_lines(args: &List, client: &Client) -> Result<(), Failure> {
+fn print_lines(
+    args: &List,
+    expiring_before: Option<ProtoTimestamp>,
+    client: &Client,
+) -> Result<(), Failure> {
     let limit = args.limit.unwrap_or(usize::MAX);
     if !args.all {
         let user_id = client.run(async |session| whose_id(session, args, client).await)?;
         return client.print_lines(limit, async |session, page_size, page_token| {
-            page_of(session, args, &user_id, page_size, page_token).await
+            page_of(
+                session,
+                args,
+                expiring_before,
+                &user_id,
+                page_size,
+                page_token,
+            )
+            .await
         });
     }
-    let now = SystemClock.now();
-    let filter = client.run(async |session| args.selection.read(session, now).await)?;
+    let filter = client.run(async |session| args.filter(session, expiring_before).await)?;
     client.print_lines(limit, async |session, page_size, page_token| {
         let page = page_of_all(session, args, &filter, page_size, page_token).await?;
         Ok((page.tokens, page.next_page_token))
     })
 }
 
-async fn list_of(session: &mut Session, args: &List, user_id: &str) -> Result<Vec<Token>, Failure> {
+async fn list_of(
+    session: &mut Session,
+    args: &List,
+    expiring_before: Option<ProtoTimestamp>,
+    user_id: &str,
+) -> Result<Vec<Token>, Failure> {
     let limit = args.limit.unwrap_or(usize::MAX);
     session
         .all_pages(limit, async |session, page_size, page_token| {
-            page_of(session, args, user_id, page_size, page_token).await
+            page_of(
+                session,
+                args,
+                expiring_before,
+                user_id,
+                page_size,
+                page_token,
+            )
+            .await
         })
         .await
 }
@@ -134,6 +187,7 @@ async fn list_of(session: &mut Session, args: &List, user_id: &str) -> Result<Ve
 async fn page_of(
     session: &mut Session,
     args: &List,
+    expiring_before: Option<ProtoTimestamp>,
     user_id: &str,
     page_size: u32,
     page_token: String,
@@ -143,6 +197,7 @@ async fn page_of(
         page_token,
         reverse: args.reverse,
         user_id: user_id.to_owned(),
+        expiring_before,
     };
     let page = session.call(&request).await?;
     Ok((page.tokens, page.next_page_token))
@@ -151,9 +206,10 @@ async fn page_of(
 async fn list_all(
     session: &mut Session,
     args: &List,
+    expiring_before: Option<ProtoTimestamp>,
     usernames: &mut HashMap<String, String>,
 ) -> Result<Vec<Token>, Failure> {
-    let filter = args.selection.read(session, SystemClock.now()).await?;
+    let filter = args.filter(session, expiring_before).await?;
     let limit = args.limit.unwrap_or(usize::MAX);
     session
         .all_pages(limit, async |session, page_size, page_token| {
@@ -180,10 +236,13 @@ async fn page_of_all(
     session.call(&request).await
 }
 
-fn count(args: &List, client: &Client) -> Result<(), Failure> {
+fn count(
+    args: &List,
+    expiring_before: Option<ProtoTimestamp>,
+    client: &Client,
+) -> Result<(), Failure> {
     let counts = client.run(async |session| {
-        let filter = args.selection.read(session, SystemClock.now()).await?;
-        let filter = Some(filter);
+        let filter = Some(args.filter(session, expiring_before).await?);
         session.call(&CountAllTokensRequest { filter }).await
     })?;
     if args.output.json {

@@ -90,6 +90,7 @@ impl SelectionArgs {
             unused_since: before(self.unused_since),
             scope: self.scope.clone().unwrap_or_default(),
             expire_time_before: ahead(self.expires_before),
+            expiring_before: None,
             never_expires: self.never_expires,
             state: self
                 .state

@@ -3,13 +3,12 @@
 use axum::extract::State;
 use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse, StreamBody};
 use futures_util::{Stream, stream};
-use pbjson_types::Timestamp;
 
 use crate::{
     app::{
         App,
         error::{Checked, FieldError},
-        tokens::{ListAllTokens, Outcome, RevokeTokens, Standing, TimeParts, TokenSelection},
+        tokens::{ListAllTokens, Outcome, RevokeTokens, Standing, TokenSelection},
     },
     domain::{id::TokenId, presented_token::PresentedToken, secret::Secret, token::TokenState},
     proto::hallpass::v1::{
@@ -151,18 +150,15 @@ fn selection(filter: Option<TokenFilter>) -> TokenSelection {
         user_id: filter.user_id,
         family_id: filter.family_id,
         parent_id: filter.parent_id,
-        create_time_from: filter.create_time_from.map(parts),
-        create_time_before: filter.create_time_before.map(parts),
-        unused_since: filter.unused_since.map(parts),
+        create_time_from: filter.create_time_from.map(message::time_parts),
+        create_time_before: filter.create_time_before.map(message::time_parts),
+        unused_since: filter.unused_since.map(message::time_parts),
         scope: filter.scope,
-        expire_time_before: filter.expire_time_before.map(parts),
+        expire_time_before: filter.expire_time_before.map(message::time_parts),
+        expiring_before: filter.expiring_before.map(message::time_parts),
         never_expires: filter.never_expires,
         state,
     }
-}
-
-const fn parts(time: Timestamp) -> TimeParts {
-    (time.seconds, time.nanos)
 }
 
 const fn outcome(outcome: Outcome) -> RevocationOutcome {

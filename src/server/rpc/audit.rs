@@ -5,14 +5,18 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse, StreamBody}
 use futures_util::{Stream, stream};
 
 use crate::{
-    app::App,
+    app::{App, audit::AuditSelection, error::FieldError},
+    domain::audit_action,
     proto::hallpass::v1::{
-        ListAuditEventsRequest, ListAuditEventsResponse, StreamAuditEventsRequest,
+        AuditFilter, ListAuditEventsRequest, ListAuditEventsResponse, StreamAuditEventsRequest,
         StreamAuditEventsResponse,
     },
 };
 
-use super::{super::auth::Authenticated, message, page_request};
+use super::{
+    super::{auth::Authenticated, unknown},
+    message, page_request,
+};
 
 pub(super) async fn list(
     State(app): State<App>,
@@ -20,7 +24,8 @@ pub(super) async fn list(
     ConnectRequest(request): ConnectRequest<ListAuditEventsRequest>,
 ) -> Result<ConnectResponse<ListAuditEventsResponse>, ConnectError> {
     let page = page_request(request.page_size, request.page_token, request.reverse);
-    let (page, usernames) = app.list_audit(&caller, page).await?;
+    let selection = selection(request.filter.unwrap_or_default());
+    let (page, usernames) = app.list_audit(&caller, selection, page).await?;
     Ok(ConnectResponse(ListAuditEventsResponse {
         events: page.items.into_iter().map(message::audit_event).collect(),
         next_page_token: page.next_page_token,
@@ -50,4 +55,23 @@ pub(super) async fn stream(
         Ok(part.map(|part| (part, rows)))
     });
     Ok(ConnectResponse(StreamBody::new(parts)))
+}
+
+fn selection(filter: AuditFilter) -> AuditSelection {
+    let actions = audit_action::named(&filter.action);
+    let action = if actions.is_empty() && !filter.action.is_empty() {
+        let known = audit_action::ACTIONS.into_iter();
+        let known = known.chain(audit_action::groups());
+        let problem = unknown::sentence("action", &filter.action, known);
+        Err(FieldError::new("filter.action", problem))
+    } else {
+        Ok((filter.action, actions))
+    };
+    AuditSelection {
+        actor: filter.actor,
+        target: filter.target,
+        action,
+        time_from: filter.time_from.map(message::time_parts),
+        time_before: filter.time_before.map(message::time_parts),
+    }
 }

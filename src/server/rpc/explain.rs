@@ -6,7 +6,7 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use crate::{
     app::{
         self, App,
-        explain::{CredentialKind, Explanation, TokenOrigin},
+        explain::{CredentialKind, ExplainToken, Explanation, TokenOrigin},
     },
     domain::token::Token,
     proto::hallpass::v1::{self, ExplainTokenRequest, ExplainTokenResponse},
@@ -24,9 +24,13 @@ pub(super) async fn explain(
 ) -> Result<ConnectResponse<ExplainTokenResponse>, ConnectError> {
     let plaintext = message::token_hash("plaintext_sha256", &request.plaintext_sha256);
     let plaintext = plaintext.map_err(app::Error::from)?;
-    let explanation = app
-        .explain_token(&caller, &request.token_id, plaintext)
-        .await?;
+    let question = ExplainToken {
+        token_id: &request.token_id,
+        plaintext,
+        required_scopes: &request.required_scopes,
+        client_ip: &request.client_ip,
+    };
+    let explanation = app.explain_token(&caller, question).await?;
     Ok(ConnectResponse(reply(explanation)))
 }
 
@@ -35,6 +39,8 @@ fn reply(explanation: Explanation) -> ExplainTokenResponse {
     let conditions = conditions.map(|condition| v1::TokenCondition {
         reason: error::reason(condition.reason).into(),
         holds: condition.holds,
+        checked: condition.checked(),
+        detail: explanation.detail(condition, |time| time.to_string()),
     });
     let endings = explanation.endings.iter().map(|ending| v1::TokenEnding {
         time: Some(message::timestamp(ending.time)),

@@ -7,6 +7,7 @@ use pbjson_types::Timestamp as ProtoTimestamp;
 use crate::{
     app::{
         error::{Checked, FieldError},
+        tokens::TimeParts,
         users::Usernames,
     },
     domain::{
@@ -24,6 +25,11 @@ use crate::{
 pub(super) fn timestamp(time: Timestamp) -> ProtoTimestamp {
     let (seconds, nanos) = time.to_parts();
     ProtoTimestamp { seconds, nanos }
+}
+
+/// A time of a request, which the use case reads.
+pub(super) const fn time_parts(time: ProtoTimestamp) -> TimeParts {
+    (time.seconds, time.nanos)
 }
 
 pub(super) fn token(token: Token) -> v1::Token {

@@ -112,6 +112,7 @@ pub(super) async fn list(
             ListTokens {
                 page,
                 user_id: request.user_id,
+                expiring_before: request.expiring_before.map(message::time_parts),
             },
         )
         .await?;

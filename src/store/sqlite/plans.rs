@@ -2,11 +2,13 @@
 //! live tokens, which quotas keep few. And none costs more where there are more rows that ended or are another's:
 //! `plans/growth.rs`.
 
+mod audit_log;
 mod growth;
 
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
 
 use rusqlite::{Connection, Statement, StatementStatus, config::DbConfig};
@@ -66,7 +68,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 /// Only live tokens are sorted, which the statement says by the `+`: see `tokens/live.rs`.
 fn is_good(sql: &str, step: &str) -> bool {
     let sorts = step.contains("TEMP B-TREE");
-    let sorts_few = step == "USE TEMP B-TREE FOR ORDER BY" && sql.contains("ORDER BY +create_time");
+    let sorts_few = step == "USE TEMP B-TREE FOR ORDER BY" && sql.contains("ORDER BY +");
     (!sorts || sorts_few) && (!step.starts_with("SCAN ") || step == "SCAN CONSTANT ROW")
 }
 
@@ -113,6 +115,10 @@ fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
         },
         TokenFilter {
             expires_before: time,
+            ..none()
+        },
+        TokenFilter {
+            expiring_before: Some(NOW.plus(Duration::from_hours(1))),
             ..none()
         },
         TokenFilter {
@@ -177,6 +183,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     users::find(tx, user).unwrap();
     users::find_by_username(tx, &name).unwrap();
     users::username_taken(tx, &name).unwrap();
+    users::find_id(tx, &name).unwrap();
     users::find_sign_in(tx, &name).unwrap();
     users::password_hash(tx, user).unwrap();
     users::count_active_admins(tx).unwrap();
@@ -217,11 +224,12 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
         tokens::find_selected(tx, &filter, NOW, id).unwrap();
     }
     for reverse in [false, true] {
-        tokens::list_live(tx, user, NOW, after, reverse, 50).unwrap();
         audit::list(tx, None, reverse, 50).unwrap();
     }
     audit::find(tx, 1).unwrap();
-    audit::find_made(tx, id).unwrap();
+    audit::find_made(tx, id, NOW.minus(Duration::from_hours(1))).unwrap();
+    audit::is_target(tx, "nothing").unwrap();
+    audit_log::search_all(tx, user, id);
     audit::head(tx).unwrap();
     audit::newest_time(tx).unwrap();
     meta::page_key(tx).unwrap();
@@ -336,7 +344,8 @@ fn a_list_starts_at_its_place_and_is_two_ranges_of_live_tokens() {
     let connection = in_memory();
     let tx = transaction(&connection);
     SEEN.take();
-    tokens::list_live(&tx, UserId::generate(NOW), NOW, None, false, 50).unwrap();
+    let filter = TokenFilter::live_of(UserId::generate(NOW));
+    tokens::search(&tx, &filter, NOW, None, false, 50).unwrap();
     let steps: Vec<_> = SEEN
         .take()
         .keys()
@@ -346,6 +355,25 @@ fn a_list_starts_at_its_place_and_is_two_ranges_of_live_tokens() {
     let endless = format!("{index} (user_id=? AND expire_time=? AND (create_time,id)>(?,?))");
     let ending = format!("{index} (user_id=? AND expire_time>?); USE TEMP B-TREE FOR ORDER BY");
     assert_eq!(steps, [ending, endless]);
+}
+
+#[test]
+fn what_expires_soon_is_a_range_of_an_index_with_no_deleted_token_in_it() {
+    let connection = in_memory();
+    let tx = transaction(&connection);
+    SEEN.take();
+    let filter = TokenFilter {
+        expiring_before: Some(NOW.plus(Duration::from_hours(1))),
+        scope: Some("deploy".to_owned()),
+        ..TokenFilter::default()
+    };
+    tokens::search(&tx, &filter, NOW, None, true, 50).unwrap();
+    tokens::count(&tx, &filter, NOW, None).unwrap();
+    for sql in SEEN.take().keys() {
+        let steps = plan(&connection, sql);
+        let expected = "tokens_expiring ((expire_time,id)>(?,?) AND (expire_time,id)<(?,?))";
+        assert!(steps[0].contains(expected), "{sql}: {steps:?}");
+    }
 }
 
 #[test]

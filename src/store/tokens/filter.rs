@@ -3,10 +3,11 @@
 use crate::{
     domain::{
         id::{Id, TokenId, UserId},
+        page::Position,
         time::Timestamp,
-        token::TokenState,
+        token::{Token, TokenState},
     },
-    store::value::Value,
+    store::conditions::Conditions,
 };
 
 /// Which tokens, of those that are not deleted. One must meet all that is set.
@@ -26,6 +27,8 @@ pub struct TokenFilter {
     pub unused_since: Option<Timestamp>,
     /// Those that expire earlier.
     pub expires_before: Option<Timestamp>,
+    /// Those that have not expired, and will before then. They come in the order of their expiry.
+    pub expiring_before: Option<Timestamp>,
     /// Those that never expire.
     pub never_expires: bool,
     /// Those that name this scope.
@@ -65,34 +68,16 @@ pub(super) enum Members {
     Others,
 }
 
-/// A condition under construction: SQL, and the values for its `?N`.
-#[derive(Default)]
-pub(super) struct Conditions<'a> {
-    pub(super) sql: String,
-    pub(super) params: Vec<Value<'a>>,
-}
-
-impl<'a> Conditions<'a> {
-    /// Where to put `value`: its `?N`.
-    pub(super) fn add(&mut self, value: impl Into<Value<'a>>) -> String {
-        self.params.push(value.into());
-        format!("?{}", self.params.len())
-    }
-
-    /// Adds a condition, whose `?` stands for `value`.
-    pub(super) fn put(&mut self, condition: &str, value: impl Into<Value<'a>>) {
-        let number = self.add(value);
-        self.sql.push_str(&condition.replace('?', &number));
-    }
-
-    /// The same, which must be met besides.
-    fn and(&mut self, condition: &str, value: impl Into<Value<'a>>) {
-        self.sql.push_str(" AND ");
-        self.put(condition, value);
-    }
-}
-
 impl TokenFilter {
+    /// The live tokens of `user`.
+    pub fn live_of(user: UserId) -> Self {
+        Self {
+            user: Some(user),
+            state: StateFilter::NotExpired,
+            ..Self::default()
+        }
+    }
+
     /// What the scope's condition compares with. The scopes are stored with a space between them, and `_` may
     /// be in one.
     pub(super) fn pattern(&self) -> String {
@@ -103,7 +88,7 @@ impl TokenFilter {
     /// Whether it is for no expired token.
     pub(super) const fn is_live_only(&self) -> bool {
         match self.state {
-            StateFilter::Any => self.never_expires,
+            StateFilter::Any => self.never_expires || self.expiring_before.is_some(),
             StateFilter::NotExpired => true,
             StateFilter::Is(state) => !matches!(state, TokenState::Expired),
         }
@@ -116,11 +101,12 @@ impl TokenFilter {
 
     /// The lifetimes that the live tokens have that it selects.
     pub(super) const fn lifetimes(&self) -> &'static [Lifetime] {
-        match (self.never_expires, self.expires_before) {
-            (true, Some(_)) => &[],
-            (true, None) => &[Lifetime::Endless],
-            (false, Some(_)) => &[Lifetime::Ending],
-            (false, None) => &[Lifetime::Endless, Lifetime::Ending],
+        let expires = self.expires_before.is_some() || self.expiring_before.is_some();
+        match (self.never_expires, expires) {
+            (true, true) => &[],
+            (true, false) => &[Lifetime::Endless],
+            (false, true) => &[Lifetime::Ending],
+            (false, false) => &[Lifetime::Endless, Lifetime::Ending],
         }
     }
 
@@ -183,6 +169,15 @@ impl TokenFilter {
         if let Some(time) = self.expires_before {
             all.and("+expire_time < ?", time);
         }
+        if let Some(time) = self.expiring_before {
+            let column = if lifetime.is_some() {
+                "expire_time"
+            } else {
+                all.and("+expire_time > ?", now);
+                "+expire_time"
+            };
+            all.and(&format!("{column} < ?"), time);
+        }
         match lifetime {
             Some(Lifetime::Endless) => all.sql.push_str(" AND expire_time IS NULL"),
             Some(Lifetime::Ending) => all.and("expire_time > ?", now),
@@ -209,6 +204,27 @@ impl TokenFilter {
             all.and("id <> ?", *id);
         }
         all
+    }
+
+    /// What the tokens are in the order of, and then of their IDs.
+    pub(super) const fn order(&self) -> &'static str {
+        if self.expiring_before.is_some() {
+            "expire_time"
+        } else {
+            "create_time"
+        }
+    }
+
+    /// Where a token stands in that order.
+    pub fn position(&self, token: &Token) -> Position {
+        let time = match self.expiring_before {
+            Some(_) => token.expire_time.unwrap_or(token.create_time),
+            None => token.create_time,
+        };
+        Position {
+            major: time.as_micros(),
+            minor: token.id.id().as_u128(),
+        }
     }
 
     /// Between which IDs, both excluded, those lie that were created when the filter says.

@@ -12,12 +12,7 @@ use crate::{
         time::Timestamp,
         token::Token,
     },
-    store::{
-        error::Error,
-        keyset::Keyset,
-        tokens::{StateFilter, TokenCounts},
-        tx::Tx,
-    },
+    store::{error::Error, keyset::Keyset, tokens::TokenCounts, tx::Tx},
 };
 
 /// How many rows of `tokens` are live that meet `$key`, in which `?1` is for the key and `?2` for now.
@@ -50,26 +45,8 @@ pub fn count_live_family(tx: &Tx<'_>, family: TokenId, now: Timestamp) -> Result
     Ok(first + tx.number(count!("family_id = ?1 AND family_id <> id"), &params)?)
 }
 
-/// At most `limit` live tokens of `user` after `after` by (create time, ID), rising, or falling in
-/// `reverse`.
-pub fn list_live(
-    tx: &Tx<'_>,
-    user: UserId,
-    now: Timestamp,
-    after: Option<Position>,
-    reverse: bool,
-    limit: u32,
-) -> Result<Vec<Token>, Error> {
-    let filter = TokenFilter {
-        user: Some(user),
-        state: StateFilter::NotExpired,
-        ..TokenFilter::default()
-    };
-    list(tx, &filter, now, after, reverse, limit)
-}
-
-/// The same of the tokens that `filter` selects, which names a user, a parent or a family, and no state that
-/// an expired token has.
+/// At most `limit` of the live tokens that `filter` selects, after `after` in its order, rising, or falling in
+/// `reverse`. It names a user, a parent or a family, and no state that an expired token has.
 pub(super) fn list(
     tx: &Tx<'_>,
     filter: &TokenFilter,
@@ -86,24 +63,20 @@ pub(super) fn list(
         // A user's tokens that never expire lie in order. The others are sorted, which the `+` says: they are
         // as many as the quota allows, and no index that is in order holds them alone.
         let is_in_order = *lifetime == Lifetime::Endless && filter.is_of_user();
-        let create_time = if is_in_order {
-            "create_time"
-        } else {
-            "+create_time"
-        };
+        let order_by = format!("{}{}", if is_in_order { "" } else { "+" }, filter.order());
         for family in filter.family_parts() {
             let mut query = filter.conditions(now, &pattern, Some(*lifetime), *family);
-            let (time, id) = (query.add(keyset.create_time()), query.add(keyset.id()));
+            let (time, id) = (query.add(keyset.time()), query.add(keyset.id()));
             let limit = query.add(limit);
             let sql = format!(
-                "SELECT {COLUMNS} FROM tokens WHERE {} AND ({create_time}, id) {compare} ({time}, {id}) \
-                 ORDER BY {create_time} {order}, id {order} LIMIT {limit}",
+                "SELECT {COLUMNS} FROM tokens WHERE {} AND ({order_by}, id) {compare} ({time}, {id}) \
+                 ORDER BY {order_by} {order}, id {order} LIMIT {limit}",
                 query.sql
             );
             tokens.extend(tx.list(&sql, &query.params, |row| decode(row, 0))?);
         }
     }
-    tokens.sort_by_key(|token| (token.create_time, token.id));
+    tokens.sort_by_key(|token| (filter.position(token).major, token.id));
     if reverse {
         tokens.reverse();
     }
@@ -124,11 +97,12 @@ pub(super) fn count(
     for lifetime in filter.lifetimes() {
         for family in filter.family_parts() {
             let mut query = filter.conditions(now, &pattern, Some(*lifetime), *family);
-            let (time, id) = (query.add(keyset.create_time()), query.add(keyset.id()));
+            let (time, id) = (query.add(keyset.time()), query.add(keyset.id()));
             let sql = format!(
                 "SELECT count(*) FILTER (WHERE disabled = 0), count(*) FILTER (WHERE disabled = 1), 0 \
-                 FROM tokens WHERE {} AND (+create_time, id) > ({time}, {id})",
-                query.sql
+                 FROM tokens WHERE {} AND (+{}, id) > ({time}, {id})",
+                query.sql,
+                filter.order()
             );
             let part = tx.find(&sql, &query.params, TokenCounts::decode)?;
             counts = counts.plus(part.unwrap_or_default());

@@ -14,7 +14,8 @@ use crate::{
 /// `limit`: no more are left.
 pub fn purge(tx: &Tx<'_>, cutoff: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = "SELECT id FROM tokens WHERE delete_time <= ?1 ORDER BY delete_time LIMIT ?2";
-    let expired = "SELECT id FROM tokens WHERE expire_time <= ?1 ORDER BY expire_time LIMIT ?2";
+    let expired = "SELECT id FROM tokens WHERE delete_time IS NULL AND expire_time <= ?1 \
+                   ORDER BY expire_time LIMIT ?2";
     let first = remove(tx, deleted, &[cutoff.into(), limit.into()])?;
     let rest = i64::from(limit).saturating_sub_unsigned(first);
     Ok(first + remove(tx, expired, &[cutoff.into(), rest.into()])?)

@@ -4,7 +4,7 @@
 
 use super::{
     COLUMNS, decode,
-    filter::{Conditions, Members, TokenFilter, UNEXPIRED},
+    filter::{Members, TokenFilter, UNEXPIRED},
     live,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         token::Token,
     },
     store::{
+        conditions::Conditions,
         error::Error,
         tx::{Row, Tx},
         value::Value,
@@ -51,6 +52,7 @@ enum Among {
     OfUser(UserId),
     Children(TokenId),
     Family(TokenId),
+    Expiring,
 }
 
 impl Among {
@@ -59,6 +61,7 @@ impl Among {
             (Some(family), _, _) => Self::Family(family),
             (None, Some(parent), _) => Self::Children(parent),
             (None, None, Some(user)) => Self::OfUser(user),
+            (None, None, None) if filter.expiring_before.is_some() => Self::Expiring,
             (None, None, None) => Self::All,
         }
     }
@@ -67,23 +70,29 @@ impl Among {
     fn key(self, of: &mut Conditions<'_>) {
         match self {
             Self::All => of.sql.push_str("TRUE"),
+            Self::Expiring => of
+                .sql
+                .push_str("delete_time IS NULL AND expire_time IS NOT NULL"),
             Self::OfUser(user) => of.put("user_id = ? AND delete_time IS NULL", user),
             Self::Children(parent) => of.put("parent_id = ? AND delete_time IS NULL", parent),
             Self::Family(family) => of.put("family_id = ? AND family_id <> id", family),
         }
     }
 
-    /// What the rows are in the order of. An ID begins with the time of its creation.
-    const fn is_by_time(self) -> bool {
-        matches!(self, Self::OfUser(_))
+    /// The time that the rows are in the order of. `None`: their ID, which begins with the time of its creation.
+    const fn time(self) -> Option<&'static str> {
+        match self {
+            Self::OfUser(_) => Some("create_time"),
+            Self::Expiring => Some("expire_time"),
+            Self::All | Self::Children(_) | Self::Family(_) => None,
+        }
     }
 
-    const fn order(self, reverse: bool) -> &'static str {
-        match (self.is_by_time(), reverse) {
-            (true, false) => "create_time, id",
-            (true, true) => "create_time DESC, id DESC",
-            (false, false) => "id",
-            (false, true) => "id DESC",
+    fn order(self, reverse: bool) -> String {
+        let order = if reverse { "DESC" } else { "ASC" };
+        match self.time() {
+            Some(time) => format!("{time} {order}, id {order}"),
+            None => format!("id {order}"),
         }
     }
 }
@@ -97,7 +106,7 @@ struct Span {
 }
 
 impl Span {
-    fn new(filter: &TokenFilter, after: Option<Position>, reverse: bool) -> Self {
+    fn new(filter: &TokenFilter, now: Timestamp, after: Option<Position>, reverse: bool) -> Self {
         let among = Among::of(filter);
         let (low, high) = filter.id_range();
         let time = |bound: Option<Timestamp>, none| bound.map_or(none, Timestamp::as_micros);
@@ -106,10 +115,14 @@ impl Span {
             (time(filter.created_from, i64::MIN), 0),
             (time(filter.created_before, i64::MAX), 0),
         ];
-        let [low, high] = if among.is_by_time() {
-            by_time
-        } else {
-            [(0, low), (0, high)]
+        let by_expiry = [
+            (now.as_micros(), u128::MAX),
+            (time(filter.expiring_before, i64::MAX), 0),
+        ];
+        let [low, high] = match among {
+            Among::OfUser(_) => by_time,
+            Among::Expiring => by_expiry,
+            Among::All | Among::Children(_) | Among::Family(_) => [(0, low), (0, high)],
         }
         .map(|(major, minor)| Position { major, minor });
         let mut span = Self { among, low, high };
@@ -122,11 +135,7 @@ impl Span {
     }
 
     fn sort_key(&self, place: Position) -> (i64, u128) {
-        let major = if self.among.is_by_time() {
-            place.major
-        } else {
-            0
-        };
+        let major = self.among.time().map_or(0, |_| place.major);
         (major, place.minor)
     }
 
@@ -152,7 +161,8 @@ impl Span {
         self.among.key(&mut query);
         let (within, skip) = (self.condition(&mut query), query.add(MAX_ROWS - 1));
         let sql = format!(
-            "SELECT create_time, id FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT 1 OFFSET {skip}",
+            "SELECT {}, id FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT 1 OFFSET {skip}",
+            self.among.time().unwrap_or("create_time"),
             query.sql,
             self.among.order(reverse)
         );
@@ -180,12 +190,13 @@ impl Span {
 
     fn condition(self, of: &mut Conditions<'_>) -> String {
         let (low, high) = (of.add(id(self.low.minor)), of.add(id(self.high.minor)));
-        if self.among.is_by_time() {
-            let (from, to) = (of.add(self.low.major), of.add(self.high.major));
-            format!("(create_time, id) > ({from}, {low}) AND (create_time, id) < ({to}, {high})")
-        } else {
-            format!("id > {low} AND id < {high}")
-        }
+        let Some(time) = self.among.time() else {
+            return format!("id > {low} AND id < {high}");
+        };
+        let (from, to) = (of.add(self.low.major), of.add(self.high.major));
+        format!(
+            "{time} IS NOT NULL AND ({time}, id) > ({from}, {low}) AND ({time}, id) < ({to}, {high})"
+        )
     }
 }
 
@@ -193,8 +204,9 @@ fn id(number: u128) -> Value<'static> {
     Value::Id(Id::from_u128(number).encode())
 }
 
-/// At most `limit` tokens that `filter` selects, after `after` in the order of their creation: oldest first,
-/// or newest first in `reverse`. It may find fewer, or none, and not be at the end.
+/// At most `limit` tokens that `filter` selects, after `after` in the order of their creation, or of their expiry
+/// where it is for those that expire soon: oldest first, or newest first in `reverse`. It may find fewer, or none, and
+/// not be at the end.
 pub fn search(
     tx: &Tx<'_>,
     filter: &TokenFilter,
@@ -203,7 +215,7 @@ pub fn search(
     reverse: bool,
     limit: u32,
 ) -> Result<Found, Error> {
-    let mut span = Span::new(filter, after, reverse);
+    let mut span = Span::new(filter, now, after, reverse);
     let (mut tokens, stop) = if is_of_few(filter) {
         let live = live::list(tx, filter, now, after, reverse, limit)?;
         (live, None)
@@ -235,17 +247,14 @@ pub fn search(
         return Ok(Found { tokens, next: stop });
     }
     tokens.truncate(limit);
-    let next = tokens.last().map(|token| Position {
-        major: token.create_time.as_micros(),
-        minor: token.id.id().as_u128(),
-    });
+    let next = tokens.last().map(|token| filter.position(token));
     Ok(Found { tokens, next })
 }
 
 /// Whether the live tokens alone of a user, parent or family are meant: quotas keep them few, so they are taken
 /// at once.
 const fn is_of_few(filter: &TokenFilter) -> bool {
-    filter.is_live_only() && !matches!(Among::of(filter), Among::All)
+    filter.is_live_only() && !matches!(Among::of(filter), Among::All | Among::Expiring)
 }
 
 /// How many tokens [`search`] would find after `after`, oldest first, and where to go on counting.
@@ -258,7 +267,7 @@ pub fn count(
     if is_of_few(filter) {
         return Ok((live::count(tx, filter, now, after)?, None));
     }
-    let mut span = Span::new(filter, after, false);
+    let mut span = Span::new(filter, now, after, false);
     let stop = span.cut(tx, false)?;
     let pattern = filter.pattern();
     let mut counts = TokenCounts::default();

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, time::Duration};
 use super::*;
 use crate::{
     domain::{
-        page::Position,
         time::Timestamp,
         token::{DisabledBy, Invalid},
         user::{Role, User},
@@ -223,10 +222,9 @@ fn expired_and_deleted_tokens_are_not_listed() {
         add(&tx, token);
     }
     mark_deleted(&tx, gone.id, NOW).unwrap();
-    assert_eq!(
-        list_live(&tx, alice.id, NOW, None, false, 9).unwrap(),
-        [live]
-    );
+    let filter = TokenFilter::live_of(alice.id);
+    let found = search(&tx, &filter, NOW, None, false, 9).unwrap();
+    assert_eq!(found.tokens, [live]);
 }
 
 const STAY: i64 = 2_000;
@@ -271,18 +269,19 @@ async fn pages_hold_what_stays_exactly_once_while_others_write() {
     for reverse in [false, true] {
         let (mut seen, mut ids, mut after) = (Vec::new(), BTreeSet::new(), None);
         loop {
-            let next = move |tx: &Tx<'_>| list_live(tx, alice.id, NOW, after, reverse, 50);
+            let filter = TokenFilter::live_of(alice.id);
+            let next = move |tx: &Tx<'_>| search(tx, &filter, NOW, after, reverse, 50);
             let page = db.read::<_, Error>(next).await.unwrap();
-            let Some(last) = page.last() else { break };
-            after = Some(Position {
-                major: last.create_time.as_micros(),
-                minor: last.id.id().as_u128(),
-            });
-            ids.extend(page.iter().map(|token| token.id));
+            ids.extend(page.tokens.iter().map(|token| token.id));
             seen.extend(
-                page.into_iter()
+                page.tokens
+                    .into_iter()
                     .map(|token| (token.create_time, token.id, token.disabled.is_some())),
             );
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
         assert_eq!(ids.len(), seen.len(), "one came twice");
         let stayed = seen.iter().filter(|(_, _, guest)| !guest).count();

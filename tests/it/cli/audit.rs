@@ -104,3 +104,58 @@ fn the_head_in_the_log_is_one_to_verify_by() {
     sandbox.tamper("DELETE FROM audit WHERE sequence >= 2");
     assert_eq!(sandbox.run(&["audit", "verify", &head]).code, 11);
 }
+
+#[test]
+fn what_is_looked_for_is_found_by_names_and_times_and_a_slip_is_told() {
+    let sandbox = Sandbox::set_up();
+    sandbox.create_person("alice");
+    let plaintext = sandbox.create_token("alice", &[]);
+    let id = plaintext.split('_').nth(1).unwrap();
+    let actions = |args: &[&str]| -> Vec<String> {
+        let listed = sandbox.json(&[&["audit", "list"], args].concat());
+        let events = listed["events"].as_array().unwrap().iter();
+        events
+            .map(|event| event["action"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        actions(&["--target=alice", "--action=user.create"]),
+        ["user.create"]
+    );
+    assert_eq!(actions(&["--action=token"]), ["token.create"]);
+    // By the ID, and by what somebody pasted.
+    for target in [id, &plaintext, &format!("Bearer {plaintext}")] {
+        assert_eq!(
+            actions(&["--target", target, "--actor=local"]),
+            ["token.create"]
+        );
+    }
+    assert!(actions(&["--actor=admin"]).is_empty());
+    assert!(actions(&["--until=1d"]).is_empty());
+    let (all, recent) = (
+        actions(&["--limit=3"]),
+        actions(&["--since=1d", "--limit=3"]),
+    );
+    assert_eq!(all, recent);
+    let table = sandbox.print(&["audit", "list", "--target=alice", "--since=2020-01-01"]);
+    assert!(table.contains("user.create"), "{table}");
+
+    let told = sandbox.run(&["audit", "list", "--actor=alic"]).refused(1);
+    assert_eq!(told, "--actor: there is no user alic");
+    let told = sandbox
+        .run(&["audit", "list", "--action=token.crate"])
+        .refused(2);
+    assert!(told.contains("Did you mean token.create?"), "{told}");
+    let told = sandbox.run(&["audit", "list", "--action=xyz"]).refused(2);
+    assert!(told.contains("user.create"), "{told}");
+    for (args, word) in [
+        (&["--since=yesterday"][..], "--since"),
+        // A variable that is not set must not list all.
+        (&["--actor="], "--actor"),
+        (&["--target", ""], "--target"),
+        (&["--since=1d", "--until=2d"], "--until"),
+    ] {
+        let told = sandbox.run(&[&["audit", "list"], args].concat()).refused(2);
+        assert!(told.contains(word), "{told}");
+    }
+}

@@ -287,3 +287,46 @@ fn what_is_pasted_around_a_plaintext_on_stdin_is_no_part_of_it() {
         assert!(!ran.stdout.contains(&first[32..]));
     }
 }
+
+#[test]
+fn what_expires_soon_is_listed_soonest_first_for_one_user_and_for_all() {
+    let sandbox = Sandbox::set_up();
+    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
+    for (user, expires) in [
+        ("admin", "6d12h"),
+        ("ci-bot", "5d12h"),
+        ("ci-bot", "2d12h"),
+        ("admin", "3d12h"),
+        ("admin", "never"),
+        ("ci-bot", "30d"),
+    ] {
+        let (expires, note) = (format!("--expires={expires}"), format!("--note={expires}"));
+        sandbox.create_token(user, &[&expires, &note]);
+    }
+    let lines = |args: &[&str]| {
+        let table = sandbox.print(&[&["token", "list"], args].concat());
+        let lines = table.lines().skip(1);
+        let notes = lines.map(|line| line.split_whitespace().last().unwrap().to_owned());
+        (notes.collect::<Vec<_>>(), table)
+    };
+    let (own, table) = lines(&["admin", "--expiring=7d"]);
+    assert_eq!(own, ["3d12h", "6d12h"], "{table}");
+    assert!(table.contains("live, 3d left"), "{table}");
+    let (all, _) = lines(&["--all", "--expiring", "7d"]);
+    assert_eq!(all, ["2d12h", "3d12h", "5d12h", "6d12h"]);
+    let (machines, _) = lines(&["--all", "--user=ci-bot", "--expiring=7d", "--reverse"]);
+    assert_eq!(machines, ["5d12h", "2d12h"]);
+    let (first, _) = lines(&["--all", "--expiring=7d", "--limit=1"]);
+    assert_eq!(first, ["2d12h"]);
+    let counts = sandbox.json(&["token", "list", "--all", "--count", "--expiring=3d"]);
+    assert_eq!(counts["liveCount"], 1);
+    for wrong in [
+        &["--expiring=2020-01-01"][..],
+        &["--expiring=soon"],
+        &["--expiring=7d", "--never-expires"],
+    ] {
+        let ran = sandbox.run(&[&["token", "list", "--all"], wrong].concat());
+        let told = ran.refused(2);
+        assert!(told.contains("--expiring"), "{told}");
+    }
+}

@@ -125,6 +125,16 @@ fn names_ids_and_scopes_are_completed_with_and_without_a_server() {
         assert!(told.iter().all(|word| word.starts_with('-')), "{told:?}");
     }
     assert_eq!(ask(&sandbox, &["token", "ro"]), ["rotate"]);
+    let actions = ask(&sandbox, &["audit", "list", "--action", "user.set_"]);
+    assert_eq!(
+        actions,
+        ["user.set_owner", "user.set_password", "user.set_role"]
+    );
+    // Only what can be looked for.
+    assert_eq!(
+        ask(&sandbox, &["audit", "list", "--action", "user.get"]),
+        ["user.get"]
+    );
     assert!(ask(&sandbox, &["token", "get", "--js"]).contains(&"--json".to_owned()));
 }
 

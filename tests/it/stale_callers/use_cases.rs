@@ -3,7 +3,9 @@
 use hallpass::{
     app::{
         App, Error,
+        audit::AuditSelection,
         caller::Caller,
+        explain::ExplainToken,
         page::PageRequest,
         tokens::{
             CreateToken, ListAllTokens, ListTokens, RevokeTokens, RotateToken, TokenSelection,
@@ -253,7 +255,15 @@ async fn read(app: &App, use_case: &str, caller: &Caller, target: &Target) -> Re
     } = target;
     match use_case {
         "get token" => app.get_token(caller, &token.id).await.map(drop),
-        "explain token" => app.explain_token(caller, &token.id, None).await.map(drop),
+        "explain token" => {
+            let request = ExplainToken {
+                token_id: &token.id,
+                plaintext: None,
+                required_scopes: &[],
+                client_ip: "",
+            };
+            app.explain_token(caller, request).await.map(drop)
+        }
         "list tokens" => {
             let request = ListTokens {
                 user_id: user_id.clone(),
@@ -280,7 +290,7 @@ async fn read(app: &App, use_case: &str, caller: &Caller, target: &Target) -> Re
             app.list_users(caller, request).await.map(drop)
         }
         "list audit" => app
-            .list_audit(caller, PageRequest::default())
+            .list_audit(caller, AuditSelection::default(), PageRequest::default())
             .await
             .map(drop),
         "stream audit" => app.stream_audit(caller, None).await.map(drop),

@@ -12,7 +12,7 @@ const SLACK: i64 = 200;
 
 /// A user with some live tokens, the first of which has live children and a live family, among `dead` rows of
 /// each kind: expired and deleted tokens of the user, of that parent and of that family; live tokens of another
-/// user; deleted and deactivated users.
+/// user; deleted and deactivated users; rows of the audit log that a search is not for.
 struct World {
     connection: Connection,
     alice: UserId,
@@ -78,6 +78,7 @@ impl World {
                 &id,
             );
         }
+        audit_log::plant(&this.connection, dead, alice.id, this.first.id);
         this.plant(dead, 9, bob.id, "NULL", "NULL", "NULL", "id");
         for (prefix, deactivated, delete_time) in [("1", 0, "1"), ("2", 1, "NULL")] {
             let sql = format!(

@@ -43,6 +43,9 @@ fn selects(filter: &TokenFilter, token: &Token) -> bool {
         && filter
             .expires_before
             .is_none_or(|time| token.expire_time.is_some_and(|end| end < time))
+        && filter
+            .expiring_before
+            .is_none_or(|time| token.expire_time.is_some_and(|end| end > NOW && end < time))
         && (!filter.never_expires || token.expire_time.is_none())
         && filter
             .scope
@@ -99,6 +102,7 @@ fn any_filter(dice: &mut StdRng, owners: &[User], tokens: &[Token]) -> TokenFilt
         created_before: some(dice),
         unused_since: some(dice),
         expires_before: some(dice),
+        expiring_before: some(dice),
         user: dice
             .random_bool(0.3)
             .then(|| owners[dice.random_range(0..owners.len())].id),
@@ -167,11 +171,14 @@ fn a_search_finds_what_the_filter_means_once_each_in_either_order_and_counts_the
             let found_ids: BTreeSet<_> = found.iter().map(|token| token.id).collect();
             assert_eq!(found_ids, ids, "{filter:?}");
             assert_eq!(found.len(), ids.len(), "{filter:?}: one came twice");
-            let millis = |token: &Token| token.create_time.as_micros() / 1_000;
+            let place = |token: &Token| match filter.expiring_before {
+                Some(_) => token.expire_time.unwrap().as_micros(),
+                None => token.create_time.as_micros() / 1_000,
+            };
             let sorted = if reverse {
-                found.is_sorted_by(|a, b| millis(a) >= millis(b))
+                found.is_sorted_by(|a, b| place(a) >= place(b))
             } else {
-                found.is_sorted_by_key(millis)
+                found.is_sorted_by_key(place)
             };
             assert!(sorted, "{filter:?}");
         }

@@ -1,0 +1,83 @@
+//! What the audit log calls what was done: `token.create`, of the group `token`.
+
+/// All that is recorded. A row of another action is a mistake, since nobody could look for it.
+pub const ACTIONS: [&str; 36] = [
+    "audit.list",
+    "authenticate.password",
+    "authenticate.token",
+    "data.check",
+    "policies.set",
+    "token.adopt_children",
+    "token.create",
+    "token.delete",
+    "token.delete_all",
+    "token.delete_children",
+    "token.describe",
+    "token.disable",
+    "token.disable_on_reuse",
+    "token.enable",
+    "token.explain",
+    "token.get",
+    "token.list",
+    "token.list_all",
+    "token.narrow",
+    "token.purge",
+    "token.revoke",
+    "token.revoke_leaked",
+    "token.rotate",
+    "token.rotated",
+    "token.undo_rotation",
+    "token.update",
+    "user.create",
+    "user.deactivate",
+    "user.delete",
+    "user.describe",
+    "user.get",
+    "user.list",
+    "user.reactivate",
+    "user.set_owner",
+    "user.set_password",
+    "user.set_role",
+];
+
+/// The groups of actions, each once.
+pub fn groups() -> impl Iterator<Item = &'static str> {
+    let groups = ACTIONS.iter().map(|action| group(action));
+    let mut before = "";
+    groups.filter(move |group| std::mem::replace(&mut before, group) != *group)
+}
+
+/// The actions that `name` stands for: itself, or those of its group. None: there is no such.
+pub fn named(name: &str) -> Vec<&'static str> {
+    let named = ACTIONS.into_iter();
+    named
+        .filter(|action| *action == name || group(action) == name)
+        .collect()
+}
+
+fn group(action: &str) -> &str {
+    action.split('.').next().unwrap_or(action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_an_action_or_all_of_a_group() {
+        assert_eq!(named("token.create"), ["token.create"]);
+        assert_eq!(
+            named("authenticate"),
+            ["authenticate.password", "authenticate.token"]
+        );
+        for none in ["", "tok", "token.", "token.creat", "Token.create"] {
+            assert_eq!(named(none), [""; 0], "{none}");
+        }
+        assert!(ACTIONS.is_sorted());
+        let groups: Vec<_> = groups().collect();
+        assert_eq!(
+            groups,
+            ["audit", "authenticate", "data", "policies", "token", "user"]
+        );
+    }
+}
