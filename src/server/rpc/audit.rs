@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    super::{auth::Authenticated, unknown},
+    super::{auth::Authenticated, unknown_name},
     message, page_request,
 };
 
@@ -62,7 +62,7 @@ fn selection(filter: AuditFilter) -> AuditSelection {
     let action = if actions.is_empty() && !filter.action.is_empty() {
         let known = audit_action::ACTIONS.into_iter();
         let known = known.chain(audit_action::groups());
-        let problem = unknown::sentence("action", &filter.action, known);
+        let problem = unknown_name::sentence("action", &filter.action, known);
         Err(FieldError::new("filter.action", problem))
     } else {
         Ok((filter.action, actions))
