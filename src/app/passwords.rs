@@ -1,9 +1,8 @@
-//! Passwords: which ones may be chosen, how they are hashed and checked, and how often one may guess.
+//! Passwords: the policy for choosing them, hashing and checking them, and throttling guesses.
 //!
-//! A sign-in goes [`Throttle::admit`] → look up the user → [`Hasher::verify`] →
-//! [`Attempt::succeed`], or the attempt is dropped and stays charged. This module knows no users, no
-//! store and no protocol: names come in as text, hashes as rows, so that what an unknown name is
-//! answered and what it costs cannot differ from a known one here.
+//! A sign-in goes [`Throttle::admit`] → look up the user → [`Hasher::verify`] → [`Attempt::succeed`], or the attempt
+//! is dropped and stays charged. This module knows no users, no store and no protocol: names come in as text and
+//! hashes as rows, so an unknown name cannot get another answer or cost less than a known one.
 
 mod blocklist;
 mod hash;

@@ -1,16 +1,16 @@
-//! Passwords that are tried first, and those that are made of little else.
+//! Blocklist: refuses common passwords and variations of them.
 //!
-//! Few lists reach to 15 characters, since few leaked passwords do; what people do when they must
-//! have 15 is to stretch a common one. So the list is used in parts: each entry, the user's name,
-//! and each row of keys or letters counts as one element wherever it stands, as does every other
-//! character, and a password needs eight elements. A repetition counts as what is repeated.
-//! Substitutions (`p4ssw0rd`) are not undone: the throttle carries what is left.
+//! Most leaked passwords are shorter than 15 characters, and so are the lists made from them. People who must choose
+//! 15 characters stretch a common password. So the list matches parts: each entry, the username and each run of
+//! keys or letters counts as one element wherever it stands, as does every other character, and a password needs
+//! eight elements. A repetition counts as what is repeated. Substitutions (`p4ssw0rd`) are not undone: the throttle
+//! limits what gets through.
 
 use std::sync::LazyLock;
 
 use crate::domain::secret::Secret;
 
-/// Lower-case entries; `blocklist.txt` names their sources.
+/// The entries, in lower case; `blocklist.txt` names their sources.
 static ENTRIES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let lines = include_str!("blocklist.txt").lines();
     lines
@@ -18,7 +18,7 @@ static ENTRIES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Runs along these, either way, are one element.
+/// A run along one of these rows counts as one element. A reversed row is a row of its own.
 const ROWS: [&str; 8] = [
     "abcdefghijklmnopqrstuvwxyz",
     "zyxwvutsrqponmlkjihgfedcba",
@@ -30,15 +30,15 @@ const ROWS: [&str; 8] = [
     "!@#$%^&*()",
 ];
 
-/// Shorter runs than this are too common in ordinary words.
+/// Minimum length of a run; shorter ones are too common in ordinary words.
 const MIN_RUN: usize = 3;
 
 const MIN_ELEMENTS: usize = 8;
 
-/// A repeated text shorter than this is judged as if it stood once.
+/// A password that repeats a text shorter than this is refused.
 const MIN_UNIT: usize = 15;
 
-/// Whether an attacker who knows the list and the user's name would try `password` early.
+/// Whether an attacker who knows the blocklist and the username would try `password` early.
 pub(super) fn is_guessable(password: &Secret, username: &str) -> bool {
     let folded = Secret::new(password.expose().to_lowercase());
     let username = username.to_lowercase();
@@ -47,7 +47,7 @@ pub(super) fn is_guessable(password: &Secret, username: &str) -> bool {
         || elements(folded.expose(), &username) < MIN_ELEMENTS
 }
 
-/// How many elements `text` has, the longest taken first at each place.
+/// Counts the elements of `text`, taking the longest match at each position.
 fn elements(text: &str, username: &str) -> usize {
     let mut rest = text;
     let mut count = 0;
@@ -68,7 +68,7 @@ fn elements(text: &str, username: &str) -> usize {
     count
 }
 
-/// The length in bytes of the run of keys, or of one character, that `text` begins with; 0 if none.
+/// Length in bytes of the run of keys, or of one repeated character, at the start of `text`; 0 if there is none.
 fn run(text: &str) -> usize {
     let Some(first) = text.chars().next() else {
         return 0;
@@ -80,7 +80,7 @@ fn run(text: &str) -> usize {
         0
     };
     let rows = ROWS.iter().flat_map(|row| {
-        // A digit stands twice in its row, hence every place where the run may begin.
+        // A digit can stand twice in its row, so try every position where the run may begin.
         row.char_indices()
             .filter(move |(_, letter)| *letter == first)
             .map(|(at, _)| {
@@ -95,7 +95,7 @@ fn run(text: &str) -> usize {
     rows.chain([same]).max().unwrap_or(0)
 }
 
-/// The shortest length, in code points, of which `text` is a repetition (the last may be cut).
+/// The period of `text` in code points; the last repetition may be cut short.
 fn period(text: &str) -> usize {
     let length = text.chars().count();
     (1..length)
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_passphrases_and_random_texts_are_not() {
+    fn ordinary_passphrases_and_random_texts_are_not_guessable() {
         for text in [
             "vexed marmots juggle",
             "tree street power student",
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_is_folded_and_no_comment() {
+    fn entries_are_lower_case_and_trimmed() {
         assert!(ENTRIES.len() > 400);
         for entry in ENTRIES.iter() {
             assert_eq!(*entry, entry.to_lowercase());
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn every_long_entry_is_refused_itself() {
+    fn every_long_entry_is_guessable() {
         for entry in ENTRIES.iter().filter(|entry| entry.len() >= 15) {
             assert!(guessable(entry), "{entry}");
         }

@@ -1,6 +1,6 @@
-//! One argon2id computation (RFC 9106): what it costs, what is stored of it, how it is compared.
+//! A single argon2id computation (RFC 9106): its cost, its stored form and its comparison.
 //!
-//! It runs where it is called; the threads that call it are [`super::hasher`]'s.
+//! It runs on the caller's thread; [`super::hasher`] has the threads for it.
 
 use std::{fmt, str::FromStr};
 
@@ -10,17 +10,17 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::domain::{random, secret::Secret};
 
-/// A stored password: a PHC string, `$argon2id$v=19$m=…,t=…,p=…$salt$hash`. Not shown by `Debug`.
+/// A stored password hash: a PHC string, `$argon2id$v=19$m=…,t=…,p=…$salt$hash`. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// From the store. Whether it is well formed is seen when a password is checked against it.
+    /// Takes a hash from the store. It is parsed only when a password is checked against it.
     pub fn from_row(phc: String) -> Self {
         Self(phc)
     }
 
-    /// The PHC string, to be stored.
+    /// The PHC string to store.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -32,17 +32,17 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// Bytes of salt and of hash: RFC 9106, section 4.
+/// Sizes of salt and hash, as RFC 9106, section 4, recommends.
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
-/// No hash is computed that costs more, wherever its parameters come from: a row must not be able to
-/// take the machine's memory.
+/// Upper bounds on the cost of any hash, stored ones included: a manipulated row must not be able to exhaust the
+/// memory.
 const MAX_MEMORY_KIB: u32 = 1 << 20;
 const MAX_PASSES: u32 = 64;
 const MAX_LANES: u32 = 16;
 
-/// What a hash costs.
+/// Cost parameters of a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cost(Params);
 
@@ -64,7 +64,7 @@ impl Cost {
         }
     }
 
-    /// KiB of work memory.
+    /// Work memory in KiB.
     pub(super) fn blocks(&self) -> usize {
         self.0.block_count()
     }
@@ -81,11 +81,11 @@ impl Cost {
     }
 }
 
-/// The parameters are outside what argon2 or Hallpass allows.
+/// The cost, or a stored hash, is malformed or outside of what argon2 or Hallpass allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CostError;
 
-/// Hashes `password` under a fresh salt.
+/// Hashes `password` with a new random salt.
 pub(super) fn hash(cost: &Cost, password: &Secret, memory: &mut [Block]) -> PasswordHash {
     let salt: [u8; SALT_BYTES] = random::bytes();
     let mut hash = [0; HASH_BYTES];
@@ -95,7 +95,7 @@ pub(super) fn hash(cost: &Cost, password: &Secret, memory: &mut [Block]) -> Pass
     PasswordHash(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}"))
 }
 
-/// What a password is checked against: a user's hash, or nobody's.
+/// The hash that a password is checked against: a user's, or a dummy.
 #[derive(Debug)]
 pub(super) struct Target {
     cost: Cost,
@@ -105,7 +105,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Nobody's: costs what a present hash costs, and matches nothing.
+    /// A dummy hash, for unknown users: it costs what a new hash costs and matches nothing.
     pub(super) fn nobody(cost: Cost) -> Self {
         Self {
             cost,
@@ -119,7 +119,7 @@ impl Target {
         &self.cost
     }
 
-    /// Compares in constant time. `memory` has at least [`Cost::blocks`] blocks.
+    /// Compares in constant time. `memory` must have at least [`Cost::blocks`] blocks.
     pub(super) fn matches(&self, password: &Secret, memory: &mut [Block]) -> bool {
         let mut hash = vec![0; self.hash.len()];
         self.cost.digest(password, &self.salt, memory, &mut hash);
@@ -139,7 +139,7 @@ impl FromStr for Target {
         let salt = stored.salt.as_ref().ok_or(CostError)?.decode_b64(&mut salt);
         let salt = salt.map_err(|_| CostError)?;
         let hash = stored.hash.ok_or(CostError)?;
-        // A short hash is one that many passwords match.
+        // Many passwords would match a short hash.
         if salt.len() < argon2::MIN_SALT_LEN || hash.len() < SALT_BYTES {
             return Err(CostError);
         }
@@ -169,7 +169,7 @@ mod tests {
 
     /// From `src/test.c` of the reference implementation: argon2id, version 0x13, m=2^8, t=2, p=1.
     #[test]
-    fn a_hash_of_the_reference_implementation_verifies() {
+    fn hash_of_the_reference_implementation_verifies() {
         let phc =
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         let target: Target = phc.parse().unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_matches_nothing_not_even_the_right_hash() {
+    fn dummy_hash_never_matches() {
         let cost = Cost::new(8, 1).unwrap();
         let mut memory = memory(&cost);
         let stored = hash(&cost, &secret("x"), &mut memory);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_costs_what_a_fresh_hash_costs() {
+    fn dummy_hash_costs_the_same_as_a_new_hash() {
         let cost = Cost::new(16, 3).unwrap();
         let nobody = Target::nobody(cost.clone());
         let stored = hash(&cost, &secret("x"), &mut memory(&cost));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_cannot_ask_for_unbounded_work() {
+    fn stored_hash_with_excessive_cost_is_refused() {
         for params in ["m=1048577,t=1,p=1", "m=8,t=65,p=1", "m=4096,t=1,p=17"] {
             let phc = format!(
                 "$argon2id$v=19${params}$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn other_algorithms_and_cut_hashes_are_refused() {
+    fn other_algorithms_and_truncated_hashes_are_refused() {
         for phc in [
             "",
             "plain",
@@ -233,7 +233,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_hash_matches_its_password_and_no_other(one in "\\PC{0,40}", two in "\\PC{0,40}") {
+        fn hash_matches_only_its_own_password(one in "\\PC{0,40}", two in "\\PC{0,40}") {
             let cost = Cost::new(8, 1).unwrap();
             let mut memory = memory(&cost);
             let target: Target = hash(&cost, &secret(&one), &mut memory).as_str().parse().unwrap();
@@ -242,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn any_row_is_judged_without_a_panic(row in "(\\$argon2id\\$v=19\\$m=[0-9]{1,8},t=[0-9]{1,3},p=[0-9]{1,2}\\$)?[\\$a-zA-Z0-9/+]{0,80}") {
+        fn parsing_any_row_never_panics(row in "(\\$argon2id\\$v=19\\$m=[0-9]{1,8},t=[0-9]{1,3},p=[0-9]{1,2}\\$)?[\\$a-zA-Z0-9/+]{0,80}") {
             if let Ok(target) = row.parse::<Target>() {
                 prop_assert!(target.cost().blocks() <= MAX_MEMORY_KIB as usize);
             }

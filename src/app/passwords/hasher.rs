@@ -1,8 +1,8 @@
-//! Hashing and checking passwords without slowing anything else: on threads of their own, of low
-//! priority, behind a bounded queue.
+//! Hashes and checks passwords on dedicated low-priority threads behind bounded queues, so that nothing else slows
+//! down.
 //!
-//! It knows what a password is compared with, never whose it is: an unknown user is a check against
-//! nobody's hash, the same job as any other.
+//! It does not know whose password it checks. An unknown user is checked against a dummy hash, which is the same
+//! job as any other.
 
 mod workers;
 
@@ -18,24 +18,24 @@ use super::{
 };
 use crate::domain::secret::Secret;
 
-/// What a hash costs, and how much of the machine hashing may take.
+/// The cost of a hash, and the resources that hashing may use.
 #[derive(Clone, Debug)]
 pub struct HasherOptions {
-    /// Work memory of a hash in KiB.
+    /// Work memory per hash in KiB.
     pub memory_kib: u32,
     /// Passes over that memory.
     pub passes: u32,
-    /// Threads, each with work memory of its own.
+    /// Number of threads, each with its own work memory.
     pub threads: usize,
-    /// Jobs that may wait in each of the [`Slots`]; one more is refused.
+    /// Maximum number of jobs waiting in the queue of each of the [`Slots`]; more are refused.
     pub queue: usize,
-    /// A thread that had no job for so long gives its work memory back.
+    /// How long a thread may be idle before it frees its work memory.
     pub idle: Duration,
 }
 
 impl Default for HasherOptions {
-    /// OWASP's least argon2id (19 MiB, two passes) on one thread: a queue of 64 takes about 2 s, and 4 s
-    /// where the other one is full, too.
+    /// OWASP's minimum for argon2id (19 MiB, two passes) on one thread. A full queue of 64 takes about 2 s, or 4 s if
+    /// the other queue is full, too.
     fn default() -> Self {
         Self {
             memory_kib: 19_456,
@@ -47,21 +47,20 @@ impl Default for HasherOptions {
     }
 }
 
-/// Hashes and checks passwords. Its threads end when it is dropped, after at most one job each, which
-/// the drop waits for.
+/// Hashes and checks passwords. Dropping it ends its threads; the drop waits for the job that each is running.
 #[derive(Debug)]
 pub struct Hasher {
     cost: Cost,
     workers: Workers,
 }
 
-/// What a check found.
+/// The result of checking a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The password is the stored one. Never where nothing is stored.
+    /// The password is the stored one. Always false if none is stored.
     pub matches: bool,
-    /// The stored hash costs less than new ones do: having matched, the password should be
-    /// hashed anew ([`Hasher::rehash`]) and stored.
+    /// The password matched, but its stored hash costs less than new ones: rehash it ([`Hasher::rehash`]) and store
+    /// the result.
     pub needs_rehash: bool,
 }
 
@@ -83,23 +82,23 @@ impl Hasher {
         self.hash_normal(password.into_normal()).await
     }
 
-    /// Hashes a password that has just matched, at today's cost. The policy is not asked: it may have
-    /// changed since the password was chosen.
+    /// Hashes a password that has just matched, with the current cost. The password policy is not applied, because it
+    /// may have changed since the password was chosen.
     pub async fn rehash(&self, verified: &Secret) -> Result<PasswordHash, HasherError> {
         self.hash_normal(policy::normalize(verified)).await
     }
 
     async fn hash_normal(&self, password: Secret) -> Result<PasswordHash, HasherError> {
         let cost = self.cost.clone();
-        // Whoever may set a password has signed in.
+        // Only an authenticated caller gets here, so the job belongs in the queue of known networks.
         self.run(Slots::KnownNetworks, move |memory| {
             hash::hash(&cost, &password, memory.blocks(cost.blocks()))
         })
         .await
     }
 
-    /// Checks `password` against `stored` at the cost that `stored` was made at; without one (no such
-    /// user, or one without a password), does the work of a check and answers that it does not match.
+    /// Checks `password` against `stored`, at the cost of that hash. If there is none, because the user is unknown or
+    /// has no password, it does the same work and reports no match.
     pub async fn verify(
         &self,
         slots: Slots,
@@ -127,12 +126,12 @@ impl Hasher {
         }
     }
 
-    /// Bytes of work memory that the threads hold now.
+    /// Bytes of work memory that the threads hold at the moment.
     pub fn held_bytes(&self) -> usize {
         self.workers.held_bytes()
     }
 
-    /// A caller that goes away drops the receiver, by which the job is known to be abandoned.
+    /// Runs `work` on a hashing thread. A caller that goes away drops the receiver, which marks the job as abandoned.
     async fn run<T: Send + 'static>(
         &self,
         slots: Slots,
@@ -149,13 +148,13 @@ impl Hasher {
 /// Why the threads could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum HasherStartError {
-    /// Memory or passes outside what argon2 allows, or above 1 GiB or 64 passes.
+    /// The memory or the passes are outside of what argon2 allows, or above 1 GiB or 64 passes.
     #[error("argon2id needs 8 to 1,048,576 KiB of memory and 1 to 64 passes")]
     Cost,
-    /// No threads or no queue.
+    /// The number of threads or the size of the queue is zero.
     #[error("at least one hashing thread and one place in its queue are needed")]
     Size,
-    /// The system gave no thread.
+    /// The operating system refused a thread.
     #[error("cannot start a hashing thread")]
     Thread(#[source] std::io::Error),
 }
@@ -163,7 +162,7 @@ pub enum HasherStartError {
 /// Why a password could not be hashed or checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HasherError {
-    /// The queue is full; nothing was done. The caller should come back later.
+    /// The queue is full and nothing was done; try again later.
     #[error("too many passwords are being checked")]
     Full,
     /// The stored hash is not one that Hallpass writes.
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_right_password_matches_however_it_is_encoded() {
+    async fn password_matches_in_any_unicode_encoding() {
         let hasher = start(8, 1);
         let stored = stored(&hasher).await;
         let right = Verdict {
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_user_costs_the_same_work_and_never_matches() {
+    async fn unknown_user_costs_the_same_work_and_never_matches() {
         let (unknown, known) = (start(64, 2), start(64, 2));
         let stored = stored(&start(64, 2)).await;
         let verdict = unknown
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hashes_of_another_cost_match_and_ask_for_a_rehash_only_if_cheaper() {
+    async fn hashes_of_another_cost_match_and_only_cheaper_ones_need_a_rehash() {
         let (weak, strong) = (start(8, 1), start(16, 2));
         let old = stored(&weak).await;
         let verdict = strong
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_malformed_row_is_an_error_and_no_verdict() {
+    async fn malformed_row_is_an_error_not_a_mismatch() {
         let hasher = start(8, 1);
         let row = PasswordHash::from_row("$argon2id$v=19$m=8".to_owned());
         assert_eq!(
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn useless_options_are_refused() {
+    fn invalid_options_are_refused() {
         for (memory_kib, threads, queue) in [(7, 1, 1), (1 << 21, 1, 1), (8, 0, 1), (8, 1, 0)] {
             let options = HasherOptions {
                 memory_kib,

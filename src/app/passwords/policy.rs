@@ -1,4 +1,4 @@
-//! Which passwords may be chosen: length and a blocklist, nothing about kinds of characters
+//! Password policy: a minimum length and a blocklist, but no rules about kinds of characters
 //! (NIST SP 800-63B-4, section 3.1.1.2).
 
 use unicode_normalization::UnicodeNormalization;
@@ -10,18 +10,18 @@ const MIN_CODE_POINTS: usize = 15;
 const MAX_CODE_POINTS: usize = 256;
 const MAX_BYTES: usize = 1_024;
 
-/// NFKC makes at most 18 code points of one (U+FDFA), each of at most 4 bytes.
+/// NFKC expands one code point to at most 18 (U+FDFA) of at most 4 bytes each.
 const MAX_NORMAL_GROWTH: usize = 72;
 
-/// A password that may be given to a user: long enough, and not among those tried first.
+/// A password that satisfies the policy.
 #[derive(Debug)]
 pub struct NewPassword(Secret);
 
 impl NewPassword {
     /// Checks `text` as the new password of the user `username`.
     ///
-    /// The limits hold for what was typed; the lower one also for its normal form, so that combining
-    /// marks do not count twice. Any character is allowed, spaces too, and nothing is trimmed.
+    /// The limits apply to the text as typed. The minimum also applies to its normal form, so that combining marks do
+    /// not count twice. Any character is allowed, spaces too, and nothing is trimmed.
     pub fn parse(text: &Secret, username: &str) -> Result<Self, PasswordError> {
         if text.expose().len() > MAX_BYTES {
             return Err(PasswordError::TooManyBytes);
@@ -40,27 +40,27 @@ impl NewPassword {
         Ok(Self(normal))
     }
 
-    /// The password as it is hashed: in its normal form.
+    /// The password in its normal form, as it is hashed.
     pub(super) fn into_normal(self) -> Secret {
         self.0
     }
 }
 
-/// The form in which a password is hashed and compared: NFKC, as NIST advises, so that a password
-/// typed on another keyboard or system (é as one code point or two) is the same password.
+/// Normalizes a password for hashing and comparing. It uses NFKC, as NIST advises, so that é is the same character
+/// whether a keyboard sends it as one code point or two.
 pub(super) fn normalize(text: &Secret) -> Secret {
     let text = text.expose();
     if text.is_ascii() {
         return Secret::new(text.to_owned());
     }
-    // Room for all of it from the start: growing would leave copies behind that nobody wipes. A
-    // hostile megabyte at sign-in need not be given 72; what its copies hold is no one's password.
+    // Allocates for the largest result, because growing would leave copies behind that nobody wipes. A longer text
+    // cannot be anybody's password, so its copies do no harm and it gets no more than the maximum.
     let mut normal = String::with_capacity(text.len().min(MAX_BYTES) * MAX_NORMAL_GROWTH);
     normal.extend(text.nfkc());
     Secret::new(normal)
 }
 
-/// Why a password may not be chosen. The texts never show it.
+/// Why a password is refused. The messages never show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     /// Fewer than 15 code points.
@@ -72,7 +72,7 @@ pub enum PasswordError {
     /// More than 1,024 bytes of UTF-8.
     #[error("must have at most 1,024 bytes")]
     TooManyBytes,
-    /// On the blocklist, or little more than common words, the user's name, repeats and rows of keys.
+    /// On the blocklist, or mostly made of common words, the username, repeats and rows of keys.
     #[error(
         "is among the passwords that are tried first: a common word, the user name, a repeat or a row of keys \
          counts as one character, and at least 8 are needed; try several unrelated words"
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn one_password_whatever_its_encoding() {
+    fn unicode_encodings_normalize_to_the_same_password() {
         let composed = normalize(&Secret::new("caf\u{e9}".to_owned()));
         let decomposed = normalize(&Secret::new("cafe\u{301}".to_owned()));
         assert_eq!(composed.expose(), decomposed.expose());
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_judged_without_a_panic(text in "\\PC{0,300}", name in "[a-z][a-z0-9-]{1,38}[a-z0-9]") {
+        fn parsing_any_text_never_panics(text in "\\PC{0,300}", name in "[a-z][a-z0-9-]{1,38}[a-z0-9]") {
             let _ = NewPassword::parse(&Secret::new(text), &name);
         }
 
@@ -156,14 +156,14 @@ mod tests {
         }
 
         #[test]
-        fn normalizing_twice_is_normalizing_once(text in "\\PC{0,60}") {
+        fn normalizing_is_idempotent(text in "\\PC{0,60}") {
             let once = normalize(&Secret::new(text));
             let twice = normalize(&once);
             prop_assert_eq!(once.expose(), twice.expose());
         }
 
         #[test]
-        fn the_normal_form_has_room_from_the_start(text in "\\PC{1,80}") {
+        fn normal_form_never_exceeds_the_growth_bound(text in "\\PC{1,80}") {
             let grown: String = text.nfkc().collect();
             prop_assert!(grown.len() <= text.len() * MAX_NORMAL_GROWTH);
         }

@@ -1,30 +1,29 @@
-//! How often one may guess passwords, in memory of a fixed size.
+//! Throttles password guesses, in memory of a fixed size.
 //!
-//! | what is counted | from | delay |
+//! | what is limited | from | delay |
 //! |---|---|---|
-//! | failures in a row of one account from one address | the 5th | 1 s, doubling to 15 min |
-//! | guesses at one account from networks that are not known to it | the 2nd in a second | until its place in the line comes, one a second: [`line`] |
-//! | attempts of one address, refused ones too | the 21st at once | 10 a minute |
-//! | attempts of one address being checked | the 3rd | waits for its turn, at most 2 s |
+//! | failures in a row for one account from one address | the 5th | 1 s, doubling to 15 min |
+//! | guesses at one account from networks it does not know | the 2nd in a second | until the site's place in the queue comes, one a second: [`line`] |
+//! | attempts from one address, refused ones included | the 21st at once | 10 a minute |
+//! | attempts from one address being checked | the 3rd | waits for its turn, at most 2 s |
 //!
-//! An address is an IPv4 address or an IPv6 /64, a network an IPv4 /24 or an IPv6 /64, a site an IPv4 /24 or an
-//! IPv6 /48; an IPv4-mapped IPv6 address counts as IPv4. A network is known to an account for 30 days from its
-//! last sign-in on, and until the password is set or the user deactivated; the store keeps them for the next
-//! start. Known networks have hashing slots of their own, too.
+//! An address is an IPv4 address or an IPv6 /64, a network is an IPv4 /24 or an IPv6 /64, and a site is an IPv4 /24
+//! or an IPv6 /48. An IPv4-mapped IPv6 address counts as IPv4. An account knows a network for 30 days after its last
+//! sign-in from there, or until its password is set or its user is deactivated. The store keeps known networks across
+//! restarts. They have their own hashing slots, too.
 //!
-//! An attempt is charged as a failure before it is queued for its check, so many at once gain nothing, and the
-//! charge is taken back when it succeeds. One that was refused costs its address one of its attempts, unless that
-//! is what it was refused for: a neighbour that polls would else lock out whoever shares its address.
+//! An attempt is charged as a failure before it is queued for its check, so parallel guesses gain nothing. A success
+//! refunds the charge. A refused attempt still costs its address one attempt, unless the address limit refused it:
+//! otherwise a client that polls would lock out everybody who shares its address.
 //!
-//! The tables are indexed by keyed hashes, so nobody can aim at a bucket, and nothing stored tells a
-//! name. A key has one bucket; one that falls on another's live bucket *joins* it: the two are counted
-//! together, and a success then takes back its own charge only. So nothing that happens to other keys
-//! makes a limit milder. Once a delay is over, failures are forgotten one at a time, each after the
-//! longest delay: waiting for it gains nothing, and a flood over the whole table does not add up. Known and
-//! unknown names are the same here: names are only hashed.
+//! The tables are indexed by keyed hashes, so nobody can aim at a bucket and no name is stored. Each key has one
+//! bucket. A key that collides with a bucket in use *joins* it: both are counted together, and a success refunds its
+//! own charge only. So other keys can never weaken a limit. After a delay, failures are forgotten one at a time, each
+//! after the longest delay, so waiting gains nothing and a flood over the whole table does not add up. Known and
+//! unknown names are treated alike, because names are only hashed.
 //!
-//! What it does not do: it is one process's, and a restart forgets all but the known networks; and whoever may
-//! ask from more sites than the line is long leaves it to the lot when somebody else gets in.
+//! Limitations: the state belongs to one process, and a restart forgets everything but the known networks. An attacker
+//! with more sites than the queue has places makes it a lottery when somebody else gets in.
 
 mod concurrency;
 mod failures;
@@ -55,28 +54,28 @@ use crate::{
     domain::time::Timestamp,
 };
 
-/// The numbers of the table above.
+/// The limits in the table above.
 #[derive(Clone, Debug)]
 pub struct ThrottleLimits {
-    /// Of one account from one address.
+    /// Delays for one account from one address.
     pub pair: Backoff,
-    /// Of one account over all networks that it does not know.
+    /// Limits for one account from all networks that it does not know.
     pub line: LineLimits,
-    /// For how many accounts there is a line.
+    /// Number of queues; accounts that share one share its limit.
     pub lines: usize,
-    /// A network that signed in to an account is spared `line` for so long.
+    /// How long an account knows a network after a sign-in; known networks are exempt from `line`.
     pub known_for: Duration,
-    /// An address may try so often at once.
+    /// Burst of attempts from one address.
     pub address_burst: u32,
-    /// It regains one attempt in so long.
+    /// How long an address takes to regain one attempt.
     pub address_regain: Duration,
-    /// Attempts of an address that are checked or queued for it at a time.
+    /// Maximum number of attempts from an address that are being checked or are in the hasher's queue.
     pub checked: usize,
-    /// Attempts of an address that may wait to be queued.
+    /// Maximum number of attempts from an address that wait beyond those.
     pub waiting: usize,
-    /// How long they wait.
+    /// Maximum time that they wait.
     pub wait: Duration,
-    /// Buckets in each other table; 24 bytes or less each.
+    /// Number of buckets in each of the other tables; each takes at most 24 bytes.
     pub buckets: usize,
 }
 
@@ -104,7 +103,7 @@ impl Default for ThrottleLimits {
     }
 }
 
-/// Decides whether a password may be tried now.
+/// Decides whether a sign-in may be attempted now.
 #[derive(Debug)]
 pub struct Throttle {
     keyer: Keyer,
@@ -123,24 +122,24 @@ struct State {
     networks: KnownNetworks,
 }
 
-/// What one attempt was charged, besides its address.
+/// The charges of an attempt, apart from the one to its address.
 #[derive(Clone, Copy, Debug)]
 struct Charges {
     pair: Charge,
     line: Option<Used>,
 }
 
-/// Whose attempt it is, as far as it matters.
+/// What was known about the network when the attempt began.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
     /// The account knows the network.
     is_known: bool,
-    /// See [`KnownNetworks::forgotten`].
+    /// The value of [`KnownNetworks::forgotten`] at that time.
     began: u64,
 }
 
 impl Throttle {
-    /// An empty table, its key drawn at random.
+    /// Creates empty tables with a random key.
     pub fn new(limits: &ThrottleLimits) -> Self {
         let concurrency = || ConcurrencyLimit::new(limits.checked, limits.waiting);
         Self {
@@ -158,11 +157,11 @@ impl Throttle {
         }
     }
 
-    /// Admits and charges an attempt on `account` from `ip`, or says when to come back. Waits for the
-    /// address's turn (at most 2 s of the runtime's time); an attempt abandoned while it waits was
-    /// charged to its address alone. Upper and lower case of the name are the same account.
+    /// Admits and charges an attempt on `account` from `ip`, or says when to try again. Waits for the address's turn,
+    /// for at most 2 s of the runtime's time; an attempt that is abandoned while it waits was charged to its address
+    /// only. Upper and lower case name the same account.
     ///
-    /// Call it before anything is looked up, for every name alike.
+    /// Call it before the user is looked up, for known and unknown names alike.
     pub async fn admit(
         &self,
         account: &str,
@@ -170,7 +169,7 @@ impl Throttle {
         now: Timestamp,
     ) -> Result<Attempt<'_>, Throttled> {
         let keys = self.keyer.keys(account, ip);
-        // Asked twice: those who must not come anyway are not to wait in the way of others.
+        // Checked before waiting, so that an attempt that is refused anyway takes no place, and again afterwards.
         let standing = self.lock().begin(&keys, now)?;
         let limit = if standing.is_known {
             &self.known
@@ -192,7 +191,7 @@ impl Throttle {
         })
     }
 
-    /// Takes up a network from which `account` was signed in to at `then`.
+    /// Makes `network` known to `account`, which signed in from it at `then`.
     pub fn know(&self, account: &str, network: IpNet, then: Timestamp, now: Timestamp) {
         let (account_key, key) = (
             self.keyer.account(account),
@@ -208,21 +207,21 @@ impl Throttle {
         state.networks.remember(account_key, key, tick, age, began);
     }
 
-    /// Forgets all networks of `account`: its password was set, or its user deactivated. A sign-in that began
-    /// before this adds none when it succeeds.
+    /// Forgets all networks of `account`, after its password was set or its user deactivated. A sign-in that began
+    /// earlier does not add a network when it succeeds.
     pub fn forget_networks(&self, account: &str) {
         let account = self.keyer.account(account);
         self.lock().networks.forget(account);
     }
 
-    /// Nothing in there panics half way; and were it so, counting on is the safe side.
+    /// Ignores poisoning: nothing panics halfway through a change, and if it did, going on counting is the safe choice.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Charges the address, and finds out whether there is anything to wait for.
+    /// Charges the address and checks all limits.
     fn begin(&mut self, keys: &Keys, now: Timestamp) -> Result<Standing, Throttled> {
         let tick = self.ticks.at(now);
         refuse(self.addresses.wait(keys.address, tick))?;
@@ -238,7 +237,7 @@ impl State {
     fn check(&mut self, keys: &Keys, standing: Standing, now: Timestamp) -> Result<(), Throttled> {
         let tick = self.ticks.at(now);
         let mut wait = self.pairs.wait(keys.pair, tick);
-        // Who must not come yet gets no place that would be over by then.
+        // A site that must wait anyway gets no place, which might pass before the site may use it.
         if wait.is_zero() && !standing.is_known {
             wait = self.lines.wait(keys.account, keys.site, tick);
         }
@@ -271,9 +270,8 @@ fn refuse(wait: Duration) -> Result<(), Throttled> {
     }
 }
 
-/// An attempt that was admitted and charged. While it is held it counts among those of its address that are
-/// checked; dropped without [`succeed`](Self::succeed), it stays charged, also where its caller went away: a
-/// guess must not be free for those who hang up.
+/// An admitted and charged attempt. While it is held, it counts against the concurrency limit of its address. If it is
+/// dropped without [`succeed`](Self::succeed) it stays charged, so that hanging up does not make a guess free.
 #[derive(Debug)]
 #[must_use = "dropping it at once lets the address's next attempt in beside this one"]
 pub struct Attempt<'a> {
@@ -285,13 +283,13 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Whether the account was signed in to from this network of late.
+    /// Whether the account has recently been signed in to from this network.
     pub const fn is_from_known_network(&self) -> bool {
         self.standing.is_known
     }
 
-    /// The password was right: takes the charge back, ends the row of failures of this account from
-    /// this address, and makes its network known. Whether that is worth writing down.
+    /// The password was right: refunds the charges, forgets the failures of this account from this address, and makes
+    /// the network known. Returns whether the network should be stored.
     pub fn succeed(self, now: Timestamp) -> bool {
         let mut state = self.throttle.lock();
         let tick = state.ticks.at(now);
@@ -305,7 +303,7 @@ impl Attempt<'_> {
         state.networks.remember(account, network, tick, age, began)
     }
 
-    /// The password was never checked (the queue was full, the store was away): takes the charge back.
+    /// The password was never checked, because the queue was full or the store unavailable: refunds the charges.
     pub fn withdraw(self, now: Timestamp) {
         let mut state = self.throttle.lock();
         let tick = state.ticks.at(now);
@@ -316,11 +314,11 @@ impl Attempt<'_> {
     }
 }
 
-/// Too many attempts. The same for every name, whether there is such a user or not.
+/// Too many attempts. This is the same whether the user exists or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many sign-in attempts")]
 pub struct Throttled {
-    /// When one may be admitted again; never zero.
+    /// How long to wait before trying again; never zero.
     pub retry_after: Duration,
 }
 

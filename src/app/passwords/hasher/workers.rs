@@ -1,8 +1,8 @@
-//! Low-priority threads that share bounded queues, each with work memory that it reuses.
+//! A pool of low-priority threads with bounded queues. Each thread reuses its own work memory.
 //!
-//! They know nothing of passwords. The queue is two, whose jobs take turns, so that a flood in one of them
-//! delays the other's jobs by no more than as many again. It is a mutex and a condition rather than a channel because
-//! jobs whose callers have gone must give up their places, and an idle thread must wake to free memory.
+//! The pool knows nothing about passwords. It has two queues whose jobs alternate, so a flood in one delays each job
+//! of the other by at most one more. It uses a mutex and a condition variable instead of a channel, because abandoned
+//! jobs must give up their places and an idle thread must wake up to free its memory.
 
 mod memory;
 mod priority;
@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 pub(super) use self::memory::WorkMemory;
 
-/// Something to run, and whether anyone still waits for it.
+/// A job, which is abandoned once nobody waits for its result.
 trait Job: Send {
     fn is_abandoned(&self) -> bool;
     fn run(self: Box<Self>, memory: &mut WorkMemory);
@@ -40,17 +40,17 @@ impl<T: Send, F: FnOnce(&mut WorkMemory) -> T + Send> Job for Call<T, F> {
     }
 
     fn run(self: Box<Self>, memory: &mut WorkMemory) {
-        // Nobody may be left to hear it, which is no error.
+        // The receiver may be gone, which is not an error.
         let _ = self.reply.send((self.work)(memory));
     }
 }
 
-/// Which queue a job waits in.
+/// The queue that a job waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slots {
-    /// That of those who have signed in, or have so of late from the same network.
+    /// For callers who are authenticated, or who signed in recently from the same network.
     KnownNetworks,
-    /// That of everybody else.
+    /// For everybody else.
     Others,
 }
 
@@ -60,7 +60,7 @@ type Jobs = VecDeque<Box<dyn Job>>;
 struct Queue {
     known: Jobs,
     others: Jobs,
-    /// Whose turn it was last.
+    /// The queue that had the last turn.
     last: Option<Slots>,
     closed: bool,
 }
@@ -73,7 +73,7 @@ impl Queue {
         }
     }
 
-    /// The next job that someone waits for.
+    /// The next job that was not abandoned; the queues take turns.
     fn pop(&mut self) -> Option<Box<dyn Job>> {
         let turns = match self.last {
             Some(Slots::KnownNetworks) => [Slots::Others, Slots::KnownNetworks],
@@ -102,12 +102,12 @@ struct Shared {
 }
 
 impl Shared {
-    /// No job runs under the lock, so a poisoned one guards a whole queue all the same.
+    /// Ignores poisoning: no job runs under the lock, so the queue is always consistent.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next job that someone waits for; `None` when the threads are to end.
+    /// Waits for the next job that was not abandoned; `None` when the threads are to end.
     fn next(&self, memory: &mut WorkMemory, idle: Duration) -> Option<Box<dyn Job>> {
         let mut queue = self.lock();
         loop {
@@ -126,7 +126,7 @@ impl Shared {
             let (guard, wait) = woken.unwrap_or_else(PoisonError::into_inner);
             queue = guard;
             if wait.timed_out() && queue.is_empty() {
-                // Unmapping takes a while, and callers queue under this lock.
+                // Unmapping takes a while, and callers need this lock to queue their jobs.
                 drop(queue);
                 memory.release();
                 queue = self.lock();
@@ -137,8 +137,8 @@ impl Shared {
     fn work(&self, mut memory: WorkMemory, idle: Duration) {
         priority::lower();
         while let Some(job) = self.next(&mut memory, idle) {
-            // A job that panics drops its reply, so its caller hears; the thread goes on, with fresh
-            // memory since the old one's state is unknown.
+            // A job that panics drops its reply, which its caller notices. The thread goes on with new memory,
+            // because the state of the old one is unknown.
             if catch_unwind(AssertUnwindSafe(|| job.run(&mut memory))).is_err() {
                 memory.release();
             }
@@ -146,7 +146,7 @@ impl Shared {
     }
 }
 
-/// The queue has no place.
+/// The queue is full.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -158,7 +158,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// `places` jobs may wait in each queue; a thread gives its memory back after `idle` without a job.
+    /// At most `places` jobs wait in each queue; a thread frees its memory after `idle` without a job.
     pub(super) fn start(threads: usize, places: usize, idle: Duration) -> io::Result<Self> {
         let shared = Shared {
             queue: Mutex::default(),
@@ -174,14 +174,14 @@ impl Workers {
             let shared = Arc::clone(&workers.shared);
             let memory = WorkMemory::new(Arc::clone(&workers.held_bytes));
             let thread = thread::Builder::new().name(format!("hasher-{number}"));
-            // Where one cannot be started, dropping `workers` ends the others.
+            // If it fails, dropping `workers` ends the threads that were started.
             let thread = thread.spawn(move || shared.work(memory, idle))?;
             workers.threads.push(thread);
         }
         Ok(workers)
     }
 
-    /// Queues `work`, whose value goes to `reply`; it is skipped if by its turn nobody listens there.
+    /// Queues `work`, whose result goes to `reply`. It is skipped if the receiver is gone when its turn comes.
     pub(super) fn queue<T: Send + 'static>(
         &self,
         slots: Slots,
@@ -216,7 +216,7 @@ impl Drop for Workers {
         drop(queue);
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // A worker catches its jobs' panics; one of its own was reported by the hook.
+            // A worker catches the panics of its jobs; the panic hook has reported any other.
             let _ = thread.join();
         }
     }
@@ -241,7 +241,7 @@ mod tests {
 
     const NEVER: Duration = Duration::from_hours(1);
 
-    /// Keeps the one thread busy until the sender is dropped; returns once the thread is at it.
+    /// Keeps the only thread busy until the sender is dropped; returns once the thread is running the job.
     fn occupy(workers: &Workers) -> mpsc::Sender<()> {
         let (release, gate) = mpsc::channel();
         let (started, start) = mpsc::channel();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_at_once_and_recovers() {
+    fn full_queue_refuses_at_once_and_recovers() {
         let workers = Workers::start(1, 2, NEVER).unwrap();
         let busy = occupy(&workers);
         let waiting: Vec<_> = (0..2)
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_others_delays_known_networks_by_one_job_each_and_takes_none_of_their_places() {
+    fn flood_of_others_delays_each_known_job_by_at_most_one_and_takes_no_place() {
         let workers = Workers::start(1, 64, NEVER).unwrap();
         let busy = occupy(&workers);
         let (ran, runs) = mpsc::channel();
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_job_never_runs() {
+    fn abandoned_job_never_runs() {
         let workers = Workers::start(1, 3, NEVER).unwrap();
         let busy = occupy(&workers);
         let (ran, runs) = mpsc::channel();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_job_gives_up_its_place() {
+    fn abandoned_job_gives_up_its_place() {
         let workers = Workers::start(1, 1, NEVER).unwrap();
         let busy = occupy(&workers);
         drop(queue(&workers, |_| ()).unwrap());
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_fails_its_job_alone() {
+    fn panic_fails_only_its_own_job() {
         let workers = Workers::start(1, 1, NEVER).unwrap();
         let lost = queue(&workers, |memory| {
             memory.blocks(8);
@@ -341,12 +341,12 @@ mod tests {
     }
 
     #[test]
-    fn dropping_ends_the_threads_and_fails_what_waits() {
+    fn dropping_ends_the_threads_and_fails_waiting_jobs() {
         let workers = Workers::start(2, 8, NEVER).unwrap();
         let shared: Weak<Shared> = Arc::downgrade(&workers.shared);
         let busy = [occupy(&workers), occupy(&workers)];
         let waiting = queue(&workers, |_| ()).unwrap();
-        // The drop waits for the running jobs: let them end once it has closed the queue.
+        // The drop waits for the running jobs, so they must end once it has closed the queue.
         let release = thread::spawn(move || {
             assert!(waiting.blocking_recv().is_err());
             drop(busy);
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_kept_between_jobs_and_given_back_when_idle() {
+    fn memory_is_reused_between_jobs_and_freed_when_idle() {
         let workers = Workers::start(1, 1, NEVER).unwrap();
         let first = queue(&workers, |memory| memory.blocks(64).as_ptr().addr()).unwrap();
         let second_address = {

@@ -1,4 +1,4 @@
-//! How many attempts of an address are checked at a time, so that one cannot fill the hasher's queue.
+//! Limits how many attempts of an address are checked at a time, so that one address cannot fill the hasher's queue.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::{
 
 use super::{Throttled, keys::Key};
 
-/// More than the attempts that are under way at a time; addresses that share one wait for each other.
+/// Number of lanes, more than there are attempts under way at a time. Addresses that share a lane wait for each other.
 const LANES: usize = 1_024;
 
 #[derive(Debug)]
 struct Lane {
     checked: Semaphore,
-    /// For those that are checked and those that wait for it.
+    /// Permits for the attempts that are checked and for those that wait.
     all: Semaphore,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// How long it had to be waited for: nothing where it was free.
+    /// How long the attempt waited for its permit; zero if one was free.
     pub(super) fn waited(&self) -> Duration {
         self.waited
     }
@@ -46,7 +46,7 @@ impl ConcurrencyLimit {
         Self((0..LANES).map(|_| lane()).collect())
     }
 
-    /// Waits `wait` at most; refused at once where too many wait already.
+    /// Waits at most `wait` for a permit; refuses at once if too many attempts wait already.
     pub(super) async fn take(&self, address: Key, wait: Duration) -> Result<Permit<'_>, Throttled> {
         let lane = &self.0[address.index(LANES)];
         let refused = Throttled {
@@ -76,7 +76,7 @@ mod tests {
     use super::{super::keys::Keyer, *};
 
     #[tokio::test(start_paused = true)]
-    async fn a_third_attempt_waits_two_seconds_at_most() {
+    async fn third_attempt_waits_at_most_two_seconds() {
         let address = Keyer::generate().keys("", [192, 0, 2, 1].into()).address;
         let limit = ConcurrencyLimit::new(2, 1);
         let wait = Duration::from_secs(2);

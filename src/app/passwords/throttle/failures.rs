@@ -1,4 +1,4 @@
-//! Failures in a row per key, and the delay that follows from them.
+//! Counts failures in a row per key, and derives the delay from them.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::app::ticks::Tick;
 /// A delay that grows with each failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// So many failures have no delay after them.
+    /// Number of failures without a delay.
     pub free: u32,
     /// The delay after the first failure beyond those; each further one doubles it.
     pub first: Duration,
-    /// The longest delay, not zero. Once a delay is over, one failure is forgotten each `most`: who waits
-    /// for that gains no more attempts than who goes on.
+    /// The longest delay; not zero. Once a delay is over, one failure is forgotten every `most`, so waiting for that
+    /// gains no more attempts than going on.
     pub most: Duration,
 }
 
@@ -28,8 +28,8 @@ impl Backoff {
         }
     }
 
-    /// How many of `failures`, the last of them `since` ago, still count. Those that no longer
-    /// lengthen the delay do not lengthen the memory either.
+    /// How many of `failures` still count, the last of which was `since` ago. Failures that no longer lengthen the
+    /// delay do not lengthen the time until all are forgotten either.
     fn remembered(&self, failures: u32, since: Duration) -> u32 {
         let longest = (self.free..self.free + 32).find(|count| self.delay(*count) == self.most);
         let quiet = since.saturating_sub(self.delay(failures)).as_micros();
@@ -43,28 +43,28 @@ impl Backoff {
     }
 }
 
-/// The failures of one key, and of those that joined it.
+/// The failures of one key and of the keys that joined it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    /// Whose it is; 0 where it is nobody's.
+    /// The tag of the key that has the bucket; 0 if it is free.
     tag: u64,
     last: Tick,
     failures: u32,
-    /// Others are counted here too: nothing may be forgiven before all is forgotten.
+    /// Other keys are counted here, too, so a success must not clear it.
     joined: bool,
 }
 
-/// A failure that was counted, with what is needed to undo it.
+/// A counted failure, with what is needed to refund it.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "an attempt keeps it, to be able to take it back"]
 pub(super) struct Charge {
     key: Key,
-    /// When it was counted: no two charges of a bucket have the same.
+    /// When it was counted; unique among the charges of a bucket.
     at: Tick,
     before: Bucket,
 }
 
-/// A fixed number of buckets; how keys share them is told in [`super`].
+/// A fixed number of buckets; [`super`] describes how keys share them.
 #[derive(Debug)]
 pub(super) struct Failures {
     backoff: Backoff,
@@ -79,7 +79,7 @@ impl Failures {
         }
     }
 
-    /// The bucket of `key`, emptied if all in it is to be forgotten.
+    /// The bucket of `key`, which is reset if none of its failures counts any more.
     fn bucket(&mut self, key: Key, now: Tick) -> &mut Bucket {
         let bucket = &mut self.buckets[key.index(self.buckets.len())];
         if self
@@ -92,7 +92,7 @@ impl Failures {
         bucket
     }
 
-    /// How long `key` must wait still.
+    /// How long `key` must still wait.
     pub(super) fn wait(&mut self, key: Key, now: Tick) -> Duration {
         let backoff = self.backoff;
         let bucket = self.bucket(key, now);
@@ -102,7 +102,7 @@ impl Failures {
         }
     }
 
-    /// Counts a failure, whoever holds the bucket.
+    /// Counts a failure, even if another key has the bucket.
     pub(super) fn charge(&mut self, key: Key, now: Tick) -> Charge {
         let backoff = self.backoff;
         let bucket = self.bucket(key, now);
@@ -122,19 +122,19 @@ impl Failures {
         charge
     }
 
-    /// Takes a failure back. Where none was counted since, all is as before, so that signing in often
-    /// does not keep old failures from being forgotten; else the delay stays the later one's.
+    /// Refunds a failure. If none was counted since, the bucket is restored, so that frequent sign-ins do not keep old
+    /// failures from being forgotten. Otherwise the delay still runs from the later failure.
     pub(super) fn refund(&mut self, charge: &Charge, now: Tick) {
         let bucket = self.bucket(charge.key, now);
         if bucket.last == charge.at {
             *bucket = charge.before;
         } else if bucket.tag == charge.key.tag() || bucket.joined {
-            // Else it has since become another's, and holds nothing of this key.
+            // Otherwise another key has taken the bucket since, and this key's failure is no longer in it.
             bucket.failures = bucket.failures.saturating_sub(1);
         }
     }
 
-    /// Ends the row of failures of `key`, unless others' are counted with them.
+    /// Forgets the failures of `key`, unless other keys are counted with it.
     pub(super) fn forgive(&mut self, key: Key, now: Tick) {
         let bucket = self.bucket(key, now);
         if bucket.tag == key.tag() && !bucket.joined {
@@ -176,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_takes_few_bytes() {
+    fn bucket_takes_24_bytes() {
         assert_eq!(size_of::<Bucket>(), 24);
     }
 
     #[test]
-    fn a_success_never_clears_what_another_key_failed() {
+    fn success_never_clears_failures_of_another_key() {
         let keyer = Keyer::generate();
         let (one, two) = (key(&keyer, "one"), key(&keyer, "two"));
         for victim_first in [true, false] {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_is_forgotten_each_longest_delay_and_then_the_bucket_is_free() {
+    fn one_failure_is_forgotten_per_longest_delay_until_the_bucket_is_free() {
         let keyer = Keyer::generate();
         let (one, two) = (key(&keyer, "one"), key(&keyer, "two"));
         let mut failures = Failures::new(BACKOFF, 1);
@@ -211,7 +211,7 @@ mod tests {
         }
         assert!(!failures.wait(two, at(899)).is_zero(), "joined: waits too");
         assert!(failures.wait(two, at(901)).is_zero());
-        // The delay, then 15 failures of which one goes each 15 min.
+        // First the delay, then 15 failures that are forgotten one every 15 min.
         assert_eq!(failures.bucket(two, at(900 * 15)).failures, 100);
         let _ = failures.charge(two, at(900 * 14 + 1));
         assert_eq!(failures.bucket(two, at(900 * 14 + 1)).failures, 3);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_to_be_forgotten_gains_nothing() {
+    fn waiting_for_failures_to_be_forgotten_gains_nothing() {
         let key = key(&Keyer::generate(), "one");
         for pause in [0, 60, 450, 899, 900, 901, 1_800, 3_600] {
             let mut failures = Failures::new(BACKOFF, 1);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn signing_in_often_does_not_keep_old_failures() {
+    fn frequent_sign_ins_do_not_keep_old_failures_alive() {
         let keyer = Keyer::generate();
         let (own, other) = (key(&keyer, "own"), key(&keyer, "other"));
         let mut failures = Failures::new(BACKOFF, 1);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_leaves_what_was_charged_since() {
+    fn refund_keeps_later_charges() {
         let keyer = Keyer::generate();
         let (own, other) = (key(&keyer, "own"), key(&keyer, "other"));
         let mut failures = Failures::new(BACKOFF, 1);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_takes_one_failure_of_its_own_bucket_and_none_of_anothers() {
+    fn refund_takes_one_own_failure_and_none_of_another_key() {
         let keyer = Keyer::generate();
         let (own, other) = (key(&keyer, "own"), key(&keyer, "other"));
         let mut failures = Failures::new(BACKOFF, 1);
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(failures.bucket(other, later).failures, 2);
     }
 
-    /// What each key is given, at one time after another.
+    /// A step of a generated sequence; the number chooses the key.
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Fail(u8),

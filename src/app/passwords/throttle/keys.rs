@@ -1,4 +1,4 @@
-//! What is counted, as keyed hashes: no name or address is kept.
+//! Keys of the throttle's tables. They are keyed hashes, so no name or address is stored.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::domain::{
     random,
 };
 
-/// 128 bits of a keyed hash: one half chooses the bucket, the other tells its holder from others.
+/// 128 bits of a keyed hash: one half chooses the bucket, the other tells keys in the same bucket apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     bucket: u64,
@@ -19,13 +19,13 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Which of `buckets` is this key's; `buckets` is not zero.
+    /// Index of this key's bucket among `buckets`, which must not be zero.
     pub(super) fn index(self, buckets: usize) -> usize {
         let buckets = u64::try_from(buckets).expect("an address space is within 64 bits");
         usize::try_from(self.bucket % buckets).expect("less than `buckets`, which is a usize")
     }
 
-    /// Never zero, which marks an empty bucket.
+    /// The tag of this key; never zero, which marks a free bucket.
     pub(super) fn tag(self) -> u64 {
         self.tag | 1
     }
@@ -39,13 +39,13 @@ pub(super) struct Keys {
     pub(super) address: Key,
     /// The account and the address.
     pub(super) pair: Key,
-    /// The account and the network, which may be known to it.
+    /// The account and the network.
     pub(super) network: Key,
-    /// The account and the site, which has one place in the account's line.
+    /// The account and the site.
     pub(super) site: Key,
 }
 
-/// Makes keys under a secret of its own.
+/// Makes keys with a random secret.
 #[derive(Clone)]
 pub(super) struct Keyer(Hmac<Sha256>);
 
@@ -70,17 +70,17 @@ impl Keyer {
         }
     }
 
-    /// The key of an account, whose name is in lower case.
+    /// The key of an account. The name must be in lower case.
     pub(super) fn account(&self, account: &str) -> Key {
         self.key(b"account", account, None)
     }
 
-    /// The key of an account, whose name is in lower case, with a network.
+    /// The key of an account and a network. The name must be in lower case.
     pub(super) fn network(&self, account: &str, network: IpNet) -> Key {
         self.key(b"network", account, Some(network))
     }
 
-    /// The fixed-length parts come first, so that no two different inputs read the same.
+    /// The parts of fixed length come first, so that different inputs never hash the same bytes.
     fn key(&self, kind: &[u8], account: &str, network: Option<IpNet>) -> Key {
         let mut mac = self.0.clone();
         mac.update(kind);
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_grouped_as_their_owners_hold_them() {
+    fn addresses_are_grouped_into_networks_and_sites() {
         let keyer = Keyer::generate();
         let keys = |ip: &str| keyer.keys("alice", ip.parse().unwrap());
         let (one, mapped) = (keys("192.0.2.77"), keys("::ffff:192.0.2.77"));

@@ -1,32 +1,32 @@
-//! From which networks an account was signed in to of late.
+//! The networks from which each account was signed in to recently.
 
 use std::time::Duration;
 
 use super::keys::Key;
 use crate::app::ticks::Tick;
 
-/// Keys that share a set push one another out, the oldest first, which throttles more, never less:
-/// a key counts as known only by its own tag.
+/// Entries per set. A full set evicts its oldest entry, which only throttles more: a key is known by its own tag
+/// alone.
 const WAYS: usize = 4;
 
-/// What is written down may be older than the truth by this.
+/// How far the stored time of the last sign-in may lag behind.
 const NEWS_EVERY: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    /// 0 where it is nobody's.
+    /// 0 if the entry is free.
     tag: u64,
     account: u64,
     until: Tick,
 }
 
-/// A fixed number of (account, network) keys, each for a fixed time.
+/// A fixed number of (account, network) keys, each of which is known for a fixed time.
 #[derive(Debug)]
 pub(super) struct KnownNetworks {
     kept_for: Duration,
     sets: Box<[[Entry; WAYS]]>,
-    /// How often an account's networks were forgotten. A sign-in that began before is not remembered: its
-    /// password may be the one that was replaced.
+    /// How often any account's networks were forgotten. A sign-in that began before the last time is not remembered,
+    /// because its password may be the one that was replaced.
     forgotten: u64,
 }
 
@@ -49,13 +49,13 @@ impl KnownNetworks {
         entries.any(|entry| entry.tag == key.tag() && now < entry.until)
     }
 
-    /// What [`remember`](Self::remember) is told of when the sign-in began.
+    /// Read this when a sign-in begins and pass it to [`remember`](Self::remember) as `began`.
     pub(super) const fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// Notes a sign-in of `age` ago, which began when [`forgotten`](Self::forgotten) was `began`. Whether that is
-    /// worth writing down: the network was unknown, or was last seen in another hour.
+    /// Notes a sign-in of `age` ago, which began when [`forgotten`](Self::forgotten) was `began`. Returns whether it
+    /// should be stored: the network was unknown, or was last seen in an earlier hour.
     pub(super) fn remember(
         &mut self,
         account: Key,
@@ -83,7 +83,7 @@ impl KnownNetworks {
         is_news
     }
 
-    /// Forgets the networks of an account, and of whatever sign-in is under way.
+    /// Forgets the networks of an account. Sign-ins under way, of any account, will not be remembered.
     pub(super) fn forget(&mut self, account: Key) {
         self.forgotten += 1;
         let entries = self.sets.as_flattened_mut().iter_mut();
@@ -100,7 +100,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
-    fn a_network_is_known_for_its_time_and_never_by_collision() {
+    fn network_is_known_for_a_fixed_time_and_never_by_collision() {
         let keyer = Keyer::generate();
         let keys = |name: &str| keyer.keys(name, [192, 0, 2, 1].into());
         let key = |name: &str| keys(name).network;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_news_once_an_hour_and_known_from_its_last_sign_in_on() {
+    fn network_is_stored_once_an_hour_and_stays_known_from_its_last_sign_in() {
         let keys = Keyer::generate().keys("alice", [192, 0, 2, 1].into());
         let mut networks = KnownNetworks::new(HOUR * 24, 4);
         let start = Tick::default();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accounts_networks_are_forgotten_with_sign_ins_that_are_under_way() {
+    fn forgetting_an_account_covers_sign_ins_under_way() {
         let keyer = Keyer::generate();
         let keys = |name: &str, last| keyer.keys(name, [192, 0, last, 1].into());
         let mut networks = KnownNetworks::new(HOUR, 4_096);

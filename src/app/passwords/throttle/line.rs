@@ -1,13 +1,13 @@
-//! Guesses at one account from networks that it does not know: one a second, in the order of asking.
+//! A fair queue for guesses at one account from networks that it does not know: one guess a second, first come, first
+//! served.
 //!
-//! Time goes by whole seconds, each of which is given to one site. Who asks while a second is free has it at
-//! once. Who asks later is given the next one that is nobody's, is told when it comes, and has it when it comes
-//! back then, whoever else asks meanwhile and however often. A site has one place in the line, so more addresses
-//! of the same holder gain nothing.
+//! Each second belongs to one site. A site that asks while the present second is free gets it at once. Otherwise it
+//! reserves the next free second, is told when that comes, and keeps the reservation however often others ask
+//! meanwhile. A site has one place in the queue, so more addresses from the same site gain nothing.
 //!
-//! Where the line is full, those who ask take part in a lot: with each second that goes by, one of them is given
-//! the place that came free. The tickets are numbered by a keyed hash of the site and the minute, so asking more
-//! often wins nothing, and the lot needs to keep only the best.
+//! If the queue is full, the sites enter a lottery: each second, one of them wins the place that became free. Ticket
+//! numbers are a keyed hash of the site and the minute, so asking more often does not help, and only the best tickets
+//! need to be kept.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ use crate::app::ticks::Tick;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// For how many places and tickets a line takes memory, as soon as anybody waits.
+/// How many places and tickets a queue allocates as soon as somebody waits.
 const USUAL: usize = 96;
 
-/// How long the line is, and how long one may be late.
+/// Length of the queue, and tolerance for being late.
 #[derive(Clone, Copy, Debug)]
 pub struct LineLimits {
-    /// How many sites wait. A place is a second, so the last of them waits for so many seconds.
+    /// Maximum number of sites in the queue. Each place is a second, so this is the longest wait in seconds, too.
     pub places: u32,
-    /// For so many seconds a site that is late still has its place: people and scripts are.
+    /// How many seconds a site may be late and keep its place, because people and scripts are not punctual.
     pub late_secs: u32,
 }
 
-/// A second that is a site's.
+/// A second that is reserved for a site.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     site: u64,
     second: u64,
 }
 
-/// A part in the lot. The least number wins.
+/// A ticket of the lottery. The lowest number wins.
 #[derive(Clone, Copy, Debug)]
 struct Ticket {
     number: u64,
@@ -43,16 +43,16 @@ struct Ticket {
     minute: u64,
 }
 
-/// The line of one account, and of those that share its bucket.
+/// The queue of one account, and of those that share its bucket.
 #[derive(Debug, Default)]
 struct Line {
-    /// The first second that is nobody's yet.
+    /// The first free second.
     next: u64,
     places: Vec<Place>,
     lot: Vec<Ticket>,
 }
 
-/// A second that was used.
+/// A second that an attempt has used.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "an attempt keeps it, to be able to give it back"]
 pub(super) struct Used {
@@ -61,7 +61,7 @@ pub(super) struct Used {
     second: u64,
 }
 
-/// A fixed number of lines, of at most 5 KiB each. Accounts that share one share its seconds.
+/// A fixed number of queues of at most 5 KiB each. Accounts that share a queue share its seconds.
 #[derive(Debug)]
 pub(super) struct Lines {
     limits: LineLimits,
@@ -83,7 +83,8 @@ impl Lines {
         line
     }
 
-    /// How long `site` has to wait for a guess at `account`: nothing, or until the place that it has from now on.
+    /// How long `site` must wait for a guess at `account`. A site that must wait gets a place in the queue, or else a
+    /// ticket.
     pub(super) fn wait(&mut self, account: Key, site: Key, now: Tick) -> Duration {
         let (limits, second) = (self.limits, now.count(SECOND));
         let line = self.line(account, second);
@@ -100,13 +101,13 @@ impl Lines {
         SECOND * limits.places
     }
 
-    /// Uses the second that [`wait`](Self::wait) found to have come.
+    /// Uses the site's second, after [`wait`](Self::wait) returned zero.
     pub(super) fn use_second(&mut self, account: Key, site: Key, now: Tick) -> Used {
         let second = now.count(SECOND);
         let (line, site) = (self.line(account, second), site.tag());
         let place = line.place_of(site);
         line.places.retain(|place| place.site != site);
-        // Who is late takes this second as well, where it is nobody's.
+        // A late site takes the present second if that is free.
         let second = if line.next <= second {
             line.next = second + 1;
             second
@@ -120,7 +121,7 @@ impl Lines {
         }
     }
 
-    /// There was no guess: it was the right password. The second is free again, if it is not over.
+    /// The password was right, so it was no guess: frees the second again if it was the last one taken.
     pub(super) fn give_back(&mut self, used: &Used, now: Tick) {
         let line = self.line(used.account, now.count(SECOND));
         if line.next == used.second + 1 {
@@ -128,7 +129,7 @@ impl Lines {
         }
     }
 
-    /// The guess was not made: the site may make it when it comes back.
+    /// The password was not checked: the site keeps a place for when it tries again.
     pub(super) fn keep_place(&mut self, used: &Used, now: Tick) {
         let (second, limits) = (now.count(SECOND), self.limits);
         let most = limits.places + 2 * limits.late_secs;
@@ -142,13 +143,13 @@ impl Lines {
 }
 
 impl Line {
-    /// Forgets what is over, and draws a lot for each place that came free.
+    /// Drops expired places and tickets, and draws a winner for each place that became free.
     fn advance(&mut self, second: u64, limits: LineLimits) {
         let late = u64::from(limits.late_secs);
         self.next = self.next.max(second);
         self.places.retain(|place| place.second + late >= second);
         let minute = minute(second, limits);
-        // Who was told to come back in a minute does so in the next one.
+        // A site that was told to come back in a minute comes back in the next one.
         self.lot.retain(|ticket| ticket.minute + 1 >= minute);
         while self.waiting(second) < u64::from(limits.places) {
             let best = self.lot.iter().enumerate();
@@ -167,7 +168,7 @@ impl Line {
         self.places.iter().copied().find(|place| place.site == site)
     }
 
-    /// How many seconds after this one are given.
+    /// How many seconds after this one are taken.
     fn waiting(&self, second: u64) -> u64 {
         self.next.saturating_sub(second + 1)
     }
@@ -179,7 +180,7 @@ impl Line {
         second
     }
 
-    /// All the memory at once, so that how many wait changes nothing.
+    /// Allocates for all places at once, so that the number of waiting sites does not change the memory.
     fn push(&mut self, place: Place) {
         self.places
             .reserve_exact(USUAL.saturating_sub(self.places.len()));
@@ -210,12 +211,12 @@ fn start(second: u64) -> Tick {
     Tick::default().plus(Duration::from_secs(second))
 }
 
-/// Not one of the clock: as long as the line.
+/// The period of the lottery. It is as long as the queue, which by default is a minute.
 fn minute(second: u64, limits: LineLimits) -> u64 {
     second / u64::from(limits.places).max(1)
 }
 
-/// A number that nobody can tell who does not know `site`, which is a keyed hash (`SplitMix64`).
+/// A number that nobody can predict without `site`, which is a keyed hash (`SplitMix64`).
 fn mix(site: u64, minute: u64) -> u64 {
     let mut mixed = site ^ minute.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,20 +1,20 @@
-//! Attempts a minute per key, with a burst.
+//! Rate limit per key: one token bucket for each.
 
 use std::time::Duration;
 
 use super::keys::Key;
 use crate::app::{pace::Pace, ticks::Tick};
 
-/// A fixed number of buckets, each counting all the keys that fall on it.
+/// A fixed number of token buckets. Keys that fall on the same bucket share its limit.
 #[derive(Debug)]
 pub(super) struct Rate {
     pace: Pace,
-    /// When each bucket will have regained all its attempts.
+    /// When each bucket is full again.
     full_at: Box<[Tick]>,
 }
 
 impl Rate {
-    /// `burst` at once, then one each `regain`.
+    /// `burst` at once, then one per `regain`.
     pub(super) fn new(burst: u32, regain: Duration, buckets: usize) -> Self {
         Self {
             pace: Pace::new(burst, regain),
@@ -26,7 +26,7 @@ impl Rate {
         &mut self.full_at[key.index(self.full_at.len())]
     }
 
-    /// How long until one more attempt is within the rate.
+    /// How long to wait until one more attempt is allowed.
     pub(super) fn wait(&mut self, key: Key, now: Tick) -> Duration {
         let pace = self.pace;
         pace.wait(*self.full_at(key), now)
@@ -37,7 +37,7 @@ impl Rate {
         pace.charge(self.full_at(key), now);
     }
 
-    /// Takes one attempt back, or what of it has not been regained yet.
+    /// Refunds one attempt, or as much of it as was not refilled meanwhile.
     pub(super) fn refund(&mut self, key: Key, now: Tick) {
         let pace = self.pace;
         pace.refund(self.full_at(key), now);

@@ -11,7 +11,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The `n`th of many addresses, each a site of its own.
+/// The `n`th of many addresses, each in its own site.
 fn elsewhere(n: u16) -> IpAddr {
     let [high, low] = n.to_be_bytes();
     IpAddr::from([198, high, low, 1])
@@ -22,7 +22,7 @@ fn throttle() -> Throttle {
 }
 
 impl Throttle {
-    /// Makes the network of `ip` known to `account`, so that its line is no matter.
+    /// Makes the network of `ip` known to `account`, so that its queue does not matter.
     fn spare(&self, account: &str, ip: IpAddr, now: Timestamp) {
         self.know(account, network_of(ip), now, now);
     }
@@ -33,7 +33,7 @@ impl Throttle {
         let _ = state.pairs.charge(keys.pair, tick);
     }
 
-    /// `None`: it waits for others.
+    /// `None`: it waits for a permit.
     fn admit_now(&self, account: &str, ip: IpAddr) -> Option<Result<Attempt<'_>, Throttled>> {
         futures_util::FutureExt::now_or_never(self.admit(account, ip, START))
     }
@@ -50,7 +50,7 @@ impl Throttle {
 }
 
 #[tokio::test]
-async fn from_the_fifth_failure_in_a_row_the_delay_doubles() {
+async fn delay_doubles_from_the_fifth_failure_in_a_row() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     let mut now = START;
@@ -60,7 +60,7 @@ async fn from_the_fifth_failure_in_a_row_the_delay_doubles() {
     }
     for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
         throttle.fails("alice", home, now).await.unwrap();
-        // What is refused is not charged to the account.
+        // A refused attempt is not charged to the account.
         let refused = throttle.fails("alice", home, now).await.unwrap_err();
         let told = refused.retry_after.as_secs_f64();
         assert!(
@@ -72,7 +72,7 @@ async fn from_the_fifth_failure_in_a_row_the_delay_doubles() {
 }
 
 #[tokio::test]
-async fn a_success_ends_the_row_and_charges_nothing() {
+async fn success_clears_the_failures_and_costs_nothing() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     throttle.spare("alice", home, START);
@@ -91,7 +91,7 @@ async fn a_success_ends_the_row_and_charges_nothing() {
 }
 
 #[tokio::test]
-async fn many_at_once_are_charged_before_they_are_checked() {
+async fn parallel_attempts_are_charged_before_they_are_checked() {
     for (is_known, expected) in [(true, 5), (false, 1)] {
         let throttle = Throttle::new(&ThrottleLimits {
             checked: 100,
@@ -110,7 +110,7 @@ async fn many_at_once_are_charged_before_they_are_checked() {
 }
 
 #[tokio::test]
-async fn unknown_networks_have_a_guess_a_second_and_known_ones_are_spared() {
+async fn unknown_networks_share_one_guess_a_second_and_known_ones_are_exempt() {
     let throttle = throttle();
     throttle
         .succeeds("alice", ip("192.0.2.1"), START)
@@ -129,7 +129,7 @@ async fn unknown_networks_have_a_guess_a_second_and_known_ones_are_spared() {
         .succeeds("bob", elsewhere(999), at(1))
         .await
         .expect("another account");
-    // In their turn, in the order of asking.
+    // Each gets its turn, in the order of asking.
     for n in 1..=60 {
         let now = at(1 + u64::from(n));
         throttle.fails("alice", elsewhere(n), now).await.unwrap();
@@ -139,7 +139,7 @@ async fn unknown_networks_have_a_guess_a_second_and_known_ones_are_spared() {
 }
 
 #[tokio::test]
-async fn a_network_is_known_for_thirty_days_also_by_what_was_written_down() {
+async fn network_is_known_for_thirty_days_across_a_restart() {
     for (days, spared) in [(29, true), (31, false)] {
         for restarts in [false, true] {
             let mut throttle = throttle();
@@ -159,7 +159,7 @@ async fn a_network_is_known_for_thirty_days_also_by_what_was_written_down() {
 }
 
 #[tokio::test]
-async fn forgotten_networks_are_unknown_and_a_sign_in_under_way_makes_none_known() {
+async fn forgotten_networks_stay_unknown_after_a_sign_in_under_way() {
     let throttle = throttle();
     let (home, office) = (ip("192.0.2.1"), ip("198.51.100.1"));
     throttle.succeeds("alice", home, START).await.unwrap();
@@ -173,7 +173,7 @@ async fn forgotten_networks_are_unknown_and_a_sign_in_under_way_makes_none_known
 }
 
 #[tokio::test]
-async fn an_address_tries_twenty_times_at_once_then_ten_a_minute() {
+async fn address_has_a_burst_of_twenty_then_ten_a_minute() {
     let throttle = throttle();
     let fail = async |n: u32, address: &str, now| {
         let name = format!("u{n}");
@@ -196,7 +196,7 @@ async fn an_address_tries_twenty_times_at_once_then_ten_a_minute() {
 }
 
 #[tokio::test]
-async fn refused_attempts_of_an_address_count_too() {
+async fn refused_attempts_count_against_the_address() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     throttle.spare("alice", home, START);
@@ -209,7 +209,7 @@ async fn refused_attempts_of_an_address_count_too() {
     throttle.spare("bob", home, START);
     let refused = throttle.succeeds("bob", home, START).await.unwrap_err();
     assert!(refused.retry_after > Duration::from_secs(5));
-    // What is refused for that very reason costs nothing: a neighbour's polling must not.
+    // A refusal by the address limit itself costs nothing, so that a polling neighbour locks nobody out.
     for second in 1..6 {
         let polled = throttle.succeeds("bob", home, at(second)).await;
         polled.unwrap_err();
@@ -218,7 +218,7 @@ async fn refused_attempts_of_an_address_count_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_third_attempt_of_an_address_waits_for_its_turn() {
+async fn third_attempt_of_an_address_waits_for_its_turn() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     for name in ["alice", "bob", "carol"] {
@@ -234,14 +234,14 @@ async fn a_third_attempt_of_an_address_waits_for_its_turn() {
     assert_eq!(third, Ok(()));
 }
 
-/// However many others are under way from whatever addresses.
+/// This holds however many attempts are under way from other addresses.
 #[tokio::test]
-async fn known_networks_wait_for_none_but_their_own_address() {
+async fn known_networks_only_wait_for_their_own_address() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     throttle.spare("alice", home, START);
     let mut held = Vec::new();
-    // Who has to wait for others is pending.
+    // An attempt that has to wait for others is pending.
     let try_now = |name: String, from| throttle.admit_now(&name, from);
     for n in 0..u16::MAX {
         if let Some(Ok(attempt)) = try_now(format!("u{n}"), elsewhere(n)) {
@@ -254,7 +254,7 @@ async fn known_networks_wait_for_none_but_their_own_address() {
 }
 
 #[tokio::test]
-async fn hanging_up_does_not_make_a_guess_free_but_withdrawing_does() {
+async fn dropped_attempt_stays_charged_and_withdrawn_one_does_not() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     for _ in 0..100 {
@@ -272,7 +272,7 @@ async fn hanging_up_does_not_make_a_guess_free_but_withdrawing_does() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_attempt_forgives_and_spares_nothing_and_keeps_its_place() {
+async fn withdrawn_attempt_keeps_its_place_and_makes_no_network_known() {
     let throttle = throttle();
     throttle.fails("alice", elsewhere(0), START).await.unwrap();
     let refused = throttle.fails("alice", elsewhere(1), START).await;
@@ -294,8 +294,8 @@ async fn a_withdrawn_attempt_forgives_and_spares_nothing_and_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_names_leave_the_victims_entry() {
-    // The second has no bucket that is not shared by thousands.
+async fn flood_of_a_hundred_thousand_names_never_shortens_a_delay() {
+    // With 16 buckets, each is shared by thousands.
     for buckets in [ThrottleLimits::default().buckets, 16] {
         let throttle = Throttle::new(&ThrottleLimits {
             buckets,
@@ -316,11 +316,11 @@ async fn a_hundred_thousand_names_leave_the_victims_entry() {
             let [a, b, c, d] = n.to_be_bytes();
             let from = IpAddr::from([0x20, 1, 0xd, 0xb8, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 1]);
             let name = format!("flood-{n}");
-            // Collisions are refused by and by, which is no matter here.
+            // Colliding names are refused after a while, which does not matter here.
             let _ = throttle.succeeds(&name, from, START).await;
             let _ = throttle.fails(&name, from, START).await;
         }
-        let after = wait() + Duration::from_millis(100); // what the flood itself may have taken
+        let after = wait() + Duration::from_millis(100); // tolerance for the duration of the flood
         assert!(
             after >= before,
             "{after:?} after the flood, {before:?} before"
@@ -329,7 +329,7 @@ async fn a_hundred_thousand_names_leave_the_victims_entry() {
 }
 
 #[tokio::test]
-async fn a_clock_set_back_neither_opens_nor_locks() {
+async fn clock_set_back_neither_ends_nor_prolongs_a_delay() {
     let throttle = throttle();
     let home = ip("192.0.2.1");
     throttle.spare("alice", home, START);

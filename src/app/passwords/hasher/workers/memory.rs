@@ -1,4 +1,4 @@
-//! The memory that a thread hashes in: taken once, used again and again, given back whole.
+//! Work memory of a hashing thread: allocated once, reused for every job, and freed as a whole.
 
 use std::sync::{
     Arc,
@@ -7,10 +7,9 @@ use std::sync::{
 
 use argon2::Block;
 
-/// Room is reserved for at least this much, though only what is used becomes resident. glibc maps a
-/// piece above 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`) on its own and unmaps it when it is freed. Below
-/// that it learns: after 19 MiB were freed once, the next 19 MiB come from the thread's heap, which it
-/// keeps when they are freed.
+/// Minimum size of the allocation, of which only the used part becomes resident. glibc always maps an allocation
+/// above 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`) on its own and unmaps it when it is freed. Below that size it adapts:
+/// once 19 MiB were freed, the next 19 MiB come from the thread's heap, which keeps them when they are freed.
 const RESERVED_BLOCKS: usize = 33 * 1_024;
 
 /// Work memory in blocks of 1 KiB, counted in `held_bytes` while it is held.
@@ -28,7 +27,7 @@ impl WorkMemory {
         }
     }
 
-    /// The first `count` blocks, with whatever the last job left in them.
+    /// The first `count` blocks, which still hold the data of the last job.
     pub(in super::super) fn blocks(&mut self, count: usize) -> &mut [Block] {
         if self.blocks.len() < count {
             self.release();
@@ -44,7 +43,7 @@ impl WorkMemory {
         self.blocks.is_empty()
     }
 
-    /// Gives it back to the system.
+    /// Frees the memory.
     pub(super) fn release(&mut self) {
         let held = std::mem::take(&mut self.blocks);
         self.held_bytes
@@ -80,7 +79,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Holds and frees twice, since glibc keeps memory only from the second time on; KiB kept.
+    /// How many KiB stay resident after allocating and freeing twice; glibc keeps memory from the second time on.
     fn kept_kib(hold: impl Fn() + Send + 'static) -> usize {
         let thread = std::thread::spawn(move || {
             let before = resident_kib();
@@ -99,7 +98,7 @@ mod tests {
             memory.blocks(BLOCKS).fill(Block::new());
         });
         assert!(kept < 4_096, "{kept} KiB kept");
-        // The control: without the reserve, glibc keeps it.
+        // The control: without the large reservation, glibc keeps the memory.
         let kept = kept_kib(|| {
             let mut blocks = vec![Block::new(); BLOCKS];
             blocks.fill(Block::new());

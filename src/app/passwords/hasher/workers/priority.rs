@@ -1,17 +1,17 @@
-//! Makes a hashing thread give way to all others.
+//! Lowers the priority of hashing threads.
 
-/// How much a hashing thread gives way: as `nice` does by default.
+/// Niceness of a hashing thread: the default of `nice`.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Lowers the calling thread's priority. On Linux a thread has a niceness of its own, whatever POSIX
-/// says (setpriority(2), "C library/kernel differences"); elsewhere nothing is done.
+/// Lowers the calling thread's priority. On Linux each thread has its own niceness, although POSIX says otherwise
+/// (setpriority(2), "C library/kernel differences"). On other systems this does nothing.
 #[cfg(target_os = "linux")]
 pub(super) fn lower() {
     use rustix::{process, thread};
 
     let this = Some(thread::gettid());
-    // Never up: a service that was started nicer stays so.
+    // Never raises the priority of a service that was started with a higher niceness.
     let result = process::getpriority_process(this)
         .and_then(|now| process::setpriority_process(this, NICENESS.max(now)));
     if let Err(error) = result {
@@ -28,7 +28,7 @@ mod tests {
     use rustix::{process, thread};
 
     #[test]
-    fn only_the_thread_itself_gives_way() {
+    fn only_the_calling_thread_is_lowered() {
         let before = process::getpriority_process(Some(thread::gettid())).unwrap();
         let lowered = std::thread::spawn(|| {
             super::lower();

@@ -7,13 +7,13 @@ const LIMITS: LineLimits = LineLimits {
     late_secs: 30,
 };
 
-/// What decides in a simulation.
+/// The limit under simulation.
 trait Limit {
     fn wait(&mut self, site: Key, now: Tick) -> Duration;
     fn guess(&mut self, site: Key, now: Tick);
 }
 
-/// The line of one account.
+/// The queue of one account.
 struct OfAlice(Lines, Key);
 
 impl Limit for OfAlice {
@@ -26,7 +26,7 @@ impl Limit for OfAlice {
     }
 }
 
-/// The control: a guess a second for whoever asks first, without a place for anybody.
+/// The control: one guess a second for whoever asks first, without a queue.
 struct FirstCome {
     next: Tick,
 }
@@ -56,17 +56,17 @@ fn millis(n: u64) -> Tick {
     start(100).plus(Duration::from_millis(n))
 }
 
-/// What came of a simulation.
+/// The outcome of a simulation.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// When each site that obeys had a guess.
+    /// When each obeying site got a guess.
     obeying: Vec<Vec<Tick>>,
-    /// How many guesses those had that poll.
+    /// How many guesses the polling sites got.
     polling: usize,
 }
 
-/// For so many seconds, `polling` sites ask ten times a second, and `obeying` ones when they were told to come back,
-/// in whole seconds, as a client is told. Whoever is admitted fails and asks again.
+/// Runs for `seconds`. The `polling` sites ask ten times a second; the `obeying` ones wait as long as they were told,
+/// rounded up to whole seconds as for a client. Every admitted attempt fails, and its site asks again.
 fn simulate(
     line: &mut impl Limit,
     keyer: &Keyer,
@@ -79,7 +79,7 @@ fn simulate(
         polling: 0,
     };
     let pollers: Vec<_> = (0..polling).map(|n| site(keyer, n)).collect();
-    // They begin within the first second, all at a time of their own.
+    // They start within the first second, at different times.
     let mut obedient: Vec<_> = (0..obeying)
         .map(|n| {
             (
@@ -114,7 +114,7 @@ fn simulate(
 }
 
 #[test]
-fn who_obeys_is_admitted_in_its_turn_however_many_others_poll() {
+fn obeying_site_gets_its_turn_however_many_others_poll() {
     for polling in [1, 24, 58] {
         let (keyer, mut line) = keyer();
         let outcome = simulate(&mut line, &keyer, polling, 1, 600);
@@ -126,7 +126,7 @@ fn who_obeys_is_admitted_in_its_turn_however_many_others_poll() {
         assert!(had >= fair - 1, "{polling} others: {had} turns of {fair}");
         assert!(outcome.polling + had <= 601, "a guess a second");
 
-        // The control: those who poll leave nothing to who does not.
+        // The control: without a queue, the pollers leave nothing to the obeying site.
         let mut unfair = FirstCome { next: millis(0) };
         let outcome = simulate(&mut unfair, &keyer, polling, 1, 600);
         assert_eq!(outcome.obeying[0], []);
@@ -134,7 +134,7 @@ fn who_obeys_is_admitted_in_its_turn_however_many_others_poll() {
 }
 
 #[test]
-fn beyond_the_line_the_lot_decides_and_polling_wins_nothing() {
+fn polling_gains_nothing_when_the_queue_is_full() {
     let (keyer, mut line) = keyer();
     let outcome = simulate(&mut line, &keyer, 100, 100, 3_600);
     let obeying: usize = outcome.obeying.iter().map(Vec::len).sum();
@@ -146,7 +146,7 @@ fn beyond_the_line_the_lot_decides_and_polling_wins_nothing() {
 }
 
 #[test]
-fn a_place_waits_for_who_is_late_and_not_for_ever() {
+fn late_site_keeps_its_place_for_a_limited_time() {
     let (keyer, mut line) = keyer();
     let (one, two) = (site(&keyer, 1), site(&keyer, 2));
     line.guess(one, millis(0));
@@ -156,14 +156,14 @@ fn a_place_waits_for_who_is_late_and_not_for_ever() {
         assert_eq!(line.wait(two, millis(2_000 + late)), Duration::ZERO);
     }
     line.guess(two, millis(31_900));
-    // One of `one` was at second 1, and is over at 31.
+    // The place of `one` was second 1, and expires at 31.
     assert_eq!(line.wait(one, millis(31_900)), Duration::ZERO);
     line.guess(one, millis(31_900));
     assert_eq!(line.wait(one, millis(31_900)), Duration::from_millis(100));
 }
 
 #[test]
-fn a_site_has_one_place_and_the_line_sixty() {
+fn each_site_has_one_place_and_the_queue_has_sixty() {
     let (keyer, mut line) = keyer();
     line.guess(site(&keyer, 0), millis(0));
     for n in 1..=60 {
@@ -178,7 +178,7 @@ fn a_site_has_one_place_and_the_line_sixty() {
     }
     let one = &line.0.lines[0];
     assert_eq!((one.places.len(), one.lot.len()), (60, 60));
-    // Three places came free, for the best of those who asked.
+    // Three places became free, and go to the three best tickets.
     let mut best: Vec<_> = one.lot.iter().map(|t| (t.number, t.site)).collect();
     best.sort_unstable();
     line.wait(site(&keyer, 1), millis(3_000));
@@ -187,13 +187,13 @@ fn a_site_has_one_place_and_the_line_sixty() {
         .map(|p| p.site)
         .collect();
     assert_eq!(drawn, [best[0].1, best[1].1, best[2].1]);
-    // When all is over it takes no memory.
+    // An empty queue takes no memory.
     line.wait(site(&keyer, 1), millis(300_000));
     assert_eq!(line.0.lines[0].places.capacity(), 0);
 }
 
 #[test]
-fn what_was_no_guess_takes_no_ones_second() {
+fn right_and_unchecked_passwords_use_up_no_second() {
     let (keyer, OfAlice(mut lines, account)) = keyer();
     let (one, two) = (site(&keyer, 1), site(&keyer, 2));
     let used = lines.use_second(account, one, millis(0));
@@ -227,9 +227,9 @@ enum End {
 }
 
 proptest! {
-    /// Whatever happens: no more wrong guesses than seconds, a place stays as it was told, and the memory is bounded.
+    /// Under any sequence: at most one wrong guess a second, no reservation moves back, and the memory is bounded.
     #[test]
-    fn a_guess_a_second_and_no_promise_is_broken(
+    fn one_guess_a_second_and_reservations_are_kept(
         steps in prop::collection::vec((0..80_u16, 0..1_500_u64, 0..3_u8), 1..400),
     ) {
         let (keyer, OfAlice(mut lines, account)) = keyer();
