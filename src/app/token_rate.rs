@@ -1,12 +1,11 @@
-//! How often a token may be used: each token has a bucket of its own, in memory of a bounded size.
+//! Rate limit per token: each token has its own bucket, in bounded memory.
 //!
-//! Only verifications count, and only those that would be answered by "valid": a token that is not valid is
-//! told so however often it is asked about, and one that is used too often is never said to be invalid. What
-//! a token does on Hallpass itself is not counted, or a service that verifies would be stopped by its own
-//! diligence.
+//! Only verifications count, and only those whose answer would be "valid". An invalid token is reported as invalid
+//! however often it is verified, and a token over its limit is never reported as invalid. A token's own calls to
+//! Hallpass do not count, because a busy verifying service would otherwise lock itself out.
 //!
-//! It is one process's, and a restart forgets it. Where more tokens are in use than there is room for, those
-//! that find none are not counted: the limit must not refuse a token for what others do.
+//! The buckets belong to one process and do not survive a restart. If more tokens are in use than there is room for,
+//! the others are not limited: a token must not be refused for what others do.
 
 use std::{collections::HashMap, num::NonZero, time::Duration};
 
@@ -20,13 +19,13 @@ use super::{
     ticks::{Tick, Ticks},
 };
 
-/// A full shard is gone through for buckets to drop at most once in so long.
+/// Minimum time between two sweeps of a full shard.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// The buckets.
+/// The buckets of all tokens.
 #[derive(Debug)]
 pub(super) struct TokenRate {
-    /// `None`: there is no limit.
+    /// `None`: no limit.
     pace: Option<Pace>,
     shards: Shards<Shard>,
 }
@@ -34,15 +33,15 @@ pub(super) struct TokenRate {
 #[derive(Debug, Default)]
 struct Shard {
     ticks: Ticks,
-    /// When each token's bucket is full again. One that is full is like one that is not there.
+    /// When each token's bucket is full again. A full bucket is the same as none.
     full_at: HashMap<TokenId, Tick>,
     next_sweep: Tick,
 }
 
 impl TokenRate {
-    /// So many requests at once, and as many each minute; `None`: as many as come.
+    /// The limit per minute, which is also the burst; `None`: no limit.
     pub(super) fn new(per_minute: Option<NonZero<u32>>) -> Self {
-        // Rounded up: never more than that many.
+        // Rounded up, so that the limit is never exceeded.
         let regain = |number: NonZero<u32>| {
             Duration::from_micros(60_000_000_u64.div_ceil(u64::from(number.get())))
         };
@@ -52,7 +51,7 @@ impl TokenRate {
         }
     }
 
-    /// Counts a request of the token, or says how long it has to wait. One that has to wait is not counted.
+    /// Counts a request with the token, or returns how long it must wait. A refused request does not count.
     fn admit(&self, id: TokenId, now: Timestamp) -> Result<(), Duration> {
         let Some(pace) = self.pace else {
             return Ok(());
@@ -86,10 +85,10 @@ impl Shard {
 }
 
 impl App {
-    /// Counts a request that the valid token `id` was shown with.
+    /// Counts a verification of the valid token `id`.
     ///
     /// # Errors
-    /// [`Error::RateLimited`]: it is used too often.
+    /// [`Error::RateLimited`]: the token is over its limit.
     pub(super) fn admit_request(&self, id: TokenId, now: Timestamp) -> Result<(), Error> {
         let admitted = self.0.token_rate.admit(id, now);
         admitted.map_err(|wait| Error::RateLimited {
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn each_token_has_its_number_at_once_and_as_many_a_minute() {
+    fn each_token_has_its_own_burst_and_rate() {
         let (rate, one, other) = (rate(30), id(), id());
         for _ in 0..30 {
             assert_eq!(rate.admit(one, NOW), Ok(()));
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_does_not_divide_a_minute_is_never_exceeded() {
+    fn limit_that_does_not_divide_a_minute_is_never_exceeded() {
         for number in [1, 7, 59_999, 60_000] {
             let (rate, id) = (rate(number), id());
             let admitted = (0..number + 9).filter(|_| rate.admit(id, NOW).is_ok());
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_neither_stops_a_token_nor_frees_it() {
+    fn clock_set_back_neither_blocks_nor_frees_a_token() {
         let (rate, id) = (rate(1), id());
         assert_eq!(rate.admit(id, NOW), Ok(()));
         let back = NOW.minus(Duration::from_hours(24));
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_is_never_outgrown_and_nobody_is_refused_for_others() {
+    fn memory_is_bounded_and_no_token_is_refused_for_others() {
         let rate = rate(1);
         for _ in 0..64 * ROOM * 2 {
             assert_eq!(rate.admit(id(), NOW), Ok(()));
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_is_kept() {
+    fn without_a_limit_no_buckets_are_kept() {
         let (rate, id) = (TokenRate::new(None), id());
         assert!((0..1_000).all(|_| rate.admit(id, NOW).is_ok()));
         assert!(rate.shards.iter().all(|shard| shard.full_at.is_empty()));

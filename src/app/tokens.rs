@@ -1,4 +1,4 @@
-//! The use cases of tokens.
+//! The use cases of tokens, and what they share: parsing fields, and finding the target.
 
 mod create;
 mod delete;
@@ -46,16 +46,15 @@ use super::{
     error::{Checked, Denied, FieldError, Noun},
 };
 
-/// So many tokens, children included, a transaction deletes; one more with all its children at most.
+/// Maximum number of tokens that a transaction deletes, children included. The last token's children may exceed it.
 const CHUNK: u32 = 1_000;
-/// After a transaction of full size, so that others write in between.
+/// Pause after a full transaction, so that other writers get their turn.
 const PAUSE: Duration = Duration::from_millis(120);
 
-/// How many bytes of a token ID are looked at.
+/// Maximum length of a token ID in a request.
 const MAX_ID_BYTES: usize = 256;
 
-/// The token ID that a request names. `None`: it cannot be one of ours, which is looked for and answered like one
-/// that is not there.
+/// The token ID in a request. `None`: it is malformed, and is looked up and answered like one that does not exist.
 pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
     match text.len() {
         0 => Err(FieldError::new("token_id", "is required").into()),
@@ -64,14 +63,14 @@ pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
     }
 }
 
-/// The token that the caller shows and the one that it was made with.
+/// The caller's own token and its parent.
 fn own(caller: &Caller) -> Vec<TokenId> {
     let token = caller.token();
     let ids = token.map(|token| [Some(token.id), token.parent_id]);
     ids.into_iter().flatten().flatten().collect()
 }
 
-/// Whether `token_id` names the very token that the caller shows.
+/// Whether `token_id` is the ID of the caller's own token.
 fn is_itself(caller: &Caller, token_id: &str) -> bool {
     caller
         .token()
@@ -79,7 +78,7 @@ fn is_itself(caller: &Caller, token_id: &str) -> bool {
 }
 
 impl App {
-    /// A token that was made with a token makes none, and no token does where the server forbids it.
+    /// Refuses callers with a child token, and all callers with a token if the settings forbid token children.
     fn check_generation(&self, caller: &Caller) -> Result<(), Denied> {
         match caller.token() {
             Some(_) if self.options().forbid_token_children => Err(Denied::TokenChildren),
@@ -89,7 +88,7 @@ impl App {
     }
 }
 
-/// What an admin has disabled, or the reuse of a rotated secret, an admin alone lets live again.
+/// A token that was disabled by an admin, or because a rotated secret was reused, can only be enabled by an admin.
 fn check_enable(caller: &Caller, token: &Token) -> Result<(), Denied> {
     match token.disabled {
         Some(by) if by.needs_admin() && !caller.acts_as_admin() => Err(Denied::Disabled(by)),
@@ -97,8 +96,8 @@ fn check_enable(caller: &Caller, token: &Token) -> Result<(), Denied> {
     }
 }
 
-/// The token `id`, if it is not deleted and the caller may do `action` to it, with all that decides whether it is
-/// valid. Any other is answered like one that is not there, after the same work.
+/// The credential of the token `id`, if it is not deleted and the caller may do `action` to it. Any other token is
+/// reported as not found, after the same work.
 pub(super) fn find_target<'a>(
     tx: &Tx<'_>,
     caller: &'a CallerInTx<'_>,
@@ -134,14 +133,14 @@ fn find_among<'a>(
             return Ok((found, permit));
         }
     }
-    // Every refusal has read one token that is there and one that is not, so that time does not tell which of
-    // them was asked for.
+    // Every refusal has read one existing and one missing token, so that its timing does not tell whether the
+    // token exists.
     let own = caller.token().filter(|_| !is_there);
     tokens::find_credential(tx, own.map_or(TokenId::NONE, |token| token.id))?;
     Err(Error::NotFound(Noun::Token))
 }
 
-/// What a token's user is to the caller.
+/// The relation of a token's user to the caller.
 fn relation_to(caller: &Caller, found: &Credential) -> Relation {
     Relation::to(caller, found.lineage.token.user_id, found.user.as_ref())
 }
@@ -160,7 +159,7 @@ fn parse_cidrs(cidrs: &[String]) -> Checked<CidrSet> {
         .map_err(|error| FieldError::new("allowed_cidrs", error))
 }
 
-/// An expiry, which must be later than `now`.
+/// An expiry time, which must be later than `now`.
 fn parse_expire_time(parts: Option<(i64, i32)>, now: Timestamp) -> Checked<Option<Timestamp>> {
     let expire_time = parts
         .map(|(seconds, nanos)| Timestamp::parse(seconds, nanos))

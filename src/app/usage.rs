@@ -1,12 +1,12 @@
-//! When and from where tokens were last used, without a write a request: uses are noted in memory, and a job
-//! writes them down in one batch a minute.
+//! Last uses of tokens, with time and address. They are kept in memory and written in batches once a minute, so that
+//! no request needs a write.
 //!
-//! A use is a successful authentication or verification; what a local caller does is none. What a crash may
-//! lose is what was noted since the last batch, nothing else hangs on it. It only goes forward: after the clock
-//! was set back, a token keeps the later time until the clock has come there again.
+//! A use is a successful authentication or verification with a token. A crash loses the uses since the last batch,
+//! and nothing depends on them. The time never goes back: if the clock is set back, a token keeps the later time until
+//! the clock has caught up.
 //!
-//! The room is bounded. When more tokens are in use than three quarters of it, the batch does not wait for
-//! its minute; a token that finds no room even so is not noted until its next use.
+//! The memory is bounded. Once a shard is three quarters full, the batch is written before its minute is over. A use
+//! that finds its shard full is dropped.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -26,36 +26,36 @@ use super::{
 
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// So many tokens in a shard are written before their minute is over.
+/// Number of tokens in a shard from which a batch is written before its minute is over.
 const EARLY: usize = ROOM / 4 * 3;
 
-/// How many tokens a transaction updates: few enough that no writer waits for long.
+/// Maximum number of tokens updated per transaction: few enough that no writer waits for long.
 const CHUNK: usize = 256;
 
-/// Who stops or waits for an answer does not wait longer for a store that takes no writes.
+/// How long a shutdown or a request waits for a store that takes no writes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Uses that are not yet written, the latest of each token.
+/// The latest use of each token that is not yet written.
 #[derive(Debug)]
 pub struct Usage {
     uses: Shards<HashMap<TokenId, LastUse>>,
-    /// When they were last taken to be written.
+    /// When the last batch was taken.
     taken: Mutex<Timestamp>,
-    /// Held while they are written: what was taken is in the store once it is free.
+    /// Held during a flush, so that a second flush returns only after the first has written its batch.
     writing: tokio::sync::Mutex<()>,
 }
 
-/// Which uses to write.
+/// When a flush writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
-    /// Those whose minute is over.
+    /// Only if the minute is over or a shard is filling up.
     Due,
-    /// All that were noted before.
+    /// At once.
     Now,
 }
 
 impl Usage {
-    /// With nothing in it, at `now`.
+    /// Starts empty; the first minute begins at `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
             uses: Shards::default(),
@@ -64,7 +64,7 @@ impl Usage {
         }
     }
 
-    /// Notes a use, unless a later one is noted.
+    /// Notes a use, unless a later one is noted already or the shard is full.
     pub fn note(&self, id: TokenId, last_use: LastUse) {
         let mut shard = self.uses.of(id);
         let has_room = shard.len() < ROOM;
@@ -82,16 +82,16 @@ impl Usage {
         }
     }
 
-    /// Whether a use of it is noted and not written yet.
+    /// Whether a use of the token is noted but not yet written.
     pub(super) fn is_noted(&self, id: TokenId) -> bool {
         self.uses.of(id).contains_key(&id)
     }
 
-    /// What is to be written now, by rising ID as the table is laid out: nothing before the minute is over,
-    /// unless the room runs out.
+    /// Takes the batch to write now, sorted by ID like the table. With [`Flush::Due`], it is empty until the minute is
+    /// over or a shard is filling up.
     fn take(&self, now: Timestamp, which: Flush) -> Vec<(TokenId, LastUse)> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back must not make the minute longer.
+        // A clock that was set back must not prolong the minute.
         let over = now < *taken || now.since(*taken) >= WINDOW;
         if !over && which == Flush::Due && self.uses.iter().all(|shard| shard.len() < EARLY) {
             return Vec::new();
@@ -108,10 +108,10 @@ impl Usage {
 }
 
 impl App {
-    /// Writes down uses that were noted. No audit rows: what a token did has its own.
+    /// Writes the noted uses. There is no audit row: what a token did has its own.
     ///
     /// # Errors
-    /// The store failed. What was not written is kept for the next time.
+    /// The store failed. What was not written is kept for the next flush.
     pub async fn flush_uses(&self, which: Flush) -> Result<(), Error> {
         let patience = match which {
             Flush::Due => WINDOW,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_use_of_each_token_is_taken_once_a_minute_in_order() {
+    fn latest_use_of_each_token_is_taken_once_a_minute_sorted_by_id() {
         let usage = Usage::new(NOW);
         let ids: Vec<_> = (0..100).map(|_| id()).collect();
         for seconds in [1, 3, 2] {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_does_not_stop_the_writing() {
+    fn clock_set_back_does_not_stop_the_batches() {
         let usage = Usage::new(NOW);
         let id = id();
         usage.note(id, LastUse::seen(NOW, None));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_room_is_emptied_early_and_never_outgrown() {
+    fn batch_is_taken_early_when_shards_fill_up_and_memory_is_bounded() {
         let usage = Usage::new(NOW);
         for _ in 0..64 * EARLY / 2 {
             usage.note(id(), LastUse::seen(NOW, None));

@@ -1,4 +1,5 @@
-//! Whose token is this, and is it still good? Every surface that verifies asks here, so none can know better.
+//! Verifies tokens: whose token is this, and is it still valid? Every surface that verifies asks here, so they cannot
+//! disagree.
 //!
 //! An invalid token is an answer; an error means that there is no answer. Verifications are not audited.
 
@@ -25,23 +26,23 @@ use super::{
     error::{FieldError, Unauthenticated},
 };
 
-/// What is asked about a token.
+/// A request to verify a token.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The token that was presented, or why it is none.
+    /// The presented token, or why it is malformed.
     pub token: Result<PresentedToken, TokenTextError>,
-    /// The scopes that it must have, all of them.
+    /// The scopes that it must have; all of them are required.
     pub required_scopes: ScopeSet,
-    /// Whether a token without scopes, which has them all, is refused.
+    /// Refuses an unscoped token, which otherwise covers every scope.
     pub denies_unscoped: bool,
-    /// From where it is used. Without an address, a token that is bound to networks is not valid.
+    /// The address that it is used from. If this is absent, a token with allowed CIDRs is invalid.
     pub client_ip: Option<IpAddr>,
-    /// The address of whoever says so, where the server has not seen it itself.
+    /// The address of the caller that reported `client_ip`, if the server did not see it itself.
     pub reporter_ip: Option<IpAddr>,
 }
 
 impl Question {
-    /// From the fields of a request.
+    /// Parses the fields of a request.
     ///
     /// # Errors
     /// A scope or the address is malformed.
@@ -61,7 +62,7 @@ impl Question {
     }
 }
 
-/// What a token is used for, and from where, from the fields of a request.
+/// Parses the scopes that a use needs, and its address.
 pub(super) fn parse_use<'a>(
     required_scopes: impl IntoIterator<Item = &'a str>,
     client_ip: &str,
@@ -80,16 +81,16 @@ pub(super) fn parse_use<'a>(
     Ok((required_scopes, client_ip))
 }
 
-/// The answer.
+/// The answer to a [`Question`].
 #[derive(Clone, Debug)]
 pub enum Verification {
     /// The token is valid.
     Valid(Verified),
-    /// It is not.
+    /// The token is not valid.
     Invalid(Refused),
 }
 
-/// A valid token, and whose it is.
+/// A valid token and its user.
 #[derive(Clone, Debug)]
 pub struct Verified {
     credential: Arc<Credential>,
@@ -102,41 +103,40 @@ impl Verified {
         self.credential.lineage.token.id
     }
 
-    /// The scopes in force: those that its parent has, too. Empty: it is not limited.
+    /// The effective scopes, which its parent has, too. Empty: not limited.
     pub const fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }
 
-    /// Whose it is.
+    /// The token's user.
     pub fn user(&self) -> &User {
         let user = self.credential.user.as_ref();
         user.expect("a token is not valid without its user")
     }
 
-    /// The token with the scopes in force. Its last use is not told.
+    /// The token with its effective scopes, and without its last use.
     pub fn token(&self) -> Token {
         let mut token = self.credential.lineage.token.clone();
         token.scopes = self.scopes.clone();
-        // What is kept of it in memory does not hear of last uses.
+        // A cached credential is not refreshed for a new last use.
         token.last_use = None;
         token
     }
 }
 
-/// Why a token is not valid. More than "the credentials are invalid" is only said where the full secret was
-/// right.
+/// Why a token is refused. Anything more than "the credentials are invalid" is only told if the full secret was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is no token, none of ours, or not valid any more.
+    /// It is malformed, unknown or no longer valid.
     #[error(transparent)]
     Token(#[from] Unauthenticated),
-    /// It is valid, but has not all the scopes that are required.
+    /// It is valid, but lacks a required scope.
     #[error("the token lacks a scope that is required here")]
     Scope,
 }
 
 impl Refused {
-    /// The word of `hallpass.v1.Reason` for it.
+    /// Its value of the enum `hallpass.v1.Reason`.
     pub const fn reason(self) -> Reason {
         match self {
             Self::Token(refusal) => refusal.reason(),
@@ -146,10 +146,10 @@ impl Refused {
 }
 
 impl App {
-    /// Whether a caller may ask about tokens, and is then believed in where they are used from.
+    /// Checks that a caller may verify tokens; such a caller is trusted to report the client's address.
     ///
     /// # Errors
-    /// It may not.
+    /// The caller may not verify tokens.
     pub fn may_verify(&self, caller: &Caller) -> Result<(), Error> {
         Ok(authz::may(
             caller,
@@ -158,9 +158,8 @@ impl App {
         )?)
     }
 
-    /// Verifies a token for a caller who may ask. It may have been pasted by anyone, so that it is no sign of
-    /// anything that it is presented here. Nobody vouches for itself: a token that asks about itself is used from
-    /// where it asks.
+    /// Verifies a token for a caller who may. The token may have been pasted from anywhere, so presenting it here is no
+    /// sign of reuse. A token that verifies itself cannot report its own address: the observed one counts.
     pub async fn verify_for(
         &self,
         caller: &Caller,
@@ -178,11 +177,10 @@ impl App {
         self.verify(question, None).await
     }
 
-    /// Verifies the very token that a request from `origin` presents as its own credential.
+    /// Verifies the token that a request from `origin` presents as its own credential.
     ///
     /// # Errors
-    /// There is no answer: the store failed, or the token is valid, but used too often
-    /// ([`Error::RateLimited`]).
+    /// The store failed, or the token is valid but over its rate limit ([`Error::RateLimited`]).
     pub async fn verify_credential(
         &self,
         question: Question,
@@ -191,7 +189,7 @@ impl App {
         self.verify(question, Some(origin)).await
     }
 
-    /// The same, where `origin` is that of a request whose own credential the token is.
+    /// Verifies a token, with `origin` if it is the request's own credential.
     async fn verify(
         &self,
         question: Question,
@@ -234,7 +232,7 @@ impl App {
     }
 }
 
-/// Why there is no verified token.
+/// Why no token was verified: an answer, or a failure.
 enum Judgement {
     Refused(Refused),
     Failed(Error),
@@ -255,7 +253,7 @@ impl From<Error> for Judgement {
     }
 }
 
-/// Whether a token, whose secret was right, answers the question.
+/// Whether a token whose secret was right meets the request.
 fn judge(
     credential: Arc<Credential>,
     question: &Question,
@@ -288,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_checked() {
+    fn malformed_scopes_and_addresses_are_refused() {
         let question = |scopes: &[&str], ip| {
             Question::parse(PresentedToken::parse(""), scopes.iter().copied(), ip)
                 .map_err(|error| error.field)

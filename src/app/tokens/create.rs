@@ -1,4 +1,4 @@
-//! Creating a token.
+//! Creates tokens.
 
 use crate::{
     domain::{
@@ -19,34 +19,33 @@ use super::{
     parse_cidrs, parse_expire_time, parse_note, parse_scopes,
 };
 
-/// What a client asks for, as it came.
+/// A request to create a token, not yet checked.
 #[derive(Clone, Debug, Default)]
 pub struct CreateToken {
-    /// What to remember the token by.
+    /// A note that tells people what the token is for.
     pub note: String,
-    /// Seconds and nanoseconds of the time until which it should be valid; `None`: for as long as tokens of
-    /// such a user live by default.
+    /// The expiry time in seconds and nanoseconds; `None`: the default lifetime for that kind of user.
     pub expire_time: Option<(i64, i32)>,
-    /// For ever, whatever the default is; `expire_time` is `None` then.
+    /// Never expires, whatever the default is. `expire_time` must be `None` then.
     pub never_expires: bool,
     /// The user to create it for; empty: the caller.
     pub user_id: String,
-    /// What to limit it to.
+    /// The scopes that it is limited to.
     pub scopes: Vec<String>,
-    /// Where it may be used from.
+    /// The CIDR ranges that it may be used from.
     pub allowed_cidrs: Vec<String>,
 }
 
-/// A new token. This is the one time that its text is known.
+/// A new token. Its plaintext is known only here.
 #[derive(Clone, Debug)]
 pub struct CreatedToken {
     /// The plaintext.
     pub text: TokenText,
-    /// What is stored of it.
+    /// The stored token.
     pub token: Token,
 }
 
-/// The fields of a request, checked.
+/// The checked fields of a request.
 #[derive(Clone, Debug)]
 struct Draft {
     note: Note,
@@ -57,9 +56,9 @@ struct Draft {
 }
 
 impl App {
-    /// Creates a token for the caller or a machine.
+    /// Creates a token for the caller or a machine user.
     ///
-    /// The order of checks: authorisation, fields, state, quota.
+    /// The order of checks is authorisation, fields, state, quota.
     pub async fn create_token(
         &self,
         caller: &Caller,
@@ -84,9 +83,9 @@ impl App {
         Ok(CreatedToken { text, token })
     }
 
-    /// The user to create for, if the caller may.
+    /// The user that the token is for, if the caller may create tokens for it.
     ///
-    /// Whatever the caller may not create for is answered alike, whether it is there or not.
+    /// For any other, the answer does not tell whether the user exists, except to admins.
     fn target<'a>(
         &self,
         tx: &Tx<'_>,
@@ -176,8 +175,8 @@ impl Draft {
     }
 }
 
-/// What a child of `parent` gets: what it asked for, where that is within the parent's; the parent's own
-/// where it asked for nothing.
+/// The scopes and CIDRs of a child of `parent`. What was requested must be within the parent's; what was not
+/// requested is inherited.
 fn within_parent(
     parent: &Token,
     scopes: ScopeSet,

@@ -1,4 +1,4 @@
-//! Deleting a token: by one who may, or by whoever holds it.
+//! Deletes a token, for a caller who may or for whoever has its plaintext.
 
 use crate::{
     domain::{
@@ -20,8 +20,8 @@ use super::{
 };
 
 impl App {
-    /// Deletes a token and its live children, and says how many these were. A repeat by one who may delete
-    /// the token changes nothing and is well: `None`.
+    /// Deletes a token and its live children, and returns the number of children. Returns `None` if it was deleted
+    /// already, which is not an error for a caller who may delete it.
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
     pub async fn delete_token(
@@ -49,10 +49,10 @@ impl App {
         .await
     }
 
-    /// Deletes the token that is presented, valid or not, and its live children: whoever holds a secret may end
-    /// it. A `caller` who acts as an admin reports a leak, which ends the whole family of a token that is not the
-    /// caller's own. An unknown or already deleted token is no error (RFC 7009 §2.2). Returns the token's and its
-    /// user's ID, if it is known.
+    /// Deletes a presented token, valid or not, and its live children: whoever has the plaintext may revoke it. If the
+    /// `caller` acts as an admin, it counts as the report of a leak, and the token's whole family is deleted, unless it
+    /// is the caller's own token. An unknown or already deleted token is not an error (RFC 7009 §2.2). Returns the IDs
+    /// of the token and its user, if the token is known.
     ///
     /// When this returns, the deletion is durable, and no check that starts later succeeds.
     pub async fn revoke_presented(
@@ -97,8 +97,8 @@ impl App {
     }
 }
 
-/// Deletes a token and its live children, records it, and says how many children these were.
-/// `None`: there is no such token, or it is deleted already.
+/// Deletes a token and its live children with an audit row, and returns the number of children; `None` if the token
+/// does not exist or was deleted already.
 pub(super) fn delete_with_children(
     tx: &Tx<'_>,
     permit: &Permit<'_>,
@@ -108,7 +108,7 @@ pub(super) fn delete_with_children(
     delete(tx, id, now, || permit.event(now, id))
 }
 
-/// The same, with `event` making the audit row but for its count.
+/// The same, with the audit row made by `event`; the count is filled in here.
 fn delete(
     tx: &Tx<'_>,
     id: TokenId,

@@ -1,4 +1,4 @@
-//! Listing and counting the tokens of all users.
+//! Lists and counts the tokens of all users.
 
 use crate::{
     domain::token::Token,
@@ -21,21 +21,21 @@ use super::{
     selection::TokenSelection,
 };
 
-/// So many reads one call makes at most: where a filter fits little, the page comes back as it is.
+/// Maximum number of reads per call. If a filter matches little, the page comes back short.
 const MAX_READS: u32 = 20;
 
-/// Which tokens to list.
+/// A request to list the tokens of all users.
 #[derive(Clone, Debug, Default)]
 pub struct ListAllTokens {
-    /// Which page.
+    /// The requested page.
     pub page: PageRequest,
-    /// Of which tokens.
+    /// The filter.
     pub filter: TokenSelection,
 }
 
 impl App {
-    /// Lists the tokens of all users that are not deleted, by the time of their creation, or of their expiry where
-    /// those are asked for that expire soon. A page may hold fewer tokens than it could and not be the last.
+    /// Lists the tokens of all users, without deleted ones, by creation time, or by expiry time if the filter asks for
+    /// tokens that expire soon. A page may be short without being the last.
     pub async fn list_all_tokens(
         &self,
         caller: &Caller,
@@ -76,7 +76,7 @@ impl App {
         Ok((page, usernames))
     }
 
-    /// Counts what [`App::list_all_tokens`] would list, by state. It is counted a part at a time.
+    /// Counts by state what [`App::list_all_tokens`] would list. It counts in chunks, each in its own transaction.
     pub async fn count_all_tokens(
         &self,
         caller: &Caller,
@@ -89,7 +89,7 @@ impl App {
             .await
     }
 
-    /// The same for an action that is for admins alone, without a record.
+    /// The same for any admin-only `action`, without an audit row.
     pub(in crate::app) async fn count_tokens(
         &self,
         caller: &Caller,
@@ -113,8 +113,8 @@ impl App {
         }
     }
 
-    /// Before a search. Checks that whom the filter names is there: else a slip of the pen would look like a
-    /// user without tokens. A token that was used a moment ago is not unused, so that is written down first.
+    /// Prepares a search. It checks that the filter's user exists, because a typo would otherwise look like a user
+    /// without tokens, and writes the last uses in memory if the filter is for unused tokens.
     pub(super) async fn prepare_search(&self, filter: &TokenFilter) -> Result<(), Error> {
         if filter.unused_since.is_some() {
             self.flush_uses(Flush::Now).await?;
@@ -124,7 +124,7 @@ impl App {
         user.map(drop).ok_or(Error::NotFound(Noun::User))
     }
 
-    /// The same, and records that all tokens are looked through.
+    /// The same, and audits the search.
     pub(super) async fn record_search(
         &self,
         caller: &Caller,

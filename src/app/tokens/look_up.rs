@@ -1,5 +1,5 @@
-//! What a person should know of a token before it is deleted or rotated. It is read as any token is, so an admin who
-//! looks at somebody else's is recorded.
+//! What a person should know before deleting or rotating a token. This is a read like any other, so an admin who looks
+//! at somebody else's token is audited.
 
 use crate::{
     domain::{token::Token, user::Username},
@@ -15,19 +15,19 @@ use super::{
     find_target, parse_token_id,
 };
 
-/// What would break with a token.
+/// What would stop working with a token.
 #[derive(Clone, Debug)]
 pub struct TokenStakes {
     /// The token.
     pub token: Token,
-    /// Its user's name; `None`: the user is deleted.
+    /// Its user's name; `None` if the user was deleted.
     pub username: Option<Username>,
-    /// How many live tokens were made with it.
+    /// How many live tokens were created with it.
     pub live_children: u64,
 }
 
 impl App {
-    /// Tells what would break with a token.
+    /// Looks up a token and what would stop working with it.
     pub async fn look_up_token(
         &self,
         caller: &Caller,

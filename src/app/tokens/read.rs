@@ -1,4 +1,4 @@
-//! Getting and listing tokens.
+//! Gets and lists tokens.
 
 use crate::{
     domain::{
@@ -25,18 +25,18 @@ use super::{
     TimeParts, find_target, parse_time, parse_token_id, relation_to,
 };
 
-/// Which tokens to list.
+/// A request to list a user's tokens.
 #[derive(Clone, Debug, Default)]
 pub struct ListTokens {
-    /// Which page.
+    /// The requested page.
     pub page: PageRequest,
-    /// Whose; empty: the caller's.
+    /// The user's ID; empty: the caller.
     pub user_id: String,
-    /// That expire before then; `None`: whenever they do.
+    /// Only tokens that expire before this time; `None`: all.
     pub expiring_before: Option<TimeParts>,
 }
 
-/// A token, its user's name, and what the user is to the caller.
+/// A token, its user's name, and the user's relation to the caller.
 type Found = (Token, Option<Username>, Relation);
 
 fn username_of(credential: &Credential) -> Option<Username> {
@@ -45,8 +45,8 @@ fn username_of(credential: &Credential) -> Option<Username> {
 }
 
 impl App {
-    /// Gets a token. What is deleted, not there, or not for the caller is not found, all alike.
-    /// Its user's name comes with it, while there is one.
+    /// Gets a token and its user's name. A token that is deleted, missing or not for the caller is not found, and the
+    /// answer does not tell which.
     pub async fn get_token(
         &self,
         caller: &Caller,
@@ -63,8 +63,8 @@ impl App {
         Ok((token, username))
     }
 
-    /// A token that is in memory and for the caller, who is as it was when it was looked at. What is not for it
-    /// takes the same way as what is not there.
+    /// The token from the credential cache, if the caller may read it and the caller's own credential is unchanged. A
+    /// token that the caller may not read goes to the store like one that is not cached.
     fn find_in_memory(&self, caller: &Caller, id: TokenId) -> Option<Found> {
         let caller = &caller.unchanged(&self.0.db, self.now())?.ok()?;
         let found = self.credential_in_memory(id)?;
@@ -91,7 +91,7 @@ impl App {
         Ok((token, username, relation))
     }
 
-    /// Lists a user's live tokens by (create time, ID), or those that expire before a time by (expire time, ID).
+    /// Lists a user's live tokens by (create time, ID), or those that expire before a given time by (expire time, ID).
     pub async fn list_tokens(
         &self,
         caller: &Caller,
@@ -107,7 +107,8 @@ impl App {
                     expiring_before,
                     ..TokenFilter::live_of(user_id)
                 };
-                // Both what was asked and what it meant: the token is for this caller's list and no other's.
+                // The query has the user ID as requested and as resolved, so that an empty one binds the page token to
+                // this caller.
                 let mut query = PageQuery::new("hallpass.v1.TokenService/ListTokens")
                     .field(request.user_id.as_bytes())
                     .field(user_id.encode().as_str().as_bytes());
@@ -128,8 +129,8 @@ impl App {
     }
 }
 
-/// The user whose tokens are asked for, if the caller may list them. Another's and one that is not there are
-/// answered alike.
+/// The user whose tokens are requested, if the caller may list them. For any other, the answer does not tell whether
+/// the user exists, except to admins.
 fn whose(tx: &Tx<'_>, caller: &CallerInTx<'_>, user_id: &str) -> Result<(UserId, Relation), Error> {
     if user_id.is_empty() {
         let own = caller.user_id();

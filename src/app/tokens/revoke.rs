@@ -1,6 +1,6 @@
-//! Revoking many tokens: what is selected is looked for on the readers, a bounded part of the table at a
-//! time, and deleted in transactions of bounded size, so that no other writer waits for long. Who goes away
-//! stops it between two transactions, and may come again.
+//! Revokes many tokens. The reader threads search for the selected tokens, a bounded part of the table at a time, and
+//! bounded transactions delete them, so that no other writer waits for long. If the client goes away, it stops between
+//! two transactions, and a later call can go on.
 
 mod named;
 
@@ -37,58 +37,59 @@ use super::{
 
 pub use named::Outcome;
 
-/// So many tokens one call deletes.
+/// About how many tokens one call deletes.
 const MAX_TOKENS: u32 = 10_000;
-/// So long one call works before it says where to go on: well within the time that a request has.
+/// How long one call works before it returns a page token: well within a request's deadline.
 const MAX_TIME: Duration = Duration::from_secs(4);
-/// So many tokens are told of, as a sample.
+/// How many tokens are returned as a sample.
 const FIRST: usize = 10;
 
-/// Which tokens to revoke.
+/// A request to revoke tokens.
 #[derive(Clone, Debug, Default)]
 pub struct RevokeTokens {
-    /// Those that this selects.
+    /// Selects the tokens.
     pub filter: TokenSelection,
-    /// These, by ID or plaintext, where the filter selects them. None: all that the filter selects. A plaintext is
-    /// the report of a leak, and ends its whole family.
+    /// IDs or plaintexts of the tokens to revoke, as far as the filter selects them; empty: all that the filter
+    /// selects. A plaintext counts as the report of a leak, so its whole family is revoked.
     pub tokens: Vec<Secret>,
-    /// Whether only to tell what would be done.
+    /// Only reports what would be revoked.
     pub dry_run: bool,
-    /// Where the call before has stopped; empty: at the beginning.
+    /// The page token of the previous call; empty: start at the beginning.
     pub page_token: String,
-    /// After about how many tokens to say where to go on, where that is sooner than a call has to.
+    /// About how many tokens to revoke before returning a page token, if less than the maximum per call.
     pub limit: Option<u32>,
 }
 
-/// What was revoked, or would be.
+/// What was revoked, or would be in a dry run.
 #[derive(Clone, Debug, Default)]
 pub struct Revocation {
-    /// How many tokens were selected.
+    /// How many of the selected tokens were revoked; in a dry run, how many were selected.
     pub tokens: u32,
-    /// How many were made with those, or with what went with them, and went, too. A dry run does not tell.
+    /// How many others were revoked because they were created with a revoked token. Always 0 in a dry run.
     pub children: u32,
-    /// How many others of their families went with those that were named by plaintext. A dry run does not tell.
+    /// How many others were revoked because they are of the family of a token named by plaintext. Always 0 in a dry
+    /// run.
     pub family: u32,
-    /// The latest use of those selected.
+    /// The latest use of any selected token.
     pub last_use: Option<LastUse>,
-    /// The first few of those selected.
+    /// The first few selected tokens.
     pub first: Vec<Token>,
-    /// What became of each token that was named, with its ID where it has one, in order.
+    /// The outcome for each named token, in the order of the request, with its ID if it has one.
     pub outcomes: Vec<(Option<TokenId>, Outcome)>,
-    /// Whether the caller's own token, or its parent, was selected, and spared.
+    /// Whether the caller's own token or its parent was selected and therefore spared.
     pub spared_own: bool,
-    /// Where to go on; empty: it is done.
+    /// The page token for the next call; empty: all is done.
     pub next_page_token: String,
-    /// The names of the users of the first few.
+    /// The usernames for the tokens in `first`.
     pub usernames: Usernames,
 }
 
 impl App {
-    /// Revokes the live tokens that are selected, with their children, as [`App::delete_token`] does: when
-    /// this returns, what it tells is durable, and no check that starts later succeeds.
+    /// Revokes the selected live tokens with their children, as [`App::delete_token`] does: when this returns, the
+    /// revocations that it reports are durable, and no check of these tokens that starts later succeeds.
     ///
-    /// It does a bounded part of the work; the answer says where to go on. The caller's own token and its
-    /// parent are spared: after a leak, who cleans up must not be locked out half-way.
+    /// It does a bounded part of the work and returns a page token for the rest. The caller's own token and its parent
+    /// are spared, so that whoever cleans up after a leak is not locked out halfway.
     pub async fn revoke_tokens(
         &self,
         caller: &Caller,
@@ -102,7 +103,7 @@ impl App {
             .field(&[u8::from(request.dry_run)]);
         let page = PageRequest {
             token: request.page_token.clone(),
-            // The newest first: a child comes before its parent, and is counted for itself.
+            // Newest first, so that a selected child comes before its parent and counts as selected.
             reverse: true,
             ..PageRequest::default()
         };
@@ -131,13 +132,13 @@ impl App {
             run.named(&request.tokens).await?
         };
         let users = done.first.iter().map(|token| token.user_id);
-        // What is revoked is to be told of, with names or without.
+        // The tokens are revoked already, so the result must be returned even without the names.
         done.usernames = self.usernames(users).await.unwrap_or_default();
         Ok(done)
     }
 }
 
-/// The filter, which is for what is not expired, if the request selects anything at all.
+/// The filter, restricted to tokens that have not expired. Refuses a request that selects nothing in particular.
 fn parse(request: &RevokeTokens) -> Result<TokenFilter, Error> {
     let mut filter = request.filter.parse()?;
     filter.state = match filter.state {
@@ -156,7 +157,7 @@ fn parse(request: &RevokeTokens) -> Result<TokenFilter, Error> {
     Ok(filter)
 }
 
-/// One call.
+/// The state of one call.
 struct Run {
     app: App,
     caller: Caller,
@@ -167,7 +168,7 @@ struct Run {
 }
 
 impl Run {
-    /// What the filter selects, from where the call before has stopped.
+    /// Revokes what the filter selects, starting where the previous call stopped.
     async fn selected(mut self, cursor: &Cursor) -> Result<Revocation, Error> {
         let begun = Instant::now();
         let mut place = cursor.after;
@@ -211,7 +212,7 @@ impl Run {
             .await
     }
 
-    /// Revokes `tokens`, or only counts them.
+    /// Revokes `tokens`, or only counts them in a dry run.
     async fn take(&mut self, tokens: Vec<Token>) -> Result<(), Error> {
         let uses = tokens.iter().filter_map(|token| token.last_use);
         let uses = uses.chain(self.done.last_use.take());
@@ -226,7 +227,7 @@ impl Run {
             .await
     }
 
-    /// Deletes those of `rest` that are still selected.
+    /// Deletes the tokens in `rest` that the filter still selects.
     async fn delete(&mut self, mut rest: Vec<TokenId>) -> Result<(), Error> {
         while !rest.is_empty() {
             let (app, caller) = (self.app.clone(), self.caller.clone());
@@ -246,10 +247,10 @@ impl Run {
     }
 }
 
-/// What one transaction did.
+/// The result of one transaction.
 #[derive(Default)]
 struct Chunk {
-    /// How many of the given tokens it came to.
+    /// How many of the given tokens it processed.
     seen: usize,
     tokens: u32,
     children: u32,
@@ -261,7 +262,7 @@ impl Chunk {
     }
 }
 
-/// Revokes those of `ids` that are still selected, as many as a transaction may.
+/// Revokes the tokens in `ids` that the filter still selects, up to the size of a transaction.
 fn revoke(
     tx: &Tx<'_>,
     app: &App,
@@ -272,7 +273,7 @@ fn revoke(
     let now = app.now();
     let caller = caller.refresh(tx, now)?;
     let permit = caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
-    // A rotation may have given it another parent.
+    // A rotation may have given the caller's token another parent meanwhile.
     filter.except = own(&caller);
     let mut chunk = Chunk::default();
     for id in ids {

@@ -1,4 +1,4 @@
-//! Revoking tokens whose plaintexts were found where they should not be.
+//! Revokes leaked tokens, whose plaintexts were found where they should not be.
 
 use std::collections::BTreeSet;
 
@@ -22,45 +22,45 @@ use super::{
     CHUNK, PAUSE, own,
 };
 
-/// How many tokens a call takes.
+/// Maximum number of tokens per call.
 const MAX_LEAKED: usize = 500;
 
-/// What a found token is to this database.
+/// The state of a leaked token in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leak {
-    /// The public ID.
+    /// The token's public ID.
     pub id: TokenId,
-    /// What it is.
+    /// Its state.
     pub standing: Standing,
 }
 
-/// What a found token is to a database.
+/// The states of a leaked token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// There is none with the ID, or it is purged.
+    /// No token has this ID, or it was purged.
     Unknown,
-    /// The ID is ours, but with another secret: whoever made this text up knows the ID alone.
+    /// A token has this ID, but another secret: whoever wrote this text only knows the ID.
     OtherSecret,
-    /// It was ours and is deleted or expired.
+    /// The token is deleted or expired.
     Dead,
-    /// It is ours and live.
+    /// The token is live.
     Live {
-        /// The first of its family.
+        /// The ID of its family, which is the ID of the family's first token.
         family_id: TokenId,
     },
 }
 
-/// What became of tokens that were found.
+/// The result of revoking leaked tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeakRevocation {
-    /// What each was before, in the order of the request.
+    /// The state of each token before the call, in the order of the request.
     pub leaks: Vec<Leak>,
-    /// All that were deleted: the live ones, the rest of their families, and what was made with any of them.
+    /// All deleted tokens: the live ones, the rest of their families, and the tokens created with any of these.
     pub revoked: Vec<TokenId>,
 }
 
 impl App {
-    /// What the found tokens are to this database. Changes nothing.
+    /// Looks up the state of leaked tokens, without changing anything.
     async fn look_up_leaked(
         &self,
         caller: &Caller,
@@ -79,9 +79,9 @@ impl App {
         Ok(leaks)
     }
 
-    /// Deletes those of the found tokens that are live, with their whole families: who held the secret may
-    /// have rotated it. The family of one that is dead already lives on, since its leak is over: most likely
-    /// it was rotated for just that. In a `dry_run` nothing is deleted.
+    /// Deletes the live ones of the leaked tokens with their whole families, because whoever had the secret may have
+    /// rotated it. The family of a dead token stays: its leak is over, most likely because the token was rotated for
+    /// that reason. A `dry_run` deletes nothing.
     pub async fn revoke_leaked(
         &self,
         caller: &Caller,
@@ -109,12 +109,12 @@ impl App {
         Ok(LeakRevocation { leaks, revoked })
     }
 
-    /// Deletes whole families, of which a token has leaked, and all that was made with their members; where
-    /// `spares_own` is set, not the caller's own token and the one that this was made with. Every way of reporting
-    /// a leak comes here, and is recorded as `action`.
+    /// Deletes whole families with a leaked token, and all tokens created with their members. With `spares_own`, the
+    /// caller's own token and its parent are spared. Every report of a leak comes through here and is audited as
+    /// `action`.
     ///
-    /// At most 1,000 tokens a transaction, and one more with all its children, each with its audit row. What was
-    /// deleted when a later one fails stays so; a repeat does the rest.
+    /// A transaction deletes about 1,000 tokens, each with its own audit row. If a later transaction fails, what was
+    /// deleted stays deleted, and a repeat does the rest.
     pub(super) async fn end_families(
         &self,
         caller: &Caller,
@@ -123,7 +123,7 @@ impl App {
         spares_own: bool,
     ) -> Result<DeletedFamily, Error> {
         let mut rest: Vec<TokenId> = families.into_iter().collect();
-        // The caller's own at the end: it may do nothing once that is gone.
+        // The caller's own family comes last, because the caller can do nothing once its token is gone.
         let own_family = caller.token().map(|token| token.family_id);
         rest.sort_by_key(|family| Some(*family) == own_family);
         let mut ended = DeletedFamily::default();
@@ -161,7 +161,7 @@ fn leak(tx: &Tx<'_>, found: &PresentedToken, now: Timestamp) -> Result<Leak, Err
     Ok(Leak { id, standing })
 }
 
-/// Deletes what fits one transaction: how many of the families are done, and which tokens were deleted.
+/// Deletes as much as fits in one transaction. Returns how many families are finished, and the deleted tokens.
 fn delete_families(
     tx: &Tx<'_>,
     permit: &Permit<'_>,

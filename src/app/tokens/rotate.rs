@@ -1,7 +1,7 @@
-//! Rotating a token: a successor takes its place.
+//! Rotates a token: a successor takes its place.
 //!
-//! Whoever rotates a token gets to know a secret that stands for its user. So what holds for making tokens
-//! holds here: a person's tokens are its own affair, and a token makes nothing that is more than itself.
+//! Whoever rotates a token learns a secret that acts for the token's user. So the rules for creating tokens apply:
+//! nobody rotates another person's tokens, and no token can obtain one that may do more than itself.
 
 use crate::{
     domain::{
@@ -30,32 +30,32 @@ use super::{
     find_target, is_itself, parse_expire_time, parse_token_id,
 };
 
-/// What a client asks for, as it came.
+/// A request to rotate a token, not yet checked.
 #[derive(Clone, Debug, Default)]
 pub struct RotateToken {
     /// The token to rotate.
     pub token_id: String,
-    /// Seconds and nanoseconds that it lives on; `None`: it is deleted at once.
+    /// How long it stays valid, in seconds and nanoseconds; `None`: it is deleted at once.
     pub grace_period: Option<(i64, i32)>,
-    /// Seconds and nanoseconds of the successor's expiry; `None`: the predecessor's lifetime anew, or less
-    /// where a limit ends it earlier.
+    /// The successor's expiry time in seconds and nanoseconds; `None`: the predecessor's lifetime again, or less if a
+    /// limit is shorter.
     pub expire_time: Option<(i64, i32)>,
-    /// The successor never expires; `expire_time` is `None` then.
+    /// The successor never expires. `expire_time` must be `None` then.
     pub never_expires: bool,
 }
 
-/// A token that was rotated. This is the one time that the successor's text is known.
+/// A rotated token. The successor's plaintext is known only here.
 #[derive(Clone, Debug)]
 pub struct RotatedToken {
     /// The successor's plaintext.
     pub text: TokenText,
-    /// What is stored of the successor.
+    /// The stored successor.
     pub token: Token,
-    /// The token that was rotated, as it is now.
+    /// The rotated token, after the rotation.
     pub predecessor: Token,
 }
 
-/// The fields of a request, checked.
+/// The checked fields of a request.
 #[derive(Clone, Copy, Debug)]
 struct Draft {
     grace: Grace,
@@ -64,16 +64,17 @@ struct Draft {
 }
 
 impl App {
-    /// Puts a successor in the place of a valid token.
+    /// Replaces a valid token with a successor.
     ///
-    /// The order of checks: authorisation, fields, state, quota.
+    /// The order of checks is authorisation, fields, state, quota.
     pub async fn rotate_token(
         &self,
         caller: &Caller,
         request: RotateToken,
     ) -> Result<RotatedToken, Error> {
         authz::admit(caller, Action::RotateToken)?;
-        // That it goes on as its own successor is no token more.
+        // A token that rotates itself only continues as its successor, so it is not refused as a token that creates
+        // tokens.
         if !is_itself(caller, &request.token_id) {
             self.check_generation(caller)?;
         }
@@ -134,7 +135,7 @@ impl App {
     }
 }
 
-/// Only a valid token is rotated: its successor would be nothing better.
+/// Only a valid token can be rotated: the successor of an invalid one would have its faults.
 fn check_valid(lineage: &Lineage, now: Timestamp) -> Result<(), Error> {
     match lineage.check(now, None) {
         Ok(()) => Ok(()),
@@ -146,9 +147,9 @@ fn check_valid(lineage: &Lineage, now: Timestamp) -> Result<(), Error> {
     }
 }
 
-/// The limits of the successor's life, if the caller's token may make such a one at all. A child's bounds are
-/// its parent's, whoever rotates it; a token that rotates itself gets no longer life than it was made for; any
-/// other is bound by the token that rotates it.
+/// The limits on the successor's lifetime, if the caller's token may create such a token at all. A child is limited by
+/// its parent, whoever rotates it. A token that rotates itself cannot exceed the lifetime it was created with. Any
+/// other token is also limited by the token that rotates it.
 fn limits_of(
     caller: &Caller,
     token: &Token,
@@ -182,7 +183,7 @@ fn limits_of(
     })
 }
 
-/// Puts the successor, which is stored, in the predecessor's place, and records it.
+/// Puts the stored successor in the predecessor's place, with an audit row.
 fn replace(
     tx: &Tx<'_>,
     permit: &Permit<'_>,

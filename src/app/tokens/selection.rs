@@ -1,4 +1,4 @@
-//! Which of all tokens, as a request says it: the same words for listing, counting and revoking.
+//! The filter over all tokens that listing, counting and revoking share.
 
 use crate::{
     domain::{
@@ -16,33 +16,33 @@ use super::super::{
     error::{Checked, FieldError, Noun},
 };
 
-/// Seconds and nanoseconds, as a message has them.
+/// Seconds and nanoseconds, as in a `google.protobuf.Timestamp`.
 pub type TimeParts = (i64, i32);
 
-/// Which tokens, as it came. A token must meet all that is set; empty texts are not.
+/// A filter, not yet checked. A token must match everything that is set; an empty text is not set.
 #[derive(Clone, Debug)]
 pub struct TokenSelection {
-    /// Whose.
+    /// ID of the token's user.
     pub user_id: String,
-    /// Of which family.
+    /// ID of the token's family.
     pub family_id: String,
-    /// Made with which token.
+    /// ID of the token that it was created with.
     pub parent_id: String,
-    /// Created then or later.
+    /// Created at this time or later.
     pub create_time_from: Option<TimeParts>,
-    /// Created earlier.
+    /// Created before this time.
     pub create_time_before: Option<TimeParts>,
-    /// Created earlier and not used since.
+    /// Created before this time and not used since.
     pub unused_since: Option<TimeParts>,
-    /// That name this scope.
+    /// Has this scope.
     pub scope: String,
-    /// That expire earlier.
+    /// Expires, or has expired, before this time.
     pub expire_time_before: Option<TimeParts>,
-    /// That have not expired, and will before then.
+    /// Has not expired, but will before this time.
     pub expiring_before: Option<TimeParts>,
-    /// That never expire.
+    /// Never expires.
     pub never_expires: bool,
-    /// In this state; `None`: in any.
+    /// Is in this state; `None`: in any.
     pub state: Checked<Option<TokenState>>,
 }
 
@@ -65,7 +65,7 @@ impl Default for TokenSelection {
 }
 
 impl TokenSelection {
-    /// Whether anything but a state is set, which alone is too little to revoke by.
+    /// Whether anything but the state is set. A state alone is too broad a selection for revoking.
     pub fn is_set(&self) -> bool {
         let texts = [&self.user_id, &self.family_id, &self.parent_id, &self.scope];
         texts.iter().any(|text| !text.is_empty())
@@ -83,7 +83,7 @@ impl TokenSelection {
         ]
     }
 
-    /// The filter. A user ID that cannot be one is answered like one that is not there.
+    /// Checks the fields. A malformed user ID is reported like an unknown one.
     pub(super) fn parse(&self) -> Result<TokenFilter, Error> {
         let user = match self.user_id.as_str() {
             "" => None,
@@ -115,7 +115,7 @@ impl TokenSelection {
         })
     }
 
-    /// Binds a page token to it.
+    /// The query that binds page tokens to this filter.
     pub(super) fn describe(&self, procedure: &str) -> PageQuery {
         let mut query = PageQuery::new(procedure);
         for text in [&self.user_id, &self.family_id, &self.parent_id, &self.scope] {
@@ -145,7 +145,7 @@ fn token_id(field: &'static str, text: &str) -> Checked<Option<TokenId>> {
     Ok(Some(id))
 }
 
-/// A time of a request, where there is one.
+/// An optional time of a request.
 pub(in crate::app) fn parse_time(
     field: &'static str,
     parts: Option<TimeParts>,

@@ -1,4 +1,5 @@
-//! What is not for a caller costs as much as what is not there: as many statements, of as many steps.
+//! Refusing a target that the caller may not see costs as much as one that does not exist: as many SQL statements with
+//! as many steps.
 
 use std::sync::Arc;
 
@@ -17,10 +18,10 @@ use crate::{
     },
 };
 
-/// Statements and steps.
+/// Number of SQL statements and of their steps.
 type Cost = (usize, i64);
 
-/// Alice, who asks; and whom and what she may not know of.
+/// Alice, who is the caller, and the users and tokens that she may not see.
 struct World {
     connection: rusqlite::Connection,
     caller: Caller,
@@ -78,7 +79,7 @@ impl World {
         }
     }
 
-    /// What it costs alice to be refused each of `targets`.
+    /// The cost of refusing each of `targets` to Alice.
     fn costs<T>(
         &self,
         targets: &[(&'static str, T)],
@@ -94,7 +95,7 @@ impl World {
     }
 }
 
-/// As many statements each, and steps that differ by no more than an empty column does from a full one.
+/// Whether the numbers of statements are equal, and the steps differ by no more than an empty column makes.
 fn are_alike(costs: &[(&'static str, Cost)]) -> bool {
     let (statements, steps): (Vec<_>, Vec<_>) = costs.iter().map(|(_, cost)| *cost).unzip();
     let (least, most) = (steps.iter().min(), steps.iter().max());
@@ -105,7 +106,7 @@ fn are_alike(costs: &[(&'static str, Cost)]) -> bool {
 }
 
 #[test]
-fn a_token_that_is_not_for_the_caller_costs_what_one_costs_that_is_not_there() {
+fn refusing_a_foreign_token_costs_as_much_as_a_missing_one() {
     let world = World::new();
     for action in [
         Action::GetToken,
@@ -125,7 +126,7 @@ fn a_token_that_is_not_for_the_caller_costs_what_one_costs_that_is_not_there() {
 }
 
 #[test]
-fn a_user_that_is_not_for_the_caller_costs_what_one_costs_that_is_not_there() {
+fn refusing_a_foreign_user_costs_as_much_as_a_missing_one() {
     let world = World::new();
     for action in [
         Action::CreateToken,
@@ -144,9 +145,9 @@ fn a_user_that_is_not_for_the_caller_costs_what_one_costs_that_is_not_there() {
     }
 }
 
-/// The control: a plain search for the row tells them apart.
+/// The control: with a plain lookup of the row, the costs differ.
 #[test]
-fn a_search_that_ends_at_what_it_finds_would_be_seen() {
+fn plain_lookup_is_seen_to_cost_differently() {
     let world = World::new();
     let costs = world.costs(&world.tokens, |tx, _, id| {
         if let Some(id) = id {

@@ -1,6 +1,6 @@
-//! Taking a rotation back whose new secret was lost before anyone used it.
+//! Undoes a rotation whose new secret was lost before anyone used it.
 //!
-//! Nobody gets anything by it: no secret is told, and the token is again what it was.
+//! Nobody gains anything by it: no secret is shown, and the token is again what it was.
 
 use std::time::Duration;
 
@@ -19,15 +19,16 @@ use super::{
     check_enable, find_target, parse_token_id,
 };
 
-/// So long after a rotation its maker may take it back although the grace is over: a command without one lets the old
-/// secret end at once, and then finds that it cannot show the new one.
+/// How long after a rotation its caller may undo it even though the grace period is over. A rotation without a grace
+/// period ends the old secret at once, and the command may then find that it cannot show the new one.
 const SECOND_THOUGHTS: Duration = Duration::from_mins(1);
 
-/// The predecessor is among the latest of its family: each has one successor.
+/// How many of the family's newest tokens to search for the predecessor. It is among them, because each token has one
+/// successor.
 const LATEST: u32 = 100;
 
 impl App {
-    /// Deletes the successor `token_id`, and makes the token, whose place it took, what it was before.
+    /// Deletes the successor `token_id` and restores the token that it replaced.
     pub async fn undo_rotation(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
         authz::admit(caller, Action::RotateToken)?;
         let id = parse_token_id(token_id)?;
@@ -41,7 +42,7 @@ impl App {
             if is_used || !successor.is_live(now) || successor.successor_id.is_some() {
                 return Err(too_late("the new token was used, rotated or ended already"));
             }
-            // Else whoever took the successor away would have done nothing.
+            // Otherwise, undoing would get around an admin who disabled the successor.
             check_enable(&caller, &successor)?;
             if predecessor.delete_time.is_some() {
                 return Err(too_late("the old token is deleted"));
@@ -55,7 +56,7 @@ impl App {
     }
 }
 
-/// Whether the caller has just made `successor` by rotation.
+/// Whether the caller has just created `successor` by rotation.
 fn may_change_its_mind(
     tx: &Tx<'_>,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! Changing a token: its note, whether it is disabled, and narrowing what it is limited to.
+//! Updates a token: changes its note, disables or enables it, and narrows its scopes and CIDRs.
 
 use std::fmt::Display;
 
@@ -23,22 +23,22 @@ use super::{
     check_enable, find_target, parse_cidrs, parse_note, parse_scopes, parse_token_id,
 };
 
-/// What to change, as it came. What is absent or empty stays as it is.
+/// A request to update a token, not yet checked. Absent or empty fields stay as they are.
 #[derive(Clone, Debug, Default)]
 pub struct UpdateToken {
     /// The token to change.
     pub token_id: String,
     /// The new note.
     pub note: Option<String>,
-    /// Whether it is disabled.
+    /// Whether to disable or enable it.
     pub disabled: Option<bool>,
-    /// The scopes that are left.
+    /// The narrower scopes.
     pub scopes: Vec<String>,
-    /// The networks that are left.
+    /// The narrower CIDR ranges.
     pub allowed_cidrs: Vec<String>,
 }
 
-/// The fields of a request, checked.
+/// The checked fields of a request.
 #[derive(Clone, Debug)]
 struct Changes {
     note: Option<Note>,
@@ -48,8 +48,8 @@ struct Changes {
 }
 
 impl App {
-    /// Changes a token that is live, and gives it back as it is then. When this returns the change is durable,
-    /// and no check that starts later sees the token as it was.
+    /// Updates a live token and returns the result. When this returns, the change is durable, and no check that starts
+    /// later sees the old token.
     pub async fn update_token(
         &self,
         caller: &Caller,
@@ -78,7 +78,7 @@ impl App {
             let changed = changes.apply(token.clone(), disabler(&caller, permit.relation()))?;
             let mut actions = actions(&token, &changed);
             if actions.is_empty() && permit.relation().is_foreign() {
-                // Nothing changes, but one that is not the caller's is told of.
+                // Nothing changes, but the reply shows another user's token, so it is audited.
                 actions.push(Action::UpdateToken.audit());
             } else if !actions.is_empty() && !tokens::update(tx, &changed)? {
                 return Err(Error::NotFound(Noun::Token));
@@ -96,8 +96,8 @@ impl App {
     }
 }
 
-/// As whom the caller disables a token that is `relation` to it. A machine's owner who is an admin counts as one:
-/// the machine is not to undo it.
+/// Who a disabled token is disabled by. An admin counts as one even for its own machine users, so that these cannot
+/// undo it.
 fn disabler(caller: &Caller, relation: Relation) -> DisabledBy {
     if relation != Relation::Oneself && caller.acts_as_admin() {
         DisabledBy::Admin
@@ -106,7 +106,7 @@ fn disabler(caller: &Caller, relation: Relation) -> DisabledBy {
     }
 }
 
-/// What was done, a word for the audit log each.
+/// The audit actions for what changed.
 fn actions(before: &Token, after: &Token) -> Vec<&'static str> {
     let narrowed = before.scopes != after.scopes || before.allowed_cidrs != after.allowed_cidrs;
     let done = [
@@ -129,7 +129,7 @@ impl Changes {
         })
     }
 
-    /// The token with these changes, which `disabler` makes.
+    /// Applies the changes; `disabler` is recorded if they disable the token.
     fn apply(self, mut token: Token, disabler: DisabledBy) -> Result<Token, Error> {
         if !self.scopes.is_empty() {
             if !self.scopes.is_within(&token.scopes) {

@@ -1,5 +1,5 @@
-//! Tokens that were named to be revoked: pasted from wherever they leaked to, by ID or plaintext. A plaintext
-//! counts by its secret, which the ID inside cannot stand for: anyone can write that.
+//! Revokes tokens that the request names by ID or plaintext, usually pasted from where they leaked. A plaintext counts
+//! only if its secret is right, because anyone can make up a plaintext with a known ID.
 
 use std::collections::BTreeSet;
 
@@ -22,29 +22,29 @@ use super::{
     Revocation, Run, own,
 };
 
-/// How many tokens a call may name.
+/// Maximum number of tokens that a call may name.
 const MAX_NAMED: usize = 1_000;
 
-/// What became of a token that was named.
+/// The outcome for a named token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is revoked, or would be.
+    /// It is revoked, or would be in a dry run.
     Revoked,
-    /// It was deleted or had expired before.
+    /// It was already deleted or expired.
     NotLive,
-    /// There is none with the ID.
+    /// No token has this ID.
     NotOurs,
-    /// There is one with the ID, and its secret is another.
+    /// A token has this ID, but another secret.
     OtherSecret,
     /// It is neither an ID nor a plaintext.
     Malformed,
     /// The filter does not select it.
     NotSelected,
-    /// It is the caller's own, or the one that this was made with.
+    /// It is the caller's own token or its parent.
     Spared,
 }
 
-/// A text that was taken for a token.
+/// A text of the request that names a token.
 #[derive(Clone, Copy)]
 enum Name {
     Id(TokenId),
@@ -67,7 +67,7 @@ impl Name {
     }
 }
 
-/// That there are not too many.
+/// Enforces the maximum.
 pub(super) fn check(tokens: &[Secret]) -> Result<(), FieldError> {
     if tokens.len() > MAX_NAMED {
         let problem = format!("must be at most {MAX_NAMED}: name the others in further calls");
@@ -77,7 +77,7 @@ pub(super) fn check(tokens: &[Secret]) -> Result<(), FieldError> {
 }
 
 impl Run {
-    /// The tokens that are named.
+    /// Revokes the named tokens.
     pub(super) async fn named(mut self, tokens: &[Secret]) -> Result<Revocation, Error> {
         let names: Vec<_> = tokens
             .iter()
@@ -104,10 +104,10 @@ impl Run {
             if let (Some(Name::Plaintext(_)), Some(token)) = (name, &token) {
                 leaked.insert(token.family_id);
             }
-            // Once, however often it was pasted.
+            // Each token once, however often it was pasted.
             selected.extend(token.filter(|token| seen.insert(token.id)));
         }
-        // A child before its parent, so that it is counted for itself.
+        // Newest first, so that a named child comes before its parent and counts as selected.
         selected.sort_by_key(|token| std::cmp::Reverse(token.id));
         if !self.is_dry {
             self.end_families(leaked, &seen).await?;
@@ -116,7 +116,8 @@ impl Run {
         Ok(self.done)
     }
 
-    /// Ends the families of plaintexts, and counts as revoked what of it is `named`.
+    /// Deletes the families of plaintexts. Deleted tokens that are also `named` count as selected, the others as family
+    /// or children.
     async fn end_families(
         &mut self,
         leaked: BTreeSet<TokenId>,
@@ -138,7 +139,7 @@ impl Run {
     }
 }
 
-/// What is to become of a name; with the token, where that is to be revoked.
+/// The outcome for one name, with the token if it is to be revoked.
 fn judge(
     tx: &Tx<'_>,
     name: Option<&Name>,
