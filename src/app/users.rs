@@ -1,4 +1,4 @@
-//! The use cases of users.
+//! The use cases of users, and what they share: finding the target without telling whether others exist.
 
 mod change;
 mod create;
@@ -30,16 +30,16 @@ use super::{
     error::{Denied, FieldError, Noun},
 };
 
-/// How many machines a person may own.
+/// Maximum number of machine users that a person may own.
 pub const MAX_MACHINES: u64 = 100;
 
-/// How many bytes of a user ID are looked at.
+/// Maximum length of a user ID in a request.
 const MAX_ID_BYTES: usize = 256;
 
-/// The user that `field` of a request names, if the caller may do `action` to it.
+/// The user named by `field` of a request, if the caller may do `action` to it.
 ///
-/// An action for admins alone is denied to others before anything is looked up; else a user that the
-/// caller may not act on is answered like one that is not there.
+/// An admin-only action is denied to others before anything is looked up. Otherwise, a user that the caller may not
+/// act on is reported as not found.
 fn find_target<'a>(
     tx: &Tx<'_>,
     caller: &'a CallerInTx<'_>,
@@ -56,24 +56,24 @@ fn find_target<'a>(
     }
     match find_permitted(tx, caller, action, id)? {
         Found::Permitted(user, permit) => Ok((user, permit)),
-        // That the user is there is no secret from itself.
+        // The user's own existence is no secret from itself.
         Found::Denied(Relation::Oneself, denied) => Err(denied.into()),
         Found::Denied(..) | Found::Missing => Err(Error::NotFound(Noun::User)),
     }
 }
 
-/// A user that was looked for.
+/// The result of looking up a target.
 pub(super) enum Found<'a> {
-    /// It is there, and the caller may.
+    /// The user exists, and the caller may act on it.
     Permitted(User, Permit<'a>),
-    /// It is there, and the caller may not.
+    /// The user exists, but the caller may not act on it.
     Denied(Relation, Denied),
-    /// It is not there.
+    /// The user does not exist.
     Missing,
 }
 
 impl<'a> Found<'a> {
-    /// The user. Whether one that is not for the caller is there, only an admin is told.
+    /// The user, if the caller may act on it. Only an admin learns whether any other exists.
     pub(super) fn or_denied(self, caller: &Caller) -> Result<(User, Permit<'a>), Error> {
         match self {
             Self::Permitted(user, permit) => Ok((user, permit)),
@@ -84,7 +84,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The user `id`, if the caller may do `action` to it. Why it may not is found out by the same work, whatever the
+/// Looks up the user `id` and whether the caller may do `action` to it. Every refusal does the same work, whatever its
 /// reason.
 pub(super) fn find_permitted<'a>(
     tx: &Tx<'_>,
@@ -103,8 +103,8 @@ pub(super) fn find_permitted<'a>(
             }
         }
     };
-    // Every refusal has read one user that is there and one that is not, so that time does not tell which of
-    // them was asked for.
+    // Every refusal has read one existing and one missing user, so that its timing does not tell whether the user
+    // exists.
     let own = caller.user_id().filter(|_| matches!(found, Found::Missing));
     users::find(tx, own.unwrap_or(UserId::NONE))?;
     Ok(found)
@@ -121,8 +121,7 @@ fn admit_target(caller: &Caller, action: Action) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses what would leave the server without an active admin who is a person. Called before `user`
-/// stops being one.
+/// Refuses to remove the last active admin who is a person. Call it before `user` stops being one.
 fn keep_an_admin(tx: &Tx<'_>, user: &User) -> Result<(), Error> {
     let counts = user.role == Role::Admin && user.owner().is_none() && !user.deactivated;
     if counts && users::count_active_admins(tx)? <= 1 {

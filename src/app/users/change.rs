@@ -1,4 +1,4 @@
-//! Changing a user: its role, owner, description, and whether it is active.
+//! Changes a user: its role, owner and description, and whether it is active.
 
 use crate::{
     domain::{
@@ -39,7 +39,7 @@ impl App {
         .await
     }
 
-    /// Hands a machine to another person.
+    /// Gives a machine user another owner.
     pub async fn set_owner(
         &self,
         caller: &Caller,
@@ -64,7 +64,7 @@ impl App {
         .await
     }
 
-    /// Sets a user's description, where one is given.
+    /// Sets a user's description; `None` changes nothing.
     pub async fn set_description(
         &self,
         caller: &Caller,
@@ -90,7 +90,7 @@ impl App {
         .await
     }
 
-    /// Makes all of a user's tokens invalid until it is reactivated.
+    /// Deactivates a user, who cannot sign in and whose tokens are invalid until it is reactivated.
     pub async fn deactivate_user(&self, caller: &Caller, id: &str) -> Result<User, Error> {
         self.change(caller, Action::DeactivateUser, "id", id, |tx, user| {
             keep_an_admin(tx, user)?;
@@ -100,7 +100,7 @@ impl App {
         .await
     }
 
-    /// Undoes [`App::deactivate_user`].
+    /// Reactivates a user, whose tokens become valid again.
     pub async fn reactivate_user(&self, caller: &Caller, id: &str) -> Result<User, Error> {
         self.change(caller, Action::ReactivateUser, "id", id, |_, user| {
             user.deactivated = false;
@@ -109,8 +109,8 @@ impl App {
         .await
     }
 
-    /// Does `change` to a user, in one transaction with its audit row, and tells what it is then. What changes nothing
-    /// writes nothing.
+    /// Applies `change` to a user in one transaction with its audit row, and returns the result. If nothing changes,
+    /// nothing is written.
     async fn change(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Creating people and machines.
+//! Creates people and machine users.
 
 use crate::{
     domain::{
@@ -22,20 +22,20 @@ use super::{
     MAX_MACHINES, wrong_type,
 };
 
-/// What a client asks for, as it came.
+/// A request to create a user, not yet checked.
 #[derive(Clone, Debug)]
 pub struct CreateUser {
-    /// The name.
+    /// The username.
     pub username: String,
     /// A description for people.
     pub description: String,
     /// The role.
     pub role: Checked<Role>,
-    /// Person or machine.
+    /// Whether to create a person or a machine user.
     pub kind: Checked<NewUser>,
 }
 
-/// Person or machine, and what is only asked for one of them.
+/// The kind of a new user, with the fields that only this kind has.
 #[derive(Clone, Debug)]
 pub enum NewUser {
     /// A person.
@@ -43,15 +43,16 @@ pub enum NewUser {
         /// The password.
         password: Secret,
     },
-    /// A machine.
+    /// A machine user.
     Machine {
-        /// The person who shall own it; `None`: the caller.
+        /// The person who will own it; `None`: the caller.
         owner_id: Option<String>,
     },
 }
 
 impl App {
-    /// Creates a person (admins) or a machine owned by the caller (people).
+    /// Creates a person, for admins only, or a machine user. People own the machine users that they create; an admin
+    /// may name another owner.
     pub async fn create_user(&self, caller: &Caller, request: CreateUser) -> Result<User, Error> {
         let (action, relation) = match &request.kind {
             Ok(NewUser::Person { .. }) => (Action::CreatePerson, Relation::OtherPerson),
@@ -108,7 +109,7 @@ impl App {
         .await
     }
 
-    /// Creates the first admin, if there is no user yet.
+    /// Creates the first admin; `None` if there is a user already.
     pub(in crate::app) async fn create_first_admin(
         &self,
         username: Username,
@@ -142,7 +143,7 @@ impl App {
     }
 }
 
-/// Only an admin makes admins.
+/// Only an admin may create admins.
 fn check_role(caller: &Caller, role: Role) -> Result<(), Denied> {
     if role == Role::Admin && !caller.acts_as_admin() {
         return Err(Denied::Role);
@@ -150,7 +151,7 @@ fn check_role(caller: &Caller, role: Role) -> Result<(), Denied> {
     Ok(())
 }
 
-/// What the owner of a new machine is to the caller: oneself, if the caller can own one.
+/// The relation to check for creating a machine user: `Oneself` if the caller is a person, who can own one.
 fn machine_maker(caller: &Caller) -> Relation {
     match caller.user() {
         Some(user) if user.owner().is_none() => Relation::Oneself,
@@ -158,7 +159,7 @@ fn machine_maker(caller: &Caller) -> Relation {
     }
 }
 
-/// The person who shall own a new machine.
+/// The person who will own a new machine user, if the caller may choose that owner.
 fn owner(tx: &Tx<'_>, caller: &Caller, owner_id: Option<&str>) -> Result<UserId, Error> {
     let owner = match owner_id {
         Some(id)
@@ -178,7 +179,7 @@ fn owner(tx: &Tx<'_>, caller: &Caller, owner_id: Option<&str>) -> Result<UserId,
     Ok(owner)
 }
 
-/// The person who shall own a machine.
+/// The person with this ID, who is to own a machine user.
 pub(super) fn find_owner(tx: &Tx<'_>, id: &str) -> Result<User, Error> {
     let found = match UserId::parse(id) {
         Some(id) => users::find(tx, id)?,
@@ -193,7 +194,7 @@ pub(super) fn find_owner(tx: &Tx<'_>, id: &str) -> Result<User, Error> {
     Ok(owner)
 }
 
-/// Refuses one machine more than a person may own.
+/// Enforces the maximum number of machine users per owner.
 pub(super) fn check_machine_limit(tx: &Tx<'_>, owner: UserId) -> Result<(), Error> {
     if users::count_machines(tx, owner)? >= MAX_MACHINES {
         return Err(Error::Quota {

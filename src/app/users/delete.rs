@@ -1,4 +1,4 @@
-//! Deleting a user.
+//! Deletes a user.
 
 use crate::{
     domain::reason::Reason,
@@ -11,8 +11,7 @@ use super::{
 };
 
 impl App {
-    /// Deletes a user with its tokens, and says how many live ones these were. Its name is never given
-    /// again.
+    /// Deletes a user with its tokens, and returns how many of these were live. The username is never reused.
     pub async fn delete_user(&self, caller: &Caller, id: &str) -> Result<u32, Error> {
         let now = self.now();
         let (caller, id) = (caller.clone(), id.to_owned());

@@ -1,4 +1,4 @@
-//! The names of users that a reply holds the IDs of.
+//! Looks up usernames for the user IDs in a reply.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use crate::{
 
 use super::super::{App, Error};
 
-/// Names by ID, of deleted users, too.
+/// Usernames by ID, including deleted users.
 pub type Usernames = BTreeMap<UserId, Username>;
 
 impl App {
-    /// The names of these users, as far as there are such: in one read, however many they are.
+    /// The usernames of those of these users that exist or existed, in a single transaction.
     pub(in crate::app) async fn usernames(
         &self,
         ids: impl Iterator<Item = UserId>,

@@ -1,4 +1,4 @@
-//! Setting a password.
+//! Sets a password.
 
 use crate::{
     domain::{secret::Secret, user::User},
@@ -16,23 +16,23 @@ use super::{
     find_target, wrong_type,
 };
 
-/// What a client asks for, as it came.
+/// A request to set a password, not yet checked.
 #[derive(Clone, Debug)]
 pub struct SetPassword {
-    /// Whose; empty: the caller's.
+    /// The user's ID; empty: the caller.
     pub user_id: String,
-    /// The present one, which one must know to set one's own.
+    /// The old password, which is required for setting one's own.
     pub old: Secret,
-    /// The new one.
+    /// The new password.
     pub new: Secret,
-    /// Whether to delete all of the user's tokens too.
+    /// Whether to delete all of the user's tokens, too.
     pub delete_tokens: bool,
 }
 
 impl App {
-    /// Sets a person's password, and says how many live tokens were deleted with it.
+    /// Sets a person's password, and returns how many live tokens were deleted with it.
     ///
-    /// One's own needs the old one, whose check is throttled as a sign-in is.
+    /// Setting one's own needs the old password, which is checked and throttled like a sign-in.
     pub async fn set_password(&self, caller: &Caller, request: SetPassword) -> Result<u32, Error> {
         authz::admit(caller, Action::SetPassword)?;
         let own = caller
@@ -66,13 +66,13 @@ impl App {
         let now = self.now();
         let caller = caller.clone();
         let username = user.username.clone();
-        // A revocation: whoever knows the old password cannot sign in any more.
+        // This is a revocation, as whoever knows the old password can no longer sign in.
         let deleted = self
             .revoke_sign_in(move |tx| {
                 let caller = caller.refresh(tx, now)?;
                 let (user, permit) = find_target(tx, &caller, Action::SetPassword, "user_id", &id)?;
                 if let Some(old) = &old {
-                    // It may have been set to another one while this request was hashing.
+                    // Another request may have changed the password while this one was hashing.
                     let stored = users::password_hash(tx, user.id)?.map(PasswordHash::from_row);
                     if stored.as_ref() != Some(old) {
                         return Err(Denied::OldPassword.into());
@@ -92,7 +92,7 @@ impl App {
         Ok(deleted)
     }
 
-    /// The hash that the old password fits.
+    /// Checks the old password and returns its stored hash.
     async fn check_old_password(
         &self,
         caller: &Caller,

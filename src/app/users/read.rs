@@ -1,4 +1,4 @@
-//! Getting, listing and counting users.
+//! Gets, lists and counts users.
 
 use crate::{
     domain::{
@@ -25,15 +25,15 @@ use super::{
     find_target, wrong_type,
 };
 
-/// More live tokens than a user has, whatever its quota is.
+/// Maximum number of live tokens that are counted; more than any quota should allow.
 const MAX_LIVE: u32 = 10_000;
 
-/// What would break with a user.
+/// What would stop working with a user.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserStakes {
-    /// How many live tokens it has.
+    /// How many live tokens the user has.
     pub live_tokens: u32,
-    /// When one of these was last used.
+    /// When any of these was last used.
     pub last_use_time: Option<Timestamp>,
 }
 
@@ -49,19 +49,19 @@ impl UserStakes {
     }
 }
 
-/// Which users to list.
+/// A request to list users.
 #[derive(Clone, Debug)]
 pub struct ListUsers {
-    /// Which page.
+    /// The requested page.
     pub page: PageRequest,
-    /// Only those that are, or are not, deactivated.
+    /// Only deactivated users, or only active ones.
     pub deactivated: Checked<Option<bool>>,
-    /// Only people, or only machines.
+    /// Only people, or only machine users.
     pub kind: Checked<Option<KindFilter>>,
 }
 
 impl App {
-    /// Whether the caller may be told who it is.
+    /// Whether the caller may read its own user.
     pub fn may_know_itself(&self, caller: &Caller) -> Result<(), Error> {
         Ok(authz::may(
             caller,
@@ -104,8 +104,8 @@ impl App {
         Ok(user)
     }
 
-    /// Finds a user by ID or username, before something is done to it: what is done is recorded, so this is not. With
-    /// what would break, as an admin's look at somebody else's user, it is.
+    /// Finds a user by ID or username before an action on it. The action is audited, so this read is not, unless it
+    /// includes the stakes of somebody else's user.
     pub async fn look_up_user(
         &self,
         caller: &Caller,
@@ -134,7 +134,7 @@ impl App {
         Ok((user, stakes))
     }
 
-    /// Lists users by (create time, ID): all of them for an admin, oneself and one's machines for others.
+    /// Lists users by (create time, ID): all users for an admin, and oneself and one's machine users for others.
     pub async fn list_users(
         &self,
         caller: &Caller,
@@ -189,7 +189,7 @@ impl App {
     }
 }
 
-/// The user of this name, whom the caller may see.
+/// The user with this name, if the caller may see it.
 fn find_by_name(
     tx: &Tx<'_>,
     caller: &CallerInTx<'_>,
@@ -207,7 +207,7 @@ fn find_by_name(
     Ok((user, relation))
 }
 
-/// What those whom the filter lets be seen are to the caller.
+/// The relation to check for the users that the filter selects.
 const fn seen(filter: &UserFilter) -> Relation {
     match filter.visible_to {
         Some(_) => Relation::Oneself,
