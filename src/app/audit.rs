@@ -1,4 +1,4 @@
-//! The use cases of the audit log: recording reads, listing, streaming.
+//! The audit log: recording reads, listing and streaming.
 
 mod list;
 
@@ -20,13 +20,13 @@ use super::{
     caller::Caller,
 };
 
-/// How many rows of a stream are read at a time.
+/// How many rows a stream reads per transaction.
 const CHUNK: u32 = 500;
 
-/// The actor of what the server does by itself.
+/// The actor of what the server does on its own.
 pub(super) const SYSTEM: &str = "system";
 
-/// The audit row for what the server itself did.
+/// An audit row for something that the server did on its own.
 pub(super) fn system_event(
     now: Timestamp,
     action: &'static str,
@@ -51,7 +51,7 @@ pub(super) fn system_event(
 }
 
 impl App {
-    /// Records that an admin reads what is not its own. Nothing is told before the record is durable.
+    /// Records that an admin reads another user's data, before the caller gets to see any of it.
     pub(super) async fn record_read(
         &self,
         caller: &Caller,
@@ -71,8 +71,8 @@ impl App {
         .await
     }
 
-    /// Begins to read the audit log after the row `after`, or from the very first one on whatever its number, up
-    /// to the row that is the last now: the one that records this read.
+    /// Starts reading the audit log after row `after`, or at the first row that is left, whatever its number. The
+    /// stream ends at the row that is the last one now, which includes the record of this read.
     pub async fn stream_audit(
         &self,
         caller: &Caller,
@@ -91,8 +91,7 @@ impl App {
     }
 }
 
-/// The audit log, a part at a time. No transaction is open between two parts, so a reader that is slow keeps
-/// nothing waiting.
+/// The audit log, read in chunks. No transaction stays open between two chunks, so a slow reader blocks nobody.
 #[derive(Debug)]
 pub struct AuditStream {
     app: App,
@@ -102,7 +101,10 @@ pub struct AuditStream {
 }
 
 impl AuditStream {
-    /// The next rows; none: that was all. A caller who may not read any more gets no more.
+    /// The next rows; empty at the end.
+    ///
+    /// # Errors
+    /// The caller may no longer read the audit log, or the store failed.
     pub async fn next(&mut self) -> Result<Vec<AuditRow>, Error> {
         let (after, last) = (self.after, self.last);
         if after.is_some_and(|after| after >= last) {
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_table_of_actions_records_can_be_looked_for() {
+    fn every_recorded_action_can_be_filtered_for() {
         let never_recorded = [
             "server.get_counts",
             "server.get_status",

@@ -1,5 +1,5 @@
-//! Explaining a token: why it is valid or not, where it comes from, what will end it. It judges by the very
-//! conditions that verification judges by, and only shows all of them instead of the first that fails.
+//! Explains a token: why it is valid or not, where it came from and what will end it. It checks the conditions that
+//! verification checks, but reports all of them instead of the first that fails.
 
 mod checks;
 mod origin;
@@ -35,48 +35,48 @@ use super::{
     verify::parse_use,
 };
 
-/// How many of a family's latest tokens are told of.
+/// How many of a family's newest tokens are returned.
 const MAX_FAMILY: u32 = 100;
 
-/// All that is known of a token.
+/// Everything that is known about a token.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// When all this was so.
+    /// The time that the explanation is about.
     pub now: Timestamp,
     /// The token.
     pub token: Token,
-    /// Whose it is; `None`: deleted.
+    /// The token's user; `None` if it was deleted.
     pub user: Option<User>,
-    /// What must hold for it to be accepted.
+    /// What must hold for the token to be accepted.
     pub conditions: Vec<Condition>,
-    /// The scopes in force; none: not limited. `None`: it may do nothing.
+    /// The effective scopes; an empty set is no limit. `None`: it may do nothing.
     pub scopes: Option<ScopeSet>,
-    /// The networks in force; none: any. `None`: it can be used from nowhere.
+    /// The effective CIDRs; an empty set is no limit. `None`: it can be used from nowhere.
     pub networks: Option<CidrSet>,
-    /// Who made it; `None`: the audit log does not tell.
+    /// Who created it; `None` if the audit log no longer has it.
     pub origin: Option<TokenOrigin>,
-    /// What is left of its family, oldest first, itself among them.
+    /// The first and the newest tokens of its family that were not purged, oldest first.
     pub family: Vec<Token>,
-    /// How many live tokens were made with it.
+    /// How many live tokens were created with it.
     pub live_children: u64,
-    /// What will end its validity at a known time, soonest first.
+    /// The known times at which its validity ends, soonest first.
     pub endings: Vec<Ending>,
-    /// Whether the plaintext that somebody holds is the token's; `None`: nobody asked.
+    /// Whether the plaintext of the request is this token's; `None` if the request has none.
     pub plaintext_matches: Option<bool>,
 }
 
-/// Something that must hold.
+/// Something that must hold for a token to be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// Why the token is refused where it does not hold.
+    /// Why the token is refused if it does not hold.
     pub reason: Reason,
-    /// Whether it holds.
+    /// Whether the condition holds.
     pub holds: bool,
-    /// The use that it is about; `None`: any.
+    /// The use that it depends on; `None`: it holds or fails for every use.
     pub using: Option<Use>,
 }
 
-/// A use of the token that somebody asks about.
+/// A use of the token that the request asks about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
     /// From this address.
@@ -85,23 +85,23 @@ pub enum Use {
     Scope(String),
 }
 
-/// What is asked of a token.
+/// A request to explain a token.
 #[derive(Clone, Debug)]
 pub struct ExplainToken<'a> {
-    /// Which token.
+    /// The token's ID.
     pub token_id: &'a str,
-    /// The hash of the plaintext that somebody holds; `None`: nobody asks.
+    /// Hash of the plaintext to compare; `None`: none to compare.
     pub plaintext: Option<TokenHash>,
-    /// The scopes that it is used for.
+    /// The scopes that the use needs.
     pub required_scopes: &'a [String],
-    /// The address that it is used from; empty: nobody asks.
+    /// The address that it is used from; empty: unknown.
     pub client_ip: &'a str,
 }
 
 /// Something that will end a token's validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// When.
+    /// The time from which it is invalid.
     pub time: Timestamp,
     /// Why the token is refused from then on.
     pub reason: Reason,
@@ -113,7 +113,7 @@ impl Explanation {
         self.conditions.iter().all(|condition| condition.holds)
     }
 
-    /// Adds what must hold for a use for these scopes and from this address.
+    /// Adds the conditions of a use with these scopes and from this address.
     fn add_use(&mut self, scopes: &ScopeSet, address: Option<IpAddr>) {
         let from = address.map(|address| Condition {
             reason: reason(Invalid::Address),
@@ -138,7 +138,7 @@ impl Explanation {
 }
 
 impl App {
-    /// Explains a token, a deleted one too, until it is purged. One that is not for the caller is not there.
+    /// Explains a token, even a deleted one until it is purged. A token that the caller may not see is not found.
     pub async fn explain_token(
         &self,
         caller: &Caller,
@@ -210,7 +210,7 @@ fn explain(tx: &Tx<'_>, found: Credential, now: Timestamp) -> Result<Explanation
     })
 }
 
-/// What a token that is live will end by.
+/// The endings of a live token; none for any other.
 fn endings(token: &Token, parent: Option<&Parent>, now: Timestamp) -> Vec<Ending> {
     if !token.is_live(now) {
         return Vec::new();

@@ -1,11 +1,11 @@
-//! Refused sign-ins on their way into the audit log, off the reply path.
+//! Collects refused authentications for the audit log, off the reply path.
 //!
-//! The first refusal per (reason, account or token, site) a minute becomes a row; the rest of that minute is
-//! counted, in one row per reason that names no target and no address. A site is an IPv4 /24 or an IPv6 /48.
+//! The first refusal a minute per (reason, account or token, site) becomes a row. The rest of that minute are counted
+//! in one row per reason, which names no target and no address. A site is an IPv4 /24 or an IPv6 /48.
 //!
-//! A minute makes at most [`MAX_ROWS`] rows. They are shared out: with each batch the reason that has had the
-//! fewest rows comes first, and within it the site that has had the fewest, so that whoever makes many refusals
-//! uses up his own share and nobody else's. What finds no room is counted like the rest.
+//! A minute has at most [`MAX_ROWS`] rows. Each row goes to the reason that has had the fewest, and within it to the
+//! site that has had the fewest, so that a flood uses up its own share and nobody else's. Refusals that get no row
+//! are counted like the rest.
 
 mod share;
 
@@ -30,22 +30,21 @@ use super::{
 };
 use share::Share;
 
-/// How many rows a minute may make.
+/// Maximum number of rows per minute.
 const MAX_ROWS: usize = 600;
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// So many of them count the rest, each of a reason.
+/// How many of these rows are set aside for counts, one per reason.
 const MAX_COUNTS: usize = 20;
 
-/// So many may be written at once, and then so many more each second: a minute has [`MAX_ROWS`] less
-/// [`MAX_COUNTS`].
+/// Burst and rate of the other rows; over a minute they add up to about [`MAX_ROWS`] less [`MAX_COUNTS`].
 const AT_ONCE: usize = 109;
 const EACH_SECOND: usize = 8;
 
 const TOKEN: &str = "authenticate.token";
 const PASSWORD: &str = "authenticate.password";
 
-/// What was tried and why it was refused.
+/// The action that was tried, and why it was refused.
 type Cause = (&'static str, &'static str);
 
 /// Collects refusals until a job writes them.
@@ -60,8 +59,8 @@ struct Window {
 }
 
 impl Refusals {
-    /// Notes a refused token. One that is unknown or has the wrong secret is noted under no ID: a guesser
-    /// would choose it. What has not even the form of a token is not noted at all.
+    /// Notes a refused token. An unknown token or one with a wrong secret is noted without its ID, which an attacker
+    /// could choose freely. A missing or malformed token is not noted at all.
     pub(super) fn token(
         &self,
         now: Timestamp,
@@ -82,7 +81,7 @@ impl Refusals {
         self.note(event, origin.ip);
     }
 
-    /// Notes a refused password. A name that is not known never enters the log.
+    /// Notes a refused password. Unknown usernames never enter the log.
     pub(super) fn password(&self, now: Timestamp, account: Option<UserId>, origin: &Origin) {
         let target = account.map(|id| id.to_string()).unwrap_or_default();
         let event = AuditEvent {
@@ -93,7 +92,7 @@ impl Refusals {
         self.note(event, origin.ip);
     }
 
-    /// Notes an attempt that was throttled, before it was known whose.
+    /// Notes a throttled sign-in. It names no account, because none was looked up yet.
     pub(super) fn throttled(&self, now: Timestamp, origin: &Origin) {
         let event = AuditEvent {
             credential_kind: "password",
@@ -103,8 +102,8 @@ impl Refusals {
         self.note(event, origin.ip);
     }
 
-    /// Notes that a caller gave a wrong old password of its own, or tried too often: who holds a token, or has
-    /// found a console open, guesses at the password by it.
+    /// Notes that a caller gave a wrong old password, or tried too often. Somebody with a stolen token or at an open
+    /// console may be guessing the user's password.
     pub(super) fn old_password(
         &self,
         now: Timestamp,
@@ -132,14 +131,14 @@ impl Refusals {
         window.shares.entry(cause).or_default().note(site, event);
     }
 
-    /// What is to be written now: first ones at once, as far as there is room, and the counts when their minute
-    /// is over (or, with `all`, because the server stops).
+    /// The rows to write now: first refusals as far as the limit allows, and the counts once their minute is over. With
+    /// `all`, which is for shutdown, everything is due.
     pub(super) fn take(&self, now: Timestamp, all: bool) -> Vec<AuditEvent> {
         let mut window = self.lock();
         let Some(start) = window.start else {
             return Vec::new();
         };
-        // A clock that was set back must not keep a window open for longer.
+        // A clock that was set back must not keep the window open for longer than a minute.
         let passed = if now < start {
             WINDOW
         } else {
@@ -167,7 +166,7 @@ impl Refusals {
 }
 
 impl Window {
-    /// Until so many rows were written in this window.
+    /// Takes first refusals until this window has had `room` rows.
     fn take_first_ones(&mut self, room: usize) -> Vec<AuditEvent> {
         let mut events = Vec::new();
         while self.written < room {
@@ -181,13 +180,13 @@ impl Window {
             self.written += 1;
             events.push(event);
         }
-        // As they happened, whoever came first by the shares.
+        // In the order in which they happened, not the order in which they got their rows.
         events.sort_by_key(|event| event.time);
         events
     }
 }
 
-/// The row that stands for `count` refusals, whosever they were.
+/// The row that counts the refusals without a row of their own.
 fn count_of((action, outcome): Cause, count: u32, now: Timestamp) -> AuditEvent {
     AuditEvent {
         time: now,

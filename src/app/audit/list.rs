@@ -1,4 +1,4 @@
-//! Listing the audit log: all of it, or what a filter selects.
+//! Lists the audit log, with or without a filter.
 
 use crate::{
     domain::{
@@ -24,21 +24,21 @@ use super::super::{
     users::Usernames,
 };
 
-/// So many reads one call makes at most: where a filter fits little, the page comes back as it is.
+/// Maximum number of reads per call. If a filter matches little, the page comes back short.
 const MAX_READS: u32 = 20;
 
-/// Which rows, as it came. A row must meet all that is set; empty texts are not.
+/// Filter of the audit log, as the client sent it. A row must match everything that is set; an empty text is not.
 #[derive(Clone, Debug)]
 pub struct AuditSelection {
-    /// Who did it, or with which token: a user's name or ID, a token's ID, `local`, `local:UID` or `system`.
+    /// Who did it, or with which token: a username, user ID or token ID, `local`, `local:UID` or `system`.
     pub actor: String,
-    /// To whom or what: a user's name or ID, or a token's ID.
+    /// The user or token that it was done to: a username, user ID or token ID.
     pub target: String,
-    /// An action or a group of them, and all that it stands for.
+    /// The text of an action or a group of actions, and the actions that it stands for.
     pub action: Checked<(String, Vec<&'static str>)>,
-    /// Then or later.
+    /// The earliest time, inclusive.
     pub time_from: Option<TimeParts>,
-    /// Earlier.
+    /// The latest time, exclusive.
     pub time_before: Option<TimeParts>,
 }
 
@@ -54,15 +54,15 @@ impl Default for AuditSelection {
     }
 }
 
-/// Whom or what a text means.
+/// The user or token that a filter's text names.
 enum Party {
     User(UserId),
     Token(TokenId, Option<UserId>),
 }
 
 impl App {
-    /// Lists the audit log: by number, or where there is a filter by time. With one, a page may hold fewer rows than
-    /// it could and not be the last.
+    /// Lists the audit log by sequence number, or by time if there is a filter. With a filter, a page may be short
+    /// without being the last.
     pub async fn list_audit(
         &self,
         caller: &Caller,
@@ -86,7 +86,7 @@ impl App {
             self.search_audit(caller, &cursor, filter).await?
         };
         let named = page.items.iter().flat_map(|row| [&row.actor, &row.target]);
-        // A target may be a token's: then there is no user of that ID.
+        // A target may be a token's ID, for which no user is found.
         let usernames = self
             .usernames(named.filter_map(|id| UserId::parse(id)))
             .await?;
@@ -140,7 +140,7 @@ impl App {
 }
 
 impl AuditSelection {
-    /// What page tokens are bound to, and the filter but for whom it names.
+    /// The query that page tokens are bound to, and the filter without its actor and target, which need the store.
     fn parse(&self) -> Result<(PageQuery, AuditFilter), FieldError> {
         let (action, actions) = self.action.clone()?;
         let filter = AuditFilter {
@@ -196,8 +196,8 @@ fn is_local(text: &str) -> bool {
     uid.is_some_and(|uid| uid.parse::<u32>().is_ok())
 }
 
-/// The user or token that `text` names. Those that were deleted count, too, and a token that was purged as long as
-/// the log tells of it: it is the log that is looked through.
+/// The user or token that `text` names. Deleted ones are found, too, and a purged token as long as the audit log
+/// mentions it, because it is the log that is searched.
 fn find_party(tx: &Tx<'_>, field: &'static str, text: &str) -> Result<Party, Error> {
     if let (Some(user), Some(token)) = (UserId::parse(text), TokenId::parse(text)) {
         if users::username(tx, user)?.is_some() {

@@ -1,11 +1,11 @@
-//! What each condition checks, in words with which a yes is good, and what makes it so.
+//! The text of each condition, worded so that "yes" is good, and the details behind its result.
 
 use crate::domain::{reason::Reason, relative::relative, time::Timestamp, token::DisabledBy};
 
 use super::{Condition, Explanation, Use, sentences::Show};
 
 impl Condition {
-    /// What was checked: `not deleted`, which is answered by yes or no.
+    /// What was checked, as a phrase that "yes" or "no" answers: `not deleted`.
     pub fn checked(&self) -> String {
         match (&self.using, self.reason) {
             (Some(Use::Address(address)), _) => format!("allowed from {address}"),
@@ -23,7 +23,7 @@ impl Condition {
 }
 
 impl Explanation {
-    /// What makes a condition hold or not, with times as `show` has them. Empty: there is no more to say.
+    /// Why a condition holds or not, with times formatted by `show`; empty if there is nothing to add.
     pub fn detail(&self, condition: &Condition, show: impl Fn(Timestamp) -> String) -> String {
         let show: Show<'_> = &show;
         if !condition.holds {

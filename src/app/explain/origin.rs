@@ -1,4 +1,4 @@
-//! Who made a token and with what, as its row in the audit log has it.
+//! Who created a token and with which credential, according to the audit log.
 
 use crate::{
     domain::{
@@ -12,29 +12,29 @@ use crate::{
 
 use super::{super::authz::Action, Error};
 
-/// Who made a token.
+/// Who created a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenOrigin {
-    /// When.
+    /// When the token was created.
     pub time: Timestamp,
-    /// A user ID, or `local:UID` for a process on the server's machine.
+    /// A user ID, or `local:UID` for a process on the database's host.
     pub actor: String,
-    /// What the actor is called, where it is a user that is still there.
+    /// The actor's username, if the user still exists.
     pub username: Option<Username>,
-    /// With what the actor had signed in.
+    /// The credential that the actor used.
     pub credential: CredentialKind,
-    /// Whether it was made by rotation.
+    /// Whether it was created by rotation.
     pub rotated: bool,
 }
 
-/// What somebody signs in with.
+/// What the creator of a token authenticated with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialKind {
     /// A username and its password.
     Password,
-    /// The token of this ID.
+    /// The token with this ID.
     Token(String),
-    /// A shell on the machine that the database is on.
+    /// None: a process on the database's host.
     Local,
 }
 

@@ -8,11 +8,11 @@ use crate::domain::{
 
 use super::{CredentialKind, Explanation, TokenOrigin};
 
-/// How a time is shown.
+/// Formats a time.
 pub(super) type Show<'a> = &'a dyn Fn(Timestamp) -> String;
 
 impl Explanation {
-    /// The explanation, most important first, with times as `show` has them. No note is in it.
+    /// The explanation as sentences, most important first, with times formatted by `show`. It leaves out the note.
     pub fn sentences(&self, show: impl Fn(Timestamp) -> String) -> Vec<String> {
         let show: Show<'_> = &show;
         let mut sentences = vec![self.verdict(show), self.owner()];
@@ -48,7 +48,7 @@ impl Explanation {
         }
     }
 
-    /// The token before it, and the one that took over.
+    /// Sentences about the token's predecessor and successor.
     fn family_sentences(&self, show: Show<'_>) -> Vec<String> {
         let id = self.token.id;
         let mut before = self.family.iter();

@@ -1,4 +1,4 @@
-//! The refusals of one reason in one minute.
+//! The refusals with one reason in one minute.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -6,16 +6,16 @@ use ipnet::IpNet;
 
 use crate::domain::audit::AuditEvent;
 
-/// How many targets are told apart: as many where one site makes them all, and the fewer of each site the more
-/// sites there are.
+/// Maximum number of distinct targets if there is a single site. With more sites, each may have its part of that
+/// number, and at least one.
 const TARGETS: usize = 300;
 
-/// How many sites are told apart.
+/// Maximum number of distinct sites.
 const SITES: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Share {
-    /// `None`: a local caller's.
+    /// The key `None` is for local callers.
     sites: HashMap<Option<IpNet>, Site>,
     written: usize,
     rest: u32,
@@ -29,7 +29,7 @@ struct Site {
 }
 
 impl Share {
-    /// Keeps the first one of its kind, and counts the others.
+    /// Keeps the first refusal per site and target, and counts the others.
     pub(super) fn note(&mut self, site: Option<IpNet>, event: AuditEvent) {
         let sites = self.sites.len();
         let found = match self.sites.get_mut(&site) {
@@ -48,17 +48,17 @@ impl Share {
         }
     }
 
-    /// How many rows it has had.
+    /// How many refusals got a row.
     pub(super) const fn written(&self) -> usize {
         self.written
     }
 
-    /// Whether there are any to write.
+    /// Whether a refusal waits for its row.
     pub(super) fn waits(&self) -> bool {
         self.sites.values().any(|site| !site.waiting.is_empty())
     }
 
-    /// The next one: of the site that has had the fewest rows.
+    /// Takes the next refusal, from the site that has had the fewest rows.
     pub(super) fn pop(&mut self) -> Option<AuditEvent> {
         let sites = self.sites.values_mut();
         let site = sites
@@ -69,7 +69,7 @@ impl Share {
         site.waiting.pop_front()
     }
 
-    /// How many have no row of their own.
+    /// How many refusals got no row of their own.
     pub(super) fn rest(&self) -> u32 {
         let waiting: usize = self.sites.values().map(|site| site.waiting.len()).sum();
         self.rest

@@ -7,7 +7,7 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The `n`th of many sites.
+/// An origin in the `n`th site.
 fn origin(n: u32) -> Origin {
     Origin {
         request_id: RequestId::generate(NOW),
@@ -22,7 +22,7 @@ fn deleted(refusals: &Refusals, from: u32) {
     refusals.token(NOW, Invalid::Deleted.into(), id, &origin(from));
 }
 
-/// What a minute makes, taken once a second.
+/// All rows of a minute, taken once a second.
 fn a_minute_of(refusals: &Refusals) -> Vec<AuditEvent> {
     let seconds = 0..=60;
     seconds
@@ -31,7 +31,7 @@ fn a_minute_of(refusals: &Refusals) -> Vec<AuditEvent> {
 }
 
 #[test]
-fn the_first_is_a_row_at_once_and_the_rest_a_number_that_names_nobody() {
+fn first_refusal_is_a_row_at_once_and_the_rest_are_an_anonymous_count() {
     let refusals = Refusals::default();
     let account = UserId::generate(NOW);
     for _ in 0..1_000 {
@@ -68,7 +68,7 @@ fn the_first_is_a_row_at_once_and_the_rest_a_number_that_names_nobody() {
 }
 
 #[test]
-fn a_minute_makes_at_most_600_rows_and_counts_all() {
+fn a_minute_has_at_most_600_rows_and_counts_every_refusal() {
     let refusals = Refusals::default();
     for n in 0..100_000 {
         refusals.password(NOW, None, &origin(n % 50_000));
@@ -82,7 +82,7 @@ fn a_minute_makes_at_most_600_rows_and_counts_all() {
         events.len()
     );
     assert_eq!(events.iter().map(|event| event.count).sum::<u32>(), 300_000);
-    // What one reason does not need the others have.
+    // Rows that one reason does not need go to the others.
     let rows = |outcome| {
         events
             .iter()
@@ -93,9 +93,9 @@ fn a_minute_makes_at_most_600_rows_and_counts_all() {
 }
 
 #[test]
-fn dead_tokens_do_not_hide_guesses_at_a_password() {
+fn floods_of_refused_tokens_and_names_do_not_hide_password_guesses() {
     let admin = UserId::generate(NOW);
-    // The same site, too, and the same reason from another site.
+    // Site 1 floods with deleted tokens, site 5 with passwords; the guesses come from site 1, then from site 2.
     for guesser in [1, 2] {
         let refusals = Refusals::default();
         for _ in 0..5_000 {
@@ -108,7 +108,7 @@ fn dead_tokens_do_not_hide_guesses_at_a_password() {
         for _ in 0..4 {
             refusals.password(NOW, Some(admin), &origin(guesser));
         }
-        // Already in the first batch.
+        // The guess must be in the first batch already.
         let events = refusals.take(NOW, false);
         let found = events
             .iter()
@@ -120,7 +120,7 @@ fn dead_tokens_do_not_hide_guesses_at_a_password() {
 }
 
 #[test]
-fn a_site_with_many_rows_leaves_the_others_theirs() {
+fn flood_from_one_site_leaves_other_sites_their_rows() {
     let refusals = Refusals::default();
     for _ in 0..10_000 {
         deleted(&refusals, 0);
@@ -138,7 +138,7 @@ fn a_site_with_many_rows_leaves_the_others_theirs() {
 }
 
 #[test]
-fn a_v6_site_is_one_however_many_networks_it_has() {
+fn all_networks_of_an_ipv6_48_are_one_site() {
     let refusals = Refusals::default();
     for n in 0..1_000_u16 {
         let ip = std::net::Ipv6Addr::new(0x2001, 0xdb8, 1, n, 0, 0, 0, 1);
@@ -152,7 +152,7 @@ fn a_v6_site_is_one_however_many_networks_it_has() {
 }
 
 #[test]
-fn guessed_token_ids_are_not_told_apart_and_what_is_no_token_is_not_told() {
+fn guessed_token_ids_are_not_recorded_and_malformed_tokens_leave_no_row() {
     let refusals = Refusals::default();
     for _ in 0..10 {
         let id = TokenId::generate(NOW);
