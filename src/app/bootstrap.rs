@@ -1,4 +1,4 @@
-//! The first start: an empty database gets the user `admin`.
+//! Bootstrap: the first start on an empty database creates the user `admin`.
 
 mod password_file;
 
@@ -16,21 +16,21 @@ use super::{
 pub use password_file::OthersMayRead;
 use password_file::PasswordFile;
 
-/// The name of the first admin.
+/// Username of the first admin.
 pub const FIRST_ADMIN: &str = "admin";
 
-/// What a start found or did.
+/// The outcome of a bootstrap.
 #[derive(Debug)]
 pub enum Outcome {
-    /// There are users: nothing was done.
+    /// There are users already: nothing was done.
     AlreadySetUp,
     /// The first admin was created with the password that was given.
     CreatedWithGivenPassword,
     /// The first admin was created with a random password.
     CreatedWithRandomPassword {
-        /// The password, to be shown on a terminal only.
+        /// The password, which may only be shown on a terminal.
         password: Secret,
-        /// The file that it is in until it is changed.
+        /// The file that holds it until it is changed.
         file: PathBuf,
     },
 }
@@ -38,27 +38,26 @@ pub enum Outcome {
 /// Why the first admin could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The password that was given is refused.
+    /// The given password breaks the password policy.
     #[error("the password given for the first admin {0}")]
     Password(#[from] PasswordError),
-    /// The file for the random password cannot be used.
+    /// The file for the random password cannot be read or created.
     #[error("cannot keep the first admin's password in {}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
-    /// As in every use case.
+    /// Any other error of a use case.
     #[error(transparent)]
     App(#[from] Error),
 }
 
-/// Checks, without doing it, whether [`App::bootstrap`] could make the first admin: with the password `given`, or
-/// with a random one in its file.
+/// Dry run of [`App::bootstrap`]: checks the `given` password, or else the file for a random one.
 ///
 /// # Errors
-/// The password may not be chosen, or the file cannot be used.
+/// The password breaks the policy, or the file cannot be used.
 pub fn check(options: &AppOptions, given: Option<&Secret>) -> Result<(), BootstrapError> {
     if let Some(given) = given {
         NewPassword::parse(given, FIRST_ADMIN)?;
@@ -70,8 +69,8 @@ pub fn check(options: &AppOptions, given: Option<&Secret>) -> Result<(), Bootstr
 }
 
 impl App {
-    /// Creates the first admin on an empty database, with the password `given` or else a random one. That
-    /// one is safe in its file before the user is there, and is used again by a start after a crash.
+    /// Creates the first admin on an empty database, with the password `given` or else a random one. A random
+    /// password is synced to its file before the user is created, and is reused after a crash in between.
     pub async fn bootstrap(&self, given: Option<Secret>) -> Result<Outcome, BootstrapError> {
         if !self.has_no_users().await? {
             return Ok(Outcome::AlreadySetUp);
@@ -100,12 +99,12 @@ impl App {
         })
     }
 
-    /// Whether this is a first start.
+    /// Whether there is no user yet, so that [`App::bootstrap`] has something to do.
     pub async fn has_no_users(&self) -> Result<bool, Error> {
         self.read(|tx| Ok(users::is_empty(tx)?)).await
     }
 
-    /// Deletes the file with the first admin's password, which is of no more use.
+    /// Deletes the file with the first admin's random password, once `username`'s password was changed.
     pub(super) fn forget_initial_password(&self, username: &Username) {
         if username.as_str() != FIRST_ADMIN {
             return;

@@ -1,4 +1,4 @@
-//! Who calls, with what, from where. A use case cannot be called without one.
+//! The caller of a use case: who, with which credential, from where. No use case can be called without one.
 
 mod permit;
 
@@ -18,21 +18,21 @@ use crate::domain::{
 
 use super::{credential::Known, error::Unauthenticated, passwords::PasswordHash};
 
-/// Where a request came from, and what it is called in logs.
+/// Where a request came from, and its ids in logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Our name for the request.
+    /// Our ID of the request.
     pub request_id: RequestId,
-    /// The client's name for it, of the form that we accept.
+    /// The client's ID of it, if it sent a well-formed one.
     pub client_request_id: Option<String>,
-    /// The client's address; `None` of a local caller.
+    /// The client's IP address; `None` for a local caller.
     pub ip: Option<IpAddr>,
-    /// The client's user agent, escaped.
+    /// The client's user agent, with control characters escaped.
     pub user_agent: String,
 }
 
 impl Origin {
-    /// An audit row for what a request from here did to `target` at `now`, whose actor is still to be named.
+    /// An audit row for what this request did to `target` at `now`. The caller of this method fills in the actor.
     pub(super) fn event(
         &self,
         now: Timestamp,
@@ -61,14 +61,14 @@ impl Origin {
     }
 }
 
-/// What the caller showed.
+/// The credential that the caller presented.
 #[derive(Clone, Debug)]
 enum Proof {
-    /// A valid token, whose user is there.
+    /// A valid token, whose user exists.
     Token(Known),
-    /// Username and password, which has this hash.
+    /// Username and password, with the hash that was stored when the password was checked.
     Password { user: User, hash: PasswordHash },
-    /// A shell on the machine that the database is on, as the operating system's user of this number.
+    /// A process on the database's host, running with this uid.
     Local { uid: u32 },
 }
 
@@ -81,8 +81,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller that a stored credential, whose secret was checked, stands for. A machine's admin role
-    /// counts only while its owner is an active admin.
+    /// A caller with a token whose secret was checked. The admin role of a machine user counts only while its owner
+    /// is an active admin.
     pub(super) fn by_token(
         known: Known,
         now: Timestamp,
@@ -101,7 +101,7 @@ impl Caller {
         })
     }
 
-    /// By a right password.
+    /// A caller whose password was checked.
     pub(super) fn by_password(
         user: User,
         hash: PasswordHash,
@@ -114,7 +114,7 @@ impl Caller {
         }
     }
 
-    /// A process on the machine that the database is on, which runs as the operating system's user `uid`.
+    /// A process on the database's host, running as `uid`.
     pub fn local(uid: u32, origin: impl Into<Arc<Origin>>) -> Self {
         Self {
             admin: true,
@@ -137,7 +137,7 @@ impl Caller {
         self.user().map(|user| user.id)
     }
 
-    /// The token that the caller showed.
+    /// The token that the caller presented.
     pub fn token(&self) -> Option<&Token> {
         match &self.proof {
             Proof::Token(known) => Some(&known.credential.lineage.token),
@@ -145,7 +145,7 @@ impl Caller {
         }
     }
 
-    /// What it showed, as the audit log names it.
+    /// The kind of credential, as the audit log names it.
     pub(super) const fn credential_kind(&self) -> &'static str {
         match self.proof {
             Proof::Token(_) => "token",
@@ -154,7 +154,7 @@ impl Caller {
         }
     }
 
-    /// Whether it is a process on the machine that the database is on.
+    /// Whether it is a process on the database's host.
     pub const fn is_local(&self) -> bool {
         matches!(self.proof, Proof::Local { .. })
     }
@@ -164,7 +164,7 @@ impl Caller {
         &self.origin
     }
 
-    /// Whether the caller's token, where it has one, may do what needs `scope`.
+    /// Whether the caller's token and its parent have `scope`; true for callers without a token.
     pub fn allows(&self, scope: OwnScope) -> bool {
         let Proof::Token(known) = &self.proof else {
             return true;
@@ -176,12 +176,12 @@ impl Caller {
         token.scopes.allows(scope) && parent.all(|parent| parent.scopes.allows(scope))
     }
 
-    /// Whether the caller may act on what is not its own.
+    /// Whether the caller may act on the data of other users.
     pub fn acts_as_admin(&self) -> bool {
         self.admin && self.allows(OwnScope::Admin)
     }
 
-    /// What the audit log calls it: its user's ID, or `local:UID`.
+    /// The caller's name in the audit log: its user ID, or `local:UID`.
     pub fn actor(&self) -> String {
         match (&self.proof, self.user_id()) {
             (Proof::Local { uid }, _) => format!("local:{uid}"),

@@ -1,5 +1,5 @@
-//! Finding what a shown token stands for. All that accepts tokens comes through here: authentication and
-//! verification cannot differ in what they look up.
+//! Looks up the credential behind a presented token. Authentication and verification both come through here, so
+//! they cannot differ in what they look up.
 
 mod memory;
 
@@ -22,11 +22,11 @@ use crate::{
 use super::{App, Error, error::Unauthenticated};
 
 impl App {
-    /// What is stored of the token that was shown, as it is at some moment after this call began: a deletion
-    /// that was answered is seen. That its secret is right says nothing of its being valid still.
+    /// The stored credential of a presented token whose secret matches, no older than this call: it sees every
+    /// deletion that was answered before. The token need not be valid.
     ///
     /// # Errors
-    /// There is none with that secret, or the store failed.
+    /// No token has that secret, or the store failed.
     pub(super) async fn find_credential(&self, presented: PresentedToken) -> Result<Known, Error> {
         let (id, hash) = (presented.id(), *presented.hash());
         let db = &self.0.db;
@@ -39,8 +39,8 @@ impl App {
         Ok(found.ok_or(Unauthenticated::WrongToken)?)
     }
 
-    /// What is stored of the token `id`, its last use too, where that is in memory: for who may know it without
-    /// its secret.
+    /// The credential of the token `id` if an up-to-date copy is in memory, its last use included. The secret is
+    /// not checked: the caller must be allowed to read the token.
     pub(super) fn credential_in_memory(&self, id: TokenId) -> Option<Arc<Credential>> {
         let db = &self.0.db;
         let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
@@ -48,7 +48,7 @@ impl App {
         known.map(|known| known.credential)
     }
 
-    /// What decides on the token `id`, whose secret was checked before.
+    /// The current credential of the token `id`, whose secret was checked before.
     pub(super) async fn credential_again(&self, id: TokenId) -> Result<Known, Error> {
         let db = &self.0.db;
         let is_true = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
@@ -59,8 +59,8 @@ impl App {
         Ok(found.ok_or(Unauthenticated::WrongToken)?)
     }
 
-    /// Which token is shown, and whose it is, where it is in memory and its secret is right: for the log, which is
-    /// not worth a read. It says nothing of the token's being valid.
+    /// The IDs of a presented token and its user, if the credential is in memory and the secret matches. This is for
+    /// the log, which is not worth a read of the store. The token need not be valid.
     pub fn holder(&self, shown: &Secret) -> Option<(TokenId, UserId)> {
         let presented = PresentedToken::parse(shown.expose()).ok()?;
         let id = presented.id();
@@ -71,20 +71,20 @@ impl App {
         is_right.then(|| (id, known.lineage.token.user_id))
     }
 
-    /// Reads a credential, and keeps it if it is wanted.
+    /// Reads a credential from the store, and caches it if it is wanted.
     async fn read_credential(
         &self,
         id: TokenId,
         is_wanted: impl FnOnce(&Credential) -> bool,
     ) -> Result<Option<Known>, Error> {
-        // Before the read: what is committed from here on is later than the stamp.
+        // Taken before the read, so that every commit which the read may miss is later than the stamp.
         let stamp = self.0.db.stamp();
         let read = self.look_up(move |tx| Ok(tokens::find_credential(tx, id)?));
         let found = read.await?.filter(is_wanted);
         Ok(found.map(|found| self.keep_credential(stamp, found)))
     }
 
-    /// Keeps what was read after the stamp was made.
+    /// Caches a credential that was read after the stamp was taken.
     pub(super) fn keep_credential(&self, stamp: Stamp, read: Credential) -> Known {
         let credential = Arc::new(read);
         let known = Known { stamp, credential };
@@ -92,7 +92,7 @@ impl App {
         known
     }
 
-    /// How many credentials were found in memory since the start, and how many had to be read.
+    /// Cache hits and misses since the start.
     pub fn credential_lookups(&self) -> (u64, u64) {
         self.0.credentials.counts()
     }

@@ -1,7 +1,6 @@
 //! The file that holds the first admin's random password until it is changed.
 //!
-//! It is made exclusively, for its owner alone, no links followed, and is on the disk before anything
-//! depends on it.
+//! It is created exclusively with mode 0600, without following links, and is synced before anything depends on it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,23 +16,23 @@ use crate::{
     store::kind,
 };
 
-/// More than a password may have.
+/// Read limit; longer than any password may be.
 const MAX_BYTES: u64 = 2_048;
 
-/// The file is there, and what is in it may be known.
+/// The file exists, but others may have read the password.
 #[derive(Debug, thiserror::Error)]
 #[error("others may read it: delete it and start again")]
 pub struct OthersMayRead;
 
 impl OthersMayRead {
-    /// Whether it is why the file could not be used.
+    /// Whether `error` is this one.
     pub fn is_why(error: &io::Error) -> bool {
         let inner = error.get_ref();
         inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
     }
 }
 
-/// A path, at which the file may or may not be.
+/// The file's path; the file may not exist.
 #[derive(Debug)]
 pub(super) struct PasswordFile(PathBuf);
 
@@ -46,10 +45,10 @@ impl PasswordFile {
         &self.0
     }
 
-    /// The password in the file, which is made if there is none.
+    /// The password in the file, which is created if it does not exist.
     ///
-    /// What stands there must be a file of ours that nobody else may read; with `or_group`, a group that this
-    /// process is in may, too, which is what a volume's `fsGroup` makes of it.
+    /// An existing file must belong to this process's user, and nobody else may have access. With `or_group`, one of
+    /// the process's groups may, which is how a Kubernetes volume with an `fsGroup` looks.
     pub(super) fn read_or_create(&self, or_group: bool) -> io::Result<Secret> {
         match self.read(or_group) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(),
@@ -57,7 +56,7 @@ impl PasswordFile {
         }
     }
 
-    /// Deletes the file, if it is there.
+    /// Deletes the file if it exists.
     pub(super) fn delete(&self) -> io::Result<()> {
         match fs::remove_file(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -65,7 +64,7 @@ impl PasswordFile {
         }
     }
 
-    /// Whether [`Self::read_or_create`] would refuse what is there.
+    /// Dry run of [`Self::read_or_create`]: fails if it would refuse an existing file.
     pub(super) fn check(&self, or_group: bool) -> io::Result<()> {
         match self.open(or_group) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -75,7 +74,7 @@ impl PasswordFile {
 
     fn open(&self, or_group: bool) -> io::Result<File> {
         let refuse = |problem: &str| Err(io::Error::new(io::ErrorKind::InvalidData, problem));
-        // To open a device can do things of its own.
+        // Checked before opening, because opening a device can have side effects.
         let found = fs::symlink_metadata(&self.0)?.file_type();
         if !found.is_file() {
             return refuse(&format!("it is {}: move it away", kind(found)));
@@ -102,7 +101,7 @@ impl PasswordFile {
             .read_to_string(&mut text)?;
         let password = text.trim_end().to_owned();
         if password.is_empty() {
-            // A crash between making and writing it. The file is ours and empty, so make it anew.
+            // The process crashed between creating and writing it. The file is ours and empty, so create it again.
             self.delete()?;
             return self.create();
         }
@@ -131,13 +130,13 @@ fn is_in_group(group: u32) -> bool {
     own.iter().chain(&groups).any(|own| own.as_raw() == group)
 }
 
-/// No links are followed, and nobody is waited for, as at the end of a pipe.
+/// Does not follow links, and does not block, as opening a pipe otherwise would.
 fn at_once(options: &mut OpenOptions) -> &mut OpenOptions {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     options.custom_flags(i32::try_from(flags).expect("the flag is a small bit"))
 }
 
-/// 120 random bits in letters and digits that are told apart easily, in groups for the eye.
+/// 120 random bits, in letters and digits that are hard to confuse, hyphenated for readability.
 fn generate() -> Secret {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
     let digits = random::bytes::<24>().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
@@ -155,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_its_owners_alone_and_read_again_after_a_crash() {
+    fn file_is_private_and_reused_until_it_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let file = PasswordFile::new(&folder.path().join("password"));
         let first = file.read_or_create(false).unwrap();
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_before_the_password_was_written_is_mended() {
+    fn empty_file_left_by_a_crash_is_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = PasswordFile::new(&folder.path().join("password"));
         file.create().unwrap();
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_and_a_file_that_others_may_read_are_refused() {
+    fn link_and_file_readable_by_others_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("target");
         fs::write(&target, "known to all, known to all").unwrap();
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once_with_its_kind() {
+    fn anything_but_a_regular_file_is_refused_without_blocking() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = PasswordFile::new(&folder.path().join("fifo"));
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_ours_may_read_it_where_that_is_allowed() {
+    fn file_readable_by_own_group_is_accepted_only_if_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let file = PasswordFile::new(&folder.path().join("password"));
         let password = file.read_or_create(false).unwrap();

@@ -1,7 +1,7 @@
-//! Callers within transactions. What was true of a caller when its request came may not be true when the request
-//! is done: its token may be deleted meanwhile, its user deactivated, its role taken away. So whoever writes
-//! looks at the caller again in the transaction that writes, and the compiler sees to it: each change has an audit
-//! row, such a row is made by a [`Permit`] alone, and a permit by a [`CallerInTx`] alone.
+//! Callers inside transactions. Between authentication and the write, a caller's token may be deleted, its user
+//! deactivated or its role taken away. So every write checks the caller again in its own transaction, and the
+//! compiler enforces it: each change has an audit row, only a [`Permit`] makes one, and only a [`CallerInTx`] gives
+//! a permit.
 
 use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
 
 use super::{Caller, Proof};
 
-/// A caller as it is in a transaction, which it does not outlive.
+/// A caller that was checked in a transaction, which it cannot outlive.
 #[derive(Debug)]
 pub(in crate::app) struct CallerInTx<'t> {
     caller: Caller,
@@ -35,7 +35,7 @@ impl Deref for CallerInTx<'_> {
 }
 
 impl Caller {
-    /// The caller as it is in `tx`.
+    /// Checks the caller again in `tx`.
     ///
     /// # Errors
     /// The credential is no longer valid, or the store failed.
@@ -63,7 +63,8 @@ impl Caller {
                 let id = known.credential.lineage.token.id;
                 let found = tokens::find_credential(tx, id)?;
                 let known = Known {
-                    // That of the earlier read: outside of this transaction, it is what may be stale.
+                    // The stamp of the earlier read is the safe one outside this transaction: at worst, it makes the
+                    // credential look stale too early.
                     stamp: known.stamp,
                     credential: Arc::new(found.ok_or(Unauthenticated::WrongToken)?),
                 };
@@ -76,8 +77,8 @@ impl Caller {
         })
     }
 
-    /// The same in a transaction that reads, and sees what is committed: nothing is read anew of a credential
-    /// that no commit has changed.
+    /// The same for a transaction that only reads. It sees committed data alone, so a credential that no commit has
+    /// changed is not read again.
     pub(in crate::app) fn refresh_to_read<'t>(
         &self,
         tx: &'t Tx<'_>,
@@ -93,7 +94,7 @@ impl Caller {
         }
     }
 
-    /// The caller as it is now, where that can be told without a read.
+    /// Checks the caller again if that needs no read; `None` if it does.
     pub(in crate::app) fn unchanged(
         &self,
         db: &Db,
@@ -102,7 +103,7 @@ impl Caller {
         match &self.proof {
             Proof::Local { .. } => Some(Ok(self.clone())),
             Proof::Token(known) if db.still_decides(known.stamp, &known.credential.lineage) => {
-                // Time has passed all the same.
+                // The token may have expired since.
                 let origin = Arc::clone(&self.origin);
                 Some(Self::by_token(known.clone(), now, origin))
             }
@@ -112,10 +113,10 @@ impl Caller {
 }
 
 impl CallerInTx<'_> {
-    /// Whether the caller may do `action` to a target that is `relation` to it.
+    /// Whether the caller may do `action` to a target with this relation to it.
     ///
     /// # Errors
-    /// Why it may not.
+    /// The caller's scopes or role do not allow it.
     pub(in crate::app) fn may(
         &self,
         action: Action,
@@ -129,7 +130,7 @@ impl CallerInTx<'_> {
         })
     }
 
-    /// To delete the token `id`, where that is the very token that the caller shows: this needs no scope.
+    /// The permit to delete the token `id` if the caller presented that very token; this needs no scope.
     pub(in crate::app) fn may_delete_itself(&self, id: TokenId) -> Option<Permit<'_>> {
         let is_itself = self.token().is_some_and(|token| token.id == id);
         is_itself.then_some(Permit {
@@ -139,7 +140,7 @@ impl CallerInTx<'_> {
         })
     }
 
-    /// To delete a token whose plaintext the caller presented, whosever it is: that is authority enough.
+    /// The permit to delete a token whose plaintext the caller has, whoever owns it: the plaintext is authority enough.
     pub(in crate::app) const fn may_delete_presented(&self) -> Permit<'_> {
         Permit {
             caller: &self.caller,
@@ -149,7 +150,7 @@ impl CallerInTx<'_> {
     }
 }
 
-/// That a caller may do something, as things are in the transaction that does it.
+/// Proof that a caller may do something, checked in the transaction that does it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::app) struct Permit<'a> {
     caller: &'a Caller,
@@ -158,17 +159,16 @@ pub(in crate::app) struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// What the target is to the caller.
     pub(in crate::app) const fn relation(&self) -> Relation {
         self.relation
     }
 
-    /// The audit row for what is done to `target` at `now`.
+    /// An audit row for what is done to `target` at `now`.
     pub(in crate::app) fn event(&self, now: Timestamp, target: impl ToString) -> AuditEvent {
         self.event_called(self.action.audit(), now, target)
     }
 
-    /// The same, where `others` went with the target.
+    /// The same, counting `others` that were changed along with the target.
     pub(in crate::app) fn event_with(
         &self,
         now: Timestamp,
@@ -182,7 +182,7 @@ impl Permit<'_> {
         }
     }
 
-    /// The same, where the audit log has another name for what is done.
+    /// The same, with another action name than the permit's.
     pub(in crate::app) fn event_called(
         &self,
         name: &'static str,

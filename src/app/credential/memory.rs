@@ -1,9 +1,9 @@
-//! Credentials in memory: what every token check needs, as it was read, for as long as the store vouches
-//! that it is still so.
+//! Cache of the credentials that token checks need. An entry is used only while the store vouches that nothing
+//! relevant has changed since it was read.
 //!
-//! It is kept once the right secret was shown, or its token was asked for, with the secret's hash and nothing
-//! of its text. Whether the token is valid is judged anew at each use: time passes. Nothing is kept of what is
-//! not there.
+//! A credential is cached once somebody presented the right secret or asked for its token. The entry has the secret's
+//! hash, never its text. Validity is checked again at each use, because tokens expire. Tokens that do not exist are
+//! not cached.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -15,15 +15,15 @@ use crate::{
     store::{Stamp, tokens::Credential},
 };
 
-/// A credential has its place in one of so many sets, by its ID,
+/// Number of sets; the token's ID decides the set.
 const SETS: usize = 1 << 14;
-/// and so many places there: 65,536 in all.
+/// Entries per set: 65,536 in all.
 const WAYS: usize = 4;
-/// So many bytes of texts and lists go with a credential at most; what has more is not kept. A full memory
-/// takes about 60 MiB where tokens are as usual, and never more than 180.
+/// Maximum size of a credential's texts and lists; a larger credential is not cached. A full cache takes about
+/// 60 MiB with typical tokens, and never more than 180 MiB.
 const MAX_VARIABLE_BYTES: usize = 2_048;
 
-/// The credentials that are kept.
+/// The credential cache.
 #[derive(Debug)]
 pub(in crate::app) struct Memory {
     sets: Box<[Mutex<Set>]>,
@@ -34,14 +34,14 @@ pub(in crate::app) struct Memory {
 #[derive(Debug, Default)]
 struct Set {
     kept: [Option<Known>; WAYS],
-    /// The place that is given away next where none is free.
+    /// The entry that was evicted last; the next one is evicted when the set is full.
     next: usize,
 }
 
-/// A credential as it was read, and when that was.
+/// A credential, with a stamp that tells later whether it is stale.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Known {
-    /// From before the read.
+    /// Taken before the credential was read.
     pub(in crate::app) stamp: Stamp,
     pub(in crate::app) credential: Arc<Credential>,
 }
@@ -57,7 +57,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// What was kept of the token, where `is_true` still and the secret is right.
+    /// The cached credential if `is_true` accepts it and the secret matches. Counts a hit or a miss.
     pub(super) fn find(
         &self,
         id: TokenId,
@@ -75,7 +75,7 @@ impl Memory {
         found
     }
 
-    /// What was kept of the token, where `is_true` still.
+    /// The cached credential if `is_true` accepts it.
     pub(super) fn get(
         &self,
         id: TokenId,
@@ -86,12 +86,11 @@ impl Memory {
         is_true(kept.stamp, &kept.credential).then(|| kept.clone())
     }
 
-    /// How many were found here, and how many were not.
+    /// Hits and misses of [`Self::find`].
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.hits.load(Relaxed), self.misses.load(Relaxed))
     }
 
-    /// Keeps a credential.
     pub(super) fn keep(&self, known: &Known) {
         if variable_bytes(&known.credential) > MAX_VARIABLE_BYTES {
             return;
@@ -124,9 +123,9 @@ impl Known {
     }
 }
 
-/// How much memory is taken by what a client chose the size of.
+/// Size of the parts whose size a client chose.
 fn variable_bytes(credential: &Credential) -> usize {
-    // Its text, and what is around it in the set.
+    // Its text, plus the overhead of its place in the set.
     let scope = |scope: &str| scope.len() + 48;
     let of = |token: &Token| {
         token.note.as_str().len()

@@ -52,7 +52,7 @@ fn keep(all: &Memory, read: u64, credential: &Arc<Credential>) {
     });
 }
 
-/// Where what was read before `since` is stale.
+/// Whether the credential is found if everything read before `since` is stale.
 fn is_found(all: &Memory, since: u64, credential: &Credential) -> bool {
     let id = credential.lineage.token.id;
     let is_true = |kept, _: &Credential| kept >= stamp(since);
@@ -60,7 +60,7 @@ fn is_found(all: &Memory, since: u64, credential: &Credential) -> bool {
 }
 
 #[test]
-fn only_the_right_secret_of_what_is_still_true_is_a_hit() {
+fn only_the_right_secret_of_a_fresh_entry_is_a_hit() {
     let all = Memory::default();
     let (one, other) = (credential("ci"), credential("ci"));
     assert!(!is_found(&all, 1, &one));
@@ -75,7 +75,7 @@ fn only_the_right_secret_of_what_is_still_true_is_a_hit() {
 }
 
 #[test]
-fn memory_is_bounded() {
+fn cache_size_is_bounded() {
     let all = Memory::default();
     let large = credential(&"x".repeat(MAX_VARIABLE_BYTES + 1));
     keep(&all, 1, &large);
