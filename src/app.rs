@@ -1,6 +1,6 @@
-//! The use cases: what Hallpass does for a caller. One use case is one method of [`App`] is one transaction,
-//! its audit row included. Every way in (RPCs, web endpoints) calls these and nothing below them,
-//! so a rule cannot be in force on one way and not on another. Nothing here knows a protocol or a driver.
+//! The use cases: what Hallpass does for a caller. Each use case is one method of [`App`] and one transaction,
+//! its audit row included. RPCs and web endpoints call these methods and nothing below them, so a rule that holds
+//! for one holds for all. Nothing here knows a protocol or a database driver.
 
 pub mod audit;
 mod authenticate;
@@ -58,32 +58,32 @@ use reuse::Reuse;
 use token_rate::TokenRate;
 use usage::Usage;
 
-/// What the use cases are told by the settings.
+/// The settings of the use cases.
 #[derive(Clone, Debug)]
 pub struct AppOptions {
-    /// How new tokens begin.
+    /// Prefix of new tokens.
     pub token_prefix: TokenPrefix,
-    /// How long the tokens of people live.
+    /// Lifetime limits for the tokens of people.
     pub people: LifetimePolicy,
-    /// How long the tokens of machines live.
+    /// Lifetime limits for the tokens of machine users.
     pub machines: LifetimePolicy,
-    /// Whether only those who sign in may make tokens.
+    /// Forbids creating tokens with a token: callers must sign in.
     pub forbid_token_children: bool,
-    /// Whether the use of a rotated secret disables its family.
+    /// Whether using a rotated secret disables the whole token family.
     pub disable_family_on_reuse: bool,
-    /// How often a token may be verified, at once and a minute; `None`: there is no limit.
+    /// How many times a minute each token may be verified, which is also the allowed burst; `None`: no limit.
     pub token_requests_per_minute: Option<NonZero<u32>>,
-    /// How many live tokens a user may have, and how many live children a token.
+    /// Maximum number of live tokens per user, and of live children per token.
     pub max_tokens_per_user: u32,
-    /// How long expired and deleted tokens are kept.
+    /// How long expired and deleted tokens are kept before they are purged.
     pub retention: Duration,
     /// How passwords are hashed.
     pub passwords: HasherOptions,
-    /// Where the first admin's password is written where none is given.
+    /// File for the first admin's random password, used when no password is given.
     pub initial_password_file: PathBuf,
-    /// Use that file although a group that the process is in may read it.
+    /// Accepts that file even if one of the process's groups may read it.
     pub allow_open_permissions: bool,
-    /// Where it is counted what happens.
+    /// The metrics that the use cases count into.
     pub metrics: Metrics,
 }
 
@@ -107,7 +107,6 @@ impl Default for AppOptions {
 }
 
 impl AppOptions {
-    /// How long a token of `user` lives.
     fn lifetime_of(&self, user: &User) -> LifetimePolicy {
         match user.kind {
             UserKind::Person => self.people,
@@ -116,7 +115,7 @@ impl AppOptions {
     }
 }
 
-/// The application. Cheap to clone.
+/// The application, with a method for each use case. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
@@ -138,7 +137,7 @@ struct Inner {
 }
 
 impl App {
-    /// Makes the application on an open store.
+    /// Starts the application on an open store.
     pub async fn start(db: Db, clock: Arc<dyn Clock>, options: AppOptions) -> Result<Self, Error> {
         let page_key = db.read(|tx| Ok::<_, Error>(meta::page_key(tx)?)).await?;
         let hasher =
@@ -173,24 +172,25 @@ impl App {
             .is_ok()
     }
 
-    /// Makes it for a process that owns the database for a few calls: by the policies of the last server.
+    /// Starts it in a process that owns the database for a few calls only. It obeys the policies that the last
+    /// server stored.
     pub async fn embedded(db: Db, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let options = policies::stored(&db).await?.unwrap_or_default();
         Self::start(db, clock, options).await
     }
 
-    /// Whether the disk is full, so that tokens are checked and revoked and nothing else is written.
+    /// Whether the disk is full. Until there is room, tokens can be checked and revoked, but nothing else is written.
     pub fn disk_is_full(&self) -> bool {
         self.0.db.disk_is_full()
     }
 
-    /// Looks through the whole database, and says what is wrong with it.
+    /// Checks the integrity of the whole database and returns what it found wrong.
     pub async fn check_data(&self, caller: &Caller) -> Result<Vec<String>, Error> {
         authz::may(caller, Action::CheckData, Relation::OtherPerson)?;
         self.record_read(caller, Action::CheckData, Relation::OtherPerson, "")
             .await?;
         let findings = self.0.db.check().await?;
-        // That has taken its time.
+        // The check can take minutes, and the caller may have lost its rights meanwhile.
         authz::may(
             &self.look_again(caller).await?,
             Action::CheckData,
@@ -204,7 +204,7 @@ impl App {
         self.0.clock.now()
     }
 
-    /// What is counted.
+    /// The metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.0.options.metrics
     }
@@ -221,7 +221,7 @@ impl App {
         &self.0.hasher
     }
 
-    /// Reads for a caller, which is looked at in the very transaction that reads.
+    /// Reads on behalf of a caller, whose credential is checked again in the same transaction.
     async fn read_as<T: Send + 'static>(
         &self,
         caller: &Caller,
@@ -242,7 +242,7 @@ impl App {
         self.0.db.read(work).await
     }
 
-    /// For what decides on a credential: see [`Db::look_up`].
+    /// For reads that decide whether a credential is accepted; see [`Db::look_up`].
     async fn look_up<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
@@ -250,7 +250,7 @@ impl App {
         self.0.db.look_up(work).await
     }
 
-    /// For what takes away access: it is written on a full disk, too. See [`Db::revoke`].
+    /// For writes that take access away: they succeed on a full disk, too. See [`Db::revoke`].
     async fn revoke<T: Send + 'static>(
         &self,
         work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Who calls: checking tokens and passwords.
+//! Authentication: checks tokens and passwords.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -23,18 +23,18 @@ use super::{
     passwords::{Attempt, HasherError, PasswordHash, Slots, Verdict},
 };
 
-/// What a sign-in found.
+/// What the lookup and the password check of a sign-in found.
 struct Checked {
-    /// The account that the name is of.
+    /// The user with that name, even one who may not sign in.
     account: Option<UserId>,
-    /// Its user, where that may sign in.
+    /// The same user, if it may sign in.
     user: Option<User>,
     stored: Option<PasswordHash>,
     verdict: Verdict,
 }
 
 impl App {
-    /// The caller that a bearer token stands for.
+    /// Authenticates a bearer token.
     pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
         let checked = self.check_bearer(bearer, origin).await;
         let result = checked.as_ref().map_or_else(Error::result, |_| "ok");
@@ -69,8 +69,8 @@ impl App {
         Ok(caller)
     }
 
-    /// The caller as it is now, for what took time since it was authenticated, as a body does that comes slowly:
-    /// what was answered before this call is seen. Nothing is hashed, and nothing is read where nothing changed.
+    /// Checks a caller again after something slow, such as reading the body: it sees every change that was answered
+    /// before this call. It hashes nothing, and reads the store only if the credential may have changed.
     ///
     /// # Errors
     /// The credential is no longer valid, or the store failed.
@@ -101,13 +101,13 @@ impl App {
                     caller.origin().clone(),
                 )?)
             }
-            // A password comes in the body: nothing has taken time since.
+            // A password comes in the body, so no time has passed since it was checked.
             None => Ok(caller.clone()),
         }
     }
 
-    /// The caller that username and password stand for. An unknown name, a machine, a deactivated user and
-    /// a wrong password are answered alike, after the same work.
+    /// Authenticates a username and password. An unknown name, a machine user, a deactivated user and a wrong
+    /// password get the same answer after the same work.
     pub async fn sign_in(
         &self,
         username: &str,
@@ -180,7 +180,7 @@ impl App {
         })
     }
 
-    /// Checks the caller's own password, throttled, counted and recorded as a sign-in is.
+    /// Checks the caller's own password. It is throttled, counted and recorded like a sign-in.
     pub(super) async fn check_password(
         &self,
         caller: &Caller,
@@ -221,7 +221,8 @@ impl App {
         }
     }
 
-    /// Admits an attempt, or says when to come back: before anything is looked up, for every name alike.
+    /// Admits a sign-in attempt, or says when to try again. It runs before the user is looked up, so unknown names
+    /// are throttled like known ones.
     async fn admit(&self, username: &str, origin: &Origin) -> Result<Attempt<'_>, Error> {
         let (ip, now) = (address_of(origin), self.now());
         let admitted = self.0.throttle.admit(username, ip, now).await;
@@ -230,8 +231,8 @@ impl App {
         })
     }
 
-    /// Settles an attempt: a success is refunded and makes its network known, a failure stays charged, and what
-    /// was never checked is as if it had not been tried.
+    /// Settles an attempt with the throttle. A success is refunded and makes its network known, a failure stays
+    /// charged, and an attempt whose password was never checked does not count.
     fn settle<T>(
         &self,
         attempt: Attempt<'_>,
@@ -252,8 +253,8 @@ impl App {
         checked
     }
 
-    /// Stores a password's hash anew, at the present cost, and says which hash it has now. The sign-in is well
-    /// without it, so a failure is only logged: the next sign-in tries again.
+    /// Rehashes a password with the current cost and returns the hash that is stored afterwards. The sign-in
+    /// succeeds without it, so a failure is only logged, and the next sign-in tries again.
     async fn rehash(
         &self,
         id: UserId,
@@ -263,13 +264,13 @@ impl App {
         let (new, stored) = match self.store_new_hash(id, &old, password).await {
             Ok(hashes) => hashes,
             Err(error) => {
-                tracing::warn!(user.id = %id, %error, "a password could not be hashed anew");
+                tracing::warn!(user.id = %id, %error, "cannot rehash a password");
                 return Ok(old);
             }
         };
         match stored {
             Some(stored) if stored == new => Ok(new),
-            // Another sign-in was faster, or the password was set to another one.
+            // Another sign-in rehashed it first, or the password was changed.
             Some(stored) => {
                 let hasher = self.hasher();
                 let verdict = hasher.verify(Slots::KnownNetworks, password, Some(&stored));
@@ -283,7 +284,7 @@ impl App {
         }
     }
 
-    /// The new hash, and the one that is stored then: the new one, if the old one still was.
+    /// Replaces the hash `old` if it is still the stored one. Returns the new hash, and the one that is stored now.
     async fn store_new_hash(
         &self,
         id: UserId,
@@ -304,7 +305,7 @@ impl App {
     }
 }
 
-/// A local caller counts as one on the same machine.
+/// The address to throttle by; a local caller has none and counts as loopback.
 pub(super) fn address_of(origin: &Origin) -> IpAddr {
     origin.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
@@ -317,7 +318,7 @@ fn slots(attempt: &Attempt<'_>) -> Slots {
     }
 }
 
-/// Rounded up: who comes back after that is admitted.
+/// Rounds up, so that a client that waits this long is admitted.
 pub(super) fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
 }
@@ -336,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_to_wait_are_rounded_up_and_whole_ones_are_not() {
+    fn retry_delay_is_rounded_up_to_whole_seconds() {
         let whole = |millis| whole_seconds(Duration::from_millis(millis)).as_secs();
         assert_eq!([0, 1, 999, 1_000, 1_001].map(whole), [0, 1, 1, 1, 2]);
     }

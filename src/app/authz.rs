@@ -1,14 +1,13 @@
-//! Who may do what: one table, one question. What has no line here is denied.
+//! Authorisation: one table of rules and one function that asks it. An action without a rule is denied.
 //!
-//! Where an action is asked for is not known here: the list of endpoints names the actions of each, and a test
-//! sees that no action is without an endpoint. What a line says of `oneself`, `owner` and `admin` is DESIGN's
-//! table of users.
+//! This module does not know which endpoint performs an action: the list of endpoints names the actions of each,
+//! and a test checks that every action has an endpoint.
 
 use crate::domain::{id::UserId, scope::OwnScope, user::User};
 
 use super::{caller::Caller, error::Denied};
 
-/// Something that a caller does.
+/// Something that a caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Create a token for a user.
@@ -19,23 +18,23 @@ pub enum Action {
     ListTokens,
     /// Delete a token.
     DeleteToken,
-    /// Put a successor in a token's place.
+    /// Replace a token with a successor.
     RotateToken,
     /// Change a token.
     UpdateToken,
-    /// Be told all about a token.
+    /// Explain why a token is valid or not.
     ExplainToken,
-    /// Revoke tokens that were found where they should not be, with their families.
+    /// Revoke leaked tokens and their families.
     RevokeLeaked,
-    /// Ask about a token whose plaintext one has.
+    /// Verify a token by its plaintext.
     VerifyToken,
     /// List or count the tokens of all users.
     ListAllTokens,
-    /// Delete many tokens of whatever users.
+    /// Delete many tokens of any users.
     RevokeTokens,
     /// Create a person.
     CreatePerson,
-    /// Create a machine owned by the caller.
+    /// Create a machine user owned by the caller.
     CreateMachine,
     /// Read one user.
     GetUser,
@@ -45,7 +44,7 @@ pub enum Action {
     DescribeUser,
     /// Set a user's role.
     SetRole,
-    /// Set a machine's owner.
+    /// Set a machine user's owner.
     SetOwner,
     /// Set a person's password.
     SetPassword,
@@ -55,43 +54,43 @@ pub enum Action {
     ReactivateUser,
     /// Delete a user.
     DeleteUser,
-    /// Be told who one is.
+    /// Read one's own user.
     GetCurrentUser,
     /// Read the audit log.
     ReadAudit,
-    /// Look through the whole database for damage.
+    /// Check the integrity of the whole database.
     CheckData,
-    /// Be told the policies in force.
+    /// Read the policies in force.
     GetServerStatus,
-    /// Be told how many users and tokens there are.
+    /// Count the users and tokens.
     GetServerCounts,
 }
 
-/// What a role may act on.
+/// Which users an admin may act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Nothing.
+    /// None.
     None,
-    /// All machines.
+    /// All machine users.
     Machines,
     /// All users.
     All,
 }
 
-/// A line of the table.
+/// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// What is done.
+    /// The action that the rule is about.
     pub action: Action,
-    /// The scope that a scoped token needs for it; `None`: any token may.
+    /// The scope that a scoped token needs; `None`: it needs none.
     pub scope: Option<OwnScope>,
-    /// Whether the caller may do it to itself, or where there is no target.
+    /// Whether callers may do it to themselves, or without a target.
     pub oneself: bool,
-    /// Whether a person may do it to a machine of its own.
+    /// Whether a person may do it to a machine user that they own.
     pub owner: bool,
-    /// What an admin may do it to.
+    /// Whom an admin may do it to.
     pub admin: Reach,
-    /// What it is called in the audit log.
+    /// The action's name in the audit log.
     pub audit: &'static str,
 }
 
@@ -130,7 +129,7 @@ impl Rule {
     }
 }
 
-/// The table.
+/// The authorisation table.
 #[rustfmt::skip]
 pub const RULES: &[Rule] = {
     use {Action as A, OwnScope as S, Reach::{All, Machines}};
@@ -193,32 +192,32 @@ pub const RULES: &[Rule] = {
 };
 
 impl Action {
-    /// Its line in the table.
+    /// The action's rule.
     pub fn rule(self) -> Option<&'static Rule> {
         RULES.iter().find(|rule| rule.action == self)
     }
 
-    /// What it is called in the audit log.
+    /// The action's name in the audit log.
     pub fn audit(self) -> &'static str {
         self.rule().map_or("unknown", |rule| rule.audit)
     }
 }
 
-/// What the target of an action is to the caller.
+/// How the target of an action is related to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Relation {
     /// The caller's own user, or no user at all.
     Oneself,
-    /// A machine that the caller owns.
+    /// A machine user that the caller owns.
     OwnMachine,
-    /// A machine that another owns.
+    /// A machine user with another owner.
     OtherMachine,
-    /// Another person, or a user that is no more.
+    /// Another person, or a user that no longer exists.
     OtherPerson,
 }
 
 impl Relation {
-    /// Of the user `id`, who is `user` if there still is one.
+    /// The relation of `caller` to the user `id`; `user` is `None` if that user no longer exists.
     pub fn to(caller: &Caller, id: UserId, user: Option<&User>) -> Self {
         match (caller.user_id(), user) {
             (Some(own), _) if own == id => Self::Oneself,
@@ -228,16 +227,16 @@ impl Relation {
         }
     }
 
-    /// Whether the target is not the caller's own: an admin's acts on it are recorded, reads included.
+    /// Whether the target belongs to somebody else. What an admin does to it is audited, reads included.
     pub const fn is_foreign(self) -> bool {
         matches!(self, Self::OtherMachine | Self::OtherPerson)
     }
 }
 
-/// Whether the caller's token may do such a thing at all, whatever the target.
+/// Whether the caller's token allows the action at all, whatever the target.
 ///
 /// # Errors
-/// It has scopes, and not the one for this.
+/// The token is scoped and lacks the scope for this action.
 pub fn admit(caller: &Caller, action: Action) -> Result<(), Denied> {
     match action.rule() {
         None => Err(Denied::Role),
@@ -248,20 +247,20 @@ pub fn admit(caller: &Caller, action: Action) -> Result<(), Denied> {
     }
 }
 
-/// Whether the caller may do `action` to a target that is `relation` to it.
+/// Whether the caller may do `action` to a target with this relation to it.
 ///
 /// # Errors
-/// Why it may not.
+/// The caller's scopes or role do not allow it.
 pub fn may(caller: &Caller, action: Action, relation: Relation) -> Result<(), Denied> {
     admit(caller, action)?;
     let rule = action.rule().ok_or(Denied::Role)?;
     if caller.is_local() {
-        // Who can write the database may do anything; that it is recorded is what counts here.
+        // Whoever can write the database may do anything; it goes through here so that it is audited.
         return Ok(());
     }
     let own = match relation {
         Relation::Oneself => rule.oneself,
-        // A machine owns nothing, so none is ever its own machine.
+        // Only a person has machine users of its own: a machine user owns nobody.
         Relation::OwnMachine => rule.owner,
         Relation::OtherMachine | Relation::OtherPerson => false,
     };

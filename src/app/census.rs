@@ -1,5 +1,5 @@
-//! Counting all tokens by their state, for the metrics. It goes through the whole table, so it is done in
-//! chunks, and seldom: where it takes long, less often.
+//! Counts all tokens by state for the metrics. This scans the whole table, so it runs in chunks and at most once a
+//! minute; the longer a count takes, the less often it runs.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -12,21 +12,21 @@ use crate::{metrics::TokenCounts, store::tokens};
 
 use super::{App, Error};
 
-/// How many rows a transaction looks at: few enough that no read waits behind it for long.
+/// How many rows one transaction scans: few enough that no read waits behind it for long.
 const CHUNK: i64 = 10_000;
-/// What was counted so recently is not counted anew.
+/// Minimum time between two counts.
 const EVERY: Duration = Duration::from_mins(1);
-/// At most one part in so many of the time is spent counting.
+/// Counting takes at most one part in `SHARE` of the time.
 const SHARE: u32 = 100;
-/// How long one who asks waits for a count that is under way.
+/// How long a metrics request waits for the count that it started.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// When it was last counted, or begun.
+/// When the next count is due; `None`: now.
 #[derive(Debug, Default)]
 pub(super) struct Census(Mutex<Option<Instant>>);
 
 impl Census {
-    /// Whether it is time to count; then it is the caller's part, and no other's for a while.
+    /// Whether a count is due. The caller that gets `true` must count; the others get `false` until the next is due.
     fn is_due(&self) -> bool {
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -44,8 +44,8 @@ impl Census {
 }
 
 impl App {
-    /// Counts all tokens anew for the metrics if the last count is old. Returns after a second at most; a
-    /// count that takes longer goes on, and is told later.
+    /// Counts all tokens for the metrics if a count is due. Returns after at most a second; a count that takes longer
+    /// goes on in the background and shows in a later scrape.
     pub async fn recount_tokens(&self) {
         if !self.0.census.is_due() {
             return;
@@ -55,11 +55,11 @@ impl App {
             let begin = Instant::now();
             match app.count_tokens_by_state().await {
                 Ok(counts) => app.metrics().tokens(counts),
-                Err(error) => tracing::warn!(%error, "the tokens could not be counted"),
+                Err(error) => tracing::warn!(%error, "cannot count the tokens"),
             }
             app.0.census.took(begin.elapsed());
         });
-        // Neither a count that takes longer nor one that failed is the asker's concern.
+        // A timeout is fine, and the task logs its own failure.
         drop(time::timeout(PATIENCE, count).await);
     }
 

@@ -1,4 +1,4 @@
-//! The one error of all use cases. What a client is told of it stands in `server/error.rs`.
+//! The error type of all use cases. `server/error.rs` maps it to what clients get.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -14,23 +14,23 @@ use crate::{
     store,
 };
 
-/// Why a use case did not happen. `Display` is a sentence for the caller and tells no secret and no inside
-/// of the server; what only the log may tell is in `source`.
+/// Why a use case failed. `Display` is a sentence for the caller, without secrets or internals of the server;
+/// `source` has what only the log may show.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A field of the request has a value that is not allowed.
+    /// A field of the request has an invalid value.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// The caller is not known, or not by this credential.
+    /// The caller's credential is missing or was not accepted.
     #[error(transparent)]
     Unauthenticated(#[from] Unauthenticated),
-    /// Too many attempts to sign in.
+    /// Too many sign-in attempts.
     #[error("too many attempts to sign in; try again in {}", humantime::format_duration(*retry_after))]
     Throttled {
         /// When to try again, in whole seconds.
         retry_after: Duration,
     },
-    /// A valid token is used more often than the settings allow.
+    /// A valid token is used more often than its rate limit allows.
     #[error("the token is used too often; try again in {}", humantime::format_duration(*retry_after))]
     RateLimited {
         /// When to try again, in whole seconds.
@@ -39,16 +39,16 @@ pub enum Error {
     /// The caller may not do this.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// There is none, or the caller may not know of it.
+    /// It does not exist, or the caller may not know that it does.
     #[error("{0}")]
     NotFound(Noun),
-    /// The name is taken, or was.
+    /// The username belongs to a user, or belonged to a deleted one.
     #[error("the username is taken")]
     UsernameTaken,
-    /// The state of things does not allow it.
+    /// The current state does not allow it.
     #[error("{problem}")]
     Precondition {
-        /// Which rule.
+        /// The rule that was broken.
         reason: Reason,
         /// What the caller can do about it.
         problem: String,
@@ -56,7 +56,7 @@ pub enum Error {
     /// A limit is reached.
     #[error("{problem}")]
     Quota {
-        /// Which limit.
+        /// The limit that was reached.
         reason: Reason,
         /// What the caller can do about it.
         problem: String,
@@ -64,16 +64,16 @@ pub enum Error {
     /// The hasher's queue is full.
     #[error("the server is busy checking passwords; try again later")]
     Busy,
-    /// The store cannot be read or written now.
+    /// The store cannot be read or written at the moment.
     #[error("{}", unavailable(.0))]
     Unavailable(#[source] store::Error),
-    /// Something is wrong in the server.
+    /// A bug or a failure inside the server.
     #[error("something is wrong in the server")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
-    /// The word of `hallpass.v1.Reason` for it.
+    /// Its value of the enum `hallpass.v1.Reason`.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Field(_) => Reason::InvalidField,
@@ -105,13 +105,13 @@ const fn unavailable(error: &store::Error) -> &'static str {
 }
 
 impl Error {
-    /// The name that metrics count it by.
+    /// Its label in the metrics.
     pub(super) fn result(&self) -> &'static str {
         self.reason().as_str()
     }
 }
 
-/// What passes, or a repair mends, is unavailability; what this program did wrong is not.
+/// Errors that pass, or that repairing the database fixes, are `Unavailable`; bugs of ours are `Internal`.
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
@@ -132,7 +132,7 @@ pub enum Noun {
     Token,
     /// A user.
     User,
-    /// The person who shall own a machine, which is another user of the same request.
+    /// The person who is to own a machine user. The request names two users, so the error must say which is missing.
     Owner,
 }
 
@@ -146,7 +146,7 @@ impl std::fmt::Display for Noun {
     }
 }
 
-/// A field and what is wrong with its value.
+/// An invalid field of a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct FieldError {
@@ -157,7 +157,7 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// Of `field`, for what `problem` says.
+    /// An error about `field`; `problem` says what is wrong with it.
     pub fn new(field: &'static str, problem: impl ToString) -> Self {
         Self {
             field,
@@ -166,7 +166,7 @@ impl FieldError {
     }
 }
 
-/// A field that was read before it is due: authorisation comes before what is wrong with a field.
+/// A field that was parsed early. Its error is only returned after authorisation, which comes before field errors.
 pub type Checked<T> = Result<T, FieldError>;
 
 impl From<PageTokenError> for Error {
@@ -189,19 +189,19 @@ impl From<LifetimeError> for Error {
     }
 }
 
-/// Why a credential was not accepted. More than `Wrong` is only told to one who holds the full secret.
+/// Why a credential was not accepted. Only a caller who holds the full secret learns why a token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {
-    /// There is none.
+    /// There is no credential.
     #[error("sign in: this needs a token in the Authorization header (Bearer)")]
     Missing,
-    /// It has not the form of one, or its checksum does not fit.
+    /// The token is malformed, or its checksum is wrong.
     #[error("the token is invalid")]
     Malformed,
-    /// It is none of ours, or the secret is wrong.
+    /// The token does not exist, or its secret is wrong.
     #[error("the token is invalid")]
     WrongToken,
-    /// Username or password is wrong, or the user may not sign in.
+    /// The username or the password is wrong, or the user may not sign in.
     #[error("the username or the password is wrong")]
     WrongPassword,
     /// The secret is right, but the token is not valid.
@@ -209,7 +209,7 @@ pub enum Unauthenticated {
     Invalid(#[from] Invalid),
 }
 
-/// What is wrong with the form of a token is told to nobody who is not known.
+/// Drops the details: an unauthenticated caller is not told how a token is malformed.
 impl From<TokenTextError> for Unauthenticated {
     fn from(_: TokenTextError) -> Self {
         Self::Malformed
@@ -217,7 +217,7 @@ impl From<TokenTextError> for Unauthenticated {
 }
 
 impl Unauthenticated {
-    /// The word of `hallpass.v1.Reason` for it.
+    /// Its value of the enum `hallpass.v1.Reason`.
     pub const fn reason(self) -> Reason {
         match self {
             Self::Missing => Reason::CredentialsMissing,
@@ -240,31 +240,31 @@ const fn disabled(by: DisabledBy) -> &'static str {
     }
 }
 
-/// Why a known caller may not do something.
+/// Why an authenticated caller may not do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Its role, or its being a machine, does not allow it.
+    /// Its role does not allow it, or it is a machine user.
     #[error("you may not do this")]
     Role,
-    /// Its token has scopes, and not the one for this.
+    /// Its token is scoped and lacks the scope for this.
     #[error("the token lacks the scope {}", .0.as_str())]
     Scope(OwnScope),
-    /// Its token was made with a token.
+    /// Its token was created with a token, and so cannot create tokens.
     #[error("a token that was made with a token cannot make tokens")]
     Lineage,
-    /// The settings forbid to make tokens with tokens.
+    /// The settings forbid creating tokens with a token.
     #[error("tokens cannot be made with a token here: sign in with username and password")]
     TokenChildren,
-    /// The token is disabled, and not by its owner.
+    /// The token was not disabled by its owner, so only an admin may enable it.
     #[error("only an admin enables the token: {}", disabled(*.0))]
     Disabled(DisabledBy),
-    /// The old password that was given is wrong.
+    /// The given old password is wrong.
     #[error("the old password is wrong")]
     OldPassword,
 }
 
 impl Denied {
-    /// The word of `hallpass.v1.Reason` for it.
+    /// Its value of the enum `hallpass.v1.Reason`.
     pub const fn reason(self) -> Reason {
         match self {
             Self::Role => Reason::PermissionDenied,

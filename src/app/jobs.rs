@@ -1,5 +1,5 @@
-//! What the server does by itself: purging, writing refusals, last uses and known networks, telling the audit log's
-//! head.
+//! Background jobs of the server: purging, writing refusals, last uses and known networks in batches, and logging
+//! the head of the audit log.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const HOURLY: Duration = Duration::from_hours(1);
 
 impl App {
-    /// Runs the jobs until `stop` turns true or its sender is gone, then writes what is left.
+    /// Runs the jobs until `stop` turns true or its sender is dropped, then writes what is still in memory.
     pub async fn run_jobs(&self, mut stop: watch::Receiver<bool>) {
         let mut flush = time::interval(FLUSH_EVERY);
         flush.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -40,22 +40,22 @@ impl App {
         log_result("known networks", self.flush_networks().await);
     }
 
-    /// A write finds out whether a disk that was full has room again.
+    /// Tries a write if the disk was full, because only a write finds out whether there is room again.
     async fn look_for_room(&self) {
         if self.disk_is_full() {
-            // Refused until there is.
+            // Fails as long as there is none.
             drop(self.write(|_| Ok(())).await);
         }
     }
 
     async fn log_audit_head(&self) -> Result<(), Error> {
         let head = self.read(|tx| Ok(audit::head(tx)?)).await?;
-        tracing::info!(audit.head = %head, "the audit log's head");
+        tracing::info!(audit.head = %head, "head of the audit log");
         Ok(())
     }
 
     async fn flush_refusals(&self, backlog: &mut Vec<AuditEvent>, all: bool) {
-        // While the store cannot be written, the next ones wait and are counted where they are noted.
+        // While the store takes no writes, new refusals stay in `Refusals`, which counts what exceeds its bounds.
         if backlog.is_empty() || all {
             backlog.extend(self.0.refusals.take(self.now(), all));
         }
@@ -85,8 +85,8 @@ fn log_result<T>(job: &'static str, result: Result<T, Error>) {
     }
 }
 
-/// Waits until `stop` turns true or its sender is gone. What `wait_for` gives holds a lock, which must not be
-/// held while a job runs: the jobs could then not be spawned.
+/// Waits until `stop` turns true or its sender is dropped. The result of `wait_for` holds a lock that is not `Send`,
+/// so it is dropped here: held across a job, it would keep `run_jobs` from being spawned.
 async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -1,5 +1,5 @@
-//! The networks from which people signed in of late, which the throttle spares: what is kept of them over a
-//! restart. A sign-in does not wait for that: what is new is written in batches, as last uses are.
+//! Known networks: those from which a person signed in recently. The throttle goes easy on them, so they are stored
+//! to survive a restart. They are written in batches, like last uses, so that no sign-in waits for it.
 
 use std::{
     collections::HashMap,
@@ -15,17 +15,18 @@ use crate::{
 
 use super::{App, Error, authenticate::address_of, caller::Origin, passwords::ThrottleLimits};
 
-/// How many sign-ins wait for a store that takes no writes. One that finds no room is written down an hour later.
+/// Maximum number of sign-ins held while the store takes no writes. More are dropped; a sign-in from the same network
+/// in a later hour is noted again.
 const ROOM: usize = 4_096;
 
-/// How many networks are read at the start.
+/// Maximum number of networks loaded at start.
 const MAX_READ: u32 = 1 << 16;
 
-/// Sign-ins that are not yet written down.
+/// Sign-ins that are not yet stored.
 #[derive(Debug, Default)]
 pub(super) struct NewNetworks {
     latest: Mutex<HashMap<(UserId, IpNet), Timestamp>>,
-    /// Held while they are written, and while a user's are removed: what was removed does not come back.
+    /// Held during a flush and while a user's networks are removed, so that a flush does not bring them back.
     writing: tokio::sync::Mutex<()>,
 }
 
@@ -43,7 +44,7 @@ impl NewNetworks {
 }
 
 impl App {
-    /// Tells the throttle what the store has kept.
+    /// Loads the stored networks into the throttle.
     pub(super) async fn load_networks(&self) -> Result<(), Error> {
         let now = self.now();
         let since = now.minus(ThrottleLimits::default().known_for);
@@ -59,13 +60,13 @@ impl App {
         Ok(())
     }
 
-    /// Notes a sign-in that is worth writing down.
+    /// Notes a sign-in that is to be stored.
     pub(super) fn note_network(&self, user: UserId, origin: &Origin, time: Timestamp) {
         let network = address::network_of(address_of(origin));
         self.0.new_networks.keep(user, network, time);
     }
 
-    /// Writes down what was noted. No audit rows: a sign-in makes something that has its own.
+    /// Stores the noted sign-ins. There is no audit row: what the sign-in was for has its own.
     pub(super) async fn flush_networks(&self) -> Result<(), Error> {
         let _writing = self.0.new_networks.writing.lock().await;
         let latest = std::mem::take(&mut *self.0.new_networks.lock());
@@ -91,15 +92,15 @@ impl App {
         written
     }
 
-    /// Removes what nobody is spared for any more.
+    /// Deletes the networks that are too old to be known.
     pub(super) async fn purge_networks(&self) -> Result<(), Error> {
         let before = self.now().minus(ThrottleLimits::default().known_for);
         self.write(move |tx| Ok(known_networks::purge(tx, before)?))
             .await
     }
 
-    /// Does `work`, which takes away the way in of the user that it answers, and makes all networks unknown to
-    /// that user.
+    /// Runs `work`, which takes away the sign-in of the user that it returns, and forgets all known networks of that
+    /// user.
     pub(super) async fn revoke_sign_in<T: Send + 'static>(
         &self,
         work: impl Fn(&Tx<'_>) -> Result<(T, Option<User>), Error> + Send + 'static,

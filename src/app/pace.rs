@@ -1,15 +1,15 @@
-//! A token bucket: so many at once, then one each time that some regain. It is kept as the time at which it
-//! is full again, which is one number and needs no refilling.
+//! A token bucket: a burst at once, then one per interval. Its state is the time at which it is full again, a single
+//! number that needs no refilling.
 //!
-//! The `governor` crate keeps buckets in the same way, but has nothing to take a charge back with, as a sign-in
-//! with the right password needs; its keyed stores grow with their keys, and its clock is asked instead of told.
-//! A store and a clock of our own for it would be longer than this.
+//! The `governor` crate works the same way but cannot refund a charge, which a sign-in with the right password needs;
+//! its keyed stores grow without bound, and it reads its clock instead of being told the time. A store and a clock
+//! of our own for it would be longer than this module.
 
 use std::time::Duration;
 
 use super::ticks::Tick;
 
-/// How fast something may happen.
+/// Capacity and refill interval of a bucket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     burst: u32,
@@ -17,12 +17,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// `burst` at once, then one each `regain`.
+    /// `burst` at once, then one per `regain`.
     pub(super) const fn new(burst: u32, regain: Duration) -> Self {
         Self { burst, regain }
     }
 
-    /// How long until one more is within the pace, for a bucket that is full at `full_at`.
+    /// How long to wait until the bucket, which is full again at `full_at`, has one more.
     pub(super) fn wait(self, full_at: Tick, now: Tick) -> Duration {
         let room = self.regain * self.burst.saturating_sub(1);
         full_at.since(now).saturating_sub(room)
@@ -33,7 +33,7 @@ impl Pace {
         *full_at = now.max(*full_at).plus(self.regain);
     }
 
-    /// Puts one back, or what of it has not been regained yet.
+    /// Puts one back, or as much of it as was not refilled meanwhile.
     pub(super) fn refund(self, full_at: &mut Tick, now: Tick) {
         *full_at = full_at.minus(self.regain).max(now.min(*full_at));
     }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_at_once_then_one_each_regain() {
+    fn allows_a_burst_and_then_one_per_interval() {
         let pace = Pace::new(3, Duration::from_secs(20));
         let mut full_at = Tick::default();
         for _ in 0..3 {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn refunds_never_leave_more_than_a_burst() {
+    fn refunds_never_exceed_the_burst() {
         let pace = Pace::new(3, Duration::from_secs(6));
         let mut full_at = Tick::default();
         for _ in 0..9 {

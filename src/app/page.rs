@@ -1,22 +1,22 @@
-//! Pages of the lists that use cases give.
+//! Pagination of the lists that use cases return.
 
 use crate::domain::page::{self, PageKey, PageQuery, PageTokenError, Position};
 
-/// Which page of a list is asked for.
+/// A request for one page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many entries at most; 0: the default.
+    /// Maximum number of entries; 0: the default.
     pub size: u32,
-    /// What the page before gave as the token of its next; empty: the first page.
+    /// The `next_page_token` of the previous page; empty: the first page.
     pub token: String,
-    /// Falling instead of rising.
+    /// Descending order instead of ascending.
     pub reverse: bool,
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The entries.
+    /// The entries of this page.
     pub items: Vec<T>,
     /// The token of the next page; empty at the end.
     pub next_page_token: String,
@@ -25,16 +25,16 @@ pub struct Page<T> {
 /// A page request whose token was checked.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor {
-    /// The last entry of the page before.
+    /// Position of the last entry of the previous page.
     pub(super) after: Option<Position>,
-    /// Falling instead of rising.
+    /// Descending order instead of ascending.
     pub(super) reverse: bool,
     size: u32,
     query: PageQuery,
 }
 
 impl Cursor {
-    /// Checks the token against the list that `query` describes.
+    /// Checks that the page token was signed for the list that `query` describes.
     pub(super) fn parse(
         request: &PageRequest,
         query: PageQuery,
@@ -50,12 +50,12 @@ impl Cursor {
         })
     }
 
-    /// How many entries to read: one more than the page holds tells whether there is a next.
+    /// How many entries to read: one more than the page holds, to know whether there is a next page.
     pub(super) const fn limit(&self) -> u32 {
         self.size + 1
     }
 
-    /// The page of what was read.
+    /// A page of `items`, which were read with [`Self::limit`].
     pub(super) fn page<T>(
         &self,
         mut items: Vec<T>,
@@ -75,7 +75,7 @@ impl Cursor {
         }
     }
 
-    /// The page of what was read by one who stopped at `stop`; `None`: at the list's end.
+    /// The same for a read that stopped early, at `stop`; `None`: it reached the end of the list.
     pub(super) fn page_until<T>(
         &self,
         items: Vec<T>,
@@ -92,7 +92,7 @@ impl Cursor {
         page
     }
 
-    /// The token of what comes after `place`.
+    /// The page token for the entries after `place`.
     pub(super) fn token_after(&self, place: Position, key: &PageKey) -> String {
         key.sign(&self.query, place)
     }

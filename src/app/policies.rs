@@ -1,4 +1,4 @@
-//! The policies of the last server, kept in the database: whoever works on it without a server keeps to them.
+//! The policies of the last server, stored in the database so that embedded instances obey them, too.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 
 use super::{App, AppOptions, Error, audit::system_event, passwords::HasherOptions};
 
-/// As it is written. A field that an older server did not write has its default.
+/// The stored JSON. A field that an older server did not write gets its default.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default)]
 struct Stored {
@@ -19,7 +19,7 @@ struct Stored {
     people: Lifetimes,
     machines: Lifetimes,
     forbid_token_children: bool,
-    // Left out where it is off: what an older server wrote is then no other policy.
+    // Left out when off, so that the policies which an older server wrote do not count as changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     disable_family_on_reuse: bool,
     max_tokens_per_user: u32,
@@ -76,10 +76,10 @@ impl From<Lifetimes> for LifetimePolicy {
     }
 }
 
-/// What the last server stored; `None`: there was none that did.
+/// The policies that the last server stored; `None` if no server has stored any.
 ///
 /// # Errors
-/// What is there cannot be read: to go on without policies would make tokens that they forbid.
+/// The stored policies cannot be read. Going on without them could create tokens that they forbid.
 pub(super) async fn stored(db: &Db) -> Result<Option<AppOptions>, Error> {
     let Some(text) = db.read(|tx| Ok::<_, Error>(meta::policies(tx)?)).await? else {
         return Ok(None);
@@ -105,7 +105,7 @@ pub(super) async fn stored(db: &Db) -> Result<Option<AppOptions>, Error> {
 }
 
 impl App {
-    /// Stores the policies that this server was started with. Others than before are recorded.
+    /// Stores the policies that this server was started with. A change is audited.
     pub async fn store_policies(&self) -> Result<(), Error> {
         let text = serde_json::to_vec(&Stored::from(self.options()))
             .map_err(|error| Error::Internal(Box::new(error)))?;

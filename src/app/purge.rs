@@ -1,6 +1,6 @@
-//! Purging tokens that ended: those that ended longer than the retention ago, and those of a user beyond the
-//! newest thousand; and known networks whose time is over. It does not trust a clock that jumped: what a wrong clock
-//! takes for long ended, nothing brings back.
+//! Purges ended tokens: those that ended before the retention period, and all but the newest thousand of each user.
+//! Old known networks go, too. Nothing is purged after the clock has jumped ahead, because a purge by a wrong clock
+//! cannot be undone.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -14,29 +14,29 @@ use crate::{
 
 use super::{App, Error, audit::system_event};
 
-/// How many tokens a transaction purges: few enough that no writer waits for long.
+/// Maximum number of tokens purged per transaction: few enough that no writer waits for long.
 const CHUNK: u32 = 500;
-/// So many ended tokens of a user are kept, for as long as the retention.
+/// Maximum number of ended tokens kept per user, within the retention period.
 const KEPT_OF_USER: u32 = 1_000;
-/// How many users one read looks at.
+/// Maximum number of users checked per read.
 const USERS: u32 = 20;
-/// By how much the clock may be ahead of the last purge. A server that was off for longer needs a word of its
-/// operator, too: nothing in the database tells that from a clock that is wrong.
+/// How far the clock may be ahead of the last purge. After a longer downtime the operator must confirm the clock,
+/// too, because the database cannot tell a downtime from a wrong clock.
 const MAX_GAP: Duration = Duration::from_hours(7 * 24);
 
-/// Whether an operator said that the clock is right, for the next purge.
+/// Whether the operator confirmed the clock for the next purge.
 #[derive(Debug, Default)]
 pub(super) struct ClockWord(AtomicBool);
 
 impl App {
-    /// Says that the clock is right, however far it is ahead of the last purge. It counts for one purge: a
-    /// later jump needs a word of its own.
+    /// Confirms the clock, however far it is ahead of the last purge. This counts for one purge only; a later jump must
+    /// be confirmed again.
     pub fn accept_clock(&self) {
         self.0.clock_word.0.store(true, Ordering::SeqCst);
     }
 
-    /// Purges what ended long ago and what a user has too much of, a chunk a transaction, and says how many
-    /// tokens that were: none where the clock has jumped.
+    /// Purges old ended tokens, and the ended tokens that a user has too many of, one chunk per transaction. Returns
+    /// how many tokens it purged, which is 0 after the clock has jumped.
     pub async fn purge(&self) -> Result<u64, Error> {
         if let Some(last) = self.check_clock().await? {
             let gap_days = self.now().since(last).as_secs() / 86_400;
@@ -68,7 +68,7 @@ impl App {
         }
     }
 
-    /// Purges by `chunk` until it finds no full chunk more.
+    /// Runs `chunk` until it purges less than a full chunk, with one audit row per transaction.
     async fn purge_chunks(
         &self,
         target: &str,
@@ -97,10 +97,11 @@ impl App {
         }
     }
 
-    /// When the last purge was, if the clock has jumped since. Else that is now.
+    /// Returns the time of the last purge if the clock has jumped since. Otherwise stores the present time as the last
+    /// purge and returns `None`.
     ///
-    /// The time is stored: a wrong clock writes audit rows, too, which after a restart would bear it out.
-    /// Before there was any purge, the newest audit row stands for it.
+    /// The time is stored apart from the audit rows, because a wrong clock writes those, too, and would find itself
+    /// confirmed after a restart. Before the first purge, the newest audit row is all there is to compare with.
     async fn check_clock(&self) -> Result<Option<Timestamp>, Error> {
         let now = self.now();
         let accepted = self.0.clock_word.0.load(Ordering::SeqCst);

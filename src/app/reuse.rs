@@ -1,10 +1,10 @@
-//! A secret that was rotated away and is used all the same: two hands hold it, and nobody knows which is the
-//! thief's (RFC 9700 §4.14.2). Where the settings say so, its family is disabled, which an admin can undo, and not
-//! ended, since it may be an owner's forgotten script.
+//! Reuse detection: a secret that is used after it was rotated away may be stolen, and the server cannot tell the
+//! thief from the owner (RFC 9700 §4.14.2). If the settings say so, the whole family is disabled. It is not revoked,
+//! because the user may be an owner's forgotten script, and an admin can enable it again.
 //!
-//! Only a request's own credential counts. A token that is pasted to be verified, introspected, explained or
-//! revoked may come from whoever found it. It happens once to a family: the store knows it of the live members,
-//! and a successor is told; the memory of this process only spares later requests the question.
+//! Only the credential of a request counts. A token that somebody pasted to verify, introspect, explain or revoke it
+//! may have been found anywhere. A family is disabled once only: the store marks the live members, and a successor
+//! inherits the mark. The set in memory merely saves later requests a write.
 
 use std::{
     collections::HashSet,
@@ -19,10 +19,10 @@ use crate::{
 
 use super::{App, Error, audit::SYSTEM, caller::Origin};
 
-/// How many families are remembered. To fill it takes as many rotated secrets.
+/// Maximum number of families remembered. Filling it takes a rotated secret of each.
 const ROOM: usize = 4_096;
 
-/// The families of which a reuse was seen since the start.
+/// The families with a reuse since the start.
 #[derive(Debug, Default)]
 pub(super) struct Reuse(Mutex<HashSet<TokenId>>);
 
@@ -31,25 +31,25 @@ impl Reuse {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is the first reuse that is seen of the family.
+    /// Whether this is the first reuse in that family.
     fn is_first(&self, family: TokenId) -> bool {
         let mut seen = self.seen();
         if seen.len() >= ROOM {
-            // Each of them costs one more question.
+            // Costs each of these families one more write.
             seen.clear();
         }
         seen.insert(family)
     }
 
-    /// Nothing came of it: the next one is the first.
+    /// Disabling the family failed, so the next reuse tries again.
     fn forget(&self, family: TokenId) {
         self.seen().remove(&family);
     }
 }
 
 impl App {
-    /// Looks whether `token`, whose secret was presented from `ip` as the credential of the request from `origin`, was
-    /// rotated away. If so, its family is disabled when this returns.
+    /// Checks whether `token`, which was presented from `ip` as a request's credential, was rotated away. If so and the
+    /// settings demand it, its family is disabled by the time this returns.
     pub(super) async fn watch_reuse(&self, token: &Token, origin: &Origin, ip: Option<IpAddr>) {
         let now = self.now();
         let is_reuse = self.options().disable_family_on_reuse && rotation::is_reuse(token, now);
@@ -66,14 +66,14 @@ impl App {
             credential_id: token.id.to_string(),
             ..origin.event(now, "token.disable_on_reuse", "")
         };
-        // A task of its own: whoever hangs up does not stop it.
+        // In its own task, so that a client cannot stop it by hanging up.
         let task = tokio::spawn(async move {
             if let Err(error) = app.disable_family(family, event, now).await {
                 app.0.reuse.forget(family);
-                tracing::warn!(family.id = %family, %error, "a family with a reused secret could not be disabled");
+                tracing::warn!(family.id = %family, %error, "cannot disable a family with a reused secret");
             }
         });
-        // A panic is logged where it happens, and the refusal of the token does not hang on it.
+        // A panic is logged by the hook, and the token is refused either way.
         drop(task.await);
     }
 

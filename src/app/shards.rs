@@ -1,5 +1,5 @@
-//! What is kept in memory for each of many tokens: spread over locks, so that requests about different tokens
-//! seldom wait for each other, and bounded, so that no number of tokens fills the memory.
+//! Sharded per-token state: it is spread over many locks, so that requests about different tokens rarely wait for
+//! each other, and it is bounded, so that no number of tokens fills the memory.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,11 +7,11 @@ use crate::domain::id::TokenId;
 
 const SHARDS: u16 = 64;
 
-/// How many tokens a shard has room for, 229,376 all in all: 7/8 of a power of two, which is what a hash map
-/// holds before it doubles its memory.
+/// Maximum number of tokens per shard, 229,376 in all. It is 7/8 of a power of two, which is what a hash map holds
+/// before it doubles its memory.
 pub(super) const ROOM: usize = 3_584;
 
-/// The shards, each behind a lock of its own. That one keeps to its [`ROOM`] is its owner's care.
+/// The shards, each behind its own lock. The code that uses a shard must keep it within [`ROOM`].
 #[derive(Debug)]
 pub(super) struct Shards<S>(Box<[Mutex<S>]>);
 
@@ -22,18 +22,18 @@ impl<S: Default> Default for Shards<S> {
 }
 
 impl<S> Shards<S> {
-    /// The shard of a token; they fill evenly.
+    /// The shard of a token. IDs spread evenly over the shards.
     pub(super) fn of(&self, id: TokenId) -> MutexGuard<'_, S> {
         lock(&self.0[usize::from(id.id().random_bits() % SHARDS)])
     }
 
-    /// All of them, one after another.
+    /// Locks and returns one shard after another.
     pub(super) fn iter(&self) -> impl Iterator<Item = MutexGuard<'_, S>> {
         self.0.iter().map(lock)
     }
 }
 
-/// Nothing in there panics half way.
+/// Ignores poisoning: nothing panics halfway through a change of a shard.
 fn lock<S>(shard: &Mutex<S>) -> MutexGuard<'_, S> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -44,7 +44,7 @@ mod tests {
     use crate::domain::time::Timestamp;
 
     #[test]
-    fn tokens_are_spread_evenly_and_each_is_found_again() {
+    fn tokens_spread_evenly_and_keep_their_shard() {
         let shards = Shards::<Vec<TokenId>>::default();
         for _ in 0..64_000 {
             let id = TokenId::generate(Timestamp::from_micros(0));
@@ -52,7 +52,7 @@ mod tests {
             assert_eq!(shards.of(id).last(), Some(&id));
         }
         assert_eq!(shards.iter().count(), usize::from(SHARDS));
-        // Seven standard deviations.
+        // 1,000 in each on average; the bounds are seven standard deviations away.
         assert!(
             shards
                 .iter()

@@ -1,4 +1,4 @@
-//! How the server is: what anyone may know, what callers may, and what admins may.
+//! Server status: a part for everyone, a part for callers and a part for admins.
 
 use std::num::NonZero;
 
@@ -16,42 +16,42 @@ use super::{
     caller::Caller,
 };
 
-/// How the server is at this moment.
+/// The current status of the server.
 #[derive(Clone, Debug)]
 pub struct ServerStatus {
     /// Whether the store answers.
     pub ready: bool,
     /// Whether the disk is full.
     pub disk_full: bool,
-    /// For callers alone.
+    /// Only for authenticated callers.
     pub policies: Option<Policies>,
-    /// For admins alone, and only where the server is ready.
+    /// Only for admins, and only if the server is ready.
     pub counts: Option<Counts>,
 }
 
-/// What the operator allows of tokens.
+/// The operator's limits on tokens.
 #[derive(Clone, Debug)]
 pub struct Policies {
-    /// How new tokens begin.
+    /// Prefix of new tokens.
     pub token_prefix: String,
-    /// How long the tokens of people live.
+    /// Lifetime limits for the tokens of people.
     pub people: LifetimePolicy,
-    /// How long the tokens of machines live.
+    /// Lifetime limits for the tokens of machine users.
     pub machines: LifetimePolicy,
-    /// Whether only those who sign in may make tokens.
+    /// Whether creating tokens with a token is forbidden.
     pub token_children_forbidden: bool,
-    /// How many live tokens a user may have.
+    /// Maximum number of live tokens per user.
     pub max_tokens_per_user: u32,
-    /// How often a minute a token may be verified.
+    /// Maximum number of verifications per token and minute; `None`: no limit.
     pub token_requests_per_minute: Option<NonZero<u32>>,
 }
 
-/// How many users and tokens there are.
+/// Numbers of users and tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
     /// People, deactivated ones included.
     pub people: u64,
-    /// Machines, deactivated ones included.
+    /// Machine users, deactivated ones included.
     pub machines: u64,
     /// Deactivated users of both kinds.
     pub deactivated: u64,
@@ -60,7 +60,7 @@ pub struct Counts {
 }
 
 impl App {
-    /// Tells how the server is: to everyone, and to a caller more.
+    /// The status of the server, with as much detail as `caller` may see.
     pub async fn server_status(&self, caller: Option<&Caller>) -> Result<ServerStatus, Error> {
         let may = |action, relation| {
             caller.is_some_and(|caller| authz::may(caller, action, relation).is_ok())

@@ -1,10 +1,10 @@
-//! Time as limits count it: it never goes back.
+//! Monotonic time for rate limits, derived from the wall clock.
 
 use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 
-/// Time since the counting began, in microseconds.
+/// Monotonic time in microseconds, counted from the first use of its [`Ticks`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u64);
 
@@ -21,7 +21,7 @@ impl Tick {
         Self(self.0.saturating_sub(micros(duration)))
     }
 
-    /// How many whole `step`s the time has had.
+    /// How many whole `step`s have passed.
     pub(super) fn count(self, step: Duration) -> u64 {
         self.0 / micros(step).max(1)
     }
@@ -31,12 +31,11 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Callers read the clock before they come here, so some come late by this much at most; a time
-/// further back means that the clock was set.
+/// How late a caller may come with the time that it read. A time further back means that the clock was set back.
 const LATE: Duration = Duration::from_secs(5);
 
-/// Turns the wall clock's times into ticks by adding up its steps forward. A clock that is set back
-/// by an hour thus neither stops a delay for that hour nor ends it.
+/// Turns wall-clock times into ticks by adding up the steps forward. If the clock is set back by an hour, a delay
+/// neither lasts an hour longer nor ends early.
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
     last: Option<Timestamp>,
@@ -49,8 +48,8 @@ impl Ticks {
         if now > last {
             self.tick = self.tick.plus(now.since(last));
         }
-        // Going along with every small step back would count the steps forward between late callers
-        // twice, and time would run fast.
+        // Following every small step back would count the steps forward between late callers twice, and time would
+        // run fast.
         if now > last || last.since(now) > LATE {
             self.last = Some(now);
         }
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_goes_on_from_there() {
+    fn time_goes_on_after_the_clock_is_set_back() {
         let mut ticks = Ticks::default();
         let start = ticks.at(at(1_000_000));
         assert_eq!(ticks.at(at(1_000_000 - 86_400)), start);
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_less_a_duration_is_earlier_and_never_before_the_start() {
+    fn subtraction_stops_at_the_start() {
         let five = Tick::default().plus(Duration::from_secs(5));
         let three = five.minus(Duration::from_secs(2));
         assert_eq!(five.since(three), Duration::from_secs(2));
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_late_by_the_longest_time_is_late_and_no_more() {
+    fn only_a_step_back_beyond_the_tolerance_counts_as_a_set_clock() {
         for (late, passed) in [(LATE, 1), (LATE + Duration::from_micros(1), 6)] {
             let mut ticks = Ticks::default();
             let start = ticks.at(at(100));
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn late_callers_do_not_hurry_time() {
+    fn late_callers_do_not_speed_up_time() {
         let mut ticks = Ticks::default();
         let start = ticks.at(at(100));
         for _ in 0..1_000 {
