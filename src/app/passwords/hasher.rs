@@ -90,7 +90,7 @@ impl Hasher {
 
     async fn hash_normal(&self, password: Secret) -> Result<PasswordHash, HasherError> {
         let cost = self.cost.clone();
-        // Only an authenticated caller gets here, so the job belongs in the queue of known networks.
+        // Whoever may set a password is authenticated, so the job belongs in the queue of known networks.
         self.run(Slots::KnownNetworks, move |memory| {
             hash::hash(&cost, &password, memory.blocks(cost.blocks()))
         })

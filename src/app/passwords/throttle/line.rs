@@ -121,7 +121,7 @@ impl Lines {
         }
     }
 
-    /// The password was right, so it was no guess: frees the second again if it was the last one taken.
+    /// The password was right, so it was no guess: frees the second again, if it is not over and no later one is taken.
     pub(super) fn give_back(&mut self, used: &Used, now: Tick) {
         let line = self.line(used.account, now.count(SECOND));
         if line.next == used.second + 1 {
