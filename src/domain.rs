@@ -1,6 +1,6 @@
-//! What Hallpass is about, without any I/O: identifiers, token text, scopes, users, lifetimes, pages and
-//! the audit chain. It knows no database, no protocol and no clock but the one handed in, so every rule
-//! here can be tested as a function.
+//! The rules of Hallpass, without any I/O: identifiers, token text, scopes, users, lifetimes, pages and the audit
+//! chain. It knows no database and no protocol, and takes the time as an argument, so that every rule can be tested
+//! as a function.
 
 pub mod address;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! The audit log's rows and the chain of hashes that ties them together.
+//! The rows of the audit log and the hash chain over them.
 
 use std::fmt;
 
@@ -6,18 +6,18 @@ use sha2::{Digest, Sha256};
 
 use super::{time::Timestamp, visible::is_visible};
 
-/// How many bytes of a user agent are kept.
+/// Maximum length of a stored user agent.
 pub const MAX_USER_AGENT_BYTES: usize = 256;
 
-/// The hash of a row, over its fields and the hash before it.
+/// The hash of a row, over its fields and the previous row's hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ChainHash([u8; 32]);
 
 impl ChainHash {
-    /// What stands before the first row.
+    /// The hash before the first row.
     pub const START: Self = Self([0; 32]);
 
-    /// From the store, or from a head that was noted.
+    /// From the store, or from a chain head that an operator recorded.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -41,27 +41,27 @@ impl fmt::Debug for ChainHash {
     }
 }
 
-/// An event before it has its place in the log. Empty texts stand for what there is none of.
+/// An audit event before it is appended to the log. A field that does not apply is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
     /// When it happened.
     pub time: Timestamp,
     /// A user ID, `local:UID` for a process on the server's machine, `system` for the server itself, or empty.
     pub actor: String,
-    /// With what the actor signed in, or tried to: `token`, `password`, `local`, or empty.
+    /// How the actor authenticated, or tried to: `token`, `password`, `local`, or empty.
     pub credential_kind: &'static str,
     /// The ID of the token that the actor used.
     pub credential_id: String,
-    /// The ID of the token or user that it was done to.
+    /// The ID of the token or user that was acted on.
     pub target: String,
-    /// Of a rotation, the ID of the token that took the target's place.
+    /// After a rotation, the ID of the target's successor.
     pub successor_id: String,
     /// What was done, such as `token.create`.
     pub action: &'static str,
     /// `ok`, or the reason of the refusal.
     pub outcome: &'static str,
-    /// How many it was done to: the target, and what went with it, as a token's children or a user's tokens do. Of
-    /// refusals, how many alike ones this row stands for. At least 1.
+    /// How many tokens or users were affected: the target and whatever was changed with it, such as a token's children
+    /// or a user's tokens. For refusals, how many identical ones this row stands for. At least 1.
     pub count: u32,
     /// The request's ID.
     pub request_id: String,
@@ -73,15 +73,15 @@ pub struct AuditEvent {
     pub user_agent: String,
 }
 
-/// What rows are of that are written now. Format 1 had no kind of credential, and format 2 no successor.
+/// The format that new rows are written in. Format 1 had no credential kind, and format 2 no successor.
 pub const FORMAT: u32 = 3;
 
-/// A row of the log, as it is stored.
+/// A stored row of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
-    /// What the hash is over: 1 to [`FORMAT`].
+    /// Decides which fields are hashed: 1 to [`FORMAT`].
     pub format: u32,
-    /// The place in the log, from 1, rising by one.
+    /// The position in the log, counted from 1 without gaps.
     pub sequence: i64,
     /// When it happened.
     pub time: Timestamp,
@@ -109,12 +109,12 @@ pub struct AuditRow {
     pub ip: String,
     /// As in [`AuditEvent`].
     pub user_agent: String,
-    /// The chain's hash up to and with this row.
+    /// The chain's hash up to and including this row.
     pub hash: ChainHash,
 }
 
 impl AuditRow {
-    /// Gives `event` its place after the row with `before`.
+    /// Appends `event` to the log after the row whose hash is `before`.
     pub fn append(event: AuditEvent, sequence: i64, before: ChainHash) -> Self {
         let mut row = Self {
             format: FORMAT,
@@ -138,9 +138,9 @@ impl AuditRow {
         row
     }
 
-    /// The hash that this row must have after the row with `before`: SHA-256 over the hash before and the
-    /// fields in order, each with its length before it. In format 1 those are without the format itself and the
-    /// kind of credential, in formats 1 and 2 without the successor.
+    /// The hash this row must have after a row with the hash `before`: SHA-256 over `before` and all fields in order,
+    /// each prefixed with its length. Format 1 leaves out the format itself and the credential kind; formats 1 and 2
+    /// leave out the successor.
     pub fn compute_hash(&self, before: ChainHash) -> ChainHash {
         let mut hasher = Sha256::new();
         hasher.update(before.0);
@@ -174,23 +174,23 @@ impl AuditRow {
     }
 }
 
-/// A place in the log and the chain's hash there: what an operator notes to find later rewriting.
+/// A position in the log and the chain's hash there. An operator records one to detect later rewriting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainHead {
     /// The sequence number of the last row; 0 before the first.
     pub sequence: i64,
-    /// The chain's hash up to and with that row.
+    /// The chain's hash up to and including that row.
     pub hash: ChainHash,
 }
 
 impl ChainHead {
-    /// Before the first row.
+    /// The head of an empty log.
     pub const START: Self = Self {
         sequence: 0,
         hash: ChainHash::START,
     };
 
-    /// Reads the form that `Display` writes of a head that there can be.
+    /// Parses what `Display` writes, and refuses a head that no log can have.
     pub fn parse(text: &str) -> Option<Self> {
         let (sequence, hex) = text.split_once(':')?;
         if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -215,8 +215,8 @@ impl fmt::Display for ChainHead {
     }
 }
 
-/// At most [`MAX_USER_AGENT_BYTES`] bytes of a user agent, what does not show escaped, so that a row can be
-/// shown on a terminal.
+/// A user agent cut to [`MAX_USER_AGENT_BYTES`] bytes, with invisible characters escaped, so that a row is safe to
+/// show on a terminal.
 pub fn escape_user_agent(text: &str) -> String {
     let mut escaped = String::new();
     for char in text.chars() {
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_read_back_and_one_that_cannot_be_is_not() {
+    fn a_head_survives_a_round_trip_and_an_impossible_one_is_refused() {
         let head = ChainHead {
             sequence: 42,
             hash: ChainHash([0xab; 32]),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn user_agents_are_cut_and_escaped() {
+    fn user_agents_are_truncated_and_escaped() {
         assert_eq!(
             escape_user_agent("curl/8\u{1b}[31m\r\n"),
             "curl/8\\u{1b}[31m\\r\\n"

@@ -1,6 +1,6 @@
-//! What the audit log calls what was done: `token.create`, of the group `token`.
+//! The actions in the audit log, such as `token.create` in the group `token`.
 
-/// All that is recorded. A row of another action is a mistake, since nobody could look for it.
+/// Every recorded action. Writing a row with any other action is a bug, since no filter would find it.
 pub const ACTIONS: [&str; 36] = [
     "audit.list",
     "authenticate.password",
@@ -40,14 +40,14 @@ pub const ACTIONS: [&str; 36] = [
     "user.set_role",
 ];
 
-/// The groups of actions, each once.
+/// The groups of actions, without duplicates.
 pub fn groups() -> impl Iterator<Item = &'static str> {
     let groups = ACTIONS.iter().map(|action| group(action));
     let mut before = "";
     groups.filter(move |group| std::mem::replace(&mut before, group) != *group)
 }
 
-/// The actions that `name` stands for: itself, or those of its group. None: there is no such.
+/// The actions that `name` selects: the action of that name, or all of that group. Empty if there is none.
 pub fn named(name: &str) -> Vec<&'static str> {
     let named = ACTIONS.into_iter();
     named
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_an_action_or_all_of_a_group() {
+    fn a_name_selects_an_action_or_a_whole_group() {
         assert_eq!(named("token.create"), ["token.create"]);
         assert_eq!(
             named("authenticate"),

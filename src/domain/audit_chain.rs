@@ -1,41 +1,41 @@
-//! Verifying the audit log's chain, row by row.
+//! Verifies the audit log's hash chain, row by row.
 
 use super::audit::{AuditRow, ChainHead, FORMAT};
 
-/// How many breaks are told of.
+/// Maximum number of breaks that are reported.
 const MAX_BREAKS: usize = 100;
 
-/// What was found.
+/// The result of verifying a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many rows there are.
+    /// How many rows were checked.
     pub rows: u64,
-    /// The last of them: to be noted, and handed in at a later check.
+    /// The last row: to be recorded, and given to a later verification.
     pub head: ChainHead,
-    /// Where the chain is broken; empty: nowhere.
+    /// Where the chain is broken; empty if it is intact.
     pub breaks: Vec<Break>,
 }
 
 /// A place where the chain is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Break {
-    /// The row.
+    /// The sequence number of the row.
     pub sequence: i64,
-    /// What is wrong there.
+    /// What is wrong with it.
     pub problem: String,
 }
 
-/// The chain as far as it was checked.
+/// The state of a verification in progress.
 #[derive(Debug)]
 pub struct Chain {
     noted: Option<ChainHead>,
-    /// Of the last row.
+    /// The highest format so far: formats never go back.
     format: u32,
     verdict: Verdict,
 }
 
 impl Chain {
-    /// Nothing yet. Where a `noted` head is given, the log must go on from there.
+    /// Starts with no rows checked. The log must contain the `noted` head, if there is one.
     pub fn new(noted: Option<ChainHead>) -> Self {
         let verdict = Verdict {
             rows: 0,
@@ -49,7 +49,7 @@ impl Chain {
         }
     }
 
-    /// Checks the next row against the one before it. A row that has no place in the log does not move its end.
+    /// Checks the next row against the one before it. A row that is out of order does not move the end of the log.
     pub fn check(&mut self, row: &AuditRow) {
         self.verdict.rows += 1;
         let ChainHead {
@@ -95,7 +95,7 @@ impl Chain {
         };
     }
 
-    /// What was found, now that there are no more rows.
+    /// The result, once all rows were checked.
     pub fn finish(mut self) -> Verdict {
         if let Some(noted) = self.noted
             && noted.sequence > self.verdict.head.sequence
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_log_has_no_break() {
+    fn an_intact_log_has_no_breaks() {
         let rows = log(10);
         let head = ChainHead {
             sequence: 10,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_row_is_named() {
+    fn an_edited_row_is_reported() {
         type Edit = fn(&mut AuditRow);
         let edits: [Edit; 14] = [
             |row| row.credential_kind.clear(),
@@ -191,7 +191,7 @@ mod tests {
             |row| row.client_request_id.push('x'),
             |row| row.ip.push('x'),
             |row| row.user_agent.push('x'),
-            // A text moved from one field to the next is an edit, too.
+            // Moving text from one field to the next is an edit, too.
             |row| row.user_agent = std::mem::take(&mut row.target),
         ];
         for edit in edits {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_format_is_named() {
+    fn an_edited_format_is_reported() {
         for format in [0, 1, 2, FORMAT + 1] {
             let mut rows = log(10);
             rows[4].format = format;
@@ -221,7 +221,7 @@ mod tests {
             .collect()
     }
 
-    /// As they were written before rows had a format.
+    /// A log as it was written before rows had a format.
     fn old_log(len: i64) -> Vec<AuditRow> {
         let mut before = ChainHash::START;
         let mut rows = log(len);
@@ -235,9 +235,9 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_the_first_format_verify_with_new_ones_after_them() {
+    fn rows_of_the_first_format_verify_before_newer_ones() {
         let mut rows = old_log(3);
-        // What a server of that time had computed.
+        // Computed by a server of that time.
         let hash = "452d1fa064e90c99a84cdbe36363bb2afdab441f3494a823e5c7dcc84163146d";
         assert_eq!(rows[2].hash.to_string(), hash);
         let mut new = log(5).split_off(3);
@@ -248,10 +248,10 @@ mod tests {
         }
         rows.extend(new);
         assert_eq!(problems(&rows), []);
-        // A field that the old hash is not over.
+        // A field that the old hash does not cover.
         rows[1].credential_kind = "local".to_owned();
         assert_eq!(verify(&rows, None), [2]);
-        // The old format is no way back to fewer fields.
+        // A newer row cannot be passed off as an old one to escape the hash over all fields.
         let mut rows = log(3);
         rows[2].format = 1;
         rows[2].credential_kind.clear();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn planted_rows_below_1_are_named_and_do_not_break_the_rest() {
+    fn planted_rows_below_1_are_reported_and_do_not_break_the_rest() {
         let mut planted = Vec::new();
         let mut before = ChainHash::START;
         for (row, sequence) in log(3).into_iter().zip([i64::MIN, -1, 0]) {
@@ -278,7 +278,7 @@ mod tests {
                 .iter()
                 .all(|(_, problem)| problem.contains("below 1"))
         );
-        // Nor is a log whose numbers begin below 1, and go on from there, one that begins with 1.
+        // Nor does a chain that starts below 1 pass for one that starts at 1.
         let mut shifted = log(4);
         let mut before = ChainHash::START;
         for row in &mut shifted {
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_as_what_it_is() {
+    fn gaps_and_duplicates_are_described() {
         let mut rows = log(10);
         rows.drain(3..7);
         let expected = (4, "missing, and all after it up to row 7".to_owned());
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn removed_swapped_and_truncated_rows_are_named() {
+    fn removed_swapped_and_truncated_rows_are_reported() {
         let rows = log(10);
         for gone in 0..9 {
             let mut rows = rows.clone();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_rewritten_is_not_the_one_that_was_noted() {
+    fn a_rewritten_log_does_not_match_the_noted_head() {
         let rows = log(10);
         let head = ChainHead {
             sequence: 5,

@@ -1,15 +1,16 @@
-//! Numbers as base62 text: digits `0-9A-Za-z`, big-endian, zero-padded to a fixed width. The digits are in
-//! ASCII order, so that texts of one width sort as the numbers do.
+//! Numbers as base62 text: digits `0-9A-Za-z`, big-endian, zero-padded to a fixed width. The digits are in ASCII
+//! order, so that texts of the same width sort like their numbers.
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// So many digits are worked on at once: as many as fit a limb.
+/// How many digits are processed at once: as many as fit in a limb.
 const CHUNK: usize = 5;
 
-/// What is no digit has this value.
+/// The value of a byte that is no digit.
 const NONE: u8 = u8::MAX;
 
-/// By the byte. By a table: a search asks it of any bytes, which no branch could guess.
+/// The value of each byte. A table rather than a comparison, since the token search asks about arbitrary bytes, which
+/// a branch predictor cannot guess.
 const VALUES: [u8; 256] = {
     let mut table = [NONE; 256];
     let mut value = 0;
@@ -38,7 +39,7 @@ pub fn encode<const LIMBS: usize>(mut limbs: [u32; LIMBS], out: &mut [u8]) {
     );
 }
 
-/// Divides the number in place. The remainder.
+/// Divides the number in place and returns the remainder.
 fn divide(limbs: &mut [u32], divisor: u32) -> u32 {
     let divisor = u64::from(divisor);
     let mut remainder = 0;
@@ -88,14 +89,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(limbs: [u32; 8]) {
+        fn encoding_and_decoding_round_trips(limbs: [u32; 8]) {
             let mut text = [0; 43];
             encode(limbs, &mut text);
             prop_assert_eq!(decode::<8>(&text), Some(limbs));
         }
 
         #[test]
-        fn texts_sort_as_the_numbers_do(a: [u32; 4], b: [u32; 4]) {
+        fn texts_sort_like_their_numbers(a: [u32; 4], b: [u32; 4]) {
             let (mut text_a, mut text_b) = ([0; 22], [0; 22]);
             encode(a, &mut text_a);
             encode(b, &mut text_b);
@@ -103,7 +104,7 @@ mod tests {
         }
 
         #[test]
-        fn what_decodes_is_the_canonical_text(text in "[0-9A-Za-z]{22}") {
+        fn only_canonical_text_decodes(text in "[0-9A-Za-z]{22}") {
             if let Some(limbs) = decode::<4>(text.as_bytes()) {
                 let mut again = [0; 22];
                 encode(limbs, &mut again);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_have_the_values_of_their_places_and_nothing_else_is_one() {
+    fn only_the_62_digits_decode_each_to_its_position() {
         for byte in 0..=u8::MAX {
             let place = DIGITS.iter().position(|digit| *digit == byte);
             let expected = place.map(|place| [u32::try_from(place).unwrap()]);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_number_is_read_and_the_next_refused() {
+    fn the_largest_number_decodes_and_the_next_overflows() {
         let mut text = [0; 6];
         encode([u32::MAX], &mut text);
         assert_eq!(&text, b"4gfFC3");

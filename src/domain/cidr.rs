@@ -1,4 +1,4 @@
-//! Networks that a token may be used from.
+//! The networks that a token may be used from.
 
 use std::{
     fmt,
@@ -7,19 +7,19 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// How many networks a token may name.
+/// Maximum number of networks of a token.
 pub const MAX_CIDRS: usize = 32;
 
-/// The networks of a token, sorted, each once. Empty: any address.
+/// A token's allowed networks, sorted and without duplicates. Empty allows any address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CidrSet(Vec<IpNet>);
 
 impl CidrSet {
-    /// Checks what a client asked for: `10.0.0.0/8`, `2001:db8::/32`, or a single address. v4-mapped IPv6
-    /// networks count as IPv4; repeats fold into one.
+    /// Validates a client's list. Each entry is a network such as `10.0.0.0/8` or `2001:db8::/32`, or a single
+    /// address. IPv4-mapped IPv6 networks count as IPv4; duplicates are merged.
     ///
     /// # Errors
-    /// Too many, or one that is not a network.
+    /// Too many networks, or one that is malformed.
     pub fn parse<'a>(cidrs: impl IntoIterator<Item = &'a str>) -> Result<Self, CidrError> {
         let mut nets = Vec::new();
         for text in cidrs {
@@ -33,7 +33,7 @@ impl CidrSet {
         Ok(Self(nets))
     }
 
-    /// From the store: the form that `Display` writes.
+    /// From the store, in the form that `Display` writes.
     pub fn from_row(text: &str) -> Option<Self> {
         text.split_ascii_whitespace()
             .map(|net| net.parse().ok())
@@ -57,7 +57,7 @@ impl CidrSet {
         self.0.is_empty() || self.0.iter().any(|net| net.contains(&address))
     }
 
-    /// The networks that lie in these and in `other`'s, too. `None`: there are none.
+    /// The networks that both sets allow. `None` if there are none.
     pub fn in_common(&self, other: &Self) -> Option<Self> {
         match (self.is_empty(), other.is_empty()) {
             (_, true) => Some(self.clone()),
@@ -66,7 +66,7 @@ impl CidrSet {
                 let pairs = self
                     .iter()
                     .flat_map(|own| other.iter().map(move |its| (own, its)));
-                // Of two networks one lies in the other, or they have nothing in common.
+                // Two networks are either disjoint or one contains the other.
                 let mut nets: Vec<_> = pairs
                     .filter_map(|(own, its)| match (own.contains(its), its.contains(own)) {
                         (true, _) => Some(*its),
@@ -81,7 +81,7 @@ impl CidrSet {
         }
     }
 
-    /// Whether each of these networks lies inside one of `other`'s.
+    /// Whether each network of this set lies inside one of `other`'s.
     pub fn is_within(&self, other: &Self) -> bool {
         let inside = |net: &IpNet| other.0.iter().any(|outer| outer.contains(net));
         other.0.is_empty() || (!self.0.is_empty() && self.0.iter().all(inside))
@@ -100,8 +100,8 @@ impl fmt::Display for CidrSet {
     }
 }
 
-/// One network. Bits set beyond the prefix are refused, not cut off: `10.1.2.3/8` is more likely a slip
-/// than a wish for all of `10.0.0.0/8`.
+/// Parses one network. Host bits are refused, not masked: `10.1.2.3/8` is more likely a mistake than a request for
+/// all of `10.0.0.0/8`.
 fn parse_net(text: &str) -> Result<IpNet, CidrError> {
     let net =
         read_net(text).ok_or_else(|| CidrError::Malformed(text.chars().take(64).collect()))?;
@@ -114,8 +114,8 @@ fn parse_net(text: &str) -> Result<IpNet, CidrError> {
     Ok(canonical(net))
 }
 
-/// As the standard library reads addresses, and not as ipnet does: `010.0.0.0` is 10.0.0.0 to some and 8.0.0.0 to
-/// others, so it is neither. Likewise a length has digits alone, without zeros before them.
+/// Parses the address with the standard library, not with ipnet: `010.0.0.0` means 10.0.0.0 to some programs and
+/// 8.0.0.0 to others, so it is refused. The prefix length must be plain digits without leading zeros.
 fn read_net(text: &str) -> Option<IpNet> {
     let Some((address, length)) = text.split_once('/') else {
         return text.parse::<IpAddr>().ok().map(IpNet::from);
@@ -146,15 +146,15 @@ fn canonical(net: IpNet) -> IpNet {
 /// Why networks were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
-    /// One is not a network or an address.
+    /// One is neither a network nor an address.
     #[error("{0:?} is not a network such as 10.0.0.0/8 or 2001:db8::/32")]
     Malformed(String),
-    /// One has bits set beyond its prefix.
+    /// One has host bits set.
     #[error("{given} has address bits beyond its prefix; {meant} would be the whole network")]
     HostBits {
         /// What was given.
         given: IpNet,
-        /// The network it lies in.
+        /// The network that contains it.
         meant: IpNet,
     },
     /// More than [`MAX_CIDRS`].
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_allowed_by_their_network_and_mapped_ones_count_as_v4() {
+    fn addresses_match_their_network_and_mapped_ones_count_as_ipv4() {
         let cidrs = set(&["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]);
         for yes in ["10.9.8.7", "::ffff:10.9.8.7", "2001:db8::1", "192.0.2.7"] {
             assert!(cidrs.allows(yes.parse().unwrap()), "{yes}");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn each_range_must_lie_inside_one_of_the_others() {
+    fn each_network_must_lie_inside_one_of_the_others() {
         assert!(set(&["10.1.0.0/16"]).is_within(&set(&["10.0.0.0/8"])));
         assert!(!set(&["10.0.0.0/8"]).is_within(&set(&["10.0.0.0/9", "10.128.0.0/9"])));
         assert!(!set(&[]).is_within(&set(&["10.0.0.0/8"])));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_common_lies_in_both() {
+    fn common_networks_lie_in_both_sets() {
         let (any, wide) = (set(&[]), set(&["10.0.0.0/8", "192.0.2.0/24"]));
         let narrow = set(&["10.1.0.0/16", "192.0.0.0/16", "2001:db8::/32"]);
         let common = set(&["10.1.0.0/16", "192.0.2.0/24"]);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_refused_with_what_was_meant() {
+    fn mistakes_are_refused_and_the_error_suggests_a_correction() {
         let error = CidrSet::parse(["10.1.2.3/8"]).unwrap_err();
         assert!(error.to_string().contains("10.0.0.0/8"), "{error}");
         for bad in [
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_at_most_and_repeats_are_none() {
+    fn the_maximum_is_enforced_and_duplicates_do_not_count() {
         let text = |nth: usize| format!("10.0.0.{nth}");
         let mut texts: Vec<_> = (0..MAX_CIDRS).map(text).collect();
         texts.push(text(0));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_form_is_read_back() {
+    fn the_stored_form_round_trips() {
         let cidrs = set(&["2001:db8::/32", "10.0.0.0/8"]);
         assert_eq!(cidrs.to_string(), "10.0.0.0/8 2001:db8::/32");
         assert_eq!(CidrSet::from_row(&cidrs.to_string()), Some(cidrs));

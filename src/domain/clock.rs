@@ -1,16 +1,16 @@
-//! Where time comes from: the one thing that tests replace.
+//! The source of time. Tests replace it.
 
 use std::{fmt::Debug, time::SystemTime};
 
 use super::time::Timestamp;
 
-/// Tells the time of day.
+/// Tells the current time.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

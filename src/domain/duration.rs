@@ -1,15 +1,15 @@
-//! Durations as people write them: `90d`, `36h`, or a sum such as `1h 30min`. A year is 365 days. Months are not
-//! offered, since they differ in length, and what is meant by one is not what a program makes of it.
+//! Durations as people write them: `90d`, `36h`, or a sum such as `1h 30min`. A year is 365 days. Months are refused:
+//! they differ in length, so a program would have to guess.
 
 use std::time::Duration;
 
-/// No clock overflows by it, and nobody means more.
+/// Far beyond any real use, and small enough not to overflow a clock.
 const MAX_YEARS: u64 = 1_000;
 
-/// Reads a duration.
+/// Parses a duration.
 ///
 /// # Errors
-/// The text is none, gives months, or is more than a thousand years.
+/// The text is malformed, uses months, or exceeds a thousand years.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let (mut in_days, mut rest) = (String::new(), text);
     while let Some(start) = rest.find(char::is_alphabetic) {
@@ -18,7 +18,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
         let (unit, after) = unit.split_at(end.unwrap_or(unit.len()));
         match unit {
             "M" | "month" | "months" => return Err(DurationError::Months),
-            // humantime's is a quarter of a day longer.
+            // A year in humantime is a quarter of a day longer.
             "y" | "yr" | "year" | "years" => {
                 let years: u64 = number
                     .trim()
@@ -41,16 +41,16 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     }
 }
 
-/// Why a text is no duration.
+/// Why a duration was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// It is in months.
+    /// It uses months.
     #[error("is in months, which differ in length: give days, such as 90d")]
     Months,
-    /// It is longer than anybody means.
+    /// It exceeds the maximum.
     #[error("is more than {MAX_YEARS} years")]
     TooLong,
-    /// It is none.
+    /// It is not a duration.
     #[error("is no duration such as 90d, 36h or 10s")]
     Malformed,
 }

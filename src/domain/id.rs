@@ -1,4 +1,4 @@
-//! Public identifiers: 22 base62 digits of a `UUIDv7` (RFC 9562), so that they sort by their time of birth.
+//! Public identifiers: 22 base62 digits of a `UUIDv7` (RFC 9562), so that they sort by creation time.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use serde::{Serialize, Serializer};
 
 use super::{base62, random, time::Timestamp};
 
-/// How many characters an identifier has.
+/// The length of an identifier, in characters.
 pub const ID_LEN: usize = 22;
 
-/// The number behind an identifier.
+/// An identifier's number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u128);
 
 impl Id {
-    /// A new identifier, born at `now`.
+    /// A new identifier with the creation time `now`.
     pub fn generate(now: Timestamp) -> Self {
         let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
         let random = random::bytes::<10>();
@@ -25,7 +25,8 @@ impl Id {
         )
     }
 
-    /// The least identifier of what is born in the millisecond of `time`: no earlier one is as great.
+    /// The smallest possible identifier with a creation time in the same millisecond as `time`. Every identifier from
+    /// an earlier millisecond is smaller.
     pub fn least_at(time: Timestamp) -> Self {
         let millis = u64::try_from(time.as_micros() / 1_000).unwrap_or(0);
         Self(u128::from(millis) << 80)
@@ -40,23 +41,23 @@ impl Id {
         Some(Self(a << 96 | b << 64 | c << 32 | d))
     }
 
-    /// The number, for a position in a list.
+    /// From the number, as a list position holds it.
     pub const fn from_u128(number: u128) -> Self {
         Self(number)
     }
 
-    /// The number, for a position in a list.
+    /// The number, as a list position holds it.
     pub const fn as_u128(self) -> u128 {
         self.0
     }
 
-    /// The last 16 bits, which are random: what is kept for many identifiers is spread by them.
+    /// The last 16 bits, which are random: they distribute identifiers evenly, over shards for example.
     pub const fn random_bits(self) -> u16 {
         let [.., high, low] = self.0.to_be_bytes();
         u16::from_be_bytes([high, low])
     }
 
-    /// The 22 characters, without an allocation.
+    /// The 22 characters, without allocating.
     pub fn encode(self) -> IdText {
         let bytes = self.0.to_be_bytes();
         let limb =
@@ -79,7 +80,7 @@ impl fmt::Debug for Id {
     }
 }
 
-/// An identifier's 22 characters.
+/// The 22 characters of an identifier.
 #[derive(Clone, Copy)]
 pub struct IdText([u8; ID_LEN]);
 
@@ -109,10 +110,10 @@ macro_rules! typed_id {
         pub struct $name(Id);
 
         impl $name {
-            /// Identifies nothing: no `UUIDv7` is zero.
+            /// No identifier: no `UUIDv7` is zero.
             pub const NONE: Self = Self(Id::from_u128(0));
 
-            /// A new identifier, born at `now`.
+            /// A new identifier with the creation time `now`.
             pub fn generate(now: Timestamp) -> Self {
                 Self(Id::generate(now))
             }
@@ -122,17 +123,17 @@ macro_rules! typed_id {
                 Id::parse(text).map(Self)
             }
 
-            /// Of the number behind it.
+            /// Wraps the untyped identifier.
             pub const fn from_id(id: Id) -> Self {
                 Self(id)
             }
 
-            /// The number behind it.
+            /// The untyped identifier.
             pub const fn id(self) -> Id {
                 self.0
             }
 
-            /// The 22 characters, without an allocation.
+            /// The 22 characters, without allocating.
             pub fn encode(self) -> IdText {
                 self.0.encode()
             }
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn number_and_text_are_the_same_identifier() {
+    fn number_and_text_round_trip() {
         let number = 0x0123_4567_89ab_cdef_0011_2233_4455_abcd;
         let id = Id::from_u128(number);
         assert_eq!(id.as_u128(), number);
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_born_in_a_millisecond_lies_between_its_least_and_the_next_ones() {
+    fn ids_of_a_millisecond_lie_between_its_lower_bound_and_the_next() {
         let time = Timestamp::from_micros(1_800_000_000_123_999);
         let (least, next) = (
             Id::least_at(time),

@@ -1,14 +1,15 @@
-//! How long a token may live. Nothing is ever clamped: what does not fit is refused, with the limit named.
+//! How long a token may live. Nothing is ever clamped: a lifetime beyond a limit is refused, and the error names the
+//! limit.
 
 use std::{fmt, time::Duration};
 
 use super::time::Timestamp;
 
-/// Checks that `expire_time`, where there is one, is later than `now`: the part that needs no limits, so
-/// that a wrong field can be told before anything is looked up.
+/// Checks that `expire_time`, if set, is later than `now`. This part needs no limits, so a wrong field can be
+/// reported before anything is looked up.
 ///
 /// # Errors
-/// It is not.
+/// The time is not in the future.
 pub fn check_future(expire_time: Option<Timestamp>, now: Timestamp) -> Result<(), LifetimeError> {
     if expire_time.is_some_and(|end| end <= now) {
         return Err(LifetimeError::Past);
@@ -16,19 +17,19 @@ pub fn check_future(expire_time: Option<Timestamp>, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// How long the tokens of people, or those of machines, live by the server's settings.
+/// The server's lifetime settings for the tokens of people, or for those of machines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LifetimePolicy {
-    /// The longest life of a token. With one, none may live for ever.
+    /// Maximum lifetime of a token. If set, every token must expire.
     pub max_ttl: Option<Duration>,
-    /// The life of a token for which none is asked; `None`: for ever.
+    /// The lifetime of a token whose request has no expiry; `None`: it never expires.
     pub default_ttl: Option<Duration>,
-    /// Whether each token must expire some day, be it far off.
+    /// Whether each token must expire, however late.
     pub must_expire: bool,
 }
 
 impl LifetimePolicy {
-    /// The limits of a token whose parent, where it has one, expires at `parent_expires` (`None`: never).
+    /// The limits for a token whose parent, if any, expires at `parent_expires` (`None`: never).
     pub const fn limits(self, parent_expires: Option<Timestamp>) -> LifetimeLimits {
         LifetimeLimits {
             max_ttl: self.max_ttl,
@@ -37,28 +38,27 @@ impl LifetimePolicy {
         }
     }
 
-    /// When a token expires for which nothing is asked at `now`; `None`: never. It is checked as if it had
-    /// been asked for.
+    /// The expiry of a token requested at `now` without one; `None`: never. It is checked like a requested one.
     pub fn default_expiry(self, now: Timestamp) -> Option<Timestamp> {
         self.default_ttl.map(|ttl| now.plus(ttl))
     }
 }
 
-/// What bounds a new token's life.
+/// The limits on a new token's lifetime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LifetimeLimits {
-    /// The longest life that the server allows.
+    /// Maximum lifetime.
     pub max_ttl: Option<Duration>,
-    /// Whether it must expire, whenever.
+    /// Whether the token must expire, however late.
     pub must_expire: bool,
-    /// When the parent expires, where there is an expiring parent.
+    /// When the parent expires; `None` if there is no parent or it never expires.
     pub parent_expires: Option<Timestamp>,
 }
 
-/// Checks the `expire_time` (`None`: never) that was asked for at `now`.
+/// Checks the `expire_time` (`None`: never) of a token requested at `now`.
 ///
 /// # Errors
-/// Why it is refused.
+/// The lifetime is refused; see [`LifetimeError`].
 pub fn check(
     expire_time: Option<Timestamp>,
     now: Timestamp,
@@ -82,12 +82,12 @@ pub fn check(
     }
 }
 
-/// A duration as settings have it: `90d`.
+/// A duration in the form that settings use: `90d`.
 pub fn show(duration: Duration) -> impl fmt::Display {
     Setting(duration)
 }
 
-/// `90d`, not `2months 29days 2h 52m 48s`.
+/// Writes `90d`, where humantime would write `2months 29days 2h 52m 48s`.
 struct Setting(Duration);
 
 impl fmt::Display for Setting {
@@ -106,19 +106,19 @@ impl fmt::Display for Setting {
 /// Why a lifetime was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LifetimeError {
-    /// Not later than now.
+    /// The expiry is not in the future.
     #[error("must be in the future")]
     Past,
-    /// Longer than the server allows.
+    /// The lifetime exceeds the server's maximum.
     #[error("the token may live at most {}", Setting(*max_ttl))]
     TooLong {
-        /// The longest life that the server allows.
+        /// The server's maximum.
         max_ttl: Duration,
     },
-    /// For ever, which the server forbids.
+    /// The token would never expire, which the server forbids.
     #[error("the token must expire: set expire_time")]
     Never,
-    /// Longer than its parent.
+    /// The token would outlive its parent.
     #[error(
         "the token may not outlive the token it is made with, which expires at {parent_expires}"
     )]
@@ -136,7 +136,7 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
 
     #[test]
-    fn limits_are_named_as_they_are_set() {
+    fn limits_are_written_like_settings() {
         let text = |max_ttl| LifetimeError::TooLong { max_ttl }.to_string();
         assert!(text(DAY * 90).ends_with(" 90d"));
         assert!(text(DAY / 2).ends_with(" 12h"));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn default_lives_from_now_on() {
+    fn the_default_lifetime_starts_now() {
         let policy = |default_ttl| LifetimePolicy {
             default_ttl,
             ..LifetimePolicy::default()

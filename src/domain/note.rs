@@ -1,20 +1,20 @@
-//! A line of free text for people: a token's note, a user's description.
+//! A line of free text for people: a token's note, or a user's description.
 
 use std::fmt;
 
-/// How many bytes a note may have.
+/// Maximum length of a note.
 pub const MAX_NOTE_BYTES: usize = 1_024;
 
-/// At most [`MAX_NOTE_BYTES`] bytes, no control characters; may be empty. Notes never enter a log, so
-/// `Debug` does not show them.
+/// At most [`MAX_NOTE_BYTES`] bytes without control characters; may be empty. Notes must not reach a log, so `Debug`
+/// does not show them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Note(String);
 
 impl Note {
-    /// Checks the rule above.
+    /// Validates a note from a client.
     ///
     /// # Errors
-    /// Too long, or a control character.
+    /// The text is too long or has a control character.
     pub fn parse(text: String) -> Result<Self, NoteError> {
         if text.len() > MAX_NOTE_BYTES {
             return Err(NoteError::TooLong);
@@ -45,10 +45,10 @@ impl fmt::Debug for Note {
 /// Why a note was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// More than [`MAX_NOTE_BYTES`].
+    /// It exceeds [`MAX_NOTE_BYTES`].
     #[error("must be at most {MAX_NOTE_BYTES} bytes")]
     TooLong,
-    /// A control character.
+    /// It has a control character.
     #[error("must not contain control characters")]
     Control,
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_read_back_and_never_debugged() {
+    fn the_text_round_trips_and_debug_hides_it() {
         let note = Note::parse("ci runner".to_owned()).unwrap();
         assert_eq!(note.as_str(), "ci runner");
         assert_eq!(Note::from_row("ci runner".to_owned()), note);

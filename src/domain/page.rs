@@ -1,4 +1,4 @@
-//! Pages of a list: their size, and the signed token that says where the next one starts (AIP-158).
+//! Pagination: page sizes, and signed page tokens that hold the position of the next page (AIP-158).
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// How many entries a page holds where the client does not say.
+/// The page size where the client does not set one.
 pub const DEFAULT_PAGE_SIZE: u32 = 50;
-/// How many entries a page holds at most.
+/// Maximum page size.
 pub const MAX_PAGE_SIZE: u32 = 250;
 
 const POSITION_LEN: usize = 24;
 const MAC_LEN: usize = 32;
 
-/// The size of a page: what the client asked for, within the bounds.
+/// The page size to use for what the client requested.
 pub const fn size(asked: u32) -> u32 {
     match asked {
         0 => DEFAULT_PAGE_SIZE,
@@ -23,16 +23,16 @@ pub const fn size(asked: u32) -> u32 {
     }
 }
 
-/// The last entry of a page, in the order of the list: a major key and, where that can repeat, a minor.
+/// The last entry of a page, by the list's sort key: a major key and, where that can repeat, a minor key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Microseconds of the create time, or a sequence number.
+    /// The create time in microseconds, or a sequence number.
     pub major: i64,
     /// The ID's number, or 0.
     pub minor: u128,
 }
 
-/// Signs page tokens. Made once for a database, never rotated.
+/// Signs page tokens. Created once per database, never rotated.
 #[derive(Clone)]
 pub struct PageKey([u8; 32]);
 
@@ -42,7 +42,7 @@ impl PageKey {
         Self(bytes)
     }
 
-    /// The token for the page after `position` of the list that `query` describes.
+    /// The page token for the page after `position` in the list that `query` describes.
     pub fn sign(&self, query: &PageQuery, position: Position) -> String {
         let mut bytes = [0; POSITION_LEN + MAC_LEN];
         bytes[..8].copy_from_slice(&position.major.to_be_bytes());
@@ -55,10 +55,10 @@ impl PageKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Where the page starts that `token` stands for; `None` where it is empty: at the beginning.
+    /// The position after which the page of `token` starts. `None` if the token is empty: the first page.
     ///
     /// # Errors
-    /// The token was not made by this key for this very query.
+    /// The token was not signed with this key for this query.
     pub fn verify(
         &self,
         query: &PageQuery,
@@ -97,17 +97,17 @@ impl fmt::Debug for PageKey {
     }
 }
 
-/// What a page token is bound to: the procedure and every field of the request that shapes the list.
+/// What a page token is bound to: the procedure and every request field that shapes the list.
 #[derive(Clone, Debug)]
 pub struct PageQuery(Vec<u8>);
 
 impl PageQuery {
-    /// Of the list that `procedure` makes.
+    /// A query of `procedure`.
     pub fn new(procedure: &str) -> Self {
         Self(Vec::new()).field(procedure.as_bytes())
     }
 
-    /// With the next field. Each is prefixed by its length, so that no two queries look alike.
+    /// Adds the next field. Each is prefixed with its length, so that no two queries have the same bytes.
     pub fn field(mut self, value: &[u8]) -> Self {
         let len = u64::try_from(value.len()).expect("a length fits 64 bits");
         self.0.extend_from_slice(&len.to_be_bytes());
@@ -116,7 +116,7 @@ impl PageQuery {
     }
 }
 
-/// A page token was refused: changed, foreign, or no page token at all.
+/// A page token was refused: altered, from another list, or malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a page token of this list")]
 pub struct PageTokenError;
@@ -140,7 +140,7 @@ mod tests {
         }
 
         #[test]
-        fn the_position_comes_back_for_the_same_query_and_key_only(major: i64, minor: u128) {
+        fn a_token_verifies_only_with_its_own_query_and_key(major: i64, minor: u128) {
             let query = PageQuery::new("List").field(b"ab").field(b"c");
             let position = Position { major, minor };
             let token = KEY.sign(&query, position);
@@ -152,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn beginning_needs_no_token_and_the_key_is_never_debugged() {
+    fn the_first_page_needs_no_token_and_debug_hides_the_key() {
         assert_eq!(KEY.verify(&PageQuery::new("List"), ""), Ok(None));
         assert_eq!(format!("{KEY:?}"), "[page key]");
     }
 
     #[test]
-    fn sizes_are_kept_within_the_bounds() {
+    fn page_sizes_are_kept_within_bounds() {
         assert_eq!(
             [0, 1, 249, 250, 251, u32::MAX].map(size),
             [50, 1, 249, 250, 250, 250]

@@ -1,9 +1,9 @@
-//! A token that somebody showed, and what people paste along with one.
+//! A token that a client presented, and the text that people paste along with one.
 //!
-//! What authenticates a request is read strictly ([`PresentedToken::parse`]): a header holds a token or none. A
-//! token that is asked about or reported was often copied by hand ([`PresentedToken::from_paste`]), and a report
-//! of a leak that misses by a quotation mark leaves the token live. The checksum tells a token from its
-//! surroundings; it must only not be part of a longer word.
+//! A credential is parsed strictly ([`PresentedToken::parse`]): the header holds a token and nothing else. A token
+//! that somebody asks about or reports was often copied by hand ([`PresentedToken::from_paste`]), and a leak report
+//! that fails over a quotation mark would leave the token live. The checksum tells a token from its surroundings, as
+//! long as it is not part of a longer word.
 
 use zeroize::Zeroizing;
 
@@ -13,10 +13,10 @@ use super::{
     token_text::{self, TokenHash, TokenText, TokenTextError},
 };
 
-/// The most bytes of a paste. A line of a log with a token in it is shorter.
+/// Maximum length of pasted text. A log line with a token in it is shorter.
 const MAX_PASTE_BYTES: usize = 4_096;
 
-/// The ID and the hash of a token that somebody showed: what is needed to find and to recognise it.
+/// The ID and the hash of a presented token: enough to find it and to compare its secret.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedToken {
     id: TokenId,
@@ -24,24 +24,24 @@ pub struct PresentedToken {
 }
 
 impl PresentedToken {
-    /// Of a plaintext whose ID and hash somebody told.
+    /// From a plaintext's ID and hash.
     pub const fn new(id: TokenId, hash: TokenHash) -> Self {
         Self { id, hash }
     }
 
-    /// From what authenticates a request: the plaintext, and nothing else.
+    /// Parses a credential: the plaintext, and nothing else.
     ///
     /// # Errors
-    /// It has not the form of a token, or its checksum does not fit.
+    /// The text does not have the form of a token, or its checksum is wrong.
     pub fn parse(text: &str) -> Result<Self, TokenTextError> {
         let id = token_text::check(text)?;
         Ok(Self::new(id, TokenHash::of(text)))
     }
 
-    /// From a text that somebody pasted: see [`TokenText::from_paste`].
+    /// Parses pasted text: see [`TokenText::from_paste`].
     ///
     /// # Errors
-    /// There is no token in it, or more than one.
+    /// The text holds no token, or more than one.
     pub fn from_paste(text: &str) -> Result<Self, TokenTextError> {
         match Self::parse(text) {
             Ok(token) => Ok(token),
@@ -54,7 +54,7 @@ impl PresentedToken {
         self.id
     }
 
-    /// Of the whole plaintext.
+    /// The hash of the whole plaintext.
     pub const fn hash(&self) -> &TokenHash {
         &self.hash
     }
@@ -67,12 +67,12 @@ impl From<&TokenText> for PresentedToken {
 }
 
 impl TokenText {
-    /// The one token in a text that somebody pasted. White space, quotes, commas, `Bearer`, `HALLPASS_TOKEN=` and
-    /// whatever else stands around it are no part of it, nor are characters that nobody sees and line ends
-    /// within it: a terminal of 80 columns breaks a token of 81.
+    /// The single token in pasted text. White space, quotes, commas, `Bearer`, `HALLPASS_TOKEN=` and other text
+    /// around it are ignored, and so are invisible characters and line breaks within it: a terminal with 80 columns
+    /// wraps a token of 81 characters.
     ///
     /// # Errors
-    /// There is no token in it, or more than one.
+    /// The text holds no token, or more than one.
     pub fn from_paste(text: &str) -> Result<Self, TokenTextError> {
         if let Ok(token) = Self::parse(text) {
             return Ok(token);
@@ -92,7 +92,7 @@ impl TokenText {
         }
     }
 
-    /// All tokens in a text that somebody pasted, each once, in order; the text's lines are not joined.
+    /// All tokens in pasted text, in order and without duplicates. Lines are not joined.
     pub fn all_from_paste(text: &str) -> Vec<Self> {
         Self::all_in(&visible(text))
     }
@@ -113,20 +113,20 @@ impl TokenText {
 }
 
 impl TokenId {
-    /// The ID that a text is which somebody pasted, but for what stands around it.
+    /// The ID in pasted text, ignoring the punctuation and white space around it.
     pub fn from_paste(text: &str) -> Option<Self> {
         let text = visible(text);
         Self::parse(text.trim_matches(|char| !is_of_a_word(char)))
     }
 }
 
-/// Whether a character could belong to a token, so that one beside it is not the whole word.
+/// Whether a character could belong to a token, so that a token next to it is part of a longer word.
 const fn is_of_a_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || char == '_'
 }
 
-/// Without the characters that nobody sees and that come along with a copy: Unicode's default ignorable code
-/// points and those of interlinear annotation.
+/// Drops the invisible characters that come along when text is copied: Unicode's default ignorable code points and
+/// the interlinear annotation characters.
 fn visible(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.chars().filter(|char| !is_invisible(*char)).collect())
 }
@@ -146,7 +146,7 @@ const INVISIBLE: [(char, char); 15] = [
     ('\u{ffa0}', '\u{ffa0}'), ('\u{fff0}', '\u{fffb}'), ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Its lines as one, without the white space where they met.
+/// The lines joined into one, with the white space at each line break removed.
 fn joined(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.lines().map(str::trim).collect())
 }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_paste_around_a_token_is_no_part_of_it() {
+    fn text_pasted_around_a_token_is_ignored() {
         let token = token(7);
         for (before, after) in [
             ("", ""),
@@ -191,14 +191,14 @@ mod tests {
         ] {
             let pasted = format!("{before}{}{after}", token.expose());
             assert!(is_read(&pasted, &token), "{before:?} {after:?}");
-            // The control: what authenticates a request is not read like that.
+            // The control: a credential is not parsed this leniently.
             let strict = PresentedToken::parse(&pasted);
             assert_eq!(strict.is_ok(), before.is_empty() && after.is_empty());
         }
     }
 
     #[test]
-    fn a_token_is_whole_again_where_a_line_ended_in_it_or_nobody_sees_what_is_in_it() {
+    fn line_breaks_and_invisible_characters_within_a_token_are_ignored() {
         let token = token(7);
         for within in ["\n", "\r\n", " \n  ", "\u{200b}", "\u{ad}\u{feff}"] {
             for at in [1, 40, 80] {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_word_two_tokens_and_what_was_cut_are_none() {
+    fn longer_words_several_tokens_and_truncated_ones_are_refused() {
         let (first, second) = (token(7), token(8));
         let (a, b) = (first.expose(), second.expose());
         let read = |text: &str| TokenText::from_paste(text).map(|token| token.id());
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn all_tokens_of_a_line_are_told_once() {
+    fn every_token_of_a_line_is_found_once() {
         let (first, second) = (token(7), token(8));
         let line = format!("[\"{0}\",\"{1}\",\"{0}\"]", first.expose(), second.expose());
         let ids: Vec<_> = TokenText::all_from_paste(&line)
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_read_without_what_stands_around_it() {
+    fn punctuation_around_an_id_is_ignored() {
         let id = token(7).id();
         for pasted in [
             format!("{id}"),

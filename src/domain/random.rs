@@ -1,8 +1,8 @@
-//! Where randomness comes from: the operating system's generator, through `rand`'s.
+//! The source of randomness: `rand`'s generator, seeded by the operating system.
 
 use rand::Rng;
 
-/// `N` random bytes, fit for secrets.
+/// `N` random bytes, suitable for secrets.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

@@ -1,4 +1,4 @@
-//! Why a request was refused: the words of `hallpass.v1.Reason`, which every error carries.
+//! Why a request was refused: the values of `hallpass.v1.Reason`, which every error carries.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -9,7 +9,7 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// All of them.
+            /// All reasons.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The name in `hallpass.v1.Reason`.
@@ -23,21 +23,21 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Not of the protocol's form, or the message cannot be decoded.
+    /// The request violates the protocol, or its message cannot be decoded.
     MalformedRequest = "MALFORMED_REQUEST",
-    /// A field has a value that is not allowed.
+    /// A field has an invalid value.
     InvalidField = "INVALID_FIELD",
-    /// Larger than the server accepts.
+    /// The request exceeds the size limit.
     RequestTooLarge = "REQUEST_TOO_LARGE",
     /// No such procedure.
     ProcedureNotFound = "PROCEDURE_NOT_FOUND",
-    /// The procedure is not called like this.
+    /// The procedure cannot be called this way.
     Unsupported = "UNSUPPORTED",
-    /// The request's time is over.
+    /// The request's deadline passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
-    /// No credentials.
+    /// The request has no credentials.
     CredentialsMissing = "CREDENTIALS_MISSING",
-    /// Wrong credentials.
+    /// The credentials are wrong.
     CredentialsInvalid = "CREDENTIALS_INVALID",
     /// The token has expired.
     TokenExpired = "TOKEN_EXPIRED",
@@ -49,7 +49,7 @@ reasons! {
     UserDeactivated = "USER_DEACTIVATED",
     /// The token's parent is not valid.
     ParentInvalid = "PARENT_INVALID",
-    /// Not from this address.
+    /// The token may not be used from this address.
     AddressNotAllowed = "ADDRESS_NOT_ALLOWED",
     /// Too many attempts to sign in.
     SignInThrottled = "SIGN_IN_THROTTLED",
@@ -57,48 +57,48 @@ reasons! {
     PermissionDenied = "PERMISSION_DENIED",
     /// The caller's token lacks a scope.
     ScopeMissing = "SCOPE_MISSING",
-    /// A token made with a token cannot make tokens.
+    /// A token created with another token cannot create tokens.
     LineageTooDeep = "LINEAGE_TOO_DEEP",
-    /// Tokens cannot make tokens here.
+    /// The server forbids creating tokens with tokens.
     TokenChildrenForbidden = "TOKEN_CHILDREN_FORBIDDEN",
-    /// Only an admin enables the token.
+    /// Only an admin may enable the token.
     AdminRequired = "ADMIN_REQUIRED",
-    /// No such token, or not for the caller.
+    /// The token does not exist, or the caller may not see it.
     TokenNotFound = "TOKEN_NOT_FOUND",
-    /// No such user, or not for the caller.
+    /// The user does not exist, or the caller may not see it.
     UserNotFound = "USER_NOT_FOUND",
-    /// The name is taken, or was.
+    /// The name is, or was, in use.
     UsernameTaken = "USERNAME_TAKEN",
-    /// Longer than the server allows.
+    /// The lifetime exceeds the server's maximum.
     LifetimeTooLong = "LIFETIME_TOO_LONG",
-    /// Longer than its parent.
+    /// The token would outlive its parent.
     OutlivesParent = "OUTLIVES_PARENT",
-    /// More than its parent may.
+    /// The token would exceed its parent's scopes or networks.
     ExceedsParent = "EXCEEDS_PARENT",
     /// The user is deactivated.
     TargetDeactivated = "TARGET_DEACTIVATED",
-    /// The last active admin stays.
+    /// The last active admin must remain.
     LastAdmin = "LAST_ADMIN",
     /// The user still owns machines.
     UserOwnsMachines = "USER_OWNS_MACHINES",
-    /// For the other type of user.
+    /// The operation does not apply to this type of user.
     WrongUserType = "WRONG_USER_TYPE",
-    /// Rotated already.
+    /// The token was rotated before.
     AlreadyRotated = "ALREADY_ROTATED",
-    /// More than the token may now.
+    /// The change would widen the token's scopes or networks.
     ExceedsToken = "EXCEEDS_TOKEN",
-    /// A rotation that cannot be taken back.
+    /// The rotation can no longer be undone.
     RotationFinal = "ROTATION_FINAL",
-    /// As many tokens as are allowed.
+    /// The user has the maximum number of tokens.
     TooManyTokens = "TOO_MANY_TOKENS",
-    /// As many machines as are allowed.
+    /// The user has the maximum number of machines.
     TooManyMachines = "TOO_MANY_MACHINES",
     /// The server is busy.
     Overloaded = "OVERLOADED",
-    /// The token is used too often.
+    /// The token exceeds its request rate.
     TokenRateLimited = "TOKEN_RATE_LIMITED",
-    /// The store cannot be read or written now.
+    /// The store is temporarily unavailable.
     StoreUnavailable = "STORE_UNAVAILABLE",
-    /// Something is wrong in the server.
+    /// An internal error.
     Internal = "INTERNAL",
 }

@@ -1,10 +1,10 @@
-//! How far a time is from now, in words.
+//! Relative times in words.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// How far `time` is from `now`, in whole ones of the largest unit that it has one of: `3 days ago`, `in 1 hour`.
+/// How far `time` is from `now`, rounded down to its largest unit: `3 days ago`, `in 1 hour`.
 pub fn relative(time: Timestamp, now: Timestamp) -> String {
     if time > now {
         return match length(time.since(now)) {
@@ -24,7 +24,7 @@ fn length(duration: Duration) -> Option<String> {
     Some(format!("{number} {unit}{plural}"))
 }
 
-/// The number of whole ones of the largest unit that there is one of.
+/// A duration in its largest unit, rounded down; `None` below half a second.
 pub fn parts(duration: Duration) -> Option<(u64, &'static str)> {
     const UNITS: [(u64, &str); 5] = [
         (365 * 86_400, "year"),
@@ -33,8 +33,8 @@ pub fn parts(duration: Duration) -> Option<(u64, &'static str)> {
         (60, "minute"),
         (1, "second"),
     ];
-    // To the nearest second, and from an hour on to the nearest minute: what was asked to live for 90 days does not
-    // have 89 when it is shown.
+    // Round to the nearest second, and from an hour up to the nearest minute: a token requested for 90 days must not
+    // be shown with 89.
     let mut seconds = (duration + Duration::from_millis(500)).as_secs();
     if seconds + 30 >= 3_600 {
         seconds += 30;
@@ -50,7 +50,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_123_456);
 
     #[test]
-    fn the_largest_whole_unit_is_told_on_both_sides_of_now() {
+    fn past_and_future_times_use_the_largest_whole_unit() {
         for (seconds, ago, ahead) in [
             (0, "just now", "just now"),
             (1, "1 second ago", "in 1 second"),

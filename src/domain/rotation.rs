@@ -1,25 +1,25 @@
-//! Rotation: a successor takes a token's place, and the token lives on for a while at most.
+//! Rotation: a successor replaces a token, which may stay valid for a grace period.
 
 use std::time::Duration;
 
 use super::{id::TokenId, lifetime::LifetimeLimits, time::Timestamp, token::Token};
 
-/// The longest grace. Two secrets that are good for longer than a year were not rotated.
+/// Maximum grace period. Two secrets that are both valid for more than a year are not a rotation.
 pub const MAX_GRACE: Duration = Duration::from_hours(365 * 24);
 
-/// How many tokens of a family may live at once: rotation is outside the quota, so graces that overlap need a
-/// bound of their own.
+/// Maximum number of live tokens in a family: rotation is exempt from the quota, so overlapping grace periods need a
+/// limit of their own.
 pub const MAX_LIVE_FAMILY: u64 = 8;
 
-/// How long a predecessor lives on, to the microsecond; zero: not at all.
+/// How long a predecessor stays valid, in whole microseconds; zero: it is deleted at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grace(Duration);
 
 impl Grace {
-    /// From the parts of a `google.protobuf.Duration`, rounded down to the microsecond.
+    /// From the fields of a `google.protobuf.Duration`, rounded down to the microsecond.
     ///
     /// # Errors
-    /// Negative, longer than [`MAX_GRACE`], or no duration.
+    /// The duration is negative, malformed or exceeds [`MAX_GRACE`].
     pub fn parse(seconds: i64, nanos: i32) -> Result<Self, GraceError> {
         let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else {
             return Err(GraceError::Negative);
@@ -34,28 +34,28 @@ impl Grace {
         Ok(Self(grace))
     }
 
-    /// Whether the predecessor dies with the rotation.
+    /// Whether the rotation deletes the predecessor at once.
     pub const fn is_none(self) -> bool {
         self.0.is_zero()
     }
 }
 
-/// Why a grace was refused.
+/// Why a grace period was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraceError {
-    /// Below zero.
+    /// It is negative.
     #[error("must not be negative")]
     Negative,
     /// The nanoseconds are above 999,999,999.
     #[error("nanos must be within 0 to 999,999,999")]
     Nanos,
-    /// Longer than [`MAX_GRACE`].
+    /// It exceeds [`MAX_GRACE`].
     #[error("must be at most 365 days")]
     TooLong,
 }
 
-/// The successor's expiry where none is asked for: the predecessor's lifetime anew, or the limits where these
-/// end it earlier. Nobody asked for more, so nothing is taken away silently.
+/// The successor's expiry where none is requested: the predecessor's lifetime, starting now, or an earlier limit.
+/// Since nobody requested more, this is no silent clamping.
 pub fn default_expiry(
     predecessor: &Token,
     now: Timestamp,
@@ -69,20 +69,21 @@ pub fn default_expiry(
         .min()
 }
 
-/// What a rotation makes of a token.
+/// The tokens after a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// The token that takes over.
+    /// The new token.
     pub successor: Token,
-    /// The token that was rotated, as it is from now on.
+    /// The rotated token, with its new state.
     pub predecessor: Token,
 }
 
 impl Rotation {
-    /// Rotates `token` at `now`: its successor has the ID `id` and the expiry `expire_time`, which was checked.
+    /// Rotates `token` at `now`. The successor gets the ID `id` and the expiry `expire_time`, which must be checked
+    /// already.
     ///
     /// # Errors
-    /// It was rotated before.
+    /// The token was rotated before.
     pub fn new(
         token: Token,
         id: TokenId,
@@ -116,18 +117,18 @@ impl Rotation {
     }
 }
 
-/// How long after the end of a rotated token its use is still nobody's fault: a process that was just told of the
-/// new secret may have requests under way with the old one, and clocks differ.
+/// How long after a rotated token's end its use is still tolerated: a process that has just received the new secret
+/// may have requests with the old one in flight, and clocks differ.
 const REUSE_TOLERANCE: Duration = Duration::from_mins(1);
 
-/// Whether a use of `token` at `now` says that its secret is in two hands (RFC 9700 §4.14.2): another took its
-/// place, and its grace, or whatever else it lived on for, has been over for longer than is tolerated.
+/// Whether a use of `token` at `now` means that someone else has its secret (RFC 9700 §4.14.2): it was rotated, and
+/// it ended longer ago than is tolerated.
 pub fn is_reuse(token: &Token, now: Timestamp) -> bool {
     let end = token.delete_time.into_iter().chain(token.expire_time).min();
     token.successor_id.is_some() && end.is_some_and(|end| end.plus(REUSE_TOLERANCE) < now)
 }
 
-/// A token is rotated once; its successor is rotated next.
+/// A token can be rotated only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token was rotated already: rotate its successor")]
 pub struct AlreadyRotated;
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grace_is_neither_negative_nor_longer_than_a_year() {
+    fn a_negative_grace_or_one_over_a_year_is_refused() {
         let year = 365 * 24 * 3_600;
         assert_eq!(Grace::parse(year, 0), Ok(Grace(MAX_GRACE)));
         assert_eq!(Grace::parse(year, 1_000), Err(GraceError::TooLong));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_is_what_its_predecessor_was_and_unused() {
+    fn a_successor_copies_its_predecessor_and_is_unused() {
         let first = token(Some(NOW.plus(HOUR)));
         let Rotation {
             successor,
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grace_never_goes_beyond_the_predecessors_own_expiry() {
+    fn a_grace_never_extends_the_predecessors_expiry() {
         let end = |token: &Token, seconds| rotated(token, seconds, HOUR / 2).predecessor;
         let expiring = token(Some(NOW.plus(HOUR)));
         assert_eq!(
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_the_lifetime_anew_or_the_earliest_limit() {
+    fn the_default_expiry_is_the_same_lifetime_or_the_earliest_limit() {
         let now = NOW.plus(HOUR / 2);
         let default = |token: &Token, max_ttl, parent_expires| {
             let limits = LifetimeLimits {

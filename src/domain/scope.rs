@@ -1,19 +1,19 @@
-//! Scopes: what a token is limited to. They limit, never grant.
+//! Scopes limit what a token may do; they never grant anything.
 
 use std::{collections::BTreeSet, fmt};
 
-/// How many scopes a token may have.
+/// Maximum number of scopes of a token.
 pub const MAX_SCOPES: usize = 32;
 const OURS: &str = "hallpass:";
 
-/// The scopes that mean something on Hallpass itself.
+/// The scopes that Hallpass itself interprets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OwnScope {
     /// Get and list tokens.
     TokensRead,
     /// Create, change and delete tokens.
     TokensWrite,
-    /// Ask whether a token is valid.
+    /// Verify tokens.
     TokensVerify,
     /// Get, list and count users.
     UsersRead,
@@ -21,12 +21,12 @@ pub enum OwnScope {
     UsersWrite,
     /// Read the audit log.
     AuditRead,
-    /// Act on what is not one's own, where the role allows it.
+    /// Act on other users' tokens and machines, where the role allows it.
     Admin,
 }
 
 impl OwnScope {
-    /// All of them.
+    /// All scopes that Hallpass interprets.
     pub const ALL: [Self; 7] = [
         Self::TokensRead,
         Self::TokensWrite,
@@ -51,15 +51,15 @@ impl OwnScope {
     }
 }
 
-/// The scopes of a token, sorted, each once. Empty: not limited.
+/// A token's scopes, sorted and without duplicates. Empty means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeSet(BTreeSet<String>);
 
 impl ScopeSet {
-    /// Checks what a client asked for; repeats fold into one.
+    /// Validates a client's list; duplicates are merged.
     ///
     /// # Errors
-    /// Too many, a malformed one, or an unknown one that starts with `hallpass:`.
+    /// Too many scopes, a malformed one, or an unknown one that starts with `hallpass:`.
     pub fn parse<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Self, ScopeError> {
         let mut set = BTreeSet::new();
         for scope in scopes {
@@ -78,7 +78,7 @@ impl ScopeSet {
         Ok(Self(set))
     }
 
-    /// From the store: the form that `Display` writes.
+    /// From the store, in the form that `Display` writes.
     pub fn from_row(text: &str) -> Self {
         Self(text.split_ascii_whitespace().map(str::to_owned).collect())
     }
@@ -93,7 +93,7 @@ impl ScopeSet {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether a token with these scopes may do on Hallpass what needs `scope`.
+    /// Whether a token with these scopes may do what requires `scope` on Hallpass.
     pub fn allows(&self, scope: OwnScope) -> bool {
         self.0.is_empty() || self.0.contains(scope.as_str())
     }
@@ -103,7 +103,7 @@ impl ScopeSet {
         of.0.is_empty() || self.0.is_subset(&of.0)
     }
 
-    /// What tokens with these and with `other` scopes may both do. `None`: nothing.
+    /// The scopes that both sets allow. `None` if there are none.
     pub fn in_common(&self, other: &Self) -> Option<Self> {
         match (self.is_empty(), other.is_empty()) {
             (_, true) => Some(self.clone()),
@@ -115,7 +115,7 @@ impl ScopeSet {
         }
     }
 
-    /// Whether a token with these scopes is limited to no more than one with `other`.
+    /// Whether these scopes allow no more than `other`.
     pub fn is_within(&self, other: &Self) -> bool {
         other.0.is_empty() || (!self.0.is_empty() && self.0.is_subset(&other.0))
     }
@@ -138,9 +138,9 @@ fn is_scope_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b":._/-".contains(&byte)
 }
 
-/// The scope of ours that is most like an unknown one, or all of them where none is like it.
+/// The known scope that is most similar to `unknown`, or all of them if none is similar.
 fn known_beside(unknown: &str) -> String {
-    // What all have in common makes nothing alike.
+    // The common prefix does not make two scopes similar.
     let tail = |scope: &str| scope.trim_start_matches(OURS).to_owned();
     let likeness = |own: &OwnScope| strsim::jaro(&tail(own.as_str()), &tail(unknown));
     let nearest = OwnScope::ALL
@@ -159,10 +159,10 @@ fn known_beside(unknown: &str) -> String {
 /// Why scopes were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
-    /// One is not of the form.
+    /// One is malformed.
     #[error("each scope must be 1 to 64 of a-z, 0-9, ':', '.', '_', '/' and '-'")]
     Malformed,
-    /// One starts with `hallpass:` and is none of ours.
+    /// One starts with `hallpass:` and is unknown.
     #[error("{} is not a scope that Hallpass knows: {}", .0, known_beside(.0))]
     Unknown(String),
     /// More than [`MAX_SCOPES`].
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_at_most_and_repeats_are_none() {
+    fn the_maximum_is_enforced_and_duplicates_do_not_count() {
         let text = |nth: usize| format!("scope-{nth}");
         let mut texts: Vec<_> = (0..MAX_SCOPES).map(text).collect();
         texts.push(text(0));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_scope_of_ours_is_refused_with_the_nearest() {
+    fn an_unknown_hallpass_scope_is_refused_with_a_suggestion() {
         let refusal = |scope| ScopeSet::parse([scope]).unwrap_err().to_string();
         for (unknown, nearest) in [
             ("hallpass:token:read", "hallpass:tokens:read"),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_common_is_never_more_than_either() {
+    fn common_scopes_never_exceed_either_set() {
         let (none, ab, bc, d) = (set(&[]), set(&["a", "b"]), set(&["b", "c"]), set(&["d"]));
         assert_eq!(ab.in_common(&bc), Some(set(&["b"])));
         assert_eq!(none.in_common(&ab), Some(ab.clone()));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_within_its_supersets_and_nothing_unlimited_is_within_a_limit() {
+    fn a_set_is_within_its_supersets_and_the_unlimited_set_within_none() {
         assert!(set(&["a"]).is_within(&set(&["a", "b"])));
         assert!(set(&["a"]).is_within(&set(&[])));
         assert!(!set(&["a", "c"]).is_within(&set(&["a", "b"])));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_scopes_are_refused() {
+    fn malformed_unknown_and_too_many_scopes_are_refused() {
         for bad in ["", "A", "a b", "ü", &"x".repeat(65)] {
             assert_eq!(ScopeSet::parse([bad]), Err(ScopeError::Malformed), "{bad}");
         }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_form_is_read_back() {
+    fn the_stored_form_round_trips() {
         let scopes = set(&["b", "a", "hallpass:admin", "a"]);
         assert_eq!(scopes.to_string(), "a b hallpass:admin");
         assert_eq!(ScopeSet::from_row(&scopes.to_string()), scopes);

@@ -1,4 +1,4 @@
-//! Values that must not be seen in logs, errors or `Debug` output.
+//! Values that must not appear in logs, errors or `Debug` output.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text in.
+    /// Wraps the text.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// Shows the text. Every call of this is a place to look at in a review.
+    /// The text. Every call deserves a look in review.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -5,8 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A point in time as microseconds since 1970-01-01T00:00:00Z, within the years 0001 to 9999 that
-/// `google.protobuf.Timestamp` can tell.
+/// Microseconds since 1970-01-01T00:00:00Z, within the years 0001 to 9999, the range of `google.protobuf.Timestamp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -15,10 +14,10 @@ const MAX_SECONDS: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
 const MICROS: i64 = 1_000_000;
 
 impl Timestamp {
-    /// From the parts of a `google.protobuf.Timestamp`, rounded down to the microsecond.
+    /// From the fields of a `google.protobuf.Timestamp`, rounded down to the microsecond.
     ///
     /// # Errors
-    /// Outside the years 0001 to 9999, or nanoseconds outside 0 to 999,999,999.
+    /// The seconds are outside the years 0001 to 9999, or the nanoseconds outside 0 to 999,999,999.
     pub fn parse(seconds: i64, nanos: i32) -> Result<Self, TimestampError> {
         if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
             return Err(TimestampError::Seconds);
@@ -34,7 +33,7 @@ impl Timestamp {
         Self(micros)
     }
 
-    /// From the store. `None`: outside of the years that a reply can tell, as no time is that was written there.
+    /// From the store. `None` if outside the range of `google.protobuf.Timestamp`, which no stored time should be.
     pub fn from_row(micros: i64) -> Option<Self> {
         let seconds = micros.div_euclid(MICROS);
         (MIN_SECONDS..=MAX_SECONDS)
@@ -47,14 +46,14 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds and nanoseconds, as `google.protobuf.Timestamp` has them.
+    /// The fields of a `google.protobuf.Timestamp`: seconds and nanoseconds.
     pub fn to_parts(self) -> (i64, i32) {
         let nanos = self.0.rem_euclid(MICROS) * 1_000;
         let nanos = i32::try_from(nanos).expect("less than a second of nanoseconds fits an i32");
         (self.0.div_euclid(MICROS), nanos)
     }
 
-    /// This time and `duration` later; the end of time where that is beyond it.
+    /// This time plus `duration`, at most the end of the year 9999.
     pub fn plus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(
@@ -64,13 +63,13 @@ impl Timestamp {
         )
     }
 
-    /// This time less `duration`; the beginning of time where that is before it.
+    /// This time minus `duration`, at least the beginning of the year 0001.
     pub fn minus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(micros).max(MIN_SECONDS * MICROS))
     }
 
-    /// How long after `earlier` this is; zero where it is not after it.
+    /// The time elapsed since `earlier`; zero if that is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -85,11 +84,11 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// RFC 3339 in UTC, with 0, 3 or 6 digits of the second's fraction, as `ProtoJSON` has them.
+/// RFC 3339 in UTC with 0, 3 or 6 fractional digits, as `ProtoJSON` writes them.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(micros) = u64::try_from(self.0) else {
-            // Nothing that Hallpass tells a person lies before 1970.
+            // Hallpass never shows anybody a time before 1970.
             return write!(f, "{}us before 1970", self.0.unsigned_abs());
         };
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_come_back_to_the_microsecond_within_the_years_that_can_be_told() {
+    fn protobuf_fields_round_trip_to_the_microsecond_within_their_range() {
         let parts = |seconds, nanos| Timestamp::parse(seconds, nanos).map(Timestamp::to_parts);
         assert_eq!(parts(1, 1_999), Ok((1, 1_000)));
         assert_eq!(parts(-1, 999_999_999), Ok((-1, 999_999_000)));
@@ -136,12 +135,12 @@ mod tests {
         }
         let text = |seconds| Timestamp::parse(seconds, 0).unwrap().to_string();
         assert_eq!(text(MAX_SECONDS), "9999-12-31T23:59:59Z");
-        // 719,162 days: 1970 years less one, with 477 leap days.
+        // 719,162 days: 1969 years, 477 of them leap years.
         assert_eq!(MIN_SECONDS, -719_162 * 24 * 60 * 60);
     }
 
     #[test]
-    fn sums_stay_within_time_and_nothing_is_before_what_it_follows() {
+    fn sums_saturate_and_elapsed_time_is_never_negative() {
         let second = Duration::from_secs(1);
         let time = Timestamp::from_micros(5_000_000);
         assert_eq!(time.plus(second), Timestamp::from_micros(6_000_000));
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_have_no_more_digits_than_are_needed() {
+    fn fractions_have_no_more_digits_than_needed() {
         let text = |micros| Timestamp::from_micros(micros).to_string();
         assert_eq!(text(1_000_000), "1970-01-01T00:00:01Z");
         assert_eq!(text(1_500_000), "1970-01-01T00:00:01.500Z");

@@ -1,4 +1,4 @@
-//! Tokens and what makes one valid.
+//! Tokens, and what makes one valid.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,53 +10,53 @@ use super::{
     time::Timestamp,
 };
 
-/// A token, as it is stored (without the hash of its plaintext).
+/// A stored token, without the hash of its plaintext.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// The public ID.
     pub id: TokenId,
-    /// Whose token it is.
+    /// The user it belongs to.
     pub user_id: UserId,
-    /// What the creator wrote to remember it by.
+    /// The creator's description of its purpose.
     pub note: Note,
-    /// What it is limited to.
+    /// Limits what it may do.
     pub scopes: ScopeSet,
-    /// Where it may be used from.
+    /// The networks it may be used from.
     pub allowed_cidrs: CidrSet,
     /// When it was created.
     pub create_time: Timestamp,
     /// When it stops being valid; `None`: never.
     pub expire_time: Option<Timestamp>,
-    /// Who disabled it, so that it is kept and listed, but not accepted; `None`: nobody.
+    /// Who disabled it; `None` if it is not disabled. A disabled token is kept and listed, but not accepted.
     pub disabled: Option<DisabledBy>,
-    /// The token that it was made with.
+    /// The token it was created with.
     pub parent_id: Option<TokenId>,
-    /// The first of the tokens that follow each other by rotation.
+    /// The first token of its chain of rotations.
     pub family_id: TokenId,
     /// When it was deleted.
     pub delete_time: Option<Timestamp>,
-    /// The token that took over from it by rotation.
+    /// Its successor, if it was rotated.
     pub successor_id: Option<TokenId>,
-    /// Its latest use that is written down, which may lag by a minute.
+    /// Its last recorded use, up to a minute behind.
     pub last_use: Option<LastUse>,
-    /// When its family was disabled because a rotated secret of it was used. Its successors have it, too.
+    /// When its family was disabled because a rotated secret was reused. Successors inherit it.
     pub reuse_time: Option<Timestamp>,
 }
 
-/// Who disabled a token. The stronger word stays: what an admin disabled does not become the owner's matter when
-/// the owner disables it again.
+/// Who disabled a token, in ascending order of authority. The highest one stays: an owner who disables a token that
+/// an admin disabled does not thereby gain the right to enable it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DisabledBy {
-    /// Its user or its user's owner, who may enable it.
+    /// Its user or its user's owner, who may enable it again.
     Owner,
     /// Someone who acted as an admin.
     Admin,
-    /// The server: a rotated secret of its family was used.
+    /// The server, because a rotated secret of its family was reused.
     Reuse,
 }
 
 impl DisabledBy {
-    /// Its word in the store.
+    /// The stored text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -71,7 +71,7 @@ impl DisabledBy {
         all.into_iter().find(|by| by.as_str() == text)
     }
 
-    /// Whether only an admin may enable what was disabled so.
+    /// Whether only an admin may enable such a token.
     pub const fn needs_admin(self) -> bool {
         !matches!(self, Self::Owner)
     }
@@ -80,16 +80,16 @@ impl DisabledBy {
 /// When and from where a token was last used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastUse {
-    /// When.
+    /// When it was used.
     pub time: Timestamp,
-    /// From which address; `None`: not known.
+    /// The client's address, if known.
     pub ip: Option<IpAddr>,
-    /// The address of whoever told that, be it a service or a proxy; `None`: the server has seen it itself.
+    /// The address of the service or proxy that reported the use; `None` if the server saw it itself.
     pub reporter_ip: Option<IpAddr>,
 }
 
 impl LastUse {
-    /// A use at `time`, which the server has seen itself.
+    /// A use at `time` that the server saw itself.
     pub const fn seen(time: Timestamp, ip: Option<IpAddr>) -> Self {
         Self {
             time,
@@ -99,19 +99,19 @@ impl LastUse {
     }
 }
 
-/// What a token that is not deleted can be, as to itself: its user and its parent count for nothing here.
+/// The state of a token that is not deleted, regardless of its user and parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
     /// Neither expired nor disabled.
     Live,
-    /// Disabled, and not expired.
+    /// Disabled and not expired.
     Disabled,
-    /// Expired, which is for ever.
+    /// Expired, which is final.
     Expired,
 }
 
 impl TokenState {
-    /// Its word.
+    /// The state's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -122,7 +122,7 @@ impl TokenState {
 }
 
 impl Token {
-    /// Its state at `now`; `None`: deleted.
+    /// The state at `now`; `None` if the token is deleted.
     pub fn state(&self, now: Timestamp) -> Option<TokenState> {
         match self.check(now) {
             Ok(()) => Some(TokenState::Live),
@@ -132,7 +132,7 @@ impl Token {
         }
     }
 
-    /// Not deleted and not expired: listed and counted.
+    /// Neither deleted nor expired: such tokens are listed and count towards quotas.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.delete_time.is_none() && !self.has_expired(now)
     }
@@ -141,13 +141,13 @@ impl Token {
         self.expire_time.is_some_and(|end| end <= now)
     }
 
-    /// How long it was made to live; `None`: for ever.
+    /// The lifetime it was created with; `None`: it never expires.
     pub fn lifetime(&self) -> Option<Duration> {
         self.expire_time.map(|end| end.since(self.create_time))
     }
 
-    /// All that keeps the token itself from being accepted at `now`. Deletion comes before expiry: it is the
-    /// stronger word.
+    /// Why the token itself is not accepted at `now`, if it is not: every reason. Deletion comes first, as the
+    /// stronger reason.
     pub fn faults(&self, now: Timestamp) -> impl Iterator<Item = Invalid> + use<> {
         let faults = [
             (self.delete_time.is_some(), Invalid::Deleted),
@@ -159,37 +159,37 @@ impl Token {
             .filter_map(|(is, fault)| is.then_some(fault))
     }
 
-    /// Whether the token itself, its user and its parent aside, is accepted at `now`.
+    /// Whether the token itself is accepted at `now`, regardless of its user and parent.
     ///
     /// # Errors
-    /// Why it is not.
+    /// The first reason why it is not.
     pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
         self.faults(now).next().map_or(Ok(()), Err)
     }
 }
 
-/// All that decides whether a token is valid, read in one transaction.
+/// Everything that decides whether a token is valid, read in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage {
     /// The token.
     pub token: Token,
-    /// Whether the token's user is there and active.
+    /// Whether the token's user exists and is active.
     pub user_active: bool,
-    /// The parent, where the token has one.
+    /// The parent, if the token has one.
     pub parent: Option<Parent>,
 }
 
-/// What counts of a token's parent.
+/// The part of a parent token that decides about its children.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {
-    /// The token it was made with; `None`: purged.
+    /// The parent token; `None` if it was purged.
     pub token: Option<Token>,
-    /// Whether the parent's user is there and active.
+    /// Whether the parent's user exists and is active.
     pub user_active: bool,
 }
 
 impl Parent {
-    /// Whether the parent itself and its user let the child be valid at `now`.
+    /// Whether the parent token and its user are valid at `now`, as the child's validity requires.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         let token = self.token.as_ref();
         token.is_some_and(|token| token.check(now).is_ok()) && self.user_active
@@ -197,12 +197,13 @@ impl Parent {
 }
 
 impl Lineage {
-    /// The parent, as far as it is still there.
+    /// The parent token, if there is one that was not purged.
     pub fn parent_token(&self) -> Option<&Token> {
         self.parent.as_ref()?.token.as_ref()
     }
 
-    /// Whether the token or its parent, whose narrowing counts at use, may be used from some networks only.
+    /// Whether the token or its parent is restricted to certain networks. The parent is checked on every use, so
+    /// narrowing it takes effect at once.
     pub fn is_bound_to_networks(&self) -> bool {
         !self.token.allowed_cidrs.is_empty()
             || self
@@ -210,8 +211,8 @@ impl Lineage {
                 .is_some_and(|token| !token.allowed_cidrs.is_empty())
     }
 
-    /// The scopes that the token has and its parent, too; none: it is not limited. `None`: they have none in
-    /// common, so that it may do nothing.
+    /// The effective scopes: those that both the token and its parent allow. Empty means unlimited; `None` means that
+    /// they have none in common, so the token may do nothing.
     pub fn scopes(&self) -> Option<ScopeSet> {
         let own = &self.token.scopes;
         match self.parent_token() {
@@ -220,8 +221,8 @@ impl Lineage {
         }
     }
 
-    /// The networks that the token may be used from and its parent, too; none: any. `None`: they have none in
-    /// common, so that it can be used from nowhere.
+    /// The effective networks: those that both the token and its parent allow. Empty means any; `None` means that
+    /// they have none in common, so the token cannot be used from anywhere.
     pub fn networks(&self) -> Option<CidrSet> {
         let own = &self.token.allowed_cidrs;
         match self.parent_token() {
@@ -230,7 +231,7 @@ impl Lineage {
         }
     }
 
-    /// All that keeps the token from being accepted at `now`, wherever it is used from.
+    /// Every reason why the token is not accepted at `now`, regardless of the client's address.
     pub fn faults(&self, now: Timestamp) -> impl Iterator<Item = Invalid> + use<> {
         let user = (!self.user_active).then_some(Invalid::UserDeactivated);
         let parent = self.parent.as_ref().filter(|parent| !parent.is_valid(now));
@@ -238,11 +239,12 @@ impl Lineage {
         self.token.faults(now).chain(user).chain(parent)
     }
 
-    /// Whether the token is valid at `now`, from `address` where one is given: live, enabled, its user
-    /// active, its parent valid. The parent's narrowing counts at use, so its networks are checked too.
+    /// Whether the token is valid at `now`, and from `address` if one is given: the token is live and not disabled,
+    /// its user active and its parent valid. The parent's networks are checked too, since narrowing it takes effect
+    /// at once.
     ///
     /// # Errors
-    /// Why it is not.
+    /// The first reason why it is not.
     pub fn check(&self, now: Timestamp, address: Option<IpAddr>) -> Result<(), Invalid> {
         if let Some(fault) = self.faults(now).next() {
             return Err(fault);
@@ -259,13 +261,13 @@ impl Lineage {
     }
 }
 
-/// Why a token, whose full secret was shown, is not accepted.
+/// Why a token is not accepted although its secret is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Invalid {
     /// It was deleted.
     #[error("the token was deleted")]
     Deleted,
-    /// Its time is over.
+    /// It has expired.
     #[error("the token has expired")]
     Expired,
     /// It is disabled.
@@ -274,7 +276,7 @@ pub enum Invalid {
     /// Its user is deactivated or deleted.
     #[error("the token's user is deactivated")]
     UserDeactivated,
-    /// The token that it was made with is not valid.
+    /// The token it was created with is not valid.
     #[error("the token that this one was made with is no longer valid")]
     Parent,
     /// It may not be used from this address.
@@ -283,7 +285,7 @@ pub enum Invalid {
 }
 
 impl Invalid {
-    /// All of them, in the order in which they are told.
+    /// All reasons, in the order in which they are reported.
     pub const ALL: [Self; 6] = [
         Self::Deleted,
         Self::Expired,

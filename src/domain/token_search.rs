@@ -1,9 +1,9 @@
-//! Finding tokens in bytes of any kind, by their form and checksum.
+//! Finds tokens in arbitrary bytes by their form and checksum.
 //!
-//! The checksum decides where a token begins and ends, not what stands around it: behind `\n` of a JSON text
-//! or `%20` of a URL it may follow letters and digits directly, and in a binary format the next field may
-//! begin with one. So each prefix that fits is tried, and what follows does not matter. About one in 2^32
-//! texts of the form, at most, is taken for a token that is none.
+//! The checksum, not the surrounding text, decides where a token begins and ends: after the `\n` escape of a JSON
+//! text or the `%20` of a URL it may directly follow letters and digits, and in a binary format the next field may
+//! start with one. So every possible prefix length is tried, and what follows is ignored. At most one in 2^32 texts
+//! of the right form is mistaken for a token.
 
 use std::borrow::Cow;
 
@@ -15,19 +15,19 @@ use super::{
     token_text::{PREFIX_LEN, TAIL_LEN, TokenPrefix, TokenText},
 };
 
-/// The most bytes that a token can have.
+/// Maximum length of a token.
 pub const MAX_TOKEN_LEN: usize = *PREFIX_LEN.end() + 1 + ID_LEN + 1 + TAIL_LEN;
 
-/// The least bytes that a token can have.
+/// Minimum length of a token.
 pub const MIN_TOKEN_LEN: usize = *PREFIX_LEN.start() + 1 + ID_LEN + 1 + TAIL_LEN;
 
-/// Tells `found` of each token in `bytes` that ends behind `from`, in order: where it begins, and itself.
+/// Calls `found` with the start and the text of each token in `bytes` that ends after `from`, in order.
 ///
-/// A search in pieces sees each token once: it puts the last `MAX_TOKEN_LEN - 1` bytes of a piece before the
-/// next, and has this one begin `from` there.
+/// To search a stream in pieces and find each token once, put the last `MAX_TOKEN_LEN - 1` bytes of a piece in front
+/// of the next, and pass as `from` where the new bytes begin.
 pub fn find_tokens(bytes: &[u8], from: usize, mut found: impl FnMut(usize, TokenText)) {
-    // Of the digits that end a token, one is looked at if every TAIL_LEN'th byte is; before the first of them
-    // is the last `_` within reach. Few places pass even this.
+    // Checking every TAIL_LEN'th byte hits one of the digits at the end of each token, and the last `_` within reach
+    // before it starts those digits. Few positions pass even this check.
     for at in (from..bytes.len()).step_by(TAIL_LEN) {
         let reach = at.saturating_sub(TAIL_LEN);
         if base62::is_digit(bytes[at])
@@ -39,7 +39,7 @@ pub fn find_tokens(bytes: &[u8], from: usize, mut found: impl FnMut(usize, Token
     }
 }
 
-/// The token whose secret begins at `tail`, and where it begins itself.
+/// The token whose secret begins at `tail`, with the position where the token begins.
 fn token_with_tail(bytes: &[u8], tail: usize) -> Option<(usize, TokenText)> {
     let end = tail + TAIL_LEN;
     let prefix_end = tail.checked_sub(ID_LEN + 2)?;
@@ -60,8 +60,7 @@ fn token_with_tail(bytes: &[u8], tail: usize) -> Option<(usize, TokenText)> {
     })
 }
 
-/// The same bytes without the secrets of the tokens in them. What a token begins with and its ID, which are none,
-/// stay.
+/// The bytes with each token's secret and checksum replaced. The prefix and the ID are not secret and stay.
 pub fn redact(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut secrets = Vec::new();
     find_tokens(bytes, 0, |start, token| {
@@ -107,7 +106,7 @@ mod tests {
         all
     }
 
-    /// As a reader of pieces does it.
+    /// Searches piece by piece, like the reader of a stream.
     fn find_in_pieces(bytes: &[u8], piece: usize) -> Vec<(usize, String)> {
         let (mut all, mut begin, mut seen) = (Vec::new(), 0, 0);
         for end in (piece..bytes.len() + piece).step_by(piece) {
@@ -120,7 +119,7 @@ mod tests {
         all
     }
 
-    /// Bytes that a token may stand among: of all kinds, and of those that it is made of.
+    /// Bytes that may surround a token: arbitrary ones, and ones of the kind that tokens consist of.
     fn surroundings() -> impl Strategy<Value = Vec<u8>> {
         let of_the_form = "([a-z0-9]{1,18}|[0-9A-Za-z]{22}|[0-9A-Za-z]{49}|_|\n){0,9}";
         prop_oneof![
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_redacted_has_no_secret_and_all_else() {
+    fn redaction_removes_the_secrets_and_nothing_else() {
         let (first, second) = (token("hallpass", 7), token("abc", 8));
         let text = format!("/x/{first}/{second}?");
         let redacted = String::from_utf8(redact(text.as_bytes()).into_owned()).unwrap();
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_side_by_side_are_all_found() {
+    fn adjacent_tokens_are_all_found() {
         let tokens = [
             token("abc", 1),
             token("0123456789abcdef", 2),

@@ -1,7 +1,7 @@
 //! The plaintext of a token: `<prefix>_<id>_<secret><crc>`.
 //!
-//! The secret is 43 base62 digits of 32 random bytes, the checksum 6 base62 digits of CRC-32/ISO-HDLC over
-//! all before it. The form lets a scanner find a leaked token offline, and the ID inside lets it be
+//! The secret is 43 base62 digits of 32 random bytes; the checksum is 6 base62 digits of CRC-32/ISO-HDLC over
+//! everything before it. The form lets a scanner find leaked tokens offline, and the ID lets a leaked token be
 //! revoked without knowing the secret. Only the SHA-256 of the whole text is ever stored.
 
 use std::{fmt, ops::RangeInclusive};
@@ -20,21 +20,22 @@ use super::{
 const SECRET_LEN: usize = 43;
 const CRC_LEN: usize = 6;
 
-/// How many digits stand behind the second `_`.
+/// The number of digits after the second `_`.
 pub(super) const TAIL_LEN: usize = SECRET_LEN + CRC_LEN;
 
-/// How many characters a prefix may have.
+/// The allowed lengths of a prefix.
 pub(super) const PREFIX_LEN: RangeInclusive<usize> = 3..=16;
 
-/// The first part of a token's text, 3 to 16 of `[a-z0-9]`: tells a reader or a scanner whose token it is.
+/// The first part of a token's text, 3 to 16 of `[a-z0-9]`. It tells people and secret scanners which service issued
+/// the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPrefix(String);
 
 impl TokenPrefix {
-    /// Checks the form.
+    /// Validates a prefix.
     ///
     /// # Errors
-    /// A length outside 3 to 16, or a character outside `[a-z0-9]`.
+    /// The length is not 3 to 16, or a character is not in `[a-z0-9]`.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
         if Self::is_one(text) {
             Ok(Self(text.to_owned()))
@@ -47,7 +48,7 @@ impl TokenPrefix {
         PREFIX_LEN.contains(&text.len()) && text.bytes().all(Self::may_hold)
     }
 
-    /// Whether a prefix may have `byte` in it.
+    /// Whether a prefix may contain `byte`.
     pub(super) const fn may_hold(byte: u8) -> bool {
         byte.is_ascii_lowercase() || byte.is_ascii_digit()
     }
@@ -69,7 +70,7 @@ impl Default for TokenPrefix {
 #[error("must be 3 to 16 of a-z and 0-9")]
 pub struct PrefixError;
 
-/// What is stored of a token's secret: SHA-256 of the plaintext.
+/// The stored hash of a token: SHA-256 of its plaintext.
 #[derive(Clone, Copy)]
 pub struct TokenHash([u8; 32]);
 
@@ -100,7 +101,7 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// A token's text in the one form that is accepted; who holds it may use the token.
+/// A token's plaintext in its canonical form. Whoever has it can use the token.
 #[derive(Clone, Debug)]
 pub struct TokenText {
     text: Secret,
@@ -108,7 +109,7 @@ pub struct TokenText {
 }
 
 impl TokenText {
-    /// A new secret for the token `id`.
+    /// Generates a secret for the token `id`.
     pub fn generate(prefix: &TokenPrefix, id: TokenId) -> Self {
         let secret = Zeroizing::new(random::bytes::<32>());
         let mut limbs = Zeroizing::new([0_u32; 8]);
@@ -132,41 +133,41 @@ impl TokenText {
         }
     }
 
-    /// Reads a text from outside. Any well-formed prefix is accepted.
+    /// Parses untrusted text. Any well-formed prefix is accepted.
     ///
     /// # Errors
-    /// Not of the form, or a checksum that does not fit.
+    /// The text does not have the form of a token, or its checksum is wrong.
     pub fn parse(text: &str) -> Result<Self, TokenTextError> {
         let id = check(text)?;
         let text = Secret::new(text.to_owned());
         Ok(Self { text, id })
     }
 
-    /// The public ID inside.
+    /// The public ID.
     pub const fn id(&self) -> TokenId {
         self.id
     }
 
-    /// The part before the first `_`, which is no secret.
+    /// The part before the first `_`, which is not secret.
     pub fn prefix(&self) -> &str {
         self.text.expose().split('_').next().unwrap_or_default()
     }
 
-    /// What is stored of it.
+    /// The hash to store.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.text.expose())
     }
 
-    /// The text itself, to be shown once.
+    /// The plaintext, to be shown once.
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
 }
 
-/// The ID in a text of the one form that is accepted.
+/// Checks that a text is a token in canonical form, and returns its ID.
 ///
 /// # Errors
-/// Not of the form, or a checksum that does not fit.
+/// The text does not have the form of a token, or its checksum is wrong.
 pub(super) fn check(text: &str) -> Result<TokenId, TokenTextError> {
     let (id, secret) = split(text).ok_or(TokenTextError::Malformed)?;
     base62::decode::<8>(secret.as_bytes()).ok_or(TokenTextError::Malformed)?;
@@ -178,7 +179,7 @@ pub(super) fn check(text: &str) -> Result<TokenId, TokenTextError> {
     }
 }
 
-/// The ID and the secret: all parts but the first are of one length.
+/// The ID and the secret. Every part except the prefix has a fixed length.
 fn split(text: &str) -> Option<(TokenId, &str)> {
     let (text, tail) = cut(text, TAIL_LEN)?;
     let (prefix, id) = cut(text.strip_suffix('_')?, ID_LEN)?;
@@ -188,7 +189,7 @@ fn split(text: &str) -> Option<(TokenId, &str)> {
     Some((TokenId::parse(id)?, tail.get(..SECRET_LEN)?))
 }
 
-/// A text without its last `len` bytes, and these.
+/// Splits off the last `len` bytes.
 fn cut(text: &str, len: usize) -> Option<(&str, &str)> {
     text.split_at_checked(text.len().checked_sub(len)?)
 }
@@ -199,16 +200,16 @@ fn encode_crc(body: &str) -> [u8; CRC_LEN] {
     digits
 }
 
-/// Why a text is no token.
+/// Why a text is not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenTextError {
-    /// It has not the form of one.
+    /// It does not have the form of a token.
     #[error("does not have the form of a token")]
     Malformed,
-    /// It has the form, but was mistyped or cut: the checksum does not fit.
+    /// It has the form of a token, but was mistyped or truncated: the checksum is wrong.
     #[error("has a checksum that does not fit: it was mistyped or cut")]
     Checksum,
-    /// It holds more than one.
+    /// It holds more than one token.
     #[error("holds more than one token")]
     Several,
 }
@@ -235,7 +236,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_accepted_is_canonical(tail in "[0-9A-Za-z]{43}", id in "[0-9A-Za-z]{22}") {
+        fn only_canonical_text_is_accepted(tail in "[0-9A-Za-z]{43}", id in "[0-9A-Za-z]{22}") {
             let body = format!("hallpass_{id}_{tail}");
             let text = format!("{body}{}", str::from_utf8(&encode_crc(&body)).unwrap());
             let canonical = base62::decode::<8>(tail.as_bytes()).is_some_and(|limbs| {
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_of_3_to_16_lower_case_letters_and_digits() {
+    fn prefixes_have_3_to_16_lower_case_letters_and_digits() {
         for good in ["abc", "a1b2", "0123456789abcdef"] {
             assert_eq!(TokenPrefix::parse(good).unwrap().as_str(), good);
         }
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_another_length_is_none_even_with_its_checksum() {
+    fn a_secret_of_the_wrong_length_is_refused_even_with_a_valid_checksum() {
         let text = new_text();
         let body = &text.expose()[..text.expose().len() - CRC_LEN];
         let sealed = |body: &str| format!("{body}{}", str::from_utf8(&encode_crc(body)).unwrap());
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_is_read_back_and_hashes_alike() {
+    fn a_new_token_round_trips_with_the_same_hash() {
         let text = new_text();
         let read = TokenText::parse(text.expose()).unwrap();
         assert_eq!(read.id(), text.id());

@@ -1,18 +1,18 @@
-//! Users: people, who sign in and own machines, and machines, which only have tokens.
+//! Users are people, who sign in with a password and own machines, or machines, which only have tokens.
 
 use std::fmt;
 
 use super::{id::UserId, note::Note, time::Timestamp};
 
-/// A user's name: `^[a-z][a-z0-9-]{1,38}[a-z0-9]$`, unique for all time.
+/// A user name: `^[a-z][a-z0-9-]{1,38}[a-z0-9]$`. It is never reused, not even after a deletion.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
 impl Username {
-    /// Lower-cases and checks the form.
+    /// Converts to lower case and validates.
     ///
     /// # Errors
-    /// Not of the form.
+    /// The name is malformed.
     pub fn parse(text: &str) -> Result<Self, UsernameError> {
         let name = text.to_ascii_lowercase();
         let bytes = name.as_bytes();
@@ -57,13 +57,13 @@ pub struct UsernameError;
 /// What a user may do on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// May act on all users and tokens.
+    /// Manages all users and tokens.
     Admin,
-    /// May act on oneself and one's own machines.
+    /// Manages only itself and its own machines.
     Member,
 }
 
-/// Person or machine.
+/// The type of user, and a machine's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UserKind {
     /// Signs in with a password.
@@ -75,16 +75,16 @@ pub enum UserKind {
     },
 }
 
-/// A user, as it is stored (without its password's hash).
+/// A stored user, without the password hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The public ID.
     pub id: UserId,
     /// The name.
     pub username: Username,
-    /// Person or machine.
+    /// Person, or machine with its owner.
     pub kind: UserKind,
-    /// The role that was given. A machine's counts only while its owner is an active admin.
+    /// The assigned role. A machine's takes effect only while its owner is an active admin.
     pub role: Role,
     /// A description for people.
     pub description: Note,
@@ -105,7 +105,7 @@ impl User {
         }
     }
 
-    /// Whether it is a machine that `person` owns.
+    /// Whether this is a machine owned by `person`.
     pub fn is_machine_of(&self, person: UserId) -> bool {
         self.owner() == Some(person)
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn machine_is_its_owners_and_a_person_is_nobodys() {
+    fn only_machines_have_owners() {
         let now = Timestamp::from_micros(0);
         let (owner, other) = (UserId::generate(now), UserId::generate(now));
         let user = |kind| User {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lower_cased_and_their_form_is_exact() {
+    fn names_are_lower_cased_and_strictly_validated() {
         assert_eq!(Username::parse("Alice-2").unwrap().as_str(), "alice-2");
         for good in ["abc", "a-1", &format!("a{}z", "-".repeat(38))] {
             assert!(Username::parse(good).is_ok(), "{good}");
