@@ -1,7 +1,7 @@
-//! What Hallpass counts about itself. A leaf: store, app and server count into it, and it knows none of them.
+//! Hallpass's own metrics. A leaf module: store, app and server count into it, and it knows none of them.
 //!
-//! Labels have values from fixed lists only (procedures, protocols, codes, reasons, states): no ID, name,
-//! address or path that a client sent, so that what clients do cannot add series.
+//! Label values come from fixed lists only (procedures, protocols, codes, reasons, states), never from an ID, name,
+//! address or path that a client sent, so that clients cannot create new time series.
 
 mod exposition;
 mod load_shed;
@@ -27,32 +27,32 @@ pub use store::{QueueName, StoreMetrics};
 
 use requests::Requests;
 
-/// What something ended with.
+/// The result of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
 }
 
-/// What state tokens are in.
+/// The state of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
 }
 
-/// How many stored tokens are in which state; each token is in one.
+/// The number of stored tokens by state. Each token is in exactly one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCounts {
-    /// Live and not disabled.
+    /// Neither deleted, expired nor disabled.
     pub active: u64,
-    /// Live and disabled.
+    /// Disabled, but neither deleted nor expired.
     pub disabled: u64,
-    /// Not deleted, and their time is over.
+    /// Expired, but not deleted.
     pub expired: u64,
-    /// Deleted and not yet purged.
+    /// Deleted, but not yet purged.
     pub deleted: u64,
 }
 
-/// All that is counted. Clones share it.
+/// All metrics. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -110,7 +110,7 @@ impl Default for Metrics {
     }
 }
 
-/// A family that is in `registry`.
+/// Creates a family and registers it in `registry`.
 fn family<L, M>(registry: &mut Registry, name: &str, help: &str) -> Family<L, M>
 where
     Family<L, M>: prometheus_client::registry::Metric + Clone + Default,
@@ -121,27 +121,27 @@ where
 }
 
 impl Metrics {
-    /// Counts a request that was answered after `time`.
+    /// Counts a request and how long its reply took.
     pub fn request(&self, request: Request, time: Duration) {
         self.0.requests.count(request, time);
     }
 
-    /// Counts a verification by its result: `valid`, or a reason's name.
+    /// Counts a verification by its result: `valid`, or the name of a reason.
     pub fn verification(&self, result: &'static str) {
         count(&self.0.verifications, result);
     }
 
-    /// Counts a caller's token by its result: `ok`, or a reason's name.
+    /// Counts an authentication by token, by its result: `ok`, or the name of a reason.
     pub fn authentication(&self, result: &'static str) {
         count(&self.0.authentications, result);
     }
 
-    /// Counts a sign-in by its result: `ok`, or a reason's name.
+    /// Counts a sign-in by its result: `ok`, or the name of a reason.
     pub fn sign_in(&self, result: &'static str) {
         count(&self.0.sign_ins, result);
     }
 
-    /// Tells how many tokens are stored.
+    /// Sets the number of stored tokens.
     pub fn tokens(&self, counts: TokenCounts) {
         for (state, count) in [
             ("active", counts.active),
@@ -154,24 +154,24 @@ impl Metrics {
         }
     }
 
-    /// Counts lines of the log that were dropped.
+    /// Counts dropped log lines.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.0.log_lines_dropped.inc_by(lines);
     }
 
-    /// The part of the server's bounds.
+    /// The metrics of the server's limits.
     pub fn load_shed(&self) -> LoadShed {
         self.0.load_shed.clone()
     }
 
-    /// The store's part.
+    /// The metrics of the store.
     pub fn store(&self) -> StoreMetrics {
         self.0.store.clone()
     }
 
-    /// All of it as text.
+    /// Encodes all metrics as text.
     pub fn encode(&self, format: Format) -> String {
-        // Registering panics half way or not at all; nothing registers later.
+        // Encoding only reads the registry, so a poisoned lock still holds a valid one.
         let registry = self
             .0
             .registry

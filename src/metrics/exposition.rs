@@ -1,5 +1,5 @@
-//! The two text formats: `OpenMetrics` 1.0.0, and Prometheus's own 0.0.4, in which a counter is named as its
-//! sample is, `…_total`, and nothing marks the end.
+//! The two text formats: `OpenMetrics` 1.0.0, and Prometheus 0.0.4, in which a counter has the name of its sample,
+//! `…_total`, and there is no end marker.
 
 use prometheus_client::{encoding::text, registry::Registry};
 
@@ -13,7 +13,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The one that an `Accept` field asks for: `OpenMetrics` where it is named, else Prometheus's.
+    /// Negotiates the format for an `Accept` header: `OpenMetrics` if it is named, else Prometheus.
     pub fn accepted(accept: &str) -> Self {
         let mut kinds = accept
             .split(',')
@@ -50,7 +50,7 @@ fn to_prometheus(openmetrics: &str) -> String {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("EOF" | "UNIT"), ..) => {}
-            // The name depends on the type, which is told next.
+            // The name depends on the type, which comes on the next line.
             (Some("#"), Some("HELP"), Some(_), told) => help = told,
             (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
                 let (suffix, kind) = match kind {
@@ -76,7 +76,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_format_is_the_one_that_is_accepted() {
+    fn the_accept_header_selects_the_format() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         for other in ["", "*/*", "text/plain", "application/json"] {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_named_as_their_samples_in_both() {
+    fn counters_are_named_as_each_format_requires() {
         let metrics = Metrics::default();
         metrics.verification("valid");
         let text = metrics.encode(Format::OpenMetrics);

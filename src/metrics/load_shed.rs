@@ -1,4 +1,4 @@
-//! What is refused, ended or kept waiting, so that a flood does not take what is there for all.
+//! Counts what is refused, evicted or delayed so that a flood cannot use up shared resources.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -6,33 +6,33 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What there is only so much of.
+/// A limited resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// Connections from one network.
     NetworkConnections,
-    /// Connections in all.
+    /// Connections in total.
     Connections,
     /// Memory for requests and replies.
     Memory,
-    /// Streams of callers without a credential.
+    /// Streams of unauthenticated callers.
     AnonymousStreams,
-    /// Bodies on their way of callers without a credential.
+    /// Request bodies in transit from unauthenticated callers.
     AnonymousBodies,
 }
 
-/// What comes of reaching a bound.
+/// What happens when a limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The newcomer is turned away.
+    /// The new one is refused.
     Refused,
-    /// Another must make room.
+    /// An existing one is closed to make room.
     Evicted,
-    /// The newcomer waits: nobody can make room yet.
+    /// The new one waits, since no existing one can be closed yet.
     Delayed,
 }
 
-/// All that happens.
+/// The combinations that occur.
 const ALL: [(Bound, Outcome); 9] = [
     (Bound::NetworkConnections, Outcome::Refused),
     (Bound::NetworkConnections, Outcome::Evicted),
@@ -70,7 +70,8 @@ impl Labels {
     }
 }
 
-/// What the bounds of the server count into. Clones share it; by default nobody reads it.
+/// Counts what the server's limits refuse, evict or delay. Clones share the counts; the default is not registered
+/// anywhere.
 #[derive(Clone, Debug, Default)]
 pub struct LoadShed(Family<Labels, Counter>);
 
@@ -78,14 +79,14 @@ impl LoadShed {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let help = "What was refused, ended or kept waiting, by the bound that was reached";
         let this = Self(super::family(registry, "load_shed", help));
-        // There from the start, so that the first of a flood is a rise.
+        // Present from the start, so that the first count shows up as an increase.
         for (bound, outcome) in ALL {
             drop(this.0.get_or_create(&Labels::new(bound, outcome)));
         }
         this
     }
 
-    /// Counts what came of reaching a bound.
+    /// Counts one occurrence.
     pub fn count(&self, bound: Bound, outcome: Outcome) {
         self.0.get_or_create(&Labels::new(bound, outcome)).inc();
     }

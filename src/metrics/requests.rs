@@ -1,4 +1,4 @@
-//! Requests: how many, and how long they took.
+//! The number and duration of requests.
 
 use std::{
     borrow::Cow,
@@ -12,24 +12,24 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// Upper bounds in seconds: most requests take less than the first, and none more than the last, which is
-/// the default of `--handler-timeout`.
+/// Upper bounds in seconds. Most requests are below the first; the last is the default of `--handler-timeout`, so
+/// none takes longer.
 const BUCKETS_SECS: [f64; 12] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
 ];
 
-/// What was asked, and what came of it. All values are from fixed lists.
+/// A request by procedure and result. All values come from fixed lists.
 #[derive(Clone, Debug, PartialEq, Eq, EncodeLabelSet)]
 pub struct Request {
     /// A procedure as `package.Service/Method`, a web route such as `/forward-auth`, or `other`.
     pub procedure: Cow<'static, str>,
     /// `connect`, `grpc`, … or `http`.
     pub protocol: &'static str,
-    /// `ok`, or the error's code; of a web route, the status.
+    /// `ok` or the error's code; for a web route, the HTTP status.
     pub code: Cow<'static, str>,
 }
 
-/// By the procedure alone, as it is computed for every request: few series share one.
+/// Hashes the procedure only, since this runs on every request: few series share a procedure.
 impl Hash for Request {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.procedure.as_bytes());

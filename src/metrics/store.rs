@@ -1,4 +1,4 @@
-//! The store: how long work waits, and how long commits take.
+//! The store's metrics: how long work is queued, and how long commits take.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// Upper bounds in seconds: from the wake-up of a thread to the wait for the disk.
+/// Upper bounds in seconds, from the wake-up of a thread up to a slow disk.
 const BUCKETS_SECS: [f64; 12] = [
     0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0,
 ];
-/// Upper bounds of how many writes share a commit.
+/// Upper bounds of the number of writes in a commit.
 const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// Whose queue.
+/// A queue of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueName {
-    /// The readers'.
+    /// The queue of the readers.
     Read,
-    /// The one for lookups of credentials.
+    /// The queue for credential lookups.
     Lookup,
-    /// The writer's.
+    /// The queue of the writer.
     Write,
 }
 
@@ -52,7 +52,7 @@ fn histogram() -> Histogram {
     Histogram::new(BUCKETS_SECS)
 }
 
-/// What the store's threads count into. Clones share it.
+/// The metrics of the store's threads. Clones share them.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
     reads: Histogram,
@@ -63,7 +63,7 @@ pub struct StoreMetrics {
     failures: Family<Kind, Counter>,
 }
 
-/// One that nobody reads, for tools and tests.
+/// Unregistered metrics, for tools and tests.
 impl Default for StoreMetrics {
     fn default() -> Self {
         Self::register(&mut Registry::default())
@@ -103,7 +103,7 @@ impl StoreMetrics {
             "store_failures",
             "Transactions that failed as a whole",
         );
-        // There from the start, so that the first failure is a rise.
+        // Present from the start, so that the first failure shows up as an increase.
         for queue in QueueName::ALL {
             let kind = queue.as_str();
             drop(failures.get_or_create(&Kind { kind }));
@@ -118,7 +118,7 @@ impl StoreMetrics {
         }
     }
 
-    /// Some work has waited so long.
+    /// Records how long a job was queued.
     pub fn waited(&self, queue: QueueName, time: Duration) {
         let histogram = match queue {
             QueueName::Read => &self.reads,
@@ -128,14 +128,14 @@ impl StoreMetrics {
         histogram.observe(time.as_secs_f64());
     }
 
-    /// So many writes were committed together.
+    /// Records a commit of `writes` writes that took `time`.
     pub fn committed(&self, writes: usize, time: Duration) {
         self.commit.observe(time.as_secs_f64());
         self.batch
             .observe(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
     }
 
-    /// A transaction failed, so that nothing in it happened.
+    /// Counts a transaction that failed as a whole, so that nothing in it was done.
     pub fn failed(&self, queue: QueueName) {
         let kind = queue.as_str();
         self.failures.get_or_create(&Kind { kind }).inc();
