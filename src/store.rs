@@ -1,11 +1,11 @@
-//! The database: what is kept, and the promise that an answered write is durable.
+//! The database. A write is durable before its caller gets an answer.
 //!
-//! [`Db`] runs pieces of work, each in a transaction that it is handed as a [`Tx`]. The SQL stands in one
-//! file a table ([`users`], [`tokens`], [`known_networks`], [`audit`], [`meta`]) and maps rows to domain types; those files know
-//! no engine. The engine is `sqlite/`: reader threads, one thread for lookups of credentials, one writer
-//! thread, the refusals at the start.
+//! [`Db`] runs each piece of work in a transaction, a [`Tx`]. There is one file of SQL per table ([`users`],
+//! [`tokens`], [`known_networks`], [`audit`], [`meta`]), which maps rows to domain types and knows no engine. The
+//! engine is `sqlite/`: reader threads, a thread for credential lookups, a single writer thread, and the checks at
+//! start.
 //!
-//! It must not know who may do what, what a request is, or what time it is: all that is handed in.
+//! The store does not know permissions, requests or the current time: callers pass in what it needs.
 
 pub mod audit;
 pub mod known_networks;

@@ -1,4 +1,4 @@
-//! The audit log's table. Rows are only ever added.
+//! The audit table. It is append-only.
 
 mod search;
 
@@ -26,10 +26,10 @@ macro_rules! select {
     };
 }
 
-/// What [`decode`] reads.
+/// The columns that [`decode`] reads.
 const COLUMNS: &str = columns!();
 
-/// The place of the last row and the chain's hash there.
+/// The position of the last row, and the chain's hash there.
 pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
     let sql = "SELECT sequence, hash FROM audit WHERE sequence > 0 ORDER BY sequence DESC LIMIT 1";
     let head = tx.find(sql, &[], |row| {
@@ -41,13 +41,13 @@ pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
     Ok(head.unwrap_or(ChainHead::START))
 }
 
-/// When the last row was written.
+/// The time of the last row.
 pub fn newest_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
     let sql = "SELECT time FROM audit WHERE sequence > 0 ORDER BY sequence DESC LIMIT 1";
     tx.find(sql, &[], |row| row.time(0))
 }
 
-/// Adds `event` at the end. The head is read in this transaction: other requests write, too.
+/// Appends `event`. The head is read in the same transaction, since other requests append too.
 pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
     let before = head(tx)?;
     let row = AuditRow::append(event, before.sequence + 1, before.hash);
@@ -79,8 +79,8 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
     })
 }
 
-/// At most `limit` rows after `after` by sequence, oldest first; newest first in `reverse`. Only rows of the log,
-/// which begins with 1.
+/// At most `limit` rows after sequence number `after`, oldest first, or newest first in `reverse`. Sequence numbers
+/// start at 1; planted rows below are skipped.
 pub fn list(
     tx: &Tx<'_>,
     after: Option<i64>,
@@ -98,8 +98,8 @@ pub fn list(
     tx.list(sql, &params, decode)
 }
 
-/// At most `limit` rows after the one of number `after`, or from the very first one on, whatever its number:
-/// whoever verifies the log must see what was planted there.
+/// At most `limit` rows after sequence number `after`, or from the very first row, whatever its number: a
+/// verification must also see rows that were planted below 1.
 pub fn list_all(tx: &Tx<'_>, after: Option<i64>, limit: u32) -> Result<Vec<AuditRow>, Error> {
     let Some(first) = after.map_or(Some(i64::MIN), |after| after.checked_add(1)) else {
         return Ok(Vec::new());
@@ -113,8 +113,8 @@ pub fn find(tx: &Tx<'_>, sequence: i64) -> Result<Option<AuditRow>, Error> {
     tx.find(select!("WHERE sequence = ?1"), &[sequence.into()], decode)
 }
 
-/// The row that tells who made the token `id` at `create_time`, and with what. None before it has the token as its
-/// target, and those after it are not looked at.
+/// The row that records who created the token `id` at `create_time`, and with which credential. It is the first one
+/// with the token as its target, so no later rows are read.
 pub fn find_made(
     tx: &Tx<'_>,
     id: TokenId,
@@ -123,7 +123,7 @@ pub fn find_made(
     if let Some(rotation) = find_rotation(tx, id)? {
         return Ok(Some(rotation));
     }
-    // A rotation had a row of its own for the successor once.
+    // Rotations used to write a second row for the successor.
     let sql = select!(
         "WHERE target = ?1 AND target <> '' AND time <= ?2 AND +action IN ('token.create', 'token.rotate') AND +sequence > 0 \
          ORDER BY time, sequence LIMIT 1"
@@ -131,14 +131,14 @@ pub fn find_made(
     tx.find(sql, &[id.into(), create_time.into()], decode)
 }
 
-/// Whether the log tells of anything that was done to the token or user of this ID, or of the rotation that made it.
+/// Whether the log records any action on the token or user of this ID, or the rotation that created it.
 pub fn is_target(tx: &Tx<'_>, id: &str) -> Result<bool, Error> {
     let sql = "SELECT 1 FROM audit WHERE target = ?1 AND target <> '' \
                UNION ALL SELECT 1 FROM audit WHERE successor_id = ?1 AND successor_id <> '' LIMIT 1";
     Ok(tx.find(sql, &[id.into()], |_| Ok(()))?.is_some())
 }
 
-/// The row of the rotation that made `successor`.
+/// The row of the rotation that created `successor`.
 pub fn find_rotation(tx: &Tx<'_>, successor: TokenId) -> Result<Option<AuditRow>, Error> {
     let sql = select!(
         "WHERE successor_id = ?1 AND successor_id <> '' AND +action = 'token.rotate' AND +sequence > 0 \
@@ -150,7 +150,7 @@ pub fn find_rotation(tx: &Tx<'_>, successor: TokenId) -> Result<Option<AuditRow>
 fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
     Ok(AuditRow {
         sequence: row.int(0)?,
-        // Whatever was written there behind our back, whoever verifies the log must see.
+        // No range check: a verification must see tampered times as they are.
         time: Timestamp::from_micros(row.int(1)?),
         actor: row.string(2)?,
         credential_id: row.string(3)?,
@@ -175,7 +175,7 @@ mod tests {
     use crate::store::{samples::event, sqlite};
 
     #[test]
-    fn rows_are_numbered_without_a_gap_and_chained() {
+    fn rows_are_numbered_without_gaps_and_chained() {
         let connection = sqlite::in_memory();
         let tx = sqlite::transaction(&connection);
         assert_eq!(head(&tx).unwrap(), ChainHead::START);

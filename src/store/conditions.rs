@@ -1,8 +1,8 @@
-//! Conditions of a search, which are put together from what is asked for.
+//! Builds the WHERE clause of a search.
 
 use super::value::Value;
 
-/// A condition under construction: SQL, and the values for its `?N`.
+/// SQL conditions with the values of their `?N` parameters.
 #[derive(Default)]
 pub(super) struct Conditions<'a> {
     pub(super) sql: String,
@@ -10,19 +10,19 @@ pub(super) struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Where to put `value`: its `?N`.
+    /// Adds a parameter and returns its `?N`.
     pub(super) fn add(&mut self, value: impl Into<Value<'a>>) -> String {
         self.params.push(value.into());
         format!("?{}", self.params.len())
     }
 
-    /// Adds a condition, whose `?` stands for `value`.
+    /// Appends a condition, replacing each `?` with the parameter for `value`.
     pub(super) fn put(&mut self, condition: &str, value: impl Into<Value<'a>>) {
         let number = self.add(value);
         self.sql.push_str(&condition.replace('?', &number));
     }
 
-    /// The same, which must be met besides.
+    /// Appends a further condition, joined by AND.
     pub(super) fn and(&mut self, condition: &str, value: impl Into<Value<'a>>) {
         self.sql.push_str(" AND ");
         self.put(condition, value);

@@ -1,4 +1,4 @@
-//! The handle that the use cases hold.
+//! The handle to the database that the use cases hold.
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ use super::{
     tx::Tx,
 };
 
-/// An open database, which no other process has open. Clones share it; the last one that is dropped waits for
-/// the threads, closes the files and lets others have them.
+/// An open database. No other process can open it meanwhile. Clones share it; dropping the last one waits for the
+/// threads, closes the files and releases the lock.
 #[derive(Clone, Debug)]
 pub struct Db {
     engine: Arc<Engine>,
 }
 
 impl Db {
-    /// Opens the database, or says why not. Looks at the file's header and schema only.
+    /// Opens the database, or says why it cannot. Reads only the file's header and schema.
     pub fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let engine = Arc::new(Engine::open(options)?);
         Ok(Self { engine })
     }
 
-    /// Runs `work` in a read transaction that began after this call: it sees all that was committed before.
-    /// Work whose caller has gone is skipped. It must be short: others share its transaction.
+    /// Runs `work` in a read transaction that began after this call, so it sees everything committed before. Skipped
+    /// if the caller is gone before it begins. It must be short: other reads share its transaction.
     pub async fn read<T, E>(
         &self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -42,9 +42,8 @@ impl Db {
         answer.wait().await
     }
 
-    /// Runs `work` as [`Db::read`] does, on a thread and a queue of their own: for the few rows, found by a
-    /// unique key, that decide whether a credential is good. No list, search or count ever delays it, and so
-    /// none may come this way.
+    /// Like [`Db::read`], but with a queue and a thread of its own, for the few rows, found by a unique key, that
+    /// decide whether a credential is valid. Lists, searches and counts must not use it, so that they never delay it.
     pub async fn look_up<T, E>(
         &self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -58,13 +57,13 @@ impl Db {
         answer.wait().await
     }
 
-    /// Runs `work` in a write transaction. `Ok` is answered once the commit is durable; on `Err` nothing
-    /// that the work wrote is kept, unless the error is that the store closed: then that is not known. Where the
-    /// disk does not make a commit safe, the process ends and nobody is answered
-    /// ([`on_fatal`](StoreOptions::on_fatal)). Work whose caller has gone before it began is skipped.
+    /// Runs `work` in a write transaction. `Ok` is returned once the commit is durable. On `Err` nothing that the
+    /// work wrote is kept, unless the store was closing: then the outcome is unknown. If the commit cannot be synced
+    /// to disk, the process ends without answering anybody ([`on_fatal`](StoreOptions::on_fatal)). Skipped if the
+    /// caller is gone before it begins.
     ///
-    /// An engine may run the work again after a conflict, so all that it decides comes from `Tx` and from
-    /// values drawn before.
+    /// An engine may run the work again after a conflict, so it must depend only on `Tx` and on values drawn
+    /// beforehand.
     pub async fn write<T, E>(
         &self,
         work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -78,8 +77,7 @@ impl Db {
         answer.wait().await
     }
 
-    /// Runs `work` as [`Db::write`] does, and also where the disk is full: for what takes away access, and
-    /// nothing else.
+    /// Like [`Db::write`], but also admitted while the disk is full. Only for work that revokes access.
     pub async fn revoke<T, E>(
         &self,
         work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -93,29 +91,29 @@ impl Db {
         answer.wait().await
     }
 
-    /// Whether the disk was full when something was last written, so that only [`Db::revoke`] writes. A write
-    /// finds out whether there is room again.
+    /// Whether the disk was full at the last write, so that only [`Db::revoke`] is admitted. The next write checks
+    /// whether there is room again.
     pub fn disk_is_full(&self) -> bool {
         self.engine.disk_is_full()
     }
 
-    /// For a credential that is read after this call: tells later whether it is still true.
+    /// Take this before reading a credential, to check later whether what was read is still current.
     pub fn stamp(&self) -> Stamp {
         self.engine.freshness().stamp()
     }
 
-    /// Whether the credential of that lineage, which was read after `stamp`, decides as one that is read now: then it may be used as
-    /// if it were read now. It does not wait for anything.
+    /// Whether a credential that was read after `stamp` would still decide the same if it were read now, so that it
+    /// may be used from memory. Never waits.
     pub fn still_decides(&self, stamp: Stamp, lineage: &Lineage) -> bool {
         self.engine.freshness().still_decides(stamp, lineage)
     }
 
-    /// Likewise, and whether what decides nothing, its last use, is the same, too.
+    /// Like [`Db::still_decides`], and the last use is unchanged too.
     pub fn is_unchanged(&self, stamp: Stamp, lineage: &Lineage) -> bool {
         self.engine.freshness().is_unchanged(stamp, lineage)
     }
 
-    /// Reads the whole database; one sentence for each thing that is wrong with it.
+    /// Checks the whole database, and returns one sentence per problem.
     pub async fn check(&self) -> Result<Vec<String>, Error> {
         self.engine.check().await
     }

@@ -1,46 +1,46 @@
-//! Why work on the database failed. The texts are for the log: they hold no value of any row.
+//! The store's errors. Their texts go into the log, so they contain no values of any row.
 
 use std::{error::Error as StdError, sync::Arc};
 
-/// What lies beneath an error: shared, since one failure can end a whole batch of writes.
+/// The underlying error. Shared, since one failure can end a whole batch of writes.
 pub type Cause = Arc<dyn StdError + Send + Sync>;
 
-/// Why work on the database failed.
+/// Why database work failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The database cannot be used at the moment, or the work was undone. Nothing was written, but where the
-    /// store closed or a sync failed: then that is not known.
+    /// The database is temporarily unusable, or the work was rolled back. Nothing was written, unless the store was
+    /// closing or a sync failed: then the outcome is unknown.
     #[error("the database is unavailable: {kind}")]
     Unavailable {
         /// Why.
         kind: Unavailable,
-        /// What the engine said.
+        /// The engine's error.
         source: Option<Cause>,
     },
-    /// Too much work waits already.
+    /// The queue is full.
     #[error("too many requests wait for the database")]
     Overloaded,
-    /// A stored row is not what this program writes. `hallpass data check` tells more.
+    /// A stored row does not decode. `hallpass data check` reports details.
     #[error("a stored row does not decode: its column {column} is not {expected}")]
     Row {
         /// The column's name.
         column: String,
-        /// What it should be.
+        /// What was expected there.
         expected: &'static str,
     },
-    /// The change breaks a rule of the schema; its caller should have looked first.
+    /// The change violates a constraint of the schema, which the caller should have checked before.
     #[error("the change breaks a rule of the schema")]
     Constraint {
-        /// What the engine said.
+        /// The engine's error.
         source: Cause,
     },
-    /// The engine does not take a statement: a mistake in this program.
+    /// The engine rejected a statement: a bug in this program.
     #[error("the database refuses a statement")]
     Statement {
-        /// What the engine said.
+        /// The engine's error.
         source: Cause,
     },
-    /// The work panicked; what it had written was undone.
+    /// The work panicked, and its writes were rolled back.
     #[error("the work on the database panicked")]
     Panicked,
 }
@@ -48,7 +48,7 @@ pub enum Error {
 /// Why the database cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unavailable {
-    /// Another connection holds a lock for longer than the timeout.
+    /// Another connection held a lock for longer than the timeout.
     #[error("it is locked by another connection")]
     Busy,
     /// The disk is full.
@@ -57,7 +57,7 @@ pub enum Unavailable {
     /// The file or its file system is read-only.
     #[error("it is read-only")]
     ReadOnly,
-    /// The disk or the file system fails.
+    /// The disk or the file system reports errors.
     #[error("input or output fails")]
     Io,
     /// The file is damaged.
@@ -66,13 +66,13 @@ pub enum Unavailable {
     /// There is not enough memory.
     #[error("memory is short")]
     Memory,
-    /// The disk did not take what it was to make safe: whether that is there is not known.
+    /// A sync failed, so it is unknown whether the data is on disk.
     #[error("a sync failed")]
     SyncFailed,
-    /// The read was ended: the log grew too much behind it.
+    /// The read was interrupted because the write-ahead log grew too much behind it.
     #[error("the read took so long that the write-ahead log grew too much behind it")]
     Interrupted,
-    /// The batch of writes was undone, through another write or at its commit.
+    /// The batch of writes was rolled back, because of another write or at its commit.
     #[error("the batch of writes was undone")]
     RolledBack,
     /// The store is shutting down.
@@ -81,7 +81,7 @@ pub enum Unavailable {
 }
 
 impl Error {
-    /// Whether there was no room on the disk.
+    /// Whether the disk was full.
     pub(super) const fn is_full_disk(&self) -> bool {
         matches!(
             self,
@@ -92,12 +92,12 @@ impl Error {
         )
     }
 
-    /// Unavailable for a reason that the engine did not tell.
+    /// Unavailable for a reason found by the store, not the engine.
     pub(super) const fn unavailable(kind: Unavailable) -> Self {
         Self::Unavailable { kind, source: None }
     }
 
-    /// Whether it is a sync that failed.
+    /// Whether a sync failed.
     pub(super) const fn is_failed_sync(&self) -> bool {
         matches!(
             self,

@@ -1,12 +1,11 @@
-//! Whether what was read of a token is still true.
+//! Tells whether a credential in memory is still current.
 //!
-//! Every commit that may change a credential gets a number, and what it changed keeps the number of its latest
-//! change. Whoever keeps a credential in memory keeps with it the [`Stamp`] from before the read: the number of
-//! the latest commit at that moment. It is true as long as nothing that it is made of has a later number.
+//! Every commit that may affect credentials gets a number, and whatever it changed records the number of its latest
+//! change. A credential is cached with the [`Stamp`] taken before it was read: the number of the latest commit at
+//! that time. It is current as long as nothing it consists of has a later number.
 //!
-//! What one token's row changes is judged by the credential itself: it is made of its own token and of its
-//! parent, so a change of one token makes that token and its children stale without anybody listing the
-//! children.
+//! A change to a single token is recorded for that token alone. A credential consists of its own token and its
+//! parent, so the change makes the token and its children stale without anyone listing the children.
 
 use std::{
     cell::RefCell,
@@ -15,22 +14,22 @@ use std::{
 
 use crate::domain::{id::TokenId, token::Lineage};
 
-/// Slots for the tokens that change alone. Two tokens that share one are only read once more.
+/// Slots for changes to single tokens. If two tokens share a slot, the only cost is an extra read.
 const SLOTS: usize = 1 << 16;
 
-/// The moment before a read: the number of the latest commit.
+/// The number of the latest commit before a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(u64);
 
 #[cfg(test)]
 impl Stamp {
-    /// One of many that are all different.
+    /// One of many distinct stamps.
     pub(crate) const fn for_tests(nth: u64) -> Self {
         Self(nth)
     }
 }
 
-/// When what credentials are made of changed last. The numbers never come round: 64 bits.
+/// When each part of the credentials last changed. The 64-bit numbers never wrap around.
 #[derive(Debug)]
 pub(super) struct Freshness {
     latest: AtomicU64,
@@ -55,9 +54,9 @@ impl Freshness {
         Stamp(self.latest.load(SeqCst))
     }
 
-    /// Makes what the commit changed stale. Called after the commit and before anybody is told of it: whoever
-    /// has the number of this commit in a stamp began to read after the commit, and whoever read before it has
-    /// an older stamp.
+    /// Makes whatever the commit changed stale. Must be called after the commit and before anyone gets an answer: a
+    /// stamp with this commit's number is then from a read that began after the commit, and every earlier read has an
+    /// older stamp.
     pub(super) fn committed(&self, changes: &Changes) {
         if changes.is_empty() {
             return;
@@ -74,7 +73,7 @@ impl Freshness {
         }
     }
 
-    /// Whether the credential of that lineage, which was read after `stamp`, still decides as it did.
+    /// Whether a credential that was read after `stamp` would still decide the same.
     pub(super) fn still_decides(&self, stamp: Stamp, lineage: &Lineage) -> bool {
         let token = &lineage.token;
         [Some(token.id), token.parent_id]
@@ -85,7 +84,7 @@ impl Freshness {
             .all(|changed| changed.load(SeqCst) <= stamp.0)
     }
 
-    /// Likewise, and whether what decides nothing is the same, too: the last use.
+    /// Like `still_decides`, and the last use, which decides nothing, is unchanged too.
     pub(super) fn is_unchanged(&self, stamp: Stamp, lineage: &Lineage) -> bool {
         self.last_uses.load(SeqCst) <= stamp.0 && self.still_decides(stamp, lineage)
     }
@@ -95,7 +94,7 @@ impl Freshness {
     }
 }
 
-/// What a transaction changed of what credentials are made of.
+/// The parts of credentials that a transaction changed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     everything: bool,
@@ -108,7 +107,7 @@ impl Changes {
         !self.everything && !self.last_uses && self.tokens.is_empty()
     }
 
-    /// Adds those of another piece of work in the same transaction.
+    /// Adds the changes of another job in the same transaction.
     pub(super) fn add(&mut self, more: Self) {
         self.everything |= more.everything;
         self.last_uses |= more.last_uses;
@@ -116,22 +115,22 @@ impl Changes {
     }
 }
 
-/// Where a transaction notes its changes.
+/// Records the changes of a transaction.
 #[derive(Debug, Default)]
 pub(super) struct Notes(RefCell<Changes>);
 
 impl Notes {
-    /// Perhaps anything.
+    /// Anything may have changed.
     pub(super) fn everything(&self) {
         self.0.borrow_mut().everything = true;
     }
 
-    /// When and from where tokens were last used.
+    /// Last uses changed.
     pub(super) fn last_uses(&self) {
         self.0.borrow_mut().last_uses = true;
     }
 
-    /// The row of one token.
+    /// One token's row changed.
     pub(super) fn token(&self, id: TokenId) {
         self.0.borrow_mut().tokens.push(id);
     }

@@ -1,4 +1,4 @@
-//! One caller's work on its way to a thread of the store and back.
+//! A caller's work, sent to a thread of the store.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,31 +12,31 @@ use super::{
     tx::Tx,
 };
 
-/// Work of some caller, of whatever type its answer is.
+/// A caller's work, with its result type erased.
 pub(super) trait Job: Send {
-    /// Whether nobody waits for the answer any more.
+    /// Whether the caller no longer waits for the answer.
     fn is_abandoned(&self) -> bool;
 
-    /// Whether it takes away access, so that it is written on a full disk, too.
+    /// Whether the work revokes access, and so is admitted even while the disk is full.
     fn is_revocation(&self) -> bool;
 
-    /// How long ago it was asked for.
+    /// How long ago it was queued.
     fn waited(&self) -> Duration;
 
-    /// Does the work, which may be done again where the transaction was undone, and keeps the outcome. True where it succeeded: what it wrote is to be kept. A panic
-    /// is an outcome like any other failure.
+    /// Runs the work and keeps its result; may be called again if the transaction was rolled back. Returns whether it
+    /// succeeded, so that its writes are to be kept. A panic counts as a failure.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
 
-    /// Answers with the outcome, or with `fault` where what the outcome rests on did not come to be.
+    /// Answers the caller with the result, or with `fault` if the transaction failed.
     fn settle(self: Box<Self>, fault: Option<Error>);
 }
 
-/// Where the caller waits for the answer.
+/// Receives the answer for the caller.
 pub(super) struct Answer<T, E>(oneshot::Receiver<Result<T, E>>);
 
 impl<T, E: From<Error>> Answer<T, E> {
     pub(super) async fn wait(self) -> Result<T, E> {
-        // A job dies unanswered only with its thread.
+        // A job is dropped unanswered only if its thread ended.
         let answer = self.0.await;
         answer.unwrap_or_else(|_| Err(Error::unavailable(Unavailable::Closed).into()))
     }
@@ -50,7 +50,7 @@ struct Request<T, E, W> {
     reply: oneshot::Sender<Result<T, E>>,
 }
 
-/// Makes a job of `work` that is done once.
+/// Makes a job of `work` that can run only once.
 pub(super) fn prepare_once<T, E>(
     work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
 ) -> (Box<dyn Job>, Answer<T, E>)
@@ -103,7 +103,7 @@ where
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> bool {
-        // What the work broke is undone with its transaction; nothing else is in its reach.
+        // Unwind safe: the work can only reach its transaction, which is rolled back.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)))
             .unwrap_or_else(|_| Err(Error::Panicked.into()));
         self.outcome.insert(outcome).is_ok()
@@ -115,7 +115,7 @@ where
             (None, Some(outcome)) => outcome,
             (None, None) => Err(Error::unavailable(Unavailable::Closed).into()),
         };
-        // The caller may have gone; then nobody is to be told.
+        // If the caller is gone, there is nobody to answer.
         drop(self.reply.send(answer));
     }
 }

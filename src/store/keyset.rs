@@ -1,4 +1,4 @@
-//! Where a page of a list by (create time, ID) starts.
+//! The start of a page in a list ordered by (create time, ID).
 
 use super::value::Value;
 use crate::domain::{
@@ -13,11 +13,11 @@ pub(super) struct Keyset {
 }
 
 impl Keyset {
-    /// After `after` in the list's order, or from its beginning.
+    /// The position `after`, or the beginning of the list.
     pub(super) fn new(after: Option<Position>, reverse: bool) -> Self {
         let (create_time, id) = match after {
             Some(Position { major, minor }) => (major, minor),
-            // No row has these times.
+            // Beyond any row's time.
             None if reverse => (i64::MAX, u128::MAX),
             None => (i64::MIN, 0),
         };

@@ -1,25 +1,25 @@
-//! The table of networks from which people signed in of late.
+//! The table of networks that people recently signed in from.
 
 use ipnet::IpNet;
 
 use super::{error::Error, tx::Tx};
 use crate::domain::{id::UserId, time::Timestamp, user::Username};
 
-/// So many networks of a user are kept, the newest ones.
+/// Maximum number of networks kept per user. The most recent ones are kept.
 const KEPT_OF_USER: u32 = 100;
 
 /// A network that a person signed in from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownNetwork {
-    /// What the person is called.
+    /// The person's name.
     pub username: Username,
     /// The network.
     pub network: IpNet,
-    /// When the last sign-in was, or an hour before at most.
+    /// When the last sign-in was, up to an hour behind.
     pub last_time: Timestamp,
 }
 
-/// Writes down a sign-in of `user` from `network`. Of a user's networks the newest 100 stay.
+/// Records a sign-in of `user` from `network`, and removes all but the user's 100 most recent networks.
 pub fn note(tx: &Tx<'_>, user: UserId, network: IpNet, time: Timestamp) -> Result<(), Error> {
     let sql = "INSERT INTO known_networks (user_id, network, last_time) VALUES (?1, ?2, ?3) \
                ON CONFLICT (user_id, network) DO UPDATE SET last_time = excluded.last_time \
@@ -42,13 +42,13 @@ pub fn forget(tx: &Tx<'_>, user: UserId) -> Result<(), Error> {
     tx.change_known_networks(sql, &[user.into()]).map(drop)
 }
 
-/// Removes what was last seen at `before` or earlier.
+/// Removes the networks last seen at `before` or earlier.
 pub fn purge(tx: &Tx<'_>, before: Timestamp) -> Result<(), Error> {
     let sql = "DELETE FROM known_networks WHERE last_time <= ?1";
     tx.change_known_networks(sql, &[before.into()]).map(drop)
 }
 
-/// Those that were seen after `since`, the newest first, at most `limit`.
+/// At most `limit` networks seen after `since`, the most recent first.
 pub fn list(tx: &Tx<'_>, since: Timestamp, limit: u32) -> Result<Vec<KnownNetwork>, Error> {
     let sql = "SELECT users.username, known_networks.network, known_networks.last_time \
                FROM known_networks JOIN users ON users.id = known_networks.user_id \
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_hundred_of_a_user_are_kept_and_go_with_time_or_at_once() {
+    fn the_hundred_most_recent_networks_are_kept_until_purged_or_forgotten() {
         let connection = sqlite::in_memory();
         let tx = sqlite::transaction(&connection);
         let (alice, bob) = (person("alice"), person("bob"));

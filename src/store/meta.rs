@@ -1,4 +1,4 @@
-//! What the database knows about itself.
+//! Metadata of the database.
 
 use super::{error::Error, tx::Tx, value::Value};
 use crate::domain::{page::PageKey, random, time::Timestamp};
@@ -18,7 +18,7 @@ pub fn page_key(tx: &Tx<'_>) -> Result<PageKey, Error> {
     })
 }
 
-/// Makes that key, once: the first migration does.
+/// Creates the key that signs page tokens. Only the first migration calls this.
 pub(super) fn create_page_key(tx: &Tx<'_>) -> Result<(), Error> {
     let key = random::bytes::<32>();
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
@@ -26,24 +26,24 @@ pub(super) fn create_page_key(tx: &Tx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// When tokens were last purged, or might have been.
+/// When the purge last ran.
 pub fn purge_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
     let sql = "SELECT last_time FROM jobs WHERE name = 'purge'";
     tx.find(sql, &[], |row| row.time(0))
 }
 
-/// Writes down when that was.
+/// Records when the purge last ran.
 pub fn set_purge_time(tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
     tx.set_job_time("purge", now)
 }
 
-/// The policies of the last server, as it wrote them.
+/// The policies that the last server stored.
 pub fn policies(tx: &Tx<'_>) -> Result<Option<Vec<u8>>, Error> {
     let sql = "SELECT value FROM meta WHERE key = ?1";
     tx.find(sql, &[POLICIES.into()], |row| row.blob(0))
 }
 
-/// Replaces them.
+/// Replaces the stored policies.
 pub fn set_policies(tx: &Tx<'_>, policies: &[u8]) -> Result<(), Error> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) \
                ON CONFLICT (key) DO UPDATE SET value = excluded.value";

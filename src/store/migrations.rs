@@ -1,17 +1,17 @@
-//! The schema's history. Append only: a shipped migration is never edited.
+//! All schema migrations. Append-only: a released migration is never edited.
 
 use super::{error::Error, meta, tx::Tx};
 
-/// One step of the schema.
+/// A schema migration.
 #[derive(Debug)]
 pub(super) struct Migration {
-    /// The statements.
+    /// The SQL statements.
     pub(super) sql: &'static str,
-    /// What only the program can add, in the same transaction.
+    /// What SQL cannot do, run in the same transaction.
     pub(super) finish: fn(&Tx<'_>) -> Result<(), Error>,
 }
 
-/// All steps in order; a file's schema is how many of them it has had.
+/// All migrations in order. A file's schema version is how many of them it has.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         sql: include_str!("migrations/0001_first.sql"),

@@ -1,4 +1,4 @@
-//! How a database is opened, and why it is refused: each refusal is one sentence that says what to do.
+//! Options for opening a database, and why it may be refused. Each refusal is one sentence that says what to do.
 
 use std::{
     fmt,
@@ -18,29 +18,28 @@ use crate::metrics::StoreMetrics;
 pub struct StoreOptions {
     /// The database's file.
     pub path: PathBuf,
-    /// What the process is.
+    /// The kind of process.
     pub open_as: OpenAs,
-    /// Open the file although others than its owner may read or write it.
+    /// Open the file even if others than its owner may read or write it.
     pub allow_open_permissions: bool,
-    /// How many threads read. At least 1.
+    /// The number of reader threads, at least 1.
     pub readers: usize,
     /// How long to wait for another process that owns the database.
     pub lock_wait: Duration,
     /// How long a transaction waits for another connection.
     pub busy_timeout: Duration,
-    /// From which size on of the write-ahead log the oldest read transaction is ended, so that the log can begin
-    /// anew.
+    /// The size of the write-ahead log above which the oldest read transaction is ended, so that the log can restart.
     pub max_log_bytes: u64,
-    /// How many reads, and how many writes, may wait before more are refused.
+    /// Maximum number of queued reads, and of queued writes. Beyond it, work is refused.
     pub max_waiting: usize,
-    /// Ends the process. Nobody is answered once it is called: what it is told of leaves nothing to rely on.
+    /// Ends the process. Nobody gets an answer after this is called, since nothing can be relied on any more.
     pub on_fatal: fn(Fatal) -> !,
-    /// Where its times are counted.
+    /// Where the store's metrics are counted.
     pub metrics: StoreMetrics,
 }
 
 impl StoreOptions {
-    /// The usual options for the file at `path`.
+    /// Default options for the file at `path`.
     pub fn new(path: PathBuf, open_as: OpenAs) -> Self {
         Self {
             path,
@@ -62,29 +61,29 @@ fn abort(fatal: Fatal) -> ! {
     process::abort()
 }
 
-/// What the process is that opens the database. Whichever it is, it owns the database as long as it has it open.
+/// The kind of process that opens the database. Either kind owns the database while it has it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenAs {
-    /// The server: it creates the file and raises the schema.
+    /// The server: it creates the file and migrates the schema.
     Serve,
-    /// A command that serves itself: it creates nothing and needs the present schema.
+    /// A command without a server: it creates nothing and needs the current schema.
     Embedded,
 }
 
 /// Why the process that owns the database must end.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Fatal {
-    /// What was written may or may not be on the disk, and no later sync would tell.
+    /// A sync failed: the data may or may not be on disk, and no later sync would report the loss.
     #[error(
         "a sync of the database {path} failed, so the process ends: what was not answered may or may not be there"
     )]
     SyncFailed {
         /// The database's file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: Error,
     },
-    /// What is written would go to a file that nobody finds again.
+    /// The file is no longer at its path, so nobody would find what is written to it.
     #[error(
         "the database {path} was moved, replaced or deleted, so the process that had it open ends"
     )]
@@ -94,7 +93,7 @@ pub enum Fatal {
     },
 }
 
-/// The process that holds the database's lock: its number and its command's name, where the kernel tells.
+/// The process that holds the database's lock: its ID and command name, if the kernel tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder(pub(super) Option<(u32, String)>);
 
@@ -108,7 +107,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What something in the file system is, for people.
+/// The type of a directory entry, for people.
 pub fn kind(found: FileType) -> &'static str {
     if found.is_symlink() {
         "a link"
@@ -125,34 +124,34 @@ pub fn kind(found: FileType) -> &'static str {
     }
 }
 
-/// Why the database was not opened.
+/// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no file, and only `serve` makes one.
+    /// There is no file, and only `serve` creates one.
     #[error("there is no database at {path}")]
     Missing {
         /// The database's file.
         path: PathBuf,
     },
-    /// It is a link to nothing.
+    /// The path is a link whose target does not exist.
     #[error(
         "{path} is a link to {target}, where there is nothing: remove the link, or give the right path"
     )]
     DanglingLink {
         /// The link.
         path: PathBuf,
-        /// Where it leads.
+        /// The link's target.
         target: PathBuf,
     },
-    /// It is a directory, a device or the like.
+    /// The path is a directory, a device or the like.
     #[error("{path} is {kind}, not a file: give the right path")]
     NotAFile {
-        /// What was asked for.
+        /// The path.
         path: PathBuf,
         /// What it is.
         kind: &'static str,
     },
-    /// The folder is not there.
+    /// The folder does not exist.
     #[error("the folder {folder} does not exist: create it, or give the right path")]
     FolderMissing {
         /// The database's folder.
@@ -192,7 +191,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// A newer Hallpass made the schema. The file was not touched.
+    /// The schema is from a newer Hallpass. The file was not touched.
     #[error(
         "the database {path} has schema {found} and this hallpass knows {known}: run a newer hallpass"
     )]
@@ -204,7 +203,7 @@ pub enum OpenError {
         /// This program's schema.
         known: i64,
     },
-    /// An older Hallpass made the schema, and only `serve` raises it.
+    /// The schema is from an older Hallpass, and only `serve` migrates it.
     #[error(
         "the database {path} has schema {found} and this hallpass needs {known}: start `hallpass serve` once"
     )]
@@ -221,10 +220,10 @@ pub enum OpenError {
     AlreadyServed {
         /// The database's file.
         path: PathBuf,
-        /// Who has it.
+        /// The process that owns it.
         holder: Holder,
     },
-    /// The file has another name, and its log stands beside that one.
+    /// The file has several names, and its write-ahead log is next to another one.
     #[error(
         "the latest changes of the database {path} are beside its other name: open it as {other}"
     )]
@@ -234,52 +233,52 @@ pub enum OpenError {
         /// Its other name.
         other: PathBuf,
     },
-    /// Locks and shared memory do not hold between the machines that see the file.
+    /// The file is on a network file system, where locks and shared memory do not work across machines.
     #[error(
         "the database {path} is on a network file system ({kind}): put it on a disk of this machine"
     )]
     NetworkFileSystem {
         /// The database's file.
         path: PathBuf,
-        /// Which file system.
+        /// The type of file system.
         kind: &'static str,
     },
-    /// A sync failed while it was opened.
+    /// A sync failed while opening.
     #[error("a sync of the database {path} failed: look at the disk before it is opened again")]
     SyncFailed {
         /// The database's file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: Error,
     },
-    /// The `SQLite` that this program was built with can corrupt a database in WAL mode.
+    /// The linked `SQLite` has a bug that can corrupt a database in WAL mode.
     #[error("SQLite {found} is too old: build hallpass with SQLite 3.51.3 or newer")]
     SqliteTooOld {
-        /// Its version.
+        /// The linked version.
         found: &'static str,
     },
-    /// The file system refuses.
+    /// The file system reported an error.
     #[error("cannot open the database {path}: look at the file and its folder")]
     Io {
-        /// The file it was about.
+        /// The file concerned.
         path: PathBuf,
-        /// What it said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The database refuses.
+    /// The database reported an error.
     #[error(
         "cannot open the database {path}: another process may hold it, or it is damaged (`hallpass data check`)"
     )]
     Database {
         /// The database's file.
         path: PathBuf,
-        /// What it said.
+        /// The engine's error.
         source: Error,
     },
 }
 
 impl OpenError {
-    /// Whether a full disk may be why.
+    /// Whether a full disk may be the cause.
     pub(super) const fn may_be_full(&self) -> bool {
         matches!(
             self,
@@ -293,7 +292,7 @@ impl OpenError {
         )
     }
 
-    /// Of what the engine said about the file at `path`.
+    /// Converts the engine's error about the file at `path`.
     pub(super) fn of(path: &Path, source: Error) -> Self {
         let path = path.to_owned();
         match source {

@@ -1,4 +1,4 @@
-//! Rows and databases for the unit tests.
+//! Sample rows and databases for unit tests.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,10 +22,10 @@ use crate::domain::{
 
 pub(crate) use super::sqlite::{in_memory, plans::cost, transaction};
 
-/// The time at which all that these tests do happens.
+/// The time at which everything in these tests happens.
 pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
-/// A folder with a database in it.
+/// A temporary folder with a database.
 pub(crate) struct Folder {
     pub(super) dir: TempDir,
 }
@@ -45,7 +45,7 @@ impl Folder {
         Self::options_of(self.path(), open_as)
     }
 
-    /// A process of many tests does not end with one of them.
+    /// A fatal error must not end the test process, which runs other tests too.
     pub(super) fn options_of(path: PathBuf, open_as: OpenAs) -> StoreOptions {
         StoreOptions {
             lock_wait: Duration::ZERO,
@@ -62,7 +62,7 @@ impl Folder {
         Db::open(&Self::options_of(path.to_owned(), open_as)).unwrap()
     }
 
-    /// The names of the files in it, sorted.
+    /// The names of the files in the folder, sorted.
     pub(super) fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.dir.path()).unwrap();
         let mut names: Vec<_> = entries

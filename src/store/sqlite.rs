@@ -1,9 +1,8 @@
-//! `SQLite` behind the store: the only place that names its driver.
+//! The `SQLite` engine, and the only module that names its driver.
 //!
-//! What every request needs is answered by reader threads, lookups of credentials by one of their own, what
-//! changes anything by one writer thread; each keeps its connection for life. Threads of our own and a oneshot
-//! back cost a lookup half of what a pool and blocking tasks do, and one transaction over all that waits
-//! together halves it again.
+//! Reader threads serve reads, a thread of its own serves credential lookups, and a single writer thread makes all
+//! changes. Each keeps its connection for life. Such threads and a oneshot channel halve the cost of a lookup
+//! compared with a pool and blocking tasks, and sharing a transaction among all queued reads halves it again.
 
 mod check;
 mod checkpoint;
@@ -50,11 +49,11 @@ use queue::Queue;
 use reserve::Reserve;
 use shared::Shared;
 
-/// Where a database is, without links, and whether it is there already, as far as that can be told without owning
-/// it.
+/// The path of the database with links resolved, and whether the database exists, as far as that can be told without
+/// owning it.
 ///
 /// # Errors
-/// What is in its place, its folder, its permissions or its header speaks against it.
+/// The path, its folder, its permissions or its header is refused.
 pub fn check_place(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
     let place = Place::find(options)?;
     preflight::check_files(&place, options)?;
@@ -66,12 +65,12 @@ pub fn check_place(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError>
 #[derive(Debug)]
 pub(super) struct Engine {
     reads: Arc<Queue>,
-    /// Of credentials: no list, search or count is ever before one of these.
+    /// For credentials. No list, search or count ever delays these.
     lookups: Arc<Queue>,
     writes: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
     pool: Pool,
-    /// After the connections: the lock goes with it.
+    /// Dropped after the connections, since it releases the lock.
     shared: Arc<Shared>,
 }
 
@@ -80,7 +79,7 @@ impl Engine {
         let owner = Owner::take(options)?;
         preflight::check(&owner, options)?;
         migrate::prepare(&owner, options).or_else(|refusal| {
-            // SQLite needs some room to begin on a full disk.
+            // On a full disk SQLite needs some space to start.
             let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
             if may_give && Reserve::release_of(owner.path()) {
                 migrate::prepare(&owner, options)
@@ -92,11 +91,11 @@ impl Engine {
         let pool = connect::pool(manager, options)?;
         let first = connect::get(&pool, owner.path())?;
         if options.open_as == OpenAs::Serve {
-            // A command may go on: one of them tells what is damaged.
+            // A command may go on: `data check` is one, and it reports the damage.
             schema::refuse_damaged(&first, owner.path())?;
         }
         drop(first);
-        // Now the log has its name for as long as the database is open.
+        // The log now exists, and stays for as long as the database is open.
         owner
             .sync_names()
             .map_err(|error| OpenError::of(owner.path(), error))?;
@@ -120,7 +119,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A thread that cannot start ends the ones before it: the half-made engine is dropped.
+    /// If a thread cannot be started, dropping the half-built engine ends the others.
     fn start(&mut self, options: &StoreOptions) -> Result<(), OpenError> {
         let readers = (0..options.readers.max(1)).map(|number| {
             let name = format!("store-reader-{number}");
@@ -180,7 +179,7 @@ impl Engine {
         &self.shared.freshness
     }
 
-    /// On a thread of its own: it reads the whole file.
+    /// Runs on a thread of its own, since it reads the whole file.
     pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
         let pool = self.pool.clone();
         let shared = Arc::clone(&self.shared);
@@ -194,7 +193,7 @@ impl Engine {
                 Err(error) => Err(fault::of_pool(error)),
             };
             drop(reply.send(findings));
-            // The connections first, as in the engine itself.
+            // The connections must be dropped first, as in the engine itself.
             drop(pool);
             drop(shared);
         };
@@ -216,7 +215,7 @@ impl Drop for Engine {
         self.shared.checkpointer.close();
         let this = thread::current().id();
         for thread in self.threads.drain(..) {
-            // A piece of work may hold the last handle; its own thread ends by itself.
+            // A job may hold the last handle, and a thread cannot join itself.
             if thread.thread().id() != this {
                 drop(thread.join());
             }
@@ -224,7 +223,7 @@ impl Drop for Engine {
     }
 }
 
-/// What the unit tests of the tables run on: a database with the present schema, in memory.
+/// For unit tests of the tables: an in-memory database with the current schema.
 #[cfg(test)]
 pub(crate) fn in_memory() -> rusqlite::Connection {
     let mut connection = rusqlite::Connection::open_in_memory().unwrap();
@@ -233,7 +232,7 @@ pub(crate) fn in_memory() -> rusqlite::Connection {
     connection
 }
 
-/// A transaction on such a database; it goes with it.
+/// A transaction on such a database; it ends with the connection.
 #[cfg(test)]
 pub(crate) fn transaction(connection: &rusqlite::Connection) -> super::tx::Tx<'_> {
     connection.execute_batch("BEGIN").unwrap();

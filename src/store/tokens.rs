@@ -1,4 +1,4 @@
-//! The tokens' table. A deleted token's row stays as a tombstone until the purge.
+//! The tokens table. A deleted token's row stays as a tombstone until it is purged.
 
 mod census;
 mod change;
@@ -51,10 +51,10 @@ macro_rules! select {
 }
 use {columns, select};
 
-/// What [`decode`] reads.
+/// The columns that [`decode`] reads.
 const COLUMNS: &str = columns!();
 
-/// Adds a token.
+/// Inserts a token.
 pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error> {
     let (scopes, cidrs) = (token.scopes.to_string(), token.allowed_cidrs.to_string());
     let sql = "INSERT INTO tokens (id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, \
@@ -79,12 +79,12 @@ pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error>
     tx.insert(sql, &params)
 }
 
-/// The token, also where it is deleted or expired, unless it is purged.
+/// The token, even if it is deleted or expired, unless it was purged.
 pub fn find(tx: &Tx<'_>, id: TokenId) -> Result<Option<Token>, Error> {
     tx.find(select!("id = ?1"), &[id.into()], |row| decode(row, 0))
 }
 
-/// A token from seventeen columns of a row, the first at `at`.
+/// Decodes a token from seventeen columns, starting at `at`.
 fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
     Ok(Token {
         id: row.parse(at, "an ID", TokenId::parse)?,
@@ -96,7 +96,7 @@ fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
         expire_time: row.opt_time(at + 6)?,
         disabled: if row.flag(at + 7)? {
             let by = row.opt_parse(at + 15, "who disabled it", DisabledBy::from_row)?;
-            // Where it is not known who it was, it is as if the owner had been it.
+            // If nobody is recorded, assume the owner.
             Some(by.unwrap_or(DisabledBy::Owner))
         } else {
             None

@@ -1,6 +1,8 @@
-//! A transaction as the tables' SQL sees it: statements with `?N` parameters in, rows out, no engine.
+//! A transaction as the tables' SQL sees it: statements with `?N` parameters go in, rows come out, and the engine is
+//! hidden.
 //!
-//! An enum stands where more engines will: the SQL is written once and no trait is spelled out for them.
+//! The engine is an enum, to which a second one would be added, so that the SQL is written once and no trait is
+//! needed.
 
 use std::{iter, net::IpAddr};
 
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::domain::{id::TokenId, time::Timestamp, token::LastUse};
 
-/// A transaction that a piece of work runs in. What it can do stands in the tables' modules.
+/// The transaction that a piece of work runs in. The tables' modules have the operations.
 #[derive(Debug)]
 pub struct Tx<'a> {
     engine: Engine<'a>,
@@ -32,35 +34,34 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Whether a statement found no room on the disk.
+    /// Whether a statement met a full disk.
     pub(super) fn met_full_disk(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(session) => session.met_full_disk(),
         }
     }
 
-    /// Whether a write failed under a statement, which may mean the same.
+    /// Whether a write failed in a statement, which may also mean a full disk.
     pub(super) fn met_failed_write(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(session) => session.met_failed_write(),
         }
     }
 
-    /// The sync that failed under a statement, if one did.
+    /// The sync that failed in a statement, if any.
     pub(super) fn failed_sync(&self) -> Option<Error> {
         match &self.engine {
             Engine::Sqlite(session) => session.failed_sync(),
         }
     }
 
-    /// What the statements changed of what credentials are made of.
+    /// The parts of credentials that the statements changed.
     pub(super) fn into_changes(self) -> Changes {
         self.notes.into_changes()
     }
 
-    /// Runs a statement that answers no rows; how many rows it changed. Where it changed any, every credential
-    /// that was read before is stale. The three below make less stale; none of them takes a statement that could
-    /// change more than it says.
+    /// Runs a statement that returns no rows, and returns how many rows it changed. If it changed any, every
+    /// credential read before becomes stale. The more specific methods below make less stale.
     pub(super) fn execute(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         let changed = self.run(sql, params)?;
         if changed > 0 {
@@ -69,8 +70,8 @@ impl<'a> Tx<'a> {
         Ok(changed)
     }
 
-    /// Adds a row. Makes nothing stale, since no credential is kept of what is not there; a statement that might
-    /// touch other rows, too, counts as [`execute`](Self::execute).
+    /// Inserts a row. Makes nothing stale, since no credential exists for a missing row. A statement that might also
+    /// touch other rows is treated like [`execute`](Self::execute).
     pub(super) fn insert(&self, sql: &str, params: &[Value<'_>]) -> Result<(), Error> {
         if sql.starts_with("INSERT INTO ") && !sql.contains("ON CONFLICT") {
             self.run(sql, params).map(drop)
@@ -79,8 +80,8 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Changes the row of the token `id`, as `set` says, where `condition` holds; whether it did. Makes that
-    /// token and its children stale. Further parameters are `?2` and up.
+    /// Updates the row of the token `id` as `set` says, if `condition` holds, and returns whether it did. Makes that
+    /// token and its children stale. Further parameters start at `?2`.
     pub(super) fn update_token(
         &self,
         id: TokenId,
@@ -99,8 +100,8 @@ impl<'a> Tx<'a> {
         Ok(changed)
     }
 
-    /// Writes down a later use of the token `id`, if there is one. Makes no decision stale: nothing about a last
-    /// use decides.
+    /// Stores a later use of the token `id`, if it exists. No decision becomes stale, since none depends on the last
+    /// use.
     pub(super) fn set_last_use(&self, id: TokenId, last_use: &LastUse) -> Result<(), Error> {
         let sql = "UPDATE tokens SET last_use_time = ?2, last_use_ip = ?3, last_use_reporter_ip = ?4 \
                    WHERE id = ?1 AND (last_use_time IS NULL OR last_use_time < ?2)";
@@ -118,7 +119,7 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
-    /// Removes the row of the token `id`; whether there was one. Makes that token and its children stale.
+    /// Removes the row of the token `id`, and returns whether there was one. Makes that token and its children stale.
     pub(super) fn remove_token(&self, id: TokenId) -> Result<bool, Error> {
         let removed = self.run("DELETE FROM tokens WHERE id = ?1", &[id.into()])? > 0;
         if removed {
@@ -127,14 +128,14 @@ impl<'a> Tx<'a> {
         Ok(removed)
     }
 
-    /// Writes down when a job was last done. Makes nothing stale: no credential is made of that.
+    /// Records when a job last ran. Makes nothing stale, since no credential depends on it.
     pub(super) fn set_job_time(&self, name: &str, time: Timestamp) -> Result<(), Error> {
         let sql = "INSERT INTO jobs (name, last_time) VALUES (?1, ?2) \
                    ON CONFLICT (name) DO UPDATE SET last_time = excluded.last_time";
         self.run(sql, &[name.into(), time.into()]).map(drop)
     }
 
-    /// Changes the table of known networks. Makes nothing stale: no credential is made of that.
+    /// Changes the known networks. Makes nothing stale, since no credential depends on them.
     pub(super) fn change_known_networks(
         &self,
         sql: &str,
@@ -149,12 +150,12 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Whether the statement, which names its row by a unique key, changed that row.
+    /// Runs a statement that selects its row by a unique key, and returns whether it changed the row.
     pub(super) fn execute_one(&self, sql: &str, params: &[Value<'_>]) -> Result<bool, Error> {
         Ok(self.execute(sql, params)? > 0)
     }
 
-    /// The first row, decoded.
+    /// Decodes the first row.
     pub(super) fn find<T>(
         &self,
         sql: &str,
@@ -169,7 +170,7 @@ impl<'a> Tx<'a> {
         Ok(found)
     }
 
-    /// All rows, decoded.
+    /// Decodes all rows.
     pub(super) fn list<T>(
         &self,
         sql: &str,
@@ -184,7 +185,7 @@ impl<'a> Tx<'a> {
         Ok(rows)
     }
 
-    /// The one number that the query answers.
+    /// The number that the query returns.
     pub(super) fn number(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         let number = self.find(sql, params, |row| row.int(0))?;
         Ok(number.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
@@ -204,7 +205,6 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// A row of an answer.
 pub(super) struct Row<'a>(RowOf<'a>);
 
 enum RowOf<'a> {
@@ -218,7 +218,7 @@ impl Row<'_> {
         }
     }
 
-    /// The error of a column that is not `expected`.
+    /// The error for a column that is not `expected`.
     pub(super) fn bad(&self, at: usize, expected: &'static str) -> Error {
         let column = match &self.0 {
             RowOf::Sqlite(row) => row.column(at),
@@ -270,7 +270,7 @@ impl Row<'_> {
         self.text(at).map(str::to_owned)
     }
 
-    /// A text that `parse` takes, or nothing.
+    /// A text that `parse` accepts, or NULL.
     pub(super) fn opt_parse<T>(
         &self,
         at: usize,
@@ -282,7 +282,7 @@ impl Row<'_> {
             .transpose()
     }
 
-    /// A text that `parse` takes.
+    /// A text that `parse` accepts.
     pub(super) fn parse<T>(
         &self,
         at: usize,

@@ -1,5 +1,5 @@
-//! The users' table. A deleted user's row stays, so that its name is never used again; only
-//! [`username_taken`], [`username`], [`find_id`] and [`is_empty`] see it.
+//! The users table. A deleted user's row stays, so that its name is never reused. Only [`username_taken`],
+//! [`username`], [`find_id`] and [`is_empty`] see it.
 
 use super::{
     error::Error,
@@ -29,7 +29,7 @@ pub struct UserFilter {
     pub kind: Option<KindFilter>,
 }
 
-/// People or machines.
+/// Selects by type of user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KindFilter {
     /// Only people.
@@ -38,7 +38,7 @@ pub enum KindFilter {
     Machines,
 }
 
-/// Adds a user; a person with its password's hash.
+/// Inserts a user, with the password hash if it is a person.
 pub fn insert(tx: &Tx<'_>, user: &User, password_hash: Option<&str>) -> Result<(), Error> {
     let sql = "INSERT INTO users (id, username, user_type, role, owner_id, description, create_time, \
                update_time, deactivated, password_hash) \
@@ -70,7 +70,7 @@ pub fn find_by_username(tx: &Tx<'_>, username: &Username) -> Result<Option<User>
     tx.find(&sql, &[username.as_str().into()], |row| decode(row, 0))
 }
 
-/// The name that the user has or had before it was deleted.
+/// The user's name, even if the user is deleted.
 pub fn username(tx: &Tx<'_>, id: UserId) -> Result<Option<Username>, Error> {
     let sql = "SELECT username FROM users WHERE id = ?1";
     tx.find(sql, &[id.into()], |row| {
@@ -78,7 +78,7 @@ pub fn username(tx: &Tx<'_>, id: UserId) -> Result<Option<Username>, Error> {
     })
 }
 
-/// The ID of the user that has the name or had it before it was deleted.
+/// The ID of the user with this name, even if the user is deleted.
 pub fn find_id(tx: &Tx<'_>, username: &Username) -> Result<Option<UserId>, Error> {
     let sql = "SELECT id FROM users WHERE username = ?1";
     tx.find(sql, &[username.as_str().into()], |row| {
@@ -86,12 +86,12 @@ pub fn find_id(tx: &Tx<'_>, username: &Username) -> Result<Option<UserId>, Error
     })
 }
 
-/// Whether a user has the name or had it before it was deleted.
+/// Whether any user has this name, deleted ones included.
 pub fn username_taken(tx: &Tx<'_>, username: &Username) -> Result<bool, Error> {
     Ok(find_id(tx, username)?.is_some())
 }
 
-/// The user of that name and its password's hash; a machine has none.
+/// The user with this name, and the password hash; a machine has none.
 pub fn find_sign_in(
     tx: &Tx<'_>,
     username: &Username,
@@ -104,7 +104,7 @@ pub fn find_sign_in(
     })
 }
 
-/// The hash of the user's password; `None` where there is no such user or it has none.
+/// The user's password hash; `None` if there is no such user or it has no password.
 pub fn password_hash(tx: &Tx<'_>, id: UserId) -> Result<Option<String>, Error> {
     let sql = "SELECT password_hash FROM users WHERE id = ?1 AND delete_time IS NULL";
     let hash = tx.find(sql, &[id.into()], |row| {
@@ -113,7 +113,7 @@ pub fn password_hash(tx: &Tx<'_>, id: UserId) -> Result<Option<String>, Error> {
     Ok(hash.flatten())
 }
 
-/// Writes the role, owner, description, update time and state of a user. False: there is none.
+/// Stores a user's role, owner, description, update time and state. False if there is no such user.
 pub fn update(tx: &Tx<'_>, user: &User) -> Result<bool, Error> {
     let sql = "UPDATE users SET role = ?2, owner_id = ?3, description = ?4, update_time = ?5, \
                deactivated = ?6 WHERE id = ?1 AND delete_time IS NULL";
@@ -128,7 +128,7 @@ pub fn update(tx: &Tx<'_>, user: &User) -> Result<bool, Error> {
     tx.execute_one(sql, &params)
 }
 
-/// Sets a person's password. False: there is no such person.
+/// Sets a person's password hash. False if there is no such person.
 pub fn set_password_hash(
     tx: &Tx<'_>,
     id: UserId,
@@ -140,15 +140,15 @@ pub fn set_password_hash(
     tx.execute_one(sql, &[id.into(), hash.into(), now.into()])
 }
 
-/// Deletes a user, all but its name and times. False: there is none. Its tokens and machines are the
-/// caller's to see to.
+/// Deletes a user, keeping its name and times. False if there is no such user. The caller must handle its tokens and
+/// machines.
 pub fn mark_deleted(tx: &Tx<'_>, id: UserId, now: Timestamp) -> Result<bool, Error> {
     let sql = "UPDATE users SET delete_time = ?2, update_time = ?2, description = '', \
                password_hash = NULL WHERE id = ?1 AND delete_time IS NULL";
     tx.execute_one(sql, &[id.into(), now.into()])
 }
 
-/// At most `limit` users after `after` by (create time, ID), rising, or falling in `reverse`.
+/// At most `limit` users after position `after` by (create time, ID), in ascending order, or descending in `reverse`.
 pub fn list(
     tx: &Tx<'_>,
     filter: &UserFilter,
@@ -157,7 +157,7 @@ pub fn list(
     limit: u32,
 ) -> Result<Vec<User>, Error> {
     let (order, compare) = if reverse { ("DESC", "<") } else { ("ASC", ">") };
-    // Each part comes in order, so the engine merges them and sorts nothing.
+    // Each part is in order already, so the engine merges them without sorting.
     let parts: Vec<_> = filter
         .parts("?4")
         .iter()
@@ -175,7 +175,7 @@ pub fn list(
     tx.list(&sql, &params, |row| decode(row, 0))
 }
 
-/// How many users [`list`] would list in all.
+/// How many users [`list`] would return without a limit.
 pub fn count(tx: &Tx<'_>, filter: &UserFilter) -> Result<u64, Error> {
     let parts: Vec<_> = filter
         .parts("?1")
@@ -186,28 +186,28 @@ pub fn count(tx: &Tx<'_>, filter: &UserFilter) -> Result<u64, Error> {
     tx.number(&format!("SELECT {}", parts.join(" + ")), &params)
 }
 
-/// How many people are active admins.
+/// The number of people who are active admins.
 pub fn count_active_admins(tx: &Tx<'_>) -> Result<u64, Error> {
     let sql = "SELECT count(*) FROM users WHERE delete_time IS NULL AND deactivated = 0 \
                AND role = 'admin' AND user_type = 'person'";
     tx.number(sql, &[])
 }
 
-/// How many machines a person owns, deactivated ones included.
+/// The number of machines that a person owns, deactivated ones included.
 pub fn count_machines(tx: &Tx<'_>, owner: UserId) -> Result<u64, Error> {
     let sql = "SELECT count(*) FROM users WHERE owner_id = ?1 AND delete_time IS NULL";
     tx.number(sql, &[owner.into()])
 }
 
-/// Whether there has never been a user.
+/// Whether there has never been any user.
 pub fn is_empty(tx: &Tx<'_>) -> Result<bool, Error> {
     let sql = "SELECT 1 FROM users WHERE username > '' LIMIT 1";
     Ok(tx.find(sql, &[], |_| Ok(()))?.is_none())
 }
 
 impl UserFilter {
-    /// The conditions of the parts that it selects; `user` stands for who sees. Each part is in order and holds
-    /// nothing else, but for one's own machines, which are few.
+    /// The conditions of the index ranges to read; `user` is the parameter with the viewer's ID. Each range is in
+    /// order and has no other rows, except that of the viewer's own machines, which are few.
     fn parts(&self, user: &str) -> Vec<String> {
         let states: &[u8] = match self.deactivated {
             None => &[0, 1],
@@ -232,7 +232,7 @@ impl UserFilter {
             }
             parts.push(format!("id = {user} AND {range}"));
             if *kind == "machine" {
-                // The `+` keeps the index of all users from being taken.
+                // The `+` keeps the engine from using the index of all users.
                 let state = format!("delete_time IS NULL AND +deactivated = {state}");
                 parts.push(format!("owner_id = {user} AND {state}"));
             }
@@ -255,7 +255,7 @@ const fn role_text(role: Role) -> &'static str {
     }
 }
 
-/// A user from nine columns of a row, the first at `at`.
+/// Decodes a user from nine columns, starting at `at`.
 pub(super) fn decode(row: &Row<'_>, at: usize) -> Result<User, Error> {
     let owner = row.opt_parse(at + 4, "an ID", UserId::parse)?;
     let kind = row.parse(at + 2, "a user type", |text| match (text, owner) {

@@ -1,11 +1,11 @@
-//! A value on its way into a statement or out of a row.
+//! The values of parameters and columns.
 
 use crate::domain::{
     id::{IdText, TokenId, UserId},
     time::Timestamp,
 };
 
-/// A parameter of a statement or a column of a row.
+/// A parameter of a statement, or a column of a row.
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
     Null,
@@ -33,7 +33,7 @@ impl From<u32> for Value<'_> {
     }
 }
 
-/// Microseconds.
+/// Stored as microseconds.
 impl From<Timestamp> for Value<'_> {
     fn from(time: Timestamp) -> Self {
         Self::Int(time.as_micros())

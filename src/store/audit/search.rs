@@ -1,6 +1,6 @@
-//! Searching the audit log. A search walks one index, that of what narrows it most, and looks at the rest in the
-//! rows; a call looks at a bounded number of them and says where to go on. Each index is one more page that every
-//! write of the log touches: there is none of the time alone, for which all actions are walked side by side.
+//! Searches the audit log. A search scans one index, chosen by the filter's most selective field, and checks the
+//! other conditions on each row. A call scans a bounded number of rows and returns where to continue. Every index
+//! adds a page write to each insert, so there is none by time alone; such a search scans all actions side by side.
 
 use super::{COLUMNS, decode};
 use crate::{
@@ -8,59 +8,59 @@ use crate::{
     store::{conditions::Conditions, error::Error, tx::Tx},
 };
 
-/// So many rows one call looks at. Fewer in the unit tests, which make more rows than that.
+/// Maximum number of rows that a call scans. Smaller in unit tests, which need to exceed it.
 const MAX_ROWS: u32 = if cfg!(test) { 1_000 } else { 10_000 };
 
-/// What the actors begin with that are processes on the server's machine.
+/// The prefix of actors that are processes on the server's machine.
 const LOCAL: &str = "local:";
-/// What follows all of these in their order.
+/// The least text above every actor with that prefix.
 const AFTER_LOCAL: &str = "local;";
-/// What follows all actions in their order.
+/// Greater than every action.
 const AFTER_ACTIONS: &str = "\u{10ffff}";
 
-/// Which rows. One must meet all that is set.
+/// Selects rows. A row must satisfy every field that is set.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// What somebody did.
+    /// Who acted.
     pub actor: Option<Actor>,
-    /// What was done with this token.
+    /// The token that the actor used.
     pub credential: Option<TokenId>,
-    /// What was done to this one; of a token that took another's place, the rotation, too.
+    /// The token or user that was acted on. For a successor this includes its rotation.
     pub target: Option<String>,
-    /// What was done; none: anything.
+    /// The actions; empty selects all.
     pub actions: Vec<&'static str>,
-    /// What was done then or later.
+    /// The earliest time, inclusive.
     pub from: Option<Timestamp>,
-    /// What was done earlier.
+    /// The latest time, exclusive.
     pub before: Option<Timestamp>,
 }
 
-/// Who did it.
+/// Selects by actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// This one.
+    /// A certain actor.
     Is(String),
     /// Any process on the server's machine.
     Local,
 }
 
-/// What one call of [`search`] found.
+/// The result of a [`search`] call.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The rows.
     pub rows: Vec<AuditRow>,
-    /// After which place to go on; `None`: there is no more.
+    /// Where to continue; `None` at the end.
     pub next: Option<Position>,
 }
 
-/// What the rows that a walk meets have in common: a column and its value.
+/// A scan's index key: a column and the value that all of its rows have there.
 type Key = (&'static str, String);
 
-/// A row's place: by its time, and then by its number, which is never below 1.
+/// A row's position: its time, then its sequence number, which is at least 1.
 type Place = (i64, i64);
 
-/// At most `limit` rows that `filter` selects, after `after` by time: oldest first, or newest first in `reverse`.
-/// It may find fewer, or none, and not be at the end.
+/// At most `limit` rows that `filter` selects, after position `after` by time: oldest first, or newest first in
+/// `reverse`. A call may return fewer rows, or none, before the end is reached.
 pub fn search(
     tx: &Tx<'_>,
     filter: &AuditFilter,
@@ -86,14 +86,14 @@ pub fn search(
             span.order()
         );
         rows.extend(tx.list(&sql, &query.params, decode)?);
-        // This walk was cut before some that others found.
+        // This scan may have stopped earlier than previous ones.
         rows.retain(|row| span.has(place(row)));
         rows.sort_by_key(place);
         if reverse {
             rows.reverse();
         }
         if let Some(last) = count.checked_sub(1).and_then(|last| rows.get(last)) {
-            // What the next walks would find after it is not asked for.
+            // The remaining scans need not look beyond the last row of the page.
             stop = Some(place(last));
             span.end_with(place(last));
             rows.truncate(count);
@@ -107,7 +107,7 @@ const fn place(row: &AuditRow) -> Place {
     (row.time.as_micros(), row.sequence)
 }
 
-/// A place as a page token has it.
+/// The position as a page token encodes it.
 fn position((time, sequence): Place) -> Position {
     Position {
         major: time,
@@ -116,7 +116,7 @@ fn position((time, sequence): Place) -> Position {
 }
 
 impl AuditFilter {
-    /// Whether it selects all rows.
+    /// Whether the filter selects all rows.
     pub const fn is_empty(&self) -> bool {
         self.actor.is_none()
             && self.credential.is_none()
@@ -126,12 +126,12 @@ impl AuditFilter {
             && self.before.is_none()
     }
 
-    /// Where a row stands in what [`search`] finds.
+    /// The position of a row in the order of [`search`].
     pub fn position(row: &AuditRow) -> Position {
         position(place(row))
     }
 
-    /// What to walk along. A target has the fewest rows, an action most.
+    /// The keys to scan. A target usually has the fewest rows, an action the most.
     fn keys(&self, tx: &Tx<'_>) -> Result<Vec<Key>, Error> {
         if let Some(target) = &self.target {
             let columns = ["target", "successor_id"];
@@ -151,14 +151,14 @@ impl AuditFilter {
         Ok(values.into_iter().map(|it| (column, it)).collect())
     }
 
-    /// Whether all rows along the key meet the filter.
+    /// Whether every row with this key satisfies the filter.
     fn is_met_along(&self, key: &Key) -> bool {
         let mut rest = Conditions::default();
         self.narrow(key, &mut rest);
         rest.sql.is_empty()
     }
 
-    /// Adds what a row must meet besides the key. The `+` keeps the engine from walking along that.
+    /// Adds the conditions other than the key. The `+` keeps the engine from using an index on those columns.
     fn narrow<'a>(&'a self, key: &Key, query: &mut Conditions<'a>) {
         let key = key.0;
         match &self.actor {
@@ -181,7 +181,7 @@ impl AuditFilter {
     }
 }
 
-/// The values of `column` between these two that stand in the log: a leap for each, of which there are few.
+/// The distinct values of `column` between these bounds, exclusive: one index seek per value. There are few.
 fn list_values(tx: &Tx<'_>, column: &str, after: &str, before: &str) -> Result<Vec<String>, Error> {
     let sql = format!(
         "SELECT {column} FROM audit WHERE {column} > ?1 AND {column} < ?2 ORDER BY {column} LIMIT 1"
@@ -196,7 +196,7 @@ fn list_values(tx: &Tx<'_>, column: &str, after: &str, before: &str) -> Result<V
     }
 }
 
-/// The rows between two places, both excluded.
+/// The rows between two positions, exclusive.
 #[derive(Clone, Copy)]
 struct Span {
     low: Place,
@@ -206,7 +206,7 @@ struct Span {
 
 impl Span {
     fn new(filter: &AuditFilter, after: Option<Position>, reverse: bool) -> Self {
-        // No row has the number 0: from there on are all of that time.
+        // No sequence number is 0, so the bound includes all rows of its time.
         let bound = |time: Option<Timestamp>, none| (time.map_or(none, Timestamp::as_micros), 0);
         let mut span = Self {
             low: bound(filter.from, i64::MIN),
@@ -228,7 +228,7 @@ impl Span {
         place > self.low && place < self.high
     }
 
-    /// Keeps what does not come after `last`.
+    /// Drops everything after `last`.
     const fn end_with(&mut self, (time, sequence): Place) {
         if self.reverse {
             self.low = (time, sequence - 1);
@@ -237,7 +237,7 @@ impl Span {
         }
     }
 
-    /// Keeps the first `count` rows; the last of these, if there may be more after it.
+    /// Keeps the first `count` rows, and returns the last of them if there may be more.
     fn cut(&mut self, tx: &Tx<'_>, key: &Key, count: u32) -> Result<Option<Place>, Error> {
         let mut query = self.query(key);
         let skip = query.add(count - 1);
@@ -261,10 +261,10 @@ impl Span {
         }
     }
 
-    /// The rows of the span along the key. Only those of the log, which begins with 1.
+    /// Selects the rows of the span with this key. Sequence numbers start at 1; planted rows below are skipped.
     fn query(self, (column, value): &Key) -> Conditions<'_> {
         let mut query = Conditions::default();
-        // The empty ones are in no index.
+        // Empty values are not indexed.
         let along = format!("{column} = ? AND {column} <> '' AND ");
         query.put(&along, value.as_str());
         let [low, high] = [self.low, self.high].map(|(time, sequence)| {

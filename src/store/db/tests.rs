@@ -1,4 +1,4 @@
-//! What the handle promises, on real files.
+//! What the handle guarantees, tested on real files.
 
 use std::{
     future::{Future, poll_fn},
@@ -22,10 +22,10 @@ use crate::store::{
     tokens, users,
 };
 
-/// Keeps the writer in a write until it is dropped, so that what follows makes one batch.
+/// Blocks the writer until it is dropped, so that writes queued meanwhile form one batch.
 struct Gate(#[expect(dead_code, reason = "its end opens the gate")] mpsc::Sender<()>);
 
-/// The one work that waits at a gate, and the news that it has begun.
+/// The work that blocks at a gate. A channel tells when it has begun.
 type Held = Box<dyn Fn(&Tx<'_>) -> Result<(), Error> + Send>;
 
 fn hold() -> (Gate, Held, oneshot::Receiver<()>) {
@@ -33,7 +33,7 @@ fn hold() -> (Gate, Held, oneshot::Receiver<()>) {
     let (begun, begins) = oneshot::channel();
     let (opened, begun) = (Mutex::new(opened), Mutex::new(Some(begun)));
     let work: Held = Box::new(move |tx| {
-        // A read has its snapshot from here on.
+        // From here on a read has its snapshot.
         users::is_empty(tx)?;
         begun.lock().unwrap().take().unwrap().send(()).unwrap();
         opened.lock().unwrap().recv().ok();
@@ -50,7 +50,7 @@ async fn hold_writer(db: &Db) -> Gate {
     gate
 }
 
-/// Of a database with one reader.
+/// For a database with one reader.
 async fn hold_reader(db: &Db) -> Gate {
     let (gate, work, begins) = hold();
     let db = db.clone();
@@ -65,7 +65,7 @@ fn open_with_one_reader(folder: &Folder) -> Db {
     Db::open(&options).unwrap()
 }
 
-/// Starts a call as far as its place in the queue; its answer comes later.
+/// Starts a call until it is queued; its answer comes later.
 async fn enqueue<T: Send + 'static>(
     call: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> JoinHandle<Result<T, Error>> {
@@ -91,7 +91,7 @@ async fn enqueue_write<T: Send + 'static>(
     enqueue(async move { db.write(work).await }).await
 }
 
-/// Makes `SQLite` end the transaction, as it does where the disk is full.
+/// Makes `SQLite` roll back the transaction, as it does when the disk is full.
 fn roll_back(tx: &Tx<'_>) -> Result<(), Error> {
     let sql = "INSERT OR ROLLBACK INTO meta (key, value) VALUES ('page_key', x'00')";
     tx.execute(sql, &[]).map(drop)
@@ -111,7 +111,7 @@ async fn names(db: &Db) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_write_that_fails_or_panics_does_not_hurt_its_neighbours() {
+async fn a_write_that_fails_or_panics_does_not_affect_its_batch() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let gate = hold_writer(&db).await;
@@ -142,7 +142,7 @@ async fn a_write_that_fails_or_panics_does_not_hurt_its_neighbours() {
 }
 
 #[tokio::test]
-async fn a_write_whose_caller_went_before_it_began_is_skipped() {
+async fn a_queued_write_whose_caller_is_gone_is_skipped() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let gate = hold_writer(&db).await;
@@ -162,7 +162,7 @@ async fn a_write_whose_caller_went_before_it_began_is_skipped() {
 }
 
 #[tokio::test]
-async fn where_sqlite_rolls_back_the_whole_batch_is_unavailable_and_the_next_is_not() {
+async fn a_rollback_by_sqlite_fails_the_whole_batch_but_not_the_next() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let gate = hold_writer(&db).await;
@@ -209,7 +209,7 @@ async fn a_failed_commit_fails_the_whole_batch() {
 }
 
 #[tokio::test]
-async fn too_much_waiting_work_is_refused() {
+async fn a_full_queue_refuses_work() {
     let folder = Folder::new();
     let mut options = folder.options(OpenAs::Serve);
     options.max_waiting = 1;
@@ -224,7 +224,7 @@ async fn too_much_waiting_work_is_refused() {
 }
 
 #[tokio::test]
-async fn a_read_cannot_write_and_may_panic() {
+async fn a_read_cannot_write_and_survives_a_panic() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     for _ in 0..4 {
@@ -238,7 +238,7 @@ async fn a_read_cannot_write_and_may_panic() {
 }
 
 #[tokio::test]
-async fn the_last_handle_leaves_one_whole_file() {
+async fn dropping_the_last_handle_leaves_a_single_complete_file() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let other = db.clone();
@@ -251,7 +251,7 @@ async fn the_last_handle_leaves_one_whole_file() {
 }
 
 #[tokio::test]
-async fn work_that_goes_on_after_sqlite_rolled_back_writes_nothing() {
+async fn work_that_continues_after_a_rollback_by_sqlite_writes_nothing() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let stubborn = |tx: &Tx<'_>| {
@@ -278,7 +278,7 @@ async fn a_read_never_joins_a_snapshot_older_than_itself() {
 }
 
 #[tokio::test]
-async fn a_read_whose_caller_went_before_it_began_is_skipped() {
+async fn a_queued_read_whose_caller_is_gone_is_skipped() {
     let folder = Folder::new();
     let db = open_with_one_reader(&folder);
     let gate = hold_reader(&db).await;

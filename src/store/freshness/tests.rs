@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// A token, its child, and one that has nothing to do with them.
+/// A token, its child and an unrelated token.
 struct Family {
     db: Db,
     ids: [TokenId; 3],
@@ -46,8 +46,8 @@ impl Family {
         self.db.read(find).await.unwrap()
     }
 
-    /// Which of the three the change makes stale as decisions, and which at all. Whatever it really changed
-    /// must be among them.
+    /// Which of the three credentials the change makes stale for decisions, and which at all. Asserts that those
+    /// include everything that really changed.
     async fn change(
         &self,
         name: &str,
@@ -78,7 +78,7 @@ const ALL: [bool; 3] = [true; 3];
 type Change = Box<dyn Fn(&Tx<'_>) -> Result<(), Error> + Send>;
 
 #[tokio::test]
-async fn a_change_makes_stale_what_it_changed_and_no_more_than_it_must() {
+async fn a_change_makes_stale_what_it_changed_and_little_else() {
     let family = Family::new().await;
     let [parent, child, _] = family.read().await.map(|one| one.lineage.token);
     let user = person("bob");
@@ -97,7 +97,7 @@ async fn a_change_makes_stale_what_it_changed_and_no_more_than_it_must() {
     let added = Token { user_id, ..added };
     let upsert = "INSERT INTO meta (key, value) VALUES ('page_key', x'00') \
                   ON CONFLICT (key) DO UPDATE SET value = x'00'";
-    // Without a narrower way than `execute` all of them would be ALL.
+    // With `execute` alone, each of these would be ALL.
     let changes: Vec<(&str, Change, [bool; 3], [bool; 3])> = vec![
         (
             "a new user",
@@ -178,7 +178,7 @@ async fn a_change_makes_stale_what_it_changed_and_no_more_than_it_must() {
     }
 }
 
-/// A write that failed is undone, and makes nothing stale with its batch.
+/// A failed write is rolled back and makes nothing stale.
 #[tokio::test]
 async fn a_refused_write_makes_nothing_stale() {
     let family = Family::new().await;
@@ -193,9 +193,9 @@ async fn a_refused_write_makes_nothing_stale() {
     assert!(family.db.is_unchanged(stamp, &parent.lineage));
 }
 
-/// A reader that began before a commit and keeps what it found after it.
+/// A reader that began before a commit and caches what it read after it.
 #[tokio::test]
-async fn what_was_read_before_a_commit_is_stale_once_it_is_answered() {
+async fn credentials_read_before_a_commit_are_stale_once_it_is_answered() {
     let family = Family::new().await;
     let stamp = family.db.stamp();
     let [parent, child, _] = family.read().await;
@@ -204,7 +204,7 @@ async fn what_was_read_before_a_commit_is_stale_once_it_is_answered() {
     family.db.write::<_, Error>(delete).await.unwrap();
     for kept in [&parent, &child] {
         assert!(!family.db.still_decides(stamp, &kept.lineage));
-        // The control: a stamp from after the read would keep it for ever.
+        // The control: with a stamp from after the read it would never be stale.
         assert!(family.db.still_decides(family.db.stamp(), &kept.lineage));
     }
 }

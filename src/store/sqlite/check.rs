@@ -1,11 +1,11 @@
-//! Reads the whole database and says what is wrong with it.
+//! Checks the whole database and reports what is wrong with it.
 
 use rusqlite::Connection;
 
 use super::{fault, schema};
 use crate::store::error::Error;
 
-/// One sentence for each finding, with no value of any row in it.
+/// One sentence per problem, without any value of a row.
 pub(super) fn run(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut findings = schema::findings(connection)?;
     findings.extend(damage(connection).map_err(fault::of)?);
@@ -40,12 +40,12 @@ mod tests {
     use crate::store::sqlite::in_memory;
 
     #[test]
-    fn a_whole_database_has_no_findings() {
+    fn an_intact_database_has_no_findings() {
         assert_eq!(run(&in_memory()).unwrap(), [""; 0]);
     }
 
     #[test]
-    fn a_changed_schema_and_a_broken_reference_are_found() {
+    fn a_changed_schema_and_a_broken_reference_are_reported() {
         let connection = in_memory();
         let harm = "PRAGMA foreign_keys = OFF; DROP INDEX tokens_children; CREATE TABLE extra (a); \
                     INSERT INTO tokens (id, user_id, hash, note, create_time, scopes, allowed_cidrs, disabled, \
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_an_index_has_lost_is_found() {
+    fn a_row_missing_from_an_index_is_reported() {
         let connection = in_memory();
         let harm = "PRAGMA writable_schema = ON; \
                     INSERT INTO users VALUES ('0123456789012345678901', 'alice', 'person', 'admin', NULL, \

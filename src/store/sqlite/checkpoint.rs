@@ -1,35 +1,35 @@
-//! The one statement that copies the log into the database's file, and tells how far it came.
+//! Runs a checkpoint, which copies the write-ahead log into the database file, and reports its progress.
 
 use rusqlite::Connection;
 
 use super::fault;
 use crate::store::error::Error;
 
-/// How far a checkpoint goes.
+/// The kind of checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Mode {
-    /// Copies nothing, and tells.
+    /// Copies nothing, only reports.
     Look,
-    /// Copies what no reader stands in the way of.
+    /// Copies what it can without waiting for readers.
     Passive,
-    /// Waits for readers, so that the log begins anew.
+    /// Waits for readers, so that the log can restart from its beginning.
     Restart,
-    /// Likewise, and cuts the log's file.
+    /// Like `Restart`, and truncates the log file.
     Truncate,
 }
 
-/// What a checkpoint came to.
+/// The result of a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Log {
-    /// Whether something stood in the way of what was asked for.
+    /// Whether a lock kept it from completing.
     pub(super) is_busy: bool,
-    /// How many frames the log has.
+    /// The number of frames in the log.
     pub(super) frames: u64,
-    /// How many of them are in the database's file.
+    /// How many of them are in the database file.
     pub(super) copied: u64,
 }
 
-/// Makes a checkpoint (`SQLite`'s pragma.html, "PRAGMA `wal_checkpoint`").
+/// Runs a checkpoint (`SQLite`'s pragma.html, "PRAGMA `wal_checkpoint`").
 pub(super) fn checkpoint(connection: &Connection, mode: Mode) -> Result<Log, Error> {
     let sql = match mode {
         Mode::Look => "PRAGMA wal_checkpoint(NOOP)",

@@ -1,8 +1,9 @@
-//! Checkpointer beside the writer: a thread of its own copies what the log holds into the database's file,
-//! while the writer goes on, and looks once a second whether the file is still the one at its path.
+//! Runs checkpoints on a thread of its own while the writer goes on, and checks once a second that the file is still
+//! the one at its path.
 //!
-//! `SQLite` would do it within a commit, for which all that wait for that commit would wait, too. Only to begin
-//! the log anew takes the writer itself ([`Wal`](super::wal::Wal)), and then nearly nothing is left to copy.
+//! `SQLite` would run them within a commit, and everyone waiting for that commit would wait for the checkpoint too.
+//! Only restarting the log needs the writer itself ([`Wal`](super::wal::Wal)), when there is hardly anything left to
+//! copy.
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -16,14 +17,14 @@ use super::{
     owner::Owner,
 };
 
-/// How often the path is looked at.
+/// How often the path is checked.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Checkpointer {
     bell: Mutex<Bell>,
     rung: Condvar,
-    /// Held by who makes a checkpoint.
+    /// Held while a checkpoint runs.
     working: Mutex<()>,
 }
 
@@ -33,36 +34,36 @@ struct Bell {
     closed: bool,
 }
 
-/// Nobody else makes a checkpoint meanwhile.
+/// While this is held, nobody else runs a checkpoint.
 pub(super) type Turn<'a> = MutexGuard<'a, ()>;
 
 impl Checkpointer {
-    /// Makes a checkpoint whenever it is told to, until it is closed.
+    /// Runs a checkpoint whenever asked to, until it is closed.
     pub(super) fn run(&self, connection: &Connection, owner: &Owner) {
         while let Some(turn) = self.next(owner) {
-            // SQLite syncs the file only where no commit came meanwhile. What is synced now, the writer need
-            // not wait for.
+            // SQLite syncs the file only if no commit came in meanwhile. What is synced here, the writer need not
+            // wait for.
             let made = checkpoint(connection, Mode::Passive).and_then(|_| owner.sync());
             drop(turn);
-            // One that fails in another way loses nothing: the log still has all.
+            // Any other failure loses nothing: the log still has everything.
             if let Err(error) = made {
                 owner.end_on_failed_sync(&error);
             }
         }
     }
 
-    /// Asks for a checkpoint, without waiting for it.
+    /// Requests a checkpoint without waiting for it.
     pub(super) fn ask(&self) {
         self.bell().rings = true;
         self.rung.notify_one();
     }
 
-    /// Waits for it.
+    /// Waits until no checkpoint runs, and keeps others from running one.
     pub(super) fn turn(&self) -> Turn<'_> {
         self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `None`: the thread makes one, or is about to.
+    /// `None` if the thread runs a checkpoint or is about to.
     pub(super) fn try_turn(&self) -> Option<Turn<'_>> {
         let working = self.working.try_lock().ok()?;
         (!self.bell().rings).then_some(working)
@@ -88,7 +89,7 @@ impl Checkpointer {
             }
         }
         let turn = self.turn();
-        // With the turn taken: who sees that it does not ring sees the turn taken.
+        // Cleared only while holding the turn, so that whoever sees no request also sees the turn taken.
         self.bell().rings = false;
         Some(turn)
     }

@@ -1,4 +1,4 @@
-//! Connections: one place opens them all and sets what each of them needs.
+//! Opens all connections and sets what each of them needs.
 
 use std::{path::Path, time::Duration};
 
@@ -11,47 +11,47 @@ use crate::store::open::{OpenError, StoreOptions};
 
 pub(super) type Pool = r2d2::Pool<SqliteConnectionManager>;
 
-/// More than the statements that there are.
+/// More than there are distinct statements.
 const STATEMENTS: usize = 128;
 
-/// `synchronous` FULL: a commit is on the disk when it returns. Checkpoints are made by `wal.rs`, not by commits.
-/// The log's file is cut to `journal_size_limit` bytes when it begins anew; it is mostly kept shorter.
+/// `synchronous = FULL` makes a commit durable before it returns. `wal.rs` runs the checkpoints, not commits. When
+/// the log restarts, its file is truncated to `journal_size_limit` bytes; it is usually shorter.
 const PRAGMAS: &str = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; \
                        PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; \
                        PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 12582912;";
 
-/// No file is created and no URI is read. Each connection stays on one thread at a time.
+/// Never creates a file, and does not accept URIs. Each connection is used by one thread at a time.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// Opens connections to the file at `path`, which must be there.
+/// Opens connections to the file at `path`, which must exist.
 pub(super) fn manager(path: &Path, busy_timeout: Duration) -> SqliteConnectionManager {
     SqliteConnectionManager::file(path)
         .with_flags(FLAGS)
         .with_init(move |connection| prepare(connection, busy_timeout))
 }
 
-/// The owner's first connection: no other may have the file open. It keeps the log's index in its own memory
-/// and makes it from the log alone (`SQLite`'s wal.html, "Use of WAL Without Shared-Memory").
+/// The owner's first connection, which requires that no other has the file open. It keeps the log's index in its own
+/// memory, and rebuilds it from the log alone (`SQLite`'s wal.html, "Use of WAL Without Shared-Memory").
 pub(super) fn exclusive(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_with_flags(path, FLAGS)?;
-    // Before anything that reads the file.
+    // Must come before anything that reads the file.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     prepare(&mut connection, busy_timeout)?;
     Ok(connection)
 }
 
-/// What each connection needs.
+/// Configures a new connection.
 pub(super) fn prepare(connection: &mut Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // Else SQLite compiles some statements anew each time that they are run, in case the values that are bound
-    // would make another plan the better one: a quarter of what a list costs.
+    // Otherwise SQLite recompiles some statements on every run, in case the bound values call for another plan: a
+    // quarter of the cost of a list.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(PRAGMAS)
 }
 
-/// A pool that opens connections when they are asked for: one a reader, one each for lookups,
-/// the writer, checkpoints and checks.
+/// A pool that opens connections on demand: one per reader, and one each for lookups, the writer, checkpoints and
+/// checks.
 pub(super) fn pool(
     manager: SqliteConnectionManager,
     options: &StoreOptions,
@@ -71,7 +71,7 @@ pub(super) fn pool(
         })
 }
 
-/// A connection for a thread to keep.
+/// A connection that a thread keeps.
 pub(super) fn get(
     pool: &Pool,
     path: &Path,
@@ -90,7 +90,7 @@ mod tests {
     use crate::store::{OpenAs, samples::Folder};
 
     #[test]
-    fn every_connection_commits_to_the_disk_and_checks_references() {
+    fn every_connection_commits_durably_and_checks_references() {
         let folder = Folder::new();
         let _db = folder.open(OpenAs::Serve);
         let manager = manager(&folder.path(), Duration::from_millis(70));

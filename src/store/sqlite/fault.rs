@@ -1,4 +1,4 @@
-//! `SQLite`'s errors in the store's words.
+//! Converts `SQLite`'s errors into the store's.
 
 use std::{io, sync::Arc};
 
@@ -25,8 +25,7 @@ pub(super) fn of(error: Driver) -> Error {
     }
 }
 
-/// The error of a statement that begins or ends a transaction: whatever it is, nothing was written, unless a
-/// sync failed.
+/// The error of a statement that begins or ends a transaction. Nothing was written, unless a sync failed.
 pub(super) fn unavailable(error: Driver) -> Error {
     Error::Unavailable {
         kind: kind(&error).unwrap_or(Unavailable::RolledBack),
@@ -34,7 +33,7 @@ pub(super) fn unavailable(error: Driver) -> Error {
     }
 }
 
-/// The error of a connection that could not be had.
+/// The error of getting a connection.
 pub(super) fn of_pool(error: r2d2::Error) -> Error {
     Error::Unavailable {
         kind: Unavailable::Io,
@@ -42,7 +41,7 @@ pub(super) fn of_pool(error: r2d2::Error) -> Error {
     }
 }
 
-/// The error of a sync of our own.
+/// The error of one of the store's own syncs.
 pub(super) fn of_sync(error: io::Error) -> Error {
     Error::Unavailable {
         kind: Unavailable::SyncFailed,
@@ -50,14 +49,14 @@ pub(super) fn of_sync(error: io::Error) -> Error {
     }
 }
 
-/// Runs one of the few statements that frame a transaction.
+/// Runs a statement that begins or ends a transaction or a savepoint.
 pub(super) fn statement(connection: &Connection, sql: &'static str) -> Result<(), Error> {
     let run = || connection.prepare_cached(sql)?.execute(());
     run().map(drop).map_err(unavailable)
 }
 
-/// Whether the system refused a write, for whatever reason but that the disk is full: `SQLite` knows no other
-/// that means the same.
+/// Whether the system refused a write for a reason other than a full disk. `SQLite` has no other error code with this
+/// meaning.
 pub(super) fn is_failed_write(error: &Error) -> bool {
     let Error::Unavailable {
         source: Some(source),

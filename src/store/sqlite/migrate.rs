@@ -1,4 +1,4 @@
-//! The schema of an opened file: recognised, refused or raised.
+//! Recognises, refuses or migrates the schema of a file.
 
 use std::path::Path;
 
@@ -17,15 +17,15 @@ use crate::store::{
     tx::Tx,
 };
 
-/// "HPAS" in the file's header says that the database is ours.
+/// "HPAS" in the file's header marks a Hallpass database.
 pub(super) const APPLICATION_ID: i64 = 0x4850_4153;
 
-/// The schema that this program needs.
+/// The schema version that this program needs.
 pub(super) fn known() -> i64 {
     i64::try_from(MIGRATIONS.len()).expect("a list in memory is shorter than that")
 }
 
-/// What a file's header says of its schema.
+/// What a file's header says about its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) application_id: i64,
@@ -33,11 +33,11 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Whether the program may go on with a file that has this header.
+    /// Whether a file with this header can be opened.
     pub(super) fn check(self, path: &Path, open_as: OpenAs) -> Result<(), OpenError> {
         let (path, found, known) = (path.to_owned(), self.schema, known());
         match self.application_id {
-            // Not yet anyone's; the schema tells.
+            // Not claimed by any program yet; the caller checks the schema.
             0 if found == 0 => Ok(()),
             APPLICATION_ID if found > known => Err(OpenError::NewerSchema { path, found, known }),
             APPLICATION_ID if found < known && open_as == OpenAs::Embedded => {
@@ -49,12 +49,12 @@ impl Header {
     }
 }
 
-/// Looks at the schema and, as the server, raises it; recovers the log and empties it.
+/// Checks the schema and, as the server, migrates it. Recovers the log and truncates it.
 pub(super) fn prepare(owner: &Owner, options: &StoreOptions) -> Result<(), OpenError> {
     let (path, open_as) = (owner.path(), options.open_as);
     let refuse = |error: rusqlite::Error| OpenError::of(path, fault::of(error));
     let mut connection = connect::exclusive(path, options.busy_timeout).map_err(refuse)?;
-    // Until the schema is known to be ours, closing must not write what the log holds into the file.
+    // Until the schema is known to be ours, closing must not write the log into the file.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(refuse)?;
@@ -83,8 +83,8 @@ pub(super) fn prepare(owner: &Owner, options: &StoreOptions) -> Result<(), OpenE
         use_wal(&connection).map_err(|error| OpenError::of(path, error))?;
         migrate(&mut connection).map_err(|error| OpenError::of(path, error))?;
     }
-    // The header in the file itself tells the schema from now on: a start reads it there. A full disk has no room
-    // for that, and the log has all.
+    // From here on the file's own header has the schema version, where the next start reads it. On a full disk this
+    // fails, but the log has everything.
     match checkpoint(&connection, Mode::Truncate) {
         Err(error) if error.is_failed_sync() => Err(OpenError::of(path, error)),
         _ => connection
@@ -94,7 +94,7 @@ pub(super) fn prepare(owner: &Owner, options: &StoreOptions) -> Result<(), OpenE
     }
 }
 
-/// Runs the migrations that the file has not had, each in a transaction of its own.
+/// Runs the pending migrations, each in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let done = header(connection).map_err(fault::of)?.schema;
     for (migration, schema) in MIGRATIONS.iter().zip(1..) {
@@ -132,7 +132,7 @@ fn use_wal(connection: &Connection) -> Result<(), Error> {
     if mode == "wal" {
         Ok(())
     } else {
-        // A file system without shared memory: nothing of what follows would hold.
+        // The file system has no shared memory, on which everything else relies.
         Err(Error::unavailable(Unavailable::Io))
     }
 }
@@ -141,7 +141,7 @@ fn use_wal(connection: &Connection) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// With the migrations up to `schema`.
+    /// A database with the migrations up to `schema`.
     fn at(schema: i64) -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         for migration in &MIGRATIONS[..usize::try_from(schema).unwrap()] {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn who_disabled_a_token_is_read_from_the_audit_log() {
+    fn the_migration_reads_who_disabled_a_token_from_the_audit_log() {
         let mut connection = at(4);
         let user = |id: &str, owner: &str| {
             let kind = if owner == "NULL" { "person" } else { "machine" };
@@ -192,7 +192,7 @@ mod tests {
             row(2, &id("root"), "byadmin", "token.disable"),
             row(3, "local:0", "bylocal", "token.disable"),
             row(4, &id("alice"), "byowner", "token.disable"),
-            // The latest counts.
+            // The latest one counts.
             row(5, &id("root"), "again", "token.disable"),
             row(6, &id("root"), "again", "token.enable"),
             row(7, &id("alice"), "again", "token.disable"),

@@ -1,5 +1,5 @@
-//! Which read transactions are open, and since when. The log cannot begin anew behind one: the writer waits
-//! for none that is long, and ends the oldest where the log has grown too much.
+//! Tracks open read transactions and their age. The log cannot restart while one is open. The writer does not wait
+//! for a long one, and ends the oldest once the log has grown too much.
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +16,12 @@ pub(super) struct OpenReads(Mutex<State>);
 #[derive(Default)]
 struct State {
     next: u64,
-    /// By their beginning.
+    /// By order of beginning.
     open: BTreeMap<u64, (Instant, InterruptHandle)>,
 }
 
 impl OpenReads {
-    /// The transaction that begins on `connection` now and ends with what is returned.
+    /// Registers a transaction that begins on `connection` now, until the returned value is dropped.
     pub(super) fn open(&self, connection: &Connection) -> OpenRead<'_> {
         let (begun, handle) = (Instant::now(), connection.get_interrupt_handle());
         let mut state = self.lock();
@@ -35,17 +35,17 @@ impl OpenReads {
         }
     }
 
-    /// For how long the oldest is open; zero where none is.
+    /// The age of the oldest transaction; zero if there is none.
     pub(super) fn oldest(&self) -> Duration {
         let state = self.lock();
         let oldest = state.open.first_key_value();
         oldest.map_or(Duration::ZERO, |(_, (begun, _))| begun.elapsed())
     }
 
-    /// Makes the statement fail that the oldest is at. One that is between two statements goes on: to be called
-    /// again while it does.
+    /// Interrupts the oldest transaction's current statement. If it is between two statements it goes on, so this
+    /// must be called again until it ends.
     pub(super) fn end_oldest(&self) {
-        // Under the lock, so that no later transaction of the same connection is hit.
+        // Under the lock, so that it cannot hit a later transaction on the same connection.
         if let Some((_, (_, handle))) = self.lock().open.first_key_value() {
             handle.interrupt();
         }
@@ -62,7 +62,6 @@ impl fmt::Debug for OpenReads {
     }
 }
 
-/// A read transaction.
 pub(super) struct OpenRead<'a> {
     reads: &'a OpenReads,
     number: u64,
@@ -70,7 +69,7 @@ pub(super) struct OpenRead<'a> {
 }
 
 impl OpenRead<'_> {
-    /// For how long it is open.
+    /// How long it has been open.
     pub(super) fn age(&self) -> Duration {
         self.begun.elapsed()
     }

@@ -1,9 +1,9 @@
-//! The one process that owns the database: its lock, and what ends it.
+//! The lock that makes this process the database's only owner, and the faults that end the process.
 //!
-//! The lock is flock on the database's file itself, so whatever leads to the file, a link or a second name,
-//! leads to the same lock, and no file beside it can be deleted to get round it. Its descriptor is opened before
-//! `SQLite`'s first connection and closed after the last one: to close any descriptor of a file drops the locks
-//! that `SQLite` holds on it in this process.
+//! The lock is flock on the database file itself, so every path to the file, through a link or another name, leads to
+//! the same lock, and no lock file can be deleted to bypass it. Its descriptor is opened before `SQLite`'s first
+//! connection and closed after the last: closing any descriptor of a file drops the locks that `SQLite` holds on it
+//! in this process.
 
 mod holder;
 
@@ -25,10 +25,10 @@ use crate::store::{
     open::{Fatal, OpenError, StoreOptions},
 };
 
-/// How often a lock that is taken is tried again.
+/// How often a taken lock is retried.
 const RETRY: Duration = Duration::from_millis(25);
 
-/// The lock and the file that it is on.
+/// The lock, and the file it is on.
 #[derive(Debug)]
 pub(super) struct Owner {
     file: File,
@@ -39,7 +39,7 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Finds the file, as the server makes it where there is none, and takes the lock.
+    /// Finds the file, which the server creates if it does not exist, and takes the lock.
     pub(super) fn take(options: &StoreOptions) -> Result<Self, OpenError> {
         let deadline = Instant::now() + options.lock_wait;
         let mut told = false;
@@ -56,7 +56,7 @@ impl Owner {
                         inode,
                         on_fatal: options.on_fatal,
                     };
-                    // Else the path leads elsewhere since the file was opened.
+                    // Retry if the path was changed after the file was opened.
                     if owner.is_at_its_path() {
                         return Ok(owner);
                     }
@@ -87,13 +87,13 @@ impl Owner {
         &self.place
     }
 
-    /// The lock's own descriptor of the file, through which alone it may be read.
+    /// The descriptor that holds the lock. The file must be read through this one only.
     pub(super) const fn file(&self) -> &File {
         &self.file
     }
 
-    /// Another name of the file in its folder that a log stands beside: commits that whoever comes by this name
-    /// would miss. Of names elsewhere nothing is known.
+    /// Another name of the file in its folder that has a log next to it. That log holds commits that a process using
+    /// our name would miss. Names in other folders cannot be found.
     pub(super) fn name_with_the_log(&self) -> io::Result<Option<PathBuf>> {
         if self.file.metadata()?.nlink() == 1 {
             return Ok(None);
@@ -111,13 +111,13 @@ impl Owner {
         Ok(None)
     }
 
-    /// Makes safe what was written to the database's own file, through whatever descriptor.
+    /// Syncs the database file, whichever descriptor it was written through.
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.file.sync_data().map_err(fault::of_sync)
     }
 
-    /// Makes safe the names of the database and its log. `SQLite` does that for a new log, and passes over it
-    /// where it fails.
+    /// Syncs the directory entries of the database and its log. `SQLite` does so for a new log, but ignores a
+    /// failure.
     pub(super) fn sync_names(&self) -> Result<(), Error> {
         let folder = File::open(&self.place.folder);
         folder
@@ -125,8 +125,8 @@ impl Owner {
             .map_err(fault::of_sync)
     }
 
-    /// Writes all that the log has once more, and makes it safe. After a sync that failed a kernel takes for
-    /// written what it lost: it still shows it to whoever reads, and says nothing at a later sync.
+    /// Rewrites the log's contents and syncs them. After a failed sync a kernel may mark lost pages as clean: reads
+    /// still return them, and later syncs report no error.
     pub(super) fn write_log_anew(&self) -> Result<(), OpenError> {
         let path = beside(self.path(), "-wal");
         let log = match File::options().read(true).write(true).open(&path) {
@@ -150,8 +150,7 @@ impl Owner {
             .map_err(|error| OpenError::of(self.path(), fault::of_sync(error)))
     }
 
-    /// Ends the process where the file is no longer the one at its path: what it wrote from now on nobody would
-    /// find again.
+    /// Ends the process if the file is no longer at its path: nobody would find what is written to it.
     pub(super) fn check_path(&self) {
         if !self.is_at_its_path() {
             (self.on_fatal)(Fatal::Moved {
@@ -160,7 +159,7 @@ impl Owner {
         }
     }
 
-    /// Ends the process where `error` is a sync that failed.
+    /// Ends the process if `error` is a failed sync.
     pub(super) fn end_on_failed_sync(&self, error: &Error) {
         if error.is_failed_sync() {
             (self.on_fatal)(Fatal::SyncFailed {
@@ -170,7 +169,7 @@ impl Owner {
         }
     }
 
-    /// Where it cannot be told, it is taken to be so.
+    /// True if it cannot be told.
     fn is_at_its_path(&self) -> bool {
         match fs::metadata(&self.place.path) {
             Ok(found) => identity(&found) == (self.device, self.inode),

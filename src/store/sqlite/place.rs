@@ -1,4 +1,4 @@
-//! Where the database is: its file, its folder, its file system, their permissions.
+//! The location of the database: its file, folder, file system and permissions.
 
 use std::{
     fs::{self, File},
@@ -11,11 +11,10 @@ use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, OFlags, access, fstatfs};
 
 use crate::store::open::{OpenAs, OpenError, StoreOptions, kind};
 
-/// Before `SQLite` 3.51.3 a race between checkpoints could corrupt a database in WAL mode.
+/// Before `SQLite` 3.51.3, a race between checkpoints could corrupt a database in WAL mode.
 const MIN_SQLITE: i32 = 3_051_003;
-/// File systems that other machines see, too (`linux/magic.h` and the file systems' own sources). FUSE is not
-/// among them: it says nothing of where the bytes are, and much of it is local. What of it is not, such as sshfs,
-/// is for the operator to keep from.
+/// Network file systems (from `linux/magic.h` and the file systems' sources). FUSE is not listed: it does not say
+/// where the data is, and is often local. Operators must avoid FUSE file systems that are not, such as sshfs.
 const NETWORK: [(FsWord, &str); 10] = [
     (NFS_SUPER_MAGIC, "NFS"),
     (0x517b, "SMB"),
@@ -29,7 +28,7 @@ const NETWORK: [(FsWord, &str); 10] = [
     (0x4750_4653, "GPFS"),
 ];
 
-/// Where the database is: without links, so that the log stands beside the file itself.
+/// The location of the database with links resolved, so that the log is next to the file itself.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
@@ -37,7 +36,7 @@ pub(super) struct Place {
     exists: bool,
 }
 
-/// The path of the file beside `path` that has `suffix` after its name.
+/// The path of the file next to `path` whose name has `suffix` appended.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -45,7 +44,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Place {
-    /// Finds the file and looks at its folder.
+    /// Locates the file and checks its folder.
     pub(super) fn find(options: &StoreOptions) -> Result<Self, OpenError> {
         if rusqlite::version_number() < MIN_SQLITE {
             return Err(OpenError::SqliteTooOld {
@@ -67,7 +66,7 @@ impl Place {
             Ok(path) => (path, true),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
             Err(error) => {
-                // What is made in its place would be where the link leads.
+                // A new file would be created at the link's target.
                 if fs::symlink_metadata(asked).is_ok() {
                     return Err(OpenError::DanglingLink {
                         path: asked.to_owned(),
@@ -110,7 +109,8 @@ impl Place {
         self.exists
     }
 
-    /// Refuses what is no file where `SQLite` has its files beside the database: a link would lead them elsewhere.
+    /// Refuses anything but regular files where `SQLite` keeps its files next to the database: a link would redirect
+    /// them.
     pub(super) fn check_beside(&self) -> Result<(), OpenError> {
         for suffix in ["-wal", "-shm", "-journal"] {
             let path = beside(&self.path, suffix);
@@ -144,7 +144,7 @@ impl Place {
         Ok(())
     }
 
-    /// Opens the file; as the server makes it where there is none, readable by its owner alone.
+    /// Opens the file. The server creates it if it does not exist, readable by its owner only.
     pub(super) fn open(&self, open_as: OpenAs) -> Result<File, OpenError> {
         let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a small bit");
         let opened = File::options()
@@ -152,7 +152,7 @@ impl Place {
             .write(true)
             .create(open_as == OpenAs::Serve)
             .mode(0o600)
-            // It was found without links: one that is there now was put there meanwhile.
+            // Links were resolved before, so a link here was put in place since.
             .custom_flags(no_follow)
             .open(&self.path);
         let file = opened.map_err(|error| match error.kind() {

@@ -1,6 +1,5 @@
-//! Each statement of the tables' files is carried out by an index: no table is scanned, nothing is sorted but
-//! live tokens, which quotas keep few. And none costs more where there are more rows that ended or are another's:
-//! `plans/growth.rs`.
+//! Every statement of the store uses an index: none scans a table, and none sorts anything but live tokens, which
+//! quotas keep few. `plans/growth.rs` tests that ended and unrelated rows do not raise the cost.
 
 mod audit_log;
 mod growth;
@@ -36,8 +35,8 @@ thread_local! {
     static RUNS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Keeps a statement that a test of this thread ran, how many steps its program took, and whether it was compiled
-/// anew.
+/// Records a statement that a test on this thread ran, how many steps its program took, and whether it was
+/// recompiled.
 pub(super) fn note(sql: &str, statement: &Statement<'_>) {
     if statement.get_status(StatementStatus::RePrepare) > 0 {
         RECOMPILED.with_borrow_mut(|recompiled| recompiled.insert(sql.to_owned()));
@@ -47,7 +46,7 @@ pub(super) fn note(sql: &str, statement: &Statement<'_>) {
     RUNS.set(RUNS.get() + 1);
 }
 
-/// How many statements some work of this thread runs, and how many steps they take in all.
+/// How many statements `work` runs on this thread, and how many steps they take in total.
 pub(crate) fn cost(work: impl FnOnce()) -> (usize, i64) {
     SEEN.take();
     RUNS.take();
@@ -65,14 +64,14 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     rows.collect::<Result<_, _>>().unwrap()
 }
 
-/// Only live tokens are sorted, which the statement says by the `+`: see `tokens/live.rs`.
+/// Only live tokens may be sorted. A `+` in the statement marks that as intended: see `tokens/live.rs`.
 fn is_good(sql: &str, step: &str) -> bool {
     let sorts = step.contains("TEMP B-TREE");
     let sorts_few = step == "USE TEMP B-TREE FOR ORDER BY" && sql.contains("ORDER BY +");
     (!sorts || sorts_few) && (!step.starts_with("SCAN ") || step == "SCAN CONSTANT ROW")
 }
 
-/// How often the program of a statement reads a column of a table rather than of an index.
+/// How many times the program of a statement reads a column from a table instead of an index.
 fn table_reads(connection: &Connection, sql: &str) -> usize {
     let mut statement = connection.prepare(&format!("EXPLAIN {sql}")).unwrap();
     let count = statement.parameter_count();
@@ -94,7 +93,7 @@ fn table_reads(connection: &Connection, sql: &str) -> usize {
         .count()
 }
 
-/// Each place to look at, with each condition, and with all of them.
+/// Each index with each condition, and with all of them.
 fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
     let (time, scope) = (Some(NOW), Some("deploy".to_owned()));
     let none = TokenFilter::default;
@@ -177,7 +176,7 @@ fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
     all
 }
 
-/// Runs all that reads, for a user and a token of it that is a parent and the first of a family.
+/// Runs all reads, for a user and one of its tokens that is a parent and the first of a family.
 fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     let name = Username::parse("nobody").unwrap();
     users::find(tx, user).unwrap();
@@ -236,7 +235,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     meta::purge_time(tx).unwrap();
 }
 
-/// Runs all that writes, likewise, and ends with the user's end.
+/// Runs all writes likewise, and deletes the user at the end.
 fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     let id = first.id;
     let new = person("new");
@@ -290,7 +289,7 @@ fn event() -> AuditEvent {
     }
 }
 
-/// Runs them all on a user with one token.
+/// Runs all reads and writes for a user with one token.
 fn run_all(tx: &Tx<'_>) {
     let alice = person("alice");
     let first = token(&alice);
@@ -301,7 +300,7 @@ fn run_all(tx: &Tx<'_>) {
 }
 
 #[test]
-fn every_statement_is_carried_out_by_an_index() {
+fn every_statement_uses_an_index() {
     let connection = in_memory();
     run_all(&transaction(&connection));
     let seen = SEEN.take();
@@ -314,12 +313,12 @@ fn every_statement_is_carried_out_by_an_index() {
 }
 
 #[test]
-fn no_statement_is_compiled_anew_for_the_values_that_are_bound() {
+fn no_statement_is_recompiled_for_its_bound_values() {
     let connection = in_memory();
     run_all(&transaction(&connection));
     assert_eq!(RECOMPILED.take(), BTreeSet::new());
 
-    // What SQLite does by itself.
+    // The control: SQLite's default.
     let connection = in_memory();
     let config = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
     connection.set_db_config(config, false).unwrap();
@@ -328,7 +327,7 @@ fn no_statement_is_compiled_anew_for_the_values_that_are_bound() {
 }
 
 #[test]
-fn a_scan_would_be_seen() {
+fn a_scan_is_detected() {
     let connection = in_memory();
     for sql in [
         "SELECT id FROM tokens WHERE note = ?1",
@@ -340,7 +339,7 @@ fn a_scan_would_be_seen() {
 }
 
 #[test]
-fn a_list_starts_at_its_place_and_is_two_ranges_of_live_tokens() {
+fn a_list_starts_at_its_position_in_two_index_ranges_of_live_tokens() {
     let connection = in_memory();
     let tx = transaction(&connection);
     SEEN.take();
@@ -358,7 +357,7 @@ fn a_list_starts_at_its_place_and_is_two_ranges_of_live_tokens() {
 }
 
 #[test]
-fn what_expires_soon_is_a_range_of_an_index_with_no_deleted_token_in_it() {
+fn expiring_tokens_are_a_range_of_an_index_without_deleted_tokens() {
     let connection = in_memory();
     let tx = transaction(&connection);
     SEEN.take();
@@ -377,7 +376,7 @@ fn what_expires_soon_is_a_range_of_an_index_with_no_deleted_token_in_it() {
 }
 
 #[test]
-fn counts_read_nothing_but_an_index() {
+fn counts_read_only_an_index() {
     let connection = in_memory();
     let tx = transaction(&connection);
     tokens::count_live(&tx, UserId::generate(NOW), NOW).unwrap();
@@ -392,7 +391,7 @@ fn counts_read_nothing_but_an_index() {
     for sql in SEEN.take().keys() {
         assert_eq!(table_reads(&connection, sql), 0, "{sql}");
     }
-    // A count that needs the rows would be seen.
+    // The control: a count that has to read rows.
     let bad = "SELECT count(*) FROM tokens WHERE user_id = ?1 AND note = ?2";
     assert!(table_reads(&connection, bad) > 0);
 }

@@ -1,4 +1,4 @@
-//! What is looked at before `SQLite` opens the file. A file that is refused here has not been touched.
+//! The checks before `SQLite` opens the file. A file that is refused here has not been touched.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
@@ -12,7 +12,7 @@ use crate::store::open::{OpenAs, OpenError, StoreOptions};
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER_LEN: usize = 100;
 
-/// Looks at the file that the lock is on.
+/// Checks the locked file.
 pub(super) fn check(owner: &Owner, options: &StoreOptions) -> Result<(), OpenError> {
     check_files(owner.place(), options)?;
     let other = owner.name_with_the_log();
@@ -23,7 +23,8 @@ pub(super) fn check(owner: &Owner, options: &StoreOptions) -> Result<(), OpenErr
     check_header(owner.place(), owner.file(), options.open_as)
 }
 
-/// Looks at the same without the lock, for who opens nothing yet: whether there is a file with anything in it.
+/// Checks the header without the lock, for a caller that does not open the database yet. Returns whether there is a
+/// file that is not empty.
 pub(super) fn check_place(place: &Place, open_as: OpenAs) -> Result<bool, OpenError> {
     if !place.exists() {
         return Ok(false);
@@ -34,7 +35,7 @@ pub(super) fn check_place(place: &Place, open_as: OpenAs) -> Result<bool, OpenEr
     Ok(found.len() > 0)
 }
 
-/// Looks at the file and those beside it from outside.
+/// Checks the file and those next to it without opening them.
 pub(super) fn check_files(place: &Place, options: &StoreOptions) -> Result<(), OpenError> {
     place.check_beside()?;
     if options.allow_open_permissions {
@@ -43,9 +44,8 @@ pub(super) fn check_files(place: &Place, options: &StoreOptions) -> Result<(), O
     place.check_permissions()
 }
 
-/// Looks at the header in the file itself, where that is all there is to the database: to ask `SQLite` would
-/// leave files beside a database that is then refused. While there is a log, `SQLite` must be asked; then nothing
-/// is new beside it either.
+/// Checks the header in the file itself if there is no log: asking `SQLite` would leave new files next to a database
+/// that is then refused. If there is a log, only `SQLite` can tell, and it adds no new files.
 fn check_header(place: &Place, file: &File, open_as: OpenAs) -> Result<(), OpenError> {
     let path = place.path.as_path();
     if beside(path, "-wal").exists() {
@@ -58,7 +58,7 @@ fn check_header(place: &Place, file: &File, open_as: OpenAs) -> Result<(), OpenE
         return Ok(());
     }
     if bytes.len() < HEADER_LEN || !bytes.starts_with(MAGIC) {
-        // The power went within the first write to a new database: the journal undoes that.
+        // The power failed during the first write to a new database, and the journal will undo it.
         if beside(path, "-journal").exists() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
-//! What waits for the threads: bounded, taken in batches.
+//! The bounded queue of a group of threads, which take jobs in batches.
 //!
-//! To wake a thread costs more than most lookups do, so a job waits for a thread that is awake unless there
-//! is none, or too many wait already. It waits for one batch at most, as it would within the batch.
+//! Waking a thread costs more than most lookups, so a job waits for a thread that is awake, unless there is none or
+//! too many jobs wait already. It waits for at most one batch, as it would within the batch.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// So many jobs wait for the threads that are awake; one more wakes another.
+/// How many jobs may wait for the threads that are awake. One more wakes another thread.
 const PATIENT: usize = 2;
 
 pub(super) struct Queue {
@@ -32,11 +32,11 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Box<dyn Job>>,
-    /// Threads that work, or have been called.
+    /// Threads that work or have been woken.
     awake: usize,
-    /// Threads that wait to be called.
+    /// Threads that wait to be woken.
     asleep: usize,
-    /// Threads that have been called and are not up yet.
+    /// Threads that have been woken but do not run yet.
     called: usize,
     closed: bool,
 }
@@ -57,12 +57,12 @@ impl Queue {
         self.metrics.failed(self.name);
     }
 
-    /// Counts a commit of so many writes.
+    /// Counts a commit of `writes` writes.
     pub(super) fn committed(&self, writes: usize, time: Duration) {
         self.metrics.committed(writes, time);
     }
 
-    /// Adds a job, or says that too many wait.
+    /// Queues a job, or refuses it if the queue is full.
     pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), Error> {
         let mut state = self.lock();
         if state.closed {
@@ -83,35 +83,35 @@ impl Queue {
         Ok(())
     }
 
-    /// A thread's place at the queue.
+    /// Registers the calling thread.
     pub(super) fn join(&self) -> Seat<'_> {
         self.lock().awake += 1;
         Seat(self)
     }
 
-    /// Takes all the jobs that are there, without waiting for any.
+    /// Takes all queued jobs without waiting for any.
     pub(super) fn take_waiting(&self) -> Vec<Box<dyn Job>> {
         self.lock().jobs.drain(..).collect()
     }
 
-    /// Lets no more jobs in; those that wait are still taken.
+    /// Refuses further jobs; queued ones are still taken.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// Nothing panics under the lock, so a poisoned one holds a whole state, too.
+    /// Nothing panics while holding the lock, so a poisoned one holds a consistent state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The right to take. A thread that ends, however it does, gives it back, and no job waits for it.
+/// A registered thread. When the thread ends, in whatever way, it is unregistered, so that no job waits for it.
 pub(super) struct Seat<'a>(&'a Queue);
 
 impl Seat<'_> {
-    /// Waits for jobs and takes at most `max` of those that are there, oldest first, without waiting for
-    /// more. `None`: closed and empty.
+    /// Waits for jobs, and takes at most `max` of those that are there, oldest first, without waiting for more.
+    /// `None` once the queue is closed and empty.
     pub(super) fn take(&self, max: usize) -> Option<Vec<Box<dyn Job>>> {
         let mut state = self.0.lock();
         while state.jobs.is_empty() {
@@ -127,7 +127,7 @@ impl Seat<'_> {
             if state.called > 0 {
                 state.called -= 1;
             } else {
-                // Closed: nobody called.
+                // The queue was closed; no push woke this thread.
                 state.asleep -= 1;
                 state.awake += 1;
             }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_waits_for_the_thread_that_is_awake_and_many_jobs_call_another() {
+    fn jobs_wait_for_an_awake_thread_and_too_many_wake_another() {
         let queue = Queue::new(9, QueueName::Read, StoreMetrics::default());
         thread::scope(|threads| {
             let (taken, took) = mpsc::channel();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_nobody_was_awake_for_is_taken_by_who_comes() {
+    fn a_job_queued_before_any_thread_is_taken_by_the_first() {
         let queue = Queue::new(1, QueueName::Read, StoreMetrics::default());
         queue.push(job()).unwrap();
         assert!(matches!(queue.push(job()), Err(Error::Overloaded)));

@@ -1,4 +1,4 @@
-//! A thread that reads.
+//! A thread that answers reads.
 
 use std::{time::Duration, vec};
 
@@ -7,23 +7,23 @@ use rusqlite::Connection;
 use super::{fault, queue::Queue, session::Session, shared::Shared};
 use crate::store::{job::Job, tx::Tx};
 
-/// So many reads share a transaction at most: it must stay short, or the write-ahead log grows behind it.
+/// Maximum number of reads in a transaction. It must stay short, or the write-ahead log grows behind it.
 const MAX_BATCH: usize = 64;
-/// A transaction that is older takes no further read: the next one begins another.
+/// Maximum age of a transaction. Once it is older, the next read begins another.
 const MAX_AGE: Duration = Duration::from_millis(20);
 
-/// Answers until the queue is closed.
+/// Answers reads until the queue is closed.
 pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared) {
     let seat = queue.join();
-    // A read that writes is a mistake; SQLite refuses it.
+    // A read that writes is a bug, which SQLite then refuses.
     let guarded = connection
         .pragma_update(None, "query_only", true)
         .map_err(fault::unavailable);
     while let Some(batch) = seat.take(MAX_BATCH) {
         let mut batch = batch.into_iter();
         while batch.len() > 0 {
-            // The transaction begins after the batch was taken, so no read sees less than what was committed
-            // before it was asked for.
+            // The transaction begins after the batch was taken, so each read sees everything committed before it was
+            // requested.
             let begun = guarded
                 .clone()
                 .and_then(|()| fault::statement(connection, "BEGIN"));
@@ -40,7 +40,7 @@ pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared) {
     }
 }
 
-/// Answers in one transaction, all or as long as it is young.
+/// Answers the batch in one transaction, until that exceeds its maximum age.
 fn answer(connection: &Connection, shared: &Shared, batch: &mut vec::IntoIter<Box<dyn Job>>) {
     let read = shared.open_reads.open(connection);
     let tx = Tx::sqlite(Session::new(connection));
@@ -53,9 +53,9 @@ fn answer(connection: &Connection, shared: &Shared, batch: &mut vec::IntoIter<Bo
             break;
         }
     }
-    // SQLite may have ended it by itself after an error.
+    // SQLite may have ended the transaction itself after an error.
     if !connection.is_autocommit() {
-        // Nothing was written, so there is nothing that a failure could lose.
+        // Nothing was written, so a failure here loses nothing.
         drop(fault::statement(connection, "ROLLBACK"));
     }
 }

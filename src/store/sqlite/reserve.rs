@@ -1,5 +1,5 @@
-//! Room on the disk for revocations: a file beside the database that holds nothing. Where the disk is full it is
-//! given back, and until it is filled again nothing else is written.
+//! Reserves disk space for revocations in a file next to the database. When the disk is full the file is deleted, and
+//! until it can be filled again only revocations are written.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -24,13 +24,14 @@ use crate::store::{
     job::Job,
 };
 
-/// A revocation adds a few pages to the log, 4 KiB each, until the next checkpoint.
+/// A revocation adds a few 4 KiB pages to the log until the next checkpoint.
 const SIZE: u64 = 4 << 20;
-/// There must be as much room again before it is filled anew: else the first write would empty it again.
+/// How much more space must be free before the reserve is filled again, so that the first write does not use it up at
+/// once.
 const MARGIN: u64 = 4 << 20;
-/// More than any one write of the log needs.
+/// More than a single write to the log needs.
 const ROOM: usize = 64 << 10;
-/// How long after it was given back, or could not be filled, it is tried to fill it.
+/// How long after releasing the reserve, or failing to fill it, the next attempt is made.
 const EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// Of the database at `path`. Where there is no room for it, it is spent from the start.
+    /// Creates the reserve of the database at `path`. If there is no space for it, it starts out spent.
     pub(super) fn of(path: &Path) -> Self {
         let this = Self {
             path: beside(path, "-reserve"),
@@ -57,23 +58,23 @@ impl Reserve {
                 this.is_spent.store(true, Ordering::SeqCst);
             }
             Err(error) => {
-                tracing::warn!(%error, file = %this.path.display(), "no room is reserved for revocations");
+                tracing::warn!(%error, file = %this.path.display(), "cannot reserve disk space for revocations");
             }
         }
         this
     }
 
-    /// Gives back what an earlier process reserved; whether there was any.
+    /// Releases what an earlier process reserved, and returns whether there was any.
     pub(super) fn release_of(path: &Path) -> bool {
         fs::remove_file(beside(path, "-reserve")).is_ok()
     }
 
-    /// Whether only revocations are written now.
+    /// Whether only revocations are admitted now.
     pub(super) fn is_spent(&self) -> bool {
         self.is_spent.load(Ordering::SeqCst)
     }
 
-    /// Those of `jobs` that may be written now; the others are told that the disk is full.
+    /// The `jobs` that may be written now. The others are answered that the disk is full.
     pub(super) fn admit(&self, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         if self.is_spent() {
             self.refill();
@@ -97,12 +98,12 @@ impl Reserve {
         self.wait();
         tracing::error!("the disk is full: until there is room, only revocations are written");
         if let Err(error) = fs::remove_file(&self.path) {
-            tracing::error!(%error, file = %self.path.display(), "the reserve cannot be given back");
+            tracing::error!(%error, file = %self.path.display(), "cannot delete the reserve file");
         }
         refuse(jobs, fault)
     }
 
-    /// Fills it again, where it is time to try and there is room.
+    /// Fills the reserve again, if an attempt is due and there is space.
     fn refill(&self) {
         let next_try = self.next_try.lock();
         if *next_try.unwrap_or_else(PoisonError::into_inner) > Instant::now() {
@@ -110,11 +111,11 @@ impl Reserve {
         }
         match self.fill(MARGIN) {
             Ok(()) => {
-                tracing::info!("there is room on the disk again: everything is written");
+                tracing::info!("the disk has room again: all writes are admitted");
                 self.is_spent.store(false, Ordering::SeqCst);
             }
             Err(error) => {
-                tracing::debug!(%error, "there is no room on the disk yet");
+                tracing::debug!(%error, "the disk has no room yet");
                 self.wait();
             }
         }
@@ -125,7 +126,7 @@ impl Reserve {
         *next_try = Instant::now() + EVERY;
     }
 
-    /// Makes the file, of blocks that are its own, if `margin` bytes more are free.
+    /// Creates the file with its blocks allocated, if `margin` more bytes are free.
     fn fill(&self, margin: u64) -> io::Result<()> {
         let file = OpenOptions::new()
             .write(true)
@@ -146,8 +147,8 @@ impl Reserve {
     }
 }
 
-/// Whether there is no room beside the database, or none within the quota of its owner: `SQLite` does not tell that
-/// from a disk that fails. What is written for it is removed.
+/// Whether the disk, or its owner's quota, is full. `SQLite` reports an exceeded quota like a failing disk, so this
+/// tries to write a file, which it then removes.
 pub(super) fn is_out_of_room(path: &Path) -> bool {
     let path = beside(path, "-room");
     let write = || {
@@ -163,7 +164,7 @@ pub(super) fn is_out_of_room(path: &Path) -> bool {
     written.is_err_and(|error| is_full(&error))
 }
 
-/// What is no revocation is told of `fault`; the rest.
+/// Answers all jobs but revocations with `fault`, and returns the revocations.
 fn refuse(jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
     let (revocations, others): (Vec<_>, Vec<_>) =
         jobs.into_iter().partition(|job| job.is_revocation());
@@ -175,7 +176,7 @@ fn refuse(jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
 
 fn allocate(mut file: &File, size: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), 0, size) {
-        // A file system that cannot do it in one go.
+        // The file system does not support it.
         Err(Errno::OPNOTSUPP) => {
             let zeros = [0; 4_096];
             for _ in 0..size / 4_096 {
@@ -210,11 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn room_is_looked_for_and_nothing_stays_of_that() {
+    fn checking_for_space_leaves_nothing_behind() {
         let folder = Folder::new();
         assert!(!is_out_of_room(&folder.path()));
         assert_eq!(folder.files(), [""; 0]);
-        // A folder that is not there is no full disk.
+        // A missing folder is not a full disk.
         assert!(!is_out_of_room(&folder.path().join("nowhere")));
     }
 
@@ -223,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_room_gives_it_back_at_a_full_disk_and_only_revocations_go_on() {
+    fn a_full_disk_releases_the_reserve_and_admits_only_revocations() {
         let folder = Folder::new();
         let reserve = Reserve::of(&folder.path());
         let file = beside(&folder.path(), "-reserve");
         assert!(fs::metadata(&file).unwrap().blocks() * 512 >= SIZE);
         assert_eq!(reserve.admit(jobs()).len(), 3);
 
-        // A control: no other fault has anything to do with it.
+        // The control: other faults do not release the reserve.
         let other = Error::unavailable(Unavailable::Busy);
         assert!(reserve.yield_to(jobs(), &other).is_empty());
         assert!(file.exists() && !reserve.is_spent());
@@ -241,7 +242,7 @@ mod tests {
         assert!(reserve.yield_to(jobs(), &full).is_empty(), "no second one");
         assert_eq!(revocations(&reserve.admit(jobs())), [true]);
 
-        // There is room, once it is looked for.
+        // The next attempt finds space.
         *reserve.next_try.lock().unwrap() = Instant::now();
         assert_eq!(reserve.admit(jobs()).len(), 3);
         assert!(fs::metadata(&file).unwrap().blocks() * 512 >= SIZE);

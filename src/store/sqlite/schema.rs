@@ -1,4 +1,4 @@
-//! Whether a file's schema is the one that the migrations make.
+//! Compares a file's schema with the one that the migrations create.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -10,14 +10,14 @@ use crate::store::{
     open::OpenError,
 };
 
-/// One sentence for each difference.
+/// One sentence per difference.
 pub(super) fn findings(connection: &Connection) -> Result<Vec<String>, Error> {
     let Differences { lacks, extra } = compare(connection)?;
     Ok(lacks.into_iter().chain(extra).collect())
 }
 
-/// Refuses a damaged schema, on which every statement would fail as if this program were wrong. An operator's
-/// own index does no harm.
+/// Refuses a damaged schema, which would make statements fail as if this program had a bug. Additional objects, such
+/// as an operator's index, are harmless.
 pub(super) fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let source = match compare(connection) {
         Ok(Differences { lacks, .. }) if lacks.is_empty() => return Ok(()),
@@ -33,7 +33,7 @@ struct Differences {
     extra: Vec<String>,
 }
 
-/// Compares the schema with the one that the migrations make.
+/// Compares the schema with the one that the migrations create.
 fn compare(connection: &Connection) -> Result<Differences, Error> {
     let mut fresh = Connection::open_in_memory().map_err(fault::of)?;
     migrate::migrate(&mut fresh)?;
@@ -47,7 +47,7 @@ fn compare(connection: &Connection) -> Result<Differences, Error> {
             Some(_) => {}
         }
     }
-    // SQLite's own tables, such as ANALYZE's, are no finding.
+    // SQLite's own tables, such as those of ANALYZE, are ignored.
     found.retain(|name, _| !name.contains(" sqlite_"));
     let extra = found
         .into_keys()

@@ -1,4 +1,4 @@
-//! The statements of a transaction on one connection.
+//! Runs a transaction's statements on a connection.
 
 use std::cell::{Cell, RefCell};
 
@@ -13,7 +13,7 @@ use crate::store::{
     value::Value,
 };
 
-/// A connection within a transaction that its thread began and will end.
+/// A connection inside a transaction, which its thread began and will end.
 #[derive(Debug)]
 pub(in crate::store) struct Session<'a> {
     connection: &'a Connection,
@@ -32,17 +32,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether a statement found no room, whatever the work made of that.
+    /// Whether any statement met a full disk, even if the work ignored the error.
     pub(in crate::store) fn met_full_disk(&self) -> bool {
         self.met_full_disk.get()
     }
 
-    /// Whether a write failed under a statement, which may mean the same.
+    /// Whether a write failed in a statement, which may also mean a full disk.
     pub(in crate::store) fn met_failed_write(&self) -> bool {
         self.met_failed_write.get()
     }
 
-    /// A sync that failed under a statement: a large transaction begins to write the log before its commit.
+    /// The sync that failed in a statement, if any: a large transaction begins to write the log before its commit.
     pub(in crate::store) fn failed_sync(&self) -> Option<Error> {
         self.failed_sync.borrow().clone()
     }
@@ -61,8 +61,7 @@ impl<'a> Session<'a> {
         error
     }
 
-    /// After some errors `SQLite` ends the transaction by itself. A statement that came then would be one of
-    /// its own and would stay.
+    /// After some errors `SQLite` ends the transaction by itself. A further statement would be committed on its own.
     fn check(&self) -> Result<(), Error> {
         if self.connection.is_autocommit() {
             return Err(Error::unavailable(Unavailable::RolledBack));
@@ -83,7 +82,7 @@ impl<'a> Session<'a> {
         Ok(u64::try_from(changed).expect("a usize fits 64 bits"))
     }
 
-    /// Hands over row by row until `take` has enough and answers false.
+    /// Passes rows to `take` one by one until it returns false.
     pub(in crate::store) fn each(
         &self,
         sql: &str,
@@ -120,7 +119,6 @@ impl ToSql for Value<'_> {
     }
 }
 
-/// A row of an answer.
 pub(in crate::store) struct Row<'a>(&'a rusqlite::Row<'a>);
 
 impl Row<'_> {

@@ -1,9 +1,9 @@
-//! What the threads share.
+//! What the engine's threads share.
 
 use super::{checkpointer::Checkpointer, open_reads::OpenReads, owner::Owner, reserve::Reserve};
 use crate::store::freshness::Freshness;
 
-/// Whoever has a connection lets go of this after it: the lock goes with it.
+/// Must be dropped after the connections, since it releases the lock.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) owner: Owner,

@@ -1,12 +1,12 @@
 //! Keeps the write-ahead log short.
 //!
-//! `SQLite`'s own checkpoints wait for nobody, so readers that overlap without a gap, or commits that follow each
-//! other without one, would let the log grow for ever. Now and then, therefore, the writer itself makes a
-//! checkpoint that waits for the readers, whose transactions are short, and the log begins anew. Its file
-//! keeps its size: to write over what is there is quicker than to append.
+//! `SQLite`'s own checkpoints wait for nobody, so continuously overlapping readers, or continuous commits, would let
+//! the log grow without limit. So from time to time the writer itself runs a checkpoint that waits for the readers,
+//! whose transactions are short, and the log restarts from its beginning. Its file keeps its size, since overwriting
+//! is faster than appending.
 //!
-//! For a read that is long it does not wait: the log grows behind it, up to a bound at which that read is ended.
-//! What has then gathered is copied by the checkpoint thread, while the writer goes on.
+//! It does not wait for a long read. The log grows behind such a read, up to a limit at which the read is ended. The
+//! checkpoint thread then copies what has accumulated while the writer goes on.
 
 use std::{mem, time::Duration};
 
@@ -18,34 +18,35 @@ use super::{
 };
 use crate::store::open::StoreOptions;
 
-/// From so many frames on (4 KiB each), the checkpoint thread copies what there is,
+/// Log length in frames (of 4 KiB) from which the checkpoint thread is asked to copy the log.
 const SOON: u64 = 1_000;
-/// and once more after so many more: the fewer, the shorter the commits wait that the disk has meanwhile, and
-/// the more it has to do in all.
+/// It is asked again after this many more frames. A smaller step shortens the commits that compete with it for the
+/// disk, but adds work in total.
 const STEP: u64 = 500;
-/// From so many on the log begins anew, at a moment at which the checkpoint thread rests;
+/// Log length from which the log is restarted, when the checkpoint thread is idle.
 const LONG: u64 = 2_000;
-/// from so many on at once, unless there is as much to copy. One batch of writes adds at most a few MiB.
+/// Log length from which it is restarted at once, unless as much has yet to be copied. A batch of writes adds at most
+/// a few MiB.
 const TOO_LONG: u64 = 2_500;
-/// Where a reader stands in the way, it is tried again after so many more.
+/// After a reader prevented a restart, it is retried after this many more frames.
 const RETRY: u64 = 500;
-/// How long a checkpoint waits for readers, and from which age on it does not wait for one.
+/// How long a checkpoint waits for readers. It does not wait for a read that is older.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// A frame has a page and a header of its own.
+/// A frame is a page and its header.
 const FRAME_BYTES: u64 = 4_096 + 24;
 
-/// What the writer does to keep the write-ahead log short.
+/// Called by the writer to keep the write-ahead log short.
 pub(super) struct Wal<'a> {
     connection: &'a Connection,
     shared: &'a Shared,
     busy_timeout: Duration,
-    /// From how many frames on the oldest read is ended.
+    /// The log length from which the oldest read is ended.
     most: u64,
-    /// How long the log was last.
+    /// The log length at the previous check.
     last: u64,
-    /// At how many frames the thread is asked next.
+    /// The log length at which the checkpoint thread is asked next.
     ask_at: u64,
-    /// At how many frames the log begins anew.
+    /// The log length at which the log is restarted.
     long: u64,
 }
 
@@ -66,7 +67,7 @@ impl<'a> Wal<'a> {
         }
     }
 
-    /// After a commit.
+    /// Call after each commit.
     pub(super) fn keep_short(&mut self) {
         let Ok(log) = checkpoint(self.connection, Mode::Look) else {
             return;
@@ -103,20 +104,21 @@ impl<'a> Wal<'a> {
         }
     }
 
-    /// At the end.
+    /// Call at shutdown.
     pub(super) fn empty(&self) {
         let _turn = self.shared.checkpointer.turn();
         self.wait_and(Mode::Truncate);
     }
 
-    /// Whether the log will begin anew, or has: not where a reader stands in the way.
+    /// Runs a checkpoint that waits for readers, and returns whether the log will restart or has been truncated. It
+    /// will not if a reader prevented it.
     fn wait_and(&self, mode: Mode) -> bool {
         drop(self.connection.busy_timeout(PATIENCE));
         let made = checkpoint(self.connection, mode);
         drop(self.connection.busy_timeout(self.busy_timeout));
         match made {
             Ok(log) => !log.is_busy,
-            // One that fails in another way than by a sync loses nothing: the log still has all.
+            // Any failure but that of a sync loses nothing: the log still has everything.
             Err(error) => {
                 self.shared.owner.end_on_failed_sync(&error);
                 false
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn the_log_stays_within_16_mib_under_readers_that_overlap() {
+    async fn the_log_stays_within_16_mib_under_overlapping_readers() {
         let folder = Folder::new();
         let db = folder.open(OpenAs::Serve);
         let user = person("alice");
@@ -196,14 +198,14 @@ mod tests {
         let written = fs::metadata(folder.path()).unwrap().len();
         assert!(written > LIMIT, "{written} bytes were not enough to see");
         lengths.sort_unstable();
-        // A busy machine may hold a reader up for longer than one is waited for. Then the log is longer for a while,
-        // but within the bound at which reads are ended.
+        // A busy machine may delay a reader for longer than the writer waits. The log is longer then for a while, but
+        // within the limit at which reads are ended.
         assert!(lengths[lengths.len() / 2] <= LIMIT, "{lengths:?}");
         let bound = 2 * folder.options(OpenAs::Serve).max_log_bytes;
         assert!(lengths[lengths.len() - 1] <= bound, "{lengths:?}");
     }
 
-    /// Writes so much into the log that another attempt is due.
+    /// Adds enough to the log that another attempt is due.
     fn grow(connection: &Connection, nth: i64) {
         let bytes = i64::try_from(RETRY * FRAME_BYTES).unwrap();
         let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('filler' || ?1, zeroblob(?2))";
@@ -211,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_is_long_is_not_waited_for() {
-        // The control is a writer that asks for a new beginning whoever is in the way.
+    fn the_writer_does_not_wait_for_a_long_read() {
+        // The control: a writer that requests a restart whatever reads are open.
         for waits in [false, true] {
             let folder = Folder::new();
             let options = folder.options(OpenAs::Serve);
@@ -240,14 +242,14 @@ mod tests {
                 took.push(begin.elapsed());
             }
             took.sort();
-            // The load of the machine may delay one or two.
+            // One or two may be delayed by the load of the machine.
             let waited = took[took.len() - 3] >= PATIENCE;
             assert_eq!(waited, waits, "{took:?}");
         }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_read_behind_which_the_log_grows_too_much_is_ended() {
+    async fn a_read_is_ended_once_the_log_grows_too_much_behind_it() {
         let folder = Folder::new();
         let mut options = folder.options(OpenAs::Serve);
         options.max_log_bytes = LIMIT;
@@ -274,7 +276,7 @@ mod tests {
         let answer = read.await.unwrap();
         assert!(matches!(answer, Err(Error::Unavailable { kind: k, .. }) if k == kind));
         assert!(log() >= LIMIT, "it was ended too soon");
-        // The log begins anew, and is cut.
+        // The log restarts and is truncated.
         while log() > LIMIT {
             write(writes).await;
             writes += 1;

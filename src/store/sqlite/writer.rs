@@ -1,5 +1,5 @@
-//! The one thread that writes. It commits the requests that wait together in one transaction, each in a
-//! savepoint of its own, and never waits for more: a lone caller pays for nobody.
+//! The single writer thread. It commits all queued requests in one transaction, each in a savepoint of its own, and
+//! never waits for more to arrive, so batching does not delay a lone request.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use crate::store::{
     tx::Tx,
 };
 
-/// So many writes share a commit at most.
+/// Maximum number of writes in a commit.
 const MAX_BATCH: usize = 256;
 
-/// Writes until the queue is closed, then leaves the log empty.
+/// Writes until the queue is closed, then truncates the log.
 pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared, mut wal: Wal<'_>) {
     let seat = queue.join();
     while let Some(batch) = seat.take(MAX_BATCH) {
@@ -27,8 +27,8 @@ pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared, mut w
         if let Err(fault) = write(connection, queue, shared, batch)
             && is_busy(&fault)
         {
-            // These have waited for the same lock. Waiting anew for each batch would take a request beyond its
-            // deadline, whose error does not say that nothing was written.
+            // These have waited for the same lock. Waiting again for each batch would take requests past their
+            // deadlines, and that error does not say that nothing was written.
             fail(queue.take_waiting().into_iter(), &fault);
         }
         wal.keep_short();
@@ -36,7 +36,7 @@ pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared, mut w
     wal.empty();
 }
 
-/// An error: the transaction could not be begun.
+/// Writes a batch. Fails if the transaction could not be begun.
 fn write(
     connection: &Connection,
     queue: &Queue,
@@ -50,7 +50,7 @@ fn write(
     if waiting.peek().is_none() {
         return Ok(());
     }
-    // A microsecond or two, for a write that nobody would find again.
+    // This takes a microsecond or two, and prevents writes that nobody would find.
     shared.owner.check_path();
     if let Err(fault) = fault::statement(connection, "BEGIN IMMEDIATE") {
         shared.owner.end_on_failed_sync(&fault);
@@ -72,21 +72,21 @@ fn write(
         changes.add(wrote.unwrap_or_default());
         match fault {
             None => done.push(job),
-            // It is undone like the others, and done again if it may.
+            // Rolled back like the others, and retried if it is a revocation.
             Some(fault) if fault.is_full_disk() => {
                 done.push(job);
                 break Some(fault);
             }
             Some(fault) => {
-                // The culprit's own error says more than that the batch was undone.
+                // The failed job's own error says more than that the batch was rolled back.
                 job.settle(succeeded.then(|| fault.clone()));
                 break Some(fault);
             }
         }
     };
-    // Also where it failed: what is made stale for nothing is only read once more.
+    // Also after a failure: making too much stale only costs an extra read.
     shared.freshness.committed(&changes);
-    // No outcome is told before the commit, refusals neither: they may rest on what a neighbour wrote.
+    // No result is sent before the commit, not even a refusal: it may depend on what another job in the batch wrote.
     match undone {
         None => done.into_iter().for_each(|job| job.settle(None)),
         Some(fault) => {
@@ -101,7 +101,7 @@ fn write(
                 return Ok(());
             };
             let revocations = reserve.yield_to(undone.collect(), &fault);
-            // Once more at most: there is no second reserve.
+            // At most one retry, since there is only one reserve.
             return write(connection, queue, shared, revocations);
         }
     }
@@ -118,7 +118,7 @@ const fn is_busy(fault: &Error) -> bool {
     )
 }
 
-/// What the job changed if it succeeded, and what then went wrong with the whole transaction.
+/// What the job changed, if it succeeded, and the fault that ended the whole transaction, if any.
 fn run_in_savepoint(
     connection: &Connection,
     shared: &Shared,
@@ -151,7 +151,7 @@ fn run_in_savepoint(
     (changes, ended.err())
 }
 
-/// The fault, as a full disk where it is one.
+/// Turns a failed write into a full disk, if that is the cause.
 fn judge(shared: &Shared, fault: Error) -> Error {
     if fault::is_failed_write(&fault) && reserve::is_out_of_room(shared.owner.path()) {
         Error::unavailable(Unavailable::Full)

@@ -1,4 +1,4 @@
-//! Counting all tokens, a stretch of rows at a time.
+//! Counts all tokens, one range of rows at a time.
 
 use super::filter::UNEXPIRED;
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
     store::{error::Error, tx::Tx},
 };
 
-/// The number of the last row; rows are numbered from 1, with gaps.
+/// The largest row number. Rows are numbered from 1, with gaps.
 pub fn last_row(tx: &Tx<'_>) -> Result<i64, Error> {
     let last = tx.number("SELECT coalesce(max(rowid), 0) FROM tokens", &[])?;
     Ok(i64::try_from(last).unwrap_or(i64::MAX))
 }
 
-/// How many tokens are in which state at `now`, of the rows after `after`, up to `until`.
+/// The number of tokens in each state at `now`, among the rows after `after` up to and including `until`.
 pub fn count_by_state(
     tx: &Tx<'_>,
     now: Timestamp,

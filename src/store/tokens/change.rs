@@ -1,4 +1,4 @@
-//! What changes a token without ending it, and what a rotation changes.
+//! Updates and rotations of tokens.
 
 use crate::{
     domain::{
@@ -9,8 +9,7 @@ use crate::{
     store::{error::Error, tx::Tx},
 };
 
-/// Writes a token's note, scopes and networks, and who disabled it. False: there is none, or it is
-/// deleted.
+/// Stores a token's note, scopes and networks, and who disabled it. False if the token does not exist or is deleted.
 pub fn update(tx: &Tx<'_>, token: &Token) -> Result<bool, Error> {
     let (scopes, cidrs) = (token.scopes.to_string(), token.allowed_cidrs.to_string());
     let set = "note = ?2, scopes = ?3, allowed_cidrs = ?4, disabled = ?5, disabled_by = ?6";
@@ -24,8 +23,7 @@ pub fn update(tx: &Tx<'_>, token: &Token) -> Result<bool, Error> {
     tx.update_token(token.id, set, "delete_time IS NULL", &params)
 }
 
-/// Writes what a rotation made of the predecessor: its successor and its end. False: there is none, or it is
-/// deleted or rotated already.
+/// Stores a rotated token's successor and end. False if the token does not exist, is deleted or was rotated before.
 pub fn mark_rotated(tx: &Tx<'_>, predecessor: &Token) -> Result<bool, Error> {
     let set = "successor_id = ?2, expire_time_before_rotation = expire_time, expire_time = ?3, delete_time = ?4";
     let condition = "delete_time IS NULL AND successor_id IS NULL";
@@ -37,7 +35,7 @@ pub fn mark_rotated(tx: &Tx<'_>, predecessor: &Token) -> Result<bool, Error> {
     tx.update_token(predecessor.id, set, condition, &params)
 }
 
-/// Makes a predecessor, that is not deleted, what it was before `successor` took its place. False: there is none.
+/// Undoes the rotation of a token to `successor`, unless the token is deleted. False if there is no such token.
 pub fn unmark_rotated(tx: &Tx<'_>, id: TokenId, successor: TokenId) -> Result<bool, Error> {
     let sql = "UPDATE tokens SET successor_id = NULL, expire_time = expire_time_before_rotation, \
                expire_time_before_rotation = NULL \
@@ -45,7 +43,7 @@ pub fn unmark_rotated(tx: &Tx<'_>, id: TokenId, successor: TokenId) -> Result<bo
     tx.execute_one(sql, &[id.into(), successor.into()])
 }
 
-/// Makes the live children of `from` those of `to`; how many.
+/// Moves the live children of `from` to `to`, and returns how many there were.
 pub fn adopt_children(
     tx: &Tx<'_>,
     from: TokenId,

@@ -1,4 +1,4 @@
-//! What authentication needs of a token, in one statement: it runs for every request.
+//! Reads what authentication needs to know of a token, in a single statement, since it runs for every request.
 
 use super::decode;
 use crate::{
@@ -15,20 +15,20 @@ use crate::{
     },
 };
 
-/// A token with all that decides whether it is valid and what it may do.
+/// A token with everything that decides whether it is valid and what it may do.
 #[derive(Clone, Debug)]
 pub struct Credential {
-    /// The hash that the shown secret must have.
+    /// The hash to compare the presented token's with.
     pub hash: TokenHash,
-    /// The token, its user's state and its parent.
+    /// The token with its user's state and its parent.
     pub lineage: Lineage,
-    /// Whose token it is; `None`: deleted.
+    /// The token's user; `None` if deleted.
     pub user: Option<User>,
-    /// Whether the user is a machine whose owner is an active admin: only then its own role counts.
+    /// Whether the user is a machine whose owner is an active admin. The machine's own role takes effect only then.
     pub owner_is_active_admin: bool,
 }
 
-/// The credential of the token `id`, tombstones included.
+/// The credential of the token `id`, even if it is deleted.
 pub fn find_credential(tx: &Tx<'_>, id: TokenId) -> Result<Option<Credential>, Error> {
     let sql = "SELECT t.id, t.user_id, t.note, t.scopes, t.allowed_cidrs, t.create_time, t.expire_time, \
                t.disabled, t.parent_id, t.family_id, t.delete_time, t.successor_id, t.last_use_time, \

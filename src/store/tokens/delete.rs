@@ -1,5 +1,5 @@
-//! Deleting tokens: each leaves a tombstone. Only live ones are touched, which are found as two ranges (see
-//! `live.rs`): what has expired needs no tombstone, however much of it there is.
+//! Deletes tokens, leaving tombstones. Only live tokens are deleted, found as two index ranges (see `live.rs`):
+//! expired ones need no tombstone, however many there are.
 
 use super::family::live_members;
 use crate::{
@@ -10,13 +10,14 @@ use crate::{
     store::{error::Error, tx::Tx, value::Value},
 };
 
-/// Deletes a token. False: there is none, or it is deleted already. Its children are
-/// [`delete_live_children`]'s.
+/// Deletes a token but not its children, which [`delete_live_children`] does. False if it does not exist or is
+/// deleted already.
 pub fn mark_deleted(tx: &Tx<'_>, id: TokenId, now: Timestamp) -> Result<bool, Error> {
     tx.update_token(id, "delete_time = ?2", "delete_time IS NULL", &[now.into()])
 }
 
-/// The statements that delete the live tokens that meet `$key`, in which `?1` is for the key; `?2` is now.
+/// The statements that delete the live tokens matching `$key`, with the key's value as `?1` and the current time as
+/// `?2`.
 macro_rules! delete {
     ($key:literal) => {
         [
@@ -36,16 +37,15 @@ fn run(tx: &Tx<'_>, statements: [&str; 2], params: &[Value<'_>]) -> Result<u64, 
     Ok(tx.execute(statements[0], params)? + tx.execute(statements[1], params)?)
 }
 
-/// Deletes the live tokens that were made with `parent`; how many.
+/// Deletes the live tokens that were created with `parent`, and returns how many.
 pub fn delete_live_children(tx: &Tx<'_>, parent: TokenId, now: Timestamp) -> Result<u64, Error> {
     run(tx, delete!("parent_id = ?1"), &[parent.into(), now.into()])
 }
 
-/// Deletes the live tokens of `user` and those that were made with them, whosever they are; how many.
+/// Deletes the user's live tokens and all live tokens created with them, whoever they belong to. Returns how many.
 pub fn delete_live_of_user(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<u64, Error> {
     let params = [user.into(), now.into()];
-    // The children first: they are found through parents that are still live. A child lives no longer than
-    // its parent.
+    // Children first, since they are found through their live parents. No child outlives its parent.
     let children = delete!(
         "parent_id IN (SELECT id FROM tokens WHERE user_id = ?1 AND delete_time IS NULL \
          AND expire_time IS NULL UNION ALL SELECT id FROM tokens WHERE user_id = ?1 \
@@ -54,35 +54,35 @@ pub fn delete_live_of_user(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<
     Ok(run(tx, children, &params)? + run(tx, delete!("user_id = ?1"), &params)?)
 }
 
-/// What was deleted of a family.
+/// The tokens deleted from a family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeletedFamily {
-    /// Its members.
+    /// Members of the family.
     pub members: Vec<TokenId>,
-    /// What was made with them.
+    /// Tokens created with them.
     pub children: Vec<TokenId>,
 }
 
 impl DeletedFamily {
-    /// All that was deleted.
+    /// All deleted tokens.
     pub fn ids(&self) -> impl Iterator<Item = &TokenId> {
         self.members.iter().chain(&self.children)
     }
 
-    /// How many that are.
+    /// The number of deleted tokens.
     pub const fn count(&self) -> usize {
         self.members.len() + self.children.len()
     }
 
-    /// Adds another's.
+    /// Adds the tokens of another deletion.
     pub fn add(&mut self, more: Self) {
         self.members.extend(more.members);
         self.children.extend(more.children);
     }
 }
 
-/// Deletes live members of a family but `spared`, each with its live children, until there are `limit` or more.
-/// Fewer than `limit`: no more are left.
+/// Deletes live members of a family except `spared`, each with its live children, until at least `limit` tokens are
+/// deleted. If fewer are, none are left.
 pub fn delete_family(
     tx: &Tx<'_>,
     family: TokenId,

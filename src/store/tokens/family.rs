@@ -1,5 +1,5 @@
-//! Families: the tokens that follow each other by rotation. The first has the family's ID, and the index of
-//! the others leaves it out, so that a token that was never rotated takes no room there.
+//! Families: chains of tokens created by rotation. The family has the ID of its first token, which the family index
+//! leaves out, so that a token that was never rotated takes no space there.
 
 use super::{columns, decode, select};
 use crate::{
@@ -11,8 +11,7 @@ use crate::{
     store::{error::Error, tx::Tx},
 };
 
-/// The first of a family and the latest `limit` others, tombstones included, as far as they are not purged;
-/// oldest first.
+/// The first token of a family and its latest `limit` others, tombstones included, unless purged; oldest first.
 pub fn list_family(tx: &Tx<'_>, family: TokenId, limit: u32) -> Result<Vec<Token>, Error> {
     let first = tx.find(select!("id = ?1"), &[family.into()], |row| decode(row, 0))?;
     let others = select!("family_id = ?1 AND family_id <> id ORDER BY id DESC LIMIT ?2");
@@ -22,13 +21,13 @@ pub fn list_family(tx: &Tx<'_>, family: TokenId, limit: u32) -> Result<Vec<Token
     Ok(others)
 }
 
-/// The live members of a family. They are few: a rotation is refused where its grace would leave more.
+/// The live members of a family. They are few: a rotation that would leave too many is refused.
 pub(super) fn live_members(
     tx: &Tx<'_>,
     family: TokenId,
     now: Timestamp,
 ) -> Result<Vec<TokenId>, Error> {
-    // The first member is not in the index of families.
+    // The family index does not contain the first member.
     let sql = "SELECT id FROM tokens WHERE id = ?1 AND delete_time IS NULL AND expire_time IS NULL \
                UNION ALL SELECT id FROM tokens WHERE id = ?1 AND delete_time IS NULL AND expire_time > ?2 \
                UNION ALL SELECT id FROM tokens WHERE family_id = ?1 AND family_id <> id \
@@ -40,8 +39,8 @@ pub(super) fn live_members(
     })
 }
 
-/// Disables the live members of a family of which a rotated secret was used; which. None where that was done
-/// before, to them or to whom they followed: an admin who enabled one of them has looked into it.
+/// Disables the live members of a family after a rotated secret was reused, and returns them. Does nothing if that
+/// happened before to one of them or its predecessors: an admin who enabled it again has looked into it.
 pub fn disable_family(tx: &Tx<'_>, family: TokenId, now: Timestamp) -> Result<Vec<TokenId>, Error> {
     let members = live_members(tx, family, now)?;
     for id in &members {
@@ -80,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rotation_is_stored_once_and_takes_the_live_children_along() {
+    fn a_rotation_is_stored_once_and_moves_the_live_children() {
         let connection = sqlite::in_memory();
         let tx = sqlite::transaction(&connection);
         let alice = person("alice");
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_writes_what_may_change_and_nothing_of_a_tombstone() {
+    fn an_update_stores_what_may_change_and_leaves_tombstones_alone() {
         let connection = sqlite::in_memory();
         let tx = sqlite::transaction(&connection);
         let alice = person("alice");

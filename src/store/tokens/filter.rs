@@ -1,4 +1,4 @@
-//! Which tokens a search is for, as conditions on a row.
+//! The filter of a token search, as SQL conditions.
 
 use crate::{
     domain::{
@@ -10,57 +10,57 @@ use crate::{
     store::conditions::Conditions,
 };
 
-/// Which tokens, of those that are not deleted. One must meet all that is set.
+/// Selects tokens that are not deleted. A token must satisfy every field that is set.
 #[derive(Clone, Debug, Default)]
 pub struct TokenFilter {
-    /// Those of this user.
+    /// Tokens of this user.
     pub user: Option<UserId>,
-    /// Those of the family that this token was the first of.
+    /// Tokens of the family whose first token this is.
     pub family: Option<TokenId>,
-    /// Those made with this token.
+    /// Tokens created with this token.
     pub parent: Option<TokenId>,
-    /// Those created then or later.
+    /// The earliest create time, inclusive.
     pub created_from: Option<Timestamp>,
-    /// Those created earlier.
+    /// The latest create time, exclusive.
     pub created_before: Option<Timestamp>,
-    /// Those created earlier and not used since.
+    /// Tokens created before this time and not used since.
     pub unused_since: Option<Timestamp>,
-    /// Those that expire earlier.
+    /// Tokens that expire before this time.
     pub expires_before: Option<Timestamp>,
-    /// Those that have not expired, and will before then. They come in the order of their expiry.
+    /// Tokens that have not expired but will before this time, ordered by expiry.
     pub expiring_before: Option<Timestamp>,
-    /// Those that never expire.
+    /// Tokens that never expire.
     pub never_expires: bool,
-    /// Those that name this scope.
+    /// Tokens with this scope.
     pub scope: Option<String>,
-    /// Those in such a state.
+    /// Tokens in this state.
     pub state: StateFilter,
-    /// Not these.
+    /// Tokens to leave out.
     pub except: Vec<TokenId>,
 }
 
-/// In which state.
+/// Selects by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StateFilter {
-    /// In any.
+    /// Any state.
     #[default]
     Any,
-    /// In this one.
+    /// This state.
     Is(TokenState),
     /// Live or disabled.
     NotExpired,
 }
 
-/// How long a live token lives: each is a range of an index.
+/// Whether a live token expires. The two kinds are separate ranges of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lifetime {
     /// It never expires.
     Endless,
-    /// It expires, but not yet.
+    /// It will expire.
     Ending,
 }
 
-/// Which members of the family that a filter may name: the first is not in the index of the others.
+/// Which members of the filter's family. The family index does not contain the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Members {
     All,
@@ -69,7 +69,7 @@ pub(super) enum Members {
 }
 
 impl TokenFilter {
-    /// The live tokens of `user`.
+    /// Selects the live tokens of `user`.
     pub fn live_of(user: UserId) -> Self {
         Self {
             user: Some(user),
@@ -78,14 +78,13 @@ impl TokenFilter {
         }
     }
 
-    /// What the scope's condition compares with. The scopes are stored with a space between them, and `_` may
-    /// be in one.
+    /// The LIKE pattern for the scope. Scopes are stored separated by spaces, and may contain `_`.
     pub(super) fn pattern(&self) -> String {
         let scope = self.scope.as_deref().unwrap_or_default();
         format!("% {} %", scope.replace('_', "\\_"))
     }
 
-    /// Whether it is for no expired token.
+    /// Whether the filter excludes expired tokens.
     pub(super) const fn is_live_only(&self) -> bool {
         match self.state {
             StateFilter::Any => self.never_expires || self.expiring_before.is_some(),
@@ -94,12 +93,12 @@ impl TokenFilter {
         }
     }
 
-    /// Whether the index of a user's tokens is the one to look in.
+    /// Whether to use the index of a user's tokens.
     pub(super) const fn is_of_user(&self) -> bool {
         self.user.is_some() && self.parent.is_none() && self.family.is_none()
     }
 
-    /// The lifetimes that the live tokens have that it selects.
+    /// Which of the two kinds of live tokens the filter can select.
     pub(super) const fn lifetimes(&self) -> &'static [Lifetime] {
         let expires = self.expires_before.is_some() || self.expiring_before.is_some();
         match (self.never_expires, expires) {
@@ -110,7 +109,7 @@ impl TokenFilter {
         }
     }
 
-    /// Where to look for the members of the family, if it names one.
+    /// Which parts of the family to query, if the filter names one.
     pub(super) const fn family_parts(&self) -> &'static [Members] {
         match self.family {
             None => &[Members::All],
@@ -118,8 +117,8 @@ impl TokenFilter {
         }
     }
 
-    /// All conditions; with a lifetime, those for live tokens that have it. The `+` keeps the engine from taking
-    /// an index on that column, or a bound in one, instead of those that are asked for.
+    /// All conditions, for live tokens of the given lifetime if there is one. The `+` keeps the engine from using an
+    /// index, or a bound of one, on that column.
     pub(super) fn conditions<'a>(
         &self,
         now: Timestamp,
@@ -131,7 +130,7 @@ impl TokenFilter {
             sql: "delete_time IS NULL".to_owned(),
             params: Vec::new(),
         };
-        // One of these is the beginning of an index; by the `||` the engine does not take another's.
+        // Only one of these is the index to use. The `||` keeps the engine from using another.
         if let Some(user) = self.user {
             let is_key = self.is_of_user();
             let column = if is_key { "user_id" } else { "user_id || ''" };
@@ -206,7 +205,7 @@ impl TokenFilter {
         all
     }
 
-    /// What the tokens are in the order of, and then of their IDs.
+    /// The column that search results are ordered by, before the ID.
     pub(super) const fn order(&self) -> &'static str {
         if self.expiring_before.is_some() {
             "expire_time"
@@ -215,7 +214,7 @@ impl TokenFilter {
         }
     }
 
-    /// Where a token stands in that order.
+    /// A token's position in that order.
     pub fn position(&self, token: &Token) -> Position {
         let time = match self.expiring_before {
             Some(_) => token.expire_time.unwrap_or(token.create_time),
@@ -227,13 +226,13 @@ impl TokenFilter {
         }
     }
 
-    /// Between which IDs, both excluded, those lie that were created when the filter says.
+    /// The range of IDs, exclusive, that contains all tokens in the filter's range of create times.
     pub(super) fn id_range(&self) -> (u128, u128) {
         let low = self
             .created_from
             .map_or(0, |time| Id::least_at(time).as_u128().saturating_sub(1));
         let high = self.created_before.map_or(u128::MAX, |time| {
-            // The millisecond that it falls into still counts.
+            // IDs have milliseconds, so include the whole one that the bound is in.
             Id::least_at(time).as_u128().saturating_add(1 << 80)
         });
         (low, high)

@@ -1,5 +1,5 @@
-//! The live tokens of a user, a parent or a family. They are two ranges of an index: those that never expire,
-//! and those that expire later than now. An OR of both would have the engine pass over every row that expired.
+//! The live tokens of a user, a parent or a family. They are two ranges of an index: those that never expire, and
+//! those that expire in the future. With an OR of both conditions, the engine would pass over every expired row.
 
 use super::{
     COLUMNS, decode,
@@ -15,7 +15,7 @@ use crate::{
     store::{error::Error, keyset::Keyset, tokens::TokenCounts, tx::Tx},
 };
 
-/// How many rows of `tokens` are live that meet `$key`, in which `?1` is for the key and `?2` for now.
+/// Counts the live tokens matching `$key`, with the key's value as `?1` and the current time as `?2`.
 macro_rules! count {
     ($key:literal) => {
         concat!(
@@ -33,20 +33,20 @@ pub fn count_live(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<u64, Erro
     tx.number(count!("user_id = ?1"), &[user.into(), now.into()])
 }
 
-/// How many live tokens were made with `parent`.
+/// How many live tokens were created with `parent`.
 pub fn count_live_children(tx: &Tx<'_>, parent: TokenId, now: Timestamp) -> Result<u64, Error> {
     tx.number(count!("parent_id = ?1"), &[parent.into(), now.into()])
 }
 
-/// How many of a family are live. The first of it is not in the index of the others.
+/// How many members of a family are live. The family index does not contain the first.
 pub fn count_live_family(tx: &Tx<'_>, family: TokenId, now: Timestamp) -> Result<u64, Error> {
     let params = [family.into(), now.into()];
     let first = tx.number(count!("id = ?1"), &params)?;
     Ok(first + tx.number(count!("family_id = ?1 AND family_id <> id"), &params)?)
 }
 
-/// At most `limit` of the live tokens that `filter` selects, after `after` in its order, rising, or falling in
-/// `reverse`. It names a user, a parent or a family, and no state that an expired token has.
+/// At most `limit` of the live tokens that `filter` selects, after position `after`, in ascending order, or
+/// descending in `reverse`. The filter must name a user, parent or family, and exclude expired tokens.
 pub(super) fn list(
     tx: &Tx<'_>,
     filter: &TokenFilter,
@@ -60,8 +60,8 @@ pub(super) fn list(
     let pattern = filter.pattern();
     let mut tokens = Vec::new();
     for lifetime in filter.lifetimes() {
-        // A user's tokens that never expire lie in order. The others are sorted, which the `+` says: they are
-        // as many as the quota allows, and no index that is in order holds them alone.
+        // The index has a user's tokens without expiry in order. The others are sorted, which the `+` marks as
+        // intended: quotas keep them few, and no index has just them in order.
         let is_in_order = *lifetime == Lifetime::Endless && filter.is_of_user();
         let order_by = format!("{}{}", if is_in_order { "" } else { "+" }, filter.order());
         for family in filter.family_parts() {
@@ -84,7 +84,7 @@ pub(super) fn list(
     Ok(tokens)
 }
 
-/// How many [`list`] would list in all, by state.
+/// How many tokens [`list`] would return without a limit, by state.
 pub(super) fn count(
     tx: &Tx<'_>,
     filter: &TokenFilter,

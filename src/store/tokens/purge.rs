@@ -1,6 +1,6 @@
-//! Removing tokens that ended: those that ended long ago, and those of a user beyond the newest.
+//! Purges tokens that ended long ago, and a user's ended tokens beyond a number of recent ones.
 //!
-//! A removed token is made stale alone: whatever else was read of credentials goes on counting.
+//! Only the purged tokens' credentials become stale.
 
 use crate::{
     domain::{
@@ -10,8 +10,8 @@ use crate::{
     store::{error::Error, tx::Tx, value::Value},
 };
 
-/// Removes at most `limit` tokens that were deleted or expired at `cutoff` or before; how many. Fewer than
-/// `limit`: no more are left.
+/// Purges at most `limit` tokens that were deleted or expired by `cutoff`, and returns how many. If fewer than
+/// `limit`, none are left.
 pub fn purge(tx: &Tx<'_>, cutoff: Timestamp, limit: u32) -> Result<u64, Error> {
     let deleted = "SELECT id FROM tokens WHERE delete_time <= ?1 ORDER BY delete_time LIMIT ?2";
     let expired = "SELECT id FROM tokens WHERE delete_time IS NULL AND expire_time <= ?1 \
@@ -21,15 +21,16 @@ pub fn purge(tx: &Tx<'_>, cutoff: Timestamp, limit: u32) -> Result<u64, Error> {
     Ok(first + remove(tx, expired, &[cutoff.into(), rest.into()])?)
 }
 
-/// The ended tokens of the user `?1` at `?2` but for the newest `?3`, at most `?4`. Both parts lie in order.
+/// A user's (`?1`) tokens that have ended by `?2`, without the newest `?3`, at most `?4`. An index has both parts in
+/// order.
 const ENDED: &str = "SELECT id, delete_time AS end_time, create_time FROM tokens \
                      WHERE user_id = ?1 AND delete_time IS NOT NULL \
                      UNION ALL SELECT id, expire_time AS end_time, create_time FROM tokens \
                      WHERE user_id = ?1 AND delete_time IS NULL AND expire_time <= ?2 \
                      ORDER BY end_time DESC, create_time DESC, id DESC LIMIT ?4 OFFSET ?3";
 
-/// Removes at most `limit` of the tokens of `user` that ended, but never the newest `keep`; how many. Fewer than
-/// `limit`: no more are left.
+/// Purges at most `limit` of the user's ended tokens, keeping the newest `keep`, and returns how many. If fewer than
+/// `limit`, none are left.
 pub fn purge_ended(
     tx: &Tx<'_>,
     user: UserId,
@@ -41,8 +42,8 @@ pub fn purge_ended(
     remove(tx, ENDED, &params)
 }
 
-/// Looks at the next `limit` users that have any tokens, deleted users too, after `after` by ID: those with
-/// more than `keep` ended ones, and after whom to go on; `None`: that were all.
+/// Checks the next `limit` users with tokens, in order of their IDs after `after`, deleted users included. Returns
+/// those with more than `keep` ended tokens, and the user to continue after; `None` at the end.
 pub fn find_overfull(
     tx: &Tx<'_>,
     after: Option<UserId>,
@@ -62,7 +63,7 @@ pub fn find_overfull(
     Ok((found, last))
 }
 
-/// The first user after `after` with tokens: a leap in each of two indices.
+/// The first user after `after` that has tokens, found by a seek in each of two indexes.
 fn next_user(tx: &Tx<'_>, after: Option<UserId>) -> Result<Option<UserId>, Error> {
     let after = after.map_or(Value::Text(""), Value::from);
     let [kept, deleted] = [
@@ -75,7 +76,7 @@ fn next_user(tx: &Tx<'_>, after: Option<UserId>) -> Result<Option<UserId>, Error
     Ok(kept?.into_iter().chain(deleted?).min())
 }
 
-/// Removes the tokens whose IDs `sql` answers.
+/// Removes the tokens whose IDs `sql` selects.
 fn remove(tx: &Tx<'_>, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
     let ids = tx.list(sql, params, |row| row.parse(0, "an ID", TokenId::parse))?;
     let mut removed = 0;

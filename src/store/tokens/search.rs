@@ -1,6 +1,6 @@
-//! Searching all tokens. A filter that fits few of many would keep a read transaction open for long, so one
-//! call looks at a bounded number of rows and says where to go on. Live tokens of one user, parent or family
-//! are `live.rs`'s: no other row is looked at for them.
+//! Searches all tokens. A selective filter could keep a read transaction open for long, so a call scans a bounded
+//! number of rows and returns where to continue. Searches for live tokens of a user, parent or family are in
+//! `live.rs`, which scans no other rows.
 
 use super::{
     COLUMNS, decode,
@@ -22,15 +22,15 @@ use crate::{
     },
 };
 
-/// So many rows one call looks at. Fewer in the unit tests, which make more rows than that.
+/// Maximum number of rows that a call scans. Smaller in unit tests, which need to exceed it.
 const MAX_ROWS: u32 = if cfg!(test) { 1_000 } else { 10_000 };
 
-/// What one call of [`search`] found.
+/// The result of a [`search`] call.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The tokens.
     pub tokens: Vec<Token>,
-    /// After which place to go on; `None`: there is no more.
+    /// Where to continue; `None` at the end.
     pub next: Option<Position>,
 }
 
@@ -39,13 +39,13 @@ pub struct Found {
 pub struct TokenCounts {
     /// Neither expired nor disabled.
     pub live: u64,
-    /// Disabled, and not expired.
+    /// Disabled, but not expired.
     pub disabled: u64,
-    /// Expired, and not purged.
+    /// Expired, but not purged.
     pub expired: u64,
 }
 
-/// Where the rows lie, in an order, that may fit.
+/// The index range to scan.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Among {
     All,
@@ -66,7 +66,7 @@ impl Among {
         }
     }
 
-    /// The beginning of an index.
+    /// Adds the conditions on the index's leading columns.
     fn key(self, of: &mut Conditions<'_>) {
         match self {
             Self::All => of.sql.push_str("TRUE"),
@@ -79,7 +79,7 @@ impl Among {
         }
     }
 
-    /// The time that the rows are in the order of. `None`: their ID, which begins with the time of its creation.
+    /// The time column that orders the rows. `None`: they are ordered by ID, which begins with the create time.
     const fn time(self) -> Option<&'static str> {
         match self {
             Self::OfUser(_) => Some("create_time"),
@@ -97,7 +97,7 @@ impl Among {
     }
 }
 
-/// The rows between two places, both excluded.
+/// The rows between two positions, exclusive.
 #[derive(Clone, Copy)]
 struct Span {
     among: Among,
@@ -110,7 +110,7 @@ impl Span {
         let among = Among::of(filter);
         let (low, high) = filter.id_range();
         let time = |bound: Option<Timestamp>, none| bound.map_or(none, Timestamp::as_micros);
-        // No ID is nought: from there on are all of that time.
+        // No ID is zero, so the bound includes all rows of its time.
         let by_time = [
             (time(filter.created_from, i64::MIN), 0),
             (time(filter.created_before, i64::MAX), 0),
@@ -155,7 +155,7 @@ impl Span {
         }
     }
 
-    /// Keeps the first [`MAX_ROWS`] rows; the last of these, if there may be more after it.
+    /// Keeps the first [`MAX_ROWS`] rows, and returns the last of them if there may be more.
     fn cut(&mut self, tx: &Tx<'_>, reverse: bool) -> Result<Option<Position>, Error> {
         let mut query = Conditions::default();
         self.among.key(&mut query);
@@ -204,9 +204,9 @@ fn id(number: u128) -> Value<'static> {
     Value::Id(Id::from_u128(number).encode())
 }
 
-/// At most `limit` tokens that `filter` selects, after `after` in the order of their creation, or of their expiry
-/// where it is for those that expire soon: oldest first, or newest first in `reverse`. It may find fewer, or none, and
-/// not be at the end.
+/// At most `limit` tokens that `filter` selects, after position `after`, by create time, or by expiry for a filter on
+/// tokens that expire soon: oldest first, or newest first in `reverse`. A call may return fewer tokens, or none,
+/// before the end is reached.
 pub fn search(
     tx: &Tx<'_>,
     filter: &TokenFilter,
@@ -251,13 +251,13 @@ pub fn search(
     Ok(Found { tokens, next })
 }
 
-/// Whether the live tokens alone of a user, parent or family are meant: quotas keep them few, so they are taken
-/// at once.
+/// Whether the filter selects only live tokens of a user, parent or family. Quotas keep those few, so they are read
+/// all at once.
 const fn is_of_few(filter: &TokenFilter) -> bool {
     filter.is_live_only() && !matches!(Among::of(filter), Among::All | Among::Expiring)
 }
 
-/// How many tokens [`search`] would find after `after`, oldest first, and where to go on counting.
+/// How many tokens [`search`] would find after `after`, oldest first, and where to continue counting.
 pub fn count(
     tx: &Tx<'_>,
     filter: &TokenFilter,
@@ -288,7 +288,7 @@ pub fn count(
 }
 
 impl TokenCounts {
-    /// From three columns of a row.
+    /// Decodes three columns of a row.
     pub(super) fn decode(row: &Row<'_>) -> Result<Self, Error> {
         let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
         Ok(Self {
@@ -298,7 +298,7 @@ impl TokenCounts {
         })
     }
 
-    /// These and `more`.
+    /// The sum of both.
     #[must_use]
     pub const fn plus(self, more: Self) -> Self {
         Self {
@@ -319,7 +319,7 @@ pub fn find_selected(
     let pattern = filter.pattern();
     let mut query = filter.conditions(now, &pattern, None, Members::All);
     let id = query.add(id);
-    // What else it must meet is looked at in its row.
+    // The row is found by its ID, and the filter is checked on it.
     let sql = format!(
         "SELECT {COLUMNS} FROM tokens WHERE id = {id} AND {}",
         query.sql

@@ -1,4 +1,4 @@
-//! Tokens as they are stored, found, listed, deleted and purged.
+//! Storing, finding, listing, deleting and purging tokens.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -35,7 +35,7 @@ fn expired(token: Token) -> Token {
 }
 
 #[test]
-fn a_token_comes_back_as_it_went_in() {
+fn a_stored_token_round_trips() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let alice = person("alice");
@@ -110,7 +110,7 @@ fn a_credential_holds_the_state_of_user_owner_and_parent() {
 }
 
 #[test]
-fn deleting_reaches_the_live_children_whosever_they_are() {
+fn deleting_includes_live_children_whoever_they_belong_to() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let (alice, carol) = (person("alice"), person("carol"));
@@ -136,7 +136,7 @@ fn deleting_reaches_the_live_children_whosever_they_are() {
     assert_eq!(count_live_children(&tx, first.id, NOW).unwrap(), 2);
     assert_eq!(delete_live_children(&tx, first.id, NOW).unwrap(), 2);
     assert_eq!(delete_live_children(&tx, first.id, NOW).unwrap(), 0);
-    // Two of Alice's own are left, and the child of the second that is the machine's.
+    // Two of Alice's own tokens are left, and the second one's child, which belongs to the machine.
     assert_eq!(delete_live_of_user(&tx, alice.id, NOW).unwrap(), 3);
     assert_eq!(count_live(&tx, alice.id, NOW).unwrap(), 0);
     assert_eq!(count_live(&tx, bot.id, NOW).unwrap(), 0);
@@ -146,7 +146,7 @@ fn deleting_reaches_the_live_children_whosever_they_are() {
 }
 
 #[test]
-fn a_family_goes_with_all_that_was_made_with_its_live_members_and_nothing_else() {
+fn deleting_a_family_deletes_its_live_members_and_their_children_only() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let alice = person("alice");
@@ -186,7 +186,7 @@ fn a_family_goes_with_all_that_was_made_with_its_live_members_and_nothing_else()
 }
 
 #[test]
-fn the_purge_takes_what_is_old_in_chunks_and_nothing_else() {
+fn the_purge_removes_old_tokens_in_chunks_and_nothing_else() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let alice = person("alice");
@@ -233,7 +233,7 @@ async fn write(db: &Db, work: impl Fn(&Tx<'_>) -> Result<(), Error> + Send + 'st
     db.write(work).await.unwrap();
 }
 
-/// Adds and deletes tokens between those that stay, until it is dropped.
+/// Adds and deletes tokens around those that stay, until it is dropped.
 async fn disturb(db: Db, user: User) {
     for time in (0..STAY).map(|time| time * 7 % STAY).cycle() {
         let mut guest = token(&user);
@@ -249,7 +249,7 @@ async fn disturb(db: Db, user: User) {
 }
 
 #[tokio::test]
-async fn pages_hold_what_stays_exactly_once_while_others_write() {
+async fn pages_contain_each_lasting_token_exactly_once_under_concurrent_writes() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let alice = person("alice");

@@ -1,4 +1,4 @@
-//! Users as they are stored and found.
+//! Storing and finding users.
 
 use super::*;
 use crate::store::{
@@ -11,7 +11,7 @@ fn names(users: &[User]) -> Vec<&str> {
 }
 
 #[test]
-fn a_user_comes_back_as_it_went_in() {
+fn a_stored_user_round_trips() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let mut alice = person("alice");
@@ -44,7 +44,7 @@ fn a_user_comes_back_as_it_went_in() {
 }
 
 #[test]
-fn a_deleted_user_is_gone_but_for_its_name() {
+fn a_deleted_user_is_gone_except_for_its_name() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     assert!(is_empty(&tx).unwrap());
@@ -88,7 +88,7 @@ fn lists_and_counts_agree_for_every_filter() {
         users.push(bot);
     }
     for (time, user) in (0..).zip(&mut users) {
-        // Two share each time, so that the ID decides.
+        // Pairs share a time, so that the ID decides.
         user.create_time = Timestamp::from_micros(time / 2);
         insert(&tx, user, None).unwrap();
     }
@@ -123,7 +123,7 @@ fn lists_and_counts_agree_for_every_filter() {
     assert_eq!(count_machines(&tx, alice.id).unwrap(), 3);
 }
 
-/// All pages of two.
+/// All pages of two users.
 fn pages(tx: &Tx<'_>, filter: &UserFilter, reverse: bool) -> Vec<User> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {

@@ -13,7 +13,7 @@ use crate::{
 
 const ACTIONS: [&str; 4] = ["token.create", "token.delete", "user.create", "user.get"];
 
-/// What a filter means, told once more.
+/// A second, independent implementation of the filter.
 fn selects(filter: &AuditFilter, row: &AuditRow) -> bool {
     let actor = |actor: &Actor| match actor {
         Actor::Is(actor) => row.actor == *actor,
@@ -32,7 +32,7 @@ fn selects(filter: &AuditFilter, row: &AuditRow) -> bool {
         && filter.before.is_none_or(|time| row.time < time)
 }
 
-/// All pages of a search, which may be of any size.
+/// All pages of a search. Pages may be of any size up to the limit.
 fn all(tx: &Tx<'_>, filter: &AuditFilter, reverse: bool, limit: u32) -> Vec<i64> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
@@ -46,13 +46,13 @@ fn all(tx: &Tx<'_>, filter: &AuditFilter, reverse: bool, limit: u32) -> Vec<i64>
 }
 
 #[test]
-fn each_row_that_meets_a_filter_is_found_once_and_in_the_order_of_time() {
+fn every_matching_row_is_found_once_in_order_of_time() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let mut random = StdRng::seed_from_u64(9);
     let tokens = [1, 2].map(|_| TokenId::generate(NOW));
     let actors = ["alice", "local:0", "local:1000", "system", ""];
-    // More rows than one call looks at. The clock is set back now and then, and stands still.
+    // More rows than one call scans. The clock is set back now and then, or stands still.
     for _ in 0..4_000 {
         let millis = random.random_range(0..1_000);
         append(
@@ -68,7 +68,7 @@ fn each_row_that_meets_a_filter_is_found_once_and_in_the_order_of_time() {
         )
         .unwrap();
     }
-    // No row of the log.
+    // No longer a row of the log, which starts at 1.
     let planted = "UPDATE audit SET sequence = -7 WHERE sequence = 7";
     connection.execute_batch(planted).unwrap();
     let rows = super::super::list(&tx, None, false, 10_000).unwrap();

@@ -1,9 +1,9 @@
-//! Lookups of credentials are answered whatever the readers do.
+//! Credential lookups never wait for the readers.
 
 use super::*;
 
 #[tokio::test]
-async fn lookup_is_answered_while_every_reader_is_busy_and_others_wait() {
+async fn a_lookup_is_answered_while_all_readers_are_busy_and_reads_are_queued() {
     let folder = Folder::new();
     let db = open_with_one_reader(&folder);
     db.write(add_user("alice")).await.unwrap();
@@ -13,7 +13,7 @@ async fn lookup_is_answered_while_every_reader_is_busy_and_others_wait() {
 
     let lookup = db.look_up(users::is_empty).await;
     assert!(!lookup.unwrap(), "and it sees what was committed");
-    // A control: what comes as a read waits.
+    // The control: a read has to wait.
     let reads = db.clone();
     let read = enqueue(async move { reads.read(users::is_empty).await }).await;
     assert!(!read.is_finished() && !list.is_finished());
@@ -24,7 +24,7 @@ async fn lookup_is_answered_while_every_reader_is_busy_and_others_wait() {
 }
 
 #[tokio::test]
-async fn lookup_cannot_write() {
+async fn a_lookup_cannot_write() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     db.look_up(add_user("alice")).await.unwrap_err();

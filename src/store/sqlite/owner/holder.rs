@@ -1,4 +1,4 @@
-//! Who holds a lock, as far as the kernel tells.
+//! Finds out which process holds a lock.
 
 use std::{
     fs::{self, File},
@@ -7,8 +7,8 @@ use std::{
 
 use crate::store::open::Holder;
 
-/// Who holds the lock of `file`. The kernel names the inode of a lock, and not always the device that `stat`
-/// names.
+/// The process that holds the lock on `file`. The match is by inode alone: the device that the kernel prints is not
+/// always the one that `stat` returns.
 pub(super) fn of(file: &File) -> Holder {
     let find = || {
         let inode = file.metadata().ok()?.ino();
@@ -20,13 +20,13 @@ pub(super) fn of(file: &File) -> Holder {
     Holder(find())
 }
 
-/// From a line such as `2: FLOCK  ADVISORY  WRITE 4711 fd:01:131 0 EOF`.
+/// Parses a line such as `2: FLOCK  ADVISORY  WRITE 4711 fd:01:131 0 EOF`.
 fn process(line: &str, inode: u64) -> Option<u32> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let is_flock = fields.next() == Some("FLOCK");
     let process = fields.nth(2)?.parse().ok()?;
     let found = fields.next()?.rsplit(':').next()?.parse::<u64>().ok()?;
-    // A process of another namespace is process 0 here.
+    // A process in another PID namespace is shown as 0.
     (is_flock && found == inode && process > 0).then_some(process)
 }
 
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_is_read_from_the_line_of_the_inode() {
+    fn the_process_is_read_from_the_line_with_the_inode() {
         let line = "2: FLOCK  ADVISORY  WRITE 4711 fd:01:131 0 EOF";
         assert_eq!(process(line, 131), Some(4711));
         for other in [

@@ -1,4 +1,4 @@
-//! Never two owners of one file, whichever way they come to it.
+//! A file never has two owners, however it is reached.
 
 use std::{os::unix::fs::symlink, sync::mpsc};
 
@@ -11,7 +11,7 @@ fn refused(path: &Path, open_as: OpenAs) -> OpenError {
     Db::open(&options).unwrap_err()
 }
 
-/// Whether somebody holds the lock of `file`.
+/// Whether anyone holds the lock on `file`.
 fn is_locked(file: &File) -> bool {
     let taken = file.try_lock();
     let is_locked = matches!(taken, Err(TryLockError::WouldBlock));
@@ -22,7 +22,7 @@ fn is_locked(file: &File) -> bool {
 }
 
 #[test]
-fn one_file_has_one_owner_by_whatever_name_and_as_whatever_it_comes() {
+fn a_file_has_one_owner_whatever_its_name_and_the_kind_of_process() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let [link, second] = ["link", "second"].map(|name| folder.dir.path().join(name));
@@ -45,7 +45,7 @@ fn one_file_has_one_owner_by_whatever_name_and_as_whatever_it_comes() {
     drop(Folder::open_at(&link, OpenAs::Embedded));
 }
 
-/// The control of the one above: without the lock `SQLite` lets any number in.
+/// The control for the test above: without the lock, `SQLite` admits any number of processes.
 #[test]
 fn without_the_lock_there_would_be_two_owners() {
     let folder = Folder::new();
@@ -62,7 +62,7 @@ fn without_the_lock_there_would_be_two_owners() {
 }
 
 #[test]
-fn whoever_waits_is_let_in_once_the_owner_goes() {
+fn a_waiting_process_takes_over_once_the_owner_ends() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     let mut options = folder.options(OpenAs::Serve);
@@ -76,9 +76,9 @@ fn whoever_waits_is_let_in_once_the_owner_goes() {
     });
 }
 
-/// What waits for the lock of a file that another takes the place of, owns the other.
+/// A process that waits for the lock of a file that is then replaced owns the new file.
 #[test]
-fn whoever_waits_owns_the_file_that_is_at_the_path_then() {
+fn a_waiting_process_owns_the_file_that_is_then_at_the_path() {
     let folder = Folder::new();
     let held = {
         drop(folder.open(OpenAs::Serve));
@@ -99,9 +99,9 @@ fn whoever_waits_owns_the_file_that_is_at_the_path_then() {
     });
 }
 
-/// As a crash leaves it.
+/// The state after a crash.
 #[test]
-fn a_log_beside_another_name_is_not_passed_over() {
+fn a_log_beside_another_name_is_not_ignored() {
     let folder = Folder::new();
     drop(folder.open(OpenAs::Serve));
     let second = folder.dir.path().join("second");
@@ -116,7 +116,7 @@ fn a_log_beside_another_name_is_not_passed_over() {
 }
 
 #[test]
-fn no_file_beside_the_database_is_the_lock() {
+fn deleting_the_files_beside_the_database_does_not_release_the_lock() {
     let folder = Folder::new();
     let db = folder.open(OpenAs::Serve);
     for file in folder.files() {
@@ -130,7 +130,7 @@ fn no_file_beside_the_database_is_the_lock() {
 }
 
 #[test]
-fn a_file_that_took_the_place_is_seen() {
+fn a_replaced_file_is_noticed() {
     let folder = Folder::new();
     let owner = {
         drop(folder.open(OpenAs::Serve));
@@ -148,7 +148,7 @@ fn a_file_that_took_the_place_is_seen() {
 }
 
 #[test]
-fn nobody_else_may_have_the_file_open_while_the_log_is_recovered() {
+fn no_other_process_may_have_the_file_open_while_the_log_is_recovered() {
     let folder = Folder::new();
     drop(folder.open(OpenAs::Serve));
     let stranger = rusqlite::Connection::open(folder.path()).unwrap();

@@ -1,9 +1,9 @@
-//! The searches of the audit log.
+//! Statements that search the audit log.
 
 use super::*;
 use crate::store::audit::{Actor, AuditFilter};
 
-/// Each combination of what a search can be for.
+/// Every combination of filter fields.
 fn filters(user: UserId, id: TokenId) -> impl Iterator<Item = AuditFilter> {
     (0..3 * 2 * 2 * 3 * 2 * 2_usize).map(move |mut number| {
         let mut choose = |count| {
@@ -27,7 +27,7 @@ fn filters(user: UserId, id: TokenId) -> impl Iterator<Item = AuditFilter> {
     })
 }
 
-/// Runs them all.
+/// Runs all of these searches.
 pub(super) fn search_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     let after = Some(Position {
         major: NOW.as_micros(),
@@ -40,8 +40,7 @@ pub(super) fn search_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     }
 }
 
-/// `count` rows of each kind that meet one thing that a search can be for, and nothing else: before and after the
-/// time that it is for.
+/// Inserts `count` rows of each kind that satisfy a single field of the filter, before and after its time range.
 pub(super) fn plant(connection: &Connection, count: u32, user: UserId, id: TokenId) {
     let (user, id) = (format!("'{user}'"), format!("'{id}'"));
     for (kind, (actor, credential, target, action)) in [

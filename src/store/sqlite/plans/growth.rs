@@ -1,18 +1,17 @@
-//! What each statement costs, in steps of `SQLite`'s machine, does not grow with rows that ended or are
-//! another's.
+//! The cost of a statement, in steps of `SQLite`'s virtual machine, does not grow with ended or unrelated rows.
 
 use rusqlite::Connection;
 
 use super::*;
 
-/// How much dearer a statement may be with ten times as many dead rows: a walk that is cut at the same number
-/// of rows meets others of them.
+/// How much more a statement may cost with ten times as many dead rows: a scan that stops after a fixed number of
+/// rows meets different ones.
 const GROWTH: i64 = 2;
 const SLACK: i64 = 200;
 
-/// A user with some live tokens, the first of which has live children and a live family, among `dead` rows of
-/// each kind: expired and deleted tokens of the user, of that parent and of that family; live tokens of another
-/// user; deleted and deactivated users; rows of the audit log that a search is not for.
+/// A user with some live tokens, the first of which has live children and a live family, among `dead` rows of each
+/// kind: expired and deleted tokens of the user, parent and family; live tokens of another user; deleted and
+/// deactivated users; audit rows that no search matches.
 struct World {
     connection: Connection,
     alice: UserId,
@@ -104,7 +103,7 @@ impl World {
         parent: &str,
         family: &str,
     ) {
-        // Older and newer than the live ones, which a list in order would pass over in either direction.
+        // Older and newer than the live ones, so that a scan in either direction would pass over them.
         let sql = format!(
             "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT {count}), \
              r AS (SELECT n, CASE n % 2 WHEN 0 THEN '0' ELSE '7' END || printf('{kind}%020d', n) AS id FROM n) \
@@ -117,7 +116,7 @@ impl World {
         self.connection.execute_batch(&sql).unwrap();
     }
 
-    /// The steps that each statement takes.
+    /// The number of steps of each statement.
     fn steps(&self) -> BTreeMap<String, i64> {
         let tx = transaction(&self.connection);
         SEEN.take();
@@ -127,13 +126,13 @@ impl World {
     }
 }
 
-/// Deactivated users are no dead rows to one who asks for them, or for all users.
+/// Deactivated users are not dead rows to a count that includes them.
 fn counts_deactivated(sql: &str) -> bool {
     sql.contains("count(*) FROM users") && sql.contains("deactivated = 1")
 }
 
 #[test]
-fn no_statement_costs_more_where_more_rows_are_dead_or_anothers() {
+fn no_statement_costs_more_with_more_ended_or_unrelated_rows() {
     let few = World::new(2_000).steps();
     let many = World::new(20_000).steps();
     assert!(few.len() > 250, "{} statements", few.len());
@@ -148,7 +147,7 @@ fn no_statement_costs_more_where_more_rows_are_dead_or_anothers() {
 }
 
 #[test]
-fn a_cost_that_grows_would_be_seen() {
+fn growing_costs_are_detected() {
     let sql = "SELECT count(*) FROM tokens WHERE user_id = ?1 AND delete_time IS NULL \
                AND (expire_time IS NULL OR expire_time > ?2)";
     let [few, many] = [2_000, 20_000].map(|dead| {

@@ -1,4 +1,4 @@
-//! Each refusal, and that what is refused is left as it was.
+//! Each refusal, and that the refused file is left untouched.
 
 use std::{
     fs::{self, Permissions},
@@ -26,7 +26,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_newer_schema_is_refused_and_no_byte_is_touched() {
+fn a_newer_schema_is_refused_untouched() {
     let folder = Folder::new();
     drop(folder.open(OpenAs::Serve));
     let connection = Connection::open(folder.path()).unwrap();
@@ -42,12 +42,12 @@ fn a_newer_schema_is_refused_and_no_byte_is_touched() {
 }
 
 #[test]
-fn a_newer_schema_that_only_the_log_holds_is_refused_and_stays_there() {
+fn a_newer_schema_that_is_only_in_the_log_is_refused_untouched() {
     let folder = Folder::new();
     drop(folder.open(OpenAs::Serve));
     let newer = Connection::open(folder.path()).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
-    // As after a crash: the database and its log, nobody who has them open.
+    // The state after a crash: the database and its log, opened by nobody.
     let crashed = Folder::new();
     for suffix in ["", "-wal"] {
         let to = beside(&crashed.path(), suffix);
@@ -63,7 +63,7 @@ fn a_newer_schema_that_only_the_log_holds_is_refused_and_stays_there() {
 }
 
 #[test]
-fn a_command_refuses_what_only_the_server_makes_and_makes_nothing() {
+fn a_command_creates_nothing_where_only_the_server_may() {
     let folder = Folder::new();
     let error = refusal(&folder, OpenAs::Embedded);
     assert!(matches!(error, OpenError::Missing { .. }), "{error}");
@@ -80,7 +80,7 @@ fn a_command_refuses_what_only_the_server_makes_and_makes_nothing() {
 }
 
 #[test]
-fn a_first_start_that_was_cut_short_is_finished() {
+fn an_interrupted_first_start_is_completed() {
     let folder = Folder::new();
     let connection = Connection::open(folder.path()).unwrap();
     connection
@@ -93,7 +93,7 @@ fn a_first_start_that_was_cut_short_is_finished() {
 }
 
 #[test]
-fn only_the_owner_may_read_what_is_created() {
+fn created_files_are_readable_by_their_owner_only() {
     let folder = Folder::new();
     let _db = folder.open(OpenAs::Serve);
     let files = folder.files();
@@ -104,12 +104,12 @@ fn only_the_owner_may_read_what_is_created() {
 }
 
 #[test]
-fn files_that_others_may_read_are_refused_unless_told() {
+fn files_that_others_may_read_are_refused_unless_allowed() {
     for (suffix, bits) in [("", 0o640), ("", 0o602), ("-wal", 0o644), ("-shm", 0o604)] {
         let folder = Folder::new();
         drop(folder.open(OpenAs::Serve));
         let file = beside(&folder.path(), suffix);
-        // As a crash leaves them.
+        // The state after a crash.
         fs::OpenOptions::new()
             .append(true)
             .create(true)
@@ -130,7 +130,7 @@ fn files_that_others_may_read_are_refused_unless_told() {
 }
 
 #[test]
-fn a_file_that_is_no_database_of_ours_is_refused_untouched() {
+fn a_file_that_is_not_a_hallpass_database_is_refused_untouched() {
     let folder = Folder::new();
     let noise = "Not a database. ".repeat(100);
     for text in ["short", &noise] {
@@ -151,7 +151,7 @@ fn a_file_that_is_no_database_of_ours_is_refused_untouched() {
     assert_eq!(fs::read(folder.path()).unwrap(), before);
 }
 
-/// Root may write anywhere, so the test gives that up, for one thread.
+/// Root may write anywhere, so the test drops that privilege for one thread.
 fn as_nobody<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     let nobody = process::Uid::from_raw(65_534);
     thread::scope(|scope| {
@@ -166,7 +166,7 @@ fn as_nobody<T: Send>(test: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn folders_that_are_missing_or_not_writable_are_refused() {
+fn missing_or_read_only_folders_are_refused() {
     let folder = Folder::new();
     chmod(folder.dir.path(), 0o555);
     let error = as_nobody(|| refusal(&folder, OpenAs::Serve));
@@ -181,9 +181,9 @@ fn folders_that_are_missing_or_not_writable_are_refused() {
     assert!(matches!(error, OpenError::FolderMissing { .. }), "{error}");
 }
 
-/// A start on an empty file whose first page was torn by a power cut: the journal says that there was none.
+/// A start on a file whose first page was torn by a power failure. The journal says that the file was empty.
 #[test]
-fn a_first_write_that_was_torn_is_undone() {
+fn a_torn_first_write_is_undone() {
     let folder = Folder::new();
     let mut journal = vec![0xD9, 0xD5, 0x05, 0xF9, 0x20, 0xA1, 0x63, 0xD7];
     let (records, nonce, pages, sector, page) = (0_u32, 1_u32, 0_u32, 512_u32, 4096_u32);
@@ -199,7 +199,7 @@ fn a_first_write_that_was_torn_is_undone() {
 }
 
 #[test]
-fn a_damaged_schema_is_not_served_and_can_be_looked_at() {
+fn a_damaged_schema_is_not_served_but_can_be_checked() {
     let folder = Folder::new();
     drop(folder.open(OpenAs::Serve));
     let connection = Connection::open(folder.path()).unwrap();

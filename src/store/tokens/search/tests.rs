@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What a filter means, told once more.
+/// A second, independent implementation of the filter.
 fn selects(filter: &TokenFilter, token: &Token) -> bool {
     let state = token.state(NOW);
     let unused =
@@ -55,14 +55,14 @@ fn selects(filter: &TokenFilter, token: &Token) -> bool {
 }
 
 fn time(dice: &mut StdRng) -> Timestamp {
-    // Several in a millisecond, and around now.
+    // Several in a millisecond, around the current time.
     NOW.minus(Duration::from_millis(3))
         .plus(Duration::from_micros(dice.random_range(0..6_000)))
 }
 
 const SCOPES: [&[&str]; 5] = [&[], &["a_b"], &["axb"], &["a_b", "c"], &["a_b:c"]];
 
-/// A token of any kind, which refers to some of `others`.
+/// A random token of any kind, which refers to some of `others`.
 fn any_token(dice: &mut StdRng, owners: &[User], others: &[Token]) -> Token {
     let owner = &owners[dice.random_range(0..owners.len())];
     let create_time = time(dice);
@@ -123,7 +123,7 @@ fn any_filter(dice: &mut StdRng, owners: &[User], tokens: &[Token]) -> TokenFilt
     }
 }
 
-/// All pages, of `limit` each.
+/// All pages of at most `limit` tokens.
 fn pages(tx: &Tx<'_>, filter: &TokenFilter, reverse: bool, limit: u32) -> Vec<Token> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
@@ -138,7 +138,7 @@ fn pages(tx: &Tx<'_>, filter: &TokenFilter, reverse: bool, limit: u32) -> Vec<To
 }
 
 #[test]
-fn a_search_finds_what_the_filter_means_once_each_in_either_order_and_counts_the_same() {
+fn search_and_count_find_every_matching_token_once_in_either_order() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let mut dice = StdRng::seed_from_u64(1);
@@ -207,7 +207,7 @@ fn a_search_finds_what_the_filter_means_once_each_in_either_order_and_counts_the
 }
 
 #[test]
-fn one_call_looks_at_a_bounded_part_of_the_table_and_says_where_to_go_on() {
+fn a_call_scans_a_bounded_number_of_rows_and_returns_where_to_continue() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let alice = person("alice");
@@ -249,7 +249,7 @@ fn one_call_looks_at_a_bounded_part_of_the_table_and_says_where_to_go_on() {
 }
 
 #[test]
-fn so_it_is_among_the_tokens_of_a_user_a_parent_or_a_family() {
+fn searches_of_a_user_parent_or_family_are_bounded_too() {
     let connection = sqlite::in_memory();
     let tx = sqlite::transaction(&connection);
     let alice = person("alice");
