@@ -99,7 +99,7 @@ enum Noun {
     #[command(subcommand)]
     Machine(machine::MachineCommand),
     /// Tokens.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::TokenCommand),
     /// The audit log.
     #[command(subcommand)]

@@ -39,6 +39,8 @@ use super::{
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
     /// List the audit log, or what is looked for in it, oldest first.
+    ///
+    /// Uses of tokens are not in it: `hallpass token get` tells the last one.
     List(List),
     /// Check that no row was edited, removed or moved, and print the log's head.
     ///

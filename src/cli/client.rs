@@ -9,6 +9,7 @@
 //! All three speak unary Connect over HTTP/1.1, which goes through every reverse proxy, on hyper's own client:
 //! it takes whatever stream it is handed.
 
+mod advice;
 mod call;
 mod dial;
 mod procedures;

@@ -18,15 +18,18 @@ use crate::{
         secret::Secret,
         token_text::TokenText,
     },
-    proto::hallpass::v1::{CreateTokenRequest, DeleteTokenRequest, GetCurrentUserRequest, Token},
+    proto::hallpass::v1::{
+        CreateTokenRequest, DeleteTokenRequest, GetCurrentUserRequest, LookUpTokenRequest, Token,
+    },
 };
 
 use super::{
     client::Client,
+    confirmation::TerminalConfirmation,
     failure::Failure,
     output::{self, OutputArgs},
     password_input::{PasswordInput, read_plaintext},
-    relative_time,
+    prose, relative_time,
     token::expiry::{Expiry, parse_expiry},
 };
 
@@ -37,7 +40,13 @@ pub(super) struct LoginArgs {
     #[arg(value_name = "URL", value_parser = parse_url)]
     url: ServerAddress,
     /// Sign in as this user, with a password, which is asked for.
-    #[arg(long, short, value_name = "NAME", conflicts_with = "with_token")]
+    #[arg(
+        long,
+        short,
+        alias = "user",
+        value_name = "NAME",
+        conflicts_with = "with_token"
+    )]
     username: Option<String>,
     /// Store a token that you have: it is asked for on a terminal, and read from stdin otherwise.
     #[arg(long, conflicts_with_all = ["password_stdin", "password_file"])]
@@ -69,6 +78,8 @@ pub(super) struct LogoutArgs {
     /// The server. Not set: that of the last login.
     #[arg(value_name = "URL", value_parser = parse_url)]
     url: Option<ServerAddress>,
+    #[command(flatten)]
+    confirmation: TerminalConfirmation,
 }
 
 fn parse_url(text: &str) -> Result<ServerAddress, String> {
@@ -79,6 +90,10 @@ fn parse_url(text: &str) -> Result<ServerAddress, String> {
         address @ ServerAddress::Http { .. } => Ok(address),
     }
 }
+
+/// Where no token comes from stdin.
+const BY_PASSWORD: &str =
+    "To log in with a password, give --username, and --password-file or --password-stdin.";
 
 /// What somebody logs in with.
 enum Credential {
@@ -143,8 +158,12 @@ fn credential(args: &LoginArgs) -> Result<Credential, Failure> {
     if args.password.is_given() {
         return Err(Failure::usage("give --username, whose password it is"));
     }
-    if args.with_token || !io::stdin().is_terminal() {
+    if args.with_token {
         return Ok(Credential::Token(read_token()?));
+    }
+    if !io::stdin().is_terminal() {
+        let token = read_token().map_err(|failure| failure.with_line(BY_PASSWORD.to_owned()));
+        return Ok(Credential::Token(token?));
     }
     let username = ask("Username, or nothing to paste a token: ")?;
     if username.is_empty() {
@@ -179,7 +198,7 @@ fn note() -> String {
     format!("hallpass login on {host}")
 }
 
-/// Stores the login. The token that an earlier login made for that server is ended.
+/// Stores the login. The token that an earlier login made for that server is ended, unless others would end with it.
 fn store(
     args: &LoginArgs,
     username: String,
@@ -206,10 +225,25 @@ fn store(
         && before.made_by_login
         && before.token_id != login.token_id
     {
-        let ended = end(&args.url, &before.token_id, &plaintext);
-        output::hint(&format!("of the login before: {ended}"));
+        let id = &before.token_id;
+        let became = match children(&args.url, id, &plaintext) {
+            0 => end(&args.url, id, &plaintext),
+            count => format!(
+                "the token {id} stays, since {} made with it would end with it: `hallpass token delete {id}` does that",
+                prose::count(count, "token")
+            ),
+        };
+        output::hint(&format!("of the login before: {became}"));
     }
     Ok(login)
+}
+
+/// How many live tokens were made with a stored one. What the server does not tell is told by whatever comes next.
+fn children(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> u32 {
+    let token_id = token_id.to_owned();
+    let client = Client::of_server(server.clone(), Some(plaintext.clone()));
+    let found = client.and_then(|client| client.call(&LookUpTokenRequest { token_id }));
+    found.map_or(0, |found| found.live_children)
 }
 
 /// Revokes, with itself, a token that nobody needs any more: what came of it.
@@ -226,6 +260,10 @@ fn revoke(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> Result<
     };
     let client = Client::of_server(server.clone(), Some(plaintext.clone()))?;
     match client.call(&request) {
+        Ok(done) if done.deleted_children > 0 => Ok(format!(
+            "the token {token_id} is deleted; tokens made with it, deleted too: {}",
+            done.deleted_children
+        )),
         Ok(_) => Ok(format!("the token {token_id} is deleted")),
         Err(failure) if failure.is_refused_as("unauthenticated") => {
             Ok(format!("the token {token_id} was not valid any more"))
@@ -258,6 +296,26 @@ fn tell(args: &LoginArgs, login: &Login, token: &Token) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Asks where other tokens would end with that of the login.
+fn confirm(
+    confirmation: TerminalConfirmation,
+    server: &ServerAddress,
+    token_id: &str,
+    plaintext: &Secret,
+) -> Result<(), Failure> {
+    let count = children(server, token_id, plaintext);
+    if count == 0 {
+        return Ok(());
+    }
+    let client = Client::of_server(server.clone(), None)?;
+    confirmation.ask(&client, || {
+        let tokens = prose::count(count, "token");
+        Ok(Some(format!(
+            "{tokens} made with the token {token_id} of this login would end with it. Log out?"
+        )))
+    })
+}
+
 /// Runs `hallpass logout`.
 pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     let found = match args.url {
@@ -266,7 +324,10 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     };
     let (server, login) = found.ok_or_else(|| Failure::failed("nobody has logged in"))?;
     let revoked = match login.token() {
-        Ok(plaintext) if login.made_by_login => revoke(&server, &login.token_id, &plaintext),
+        Ok(plaintext) if login.made_by_login => {
+            confirm(args.confirmation, &server, &login.token_id, &plaintext)?;
+            revoke(&server, &login.token_id, &plaintext)
+        }
         Ok(_) => Ok(format!(
             "the token {} is still good, since it was not made by `hallpass login`",
             login.token_id

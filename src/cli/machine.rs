@@ -31,21 +31,21 @@ pub(super) enum MachineCommand {
     /// List machines and who owns them.
     List(List),
     /// Show a machine.
-    #[command(mut_arg("user", a_machine))]
+    #[command(alias = "show", mut_arg("user", a_machine))]
     Get(Named),
-    /// Hand a machine to another person.
+    /// Hand a machine to another person. Its tokens stay as they are.
     SetOwner(SetOwner),
     /// Set a machine's description.
     #[command(mut_arg("user", a_machine))]
     Describe(Describe),
     /// Make all of a machine's tokens invalid, until it is reactivated.
-    #[command(mut_arg("user", a_machine))]
+    #[command(alias = "disable", mut_arg("user", a_machine))]
     Deactivate(Ending),
     /// Undo a deactivation: the machine's tokens are valid again.
-    #[command(mut_arg("user", a_machine))]
+    #[command(alias = "enable", mut_arg("user", a_machine))]
     Reactivate(Named),
     /// Delete a machine with all its tokens. Its name is never given again.
-    #[command(mut_arg("user", a_machine))]
+    #[command(alias = "remove", mut_arg("user", a_machine))]
     Delete(Ending),
 }
 
@@ -216,5 +216,7 @@ fn set_owner(args: &SetOwner) -> Result<(), Failure> {
         let machine = session.call(&request).await?.user;
         machine.ok_or_else(|| session.incomplete("user"))
     })?;
-    user_view::show(args.output, machine, "changed")
+    user_view::show(args.output, machine, &format!("handed to {}:", args.owner))?;
+    output::hint("Its tokens stay as they are: rotate or revoke those that others may know.");
+    Ok(())
 }

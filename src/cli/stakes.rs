@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::relative_time;
+use super::{prose, relative_time};
 use crate::{
     domain::{relative, time::Timestamp},
     proto::hallpass::v1::{LastUse, LookUpTokenResponse, LookUpUserResponse},
@@ -22,18 +22,25 @@ pub(super) fn of_token(id: impl Display, found: &LookUpTokenResponse, now: Times
     format!("the token {id}{of_whom}{note} was {used}")
 }
 
-/// `ci-bot has 3 live tokens, last used 3 minutes ago`.
+/// `alice has 3 live tokens, last used 3 minutes ago; it owns 2 machines`.
 pub(super) fn of_user(found: &LookUpUserResponse, now: Timestamp) -> String {
     let name = &found.username;
+    let owned = match found.machines {
+        0 => String::new(),
+        count => format!("; it owns {}", prose::count(count, "machine")),
+    };
     if found.live_tokens == 0 {
-        return format!("{name} has no live tokens");
+        return format!("{name} has no live tokens{owned}");
     }
-    let tokens = super::prose::count(found.live_tokens, "live token");
+    let tokens = prose::count(found.live_tokens, "live token");
     let last = found.last_use_time.map(|time| LastUse {
         time: Some(time),
         ..LastUse::default()
     });
-    format!("{name} has {tokens}, {}", last_use(last.as_ref(), now))
+    format!(
+        "{name} has {tokens}, {}{owned}",
+        last_use(last.as_ref(), now)
+    )
 }
 
 /// `last used 3 minutes ago from 10.0.0.7`. A use of the last minute may not be written down yet.
@@ -84,5 +91,10 @@ mod tests {
         );
         user.live_tokens = 0;
         assert_eq!(of_user(&user, now), "ci-bot has no live tokens");
+        user.machines = 2;
+        assert_eq!(
+            of_user(&user, now),
+            "ci-bot has no live tokens; it owns 2 machines"
+        );
     }
 }

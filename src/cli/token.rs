@@ -33,16 +33,32 @@ use super::{
     prose, relative_time, stakes, user_view,
 };
 
+/// What people come for.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  hallpass machine create ci-bot --owner alice       a machine, whose tokens these are:
+  hallpass token create ci-bot --note deploy --scope deploy --expires 90d
+  hallpass token list ci-bot                         its tokens, and when each was last used
+  hallpass token get TOKEN_ID                        one of them, and from where it was used
+  hallpass token rotate TOKEN_ID --grace 1h          a new secret in its place
+  hallpass token explain - --scope deploy            why what is pasted is refused
+  hallpass token revoke --user ci-bot --dry-run      what revoking all of them would end
+  hallpass user deactivate --help                    what to do when somebody leaves";
+
 /// `hallpass token …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum TokenCommand {
     /// Create a token, and print its plaintext: the one time that it is shown.
     Create(Box<create::Create>),
     /// List the live tokens of a user or one's own, or with --all the tokens of all users.
+    ///
+    /// A use is told within a minute. From where it came, `hallpass token get` tells.
     List(list::List),
-    /// Show a token.
+    /// Show a token: whose it is, when and from where it was last used, and when it ends.
+    #[command(alias = "show")]
     Get(Named),
     /// Put a successor in a token's place, and print its plaintext: the one time that it is shown.
+    #[command(alias = "renew")]
     Rotate(rotate::Rotate),
     /// Change a token's note, or narrow its scopes and networks.
     Update(update::Update),
@@ -55,8 +71,10 @@ pub(super) enum TokenCommand {
     /// Ask the server about a plaintext on stdin: whose it is, and whether it is good, or why not.
     ///
     /// The exit code is 0 where it is valid, and 1 where it is not.
+    #[command(alias = "check")]
     Verify(verify::Verify),
     /// Delete a token, and those that were made with it. No check that starts later accepts them.
+    #[command(alias = "remove")]
     Delete(Delete),
     /// Revoke many tokens at once, and those that were made with them. A dry run first tells how many.
     Revoke(revoke::Revoke),
@@ -118,7 +136,7 @@ pub(super) fn token_id(text: &str) -> Result<TokenId, String> {
 fn no_id(error: TokenTextError) -> String {
     match error {
         TokenTextError::Malformed => {
-            "must be a token's ID, 22 letters and digits: `hallpass token list` tells them"
+            "must be a token's ID, 22 letters and digits: `hallpass token list USER` tells them"
                 .to_owned()
         }
         error => format!("must be a token's ID, and the token that is given instead {error}"),
@@ -224,7 +242,7 @@ fn state(token: &Token, now: Timestamp) -> &'static str {
 /// As far as the server has written it down: a use is on the disk within a minute.
 fn last_used(token: &Token, now: Timestamp) -> String {
     let Some(last) = &token.last_use else {
-        return "never".to_owned();
+        return "never, or within the last minute".to_owned();
     };
     let time = relative_time::show(relative_time::of(last.time), now);
     match (&*last.ip, &*last.reporter_ip) {

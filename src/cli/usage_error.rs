@@ -141,8 +141,14 @@ fn nearest(error: &Error, command: &Command, path: &str) -> Option<String> {
         ContextKind::SuggestedValue,
     ];
     let mut similar = similar.iter().flat_map(|kind| texts(error, *kind));
-    // clap puts the most similar last.
+    // clap puts the most similar last, and takes whatever begins alike for similar.
     if let Some(similar) = similar.next_back() {
+        let is_flag = similar.starts_with("--");
+        if is_flag && similar.len() + 2 > 2 * arg.len() {
+            // clap's own usage has the flag in it.
+            let usage = command.clone().bin_name(path).render_usage();
+            return Some(usage.to_string());
+        }
         return Some(format!("Did you mean {similar}?"));
     }
     match error.kind() {

@@ -23,6 +23,15 @@ use super::{
     stakes, user_view,
 };
 
+/// What a person leaves behind is theirs no more only when the machines are somebody else's, with new secrets.
+const LEAVER: &str = "\
+Somebody leaves:
+  hallpass user deactivate alice
+  hallpass machine list --owner alice
+  hallpass machine set-owner ci-bot bob          each of them
+  hallpass token list ci-bot                     what alice may know
+  hallpass token rotate TOKEN_ID --grace 1h      or `hallpass token revoke --user ci-bot`";
+
 /// `hallpass user …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum UserCommand {
@@ -31,6 +40,7 @@ pub(super) enum UserCommand {
     /// List users: people and machines.
     List(list::List),
     /// Show a user.
+    #[command(alias = "show")]
     Get(Named),
     /// Set a person's password.
     SetPassword(set_password::SetPasswordArgs),
@@ -38,11 +48,14 @@ pub(super) enum UserCommand {
     SetRole(SetRole),
     /// Set a user's description.
     Describe(Describe),
-    /// Make all of a user's tokens invalid, until it is reactivated.
+    /// Make all of a user's tokens invalid, until it is reactivated. Its machines keep theirs.
+    #[command(alias = "disable", after_help = LEAVER)]
     Deactivate(Ending),
     /// Undo a deactivation: the user's tokens are valid again.
+    #[command(alias = "enable")]
     Reactivate(Named),
     /// Delete a user with all its tokens. Its name is never given again.
+    #[command(alias = "remove")]
     Delete(Ending),
 }
 
@@ -231,7 +244,16 @@ pub(super) fn deactivate(args: &Ending, whom: Whom) -> Result<(), Failure> {
         user.ok_or_else(|| session.incomplete("user"))
     });
     let user = user.map_err(confirmation::gone_meanwhile)?;
-    user_view::show(args.named.output, user, "deactivated")
+    let is_person = !user_view::is_machine(&user);
+    user_view::show(args.named.output, user, "deactivated")?;
+    // Without the question their number is not known.
+    if is_person && (found.machines > 0 || args.confirmation.is_given()) {
+        let name = found.username;
+        output::hint(&format!(
+            "Machines of {name} keep their tokens: see `hallpass machine list --owner {name}`."
+        ));
+    }
+    Ok(())
 }
 
 /// Runs `reactivate`.

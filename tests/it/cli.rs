@@ -10,6 +10,7 @@ mod confirmations;
 mod control_socket;
 mod environment;
 mod fooling_texts;
+mod hints;
 mod json_shapes;
 mod log;
 mod log_lines;

@@ -57,6 +57,9 @@ impl Explanation {
             (Some(Use::Address(address)), _) => format!("it may not be used from {address}"),
             (Some(Use::Scope(scope)), _) => format!("it lacks the scope {scope}"),
             (None, Reason::TokenDeleted) => done("was deleted", self.token.delete_time),
+            (None, Reason::TokenExpired) if self.token.successor_id.is_some() => {
+                done("was rotated, and ended", self.token.expire_time)
+            }
             (None, Reason::TokenExpired) => done("expired", self.token.expire_time),
             (None, Reason::TokenDisabled) => disabled(self.token.disabled).to_owned(),
             (None, Reason::UserDeactivated) => match &self.user {

@@ -20,7 +20,10 @@ impl Explanation {
         sentences.extend(self.family_sentences(show));
         sentences.push(self.limits());
         sentences.push(match &self.token.last_use {
-            None => "No use of it is on record.".to_owned(),
+            None => {
+                "No use of it is on record; one of the last minute may not be written down yet."
+                    .to_owned()
+            }
             Some(last) => format!("It was last used {}.", used(last, show)),
         });
         if self.live_children > 0 {

@@ -35,6 +35,8 @@ pub struct UserStakes {
     pub live_tokens: u32,
     /// When any of these was last used.
     pub last_use_time: Option<Timestamp>,
+    /// How many machines it owns: they go on without it.
+    pub machines: u32,
 }
 
 impl UserStakes {
@@ -45,6 +47,7 @@ impl UserStakes {
         Ok(Self {
             live_tokens: u32::try_from(tokens.len()).unwrap_or(u32::MAX),
             last_use_time: uses.map(|last| last.time).max(),
+            machines: u32::try_from(users::count_machines(tx, user)?).unwrap_or(u32::MAX),
         })
     }
 }

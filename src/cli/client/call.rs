@@ -14,7 +14,11 @@ use prost::{DecodeError, Message};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{ServerStream, Unary, dial::Stream};
+use super::{
+    ServerStream, Unary,
+    advice::{Detail, advice},
+    dial::Stream,
+};
 use crate::{
     cli::{exit_code::ExitCode, failure::Failure},
     domain::secret::Secret,
@@ -260,6 +264,8 @@ struct Refusal {
     code: String,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    details: Vec<Detail>,
 }
 
 impl Refusal {
@@ -269,7 +275,11 @@ impl Refusal {
         } else {
             self.message
         };
-        Failure::refused(self.code, message)
+        let failure = Failure::refused(self.code, message);
+        match advice(&self.details) {
+            Some(advice) => failure.with_line(advice.to_owned()),
+            None => failure,
+        }
     }
 }
 

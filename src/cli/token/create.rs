@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     config::target::TargetArgs,
     domain::clock::{Clock, SystemClock},
-    proto::hallpass::v1::{CreateTokenRequest, CreateTokenResponse, DeleteTokenRequest},
+    proto::hallpass::v1::{CreateTokenRequest, CreateTokenResponse, DeleteTokenRequest, UserType},
 };
 
 use super::{
@@ -20,6 +20,12 @@ use super::{
     expiry::{Expiry, parse_expiry},
 };
 
+/// Where there is no such user: most likely the machine is still to be made.
+const NO_USER: &str = "`hallpass machine create NAME --owner USER` creates a machine.";
+
+/// Of a person: an admin would get to know its secret.
+const BY_ITSELF: &str = "A person's tokens are made by that person alone.";
+
 /// `token create`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Create {
@@ -28,21 +34,23 @@ pub(in crate::cli) struct Create {
     /// When it stops being valid: a duration such as 90d (a year is 365 days), a day such as 2027-01-01, as it begins
     /// in UTC, a time such as 2027-01-01T08:00:00+01:00, or never. Not set: after the default lifetime of such a
     /// user's tokens; without one, never.
-    #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
+    #[arg(long, alias = "ttl", value_name = "WHEN", value_parser = parse_expiry)]
     expires: Option<Expiry>,
     /// What to remember the token by.
     #[arg(
         long,
+        alias = "name",
         value_name = "TEXT",
         default_value = "",
         hide_default_value = true
     )]
     note: String,
-    /// A scope that limits the token. May be repeated. None: all that the user may.
-    #[arg(long = "scope", value_name = "SCOPE")]
+    /// A scope that limits the token. May be repeated, or several with commas. None: all that the user may.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
     scopes: Vec<String>,
-    /// A network that the token may be used from, such as 10.0.0.0/8. May be repeated. None: from anywhere.
-    #[arg(long = "cidr", value_name = "CIDR")]
+    /// A network that the token may be used from, such as 10.0.0.0/8. May be repeated, or several with commas. None:
+    /// from anywhere.
+    #[arg(long = "cidr", value_name = "CIDR", value_delimiter = ',')]
     cidrs: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,
@@ -57,17 +65,33 @@ pub(super) fn run(args: Create) -> Result<(), Failure> {
         .expires
         .and_then(|expiry| expiry.time(SystemClock.now()));
     let created = client.run(async |session| {
-        let user = session.look_up_user(&args.user).await?;
+        let user = session.look_up_user(&args.user).await;
+        let user = user.map_err(|failure| {
+            if failure.is_refused_as("not_found") {
+                failure.with_line(NO_USER.to_owned())
+            } else {
+                failure
+            }
+        })?;
         let request = CreateTokenRequest {
             note: args.note,
             expire_time: expires.map(relative_time::to_proto),
-            user_id: user.id,
+            user_id: user.id.clone(),
             scopes: args.scopes,
             allowed_cidrs: args.cidrs,
             never_expires: args.expires == Some(Expiry::Never),
             ..CreateTokenRequest::default()
         };
-        Ok((session.call(&request).await?, user.username))
+        let created = session.call(&request).await;
+        let created = created.map_err(|failure| {
+            let is_person = user.r#type() == UserType::Personal;
+            if is_person && failure.is_refused_as("permission_denied") {
+                failure.with_line(BY_ITSELF.to_owned())
+            } else {
+                failure
+            }
+        });
+        Ok((created?, user.username))
     });
     let (created, username) = created?;
     if let Err(error) = print(args.output, &created) {
@@ -76,8 +100,12 @@ pub(super) fn run(args: Create) -> Result<(), Failure> {
     if !args.output.json {
         let token = created.metadata.unwrap_or_default();
         let expires = relative_time::show_expiry(token.expire_time, SystemClock.now());
+        let with = match &*token.parent_id {
+            "" => String::new(),
+            parent => format!(" It ends with the token {parent}, too, which it was made with."),
+        };
         output::hint(&format!(
-            "Keep it now: it is not shown again. It is the token {} of {username}; it expires: {expires}.",
+            "Keep it now: it is not shown again. It is the token {} of {username}; it expires: {expires}.{with}",
             token.id
         ));
     }

@@ -6,7 +6,7 @@ use std::io;
 use clap::Args;
 
 use crate::{
-    config::{password_file::read_pasted, target::TargetArgs},
+    config::target::TargetArgs,
     domain::{id::TokenId, presented_token::PresentedToken, token_text::TokenTextError},
     proto::hallpass::v1::{ExplainTokenRequest, ExplainTokenResponse},
 };
@@ -16,18 +16,23 @@ use super::{
         client::Client,
         failure::Failure,
         output::{self, OutputArgs},
+        password_input::read_plaintext,
     },
     no_id,
 };
 
+/// Of a plaintext whose token is not there.
+const ELSEWHERE: &str = "It may be another server's: `hallpass status` tells which one was asked.";
+
 /// `token explain`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Explain {
-    /// The token's ID, or `-` to read an ID or a plaintext from stdin.
+    /// The token's ID, or `-` for an ID or a plaintext on stdin, which is also read where this is left out; on a
+    /// terminal it is asked for.
     #[arg(value_name = "TOKEN_ID|-")]
-    token: String,
-    /// A scope that the token is used for. May be repeated.
-    #[arg(long = "scope", value_name = "SCOPE")]
+    token: Option<String>,
+    /// A scope that the token is used for. May be repeated, or several with commas.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
     scopes: Vec<String>,
     /// The address that the token is used from.
     #[arg(long, value_name = "IP", default_value = "", hide_default_value = true)]
@@ -40,23 +45,33 @@ pub(in crate::cli) struct Explain {
 
 /// Runs `hallpass token explain`.
 pub(super) fn run(args: &Explain) -> Result<(), Failure> {
-    let request = if args.token == "-" {
-        let text = read_pasted(io::stdin().lock(), "stdin")
-            .map_err(|_| Failure::failed("stdin holds no token"))?;
-        request(text.expose())
-            .map_err(|error| Failure::failed(format!("the text on stdin {error}")))?
-    } else {
-        request(&args.token)
-            .map_err(|error| Failure::usage(format!("TOKEN_ID: {}", no_id(error))))?
+    let request = match args.token.as_deref() {
+        None | Some("-") => {
+            let text = read_plaintext(args.token.as_slice())?;
+            request(text.expose())
+                .map_err(|error| Failure::failed(format!("the text on stdin {error}")))?
+        }
+        Some(token) => {
+            request(token).map_err(|error| Failure::usage(format!("TOKEN_ID: {}", no_id(error))))?
+        }
     };
     let client = Client::new(&args.target)?;
     let id = request.token_id.clone();
+    let is_plaintext = !request.plaintext_sha256.is_empty();
     let explanation = client.call(&ExplainTokenRequest {
         required_scopes: args.scopes.clone(),
         client_ip: args.client_ip.clone(),
         ..request
     });
-    let explanation = explanation.map_err(|failure| failure.naming(&id))?;
+    let explanation = explanation.map_err(|failure| {
+        let is_elsewhere = is_plaintext && failure.is_refused_as("not_found");
+        let failure = failure.naming(&id);
+        if is_elsewhere {
+            failure.with_line(ELSEWHERE.to_owned())
+        } else {
+            failure
+        }
+    })?;
     if args.output.json {
         output::reply(&explanation)?;
     } else {

@@ -186,7 +186,7 @@ fn read_named(args: &[String]) -> Result<Vec<Named>, Failure> {
             )));
         } else {
             return Err(Failure::usage(
-                "an argument is neither a token's ID, 22 letters and digits, nor -",
+                "an argument is neither a token's ID, 22 letters and digits, nor -; all tokens of a user are --user NAME",
             ));
         }
     }

@@ -80,7 +80,7 @@ pub(super) fn run(args: Rotate) -> Result<(), Failure> {
         if was_there {
             confirmation::gone_meanwhile(failure)
         } else {
-            failure.naming(args.id)
+            with_person(failure).naming(args.id)
         }
     })?;
     if let Err(error) = print(args.output, &rotated) {
@@ -103,6 +103,15 @@ pub(super) fn run(args: Rotate) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// To an admin, others' tokens that may be seen and not rotated are not there either.
+fn with_person(failure: Failure) -> Failure {
+    if failure.is_refused_as("not_found") {
+        failure.with_line("A person's token is rotated by that person alone.".to_owned())
+    } else {
+        failure
+    }
 }
 
 fn print(output: OutputArgs, rotated: &RotateTokenResponse) -> io::Result<()> {

@@ -21,7 +21,7 @@ use super::{
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Which tokens")]
 pub(in crate::cli) struct SelectionArgs {
-    /// Tokens of this user: a name or an ID.
+    /// Tokens of this user: a name or an ID. A person's machines are users of their own.
     #[arg(long = "user", value_name = "USER")]
     of_user: Option<String>,
     /// Tokens of this family: the ID of its first.

@@ -37,11 +37,13 @@ struct Changes {
     /// What to remember the token by from now on.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// A scope that is left, of those that it has. May be repeated. The others go, and never come back.
-    #[arg(long = "scope", value_name = "SCOPE")]
+    /// A scope that is left, of those that it has. May be repeated, or several with commas. The others go, and
+    /// never come back.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
     scopes: Vec<String>,
-    /// A network that is left, within one that it has. May be repeated. The others go, and never come back.
-    #[arg(long = "cidr", value_name = "CIDR")]
+    /// A network that is left, within one that it has. May be repeated, or several with commas. The others go, and
+    /// never come back.
+    #[arg(long = "cidr", value_name = "CIDR", value_delimiter = ',')]
     cidrs: Vec<String>,
 }
 

@@ -5,7 +5,10 @@ use clap::Args;
 
 use crate::{
     config::target::TargetArgs,
-    domain::clock::{Clock, SystemClock},
+    domain::{
+        clock::{Clock, SystemClock},
+        presented_token::PresentedToken,
+    },
     proto::hallpass::v1::{Reason, VerifyTokenRequest, VerifyTokenResponse},
 };
 
@@ -25,8 +28,8 @@ pub(in crate::cli) struct Verify {
     // Anything is taken here, and refused below: clap would repeat it, and it may be a plaintext.
     #[arg(value_name = "-", num_args = 0.., hide_possible_values = true)]
     from: Vec<String>,
-    /// A scope that the token must have. May be repeated.
-    #[arg(long = "scope", value_name = "SCOPE")]
+    /// A scope that the token must have. May be repeated, or several with commas.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
     scopes: Vec<String>,
     /// The address that the token is used from. A token that is bound to networks is not valid without one.
     #[arg(long, value_name = "IP", default_value = "", hide_default_value = true)]
@@ -53,8 +56,18 @@ pub(super) fn run(args: Verify) -> Result<(), Failure> {
     } else if valid {
         output::fields(describe(verified))?;
     } else {
-        let why = why(verified.reason(), has_address);
-        output::line(&format!("not valid: {why}"))?;
+        match (
+            verified.reason(),
+            PresentedToken::from_paste(plaintext.expose()),
+        ) {
+            (Reason::CredentialsInvalid, Err(error)) => {
+                output::line(&format!("not valid: it {error}"))?;
+            }
+            (reason, _) => {
+                output::line(&format!("not valid: {}", why(reason, has_address)))?;
+                output::hint("`hallpass token explain -` tells more, to who may see the token.");
+            }
+        }
     }
     if valid {
         Ok(())
@@ -88,7 +101,7 @@ fn describe(verified: VerifyTokenResponse) -> [(&'static str, String); 7] {
 fn why(reason: Reason, has_address: bool) -> &'static str {
     match reason {
         Reason::CredentialsInvalid => "it is none of this server's, or its secret is wrong",
-        Reason::TokenExpired => "it has expired",
+        Reason::TokenExpired => "it has expired, or was rotated and its grace is over",
         Reason::TokenDeleted => "it was deleted",
         Reason::TokenDisabled => "it is disabled",
         Reason::UserDeactivated => "its user is deactivated or deleted",

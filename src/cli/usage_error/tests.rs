@@ -63,6 +63,17 @@ fn what_is_wrong_and_the_nearest_that_is_right_are_lines_of_their_own() {
             "token create",
             "`hallpass token create` has no flag --user\nGive USER without a flag before it.",
         ),
+        // Words that merely begin like one of ours.
+        (
+            "token revoke --all",
+            "token revoke",
+            "`hallpass token revoke` has no flag --all\nUsage: hallpass token revoke [OPTIONS] [ID|-]...",
+        ),
+        (
+            "token list --note deploy",
+            "token list",
+            "`hallpass token list` has no flag --note\nUsage: hallpass token list [OPTIONS] [USER]",
+        ),
         (
             "tokn list",
             "",

@@ -115,6 +115,7 @@ pub(super) async fn look_up(
         r#type: message::user_type(&user).into(),
         live_tokens: stakes.live_tokens,
         last_use_time: stakes.last_use_time.map(message::timestamp),
+        machines: stakes.machines,
     }))
 }
 

@@ -158,6 +158,48 @@ fn another_login_ends_the_token_of_the_one_before() {
     assert!(ran.stderr.contains("in 12 hours"), "{ran:?}");
 }
 
+/// A token for a machine, made from the laptop: its plaintext.
+fn made_from(laptop: &Laptop) -> String {
+    laptop
+        .server_side
+        .print(&["machine", "create", "ci-bot", "--owner=alice"]);
+    laptop
+        .print(&["token", "create", "ci-bot", "--expires=1d"])
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn another_login_spares_the_tokens_that_were_made_with_the_one_before() {
+    let laptop = Laptop::new();
+    laptop.login(&[]);
+    let made = made_from(&laptop);
+    let ran = laptop.login(&[]);
+    assert!(
+        ran.stderr.contains(" stays, since 1 token made with it"),
+        "{ran:?}"
+    );
+    assert!(laptop.server.accepts(&made));
+    assert_eq!(laptop.tokens().len(), 2);
+}
+
+#[test]
+fn logging_out_asks_where_other_tokens_would_end() {
+    let laptop = Laptop::new();
+    laptop.login(&[]);
+    let made = made_from(&laptop);
+    for (keys, code, is_left) in [("n\n", 1, true), ("y\n", 0, false)] {
+        let mut terminal = Terminal::run(&laptop.home, "logout");
+        terminal.expect("[y/N]").type_keys(keys);
+        let (ended, seen) = terminal.end();
+        assert_eq!(ended, code, "{seen}");
+        let seen = seen.replace("\r\n", "");
+        assert!(seen.contains("1 token made with the token "), "{seen}");
+        assert_eq!(laptop.server.accepts(&made), is_left);
+        assert_eq!(laptop.run(&["whoami"]).code == 0, is_left);
+    }
+}
+
 #[test]
 fn a_token_is_stored_once_the_server_has_said_whose_it_is_and_stays_good_after_logout() {
     let laptop = Laptop::new();
@@ -166,6 +208,7 @@ fn a_token_is_stored_once_the_server_has_said_whose_it_is_and_stays_good_after_l
     let wrong = format!("{}{}", &token[..token.len() - 7], "AAAAAAA");
     for bad in ["", "a-password", &wrong, &"x".repeat(10_000)] {
         let refusal = laptop.with_stdin(&login, bad).refused(1);
+        assert!(refusal.contains("--username"), "{refusal}");
         assert!(bad.is_empty() || !refusal.contains(bad), "{refusal}");
         assert!(!laptop.folder().join("logins.json").exists());
     }

@@ -125,7 +125,7 @@ fn every_shell_block_runs_as_it_stands() {
         "disabled ",
         "The token is valid.",
         "It took over from",
-        "The secret is right.",
+        "secret is right: yes",
         "./deploy.sh:1:22: hallpass_",
         "\"path\":\"<stdin>\",\"line\":1,\"column\":22,",
         ": revoked",
