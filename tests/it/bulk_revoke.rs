@@ -82,6 +82,14 @@ async fn dry_run_tells_what_the_run_revokes_and_changes_nothing() {
     let before = crate::mutations::contents(&app);
     let plan = revoke(&app, json!({ "filter": filter, "dryRun": true })).await;
     assert_eq!(plan["tokenCount"], 2, "{plan}");
+    assert_eq!(plan["childCount"], 1, "the selected child is none: {plan}");
+    for (named, children) in [
+        (vec![&alice.token], 2),
+        (vec![&alice.token, &robots.text], 1),
+    ] {
+        let plan = revoke(&app, json!({ "tokens": named, "dryRun": true })).await;
+        assert_eq!(plan["childCount"], children, "{plan}");
+    }
     assert_eq!(plan["firstTokens"][0], child.metadata);
     assert_eq!(plan["firstTokens"].as_array().unwrap().len(), 2);
     assert_eq!(plan.get("nextPageToken"), None);

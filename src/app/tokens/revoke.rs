@@ -121,6 +121,7 @@ impl App {
             caller: caller.clone(),
             filter,
             is_dry: request.dry_run,
+            is_named: !request.tokens.is_empty(),
             limit: request
                 .limit
                 .map_or(MAX_TOKENS, |limit| limit.min(MAX_TOKENS)),
@@ -163,6 +164,8 @@ struct Run {
     caller: Caller,
     filter: TokenFilter,
     is_dry: bool,
+    /// Whether the request names the tokens.
+    is_named: bool,
     limit: u32,
     done: Revocation,
 }
@@ -221,10 +224,43 @@ impl Run {
         self.done.first.extend(tokens.iter().take(room).cloned());
         if self.is_dry {
             self.done.tokens += u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+            let children = self.count_children(tokens).await?;
+            self.done.children = self.done.children.saturating_add(children);
             return Ok(());
         }
         self.delete(tokens.iter().map(|token| token.id).collect())
             .await
+    }
+
+    /// Counts the live children of `tokens` that are not selected themselves.
+    async fn count_children(&self, tokens: Vec<Token>) -> Result<u32, Error> {
+        let (filter, is_named, now) = (self.filter.clone(), self.is_named, self.app.now());
+        let count = self
+            .app
+            .read_as(&self.caller, move |tx, caller| {
+                caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
+                let mut count = 0_u64;
+                for token in &tokens {
+                    let children = tokens::count_live_children(tx, token.id, now)?;
+                    let selected = if children == 0 {
+                        0
+                    } else if is_named {
+                        let named = tokens.iter().map(|token| token.parent_id);
+                        named.fold(0, |sum, parent| sum + u64::from(parent == Some(token.id)))
+                    } else {
+                        let filter = TokenFilter {
+                            parent: Some(token.id),
+                            ..filter.clone()
+                        };
+                        let (selected, _) = tokens::count(tx, &filter, now, None)?;
+                        selected.live + selected.disabled
+                    };
+                    count += children.saturating_sub(selected);
+                }
+                Ok::<_, Error>(count)
+            })
+            .await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// Deletes the tokens in `rest` that the filter still selects.

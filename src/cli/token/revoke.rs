@@ -100,13 +100,16 @@ fn question(work: &Work, plan: &RevokeTokensResponse) -> String {
         prose::them(plan.token_count),
     );
     let used = stakes::last_use(plan.last_use.as_ref(), SystemClock.now());
-    if work.named.iter().any(|named| named.is_plaintext) {
-        format!(
-            "Revoke {tokens}, {used}, those made with {them}, and the families of those given by plaintext?"
-        )
+    let children = match plan.child_count {
+        0 => String::new(),
+        count => format!(", {} made with {them}", prose::count(count, "token")),
+    };
+    let families = if work.named.iter().any(|named| named.is_plaintext) {
+        ", and the families of those given by plaintext"
     } else {
-        format!("Revoke {tokens}, {used}, and those made with {them}?")
-    }
+        ""
+    };
+    format!("Revoke {tokens}, {used}{children}{families}?")
 }
 
 /// A token that was named.
@@ -336,7 +339,8 @@ fn show_counts(done: &RevokeTokensResponse, is_plan: bool) -> io::Result<()> {
     let (tokens, them) = (prose::count(count, "token"), prose::them(count));
     if is_plan {
         return output::line(&format!(
-            "would revoke {tokens}, and those made with {them}"
+            "would revoke {tokens}, and {} made with {them}",
+            prose::count(done.child_count, "token")
         ));
     }
     let family = match done.family_count {

@@ -157,7 +157,7 @@ fn a_revocation_tells_how_many_asks_and_shows_how_far_it_is() {
     let revoke = |answer: &str| {
         let mut terminal = Terminal::run(&sandbox, "token revoke --user=ci-bot");
         terminal
-            .expect("Revoke 3 tokens, never used, and those made with them? [y/N]")
+            .expect("Revoke 3 tokens, never used? [y/N]")
             .type_keys(answer);
         terminal.end()
     };
