@@ -43,7 +43,7 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
     server.stop();
     let log = sandbox.log();
     assert!(
-        log.contains("was turned away") && log.contains("12345"),
+        log.contains("rejected another user's connection") && log.contains("12345"),
         "{log}"
     );
 }
