@@ -1,6 +1,6 @@
 //! The power goes: at any moment, and the disk keeps any part of what it was not told to make safe.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, thread};
+use std::{cell::Cell, collections::BTreeMap, fs, os::unix::fs::PermissionsExt, thread};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use tempfile::TempDir;
@@ -29,7 +29,10 @@ struct Outcome {
 }
 
 struct Judge {
+    /// Each image has a name of its own: a thread that still closes the database of the one before would delete the
+    /// log of the next.
     folder: TempDir,
+    images: Cell<usize>,
     runtime: Runtime,
 }
 
@@ -38,14 +41,17 @@ impl Judge {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         Self {
             folder: in_memory(),
+            images: Cell::default(),
             runtime,
         }
     }
 
     /// Starts on the image, looks through it and compares it.
     fn judge(&self, image: &Image, known: &[(&str, State)]) -> Result<Losses, String> {
-        let folder = self.folder.path().join("image");
-        drop(fs::remove_dir_all(&folder));
+        let folder = |image: usize| self.folder.path().join(image.to_string());
+        let before = self.images.replace(self.images.get() + 1);
+        drop(fs::remove_dir_all(folder(before)));
+        let folder = folder(before + 1);
         fs::create_dir(&folder).unwrap();
         for (name, bytes) in image {
             let path = folder.join(name);
