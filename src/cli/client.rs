@@ -263,6 +263,35 @@ impl Client {
     }
 }
 
+/// How a person names a user. No text is both: an ID begins with a digit.
+enum UserName {
+    Id(String),
+    Username(String),
+}
+
+impl UserName {
+    /// Reads it. Text that can be neither is refused here and not sent: it may be a secret.
+    fn parse(text: &str) -> Result<Self, Failure> {
+        if UserId::parse(text).is_some() {
+            Ok(Self::Id(text.to_owned()))
+        } else if let Ok(username) = Username::parse(text) {
+            Ok(Self::Username(username.as_str().to_owned()))
+        } else {
+            Err(no_name(text))
+        }
+    }
+}
+
+/// Tells which user there is none of.
+fn no_such_user(failure: Failure, name: &str) -> Failure {
+    if UserId::parse(name).is_none() {
+        return failure.naming(name);
+    }
+    failure.naming(format_args!(
+        "{name}; if it is a token's ID, see `hallpass token get {name}`"
+    ))
+}
+
 /// Of a text that is neither a username nor a user's ID.
 fn no_name(text: &str) -> Failure {
     if !matches!(TokenText::from_paste(text), Err(TokenTextError::Malformed)) {
@@ -280,20 +309,17 @@ fn no_name(text: &str) -> Failure {
 }
 
 impl Session {
-    /// The user that a person names by username or ID. No text is both: an ID begins with a digit. What can be
-    /// neither is not sent: it may be a secret.
+    /// The user that a person names by username or ID.
     pub(super) async fn find_user(&mut self, name: &str) -> Result<User, Failure> {
-        let user = if UserId::parse(name).is_some() {
-            let id = name.to_owned();
-            let reply = self.call(&GetUserRequest { id }).await;
-            let a_token = format!("{name}; if it is a token's ID, see `hallpass token get {name}`");
-            reply.map_err(|failure| failure.naming(a_token))?.user
-        } else if let Ok(username) = Username::parse(name) {
-            let username = username.as_str().to_owned();
-            let reply = self.call(&GetUserByUsernameRequest { username }).await;
-            reply.map_err(|failure| failure.naming(name))?.user
-        } else {
-            return Err(no_name(name));
+        let user = match UserName::parse(name)? {
+            UserName::Id(id) => {
+                let reply = self.call(&GetUserRequest { id }).await;
+                reply.map_err(|failure| no_such_user(failure, name))?.user
+            }
+            UserName::Username(username) => {
+                let reply = self.call(&GetUserByUsernameRequest { username }).await;
+                reply.map_err(|failure| no_such_user(failure, name))?.user
+            }
         };
         user.ok_or_else(|| self.incomplete("user"))
     }
@@ -301,19 +327,17 @@ impl Session {
     /// The ID, name and type of the user that a person names by username or ID. It leaves no record, as a user's data
     /// is not read: it is for what is then done to it.
     pub(super) async fn look_up_user(&mut self, name: &str) -> Result<LookUpUserResponse, Failure> {
-        let mut request = LookUpUserRequest::default();
-        if UserId::parse(name).is_some() {
-            name.clone_into(&mut request.id);
-            let a_token = format!("{name}; if it is a token's ID, see `hallpass token get {name}`");
-            let reply = self.call(&request).await;
-            reply.map_err(|failure| failure.naming(a_token))
-        } else if let Ok(username) = Username::parse(name) {
-            username.as_str().clone_into(&mut request.username);
-            let reply = self.call(&request).await;
-            reply.map_err(|failure| failure.naming(name))
-        } else {
-            Err(no_name(name))
-        }
+        let (id, username) = match UserName::parse(name)? {
+            UserName::Id(id) => (id, String::new()),
+            UserName::Username(username) => (String::new(), username),
+        };
+        let request = LookUpUserRequest {
+            id,
+            username,
+            with_stakes: false,
+        };
+        let reply = self.call(&request).await;
+        reply.map_err(|failure| no_such_user(failure, name))
     }
 
     /// The same of a user's ID, with what would break if it went.
