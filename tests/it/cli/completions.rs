@@ -284,14 +284,7 @@ fn what_others_wrote_steers_no_shell() {
 #[test]
 fn many_are_cut_short() {
     let sandbox = with_tokens();
-    sandbox.tamper(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
-         INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, allowed_cidrs,
-             disabled, parent_id, family_id, delete_time)
-         SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note, create_time + i, expire_time, scopes,
-             allowed_cidrs, disabled, parent_id, family_id, delete_time
-         FROM n, tokens WHERE note = ''",
-    );
+    sandbox.multiply_tokens(300);
     let told: BTreeSet<_> = ask(&sandbox, &["token", "get", ""]).into_iter().collect();
     assert_eq!(told.len(), 100);
 }

@@ -179,6 +179,18 @@ impl Sandbox {
         let database = rusqlite::Connection::open(self.path("hallpass.db")).unwrap();
         database.execute_batch(sql).unwrap();
     }
+
+    /// Adds so many copies of each token without a note, with IDs and times of their own.
+    pub(super) fn multiply_tokens(&self, count: usize) {
+        self.tamper(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, allowed_cidrs,
+                 disabled, parent_id, family_id, delete_time)
+             SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note, create_time + i, expire_time,
+                 scopes, allowed_cidrs, disabled, parent_id, family_id, delete_time
+             FROM n, tokens WHERE note = ''"
+        ));
+    }
 }
 
 impl Ran {

@@ -94,14 +94,7 @@ fn a_table_fits_the_terminal_and_uses_it() {
 #[test]
 fn five_hundred_rows_are_no_more_work_than_their_pages() {
     let sandbox = with_tokens();
-    sandbox.tamper(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 498)
-         INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, allowed_cidrs,
-             disabled, parent_id, family_id, delete_time)
-         SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note, create_time + i, expire_time, scopes,
-             allowed_cidrs, disabled, parent_id, family_id, delete_time
-         FROM n, tokens WHERE note = ''",
-    );
+    sandbox.multiply_tokens(498);
     let before = sandbox.json(&["audit", "list"])["events"]
         .as_array()
         .unwrap()
