@@ -4,7 +4,8 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { check } from "./checks.js";
+import { launchChromium } from "./chromium.js";
 import { servePages, startHallpass } from "./serve.js";
 
 const [binary, pages] = process.argv.slice(2);
@@ -15,16 +16,7 @@ const listed = await servePages(pages);
 const foreign = await servePages(pages);
 const hallpass = await startHallpass(binary, join(folder, "listed.db"), ["--cors-origin", listed]);
 const open = await startHallpass(binary, join(folder, "open.db"), ["--cors-origin", "*"]);
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
-
-function check(name, expected, seen) {
-  const [e, s] = [JSON.stringify(expected), JSON.stringify(seen)];
-  console.log(e === s ? `ok - ${name}` : `FAIL - ${name}: expected ${e}, got ${s}`);
-}
+const browser = await launchChromium();
 
 /** The requests that Hallpass logged with this method for a procedure. */
 function logged(server, method, procedure) {

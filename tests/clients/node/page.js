@@ -5,21 +5,13 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { check } from "./checks.js";
+import { launchChromium } from "./chromium.js";
 
 const [folder, site] = process.argv.slice(2);
 const { BINARY, HALLPASS, PASSWORD_FILE, TOKEN } = process.env;
 const example = join(import.meta.dirname, "../../../examples/web");
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
-
-function check(name, expected, seen) {
-  const [e, s] = [JSON.stringify(expected), JSON.stringify(seen)];
-  console.log(e === s ? `ok - ${name}` : `FAIL - ${name}: expected ${e}, got ${s}`);
-}
+const browser = await launchChromium();
 
 /** Opens an address in a browser of its own; notes what goes wrong there. */
 async function open(address, options = {}) {
