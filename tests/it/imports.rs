@@ -1,6 +1,6 @@
-//! Who may import whom: DESIGN's table, checked over the syntax trees of all of `src/`.
+//! Which layer may import which, checked over the syntax trees of all of `src/`.
 //!
-//! Code under `#[cfg(test)]` is free: it may set up what the floor above does.
+//! Code under `#[cfg(test)]` is exempt: it may set up what the layer above does.
 
 mod circles;
 mod rules;
@@ -25,13 +25,13 @@ fn every_import_goes_down() {
             }
         }
     }
-    assert!(count > 500, "only {count} imports were seen");
+    assert!(count > 500, "only {count} imports were found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Two files that need each other are one file with a wall through it.
+/// Two files that import each other are really one.
 #[test]
-fn no_circle_of_imports_between_files() {
+fn no_files_import_each_other_in_a_circle() {
     let mut all = Vec::new();
     for source in sources() {
         for import in imports_of(&source.module, &source.text) {
@@ -46,7 +46,7 @@ fn no_circle_of_imports_between_files() {
 }
 
 #[test]
-fn planted_circle_is_seen() {
+fn planted_circle_is_found() {
     let path = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
     let imports = [
         ("app::a::x", "app::b"),
@@ -62,13 +62,13 @@ fn planted_circle_is_seen() {
     let none_either = circles(&files, &imports);
     assert_eq!(none_either, none, "b is above y");
     let imports = [&imports[..], &[(path("app::b"), path("app::c::Thing"))]].concat();
-    let way = "app::a::x -> app::b -> app::c -> app::a::z -> app::a::x";
-    assert_eq!(circles(&files, &imports), [way]);
+    let expected = "app::a::x -> app::b -> app::c -> app::a::z -> app::a::x";
+    assert_eq!(circles(&files, &imports), [expected]);
 }
 
-/// The control: each rule, broken once, is seen.
+/// The control of `every_import_goes_down`.
 #[test]
-fn each_broken_rule_is_seen() {
+fn each_broken_import_rule_is_found() {
     let broken = [
         ("domain::token", "use crate::store::Tx;"),
         ("domain::token", "use crate::app;"),

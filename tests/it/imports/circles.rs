@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Path = Vec<String>;
 
-/// One line for each circle between `files`: the shortest way round from its first.
+/// Describes each circle of imports between `files`, one line each: the shortest path from its first file back to it.
 pub(super) fn circles(files: &BTreeSet<Path>, imports: &[(Path, Path)]) -> Vec<String> {
     let mut uses: BTreeMap<Path, BTreeSet<Path>> = BTreeMap::new();
     for (from, to) in imports {
-        // The file that it is in, whatever it is.
+        // The file that holds the imported item.
         let to = (1..=to.len()).rev().map(|len| to[..len].to_vec());
         let Some(to) = to.into_iter().find(|path| files.contains(path)) else {
             continue;
         };
-        // A module and what is below it are one house: each may know the other.
+        // A module and its submodules may import each other.
         if !from.starts_with(&to) && !to.starts_with(from) {
             uses.entry(from.clone()).or_default().insert(to);
         }

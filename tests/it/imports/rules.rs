@@ -1,4 +1,4 @@
-//! The table.
+//! Which layer may import which other, and which crates.
 
 use super::Import;
 
@@ -10,18 +10,17 @@ const DRIVERS: [&str; 5] = [
     "tokio_postgres",
 ];
 
-/// `main` is no module that can be imported.
-const FLOORS: [&str; 9] = [
+const LAYERS: [&str; 9] = [
     "domain", "metrics", "store", "app", "server", "cli", "config", "proto", "main",
 ];
 
-/// What of ours a floor may import besides itself.
-fn may_import(floor: &str) -> &'static [&'static str] {
-    match floor {
+/// The layers that a layer may import besides itself.
+fn may_import(layer: &str) -> &'static [&'static str] {
+    match layer {
         "store" => &["domain", "metrics"],
         "app" => &["domain", "metrics", "store"],
         "server" => &["domain", "metrics", "app", "proto"],
-        // Both put the floors together.
+        // config and cli connect the layers.
         "config" => &["domain", "store", "app", "server"],
         // Commands are clients of the API.
         "cli" => &[
@@ -39,10 +38,10 @@ fn never_uses(module: &[String]) -> Vec<&'static str> {
         "store" | "app" => protocols.to_vec(),
         _ => vec![],
     };
-    let below_the_driver = module.len() > 1
+    let in_a_driver = module.len() > 1
         && module[0] == "store"
         && ["sqlite", "postgres"].contains(&module[1].as_str());
-    if !below_the_driver {
+    if !in_a_driver {
         never.extend(DRIVERS);
     }
     never
@@ -58,24 +57,24 @@ pub(super) fn violations(module: &[String], import: &Import) -> Vec<&'static str
     match import {
         Import::Crate(name) => {
             if never_uses(module).contains(&name.as_str()) {
-                broken.push("not a crate for this floor");
+                broken.push("this layer must not use that crate");
             }
         }
         Import::Ours(path) => {
             let (own, target) = (module[0].as_str(), path[0].as_str());
-            assert!(FLOORS.contains(&own), "{own} has no floor");
-            let floor = FLOORS.contains(&target);
-            if floor && own != target && !may_import(own).contains(&target) {
-                broken.push("not a floor below this one");
+            assert!(LAYERS.contains(&own), "{own} belongs to no layer");
+            let is_layer = LAYERS.contains(&target);
+            if is_layer && own != target && !may_import(own).contains(&target) {
+                broken.push("that layer is not below this one");
             }
-            let room = |path: &[String]| match path {
-                [floor, room, ..] if floor == "server" => room.clone(),
+            let part_of_server = |path: &[String]| match path {
+                [layer, part, ..] if layer == "server" => part.clone(),
                 _ => String::new(),
             };
-            let pair = (room(module), room(path));
-            let strangers = [("rpc", "web"), ("web", "rpc")];
-            if strangers.contains(&(pair.0.as_str(), pair.1.as_str())) {
-                broken.push("rpc and web do not know each other");
+            let pair = (part_of_server(module), part_of_server(path));
+            let separate = [("rpc", "web"), ("web", "rpc")];
+            if separate.contains(&(pair.0.as_str(), pair.1.as_str())) {
+                broken.push("rpc and web must not import each other");
             }
         }
     }

@@ -12,7 +12,7 @@ use syn::{
 
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
-    /// Its place in the tree; empty for `lib.rs`, `main` for `main.rs`.
+    /// Its module path; empty for `lib.rs`, `main` for `main.rs`.
     pub(crate) module: Vec<String>,
     pub(crate) text: String,
 }
@@ -127,7 +127,7 @@ impl Finder {
         }
     }
 
-    /// Paths inside a macro, whose grammar nobody knows: every run of `a :: b`.
+    /// Paths inside a macro, whose grammar is its own: every run of `a :: b`.
     fn add_tokens(&mut self, text: &str) {
         let mut path: Vec<String> = Vec::new();
         let mut after_colons = false;
@@ -153,7 +153,7 @@ impl Finder {
         self.add_long(&path);
     }
 
-    /// A single name is a local one.
+    /// Adds a path of two names or more; a single name is a local one.
     fn add_long(&mut self, path: &[String]) {
         if path.len() > 1 {
             self.add(path);

@@ -1,4 +1,4 @@
-//! The rules of the house that a machine can check: sizes, names, the map, migrations, where SQL stands.
+//! The rules for this codebase that a test can check: file sizes, names, the module map, migrations, where SQL is.
 
 use std::{fs, path::PathBuf};
 
@@ -33,7 +33,7 @@ fn no_file_has_more_than_400_lines() {
 }
 
 #[test]
-fn no_file_is_named_for_everything() {
+fn no_file_has_a_vague_name() {
     for path in all_files() {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let vague = [
@@ -44,7 +44,7 @@ fn no_file_is_named_for_everything() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for_and_leaves_nothing_to_do() {
+fn every_file_has_module_docs_and_no_todo() {
     for path in all_files() {
         let text = fs::read_to_string(&path).unwrap();
         let tests = path.ends_with("tests.rs");
@@ -77,7 +77,7 @@ fn every_file_is_declared_by_its_parent() {
 }
 
 #[test]
-fn every_floor_and_every_room_of_the_server_is_on_the_map() {
+fn every_top_level_module_is_in_the_map_of_the_crate_docs() {
     let sources = sources();
     let lib = sources.iter().find(|source| source.module.is_empty());
     let lib = lib.unwrap();
@@ -91,14 +91,14 @@ fn every_floor_and_every_room_of_the_server_is_on_the_map() {
         let named = [format!("[`{first}`]"), format!("`{first}.rs`")];
         assert!(
             named.iter().any(|name| map.contains(name)),
-            "{first} is not on the map"
+            "{first} is not in the map of src/lib.rs"
         );
     }
 }
 
-/// A shipped migration is never edited: a change is a new file.
+/// A change of the schema is a new file.
 #[test]
-fn migrations_are_what_they_were_when_they_were_shipped() {
+fn shipped_migrations_are_never_edited() {
     let shipped = [
         (
             "0001_first.sql",
@@ -155,7 +155,7 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
     assert_eq!(
         names,
         shipped.map(|(name, _)| name),
-        "each has its line here"
+        "each migration is listed in this test"
     );
     for (name, expected) in shipped {
         let digest = Sha256::digest(fs::read(folder.join(name)).unwrap());
@@ -163,32 +163,32 @@ fn migrations_are_what_they_were_when_they_were_shipped() {
         assert_eq!(format!("{digest:x}"), expected, "{name} was edited");
         assert!(
             list.contains(&format!("migrations/{name}")),
-            "{name} is not run"
+            "{name} is not in src/store/migrations.rs"
         );
     }
 }
 
 #[test]
-fn sql_stands_in_the_store_alone() {
-    let mut seen_in_store = 0;
+fn sql_is_in_the_store_only() {
+    let mut found_in_store = 0;
     for source in sources() {
-        let mut finder = Sql(0);
-        finder.visit_file(&syn::parse_file(&source.text).unwrap());
-        if source.module.first().is_some_and(|floor| floor == "store") {
-            seen_in_store += finder.0;
+        let mut statements = SqlCounter(0);
+        statements.visit_file(&syn::parse_file(&source.text).unwrap());
+        if source.module.first().is_some_and(|layer| layer == "store") {
+            found_in_store += statements.0;
         } else {
-            assert_eq!(finder.0, 0, "{}", source.path.display());
+            assert_eq!(statements.0, 0, "{}", source.path.display());
         }
     }
     assert!(
-        seen_in_store > 20,
-        "only {seen_in_store} statements were seen"
+        found_in_store > 20,
+        "only {found_in_store} statements were found"
     );
 }
 
-struct Sql(usize);
+struct SqlCounter(usize);
 
-impl Visit<'_> for Sql {
+impl Visit<'_> for SqlCounter {
     fn visit_lit_str(&mut self, literal: &syn::LitStr) {
         let verbs = [
             "SELECT ",
@@ -204,11 +204,11 @@ impl Visit<'_> for Sql {
     }
 }
 
-/// A path that stands in two places is changed in one of them. What follows a name, a path of files perhaps, is
-/// none; nor is what a comment or a test says.
+/// A path that is written twice gets changed in one place only. Comments, tests and longer paths that end like
+/// it do not count.
 #[test]
-fn every_path_that_is_served_stands_in_the_list_of_endpoints_alone() {
-    let mut seen_in_the_list = 0;
+fn every_served_path_is_written_in_the_endpoint_list_only() {
+    let mut found_in_list = 0;
     for source in sources() {
         let code = source.text.split("#[cfg(test)]").next().unwrap();
         let code = code.lines().filter(|line| !line.trim().starts_with("//"));
@@ -218,21 +218,21 @@ fn every_path_that_is_served_stands_in_the_list_of_endpoints_alone() {
             .components()
             .any(|part| part.as_os_str() == "tests")
             || source.path.ends_with("tests.rs");
-        let is_the_list = source.module == ["server", "endpoints"];
+        let is_list = source.module == ["server", "endpoints"];
         for path in endpoints::all().map(|endpoint| endpoint.path) {
             let found = paths_in(&code, path);
-            if is_the_list {
+            if is_list {
                 assert_eq!(found, 1, "{path}");
-                seen_in_the_list += 1;
+                found_in_list += 1;
             } else if !is_test && path != "/" {
-                assert_eq!(found, 0, "{path} stands in {}", source.path.display());
+                assert_eq!(found, 0, "{path} is repeated in {}", source.path.display());
             }
         }
     }
-    assert_eq!(seen_in_the_list, endpoints::all().count());
+    assert_eq!(found_in_list, endpoints::all().count());
 }
 
-/// How often a path stands in code as a whole.
+/// How often `code` names `path` itself, not a longer path.
 fn paths_in(code: &str, path: &str) -> usize {
     let of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     let whole = code.match_indices(path).filter(|(at, _)| {
@@ -247,14 +247,14 @@ fn paths_in(code: &str, path: &str) -> usize {
 }
 
 #[test]
-fn a_path_that_stands_in_code_is_seen_and_a_file_is_not() {
+fn repeated_path_is_found_and_a_file_name_is_not() {
     let path = "/oauth2/revoke";
-    for (code, seen) in [
+    for (code, count) in [
         ("route(\"/oauth2/revoke\")", 1),
         ("format!(\"{issuer}/oauth2/revoke\")", 1),
         ("\"GET /oauth2/revoke HTTP/1.1\" \"/oauth2/revoke/x\"", 2),
         ("include_str!(\"../oauth2/revoke\") \"/oauth2/revoked\"", 0),
     ] {
-        assert_eq!(paths_in(code, path), seen, "{code}");
+        assert_eq!(paths_in(code, path), count, "{code}");
     }
 }
