@@ -7,7 +7,6 @@ mod authenticate;
 pub mod authz;
 pub mod bootstrap;
 pub mod caller;
-mod census;
 mod credential;
 pub mod error;
 pub mod explain;
@@ -24,6 +23,7 @@ mod shards;
 pub mod status;
 mod ticks;
 mod token_rate;
+mod token_stats;
 pub mod tokens;
 pub mod usage;
 pub mod users;
@@ -48,7 +48,6 @@ use crate::{
 
 use authz::{Action, Relation};
 use caller::{Caller, CallerInTx};
-use census::Census;
 use credential::Memory;
 use known_networks::NewNetworks;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
@@ -56,6 +55,7 @@ use purge::ClockWord;
 use refusals::Refusals;
 use reuse::Reuse;
 use token_rate::TokenRate;
+use token_stats::TokenStats;
 use usage::Usage;
 
 /// The settings of the use cases.
@@ -129,7 +129,7 @@ struct Inner {
     refusals: Refusals,
     new_networks: NewNetworks,
     reuse: Reuse,
-    census: Census,
+    token_stats: TokenStats,
     credentials: Memory,
     token_rate: TokenRate,
     usage: Usage,
@@ -155,7 +155,7 @@ impl App {
             refusals: Refusals::default(),
             new_networks: NewNetworks::default(),
             reuse: Reuse::default(),
-            census: Census::default(),
+            token_stats: TokenStats::default(),
             credentials: Memory::default(),
             token_rate,
             usage,

@@ -21,7 +21,7 @@ use prometheus_client::{
 };
 
 pub use exposition::Format;
-pub use load_shed::{Bound, LoadShed, Outcome};
+pub use load_shed::{Bound, LoadShed, ShedAction};
 pub use requests::Request;
 pub use store::{QueueName, StoreMetrics};
 
@@ -39,7 +39,7 @@ struct StateLabel {
     state: &'static str,
 }
 
-/// The number of stored tokens by state. Each token is in exactly one.
+/// Numbers of tokens by state. Each token is in exactly one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCounts {
     /// Neither deleted, expired nor disabled.
@@ -48,8 +48,21 @@ pub struct TokenCounts {
     pub disabled: u64,
     /// Expired, but not deleted.
     pub expired: u64,
-    /// Deleted, but not yet purged.
+    /// Deleted, but not yet purged. Searches do not count these.
     pub deleted: u64,
+}
+
+impl TokenCounts {
+    /// The sum of both.
+    #[must_use]
+    pub const fn plus(self, more: Self) -> Self {
+        Self {
+            active: self.active + more.active,
+            disabled: self.disabled + more.disabled,
+            expired: self.expired + more.expired,
+            deleted: self.deleted + more.deleted,
+        }
+    }
 }
 
 /// All metrics. Clones share them.

@@ -30,6 +30,6 @@ mod value;
 pub use db::Db;
 pub use error::{Cause, Error, Unavailable};
 pub use freshness::Stamp;
-pub use open::{Fatal, Holder, OpenAs, OpenError, StoreOptions, kind};
-pub use sqlite::check_place;
+pub use open::{Fatal, LockHolder, OpenAs, OpenError, StoreOptions, file_type_name};
+pub use sqlite::locate;
 pub use tx::Tx;

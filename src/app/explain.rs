@@ -191,7 +191,7 @@ fn explain(tx: &Tx<'_>, found: Credential, now: Timestamp) -> Result<Explanation
     let token = lineage.token;
     let family = tokens::list_family(tx, token.family_id, MAX_FAMILY)?;
     let live_children = tokens::count_live_children(tx, token.id, now)?;
-    let origin = match audit::find_made(tx, token.id, token.create_time)? {
+    let origin = match audit::find_creation(tx, token.id, token.create_time)? {
         Some(row) => Some(TokenOrigin::from_row(row, |id| users::find(tx, id))?),
         None => None,
     };

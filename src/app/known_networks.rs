@@ -79,7 +79,7 @@ impl App {
         let written = self
             .write(move |tx| {
                 for ((user, network), time) in &batch {
-                    known_networks::note(tx, *user, *network, *time)?;
+                    known_networks::record(tx, *user, *network, *time)?;
                 }
                 Ok(())
             })
@@ -110,7 +110,7 @@ impl App {
             .revoke(move |tx| {
                 let (done, user) = work(tx)?;
                 if let Some(user) = &user {
-                    known_networks::forget(tx, user.id)?;
+                    known_networks::delete_of_user(tx, user.id)?;
                 }
                 Ok((done, user))
             })

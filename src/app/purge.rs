@@ -54,7 +54,15 @@ impl App {
         loop {
             let now = self.now();
             let (users, next) = self
-                .read(move |tx| Ok(tokens::find_overfull(tx, after, now, KEPT_OF_USER, USERS)?))
+                .read(move |tx| {
+                    Ok(tokens::find_users_over_limit(
+                        tx,
+                        after,
+                        now,
+                        KEPT_OF_USER,
+                        USERS,
+                    )?)
+                })
                 .await?;
             for user in users {
                 let more =

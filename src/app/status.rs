@@ -4,8 +4,9 @@ use std::num::NonZero;
 
 use crate::{
     domain::lifetime::LifetimePolicy,
+    metrics::TokenCounts,
     store::{
-        tokens::{TokenCounts, TokenFilter},
+        tokens::TokenFilter,
         users::{self, KindFilter, UserFilter},
     },
 };

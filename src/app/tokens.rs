@@ -24,7 +24,7 @@ pub use update::UpdateToken;
 
 pub(super) use selection::parse_time;
 
-pub use crate::store::tokens::TokenCounts;
+pub use crate::metrics::TokenCounts;
 
 use std::time::Duration;
 

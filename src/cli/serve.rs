@@ -51,7 +51,7 @@ impl Plan {
         server.log_requests = settings.log.log_requests;
         let password = AdminPassword::find()?;
         let store = settings.store.options(OpenAs::Serve);
-        let (database, has_database) = store::check_place(&store)?;
+        let (database, has_database) = store::locate(&store)?;
         let socket = control_socket::path_of(&database);
         control_socket::is_taken(&socket)
             .map_err(|error| cannot_listen(&format!("unix:{}", socket.display()), &error))?;

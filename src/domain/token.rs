@@ -103,7 +103,7 @@ impl LastUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
     /// Neither expired nor disabled.
-    Live,
+    Active,
     /// Disabled and not expired.
     Disabled,
     /// Expired, which is final.
@@ -114,7 +114,7 @@ impl TokenState {
     /// The state's name.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Live => "live",
+            Self::Active => "live",
             Self::Disabled => "disabled",
             Self::Expired => "expired",
         }
@@ -125,7 +125,7 @@ impl Token {
     /// The state at `now`; `None` if the token is deleted.
     pub fn state(&self, now: Timestamp) -> Option<TokenState> {
         match self.check(now) {
-            Ok(()) => Some(TokenState::Live),
+            Ok(()) => Some(TokenState::Active),
             Err(Invalid::Disabled) => Some(TokenState::Disabled),
             Err(Invalid::Expired) => Some(TokenState::Expired),
             Err(_) => None,

@@ -23,7 +23,7 @@ pub enum Bound {
 
 /// What happens when a limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ShedAction {
     /// The new one is refused.
     Refused,
     /// An existing one is closed to make room.
@@ -33,16 +33,16 @@ pub enum Outcome {
 }
 
 /// The combinations that occur.
-const ALL: [(Bound, Outcome); 9] = [
-    (Bound::NetworkConnections, Outcome::Refused),
-    (Bound::NetworkConnections, Outcome::Evicted),
-    (Bound::Connections, Outcome::Evicted),
-    (Bound::Connections, Outcome::Delayed),
-    (Bound::Memory, Outcome::Refused),
-    (Bound::AnonymousStreams, Outcome::Refused),
-    (Bound::AnonymousStreams, Outcome::Evicted),
-    (Bound::AnonymousBodies, Outcome::Refused),
-    (Bound::AnonymousBodies, Outcome::Evicted),
+const ALL: [(Bound, ShedAction); 9] = [
+    (Bound::NetworkConnections, ShedAction::Refused),
+    (Bound::NetworkConnections, ShedAction::Evicted),
+    (Bound::Connections, ShedAction::Evicted),
+    (Bound::Connections, ShedAction::Delayed),
+    (Bound::Memory, ShedAction::Refused),
+    (Bound::AnonymousStreams, ShedAction::Refused),
+    (Bound::AnonymousStreams, ShedAction::Evicted),
+    (Bound::AnonymousBodies, ShedAction::Refused),
+    (Bound::AnonymousBodies, ShedAction::Evicted),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,7 +52,7 @@ struct Labels {
 }
 
 impl Labels {
-    const fn new(bound: Bound, outcome: Outcome) -> Self {
+    const fn new(bound: Bound, action: ShedAction) -> Self {
         Self {
             bound: match bound {
                 Bound::NetworkConnections => "network_connections",
@@ -61,10 +61,10 @@ impl Labels {
                 Bound::AnonymousStreams => "anonymous_streams",
                 Bound::AnonymousBodies => "anonymous_bodies",
             },
-            outcome: match outcome {
-                Outcome::Refused => "refused",
-                Outcome::Evicted => "evicted",
-                Outcome::Delayed => "delayed",
+            outcome: match action {
+                ShedAction::Refused => "refused",
+                ShedAction::Evicted => "evicted",
+                ShedAction::Delayed => "delayed",
             },
         }
     }
@@ -80,14 +80,14 @@ impl LoadShed {
         let help = "What was refused, ended or kept waiting, by the bound that was reached";
         let this = Self(super::family(registry, "load_shed", help));
         // Present from the start, so that the first count shows up as an increase.
-        for (bound, outcome) in ALL {
-            drop(this.0.get_or_create(&Labels::new(bound, outcome)));
+        for (bound, action) in ALL {
+            drop(this.0.get_or_create(&Labels::new(bound, action)));
         }
         this
     }
 
     /// Counts one occurrence.
-    pub fn count(&self, bound: Bound, outcome: Outcome) {
-        self.0.get_or_create(&Labels::new(bound, outcome)).inc();
+    pub fn count(&self, bound: Bound, action: ShedAction) {
+        self.0.get_or_create(&Labels::new(bound, action)).inc();
     }
 }

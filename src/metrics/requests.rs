@@ -37,7 +37,7 @@ impl Hash for Request {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Procedure {
+struct ProcedureLabel {
     procedure: Cow<'static, str>,
 }
 
@@ -48,7 +48,7 @@ fn histogram() -> Histogram {
 #[derive(Debug)]
 pub(super) struct Requests {
     count: Family<Request, Counter>,
-    duration: Family<Procedure, Histogram, fn() -> Histogram>,
+    duration: Family<ProcedureLabel, Histogram, fn() -> Histogram>,
 }
 
 impl Requests {
@@ -70,7 +70,7 @@ impl Requests {
     }
 
     pub(super) fn count(&self, request: Request, time: Duration) {
-        let procedure = Procedure {
+        let procedure = ProcedureLabel {
             procedure: request.procedure.clone(),
         };
         self.count.get_or_create(&request).inc();

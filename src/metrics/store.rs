@@ -39,12 +39,12 @@ impl QueueName {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Queue {
+struct QueueLabel {
     queue: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct KindLabel {
     kind: &'static str,
 }
 
@@ -60,7 +60,7 @@ pub struct StoreMetrics {
     writes: Histogram,
     commit: Histogram,
     batch: Histogram,
-    failures: Family<Kind, Counter>,
+    failures: Family<KindLabel, Counter>,
 }
 
 /// Unregistered metrics, for tools and tests.
@@ -72,8 +72,9 @@ impl Default for StoreMetrics {
 
 impl StoreMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let waits =
-            Family::<Queue, Histogram, _>::new_with_constructor(histogram as fn() -> Histogram);
+        let waits = Family::<QueueLabel, Histogram, _>::new_with_constructor(
+            histogram as fn() -> Histogram,
+        );
         registry.register_with_unit(
             "store_queue",
             "Time that work waits for a thread of the store",
@@ -82,7 +83,7 @@ impl StoreMetrics {
         );
         let of = |name: QueueName| {
             let queue = name.as_str();
-            waits.get_or_create(&Queue { queue }).clone()
+            waits.get_or_create(&QueueLabel { queue }).clone()
         };
         let [reads, lookups, writes] = QueueName::ALL.map(of);
         let commit = histogram();
@@ -98,7 +99,7 @@ impl StoreMetrics {
             "How many writes shared a commit",
             batch.clone(),
         );
-        let failures: Family<Kind, Counter> = super::family(
+        let failures: Family<KindLabel, Counter> = super::family(
             registry,
             "store_failures",
             "Transactions that failed as a whole",
@@ -106,7 +107,7 @@ impl StoreMetrics {
         // Present from the start, so that the first failure shows up as an increase.
         for queue in QueueName::ALL {
             let kind = queue.as_str();
-            drop(failures.get_or_create(&Kind { kind }));
+            drop(failures.get_or_create(&KindLabel { kind }));
         }
         Self {
             reads,
@@ -138,6 +139,6 @@ impl StoreMetrics {
     /// Counts a transaction that failed as a whole, so that nothing in it was done.
     pub fn failed(&self, queue: QueueName) {
         let kind = queue.as_str();
-        self.failures.get_or_create(&Kind { kind }).inc();
+        self.failures.get_or_create(&KindLabel { kind }).inc();
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use ipnet::IpNet;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::metrics::{Bound, LoadShed, Outcome};
+use crate::metrics::{Bound, LoadShed, ShedAction};
 
 /// Limits concurrent entries by evicting the oldest.
 #[derive(Clone, Debug)]
@@ -84,10 +84,10 @@ impl ConcurrencyLimit {
         };
         if let Some(oldest) = oldest {
             if now.duration_since(entries[oldest].since) < self.0.min_age {
-                self.0.count(Outcome::Refused);
+                self.0.count(ShedAction::Refused);
                 return None;
             }
-            self.0.count(Outcome::Evicted);
+            self.0.count(ShedAction::Evicted);
             entries.remove(oldest).revoked.notify_one();
         }
         let id = admitted.next_id;
@@ -122,9 +122,9 @@ impl Drop for Permit {
 }
 
 impl Inner {
-    fn count(&self, outcome: Outcome) {
+    fn count(&self, action: ShedAction) {
         let (load_shed, bound) = &self.counts;
-        load_shed.count(*bound, outcome);
+        load_shed.count(*bound, action);
     }
 
     fn lock(&self) -> MutexGuard<'_, Admitted> {

@@ -2,7 +2,7 @@
 
 mod search;
 
-pub use search::{Actor, AuditFilter, Found, search};
+pub use search::{Actor, AuditFilter, AuditPage, search};
 
 use super::{
     error::Error,
@@ -115,7 +115,7 @@ pub fn find(tx: &Tx<'_>, sequence: i64) -> Result<Option<AuditRow>, Error> {
 
 /// The row that records who created the token `id` at `create_time`, and with which credential. It is the first one
 /// with the token as its target, so no later rows are read.
-pub fn find_made(
+pub fn find_creation(
     tx: &Tx<'_>,
     id: TokenId,
     create_time: Timestamp,

@@ -37,9 +37,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job::prepare_once(work);
+        let (job, result) = job::prepare_once(work);
         self.engine.read(job)?;
-        answer.wait().await
+        result.wait().await
     }
 
     /// Like [`Db::read`], but with a queue and a thread of its own, for the few rows, found by a unique key, that
@@ -52,9 +52,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job::prepare_once(work);
+        let (job, result) = job::prepare_once(work);
         self.engine.look_up(job)?;
-        answer.wait().await
+        result.wait().await
     }
 
     /// Runs `work` in a write transaction. `Ok` is returned once the commit is durable. On `Err` nothing that the
@@ -72,9 +72,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job::prepare(work, false);
+        let (job, result) = job::prepare(work, false);
         self.engine.write(job)?;
-        answer.wait().await
+        result.wait().await
     }
 
     /// Like [`Db::write`], but also admitted while the disk is full. Only for work that revokes access.
@@ -86,9 +86,9 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job::prepare(work, true);
+        let (job, result) = job::prepare(work, true);
         self.engine.write(job)?;
-        answer.wait().await
+        result.wait().await
     }
 
     /// Whether the disk was full at the last write, so that only [`Db::revoke`] is admitted. The next write checks

@@ -57,7 +57,7 @@ impl Freshness {
     /// Makes whatever the commit changed stale. Must be called after the commit and before anyone gets an answer: a
     /// stamp with this commit's number is then from a read that began after the commit, and every earlier read has an
     /// older stamp.
-    pub(super) fn committed(&self, changes: &Changes) {
+    pub(super) fn committed(&self, changes: &Invalidations) {
         if changes.is_empty() {
             return;
         }
@@ -96,13 +96,13 @@ impl Freshness {
 
 /// The parts of credentials that a transaction changed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct Invalidations {
     everything: bool,
     last_uses: bool,
     tokens: Vec<TokenId>,
 }
 
-impl Changes {
+impl Invalidations {
     const fn is_empty(&self) -> bool {
         !self.everything && !self.last_uses && self.tokens.is_empty()
     }
@@ -117,7 +117,7 @@ impl Changes {
 
 /// Records the changes of a transaction.
 #[derive(Debug, Default)]
-pub(super) struct Notes(RefCell<Changes>);
+pub(super) struct Notes(RefCell<Invalidations>);
 
 impl Notes {
     /// Anything may have changed.
@@ -135,7 +135,7 @@ impl Notes {
         self.0.borrow_mut().tokens.push(id);
     }
 
-    pub(super) fn into_changes(self) -> Changes {
+    pub(super) fn into_invalidations(self) -> Invalidations {
         self.0.into_inner()
     }
 }

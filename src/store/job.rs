@@ -14,7 +14,7 @@ use super::{
 
 /// A caller's work, with its result type erased.
 pub(super) trait Job: Send {
-    /// Whether the caller no longer waits for the answer.
+    /// Whether the caller no longer waits for the result.
     fn is_abandoned(&self) -> bool;
 
     /// Whether the work revokes access, and so is admitted even while the disk is full.
@@ -28,32 +28,32 @@ pub(super) trait Job: Send {
     fn run(&mut self, tx: &Tx<'_>) -> bool;
 
     /// Answers the caller with the result, or with `fault` if the transaction failed.
-    fn settle(self: Box<Self>, fault: Option<Error>);
+    fn finish(self: Box<Self>, fault: Option<Error>);
 }
 
-/// Receives the answer for the caller.
-pub(super) struct Answer<T, E>(oneshot::Receiver<Result<T, E>>);
+/// Receives the result for the caller.
+pub(super) struct PendingResult<T, E>(oneshot::Receiver<Result<T, E>>);
 
-impl<T, E: From<Error>> Answer<T, E> {
+impl<T, E: From<Error>> PendingResult<T, E> {
     pub(super) async fn wait(self) -> Result<T, E> {
-        // A job is dropped unanswered only if its thread ended.
-        let answer = self.0.await;
-        answer.unwrap_or_else(|_| Err(Error::unavailable(Unavailable::Closed).into()))
+        // A job is dropped without a result only if its thread ended.
+        let result = self.0.await;
+        result.unwrap_or_else(|_| Err(Error::unavailable(Unavailable::Closed).into()))
     }
 }
 
-struct Request<T, E, W> {
-    asked: Instant,
+struct QueuedWork<T, E, W> {
+    queued_at: Instant,
     work: W,
     is_revocation: bool,
-    outcome: Option<Result<T, E>>,
+    result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
 /// Makes a job of `work` that can run only once.
 pub(super) fn prepare_once<T, E>(
     work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
-) -> (Box<dyn Job>, Answer<T, E>)
+) -> (Box<dyn Job>, PendingResult<T, E>)
 where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
@@ -67,24 +67,24 @@ where
 }
 
 /// Makes a job of `work`.
-pub(super) fn prepare<T, E, W>(work: W, is_revocation: bool) -> (Box<dyn Job>, Answer<T, E>)
+pub(super) fn prepare<T, E, W>(work: W, is_revocation: bool) -> (Box<dyn Job>, PendingResult<T, E>)
 where
     W: FnMut(&Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
-    let (reply, answer) = oneshot::channel();
-    let job = Request {
-        asked: Instant::now(),
+    let (reply, result) = oneshot::channel();
+    let job = QueuedWork {
+        queued_at: Instant::now(),
         work,
         is_revocation,
-        outcome: None,
+        result: None,
         reply,
     };
-    (Box::new(job), Answer(answer))
+    (Box::new(job), PendingResult(result))
 }
 
-impl<T, E, W> Job for Request<T, E, W>
+impl<T, E, W> Job for QueuedWork<T, E, W>
 where
     W: FnMut(&Tx<'_>) -> Result<T, E> + Send,
     T: Send,
@@ -99,23 +99,23 @@ where
     }
 
     fn waited(&self) -> Duration {
-        self.asked.elapsed()
+        self.queued_at.elapsed()
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> bool {
         // Unwind safe: the work can only reach its transaction, which is rolled back.
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)))
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)))
             .unwrap_or_else(|_| Err(Error::Panicked.into()));
-        self.outcome.insert(outcome).is_ok()
+        self.result.insert(result).is_ok()
     }
 
-    fn settle(self: Box<Self>, fault: Option<Error>) {
-        let answer = match (fault, self.outcome) {
+    fn finish(self: Box<Self>, fault: Option<Error>) {
+        let result = match (fault, self.result) {
             (Some(fault), _) => Err(fault.into()),
-            (None, Some(outcome)) => outcome,
+            (None, Some(result)) => result,
             (None, None) => Err(Error::unavailable(Unavailable::Closed).into()),
         };
-        // If the caller is gone, there is nobody to answer.
-        drop(self.reply.send(answer));
+        // If the caller is gone, there is nobody to tell.
+        drop(self.reply.send(result));
     }
 }

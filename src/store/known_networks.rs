@@ -20,7 +20,7 @@ pub struct KnownNetwork {
 }
 
 /// Records a sign-in of `user` from `network`, and removes all but the user's 100 most recent networks.
-pub fn note(tx: &Tx<'_>, user: UserId, network: IpNet, time: Timestamp) -> Result<(), Error> {
+pub fn record(tx: &Tx<'_>, user: UserId, network: IpNet, time: Timestamp) -> Result<(), Error> {
     let sql = "INSERT INTO known_networks (user_id, network, last_time) VALUES (?1, ?2, ?3) \
                ON CONFLICT (user_id, network) DO UPDATE SET last_time = excluded.last_time \
                WHERE known_networks.last_time < excluded.last_time";
@@ -37,7 +37,7 @@ pub fn note(tx: &Tx<'_>, user: UserId, network: IpNet, time: Timestamp) -> Resul
 }
 
 /// Removes all networks of `user`.
-pub fn forget(tx: &Tx<'_>, user: UserId) -> Result<(), Error> {
+pub fn delete_of_user(tx: &Tx<'_>, user: UserId) -> Result<(), Error> {
     let sql = "DELETE FROM known_networks WHERE user_id = ?1";
     tx.change_known_networks(sql, &[user.into()]).map(drop)
 }
@@ -86,11 +86,11 @@ mod tests {
             users::insert(&tx, user, Some("hash")).unwrap();
         }
         let at = |seconds: u64| NOW.plus(Duration::from_secs(seconds));
-        note(&tx, bob.id, network(0), at(0)).unwrap();
+        record(&tx, bob.id, network(0), at(0)).unwrap();
         for n in 0..=120 {
-            note(&tx, alice.id, network(n), at(n.into())).unwrap();
+            record(&tx, alice.id, network(n), at(n.into())).unwrap();
         }
-        note(&tx, alice.id, network(120), at(3)).unwrap();
+        record(&tx, alice.id, network(120), at(3)).unwrap();
         let before = NOW.minus(Duration::from_secs(1));
         let all = list(&tx, before, 1_000).unwrap();
         assert_eq!(all.len(), 101);
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(list(&tx, at(60), 1_000).unwrap().len(), 60);
         purge(&tx, at(60)).unwrap();
         assert_eq!(list(&tx, before, 1_000).unwrap().len(), 60);
-        forget(&tx, alice.id).unwrap();
+        delete_of_user(&tx, alice.id).unwrap();
         assert_eq!(list(&tx, before, 1_000).unwrap(), []);
     }
 }

@@ -95,9 +95,9 @@ pub enum Fatal {
 
 /// The process that holds the database's lock: its ID and command name, if the kernel tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder(pub(super) Option<(u32, String)>);
+pub struct LockHolder(pub(super) Option<(u32, String)>);
 
-impl fmt::Display for Holder {
+impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some((process, name)) if name.is_empty() => write!(f, "process {process}"),
@@ -108,7 +108,7 @@ impl fmt::Display for Holder {
 }
 
 /// The type of a directory entry, for people.
-pub fn kind(found: FileType) -> &'static str {
+pub fn file_type_name(found: FileType) -> &'static str {
     if found.is_symlink() {
         "a link"
     } else if found.is_dir() {
@@ -221,7 +221,7 @@ pub enum OpenError {
         /// The database's file.
         path: PathBuf,
         /// The process that owns it.
-        holder: Holder,
+        holder: LockHolder,
     },
     /// The file has several names, and its write-ahead log is next to another one.
     #[error(

@@ -9,10 +9,10 @@ mod checkpoint;
 mod checkpointer;
 mod connect;
 mod fault;
+mod file;
+mod lock;
 mod migrate;
 mod open_reads;
-mod owner;
-mod place;
 #[cfg(test)]
 pub(super) mod plans;
 mod preflight;
@@ -42,10 +42,10 @@ use super::{
 use crate::metrics::QueueName;
 use checkpointer::Checkpointer;
 use connect::Pool;
+use file::DatabaseFile;
+use lock::DatabaseLock;
 use open_reads::OpenReads;
-use owner::Owner;
-use place::Place;
-use queue::Queue;
+use queue::JobQueue;
 use reserve::Reserve;
 use shared::Shared;
 
@@ -54,20 +54,20 @@ use shared::Shared;
 ///
 /// # Errors
 /// The path, its folder, its permissions or its header is refused.
-pub fn check_place(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
-    let place = Place::find(options)?;
-    preflight::check_files(&place, options)?;
-    let exists = preflight::check_place(&place, options.open_as)?;
-    Ok((place.path, exists))
+pub fn locate(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
+    let database = DatabaseFile::find(options)?;
+    preflight::check_files(&database, options)?;
+    let exists = preflight::check_unlocked(&database, options.open_as)?;
+    Ok((database.path, exists))
 }
 
 /// An open `SQLite` database and the threads that work on it.
 #[derive(Debug)]
 pub(super) struct Engine {
-    reads: Arc<Queue>,
+    reads: Arc<JobQueue>,
     /// For credentials. No list, search or count ever delays these.
-    lookups: Arc<Queue>,
-    writes: Arc<Queue>,
+    lookups: Arc<JobQueue>,
+    writes: Arc<JobQueue>,
     threads: Vec<JoinHandle<()>>,
     pool: Pool,
     /// Dropped after the connections, since it releases the lock.
@@ -76,31 +76,30 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
-        let owner = Owner::take(options)?;
-        preflight::check(&owner, options)?;
-        migrate::prepare(&owner, options).or_else(|refusal| {
+        let lock = DatabaseLock::acquire(options)?;
+        preflight::check(&lock, options)?;
+        migrate::prepare(&lock, options).or_else(|refusal| {
             // On a full disk SQLite needs some space to start.
             let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
-            if may_give && Reserve::release_of(owner.path()) {
-                migrate::prepare(&owner, options)
+            if may_give && Reserve::release_of(lock.path()) {
+                migrate::prepare(&lock, options)
             } else {
                 Err(refusal)
             }
         })?;
-        let manager = connect::manager(owner.path(), options.busy_timeout);
+        let manager = connect::manager(lock.path(), options.busy_timeout);
         let pool = connect::pool(manager, options)?;
-        let first = connect::get(&pool, owner.path())?;
+        let first = connect::get(&pool, lock.path())?;
         if options.open_as == OpenAs::Serve {
             // A command may go on: `data check` is one, and it reports the damage.
-            schema::refuse_damaged(&first, owner.path())?;
+            schema::refuse_damaged(&first, lock.path())?;
         }
         drop(first);
         // The log now exists, and stays for as long as the database is open.
-        owner
-            .sync_names()
-            .map_err(|error| OpenError::of(owner.path(), error))?;
-        let reserve = (options.open_as == OpenAs::Serve).then(|| Reserve::of(owner.path()));
-        let queue = |name| Queue::new(options.max_waiting, name, options.metrics.clone());
+        lock.sync_names()
+            .map_err(|error| OpenError::of(lock.path(), error))?;
+        let reserve = (options.open_as == OpenAs::Serve).then(|| Reserve::of(lock.path()));
+        let queue = |name| JobQueue::new(options.max_waiting, name, options.metrics.clone());
         let mut engine = Self {
             reads: Arc::new(queue(QueueName::Read)),
             lookups: Arc::new(queue(QueueName::Lookup)),
@@ -109,7 +108,7 @@ impl Engine {
             pool,
             shared: Arc::new(Shared {
                 reserve,
-                owner,
+                lock,
                 freshness: Freshness::default(),
                 checkpointer: Checkpointer::default(),
                 open_reads: OpenReads::default(),
@@ -137,7 +136,7 @@ impl Engine {
             writer::run(connection, &queue, shared, wal);
         })?;
         self.spawn("store-checkpoint".to_owned(), |connection, shared| {
-            shared.checkpointer.run(connection, &shared.owner);
+            shared.checkpointer.run(connection, &shared.lock);
         })
     }
 
@@ -147,14 +146,14 @@ impl Engine {
         work: impl FnOnce(&rusqlite::Connection, &Shared) + Send + 'static,
     ) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.shared);
-        let connection = connect::get(&self.pool, shared.owner.path())?;
+        let connection = connect::get(&self.pool, shared.lock.path())?;
         let run = move || {
             work(&connection, &shared);
             drop(connection);
             drop(shared);
         };
         let thread = thread::Builder::new().name(name).spawn(run);
-        let thread = thread.map_err(|source| self.shared.owner.place().io(source))?;
+        let thread = thread.map_err(|source| self.shared.lock.database().io(source))?;
         self.threads.push(thread);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! The tokens table. A deleted token's row stays as a tombstone until it is purged.
 
-mod census;
 mod change;
 mod credential;
 mod delete;
@@ -11,18 +10,17 @@ mod live;
 mod purge;
 mod search;
 
-pub use census::{count_by_state, last_row};
-pub use change::{adopt_children, mark_rotated, unmark_rotated, update};
+pub use change::{mark_rotated, move_live_children, undo_rotation, update};
 pub use credential::{Credential, find_credential};
 pub use delete::{
     DeletedFamily, delete_family, delete_live_children, delete_live_of_user, mark_deleted,
 };
 pub use family::{disable_family, list_family};
 pub use filter::{StateFilter, TokenFilter};
-pub use last_use::note_uses;
+pub use last_use::record_uses;
 pub use live::{count_live, count_live_children, count_live_family};
-pub use purge::{find_overfull, purge, purge_ended};
-pub use search::{Found, TokenCounts, count, find_selected, search};
+pub use purge::{find_users_over_limit, purge, purge_ended};
+pub use search::{TokenPage, count, count_by_state, find_selected, last_row, search};
 
 use super::{
     error::Error,

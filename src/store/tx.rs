@@ -8,7 +8,7 @@ use std::{iter, net::IpAddr};
 
 use super::{
     error::Error,
-    freshness::{Changes, Notes},
+    freshness::{Invalidations, Notes},
     sqlite::session,
     value::Value,
 };
@@ -56,8 +56,8 @@ impl<'a> Tx<'a> {
     }
 
     /// The parts of credentials that the statements changed.
-    pub(super) fn into_changes(self) -> Changes {
-        self.notes.into_changes()
+    pub(super) fn into_invalidations(self) -> Invalidations {
+        self.notes.into_invalidations()
     }
 
     /// Runs a statement that returns no rows, and returns how many rows it changed. If it changed any, every
@@ -135,7 +135,7 @@ impl<'a> Tx<'a> {
         self.run(sql, &[name.into(), time.into()]).map(drop)
     }
 
-    /// Changes the known networks. Makes nothing stale, since no credential depends on them.
+    /// Invalidations the known networks. Makes nothing stale, since no credential depends on them.
     pub(super) fn change_known_networks(
         &self,
         sql: &str,

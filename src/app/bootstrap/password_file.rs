@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 
 use crate::{
     domain::{random, secret::Secret},
-    store::kind,
+    store::file_type_name,
 };
 
 /// Read limit; longer than any password may be.
@@ -77,7 +77,7 @@ impl PasswordFile {
         // Checked before opening, because opening a device can have side effects.
         let found = fs::symlink_metadata(&self.0)?.file_type();
         if !found.is_file() {
-            return refuse(&format!("it is {}: move it away", kind(found)));
+            return refuse(&format!("it is {}: move it away", file_type_name(found)));
         }
         let file = at_once(OpenOptions::new().read(true)).open(&self.0)?;
         let metadata = file.metadata()?;

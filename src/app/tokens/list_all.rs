@@ -2,8 +2,9 @@
 
 use crate::{
     domain::token::Token,
+    metrics::TokenCounts,
     store::{
-        tokens::{self, TokenCounts, TokenFilter},
+        tokens::{self, TokenFilter},
         users,
     },
 };

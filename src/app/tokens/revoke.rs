@@ -147,7 +147,7 @@ fn parse(request: &RevokeTokens) -> Result<TokenFilter, Error> {
             let problem = "must not be expired: such tokens are accepted no more";
             return Err(FieldError::new("filter.state", problem).into());
         }
-        StateFilter::Any => StateFilter::NotExpired,
+        StateFilter::Any => StateFilter::Live,
         state => state,
     };
     if request.tokens.is_empty() && !request.filter.is_set() {
@@ -253,7 +253,7 @@ impl Run {
                             ..filter.clone()
                         };
                         let (selected, _) = tokens::count(tx, &filter, now, None)?;
-                        selected.live + selected.disabled
+                        selected.active + selected.disabled
                     };
                     count += children.saturating_sub(selected);
                 }

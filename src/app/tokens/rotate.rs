@@ -197,7 +197,7 @@ fn replace(
     if !tokens::mark_rotated(tx, predecessor)? {
         return Err(AlreadyRotated.into());
     }
-    tokens::adopt_children(tx, predecessor.id, successor.id, now)?;
+    tokens::move_live_children(tx, predecessor.id, successor.id, now)?;
     let mut event = permit.event(now, predecessor.id);
     event.successor_id = successor.id.to_string();
     audit::append(tx, event)?;

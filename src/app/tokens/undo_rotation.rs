@@ -83,9 +83,9 @@ fn undo(
     predecessor: TokenId,
     now: Timestamp,
 ) -> Result<Token, Error> {
-    tokens::adopt_children(tx, successor.id, predecessor, now)?;
+    tokens::move_live_children(tx, successor.id, predecessor, now)?;
     tokens::mark_deleted(tx, successor.id, now)?;
-    if !tokens::unmark_rotated(tx, predecessor, successor.id)? {
+    if !tokens::undo_rotation(tx, predecessor, successor.id)? {
         return Err(Error::NotFound(Noun::Token));
     }
     let mut event = permit.event_called("token.undo_rotation", now, predecessor);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{connection_state::ConnectionState, shared::Shared};
 use crate::{
     domain::address::site_of,
-    metrics::{Bound, LoadShed, Outcome},
+    metrics::{Bound, LoadShed, ShedAction},
     server::limits::Limits,
 };
 
@@ -67,7 +67,7 @@ impl ConnectionRegistry {
             of_network.is_some_and(|count| *count >= limits.connections_per_network());
         if network_is_full && !self.evict_oldest(network) {
             let load_shed = &self.shared.load_shed;
-            load_shed.count(Bound::NetworkConnections, Outcome::Refused);
+            load_shed.count(Bound::NetworkConnections, ShedAction::Refused);
             self.is_wait_counted = false;
             self.warn(network);
             if is_full || self.refusals.len() >= MAX_REFUSALS {
@@ -81,7 +81,7 @@ impl ConnectionRegistry {
             // Counted once for each connection that waits, however often it is retried.
             self.is_wait_counted = true;
             let load_shed = &self.shared.load_shed;
-            load_shed.count(Bound::Connections, Outcome::Delayed);
+            load_shed.count(Bound::Connections, ShedAction::Delayed);
         }
         if is_full || network_is_full {
             return Admission::Wait;
@@ -117,7 +117,7 @@ impl ConnectionRegistry {
                 Some(_) => Bound::NetworkConnections,
                 None => Bound::Connections,
             };
-            self.shared.load_shed.count(bound, Outcome::Evicted);
+            self.shared.load_shed.count(bound, ShedAction::Evicted);
         }
         oldest.is_some()
     }

@@ -18,7 +18,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{memory_budget::MemoryReservation, shared::Shared};
 use crate::{
-    metrics::{Bound, Outcome},
+    metrics::{Bound, ShedAction},
     server::limits::Limits,
 };
 
@@ -202,7 +202,7 @@ impl ConnectionState {
             .memory
             .try_grow(bytes, &shared.budget, self.is_authenticated());
         if !fits {
-            shared.load_shed.count(Bound::Memory, Outcome::Refused);
+            shared.load_shed.count(Bound::Memory, ShedAction::Refused);
         }
         fits
     }

@@ -50,7 +50,7 @@ pub(super) async fn count_all_tokens(
         .await?;
     let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(ConnectResponse(CountAllTokensResponse {
-        live_count: number(counts.live),
+        live_count: number(counts.active),
         disabled_count: number(counts.disabled),
         expired_count: number(counts.expired),
     }))
@@ -141,7 +141,7 @@ fn selection(filter: Option<TokenFilter>) -> TokenSelection {
     let filter = filter.unwrap_or_default();
     let state = match v1::TokenState::try_from(filter.state) {
         Ok(v1::TokenState::Unspecified) => Ok(None),
-        Ok(v1::TokenState::Live) => Ok(Some(TokenState::Live)),
+        Ok(v1::TokenState::Live) => Ok(Some(TokenState::Active)),
         Ok(v1::TokenState::Disabled) => Ok(Some(TokenState::Disabled)),
         Ok(v1::TokenState::Expired) => Ok(Some(TokenState::Expired)),
         Err(_) => Err(FieldError::new("filter.state", super::NOT_OF_THE_ENUM)),

@@ -58,7 +58,7 @@ fn counts(counts: Counts) -> ServerCounts {
         people: number(counts.people),
         machines: number(counts.machines),
         deactivated_users: number(counts.deactivated),
-        live_tokens: number(counts.tokens.live),
+        live_tokens: number(counts.tokens.active),
         disabled_tokens: number(counts.tokens.disabled),
         expired_tokens: number(counts.tokens.expired),
     }

@@ -46,7 +46,7 @@ pub enum Actor {
 
 /// The result of a [`search`] call.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct AuditPage {
     /// The rows.
     pub rows: Vec<AuditRow>,
     /// Where to continue; `None` at the end.
@@ -54,10 +54,10 @@ pub struct Found {
 }
 
 /// A scan's index key: a column and the value that all of its rows have there.
-type Key = (&'static str, String);
+type IndexKey = (&'static str, String);
 
 /// A row's position: its time, then its sequence number, which is at least 1.
-type Place = (i64, i64);
+type AuditPosition = (i64, i64);
 
 /// At most `limit` rows that `filter` selects, after position `after` by time: oldest first, or newest first in
 /// `reverse`. A call may return fewer rows, or none, before the end is reached.
@@ -67,7 +67,7 @@ pub fn search(
     after: Option<Position>,
     reverse: bool,
     limit: u32,
-) -> Result<Found, Error> {
+) -> Result<AuditPage, Error> {
     let keys = filter.keys(tx)?;
     let share = MAX_ROWS / u32::try_from(keys.len().max(1)).unwrap_or(MAX_ROWS);
     let count = usize::try_from(limit).expect("32 bits fit a usize");
@@ -87,28 +87,28 @@ pub fn search(
         );
         rows.extend(tx.list(&sql, &query.params, decode)?);
         // This scan may have stopped earlier than previous ones.
-        rows.retain(|row| span.has(place(row)));
-        rows.sort_by_key(place);
+        rows.retain(|row| span.contains(position_of(row)));
+        rows.sort_by_key(position_of);
         if reverse {
             rows.reverse();
         }
         if let Some(last) = count.checked_sub(1).and_then(|last| rows.get(last)) {
             // The remaining scans need not look beyond the last row of the page.
-            stop = Some(place(last));
-            span.end_with(place(last));
+            stop = Some(position_of(last));
+            span.end_with(position_of(last));
             rows.truncate(count);
         }
     }
-    let next = stop.map(position);
-    Ok(Found { rows, next })
+    let next = stop.map(to_position);
+    Ok(AuditPage { rows, next })
 }
 
-const fn place(row: &AuditRow) -> Place {
+const fn position_of(row: &AuditRow) -> AuditPosition {
     (row.time.as_micros(), row.sequence)
 }
 
 /// The position as a page token encodes it.
-fn position((time, sequence): Place) -> Position {
+fn to_position((time, sequence): AuditPosition) -> Position {
     Position {
         major: time,
         minor: u128::try_from(sequence).unwrap_or(0),
@@ -128,11 +128,11 @@ impl AuditFilter {
 
     /// The position of a row in the order of [`search`].
     pub fn position(row: &AuditRow) -> Position {
-        position(place(row))
+        to_position(position_of(row))
     }
 
     /// The keys to scan. A target usually has the fewest rows, an action the most.
-    fn keys(&self, tx: &Tx<'_>) -> Result<Vec<Key>, Error> {
+    fn keys(&self, tx: &Tx<'_>) -> Result<Vec<IndexKey>, Error> {
         if let Some(target) = &self.target {
             let columns = ["target", "successor_id"];
             return Ok(columns.map(|it| (it, target.clone())).into());
@@ -152,14 +152,14 @@ impl AuditFilter {
     }
 
     /// Whether every row with this key satisfies the filter.
-    fn is_met_along(&self, key: &Key) -> bool {
+    fn is_met_along(&self, key: &IndexKey) -> bool {
         let mut rest = Conditions::default();
         self.narrow(key, &mut rest);
         rest.sql.is_empty()
     }
 
     /// Adds the conditions other than the key. The `+` keeps the engine from using an index on those columns.
-    fn narrow<'a>(&'a self, key: &Key, query: &mut Conditions<'a>) {
+    fn narrow<'a>(&'a self, key: &IndexKey, query: &mut Conditions<'a>) {
         let key = key.0;
         match &self.actor {
             Some(_) if key == "actor" => {}
@@ -199,8 +199,8 @@ fn list_values(tx: &Tx<'_>, column: &str, after: &str, before: &str) -> Result<V
 /// The rows between two positions, exclusive.
 #[derive(Clone, Copy)]
 struct Span {
-    low: Place,
-    high: Place,
+    low: AuditPosition,
+    high: AuditPosition,
     reverse: bool,
 }
 
@@ -224,12 +224,12 @@ impl Span {
         span
     }
 
-    fn has(self, place: Place) -> bool {
-        place > self.low && place < self.high
+    fn contains(self, at: AuditPosition) -> bool {
+        at > self.low && at < self.high
     }
 
     /// Drops everything after `last`.
-    const fn end_with(&mut self, (time, sequence): Place) {
+    const fn end_with(&mut self, (time, sequence): AuditPosition) {
         if self.reverse {
             self.low = (time, sequence - 1);
         } else {
@@ -238,7 +238,12 @@ impl Span {
     }
 
     /// Keeps the first `count` rows, and returns the last of them if there may be more.
-    fn cut(&mut self, tx: &Tx<'_>, key: &Key, count: u32) -> Result<Option<Place>, Error> {
+    fn cut(
+        &mut self,
+        tx: &Tx<'_>,
+        key: &IndexKey,
+        count: u32,
+    ) -> Result<Option<AuditPosition>, Error> {
         let mut query = self.query(key);
         let skip = query.add(count - 1);
         let sql = format!(
@@ -262,7 +267,7 @@ impl Span {
     }
 
     /// Selects the rows of the span with this key. Sequence numbers start at 1; planted rows below are skipped.
-    fn query(self, (column, value): &Key) -> Conditions<'_> {
+    fn query(self, (column, value): &IndexKey) -> Conditions<'_> {
         let mut query = Conditions::default();
         // Empty values are not indexed.
         let along = format!("{column} = ? AND {column} <> '' AND ");

@@ -125,7 +125,7 @@ async fn a_change_makes_stale_what_it_changed_and_little_else() {
         ),
         (
             "a use of the parent",
-            Box::new(move |tx| tokens::note_uses(tx, &[(id, used)])),
+            Box::new(move |tx| tokens::record_uses(tx, &[(id, used)])),
             NONE,
             ALL,
         ),

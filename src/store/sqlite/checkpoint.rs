@@ -7,9 +7,9 @@ use crate::store::error::Error;
 
 /// The kind of checkpoint.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Mode {
+pub(super) enum CheckpointMode {
     /// Copies nothing, only reports.
-    Look,
+    Noop,
     /// Copies what it can without waiting for readers.
     Passive,
     /// Waits for readers, so that the log can restart from its beginning.
@@ -20,7 +20,7 @@ pub(super) enum Mode {
 
 /// The result of a checkpoint.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Log {
+pub(super) struct CheckpointResult {
     /// Whether a lock kept it from completing.
     pub(super) is_busy: bool,
     /// The number of frames in the log.
@@ -30,17 +30,20 @@ pub(super) struct Log {
 }
 
 /// Runs a checkpoint (`SQLite`'s pragma.html, "PRAGMA `wal_checkpoint`").
-pub(super) fn checkpoint(connection: &Connection, mode: Mode) -> Result<Log, Error> {
+pub(super) fn checkpoint(
+    connection: &Connection,
+    mode: CheckpointMode,
+) -> Result<CheckpointResult, Error> {
     let sql = match mode {
-        Mode::Look => "PRAGMA wal_checkpoint(NOOP)",
-        Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
-        Mode::Restart => "PRAGMA wal_checkpoint(RESTART)",
-        Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+        CheckpointMode::Noop => "PRAGMA wal_checkpoint(NOOP)",
+        CheckpointMode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        CheckpointMode::Restart => "PRAGMA wal_checkpoint(RESTART)",
+        CheckpointMode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let run = || {
         connection.prepare_cached(sql)?.query_row((), |row| {
             let count = |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).unwrap_or(0));
-            Ok(Log {
+            Ok(CheckpointResult {
                 is_busy: count(0)? != 0,
                 frames: count(1)?,
                 copied: count(2)?,

@@ -13,88 +13,90 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    checkpoint::{Mode, checkpoint},
-    owner::Owner,
+    checkpoint::{CheckpointMode, checkpoint},
+    lock::DatabaseLock,
 };
 
 /// How often the path is checked.
-const LOOK: Duration = Duration::from_secs(1);
+const PATH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Checkpointer {
-    bell: Mutex<Bell>,
-    rung: Condvar,
+    request: Mutex<Request>,
+    changed: Condvar,
     /// Held while a checkpoint runs.
     working: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Bell {
-    rings: bool,
+struct Request {
+    is_pending: bool,
     closed: bool,
 }
 
 /// While this is held, nobody else runs a checkpoint.
-pub(super) type Turn<'a> = MutexGuard<'a, ()>;
+pub(super) type CheckpointGuard<'a> = MutexGuard<'a, ()>;
 
 impl Checkpointer {
     /// Runs a checkpoint whenever asked to, until it is closed.
-    pub(super) fn run(&self, connection: &Connection, owner: &Owner) {
-        while let Some(turn) = self.next(owner) {
+    pub(super) fn run(&self, connection: &Connection, lock: &DatabaseLock) {
+        while let Some(guard) = self.next(lock) {
             // SQLite syncs the file only if no commit came in meanwhile. What is synced here, the writer need not
             // wait for.
-            let made = checkpoint(connection, Mode::Passive).and_then(|_| owner.sync());
-            drop(turn);
+            let made = checkpoint(connection, CheckpointMode::Passive).and_then(|_| lock.sync());
+            drop(guard);
             // Any other failure loses nothing: the log still has everything.
             if let Err(error) = made {
-                owner.end_on_failed_sync(&error);
+                lock.end_on_failed_sync(&error);
             }
         }
     }
 
     /// Requests a checkpoint without waiting for it.
-    pub(super) fn ask(&self) {
-        self.bell().rings = true;
-        self.rung.notify_one();
+    pub(super) fn request_checkpoint(&self) {
+        self.request().is_pending = true;
+        self.changed.notify_one();
     }
 
     /// Waits until no checkpoint runs, and keeps others from running one.
-    pub(super) fn turn(&self) -> Turn<'_> {
+    pub(super) fn lock(&self) -> CheckpointGuard<'_> {
         self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `None` if the thread runs a checkpoint or is about to.
-    pub(super) fn try_turn(&self) -> Option<Turn<'_>> {
+    pub(super) fn try_lock(&self) -> Option<CheckpointGuard<'_>> {
         let working = self.working.try_lock().ok()?;
-        (!self.bell().rings).then_some(working)
+        (!self.request().is_pending).then_some(working)
     }
 
     /// Ends the thread.
     pub(super) fn close(&self) {
-        self.bell().closed = true;
-        self.rung.notify_one();
+        self.request().closed = true;
+        self.changed.notify_one();
     }
 
-    fn next(&self, owner: &Owner) -> Option<Turn<'_>> {
+    fn next(&self, lock: &DatabaseLock) -> Option<CheckpointGuard<'_>> {
         loop {
-            owner.check_path();
-            let quiet = |bell: &mut Bell| !bell.rings && !bell.closed;
-            let waited = self.rung.wait_timeout_while(self.bell(), LOOK, quiet);
-            let (bell, time) = waited.unwrap_or_else(PoisonError::into_inner);
-            if bell.closed {
+            lock.check_path();
+            let quiet = |request: &mut Request| !request.is_pending && !request.closed;
+            let waited =
+                self.changed
+                    .wait_timeout_while(self.request(), PATH_CHECK_INTERVAL, quiet);
+            let (request, time) = waited.unwrap_or_else(PoisonError::into_inner);
+            if request.closed {
                 return None;
             }
             if !time.timed_out() {
                 break;
             }
         }
-        let turn = self.turn();
-        // Cleared only while holding the turn, so that whoever sees no request also sees the turn taken.
-        self.bell().rings = false;
-        Some(turn)
+        let guard = self.lock();
+        // Cleared only while holding the guard, so that whoever sees no request also sees the guard taken.
+        self.request().is_pending = false;
+        Some(guard)
     }
 
-    fn bell(&self) -> MutexGuard<'_, Bell> {
-        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn request(&self) -> MutexGuard<'_, Request> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
 use super::{
-    checkpoint::{Mode, checkpoint},
+    checkpoint::{CheckpointMode, checkpoint},
     connect, fault,
-    owner::Owner,
+    lock::DatabaseLock,
     session::Session,
 };
 use crate::store::{
@@ -50,8 +50,8 @@ impl Header {
 }
 
 /// Checks the schema and, as the server, migrates it. Recovers the log and truncates it.
-pub(super) fn prepare(owner: &Owner, options: &StoreOptions) -> Result<(), OpenError> {
-    let (path, open_as) = (owner.path(), options.open_as);
+pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(), OpenError> {
+    let (path, open_as) = (lock.path(), options.open_as);
     let refuse = |error: rusqlite::Error| OpenError::of(path, fault::of(error));
     let mut connection = connect::exclusive(path, options.busy_timeout).map_err(refuse)?;
     // Until the schema is known to be ours, closing must not write the log into the file.
@@ -78,14 +78,14 @@ pub(super) fn prepare(owner: &Owner, options: &StoreOptions) -> Result<(), OpenE
             });
         }
     }
-    owner.write_log_anew()?;
+    lock.write_log_anew()?;
     if open_as == OpenAs::Serve {
         use_wal(&connection).map_err(|error| OpenError::of(path, error))?;
         migrate(&mut connection).map_err(|error| OpenError::of(path, error))?;
     }
     // From here on the file's own header has the schema version, where the next start reads it. On a full disk this
     // fails, but the log has everything.
-    match checkpoint(&connection, Mode::Truncate) {
+    match checkpoint(&connection, CheckpointMode::Truncate) {
         Err(error) if error.is_failed_sync() => Err(OpenError::of(path, error)),
         _ => connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)

@@ -97,7 +97,12 @@ fn table_reads(connection: &Connection, sql: &str) -> usize {
 fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
     let (time, scope) = (Some(NOW), Some("deploy".to_owned()));
     let none = TokenFilter::default;
-    let states = [TokenState::Live, TokenState::Disabled, TokenState::Expired].map(StateFilter::Is);
+    let states = [
+        TokenState::Active,
+        TokenState::Disabled,
+        TokenState::Expired,
+    ]
+    .map(StateFilter::Is);
     let mut conditions = vec![
         none(),
         TokenFilter {
@@ -136,7 +141,7 @@ fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
     conditions.extend(
         states
             .into_iter()
-            .chain([StateFilter::NotExpired])
+            .chain([StateFilter::Live])
             .map(|state| TokenFilter { state, ..none() }),
     );
     conditions.push(TokenFilter {
@@ -145,7 +150,7 @@ fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
         unused_since: time,
         expires_before: time,
         scope,
-        state: StateFilter::NotExpired,
+        state: StateFilter::Live,
         except: vec![id],
         ..none()
     });
@@ -213,7 +218,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     tokens::count_live_family(tx, id, NOW).unwrap();
     tokens::last_row(tx).unwrap();
     tokens::count_by_state(tx, NOW, 0, 1_000).unwrap();
-    tokens::find_overfull(tx, None, NOW, 100, 1).unwrap();
+    tokens::find_users_over_limit(tx, None, NOW, 100, 1).unwrap();
     for filter in filters(user, id) {
         for reverse in [false, true] {
             tokens::search(tx, &filter, NOW, None, reverse, 50).unwrap();
@@ -226,7 +231,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
         audit::list(tx, None, reverse, 50).unwrap();
     }
     audit::find(tx, 1).unwrap();
-    audit::find_made(tx, id, NOW.minus(Duration::from_hours(1))).unwrap();
+    audit::find_creation(tx, id, NOW.minus(Duration::from_hours(1))).unwrap();
     audit::is_target(tx, "nothing").unwrap();
     audit_log::search_all(tx, user, id);
     audit::head(tx).unwrap();
@@ -250,9 +255,9 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     tokens::update(tx, &mine).unwrap();
     tokens::mark_rotated(tx, &mine).unwrap();
     let last_use = LastUse::seen(NOW, None);
-    tokens::note_uses(tx, &[(id, last_use)]).unwrap();
-    tokens::adopt_children(tx, id, heir.id, NOW).unwrap();
-    tokens::adopt_children(tx, heir.id, id, NOW).unwrap();
+    tokens::record_uses(tx, &[(id, last_use)]).unwrap();
+    tokens::move_live_children(tx, id, heir.id, NOW).unwrap();
+    tokens::move_live_children(tx, heir.id, id, NOW).unwrap();
     tokens::delete_live_children(tx, id, NOW).unwrap();
     tokens::delete_family(tx, id, &[], NOW, 100).unwrap();
     tokens::disable_family(tx, id, NOW).unwrap();
@@ -264,10 +269,10 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     audit::append(tx, event()).unwrap();
     meta::set_purge_time(tx, NOW).unwrap();
     let network = "192.0.2.0/24".parse().unwrap();
-    known_networks::note(tx, user, network, NOW).unwrap();
+    known_networks::record(tx, user, network, NOW).unwrap();
     known_networks::list(tx, NOW, 100).unwrap();
     known_networks::purge(tx, NOW).unwrap();
-    known_networks::forget(tx, user).unwrap();
+    known_networks::delete_of_user(tx, user).unwrap();
     audit::list_all(tx, None, 100).unwrap();
 }
 

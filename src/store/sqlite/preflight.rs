@@ -3,9 +3,9 @@
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use super::{
+    file::{DatabaseFile, beside},
+    lock::DatabaseLock,
     migrate::Header,
-    owner::Owner,
-    place::{Place, beside},
 };
 use crate::store::open::{OpenAs, OpenError, StoreOptions};
 
@@ -13,46 +13,49 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER_LEN: usize = 100;
 
 /// Checks the locked file.
-pub(super) fn check(owner: &Owner, options: &StoreOptions) -> Result<(), OpenError> {
-    check_files(owner.place(), options)?;
-    let other = owner.name_with_the_log();
-    if let Some(other) = other.map_err(|error| owner.place().io(error))? {
-        let path = owner.path().to_owned();
+pub(super) fn check(lock: &DatabaseLock, options: &StoreOptions) -> Result<(), OpenError> {
+    check_files(lock.database(), options)?;
+    let other = lock.name_with_the_log();
+    if let Some(other) = other.map_err(|error| lock.database().io(error))? {
+        let path = lock.path().to_owned();
         return Err(OpenError::LogElsewhere { path, other });
     }
-    check_header(owner.place(), owner.file(), options.open_as)
+    check_header(lock.database(), lock.file(), options.open_as)
 }
 
 /// Checks the header without the lock, for a caller that does not open the database yet. Returns whether there is a
 /// file that is not empty.
-pub(super) fn check_place(place: &Place, open_as: OpenAs) -> Result<bool, OpenError> {
-    if !place.exists() {
+pub(super) fn check_unlocked(database: &DatabaseFile, open_as: OpenAs) -> Result<bool, OpenError> {
+    if !database.exists() {
         return Ok(false);
     }
-    let file = place.open(OpenAs::Embedded)?;
-    check_header(place, &file, open_as)?;
-    let found = file.metadata().map_err(|error| place.io(error))?;
+    let file = database.open(OpenAs::Embedded)?;
+    check_header(database, &file, open_as)?;
+    let found = file.metadata().map_err(|error| database.io(error))?;
     Ok(found.len() > 0)
 }
 
 /// Checks the file and those next to it without opening them.
-pub(super) fn check_files(place: &Place, options: &StoreOptions) -> Result<(), OpenError> {
-    place.check_beside()?;
+pub(super) fn check_files(
+    database: &DatabaseFile,
+    options: &StoreOptions,
+) -> Result<(), OpenError> {
+    database.check_beside()?;
     if options.allow_open_permissions {
         return Ok(());
     }
-    place.check_permissions()
+    database.check_permissions()
 }
 
 /// Checks the header in the file itself if there is no log: asking `SQLite` would leave new files next to a database
 /// that is then refused. If there is a log, only `SQLite` can tell, and it adds no new files.
-fn check_header(place: &Place, file: &File, open_as: OpenAs) -> Result<(), OpenError> {
-    let path = place.path.as_path();
+fn check_header(database: &DatabaseFile, file: &File, open_as: OpenAs) -> Result<(), OpenError> {
+    let path = database.path.as_path();
     if beside(path, "-wal").exists() {
         return Ok(());
     }
     let mut bytes = [0; HEADER_LEN];
-    let length = read_header(file, &mut bytes).map_err(|error| place.io(error))?;
+    let length = read_header(file, &mut bytes).map_err(|error| database.io(error))?;
     let bytes = &bytes[..length];
     if bytes.is_empty() {
         return Ok(());

@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// How many jobs may wait for the threads that are awake. One more wakes another thread.
-const PATIENT: usize = 2;
+const MAX_WAITING_FOR_AWAKE: usize = 2;
 
-pub(super) struct Queue {
+pub(super) struct JobQueue {
     state: Mutex<State>,
     changed: Condvar,
     limit: usize,
@@ -37,11 +37,11 @@ struct State {
     /// Threads that wait to be woken.
     asleep: usize,
     /// Threads that have been woken but do not run yet.
-    called: usize,
+    notified: usize,
     closed: bool,
 }
 
-impl Queue {
+impl JobQueue {
     pub(super) fn new(limit: usize, name: QueueName, metrics: StoreMetrics) -> Self {
         Self {
             state: Mutex::default(),
@@ -72,11 +72,11 @@ impl Queue {
             return Err(Error::Overloaded);
         }
         state.jobs.push_back(job);
-        let must_call = state.awake == 0 || state.jobs.len() > PATIENT;
-        if state.asleep > 0 && must_call {
+        let must_wake = state.awake == 0 || state.jobs.len() > MAX_WAITING_FOR_AWAKE;
+        if state.asleep > 0 && must_wake {
             state.asleep -= 1;
             state.awake += 1;
-            state.called += 1;
+            state.notified += 1;
             drop(state);
             self.changed.notify_one();
         }
@@ -84,9 +84,9 @@ impl Queue {
     }
 
     /// Registers the calling thread.
-    pub(super) fn join(&self) -> Seat<'_> {
+    pub(super) fn register(&self) -> Worker<'_> {
         self.lock().awake += 1;
-        Seat(self)
+        Worker(self)
     }
 
     /// Takes all queued jobs without waiting for any.
@@ -107,9 +107,9 @@ impl Queue {
 }
 
 /// A registered thread. When the thread ends, in whatever way, it is unregistered, so that no job waits for it.
-pub(super) struct Seat<'a>(&'a Queue);
+pub(super) struct Worker<'a>(&'a JobQueue);
 
-impl Seat<'_> {
+impl Worker<'_> {
     /// Waits for jobs, and takes at most `max` of those that are there, oldest first, without waiting for more.
     /// `None` once the queue is closed and empty.
     pub(super) fn take(&self, max: usize) -> Option<Vec<Box<dyn Job>>> {
@@ -120,12 +120,12 @@ impl Seat<'_> {
             }
             state.awake -= 1;
             state.asleep += 1;
-            while state.called == 0 && !state.closed {
+            while state.notified == 0 && !state.closed {
                 let woken = self.0.changed.wait(state);
                 state = woken.unwrap_or_else(PoisonError::into_inner);
             }
-            if state.called > 0 {
-                state.called -= 1;
+            if state.notified > 0 {
+                state.notified -= 1;
             } else {
                 // The queue was closed; no push woke this thread.
                 state.asleep -= 1;
@@ -142,15 +142,15 @@ impl Seat<'_> {
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Worker<'_> {
     fn drop(&mut self) {
         self.0.lock().awake -= 1;
     }
 }
 
-impl fmt::Debug for Queue {
+impl fmt::Debug for JobQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue")
+        f.debug_struct("JobQueue")
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
@@ -169,20 +169,20 @@ mod tests {
 
     #[test]
     fn jobs_wait_for_an_awake_thread_and_too_many_wake_another() {
-        let queue = Queue::new(9, QueueName::Read, StoreMetrics::default());
+        let queue = JobQueue::new(9, QueueName::Read, StoreMetrics::default());
         thread::scope(|threads| {
             let (taken, took) = mpsc::channel();
             for _ in 0..2 {
                 let (queue, taken) = (&queue, taken.clone());
                 threads.spawn(move || {
-                    let seat = queue.join();
+                    let worker = queue.register();
                     // Holds its first batch until the queue is closed.
-                    let first = seat.take(1).map(|batch| batch.len());
+                    let first = worker.take(1).map(|batch| batch.len());
                     taken.send(first).unwrap();
                     while !queue.lock().closed {
                         thread::yield_now();
                     }
-                    while seat.take(9).is_some() {}
+                    while worker.take(9).is_some() {}
                 });
             }
             while queue.lock().asleep < 2 {
@@ -190,7 +190,7 @@ mod tests {
             }
             queue.push(job()).unwrap();
             assert_eq!(took.recv(), Ok(Some(1)));
-            for _ in 0..PATIENT {
+            for _ in 0..MAX_WAITING_FOR_AWAKE {
                 queue.push(job()).unwrap();
             }
             assert!(took.recv_timeout(Duration::from_millis(20)).is_err());
@@ -199,18 +199,18 @@ mod tests {
             queue.close();
         });
         let state = queue.lock();
-        assert_eq!((state.awake, state.asleep, state.called), (0, 0, 0));
+        assert_eq!((state.awake, state.asleep, state.notified), (0, 0, 0));
     }
 
     #[test]
     fn a_job_queued_before_any_thread_is_taken_by_the_first() {
-        let queue = Queue::new(1, QueueName::Read, StoreMetrics::default());
+        let queue = JobQueue::new(1, QueueName::Read, StoreMetrics::default());
         queue.push(job()).unwrap();
         assert!(matches!(queue.push(job()), Err(Error::Overloaded)));
-        let seat = queue.join();
-        assert_eq!(seat.take(9).map(|batch| batch.len()), Some(1));
+        let worker = queue.register();
+        assert_eq!(worker.take(9).map(|batch| batch.len()), Some(1));
         queue.close();
-        assert!(seat.take(9).is_none());
+        assert!(worker.take(9).is_none());
         assert!(queue.push(job()).is_err());
     }
 }

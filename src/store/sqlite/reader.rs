@@ -4,7 +4,7 @@ use std::{time::Duration, vec};
 
 use rusqlite::Connection;
 
-use super::{fault, queue::Queue, session::Session, shared::Shared};
+use super::{fault, queue::JobQueue, session::Session, shared::Shared};
 use crate::store::{job::Job, tx::Tx};
 
 /// Maximum number of reads in a transaction. It must stay short, or the write-ahead log grows behind it.
@@ -13,13 +13,13 @@ const MAX_BATCH: usize = 64;
 const MAX_AGE: Duration = Duration::from_millis(20);
 
 /// Answers reads until the queue is closed.
-pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared) {
-    let seat = queue.join();
+pub(super) fn run(connection: &Connection, queue: &JobQueue, shared: &Shared) {
+    let worker = queue.register();
     // A read that writes is a bug, which SQLite then refuses.
     let guarded = connection
         .pragma_update(None, "query_only", true)
         .map_err(fault::unavailable);
-    while let Some(batch) = seat.take(MAX_BATCH) {
+    while let Some(batch) = worker.take(MAX_BATCH) {
         let mut batch = batch.into_iter();
         while batch.len() > 0 {
             // The transaction begins after the batch was taken, so each read sees everything committed before it was
@@ -32,7 +32,7 @@ pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared) {
                 Err(fault) => {
                     queue.failed();
                     for job in batch.by_ref() {
-                        job.settle(Some(fault.clone()));
+                        job.finish(Some(fault.clone()));
                     }
                 }
             }
@@ -47,7 +47,7 @@ fn answer(connection: &Connection, shared: &Shared, batch: &mut vec::IntoIter<Bo
     for mut job in batch {
         if !job.is_abandoned() {
             job.run(&tx);
-            job.settle(None);
+            job.finish(None);
         }
         if read.age() > MAX_AGE {
             break;

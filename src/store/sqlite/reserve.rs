@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::place::beside;
+use super::file::beside;
 use crate::store::{
     error::{Error, Unavailable},
     job::Job,
@@ -88,10 +88,10 @@ impl Reserve {
 
     /// Called when `fault` ended the transaction of `jobs`. If the disk was full, an unspent reserve is freed, and the
     /// revocations among them are returned to be tried again. All other jobs get the fault as their answer.
-    pub(super) fn yield_to(&self, jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
+    pub(super) fn release_for(&self, jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
         if !fault.is_full_disk() || self.is_spent.swap(true, Ordering::SeqCst) {
             for job in jobs {
-                job.settle(Some(fault.clone()));
+                job.finish(Some(fault.clone()));
             }
             return Vec::new();
         }
@@ -169,7 +169,7 @@ fn refuse(jobs: Vec<Box<dyn Job>>, fault: &Error) -> Vec<Box<dyn Job>> {
     let (revocations, others): (Vec<_>, Vec<_>) =
         jobs.into_iter().partition(|job| job.is_revocation());
     for job in others {
-        job.settle(Some(fault.clone()));
+        job.finish(Some(fault.clone()));
     }
     revocations
 }
@@ -233,13 +233,16 @@ mod tests {
 
         // The control: other faults do not release the reserve.
         let other = Error::unavailable(Unavailable::Busy);
-        assert!(reserve.yield_to(jobs(), &other).is_empty());
+        assert!(reserve.release_for(jobs(), &other).is_empty());
         assert!(file.exists() && !reserve.is_spent());
 
         let full = Error::unavailable(Unavailable::Full);
-        assert_eq!(revocations(&reserve.yield_to(jobs(), &full)), [true]);
+        assert_eq!(revocations(&reserve.release_for(jobs(), &full)), [true]);
         assert!(!file.exists() && reserve.is_spent());
-        assert!(reserve.yield_to(jobs(), &full).is_empty(), "no second one");
+        assert!(
+            reserve.release_for(jobs(), &full).is_empty(),
+            "no second one"
+        );
         assert_eq!(revocations(&reserve.admit(jobs())), [true]);
 
         // The next attempt finds space.

@@ -1,12 +1,14 @@
 //! What the engine's threads share.
 
-use super::{checkpointer::Checkpointer, open_reads::OpenReads, owner::Owner, reserve::Reserve};
+use super::{
+    checkpointer::Checkpointer, lock::DatabaseLock, open_reads::OpenReads, reserve::Reserve,
+};
 use crate::store::freshness::Freshness;
 
 /// Must be dropped after the connections, since it releases the lock.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) owner: Owner,
+    pub(super) lock: DatabaseLock,
     pub(super) freshness: Freshness,
     pub(super) checkpointer: Checkpointer,
     pub(super) open_reads: OpenReads,

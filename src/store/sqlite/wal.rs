@@ -13,25 +13,25 @@ use std::{mem, time::Duration};
 use rusqlite::Connection;
 
 use super::{
-    checkpoint::{Mode, checkpoint},
+    checkpoint::{CheckpointMode, checkpoint},
     shared::Shared,
 };
 use crate::store::open::StoreOptions;
 
 /// Log length in frames (of 4 KiB) from which the checkpoint thread is asked to copy the log.
-const SOON: u64 = 1_000;
+const COPY_AT: u64 = 1_000;
 /// It is asked again after this many more frames. A smaller step shortens the commits that compete with it for the
 /// disk, but adds work in total.
-const STEP: u64 = 500;
+const COPY_AGAIN_AFTER: u64 = 500;
 /// Log length from which the log is restarted, when the checkpoint thread is idle.
-const LONG: u64 = 2_000;
+const RESTART_AT: u64 = 2_000;
 /// Log length from which it is restarted at once, unless as much has yet to be copied. A batch of writes adds at most
 /// a few MiB.
-const TOO_LONG: u64 = 2_500;
+const RESTART_NOW_AT: u64 = 2_500;
 /// After a reader prevented a restart, it is retried after this many more frames.
-const RETRY: u64 = 500;
+const RETRY_AFTER: u64 = 500;
 /// How long a checkpoint waits for readers. It does not wait for a read that is older.
-const PATIENCE: Duration = Duration::from_millis(100);
+const READER_WAIT: Duration = Duration::from_millis(100);
 /// A frame is a page and its header.
 const FRAME_BYTES: u64 = 4_096 + 24;
 
@@ -41,13 +41,13 @@ pub(super) struct Wal<'a> {
     shared: &'a Shared,
     busy_timeout: Duration,
     /// The log length from which the oldest read is ended.
-    most: u64,
+    max_frames: u64,
     /// The log length at the previous check.
     last: u64,
     /// The log length at which the checkpoint thread is asked next.
-    ask_at: u64,
+    copy_at: u64,
     /// The log length at which the log is restarted.
-    long: u64,
+    restart_at: u64,
 }
 
 impl<'a> Wal<'a> {
@@ -60,67 +60,68 @@ impl<'a> Wal<'a> {
             connection,
             shared,
             busy_timeout: options.busy_timeout,
-            most: options.max_log_bytes / FRAME_BYTES,
+            max_frames: options.max_log_bytes / FRAME_BYTES,
             last: 0,
-            ask_at: SOON,
-            long: LONG,
+            copy_at: COPY_AT,
+            restart_at: RESTART_AT,
         }
     }
 
     /// Call after each commit.
     pub(super) fn keep_short(&mut self) {
-        let Ok(log) = checkpoint(self.connection, Mode::Look) else {
+        let Ok(log) = checkpoint(self.connection, CheckpointMode::Noop) else {
             return;
         };
         if log.frames < mem::replace(&mut self.last, log.frames) {
-            (self.ask_at, self.long) = (SOON, LONG);
+            (self.copy_at, self.restart_at) = (COPY_AT, RESTART_AT);
         }
         let checkpointer = &self.shared.checkpointer;
-        if log.frames >= self.ask_at {
-            checkpointer.ask();
-            self.ask_at = log.frames + STEP;
+        if log.frames >= self.copy_at {
+            checkpointer.request_checkpoint();
+            self.copy_at = log.frames + COPY_AGAIN_AFTER;
         }
-        if log.frames < self.long {
+        if log.frames < self.restart_at {
             return;
         }
-        if self.shared.open_reads.oldest() >= PATIENCE {
-            if log.frames >= self.most {
+        if self.shared.open_reads.oldest() >= READER_WAIT {
+            if log.frames >= self.max_frames {
                 self.shared.open_reads.end_oldest();
             }
-            self.long = log.frames + RETRY;
+            self.restart_at = log.frames + RETRY_AFTER;
             return;
         }
-        let is_little = log.frames.saturating_sub(log.copied) < TOO_LONG;
-        let turn = if log.frames >= 2 * self.most || (log.frames >= TOO_LONG && is_little) {
-            Some(checkpointer.turn())
-        } else {
-            if !is_little {
-                checkpointer.ask();
-            }
-            checkpointer.try_turn()
-        };
-        if turn.is_some() && !self.wait_and(Mode::Restart) {
-            self.long = log.frames + RETRY;
+        let is_little = log.frames.saturating_sub(log.copied) < RESTART_NOW_AT;
+        let guard =
+            if log.frames >= 2 * self.max_frames || (log.frames >= RESTART_NOW_AT && is_little) {
+                Some(checkpointer.lock())
+            } else {
+                if !is_little {
+                    checkpointer.request_checkpoint();
+                }
+                checkpointer.try_lock()
+            };
+        if guard.is_some() && !self.checkpoint_with_wait(CheckpointMode::Restart) {
+            self.restart_at = log.frames + RETRY_AFTER;
         }
     }
 
     /// Call at shutdown.
     pub(super) fn empty(&self) {
-        let _turn = self.shared.checkpointer.turn();
-        self.wait_and(Mode::Truncate);
+        let _guard = self.shared.checkpointer.lock();
+        self.checkpoint_with_wait(CheckpointMode::Truncate);
     }
 
     /// Runs a checkpoint that waits for readers, and returns whether the log will restart or has been truncated. It
     /// will not if a reader prevented it.
-    fn wait_and(&self, mode: Mode) -> bool {
-        drop(self.connection.busy_timeout(PATIENCE));
+    fn checkpoint_with_wait(&self, mode: CheckpointMode) -> bool {
+        drop(self.connection.busy_timeout(READER_WAIT));
         let made = checkpoint(self.connection, mode);
         drop(self.connection.busy_timeout(self.busy_timeout));
         match made {
             Ok(log) => !log.is_busy,
             // Any failure but that of a sync loses nothing: the log still has everything.
             Err(error) => {
-                self.shared.owner.end_on_failed_sync(&error);
+                self.shared.lock.end_on_failed_sync(&error);
                 false
             }
         }
@@ -142,7 +143,7 @@ mod tests {
     use r2d2::ManageConnection as _;
 
     use super::{
-        super::{Engine, connect, place::beside},
+        super::{Engine, connect, file::beside},
         *,
     };
     use crate::{
@@ -207,7 +208,7 @@ mod tests {
 
     /// Adds enough to the log that another attempt is due.
     fn grow(connection: &Connection, nth: i64) {
-        let bytes = i64::try_from(RETRY * FRAME_BYTES).unwrap();
+        let bytes = i64::try_from(RETRY_AFTER * FRAME_BYTES).unwrap();
         let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('filler' || ?1, zeroblob(?2))";
         connection.execute(sql, [nth, bytes]).unwrap();
     }
@@ -226,7 +227,7 @@ mod tests {
                 .execute_batch("BEGIN; SELECT count(*) FROM users")
                 .unwrap();
             let _read = engine.shared.open_reads.open(&reader);
-            while engine.shared.open_reads.oldest() < PATIENCE {
+            while engine.shared.open_reads.oldest() < READER_WAIT {
                 thread::yield_now();
             }
             let mut wal = Wal::new(&writer, &engine.shared, &options);
@@ -235,7 +236,7 @@ mod tests {
                 grow(&writer, nth);
                 let begin = Instant::now();
                 if waits {
-                    assert!(!wal.wait_and(Mode::Restart));
+                    assert!(!wal.checkpoint_with_wait(CheckpointMode::Restart));
                 } else {
                     wal.keep_short();
                 }
@@ -243,7 +244,7 @@ mod tests {
             }
             took.sort();
             // One or two may be delayed by the load of the machine.
-            let waited = took[took.len() - 3] >= PATIENCE;
+            let waited = took[took.len() - 3] >= READER_WAIT;
             assert_eq!(waited, waits, "{took:?}");
         }
     }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::{fault, queue::Queue, reserve, session::Session, shared::Shared, wal::Wal};
+use super::{fault, queue::JobQueue, reserve, session::Session, shared::Shared, wal::Wal};
 use crate::store::{
     error::{Error, Unavailable},
-    freshness::Changes,
+    freshness::Invalidations,
     job::Job,
     tx::Tx,
 };
@@ -17,9 +17,9 @@ use crate::store::{
 const MAX_BATCH: usize = 256;
 
 /// Writes until the queue is closed, then truncates the log.
-pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared, mut wal: Wal<'_>) {
-    let seat = queue.join();
-    while let Some(batch) = seat.take(MAX_BATCH) {
+pub(super) fn run(connection: &Connection, queue: &JobQueue, shared: &Shared, mut wal: Wal<'_>) {
+    let worker = queue.register();
+    while let Some(batch) = worker.take(MAX_BATCH) {
         let batch = match &shared.reserve {
             Some(reserve) => reserve.admit(batch),
             None => batch,
@@ -39,7 +39,7 @@ pub(super) fn run(connection: &Connection, queue: &Queue, shared: &Shared, mut w
 /// Writes a batch. Fails if the transaction could not be begun.
 fn write(
     connection: &Connection,
-    queue: &Queue,
+    queue: &JobQueue,
     shared: &Shared,
     batch: Vec<Box<dyn Job>>,
 ) -> Result<(), Error> {
@@ -51,21 +51,21 @@ fn write(
         return Ok(());
     }
     // This takes a microsecond or two, and prevents writes that nobody would find.
-    shared.owner.check_path();
+    shared.lock.check_path();
     if let Err(fault) = fault::statement(connection, "BEGIN IMMEDIATE") {
-        shared.owner.end_on_failed_sync(&fault);
+        shared.lock.end_on_failed_sync(&fault);
         queue.failed();
         fail(waiting, &fault);
         return Err(fault);
     }
-    let mut changes = Changes::default();
+    let mut changes = Invalidations::default();
     let mut done = Vec::new();
     let undone = loop {
         let Some(mut job) = waiting.next() else {
             let begin = Instant::now();
             let committed = fault::statement(connection, "COMMIT");
             queue.committed(done.len(), begin.elapsed());
-            break committed.err().map(|fault| judge(shared, fault));
+            break committed.err().map(|fault| find_cause(shared, fault));
         };
         let (wrote, fault) = run_in_savepoint(connection, shared, job.as_mut());
         let succeeded = wrote.is_some();
@@ -79,7 +79,7 @@ fn write(
             }
             Some(fault) => {
                 // The failed job's own error says more than that the batch was rolled back.
-                job.settle(succeeded.then(|| fault.clone()));
+                job.finish(succeeded.then(|| fault.clone()));
                 break Some(fault);
             }
         }
@@ -88,9 +88,9 @@ fn write(
     shared.freshness.committed(&changes);
     // No result is sent before the commit, not even a refusal: it may depend on what another job in the batch wrote.
     match undone {
-        None => done.into_iter().for_each(|job| job.settle(None)),
+        None => done.into_iter().for_each(|job| job.finish(None)),
         Some(fault) => {
-            shared.owner.end_on_failed_sync(&fault);
+            shared.lock.end_on_failed_sync(&fault);
             queue.failed();
             if !connection.is_autocommit() {
                 drop(fault::statement(connection, "ROLLBACK"));
@@ -100,7 +100,7 @@ fn write(
                 fail(undone, &fault);
                 return Ok(());
             };
-            let revocations = reserve.yield_to(undone.collect(), &fault);
+            let revocations = reserve.release_for(undone.collect(), &fault);
             // At most one retry, since there is only one reserve.
             return write(connection, queue, shared, revocations);
         }
@@ -123,18 +123,18 @@ fn run_in_savepoint(
     connection: &Connection,
     shared: &Shared,
     job: &mut dyn Job,
-) -> (Option<Changes>, Option<Error>) {
+) -> (Option<Invalidations>, Option<Error>) {
     if let Err(fault) = fault::statement(connection, "SAVEPOINT write") {
-        return (Some(Changes::default()), Some(fault));
+        return (Some(Invalidations::default()), Some(fault));
     }
     let tx = Tx::sqlite(Session::new(connection));
     let succeeded = job.run(&tx);
     if let Some(error) = tx.failed_sync() {
-        shared.owner.end_on_failed_sync(&error);
+        shared.lock.end_on_failed_sync(&error);
     }
     let is_full =
-        tx.met_full_disk() || tx.met_failed_write() && reserve::is_out_of_room(shared.owner.path());
-    let changes = succeeded.then(|| tx.into_changes());
+        tx.met_full_disk() || tx.met_failed_write() && reserve::is_out_of_room(shared.lock.path());
+    let changes = succeeded.then(|| tx.into_invalidations());
     if is_full {
         return (changes, Some(Error::unavailable(Unavailable::Full)));
     }
@@ -152,8 +152,8 @@ fn run_in_savepoint(
 }
 
 /// Turns a failed write into a full disk, if that is the cause.
-fn judge(shared: &Shared, fault: Error) -> Error {
-    if fault::is_failed_write(&fault) && reserve::is_out_of_room(shared.owner.path()) {
+fn find_cause(shared: &Shared, fault: Error) -> Error {
+    if fault::is_failed_write(&fault) && reserve::is_out_of_room(shared.lock.path()) {
         Error::unavailable(Unavailable::Full)
     } else {
         fault
@@ -161,5 +161,5 @@ fn judge(shared: &Shared, fault: Error) -> Error {
 }
 
 fn fail(jobs: impl Iterator<Item = Box<dyn Job>>, fault: &Error) {
-    jobs.for_each(|job| job.settle(Some(fault.clone())));
+    jobs.for_each(|job| job.finish(Some(fault.clone())));
 }

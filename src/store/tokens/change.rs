@@ -36,7 +36,7 @@ pub fn mark_rotated(tx: &Tx<'_>, predecessor: &Token) -> Result<bool, Error> {
 }
 
 /// Undoes the rotation of a token to `successor`, unless the token is deleted. False if there is no such token.
-pub fn unmark_rotated(tx: &Tx<'_>, id: TokenId, successor: TokenId) -> Result<bool, Error> {
+pub fn undo_rotation(tx: &Tx<'_>, id: TokenId, successor: TokenId) -> Result<bool, Error> {
     let sql = "UPDATE tokens SET successor_id = NULL, expire_time = expire_time_before_rotation, \
                expire_time_before_rotation = NULL \
                WHERE id = ?1 AND successor_id = ?2 AND delete_time IS NULL";
@@ -44,7 +44,7 @@ pub fn unmark_rotated(tx: &Tx<'_>, id: TokenId, successor: TokenId) -> Result<bo
 }
 
 /// Moves the live children of `from` to `to`, and returns how many there were.
-pub fn adopt_children(
+pub fn move_live_children(
     tx: &Tx<'_>,
     from: TokenId,
     to: TokenId,

@@ -70,7 +70,8 @@ mod tests {
             samples::{NOW, hash, person, token},
             sqlite,
             tokens::{
-                adopt_children, count_live_family, find, insert, mark_deleted, mark_rotated, update,
+                count_live_family, find, insert, mark_deleted, mark_rotated, move_live_children,
+                update,
             },
             users,
         },
@@ -106,7 +107,7 @@ mod tests {
         add(&successor);
         assert!(mark_rotated(&tx, &predecessor).unwrap());
         assert!(!mark_rotated(&tx, &predecessor).unwrap());
-        let moved = adopt_children(&tx, predecessor.id, successor.id, NOW);
+        let moved = move_live_children(&tx, predecessor.id, successor.id, NOW);
         assert_eq!(moved.unwrap(), 1);
         let parent = |token: &Token| find(&tx, token.id).unwrap().unwrap().parent_id;
         assert_eq!(parent(&live), Some(successor.id));

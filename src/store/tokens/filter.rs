@@ -47,8 +47,8 @@ pub enum StateFilter {
     Any,
     /// This state.
     Is(TokenState),
-    /// Live or disabled.
-    NotExpired,
+    /// Active or disabled.
+    Live,
 }
 
 /// Whether a live token expires. The two kinds are separate ranges of an index.
@@ -73,7 +73,7 @@ impl TokenFilter {
     pub fn live_of(user: UserId) -> Self {
         Self {
             user: Some(user),
-            state: StateFilter::NotExpired,
+            state: StateFilter::Live,
             ..Self::default()
         }
     }
@@ -88,7 +88,7 @@ impl TokenFilter {
     pub(super) const fn is_live_only(&self) -> bool {
         match self.state {
             StateFilter::Any => self.never_expires || self.expiring_before.is_some(),
-            StateFilter::NotExpired => true,
+            StateFilter::Live => true,
             StateFilter::Is(state) => !matches!(state, TokenState::Expired),
         }
     }
@@ -187,10 +187,10 @@ impl TokenFilter {
             all.and("' ' || scopes || ' ' LIKE ? ESCAPE '\\'", pattern);
         }
         match self.state {
-            StateFilter::Is(TokenState::Live) => all.sql.push_str(" AND disabled = 0"),
+            StateFilter::Is(TokenState::Active) => all.sql.push_str(" AND disabled = 0"),
             StateFilter::Is(TokenState::Disabled) => all.sql.push_str(" AND disabled = 1"),
             StateFilter::Is(TokenState::Expired) => all.and("+expire_time <= ?", now),
-            StateFilter::Any | StateFilter::NotExpired => {}
+            StateFilter::Any | StateFilter::Live => {}
         }
         let is_unexpired = !matches!(
             self.state,

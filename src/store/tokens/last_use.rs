@@ -9,7 +9,7 @@ use crate::{
 ///
 /// This does not affect decisions, so credentials in memory stay current. They are therefore not the place to read a
 /// last use from.
-pub fn note_uses(tx: &Tx<'_>, uses: &[(TokenId, LastUse)]) -> Result<(), Error> {
+pub fn record_uses(tx: &Tx<'_>, uses: &[(TokenId, LastUse)]) -> Result<(), Error> {
     uses.iter()
         .try_for_each(|(id, last_use)| tx.set_last_use(*id, last_use))
 }

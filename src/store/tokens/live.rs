@@ -4,6 +4,7 @@
 use super::{
     COLUMNS, decode,
     filter::{Lifetime, TokenFilter},
+    search::decode_counts,
 };
 use crate::{
     domain::{
@@ -12,7 +13,8 @@ use crate::{
         time::Timestamp,
         token::Token,
     },
-    store::{error::Error, keyset::Keyset, tokens::TokenCounts, tx::Tx},
+    metrics::TokenCounts,
+    store::{error::Error, keyset::Keyset, tx::Tx},
 };
 
 /// Counts the live tokens matching `$key`, with the key's value as `?1` and the current time as `?2`.
@@ -99,12 +101,12 @@ pub(super) fn count(
             let mut query = filter.conditions(now, &pattern, Some(*lifetime), *family);
             let (time, id) = (query.add(keyset.time()), query.add(keyset.id()));
             let sql = format!(
-                "SELECT count(*) FILTER (WHERE disabled = 0), count(*) FILTER (WHERE disabled = 1), 0 \
+                "SELECT count(*) FILTER (WHERE disabled = 0), count(*) FILTER (WHERE disabled = 1), 0, 0 \
                  FROM tokens WHERE {} AND (+{}, id) > ({time}, {id})",
                 query.sql,
                 filter.order()
             );
-            let part = tx.find(&sql, &query.params, TokenCounts::decode)?;
+            let part = tx.find(&sql, &query.params, decode_counts)?;
             counts = counts.plus(part.unwrap_or_default());
         }
     }

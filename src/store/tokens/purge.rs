@@ -44,7 +44,7 @@ pub fn purge_ended(
 
 /// Checks the next `limit` users with tokens, in order of their IDs after `after`, deleted users included. Returns
 /// those with more than `keep` ended tokens, and the user to continue after; `None` at the end.
-pub fn find_overfull(
+pub fn find_users_over_limit(
     tx: &Tx<'_>,
     after: Option<UserId>,
     now: Timestamp,

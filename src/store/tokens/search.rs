@@ -14,6 +14,7 @@ use crate::{
         time::Timestamp,
         token::Token,
     },
+    metrics::TokenCounts,
     store::{
         conditions::Conditions,
         error::Error,
@@ -27,27 +28,16 @@ const MAX_ROWS: u32 = if cfg!(test) { 1_000 } else { 10_000 };
 
 /// The result of a [`search`] call.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct TokenPage {
     /// The tokens.
     pub tokens: Vec<Token>,
     /// Where to continue; `None` at the end.
     pub next: Option<Position>,
 }
 
-/// How many tokens there are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TokenCounts {
-    /// Neither expired nor disabled.
-    pub live: u64,
-    /// Disabled, but not expired.
-    pub disabled: u64,
-    /// Expired, but not purged.
-    pub expired: u64,
-}
-
 /// The index range to scan.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Among {
+enum IndexRange {
     All,
     OfUser(UserId),
     Children(TokenId),
@@ -55,7 +45,7 @@ enum Among {
     Expiring,
 }
 
-impl Among {
+impl IndexRange {
     const fn of(filter: &TokenFilter) -> Self {
         match (filter.family, filter.parent, filter.user) {
             (Some(family), _, _) => Self::Family(family),
@@ -100,14 +90,14 @@ impl Among {
 /// The rows between two positions, exclusive.
 #[derive(Clone, Copy)]
 struct Span {
-    among: Among,
+    index: IndexRange,
     low: Position,
     high: Position,
 }
 
 impl Span {
     fn new(filter: &TokenFilter, now: Timestamp, after: Option<Position>, reverse: bool) -> Self {
-        let among = Among::of(filter);
+        let index = IndexRange::of(filter);
         let (low, high) = filter.id_range();
         let time = |bound: Option<Timestamp>, none| bound.map_or(none, Timestamp::as_micros);
         // No ID is zero, so the bound includes all rows of its time.
@@ -119,13 +109,15 @@ impl Span {
             (now.as_micros(), u128::MAX),
             (time(filter.expiring_before, i64::MAX), 0),
         ];
-        let [low, high] = match among {
-            Among::OfUser(_) => by_time,
-            Among::Expiring => by_expiry,
-            Among::All | Among::Children(_) | Among::Family(_) => [(0, low), (0, high)],
+        let [low, high] = match index {
+            IndexRange::OfUser(_) => by_time,
+            IndexRange::Expiring => by_expiry,
+            IndexRange::All | IndexRange::Children(_) | IndexRange::Family(_) => {
+                [(0, low), (0, high)]
+            }
         }
         .map(|(major, minor)| Position { major, minor });
-        let mut span = Self { among, low, high };
+        let mut span = Self { index, low, high };
         match after {
             None => {}
             Some(after) if reverse => span.high = span.earlier(high, after),
@@ -134,9 +126,9 @@ impl Span {
         span
     }
 
-    fn sort_key(&self, place: Position) -> (i64, u128) {
-        let major = self.among.time().map_or(0, |_| place.major);
-        (major, place.minor)
+    fn sort_key(&self, position: Position) -> (i64, u128) {
+        let major = self.index.time().map_or(0, |_| position.major);
+        (major, position.minor)
     }
 
     fn earlier(&self, one: Position, other: Position) -> Position {
@@ -158,13 +150,13 @@ impl Span {
     /// Keeps the first [`MAX_ROWS`] rows, and returns the last of them if there may be more.
     fn cut(&mut self, tx: &Tx<'_>, reverse: bool) -> Result<Option<Position>, Error> {
         let mut query = Conditions::default();
-        self.among.key(&mut query);
+        self.index.key(&mut query);
         let (within, skip) = (self.condition(&mut query), query.add(MAX_ROWS - 1));
         let sql = format!(
             "SELECT {}, id FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT 1 OFFSET {skip}",
-            self.among.time().unwrap_or("create_time"),
+            self.index.time().unwrap_or("create_time"),
             query.sql,
-            self.among.order(reverse)
+            self.index.order(reverse)
         );
         let last = tx.find(&sql, &query.params, |row| {
             let id = row.parse(1, "an ID", TokenId::parse)?;
@@ -190,7 +182,7 @@ impl Span {
 
     fn condition(self, of: &mut Conditions<'_>) -> String {
         let (low, high) = (of.add(id(self.low.minor)), of.add(id(self.high.minor)));
-        let Some(time) = self.among.time() else {
+        let Some(time) = self.index.time() else {
             return format!("id > {low} AND id < {high}");
         };
         let (from, to) = (of.add(self.low.major), of.add(self.high.major));
@@ -214,7 +206,7 @@ pub fn search(
     after: Option<Position>,
     reverse: bool,
     limit: u32,
-) -> Result<Found, Error> {
+) -> Result<TokenPage, Error> {
     let mut span = Span::new(filter, now, after, reverse);
     let (mut tokens, stop) = if is_of_few(filter) {
         let live = live::list(tx, filter, now, after, reverse, limit)?;
@@ -229,12 +221,12 @@ pub fn search(
             let sql = format!(
                 "SELECT {COLUMNS} FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT {limit}",
                 query.sql,
-                span.among.order(reverse)
+                span.index.order(reverse)
             );
             let part = tx.list(&sql, &query.params, |row| decode(row, 0))?;
             tokens.extend(part);
         }
-        if matches!(span.among, Among::Family(_)) {
+        if matches!(span.index, IndexRange::Family(_)) {
             tokens.sort_by_key(|token| token.id);
             if reverse {
                 tokens.reverse();
@@ -244,17 +236,21 @@ pub fn search(
     };
     let limit = usize::try_from(limit).expect("32 bits fit a usize");
     if tokens.len() < limit {
-        return Ok(Found { tokens, next: stop });
+        return Ok(TokenPage { tokens, next: stop });
     }
     tokens.truncate(limit);
     let next = tokens.last().map(|token| filter.position(token));
-    Ok(Found { tokens, next })
+    Ok(TokenPage { tokens, next })
 }
 
 /// Whether the filter selects only live tokens of a user, parent or family. Quotas keep those few, so they are read
 /// all at once.
 const fn is_of_few(filter: &TokenFilter) -> bool {
-    filter.is_live_only() && !matches!(Among::of(filter), Among::All | Among::Expiring)
+    filter.is_live_only()
+        && !matches!(
+            IndexRange::of(filter),
+            IndexRange::All | IndexRange::Expiring
+        )
 }
 
 /// How many tokens [`search`] would find after `after`, oldest first, and where to continue counting.
@@ -278,35 +274,49 @@ pub fn count(
         let sql = format!(
             "SELECT count(*) FILTER (WHERE disabled = 0 AND {unexpired}), \
              count(*) FILTER (WHERE disabled = 1 AND {unexpired}), \
-             count(*) FILTER (WHERE NOT {unexpired}) FROM tokens WHERE {} AND {within}",
+             count(*) FILTER (WHERE NOT {unexpired}), 0 FROM tokens WHERE {} AND {within}",
             query.sql
         );
-        let part = tx.find(&sql, &query.params, TokenCounts::decode)?;
+        let part = tx.find(&sql, &query.params, decode_counts)?;
         counts = counts.plus(part.unwrap_or_default());
     }
     Ok((counts, stop))
 }
 
-impl TokenCounts {
-    /// Decodes three columns of a row.
-    pub(super) fn decode(row: &Row<'_>) -> Result<Self, Error> {
-        let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
-        Ok(Self {
-            live: number(0)?,
-            disabled: number(1)?,
-            expired: number(2)?,
-        })
-    }
+/// The largest row number. Rows are numbered from 1, with gaps.
+pub fn last_row(tx: &Tx<'_>) -> Result<i64, Error> {
+    let last = tx.number("SELECT coalesce(max(rowid), 0) FROM tokens", &[])?;
+    Ok(i64::try_from(last).unwrap_or(i64::MAX))
+}
 
-    /// The sum of both.
-    #[must_use]
-    pub const fn plus(self, more: Self) -> Self {
-        Self {
-            live: self.live + more.live,
-            disabled: self.disabled + more.disabled,
-            expired: self.expired + more.expired,
-        }
-    }
+/// Counts all tokens by state at `now`, among the rows after `after` up to and including `until`.
+pub fn count_by_state(
+    tx: &Tx<'_>,
+    now: Timestamp,
+    after: i64,
+    until: i64,
+) -> Result<TokenCounts, Error> {
+    let unexpired = UNEXPIRED.replace('?', "?1");
+    let sql = format!(
+        "SELECT count(*) FILTER (WHERE delete_time IS NULL AND disabled = 0 AND {unexpired}), \
+         count(*) FILTER (WHERE delete_time IS NULL AND disabled = 1 AND {unexpired}), \
+         count(*) FILTER (WHERE delete_time IS NULL AND NOT {unexpired}), \
+         count(*) FILTER (WHERE delete_time IS NOT NULL) \
+         FROM tokens WHERE rowid > ?2 AND rowid <= ?3"
+    );
+    let params = [now.into(), after.into(), until.into()];
+    Ok(tx.find(&sql, &params, decode_counts)?.unwrap_or_default())
+}
+
+/// Decodes the number of active, disabled, expired and deleted tokens.
+pub(super) fn decode_counts(row: &Row<'_>) -> Result<TokenCounts, Error> {
+    let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
+    Ok(TokenCounts {
+        active: number(0)?,
+        disabled: number(1)?,
+        expired: number(2)?,
+        deleted: number(3)?,
+    })
 }
 
 /// The token, if `filter` selects it.

@@ -25,7 +25,7 @@ fn selects(filter: &TokenFilter, token: &Token) -> bool {
     let in_state = match filter.state {
         StateFilter::Any => state.is_some(),
         StateFilter::Is(wanted) => state == Some(wanted),
-        StateFilter::NotExpired => state.is_some() && state != Some(TokenState::Expired),
+        StateFilter::Live => state.is_some() && state != Some(TokenState::Expired),
     };
     in_state
         && filter.user.is_none_or(|user| token.user_id == user)
@@ -91,8 +91,8 @@ fn any_token(dice: &mut StdRng, owners: &[User], others: &[Token]) -> Token {
 fn any_filter(dice: &mut StdRng, owners: &[User], tokens: &[Token]) -> TokenFilter {
     let state = [
         StateFilter::Any,
-        StateFilter::NotExpired,
-        StateFilter::Is(TokenState::Live),
+        StateFilter::Live,
+        StateFilter::Is(TokenState::Active),
         StateFilter::Is(TokenState::Disabled),
         StateFilter::Is(TokenState::Expired),
     ][dice.random_range(0..5)];
@@ -189,9 +189,10 @@ fn search_and_count_find_every_matching_token_once_in_either_order() {
             u64::try_from(of_it.count()).unwrap()
         };
         let counts = TokenCounts {
-            live: of(TokenState::Live),
+            active: of(TokenState::Active),
             disabled: of(TokenState::Disabled),
             expired: of(TokenState::Expired),
+            deleted: 0,
         };
         assert_eq!(
             count(&tx, &filter, NOW, None).unwrap(),
@@ -245,7 +246,7 @@ fn a_call_scans_a_bounded_number_of_rows_and_returns_where_to_continue() {
             break;
         }
     }
-    assert_eq!((counts.disabled, counts.live, calls), (2, 0, 3));
+    assert_eq!((counts.disabled, counts.active, calls), (2, 0, 3));
 }
 
 #[test]

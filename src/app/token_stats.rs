@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When the next count is due; `None`: now.
 #[derive(Debug, Default)]
-pub(super) struct Census(Mutex<Option<Instant>>);
+pub(super) struct TokenStats(Mutex<Option<Instant>>);
 
-impl Census {
+impl TokenStats {
     /// Whether a count is due. The caller that gets `true` must count; the others get `false` until the next is due.
     fn is_due(&self) -> bool {
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl App {
     /// Counts all tokens for the metrics if a count is due. Returns after at most a second; a count that takes longer
     /// goes on in the background and shows in a later scrape.
     pub async fn recount_tokens(&self) {
-        if !self.0.census.is_due() {
+        if !self.0.token_stats.is_due() {
             return;
         }
         let app = self.clone();
@@ -57,7 +57,7 @@ impl App {
                 Ok(counts) => app.metrics().tokens(counts),
                 Err(error) => tracing::warn!(%error, "cannot count the tokens"),
             }
-            app.0.census.took(begin.elapsed());
+            app.0.token_stats.took(begin.elapsed());
         });
         // A timeout is fine, and the task logs its own failure.
         drop(time::timeout(PATIENCE, count).await);
@@ -72,10 +72,7 @@ impl App {
             let chunk = self
                 .read(move |tx| Ok(tokens::count_by_state(tx, now, after, after + CHUNK)?))
                 .await?;
-            sum.active += chunk.active;
-            sum.disabled += chunk.disabled;
-            sum.expired += chunk.expired;
-            sum.deleted += chunk.deleted;
+            sum = sum.plus(chunk);
             after += CHUNK;
             tokio::task::yield_now().await;
         }

@@ -18,7 +18,7 @@ use std::{
 
 use super::{
     fault,
-    place::{Place, beside},
+    file::{DatabaseFile, beside},
 };
 use crate::store::{
     error::Error,
@@ -30,40 +30,40 @@ const RETRY: Duration = Duration::from_millis(25);
 
 /// The lock, and the file it is on.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(super) struct DatabaseLock {
     file: File,
-    place: Place,
+    database: DatabaseFile,
     device: u64,
     inode: u64,
     on_fatal: fn(Fatal) -> !,
 }
 
-impl Owner {
+impl DatabaseLock {
     /// Finds the file, which the server creates if it does not exist, and takes the lock.
-    pub(super) fn take(options: &StoreOptions) -> Result<Self, OpenError> {
+    pub(super) fn acquire(options: &StoreOptions) -> Result<Self, OpenError> {
         let deadline = Instant::now() + options.lock_wait;
         let mut told = false;
         loop {
-            let place = Place::find(options)?;
-            let file = place.open(options.open_as)?;
+            let database = DatabaseFile::find(options)?;
+            let file = database.open(options.open_as)?;
             match file.try_lock() {
                 Ok(()) => {
-                    let (device, inode) = identity(&file.metadata().map_err(|e| place.io(e))?);
-                    let owner = Self {
+                    let (device, inode) = identity(&file.metadata().map_err(|e| database.io(e))?);
+                    let lock = Self {
                         file,
-                        place,
+                        database,
                         device,
                         inode,
                         on_fatal: options.on_fatal,
                     };
                     // Retry if the path was changed after the file was opened.
-                    if owner.is_at_its_path() {
-                        return Ok(owner);
+                    if lock.is_at_its_path() {
+                        return Ok(lock);
                     }
                 }
-                Err(TryLockError::Error(source)) => return Err(place.io(source)),
+                Err(TryLockError::Error(source)) => return Err(database.io(source)),
                 Err(TryLockError::WouldBlock) => {
-                    let path = place.path;
+                    let path = database.path;
                     if Instant::now() >= deadline {
                         let holder = holder::of(&file);
                         return Err(OpenError::AlreadyServed { path, holder });
@@ -80,11 +80,11 @@ impl Owner {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.place.path
+        &self.database.path
     }
 
-    pub(super) const fn place(&self) -> &Place {
-        &self.place
+    pub(super) const fn database(&self) -> &DatabaseFile {
+        &self.database
     }
 
     /// The descriptor that holds the lock. The file must be read through this one only.
@@ -98,10 +98,10 @@ impl Owner {
         if self.file.metadata()?.nlink() == 1 {
             return Ok(None);
         }
-        for entry in fs::read_dir(&self.place.folder)? {
+        for entry in fs::read_dir(&self.database.folder)? {
             let path = entry?.path();
             let is_same = |found| identity(&found) == (self.device, self.inode);
-            if path != self.place.path
+            if path != self.database.path
                 && fs::symlink_metadata(&path).is_ok_and(is_same)
                 && fs::metadata(beside(&path, "-wal")).is_ok_and(|log| log.len() > 0)
             {
@@ -119,7 +119,7 @@ impl Owner {
     /// Syncs the directory entries of the database and its log. `SQLite` does so for a new log, but ignores a
     /// failure.
     pub(super) fn sync_names(&self) -> Result<(), Error> {
-        let folder = File::open(&self.place.folder);
+        let folder = File::open(&self.database.folder);
         folder
             .and_then(|folder| folder.sync_all())
             .map_err(fault::of_sync)
@@ -154,7 +154,7 @@ impl Owner {
     pub(super) fn check_path(&self) {
         if !self.is_at_its_path() {
             (self.on_fatal)(Fatal::Moved {
-                path: self.place.path.clone(),
+                path: self.database.path.clone(),
             });
         }
     }
@@ -163,7 +163,7 @@ impl Owner {
     pub(super) fn end_on_failed_sync(&self, error: &Error) {
         if error.is_failed_sync() {
             (self.on_fatal)(Fatal::SyncFailed {
-                path: self.place.path.clone(),
+                path: self.database.path.clone(),
                 source: error.clone(),
             });
         }
@@ -171,7 +171,7 @@ impl Owner {
 
     /// True if it cannot be told.
     fn is_at_its_path(&self) -> bool {
-        match fs::metadata(&self.place.path) {
+        match fs::metadata(&self.database.path) {
             Ok(found) => identity(&found) == (self.device, self.inode),
             Err(error) => error.kind() != ErrorKind::NotFound,
         }

@@ -5,11 +5,11 @@ use std::{
     os::unix::fs::MetadataExt as _,
 };
 
-use crate::store::open::Holder;
+use crate::store::open::LockHolder;
 
 /// The process that holds the lock on `file`. The match is by inode alone: the device that the kernel prints is not
 /// always the one that `stat` returns.
-pub(super) fn of(file: &File) -> Holder {
+pub(super) fn of(file: &File) -> LockHolder {
     let find = || {
         let inode = file.metadata().ok()?.ino();
         let locks = fs::read_to_string("/proc/locks").ok()?;
@@ -17,7 +17,7 @@ pub(super) fn of(file: &File) -> Holder {
         let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
         Some((process, name.trim_end().to_owned()))
     };
-    Holder(find())
+    LockHolder(find())
 }
 
 /// Parses a line such as `2: FLOCK  ADVISORY  WRITE 4711 fd:01:131 0 EOF`.

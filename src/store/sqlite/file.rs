@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, OFlags, access, fstatfs};
 
-use crate::store::open::{OpenAs, OpenError, StoreOptions, kind};
+use crate::store::open::{OpenAs, OpenError, StoreOptions, file_type_name};
 
 /// Before `SQLite` 3.51.3, a race between checkpoints could corrupt a database in WAL mode.
 const MIN_SQLITE: i32 = 3_051_003;
@@ -30,7 +30,7 @@ const NETWORK: [(FsWord, &str); 10] = [
 
 /// The location of the database with links resolved, so that the log is next to the file itself.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     pub(super) path: PathBuf,
     pub(super) folder: PathBuf,
     exists: bool,
@@ -43,7 +43,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-impl Place {
+impl DatabaseFile {
     /// Locates the file and checks its folder.
     pub(super) fn find(options: &StoreOptions) -> Result<Self, OpenError> {
         if rusqlite::version_number() < MIN_SQLITE {
@@ -51,10 +51,10 @@ impl Place {
                 found: rusqlite::version(),
             });
         }
-        let place = Self::locate(&options.path, options.open_as)?;
-        access(&place.folder, Access::WRITE_OK | Access::EXEC_OK)
-            .map_err(|_| place.folder_not_writable())?;
-        Ok(place)
+        let database = Self::locate(&options.path, options.open_as)?;
+        access(&database.folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|_| database.folder_not_writable())?;
+        Ok(database)
     }
 
     fn locate(asked: &Path, open_as: OpenAs) -> Result<Self, OpenError> {
@@ -93,7 +93,7 @@ impl Place {
         if exists {
             let found = fs::metadata(&path).map_err(io)?.file_type();
             if !found.is_file() {
-                let kind = kind(found);
+                let kind = file_type_name(found);
                 return Err(OpenError::NotAFile { path, kind });
             }
         }
@@ -116,7 +116,7 @@ impl Place {
             let path = beside(&self.path, suffix);
             match fs::symlink_metadata(&path) {
                 Ok(found) if !found.is_file() => {
-                    let kind = kind(found.file_type());
+                    let kind = file_type_name(found.file_type());
                     return Err(OpenError::NotAFile { path, kind });
                 }
                 Err(source) if source.kind() != ErrorKind::NotFound => {

@@ -91,10 +91,10 @@ fn a_waiting_process_owns_the_file_that_is_then_at_the_path() {
     options.lock_wait = Duration::from_mins(1);
     thread::scope(|scope| {
         let (opened, is_open) = mpsc::channel();
-        scope.spawn(move || opened.send(Owner::take(&options)));
+        scope.spawn(move || opened.send(DatabaseLock::acquire(&options)));
         fs::rename(&other, folder.path()).unwrap();
-        let owner = is_open.recv().unwrap().unwrap();
-        assert!(owner.is_at_its_path());
+        let lock = is_open.recv().unwrap().unwrap();
+        assert!(lock.is_at_its_path());
         assert!(is_locked(&File::open(folder.path()).unwrap()));
     });
 }
@@ -132,19 +132,19 @@ fn deleting_the_files_beside_the_database_does_not_release_the_lock() {
 #[test]
 fn a_replaced_file_is_noticed() {
     let folder = Folder::new();
-    let owner = {
+    let lock = {
         drop(folder.open(OpenAs::Serve));
-        Owner::take(&folder.options(OpenAs::Serve)).unwrap()
+        DatabaseLock::acquire(&folder.options(OpenAs::Serve)).unwrap()
     };
-    owner.check_path();
+    lock.check_path();
     let aside = folder.dir.path().join("aside");
     fs::rename(folder.path(), &aside).unwrap();
-    let ends = || std::panic::catch_unwind(|| owner.check_path()).is_err();
+    let ends = || std::panic::catch_unwind(|| lock.check_path()).is_err();
     assert!(ends());
     fs::copy(&aside, folder.path()).unwrap();
     assert!(ends());
     fs::rename(&aside, folder.path()).unwrap();
-    owner.check_path();
+    lock.check_path();
 }
 
 #[test]
