@@ -14,23 +14,22 @@ mod data;
 pub mod exit_code;
 mod failure;
 mod healthcheck;
+mod impact;
 pub mod json_shape;
 mod logging;
 mod login;
 mod machine;
 mod man;
-mod moment;
 mod open_files;
 mod output;
 mod password_input;
-mod private;
-mod prose;
+mod plural;
 mod relative_time;
 mod scan;
 mod serve;
-mod stakes;
 mod status;
 mod table;
+mod time_arg;
 mod token;
 mod usage_error;
 mod user;
@@ -43,6 +42,7 @@ use std::ffi::OsString;
 use clap::{
     Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
 };
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{
     config::{Settings, environment, unseen::refuse_unseen, variables},
@@ -68,11 +68,11 @@ use failure::Failure;
 )]
 struct Cli {
     #[command(subcommand)]
-    noun: Noun,
+    command: Commands,
 }
 
 #[derive(Subcommand, Debug)]
-enum Noun {
+enum Commands {
     /// Run the server.
     Serve(Box<Settings>),
     /// Log in to a server, for commands from this machine: by password or with a token.
@@ -165,7 +165,7 @@ fn take_negative_numbers(command: Command) -> Command {
 
 /// Runs the command that `args` say, and tells how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    private::keep_to_ourselves();
+    hide_memory();
     let args: Vec<_> = args.into_iter().collect();
     if completions::answer(&args) {
         return ExitCode::Ok;
@@ -177,6 +177,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// From now on only root sees this process's memory and environment, which hold secrets: not in `/proc`, not in a
+/// debugger, not in a core file. Where the system refuses, they are as visible as those of any process.
+fn hide_memory() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = setrlimit(Resource::Core, none);
 }
 
 fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
@@ -199,7 +211,7 @@ fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
     let cli =
         Cli::from_arg_matches(&matches).map_err(|error| usage_error::failure(&error, args))?;
     check_environment(&command, &matches)
-        .and_then(|()| dispatch(cli.noun, &matches))
+        .and_then(|()| dispatch(cli.command, &matches))
         .map_err(|failure| usage_error::with_help(failure, args))
 }
 
@@ -221,31 +233,31 @@ fn check_environment(command: &Command, matches: &ArgMatches) -> Result<(), Fail
     Ok(refuse_unseen(command, matches)?)
 }
 
-fn dispatch(noun: Noun, matches: &ArgMatches) -> Result<(), Failure> {
-    if !matches!(noun, Noun::Serve(_)) {
+fn dispatch(command: Commands, matches: &ArgMatches) -> Result<(), Failure> {
+    if !matches!(command, Commands::Serve(_)) {
         logging::start_for_command();
     }
-    match noun {
-        Noun::Serve(settings) => serve::run(&settings),
-        Noun::Login(args) => login::login(*args),
-        Noun::Logout(args) => login::logout(args),
-        Noun::Whoami(args) => whoami::run(&args),
-        Noun::Status(args) => status::run(&args),
-        Noun::Version(args) => version::run(&args),
-        Noun::User(command) => user::run(command),
-        Noun::Machine(command) => machine::run(command),
-        Noun::Token(command) => token::run(command),
-        Noun::Audit(command) => audit::run(command),
-        Noun::Data(command) => data::run(command),
-        Noun::Config(command) => {
+    match command {
+        Commands::Serve(settings) => serve::run(&settings),
+        Commands::Login(args) => login::login(*args),
+        Commands::Logout(args) => login::logout(args),
+        Commands::Whoami(args) => whoami::run(&args),
+        Commands::Status(args) => status::run(&args),
+        Commands::Version(args) => version::run(&args),
+        Commands::User(command) => user::run(command),
+        Commands::Machine(command) => machine::run(command),
+        Commands::Token(command) => token::run(command),
+        Commands::Audit(command) => audit::run(command),
+        Commands::Data(command) => data::run(command),
+        Commands::Config(command) => {
             let matches = matches.subcommand_matches("config").unwrap_or(matches);
             config::run(&command, matches)
         }
-        Noun::Scan(args) => scan::run(&args),
-        Noun::Healthcheck(args) => healthcheck::run(&args),
-        Noun::Bench(args) => bench::run(&args),
-        Noun::Completions(args) => completions::run(&args),
-        Noun::Man(args) => man::run(&args),
+        Commands::Scan(args) => scan::run(&args),
+        Commands::Healthcheck(args) => healthcheck::run(&args),
+        Commands::Bench(args) => bench::run(&args),
+        Commands::Completions(args) => completions::run(&args),
+        Commands::Man(args) => man::run(&args),
     }
 }
 

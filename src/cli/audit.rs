@@ -29,10 +29,10 @@ use super::{
     client::{Client, MAX_LIMIT, Session},
     exit_code::ExitCode,
     failure::Failure,
-    moment::{self, Moment},
     output::{self, ListOutputArgs, OutputArgs, or_dash},
-    prose, relative_time,
+    plural, relative_time,
     table::{self, text, whole},
+    time_arg::{self, TimeArg},
 };
 
 /// `hallpass audit …`.
@@ -61,7 +61,7 @@ pub(super) struct List {
     #[command(flatten)]
     output: ListOutputArgs,
     #[command(flatten)]
-    search: Search,
+    filter: FilterArgs,
     #[command(flatten)]
     server: TargetArgs,
 }
@@ -69,7 +69,7 @@ pub(super) struct List {
 /// What a row must meet, all of it.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Which rows")]
-struct Search {
+struct FilterArgs {
     /// What this one did: a user's name or ID; a token's ID for what was done with it; `local` or `local:UID` for
     /// processes on the server's machine; `system` for the server itself.
     #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
@@ -82,11 +82,11 @@ struct Search {
     action: Option<String>,
     /// What happened then or later: how long ago, such as 7d, a day such as 2027-01-01, as it begins in UTC, or a
     /// time such as 2027-01-01T08:00:00+01:00.
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    since: Option<TimeArg>,
     /// What happened earlier.
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
-    until: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    until: Option<TimeArg>,
 }
 
 fn action() -> PossibleValuesParser {
@@ -94,9 +94,9 @@ fn action() -> PossibleValuesParser {
     PossibleValuesParser::new(all.map(PossibleValue::new))
 }
 
-impl Search {
+impl FilterArgs {
     fn filter(&self, now: Timestamp) -> Result<AuditFilter, Failure> {
-        let time = |moment: Option<Moment>| moment.map(|moment| moment.before(now));
+        let time = |arg: Option<TimeArg>| arg.map(|arg| arg.before(now));
         let (from, before) = (time(self.since), time(self.until));
         if let (Some(from), Some(before)) = (from, before)
             && from >= before
@@ -153,7 +153,7 @@ pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
 }
 
 fn list(args: &List) -> Result<(), Failure> {
-    let filter = args.search.filter(SystemClock.now())?;
+    let filter = args.filter.filter(SystemClock.now())?;
     let client = Client::new(&args.server)?;
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut usernames = HashMap::new();
@@ -258,7 +258,7 @@ fn verify(args: &Verify) -> Result<(), Failure> {
         for found in &verdict.breaks {
             output::line(&format!("row {}: {}", found.sequence, found.problem))?;
         }
-        let rows = prose::count(verdict.rows, "row");
+        let rows = plural::count(verdict.rows, "row");
         output::line(&format!("{rows}, head {}", verdict.head))?;
     }
     match verdict.breaks.first() {

@@ -17,7 +17,7 @@ use std::{
 
 use clap::Args;
 
-use super::{failure::Failure, output, prose};
+use super::{failure::Failure, output, plural};
 use crate::{config::number::number, domain::duration};
 use interrupt::Interrupt;
 use report::Row;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Bench) -> Result<(), Failure> {
     let server = Server::start(&args.folder)?;
     let sync = disk::sync_time(server.folder()).map_err(|error| disk_failure(&error))?;
     let clients = usize::from(args.clients);
-    tell(&format!("making {}", prose::count(args.tokens, "token")));
+    tell(&format!("making {}", plural::count(args.tokens, "token")));
     let tokens = load::make_tokens(&server, args.tokens, &interrupt)?;
     let mut rows = Vec::new();
     for task in Task::ALL {

@@ -9,9 +9,8 @@
 //! All three speak unary Connect over HTTP/1.1, which goes through every reverse proxy, on hyper's own client:
 //! it takes whatever stream it is handed.
 
-mod advice;
 mod call;
-mod dial;
+mod connection;
 mod procedures;
 
 use std::{
@@ -47,7 +46,7 @@ use crate::{
 };
 
 pub(super) use call::Session;
-use dial::Connected;
+use connection::Connection;
 pub(super) use procedures::{ServerStream, Unary};
 
 /// How long a command waits for a database that another process holds.
@@ -110,7 +109,7 @@ impl Client {
             }
             None => Target::Database(StoreOptions {
                 on_fatal: failure::end,
-                // A server that has just taken it is found by its socket: see `dial`.
+                // A server that has just taken it is found by its socket: see `connection`.
                 lock_wait: Duration::ZERO,
                 ..args.store.options(OpenAs::Embedded)
             }),
@@ -207,12 +206,19 @@ impl Client {
         calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.runtime.block_on(async {
-            let Connected { stream, server } = dial::connect(&self.target, serve).await?;
-            let (name, place) = (self.name(), self.authority_and_path());
+            let Connection { stream, server } = connection::open(&self.target, serve).await?;
+            let (name, authority_and_path) = (self.name(), self.authority_and_path());
             let is_embedded = server.is_some();
             let (bearer, user_agent) = (self.bearer(), self.user_agent);
-            let mut session =
-                Session::start(stream, name, &place, bearer, user_agent, is_embedded).await?;
+            let mut session = Session::start(
+                stream,
+                name,
+                &authority_and_path,
+                bearer,
+                user_agent,
+                is_embedded,
+            )
+            .await?;
             let done = calls(&mut session).await;
             drop(session);
             if let Some(server) = server {
@@ -341,7 +347,7 @@ impl Session {
     }
 
     /// The same of a user's ID, with what would break if it went.
-    pub(super) async fn look_up_stakes(&mut self, id: &str) -> Result<LookUpUserResponse, Failure> {
+    pub(super) async fn look_up_impact(&mut self, id: &str) -> Result<LookUpUserResponse, Failure> {
         let request = LookUpUserRequest {
             id: id.to_owned(),
             with_stakes: true,

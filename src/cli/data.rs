@@ -13,7 +13,7 @@ use super::{
     exit_code::ExitCode,
     failure::Failure,
     output::{self, OutputArgs},
-    prose,
+    plural,
 };
 
 /// `hallpass data …`.
@@ -61,7 +61,7 @@ pub(super) fn run(command: DataCommand) -> Result<(), Failure> {
         ExitCode::DataDamaged,
         format!(
             "{} wrong with the database: keep a copy, then restore a backup",
-            prose::irregular(findings.len(), "thing is", "things are")
+            plural::of(findings.len(), "thing is", "things are")
         ),
     ))
 }

@@ -29,8 +29,8 @@ use super::{
     failure::Failure,
     output::{self, OutputArgs},
     password_input::{PasswordInput, read_plaintext},
-    prose, relative_time,
-    token::expiry::{Expiry, parse_expiry},
+    plural, relative_time,
+    time_arg::{ExpiryArg, parse_expiry},
 };
 
 /// `hallpass login`.
@@ -56,7 +56,7 @@ pub(super) struct LoginArgs {
     /// When the token that a password makes stops being valid: a duration such as 12h, a day such as
     /// 2027-01-01, a time such as 2027-01-01T08:00:00+01:00, or never.
     #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = parse_expiry)]
-    expires: Expiry,
+    expires: ExpiryArg,
     /// Where to keep the token. Not set: in a folder of yours, hallpass in `XDG_CONFIG_HOME` or ~/.config.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -121,7 +121,7 @@ pub(super) fn login(args: LoginArgs) -> Result<(), Failure> {
                     .expires
                     .time(SystemClock.now())
                     .map(relative_time::to_proto),
-                never_expires: args.expires == Expiry::Never,
+                never_expires: args.expires == ExpiryArg::Never,
                 username: username.clone(),
                 password: password.expose().to_owned(),
                 ..CreateTokenRequest::default()
@@ -230,7 +230,7 @@ fn store(
             0 => end(&args.url, id, &plaintext),
             count => format!(
                 "the token {id} stays, since {} made with it would end with it: `hallpass token delete {id}` does that",
-                prose::count(count, "token")
+                plural::count(count, "token")
             ),
         };
         output::hint(&format!("of the login before: {became}"));
@@ -309,7 +309,7 @@ fn confirm(
     }
     let client = Client::of_server(server.clone(), None)?;
     confirmation.ask(&client, || {
-        let tokens = prose::count(count, "token");
+        let tokens = plural::count(count, "token");
         Ok(Some(format!(
             "{tokens} made with the token {token_id} of this login would end with it. Log out?"
         )))

@@ -19,7 +19,7 @@ use super::{
     output::{self, ListOutputArgs, OutputArgs},
     relative_time,
     table::{self, text, whole},
-    user::{self, Describe, Ending, Named, RoleArg, Whom, list},
+    user::{self, Accept, ConfirmedUserArgs, Describe, RoleArg, UserArgs, list},
     user_view,
 };
 
@@ -32,7 +32,7 @@ pub(super) enum MachineCommand {
     List(List),
     /// Show a machine.
     #[command(alias = "show", mut_arg("user", a_machine))]
-    Get(Named),
+    Get(UserArgs),
     /// Hand a machine to another person. Its tokens stay as they are.
     SetOwner(SetOwner),
     /// Set a machine's description.
@@ -40,13 +40,13 @@ pub(super) enum MachineCommand {
     Describe(Describe),
     /// Make all of a machine's tokens invalid, until it is reactivated.
     #[command(alias = "disable", mut_arg("user", a_machine))]
-    Deactivate(Ending),
+    Deactivate(ConfirmedUserArgs),
     /// Undo a deactivation: the machine's tokens are valid again.
     #[command(alias = "enable", mut_arg("user", a_machine))]
-    Reactivate(Named),
+    Reactivate(UserArgs),
     /// Delete a machine with all its tokens. Its name is never given again.
     #[command(alias = "remove", mut_arg("user", a_machine))]
-    Delete(Ending),
+    Delete(ConfirmedUserArgs),
 }
 
 fn a_machine(arg: Arg) -> Arg {
@@ -111,12 +111,12 @@ pub(super) fn run(command: MachineCommand) -> Result<(), Failure> {
     match command {
         MachineCommand::Create(args) => create(args),
         MachineCommand::List(args) => list_machines(&args),
-        MachineCommand::Get(args) => user::get(&args, Whom::Machine),
+        MachineCommand::Get(args) => user::get(&args, Accept::Machine),
         MachineCommand::SetOwner(args) => set_owner(&args),
-        MachineCommand::Describe(args) => user::describe(args, Whom::Machine),
-        MachineCommand::Deactivate(args) => user::deactivate(&args, Whom::Machine),
-        MachineCommand::Reactivate(args) => user::reactivate(&args, Whom::Machine),
-        MachineCommand::Delete(args) => user::delete(&args, Whom::Machine),
+        MachineCommand::Describe(args) => user::describe(args, Accept::Machine),
+        MachineCommand::Deactivate(args) => user::deactivate(&args, Accept::Machine),
+        MachineCommand::Reactivate(args) => user::reactivate(&args, Accept::Machine),
+        MachineCommand::Delete(args) => user::delete(&args, Accept::Machine),
     }
 }
 

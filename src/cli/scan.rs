@@ -2,18 +2,21 @@
 //! revoke them. No secret is printed, in no form.
 
 mod content;
+mod finding;
 mod git;
-mod ignore_list;
-mod place;
 mod report;
 mod revoke;
 mod walk;
 
-use std::path::PathBuf;
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
-use crate::config::target::TargetArgs;
+use crate::{config::target::TargetArgs, domain::id::TokenId};
 
 use super::{client::Client, confirmation::Confirmation, exit_code::ExitCode, failure::Failure};
 use report::{Report, Summary};
@@ -78,7 +81,7 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
     let list = args.ignore_list.as_deref();
     // 1 is for tokens that were found, and for a revocation that was refused.
     let incomplete = |failure: Failure| failure.or_code(ExitCode::ScanIncomplete);
-    let ignored = list.map(ignore_list::read).transpose();
+    let ignored = list.map(read_ignore_list).transpose();
     let ignored = ignored.map_err(incomplete)?.unwrap_or_default();
     let unit = if args.git.is_some() {
         "objects"
@@ -100,4 +103,24 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
     revoked?;
     told.map_err(incomplete)?;
     Ok(report.finish())
+}
+
+/// Reads a list of IDs of tokens, one a line, with comments behind `#`.
+fn read_ignore_list(path: &Path) -> Result<HashSet<TokenId>, Failure> {
+    let named = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read the list {named}: {error}")))?;
+    let mut ids = HashSet::new();
+    for (n, line) in text.lines().enumerate() {
+        let id = line.split('#').next().unwrap_or_default().trim();
+        if id.is_empty() {
+            continue;
+        }
+        // The line may hold a whole token, so that it is not repeated.
+        let id = TokenId::parse(id).ok_or_else(|| {
+            Failure::usage(format!("{named}, line {}: not the ID of a token", n + 1))
+        })?;
+        ids.insert(id);
+    }
+    Ok(ids)
 }

@@ -20,7 +20,7 @@ use super::{
     exit_code::ExitCode,
     failure::Failure,
     output::{self, OutputArgs},
-    prose,
+    plural,
 };
 
 /// `hallpass status`.
@@ -33,7 +33,7 @@ pub(super) struct Status {
 }
 
 /// What came of asking.
-struct Asked {
+struct StatusReport {
     status: GetServerStatusResponse,
     is_embedded: bool,
     /// Why the token was refused.
@@ -45,13 +45,13 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
     let client = Client::with_any_token(&args.target)?;
     let (target, why, token) = (client.name(), client.why(), token(&client));
     let token_source = client.token_source().map(|source| source.to_string());
-    let asked = ask(client);
+    let report = ask(client);
     if args.output.json {
-        let (server, embedded, refused) = match &asked {
-            Ok(asked) => (
-                Some(output::to_json(&asked.status)?),
-                Some(asked.is_embedded),
-                asked.refused.clone(),
+        let (server, embedded, refused) = match &report {
+            Ok(report) => (
+                Some(output::to_json(&report.status)?),
+                Some(report.is_embedded),
+                report.refused.clone(),
             ),
             Err(_) => (None, None, None),
         };
@@ -69,7 +69,10 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
         if why == Why::Login && database.exists() {
             fields.push(("Not chosen", not_chosen(database)));
         }
-        let refused = asked.as_ref().ok().and_then(|asked| asked.refused.as_ref());
+        let refused = report
+            .as_ref()
+            .ok()
+            .and_then(|report| report.refused.as_ref());
         fields.push((
             "Token",
             match refused {
@@ -77,13 +80,13 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
                 None => token,
             },
         ));
-        match &asked {
-            Ok(asked) => fields.extend(describe(asked)),
+        match &report {
+            Ok(report) => fields.extend(describe(report)),
             Err(_) => fields.push(("Ready", "no".to_owned())),
         }
         output::fields(fields)?;
     }
-    if asked?.status.ready {
+    if report?.status.ready {
         Ok(())
     } else {
         Err(Failure::new(ExitCode::NotReady, "the server is not ready"))
@@ -107,9 +110,9 @@ fn token(client: &Client) -> String {
 }
 
 /// A token that is refused says nothing of the server, which tells the rest without it.
-fn ask(client: Client) -> Result<Asked, Failure> {
+fn ask(client: Client) -> Result<StatusReport, Failure> {
     let (failure, client) = match call(&client) {
-        Ok(asked) => return Ok(asked),
+        Ok(report) => return Ok(report),
         Err(failure) => (failure, client),
     };
     if !client.is_remote() || client.token_source().is_none() {
@@ -120,9 +123,9 @@ fn ask(client: Client) -> Result<Asked, Failure> {
     if !is_about_the_token && !failure.is_refused_as("unavailable") {
         return Err(not_ready(failure));
     }
-    let asked = call(&client.without_token()).map_err(not_ready)?;
+    let report = call(&client.without_token()).map_err(not_ready)?;
     let refused = failure.message().filter(|_| is_about_the_token);
-    Ok(Asked { refused, ..asked })
+    Ok(StatusReport { refused, ..report })
 }
 
 fn not_ready(failure: Failure) -> Failure {
@@ -133,9 +136,9 @@ fn not_ready(failure: Failure) -> Failure {
     }
 }
 
-fn call(client: &Client) -> Result<Asked, Failure> {
+fn call(client: &Client) -> Result<StatusReport, Failure> {
     client.run(async |session| {
-        Ok(Asked {
+        Ok(StatusReport {
             status: session.call(&GetServerStatusRequest {}).await?,
             is_embedded: session.is_embedded(),
             refused: None,
@@ -143,10 +146,10 @@ fn call(client: &Client) -> Result<Asked, Failure> {
     })
 }
 
-fn describe(asked: &Asked) -> Vec<(&'static str, String)> {
-    let status = &asked.status;
+fn describe(report: &StatusReport) -> Vec<(&'static str, String)> {
+    let status = &report.status;
     let version = &status.version;
-    let server = if asked.is_embedded {
+    let server = if report.is_embedded {
         format!("none runs on this database; commands ({version}) work on it by themselves")
     } else {
         format!("hallpass {version}")
@@ -169,8 +172,8 @@ fn describe(asked: &Asked) -> Vec<(&'static str, String)> {
 }
 
 fn describe_counts(counts: &ServerCounts) -> [(&'static str, String); 2] {
-    let people = prose::irregular(counts.people, "person", "people");
-    let machines = prose::count(counts.machines, "machine");
+    let people = plural::of(counts.people, "person", "people");
+    let machines = plural::count(counts.machines, "machine");
     let deactivated = counts.deactivated_users;
     let (live, disabled, expired) = (
         counts.live_tokens,
@@ -198,7 +201,7 @@ fn describe_policies(policies: &ServerPolicies) -> Vec<(&'static str, String)> {
     };
     let checks = match policies.token_requests_per_minute {
         0 => "as often as asked".to_owned(),
-        often => format!("at most {} a minute", prose::count(often, "time")),
+        often => format!("at most {} a minute", plural::count(often, "time")),
     };
     vec![
         ("Tokens of people", lifetimes(&policies.person_tokens)),

@@ -1,7 +1,6 @@
 //! `hallpass token`: making, listing, showing, changing, explaining and ending tokens, and reading a token's text.
 
 mod create;
-pub(in crate::cli) mod expiry;
 mod explain;
 mod inspect;
 mod list;
@@ -29,8 +28,9 @@ use super::{
     client::Client,
     confirmation::TerminalConfirmation,
     failure::Failure,
+    impact,
     output::{self, OutputArgs, or_dash},
-    prose, relative_time, stakes, user_view,
+    plural, relative_time, user_view,
 };
 
 /// What people come for.
@@ -56,16 +56,16 @@ pub(super) enum TokenCommand {
     List(list::List),
     /// Show a token: whose it is, when and from where it was last used, and when it ends.
     #[command(alias = "show")]
-    Get(Named),
+    Get(TokenArgs),
     /// Put a successor in a token's place, and print its plaintext: the one time that it is shown.
     #[command(alias = "renew")]
     Rotate(rotate::Rotate),
     /// Change a token's note, or narrow its scopes and networks.
     Update(update::Update),
     /// Disable a token: it is kept and listed, but not accepted.
-    Disable(Named),
+    Disable(TokenArgs),
     /// Enable a token that was disabled.
-    Enable(Named),
+    Enable(TokenArgs),
     /// Tell why a token is valid or not, where it comes from, and what will end it.
     Explain(explain::Explain),
     /// Ask the server about a plaintext on stdin: whose it is, and whether it is good, or why not.
@@ -84,7 +84,7 @@ pub(super) enum TokenCommand {
 
 /// Commands that need no more than a token.
 #[derive(Args, Debug)]
-pub(super) struct Named {
+pub(super) struct TokenArgs {
     /// The token's ID.
     #[arg(value_name = "TOKEN_ID", value_parser = token_id)]
     id: TokenId,
@@ -100,7 +100,7 @@ pub(super) struct Delete {
     #[command(flatten)]
     confirmation: TerminalConfirmation,
     #[command(flatten)]
-    named: Named,
+    named: TokenArgs,
 }
 
 /// Runs `hallpass token …`.
@@ -143,7 +143,7 @@ fn no_id(error: TokenTextError) -> String {
     }
 }
 
-fn get(args: &Named) -> Result<(), Failure> {
+fn get(args: &TokenArgs) -> Result<(), Failure> {
     let token_id = args.id.to_string();
     let client = Client::new(&args.target)?;
     let reply = client.call(&GetTokenRequest { token_id });
@@ -183,11 +183,11 @@ fn delete(
     let client = Client::new(&named.target)?;
     confirmation.ask(&client, || {
         let found = look_up(&client, id)?;
-        Ok(found.map(|(stakes, children)| match children {
-            0 => format!("{stakes}. Delete it?"),
+        Ok(found.map(|(impact, children)| match children {
+            0 => format!("{impact}. Delete it?"),
             children => {
-                let (tokens, them) = (prose::count(children, "token"), prose::them(children));
-                format!("{stakes}; {tokens} made with it would go, too. Delete it and {them}?")
+                let (tokens, them) = (plural::count(children, "token"), plural::them(children));
+                format!("{impact}; {tokens} made with it would go, too. Delete it and {them}?")
             }
         }))
     })?;
@@ -213,8 +213,8 @@ fn look_up(client: &Client, id: TokenId) -> Result<Option<(String, u32)>, Failur
     let token_id = id.to_string();
     match client.call(&LookUpTokenRequest { token_id }) {
         Ok(found) => {
-            let stakes = stakes::of_token(id, &found, SystemClock.now());
-            Ok(Some((stakes, found.live_children)))
+            let impact = impact::of_token(id, &found, SystemClock.now());
+            Ok(Some((impact, found.live_children)))
         }
         Err(failure) if failure.is_refused_as("not_found") => Ok(None),
         // A token that may do no more than end itself.

@@ -19,8 +19,9 @@ use super::{
     client::{Client, Session},
     confirmation::{self, Confirmation},
     failure::Failure,
+    impact,
     output::{self, OutputArgs},
-    stakes, user_view,
+    user_view,
 };
 
 /// What a person leaves behind is theirs no more only when the machines are somebody else's, with new secrets.
@@ -41,7 +42,7 @@ pub(super) enum UserCommand {
     List(list::List),
     /// Show a user.
     #[command(alias = "show")]
-    Get(Named),
+    Get(UserArgs),
     /// Set a person's password.
     SetPassword(set_password::SetPasswordArgs),
     /// Make a user an admin or a member.
@@ -50,13 +51,13 @@ pub(super) enum UserCommand {
     Describe(Describe),
     /// Make all of a user's tokens invalid, until it is reactivated. Its machines keep theirs.
     #[command(alias = "disable", after_help = LEAVER)]
-    Deactivate(Ending),
+    Deactivate(ConfirmedUserArgs),
     /// Undo a deactivation: the user's tokens are valid again.
     #[command(alias = "enable")]
-    Reactivate(Named),
+    Reactivate(UserArgs),
     /// Delete a user with all its tokens. Its name is never given again.
     #[command(alias = "remove")]
-    Delete(Ending),
+    Delete(ConfirmedUserArgs),
 }
 
 /// What a user may do on the server.
@@ -77,16 +78,16 @@ impl From<RoleArg> for ServerRole {
     }
 }
 
-/// Whom a command is for.
+/// Accept a command is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Whom {
+pub(super) enum Accept {
     /// People and machines.
-    Anyone,
+    AnyUser,
     /// Machines alone.
     Machine,
 }
 
-impl Whom {
+impl Accept {
     /// The user that is named.
     async fn find(self, session: &mut Session, name: &str) -> Result<User, Failure> {
         let user = session.find_user(name).await?;
@@ -110,14 +111,14 @@ impl Whom {
             Self::Machine if kind != UserType::Machine => Err(Failure::failed(format!(
                 "{name} is a person, and no machine: `hallpass user` is for people, too"
             ))),
-            Self::Anyone | Self::Machine => Ok(()),
+            Self::AnyUser | Self::Machine => Ok(()),
         }
     }
 }
 
 /// Commands that need no more than a user.
 #[derive(Args, Debug)]
-pub(super) struct Named {
+pub(super) struct UserArgs {
     /// The user's name or ID.
     user: String,
     #[command(flatten)]
@@ -128,23 +129,23 @@ pub(super) struct Named {
 
 /// Commands that end something: they ask first.
 #[derive(Args, Debug)]
-pub(super) struct Ending {
+pub(super) struct ConfirmedUserArgs {
     #[command(flatten)]
     confirmation: Confirmation,
     #[command(flatten)]
-    named: Named,
+    named: UserArgs,
 }
 
-impl Ending {
-    /// Whom to end. What would break is looked at only if somebody is asked: an admin who does is recorded.
-    fn find(&self, whom: Whom) -> Result<(Client, LookUpUserResponse), Failure> {
+impl ConfirmedUserArgs {
+    /// Accept to end. What would break is looked at only if somebody is asked: an admin who does is recorded.
+    fn find(&self, accept: Accept) -> Result<(Client, LookUpUserResponse), Failure> {
         self.confirmation.check()?;
         let client = Client::new(&self.named.target)?;
         let name = &self.named.user;
         let found = client.run(async |session| {
-            let mut found = whom.look_up(session, name).await?;
+            let mut found = accept.look_up(session, name).await?;
             if !self.confirmation.is_given() {
-                found = session.look_up_stakes(&found.id).await?;
+                found = session.look_up_impact(&found.id).await?;
             }
             Ok(found)
         })?;
@@ -160,7 +161,7 @@ pub(super) struct Describe {
     #[arg(value_name = "TEXT", index = 2)]
     description: String,
     #[command(flatten)]
-    named: Named,
+    named: UserArgs,
 }
 
 /// `user set-role`.
@@ -170,7 +171,7 @@ pub(super) struct SetRole {
     #[arg(value_enum, index = 2)]
     role: RoleArg,
     #[command(flatten)]
-    named: Named,
+    named: UserArgs,
 }
 
 /// Runs `hallpass user …`.
@@ -178,21 +179,21 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Create(args) => create::run(args),
         UserCommand::List(args) => list::run(&args),
-        UserCommand::Get(args) => get(&args, Whom::Anyone),
+        UserCommand::Get(args) => get(&args, Accept::AnyUser),
         UserCommand::SetPassword(args) => set_password::run(&args),
         UserCommand::SetRole(args) => set_role(&args),
-        UserCommand::Describe(args) => describe(args, Whom::Anyone),
-        UserCommand::Deactivate(args) => deactivate(&args, Whom::Anyone),
-        UserCommand::Reactivate(args) => reactivate(&args, Whom::Anyone),
-        UserCommand::Delete(args) => delete(&args, Whom::Anyone),
+        UserCommand::Describe(args) => describe(args, Accept::AnyUser),
+        UserCommand::Deactivate(args) => deactivate(&args, Accept::AnyUser),
+        UserCommand::Reactivate(args) => reactivate(&args, Accept::AnyUser),
+        UserCommand::Delete(args) => delete(&args, Accept::AnyUser),
     }
 }
 
 /// Runs `get`.
-pub(super) fn get(args: &Named, whom: Whom) -> Result<(), Failure> {
+pub(super) fn get(args: &UserArgs, accept: Accept) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let (user, owner) = client.run(async |session| {
-        let user = whom.find(session, &args.user).await?;
+        let user = accept.find(session, &args.user).await?;
         // Its name is of use to people alone. Whoever may not know it sees the ID.
         let owner = if user.owner_id.is_empty() || args.output.json {
             None
@@ -219,11 +220,11 @@ fn set_role(args: &SetRole) -> Result<(), Failure> {
 }
 
 /// Runs `describe`.
-pub(super) fn describe(args: Describe, whom: Whom) -> Result<(), Failure> {
+pub(super) fn describe(args: Describe, accept: Accept) -> Result<(), Failure> {
     let client = Client::new(&args.named.target)?;
     let user = client.run(async |session| {
         let request = UpdateUserSettingsRequest {
-            user_id: whom.look_up(session, &args.named.user).await?.id,
+            user_id: accept.look_up(session, &args.named.user).await?.id,
             description: Some(args.description),
         };
         let user = session.call(&request).await?.user;
@@ -233,10 +234,10 @@ pub(super) fn describe(args: Describe, whom: Whom) -> Result<(), Failure> {
 }
 
 /// Runs `deactivate`.
-pub(super) fn deactivate(args: &Ending, whom: Whom) -> Result<(), Failure> {
-    let (client, found) = args.find(whom)?;
-    let (stakes, name) = (stakes::of_user(&found, SystemClock.now()), &found.username);
-    let question = format!("{stakes}. Deactivate {name} and all its tokens?");
+pub(super) fn deactivate(args: &ConfirmedUserArgs, accept: Accept) -> Result<(), Failure> {
+    let (client, found) = args.find(accept)?;
+    let (impact, name) = (impact::of_user(&found, SystemClock.now()), &found.username);
+    let question = format!("{impact}. Deactivate {name} and all its tokens?");
     args.confirmation.ask(&client, &question)?;
     let user = client.run(async |session| {
         let request = DeactivateUserRequest { id: found.id };
@@ -257,10 +258,10 @@ pub(super) fn deactivate(args: &Ending, whom: Whom) -> Result<(), Failure> {
 }
 
 /// Runs `reactivate`.
-pub(super) fn reactivate(args: &Named, whom: Whom) -> Result<(), Failure> {
+pub(super) fn reactivate(args: &UserArgs, accept: Accept) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let user = client.run(async |session| {
-        let id = whom.look_up(session, &args.user).await?.id;
+        let id = accept.look_up(session, &args.user).await?.id;
         let user = session.call(&ReactivateUserRequest { id }).await?.user;
         user.ok_or_else(|| session.incomplete("user"))
     })?;
@@ -268,10 +269,10 @@ pub(super) fn reactivate(args: &Named, whom: Whom) -> Result<(), Failure> {
 }
 
 /// Runs `delete`.
-pub(super) fn delete(args: &Ending, whom: Whom) -> Result<(), Failure> {
-    let (client, found) = args.find(whom)?;
-    let (stakes, name) = (stakes::of_user(&found, SystemClock.now()), &found.username);
-    let question = format!("{stakes}. Delete {name} and all its tokens for ever?");
+pub(super) fn delete(args: &ConfirmedUserArgs, accept: Accept) -> Result<(), Failure> {
+    let (client, found) = args.find(accept)?;
+    let (impact, name) = (impact::of_user(&found, SystemClock.now()), &found.username);
+    let question = format!("{impact}. Delete {name} and all its tokens for ever?");
     args.confirmation.ask(&client, &question)?;
     let done = client.call(&DeleteUserRequest { id: found.id });
     let done = done.map_err(confirmation::gone_meanwhile)?;

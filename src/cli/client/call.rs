@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -13,15 +14,13 @@ use hyper_util::rt::TokioIo;
 use prost::{DecodeError, Message};
 use serde::Deserialize;
 use tokio::time::timeout;
+use tonic_types::pb::ErrorInfo;
 
-use super::{
-    ServerStream, Unary,
-    advice::{Detail, advice},
-    dial::Stream,
-};
+use super::{ServerStream, Unary, connection::Stream};
 use crate::{
     cli::{exit_code::ExitCode, failure::Failure},
     domain::secret::Secret,
+    proto::hallpass::v1::Reason,
 };
 
 /// Longer than a server takes for a call, so that the server's own word about it is heard.
@@ -51,7 +50,7 @@ impl Session {
     pub(super) async fn start(
         stream: Box<dyn Stream>,
         target: String,
-        place: &str,
+        authority_and_path: &str,
         bearer: Option<&Secret>,
         user_agent: &'static str,
         is_embedded: bool,
@@ -65,7 +64,11 @@ impl Session {
             }
         });
         let mut headers = HeaderMap::new();
-        let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+        let (authority, path) = authority_and_path.split_at(
+            authority_and_path
+                .find('/')
+                .unwrap_or(authority_and_path.len()),
+        );
         let authority = HeaderValue::try_from(authority);
         let authority = authority.map_err(|_| Failure::usage("--server: the host is no host"))?;
         headers.insert(header::HOST, authority);
@@ -276,10 +279,49 @@ impl Refusal {
             self.message
         };
         let failure = Failure::refused(self.code, message);
-        match advice(&self.details) {
+        let mut reasons = self.details.iter().filter_map(Detail::reason);
+        match reasons.find_map(advice) {
             Some(advice) => failure.with_line(advice.to_owned()),
             None => failure,
         }
+    }
+}
+
+/// A detail of an error as Connect writes it.
+#[derive(Deserialize)]
+struct Detail {
+    r#type: String,
+    /// In base64, without padding.
+    value: String,
+}
+
+impl Detail {
+    fn reason(&self) -> Option<Reason> {
+        if self.r#type != "google.rpc.ErrorInfo" {
+            return None;
+        }
+        let info = ErrorInfo::decode(&*STANDARD_NO_PAD.decode(&self.value).ok()?).ok()?;
+        Reason::from_str_name(&info.reason)
+    }
+}
+
+/// What the user can do about a refusal, in terms of commands: the server's message is for every client.
+const fn advice(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::OutlivesParent => Some(
+            "Give an earlier --expires; or use a token that lives longer, as `hallpass login --expires 365d` makes one.",
+        ),
+        Reason::LifetimeTooLong => {
+            Some("Give an earlier --expires; `hallpass status` tells the policies.")
+        }
+        Reason::UserOwnsMachines => Some(
+            "`hallpass machine list --owner USER` lists them, `hallpass machine set-owner MACHINE USER` hands one over.",
+        ),
+        // The refusal names no other token than the one that was asked for.
+        Reason::AlreadyRotated => {
+            Some("`hallpass token get` of the rotated token tells which one that is.")
+        }
+        _ => None,
     }
 }
 

@@ -1,22 +1,22 @@
 //! What is searched for tokens: bytes that come in pieces, from wherever. They are searched as they are, and
-//! within what they encode (`encoded`, `wide`, `archive`), each of which leads to a layer below. All of it
+//! within what they encode (`encoded`, `utf16`, `archive`), each of which leads to a layer below. All of it
 //! goes forward only, in memory of a fixed size, so that a pipe and a hostile file are searched alike.
 
 mod archive;
 mod encoded;
 mod headers;
 mod lines;
-mod wide;
+mod utf16;
 
 use std::io::{self, ErrorKind, Read};
 
 use crate::domain::{token_search::find_tokens, token_text::TokenText};
 
-use super::place::Spot;
+use super::finding::Location;
 use archive::Archive;
 use encoded::Encoded;
 use lines::Lines;
-use wide::Wide;
+use utf16::Utf16;
 
 /// As much as is read at a time: it fits a core's cache, and most files are read at once.
 const PIECE: usize = 256 * 1024;
@@ -41,7 +41,7 @@ pub(super) type Tell<'a> = &'a mut dyn FnMut(&[String], Event);
 #[derive(Debug)]
 pub(super) enum Event {
     /// A token, and the encoding that it was read from.
-    Found(Spot, Option<&'static str>, TokenText),
+    Found(Location, Option<&'static str>, TokenText),
     /// A part cannot be searched.
     Unreadable(&'static str),
     /// A part is compressed or encrypted in a way that is not unpacked.
@@ -106,7 +106,7 @@ impl Piece<'_> {
     }
 }
 
-/// Something at a place in a layer.
+/// Something at an offset of a layer.
 #[derive(Debug)]
 struct Mark {
     offset: u64,
@@ -129,7 +129,7 @@ struct Layer {
     filled: usize,
     begin: u64,
     encoded: Encoded,
-    wide: Wide,
+    wide: Utf16,
     archive: Archive,
 }
 
@@ -143,7 +143,7 @@ impl Layer {
             filled: 0,
             begin: 0,
             encoded: Encoded::default(),
-            wide: Wide::default(),
+            wide: Utf16::default(),
             archive: Archive::default(),
         }
     }
@@ -297,8 +297,8 @@ impl Content {
                     self.member = Some(name);
                 }
                 What::Token(encoding, token) => {
-                    let spot = self.lines.spot(bytes, offset);
-                    let event = Event::Found(spot, encoding, token);
+                    let location = self.lines.location(bytes, offset);
+                    let event = Event::Found(location, encoding, token);
                     context.tell(self.member.as_slice(), event);
                 }
             }

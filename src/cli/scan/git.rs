@@ -1,13 +1,11 @@
 //! Searching what a Git repository holds: every blob, and every message of a commit or a tag, each once, whether
 //! or not a reference leads to it. `git` itself reads the objects, but it never sees the repository: only a
-//! repository of our own that has its objects (`database`).
+//! repository of our own that has its objects (`repository`).
 
 mod command;
-mod database;
-mod discovery;
 mod history;
-mod list;
 mod objects;
+mod repository;
 
 use std::{
     collections::VecDeque,
@@ -23,13 +21,12 @@ use tempfile::TempDir;
 use super::{
     super::failure::Failure,
     content::{Content, Event},
-    place::{Finding, Place, printable},
+    finding::{Finding, Source, printable},
     report::Report,
 };
 use command::{Git, Memory, Program};
-use database::Format;
-use list::{Kind, List, Object};
-use objects::{Objects, Problem};
+use objects::{Kind, List, Object, Objects, Problem};
+use repository::Format;
 
 /// Where each token in a blob came from is told for so many; the rest are told at once, without.
 const MAX_PENDING: usize = 10_000;
@@ -75,7 +72,7 @@ pub(super) struct Found {
 /// There is no `git` or no repository, or nobody reads the output.
 pub(super) fn search(path: &Path, report: &Report) -> Result<Found, Failure> {
     let program = Program::find()?;
-    let repository = discovery::find(path)?;
+    let repository = repository::find(path)?;
     let objects = printable(repository.objects.as_os_str().as_encoded_bytes());
     if repository.is_elsewhere {
         report.warn(&format!("searching the repository at {objects}"));
@@ -90,7 +87,7 @@ pub(super) fn search(path: &Path, report: &Report) -> Result<Found, Failure> {
             format!("it borrows objects from another, which is not searched with it: {lent}");
         report.unreadable(&objects, text);
     }
-    let files = database::list(&repository, report);
+    let files = repository::list_files(&repository, report);
     let time = TIME + Duration::from_secs(files.size / BYTES_A_SECOND);
     let deadline = Instant::now() + time;
     let mut searched = Vec::new();
@@ -169,19 +166,19 @@ impl Found {
                 report.warn("not all commits could be asked for what they brought");
             }
             for found in in_blobs {
-                let place = |commit: Option<&String>, path: String| Place {
+                let source = |commit: Option<&String>, path: String| Source {
                     commit: commit.cloned(),
                     object: Some(found.id.clone()),
-                    ..Place::file(path, &found.members)
+                    ..Source::file(path, &found.members)
                 };
                 match origins.get(&found.id) {
                     Some(origins) => {
                         for (commit, path) in origins {
-                            report.tell(&place(Some(commit), printable(path)), &found.finding)?;
+                            report.tell(&source(Some(commit), printable(path)), &found.finding)?;
                         }
                     }
                     // No commit that is here may have it.
-                    None => report.tell(&place(None, String::new()), &found.finding)?,
+                    None => report.tell(&source(None, String::new()), &found.finding)?,
                 }
             }
         }
@@ -279,22 +276,22 @@ impl Search<'_> {
     ) -> (Result<(), Problem>, Result<(), Failure>) {
         let mut printed = Ok(());
         let mut tell = |members: &[String], event| {
-            let place = || Place {
+            let source = || Source {
                 commit: (object.kind == Kind::Commit).then(|| object.id.clone()),
                 object: Some(object.id.clone()),
-                ..Place::file(String::new(), members)
+                ..Source::file(String::new(), members)
             };
-            let (spot, encoding, token) = match event {
-                Event::Found(spot, encoding, token) => (spot, encoding, token),
+            let (location, encoding, token) = match event {
+                Event::Found(location, encoding, token) => (location, encoding, token),
                 Event::Unreadable(problem) => {
-                    return self.report.unreadable(place().show(), problem);
+                    return self.report.unreadable(source().show(), problem);
                 }
                 Event::Sealed => return self.report.sealed(),
             };
             if !self.report.found(&token) || printed.is_err() {
                 return;
             }
-            let finding = Finding::new(spot, encoding, &token);
+            let finding = Finding::new(location, encoding, &token);
             let mut in_blobs = lock(&self.in_blobs);
             if object.kind == Kind::Blob && in_blobs.len() < MAX_PENDING {
                 in_blobs.push(InBlob {
@@ -304,7 +301,7 @@ impl Search<'_> {
                 });
             } else {
                 drop(in_blobs);
-                printed = self.report.tell(&place(), &finding);
+                printed = self.report.tell(&source(), &finding);
             }
         };
         let read = |bytes| self.report.read(bytes);

@@ -17,7 +17,7 @@ use crate::domain::{id::TokenId, presented_token::PresentedToken, token_text::To
 
 use super::{
     super::output,
-    place::{Finding, Place},
+    finding::{Finding, Source},
 };
 
 /// Where all threads of a search report to.
@@ -124,12 +124,12 @@ impl Report {
     ///
     /// # Errors
     /// Nobody reads the output.
-    pub(super) fn tell(&self, place: &Place, finding: &Finding) -> io::Result<()> {
+    pub(super) fn tell(&self, source: &Source, finding: &Finding) -> io::Result<()> {
         let print = || {
             if self.json {
-                output::exact(&finding.json(place)?)
+                output::exact(&finding.json(source)?)
             } else {
-                output::line(&finding.show(place))
+                output::line(&finding.show(source))
             }
         };
         let mut state = self.state();

@@ -15,7 +15,7 @@ use super::super::{
     client::{Client, Session},
     confirmation::Confirmation,
     failure::Failure,
-    output, prose,
+    output, plural,
 };
 
 /// So many tokens go into one call.
@@ -41,8 +41,8 @@ pub(super) fn revoke(
     if live == 0 {
         return tell(&found, &plan, json);
     }
-    let tokens = prose::count(live, "live token");
-    let families = prose::irregular(live, "its family", "their families");
+    let tokens = plural::count(live, "live token");
+    let families = plural::of(live, "its family", "their families");
     let (_, families) = families.split_once(' ').unwrap_or_default();
     let question = format!("Revoke {tokens} of {} found, with {families}?", found.len());
     if let Err(failure) = confirmation.ask(client, &question) {

@@ -25,7 +25,7 @@ use rustix::fs::OFlags;
 use super::{
     super::failure::Failure,
     content::{Content, Event},
-    place::{Finding, Place, printable},
+    finding::{Finding, Source, printable},
     report::Report,
 };
 
@@ -189,30 +189,30 @@ fn open_once(path: &Path, named: bool, seen: &Seen) -> io::Result<Option<File>> 
         .then_some(file))
 }
 
-/// Searches what `source` holds. The error is that of the output.
+/// Searches what `reader` holds. The error is that of the output.
 fn search_one(
     content: &mut Content,
-    source: impl io::Read,
+    reader: impl io::Read,
     name: &[u8],
     report: &Report,
 ) -> io::Result<()> {
     let shown = printable(name);
     let mut printed = Ok(());
     let mut tell = |members: &[String], event| {
-        let place = Place::file(shown.clone(), members);
+        let source = Source::file(shown.clone(), members);
         match event {
-            Event::Found(spot, encoding, token) => {
+            Event::Found(location, encoding, token) => {
                 if report.found(&token) && printed.is_ok() {
-                    printed = report.tell(&place, &Finding::new(spot, encoding, &token));
+                    printed = report.tell(&source, &Finding::new(location, encoding, &token));
                 }
             }
             Event::Unreadable(problem) => {
-                report.unreadable(place.path.unwrap_or_default(), problem);
+                report.unreadable(source.path.unwrap_or_default(), problem);
             }
             Event::Sealed => report.sealed(),
         }
     };
-    let read = content.search(source, |bytes| report.read(bytes), &mut tell);
+    let read = content.search(reader, |bytes| report.read(bytes), &mut tell);
     if let Err(error) = read {
         report.unreadable(shown, error);
     }

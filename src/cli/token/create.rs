@@ -10,14 +10,12 @@ use crate::{
     proto::hallpass::v1::{CreateTokenRequest, CreateTokenResponse, DeleteTokenRequest, UserType},
 };
 
-use super::{
-    super::{
-        client::Client,
-        failure::Failure,
-        output::{self, OutputArgs},
-        relative_time,
-    },
-    expiry::{Expiry, parse_expiry},
+use super::super::{
+    client::Client,
+    failure::Failure,
+    output::{self, OutputArgs},
+    relative_time,
+    time_arg::{ExpiryArg, parse_expiry},
 };
 
 /// Where there is no such user: most likely the machine is still to be made.
@@ -35,7 +33,7 @@ pub(in crate::cli) struct Create {
     /// in UTC, a time such as 2027-01-01T08:00:00+01:00, or never. Not set: after the default lifetime of such a
     /// user's tokens; without one, never.
     #[arg(long, alias = "ttl", value_name = "WHEN", value_parser = parse_expiry)]
-    expires: Option<Expiry>,
+    expires: Option<ExpiryArg>,
     /// What to remember the token by.
     #[arg(
         long,
@@ -79,7 +77,7 @@ pub(super) fn run(args: Create) -> Result<(), Failure> {
             user_id: user.id.clone(),
             scopes: args.scopes,
             allowed_cidrs: args.cidrs,
-            never_expires: args.expires == Some(Expiry::Never),
+            never_expires: args.expires == Some(ExpiryArg::Never),
             ..CreateTokenRequest::default()
         };
         let created = session.call(&request).await;

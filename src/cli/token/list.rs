@@ -21,10 +21,10 @@ use super::{
     super::{
         client::{Client, MAX_LIMIT, Session},
         failure::Failure,
-        moment::{self, Moment},
         output::{self, ListOutputArgs, or_dash},
         relative_time,
         table::{self, Column, text, whole},
+        time_arg::{self, TimeArg},
     },
     selection::SelectionArgs,
     state,
@@ -46,8 +46,8 @@ pub(in crate::cli) struct List {
     #[arg(long, requires = "all", conflicts_with_all = ["reverse", "limit", "jsonl"])]
     count: bool,
     /// Only tokens that expire by then, soonest first: how long from now, such as 7d, a day or a time.
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, conflicts_with = "never_expires")]
-    expiring: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse, conflicts_with = "never_expires")]
+    expiring: Option<TimeArg>,
     /// Newest first, or with --expiring what expires last.
     #[arg(long)]
     reverse: bool,
@@ -105,7 +105,7 @@ pub(super) fn run(args: &List) -> Result<(), Failure> {
 impl List {
     /// By when the tokens expire that are asked for.
     fn expiring(&self, now: Timestamp) -> Result<Option<ProtoTimestamp>, Failure> {
-        match self.expiring.map(|moment| moment.ahead_of(now)) {
+        match self.expiring.map(|time| time.ahead_of(now)) {
             Some(time) if time <= now => Err(Failure::usage(
                 "--expiring must be later than now: --all --state expired lists what has expired",
             )),

@@ -25,15 +25,16 @@ use super::{
         client::{Client, Session},
         confirmation::Confirmation,
         failure::Failure,
+        impact,
         output::{self, OutputArgs},
-        prose, relative_time, stakes,
+        plural, relative_time,
     },
     list::print_of_all,
     selection::SelectionArgs,
 };
 
 /// How many tokens go into one call, which takes no more.
-const NAMED: usize = 1_000;
+const MAX_NAMED: usize = 1_000;
 
 /// `token revoke`.
 #[derive(Args, Debug)]
@@ -70,10 +71,10 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let now = SystemClock.now();
     let filter = client.run(async |session| args.selection.read(session, now).await)?;
-    let work = Work { filter, named };
-    let plan = || client.run(async |session| work.run(session, true, |_| {}).await);
+    let revocation = Revocation { filter, named };
+    let plan = || client.run(async |session| revocation.run(session, true, |_| {}).await);
     if args.dry_run {
-        return show(args.output, &work, &plan()?, true);
+        return show(args.output, &revocation, &plan()?, true);
     }
     let mut of = None;
     if args.confirmation.is_given() {
@@ -82,29 +83,30 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
         let plan = plan()?;
         of = Some(plan.token_count);
         if plan.token_count > 0 {
-            args.confirmation.ask(&client, &question(&work, &plan))?;
+            args.confirmation
+                .ask(&client, &question(&revocation, &plan))?;
         }
     }
     let progress = Progress::new(of);
     let done = client.run(async |session| {
         let tell = |done: &RevokeTokensResponse| progress.show(done.token_count);
-        work.run(session, false, tell).await
+        revocation.run(session, false, tell).await
     });
     progress.end();
-    show(args.output, &work, &done?, false)
+    show(args.output, &revocation, &done?, false)
 }
 
-fn question(work: &Work, plan: &RevokeTokensResponse) -> String {
+fn question(revocation: &Revocation, plan: &RevokeTokensResponse) -> String {
     let (tokens, them) = (
-        prose::count(plan.token_count, "token"),
-        prose::them(plan.token_count),
+        plural::count(plan.token_count, "token"),
+        plural::them(plan.token_count),
     );
-    let used = stakes::last_use(plan.last_use.as_ref(), SystemClock.now());
+    let used = impact::last_use(plan.last_use.as_ref(), SystemClock.now());
     let children = match plan.child_count {
         0 => String::new(),
-        count => format!(", {} made with {them}", prose::count(count, "token")),
+        count => format!(", {} made with {them}", plural::count(count, "token")),
     };
-    let families = if work.named.iter().any(|named| named.is_plaintext) {
+    let families = if revocation.named.iter().any(|named| named.is_plaintext) {
         ", and the families of those given by plaintext"
     } else {
         ""
@@ -113,7 +115,7 @@ fn question(work: &Work, plan: &RevokeTokensResponse) -> String {
 }
 
 /// A token that was named.
-struct Named {
+struct NamedToken {
     /// Its ID or its plaintext; empty where it is neither.
     text: Secret,
     /// What to call it: its ID, or the line that it is not in.
@@ -121,7 +123,7 @@ struct Named {
     is_plaintext: bool,
 }
 
-impl Named {
+impl NamedToken {
     fn by_id(id: TokenId) -> Self {
         let label = id.to_string();
         let text = Secret::new(label.clone());
@@ -167,7 +169,7 @@ impl Named {
 }
 
 /// The tokens that are named. A plaintext in an argument is refused, and not repeated.
-fn read_named(args: &[String]) -> Result<Vec<Named>, Failure> {
+fn read_named(args: &[String]) -> Result<Vec<NamedToken>, Failure> {
     let mut named = Vec::new();
     for arg in args {
         if arg == "-" {
@@ -177,9 +179,9 @@ fn read_named(args: &[String]) -> Result<Vec<Named>, Failure> {
                 .read_to_string(&mut text)
                 .map_err(|error| Failure::failed(format!("cannot read stdin: {error}")))?;
             let lines = (1..).zip(text.lines());
-            named.extend(lines.flat_map(|(number, line)| Named::all_in(number, line)));
+            named.extend(lines.flat_map(|(number, line)| NamedToken::all_in(number, line)));
         } else if let Some(id) = TokenId::from_paste(arg) {
-            named.push(Named::by_id(id));
+            named.push(NamedToken::by_id(id));
         } else if let Ok(token) = TokenText::from_paste(arg) {
             // Elsewhere it stands for its ID. Here the two do not mean the same.
             return Err(Failure::usage(format!(
@@ -201,12 +203,12 @@ fn read_named(args: &[String]) -> Result<Vec<Named>, Failure> {
 }
 
 /// What to revoke.
-struct Work {
+struct Revocation {
     filter: TokenFilter,
-    named: Vec<Named>,
+    named: Vec<NamedToken>,
 }
 
-impl Work {
+impl Revocation {
     /// All of it, call after call, as one answer.
     async fn run(
         &self,
@@ -215,7 +217,7 @@ impl Work {
         tell: impl Fn(&RevokeTokensResponse),
     ) -> Result<RevokeTokensResponse, Failure> {
         let mut all = RevokeTokensResponse::default();
-        let mut parts: Vec<&[Named]> = self.named.chunks(NAMED).collect();
+        let mut parts: Vec<&[NamedToken]> = self.named.chunks(MAX_NAMED).collect();
         if parts.is_empty() {
             // By the filter alone.
             parts.push(&[]);
@@ -290,7 +292,7 @@ impl Progress {
 /// that it is over.
 fn show(
     output: OutputArgs,
-    work: &Work,
+    revocation: &Revocation,
     done: &RevokeTokensResponse,
     is_plan: bool,
 ) -> Result<(), Failure> {
@@ -302,7 +304,7 @@ fn show(
             .outcomes()
             .any(|outcome| outcome != RevocationOutcome::Revoked)
         {
-            for (named, outcome) in work.named.iter().zip(done.outcomes()) {
+            for (named, outcome) in revocation.named.iter().zip(done.outcomes()) {
                 let text = describe(outcome, is_plan);
                 output::line(&format!("{}: {text}", named.label))?;
             }
@@ -321,7 +323,7 @@ fn show(
             RevocationOutcome::Revoked | RevocationOutcome::NotLive
         )
     };
-    if work.named.is_empty() || done.outcomes().any(is_over) {
+    if revocation.named.is_empty() || done.outcomes().any(is_over) {
         return Ok(());
     }
     let others = others(done, is_plan).map(|(text, count)| format!("{text}: {count}"));
@@ -329,18 +331,18 @@ fn show(
     let nothing = if is_plan { "would be" } else { "was" };
     Err(Failure::failed(format!(
         "nothing {nothing} revoked, of {} named: {}",
-        prose::count(work.named.len(), "token"),
+        plural::count(revocation.named.len(), "token"),
         others.join("; ")
     )))
 }
 
 fn show_counts(done: &RevokeTokensResponse, is_plan: bool) -> io::Result<()> {
     let count = done.token_count;
-    let (tokens, them) = (prose::count(count, "token"), prose::them(count));
+    let (tokens, them) = (plural::count(count, "token"), plural::them(count));
     if is_plan {
         return output::line(&format!(
             "would revoke {tokens}, and {} made with {them}",
-            prose::count(done.child_count, "token")
+            plural::count(done.child_count, "token")
         ));
     }
     let family = match done.family_count {

@@ -21,8 +21,8 @@ use super::{
         failure::Failure,
         output::{self, OutputArgs},
         relative_time,
+        time_arg::{ExpiryArg, parse_expiry},
     },
-    expiry::{Expiry, parse_expiry},
     look_up, token_id,
 };
 
@@ -43,7 +43,7 @@ pub(in crate::cli) struct Rotate {
     /// When the successor stops being valid: a duration such as 90d, a day such as 2027-01-01, as it begins in UTC,
     /// a time such as 2027-01-01T08:00:00+01:00, or never. Left out: after the old token's lifetime anew.
     #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
-    expires: Option<Expiry>,
+    expires: Option<ExpiryArg>,
     #[command(flatten)]
     confirmation: TerminalConfirmation,
     #[command(flatten)]
@@ -62,8 +62,8 @@ pub(super) fn run(args: Rotate) -> Result<(), Failure> {
         args.confirmation.ask(&client, || {
             let found = look_up(&client, args.id)?;
             was_there = found.is_some();
-            Ok(found.map(|(stakes, _)| {
-                format!("{stakes}. Its secret ends at once, without --grace. Rotate it?")
+            Ok(found.map(|(impact, _)| {
+                format!("{impact}. Its secret ends at once, without --grace. Rotate it?")
             }))
         })?;
     }
@@ -74,7 +74,7 @@ pub(super) fn run(args: Rotate) -> Result<(), Failure> {
             .expires
             .and_then(|end| end.time(SystemClock.now()))
             .map(relative_time::to_proto),
-        never_expires: args.expires == Some(Expiry::Never),
+        never_expires: args.expires == Some(ExpiryArg::Never),
     });
     let mut rotated = rotated.map_err(|failure| {
         if was_there {

@@ -11,8 +11,8 @@ use super::{
     super::{
         client::Session,
         failure::Failure,
-        moment::{self, Moment},
         relative_time::to_proto,
+        time_arg::{self, TimeArg},
     },
     token_id,
 };
@@ -32,20 +32,20 @@ pub(in crate::cli) struct SelectionArgs {
     parent: Option<TokenId>,
     /// Tokens created then or later: how long ago, such as 90d, a day such as 2027-01-01, as it begins in UTC, or a
     /// time such as 2027-01-01T08:00:00+01:00.
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
-    created_after: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    created_after: Option<TimeArg>,
     /// Tokens created earlier.
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
-    created_before: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    created_before: Option<TimeArg>,
     /// Tokens created earlier and not used since. A running server writes uses down within a minute.
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
-    unused_since: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    unused_since: Option<TimeArg>,
     /// Tokens that name this scope.
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
     /// Tokens that expire earlier: how long from now, a day or a time.
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
-    expires_before: Option<Moment>,
+    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    expires_before: Option<TimeArg>,
     /// Tokens that never expire.
     #[arg(long)]
     never_expires: bool,
@@ -79,8 +79,8 @@ impl SelectionArgs {
     /// What is set of it but the user, which is known by name.
     fn without_user(&self, now: Timestamp) -> TokenFilter {
         let id = |id: Option<TokenId>| id.map(|id| id.to_string()).unwrap_or_default();
-        let before = |moment: Option<Moment>| moment.map(|m| to_proto(m.before(now)));
-        let ahead = |moment: Option<Moment>| moment.map(|m| to_proto(m.ahead_of(now)));
+        let before = |arg: Option<TimeArg>| arg.map(|arg| to_proto(arg.before(now)));
+        let ahead = |arg: Option<TimeArg>| arg.map(|arg| to_proto(arg.ahead_of(now)));
         TokenFilter {
             user_id: String::new(),
             family_id: id(self.family),

@@ -12,7 +12,7 @@ use super::{
         failure::Failure,
         output::{self, OutputArgs},
     },
-    Named, token_id,
+    TokenArgs, token_id,
 };
 
 /// `token update`.
@@ -60,7 +60,7 @@ pub(super) fn run(args: Update) -> Result<(), Failure> {
 }
 
 /// Runs `hallpass token disable` and `enable`.
-pub(super) fn disable(args: Named, disabled: bool) -> Result<(), Failure> {
+pub(super) fn disable(args: TokenArgs, disabled: bool) -> Result<(), Failure> {
     let request = UpdateTokenRequest {
         token_id: args.id.to_string(),
         disabled: Some(disabled),

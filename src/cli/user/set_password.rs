@@ -6,7 +6,7 @@ use crate::proto::hallpass::v1::SetPasswordRequest;
 
 use super::{
     super::{client::Client, failure::Failure, output, password_input::PasswordInput},
-    Named,
+    UserArgs,
 };
 
 /// `user set-password`.
@@ -18,7 +18,7 @@ pub(in crate::cli) struct SetPasswordArgs {
     #[command(flatten)]
     password: PasswordInput,
     #[command(flatten)]
-    named: Named,
+    named: UserArgs,
 }
 
 /// Runs `hallpass user set-password`.

@@ -7,7 +7,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use memchr::memmem::Finder;
 
 use super::{
-    super::place::printable,
+    super::finding::printable,
     Content, Context, Event, MAX_LEVEL, Mark, Piece, What,
     headers::{self, GZIP_MAGIC, Header, TAR_BLOCK, ZIP_MAGIC, ZipKind},
 };

@@ -2,7 +2,7 @@
 
 use memchr::{memchr_iter, memrchr};
 
-use super::{super::place::Spot, to_u64};
+use super::{super::finding::Location, to_u64};
 
 /// The lines of a file, or of a member that begins within it.
 #[derive(Debug, Default)]
@@ -40,13 +40,13 @@ impl Lines {
 
     /// Where `offset` is, of which the buffer `bytes` has all that was not left. What began in a piece before
     /// is told to be where this one begins.
-    pub(super) fn spot(&mut self, bytes: &[u8], offset: u64) -> Spot {
+    pub(super) fn location(&mut self, bytes: &[u8], offset: u64) -> Location {
         let offset = offset.max(self.base.to);
         if offset < self.counted.to {
             self.counted = self.base;
         }
         self.count(bytes, offset);
-        Spot {
+        Location {
             line: self.counted.ended + 1,
             column: offset - self.counted.line_start + 1,
             offset: offset - self.origin,

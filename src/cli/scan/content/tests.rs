@@ -32,16 +32,16 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// What was found, in order: the members, the spot, whether it was in base64, the token.
-type Found = Vec<(String, Spot, bool, String)>;
+/// What was found, in order: the members, the location, whether it was in base64, the token.
+type Found = Vec<(String, Location, bool, String)>;
 
 fn search(bytes: &[u8], piece: usize) -> (Found, Vec<&'static str>) {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     let mut tell = |members: &[String], event| match event {
-        Event::Found(spot, encoding, token) => {
+        Event::Found(location, encoding, token) => {
             let token: TokenText = token;
             let token = token.expose().to_owned();
-            found.push((members.join("!"), spot, encoding.is_some(), token));
+            found.push((members.join("!"), location, encoding.is_some(), token));
         }
         Event::Unreadable(problem) => problems.push(problem),
         Event::Sealed => problems.push("sealed"),
@@ -60,11 +60,13 @@ fn places(bytes: &[u8], token: &str) -> Vec<String> {
         assert_eq!(search(bytes, piece), (found.clone(), problems.clone()));
     }
     assert!(problems.is_empty(), "{problems:?}");
-    let places = found.into_iter().map(|(members, spot, encoded, found)| {
-        assert_eq!(found, token);
-        let encoded = if encoded { "*" } else { "" };
-        format!("{members}:{}:{}{encoded}", spot.line, spot.column)
-    });
+    let places = found
+        .into_iter()
+        .map(|(members, location, encoded, found)| {
+            assert_eq!(found, token);
+            let encoded = if encoded { "*" } else { "" };
+            format!("{members}:{}:{}{encoded}", location.line, location.column)
+        });
     places.collect()
 }
 
@@ -330,12 +332,12 @@ proptest! {
             .map(|(offset, token)| {
                 let before = &text[..offset];
                 let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-                let spot = Spot {
+                let location = Location {
                     line: to_u64(before.matches('\n').count() + 1),
                     column: to_u64(offset - line_start + 1),
                     offset: to_u64(offset),
                 };
-                (String::new(), spot, false, token.to_owned())
+                (String::new(), location, false, token.to_owned())
             })
             .collect();
         prop_assert_eq!(search(text.as_bytes(), piece).0, expected);

@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 
 use super::{
     command::{Git, Memory},
-    list::List,
+    objects::List,
 };
 
 /// The commits that brought each blob, the newest first, with the path that it has there.

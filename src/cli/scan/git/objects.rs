@@ -1,17 +1,138 @@
-//! The contents of objects: `git cat-file --batch`.
+//! Which objects a repository has, and their contents: two runs of `git cat-file`.
 
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     process::ChildStdin,
 };
 
-use crate::cli::{failure::Failure, scan::content::Tell};
+use crate::cli::failure::Failure;
 
 use super::{
-    super::content::Content,
-    Object,
+    super::content::{Content, Tell},
     command::{Git, Memory, Output, Running},
 };
+
+/// How many objects are asked for at a time: their names fit into a pipe, so that asking never waits.
+const BATCH: usize = 64;
+
+/// Objects of more bytes are left for last.
+const USUAL: u64 = 1 << 20;
+
+/// The names of ten million objects fit.
+const MEMORY: Memory = Memory(1024 * 1024);
+
+/// A kind of objects that may hold a token. Trees hold names alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Blob,
+    Commit,
+    Tag,
+}
+
+/// An object.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) id: String,
+    pub(super) kind: Kind,
+    pub(super) size: u64,
+}
+
+/// The objects, as the process names them: in the order in which packs hold them, which is the fastest to read.
+#[derive(Debug)]
+pub(super) struct List {
+    process: Running,
+    output: BufReader<Output>,
+    large: Vec<Object>,
+    problem: Option<String>,
+}
+
+impl List {
+    pub(super) fn start(git: Git<'_>) -> Result<Self, Failure> {
+        let args = [
+            "cat-file",
+            "--batch-all-objects",
+            "--unordered",
+            "--buffer",
+            "--batch-check=%(objectname) %(objecttype) %(objectsize)",
+        ];
+        let mut process = git.start(&args, MEMORY, false)?;
+        Ok(Self {
+            output: BufReader::new(process.take_output(git.deadline)?),
+            process,
+            large: Vec::new(),
+            problem: None,
+        })
+    }
+
+    /// The next objects of a usual size; none, where the list ends.
+    pub(super) fn next_batch(&mut self) -> Vec<Object> {
+        let mut batch = Vec::new();
+        while batch.len() < BATCH
+            && let Some(line) = self.next_line()
+        {
+            match object(&line) {
+                Some(object) if object.size > USUAL => self.large.push(object),
+                Some(object) => batch.push(object),
+                None => {}
+            }
+        }
+        batch
+    }
+
+    /// The next commit.
+    pub(super) fn next_commit(&mut self) -> Option<String> {
+        loop {
+            let object = object(&self.next_line()?);
+            if let Some(Object {
+                id,
+                kind: Kind::Commit,
+                ..
+            }) = object
+            {
+                return Some(id);
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.output.read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) if line.ends_with(" missing\n") => {
+                self.problem = Some(format!("damaged: {}", line.trim_end()));
+                Some(line)
+            }
+            Ok(_) => Some(line),
+            Err(error) => {
+                self.problem = Some(error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The objects that were left for last, and what was amiss.
+    pub(super) fn end(self) -> (Vec<Object>, Option<String>) {
+        let ended = match self.problem {
+            Some(problem) => Err(problem),
+            None => self.process.end(),
+        };
+        (self.large, ended.err())
+    }
+}
+
+/// What a line names, `ID TYPE SIZE`, where that may hold a token.
+fn object(line: &str) -> Option<Object> {
+    let mut parts = line.split_ascii_whitespace();
+    let id = parts.next()?.to_owned();
+    let kind = match parts.next()? {
+        "blob" => Kind::Blob,
+        "commit" => Kind::Commit,
+        "tag" => Kind::Tag,
+        _ => return None,
+    };
+    let size = parts.next()?.parse().ok()?;
+    Some(Object { id, kind, size })
+}
 
 /// A process that answers objects in the order in which it is asked for them.
 #[derive(Debug)]

@@ -40,13 +40,13 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A connection to the services.
-pub(super) struct Connected {
+pub(super) struct Connection {
     pub(super) stream: Box<dyn Stream>,
     /// Where this process serves them itself.
     pub(super) server: Option<Embedded>,
 }
 
-impl Connected {
+impl Connection {
     fn to(stream: impl Stream + 'static) -> Self {
         Self {
             stream: Box::new(stream),
@@ -57,10 +57,7 @@ impl Connected {
 
 /// Connects to the target. With `serve`, a database without a server is served here, once nobody else has it: that is
 /// waited for so long.
-pub(super) async fn connect(
-    target: &Target,
-    serve: Option<Duration>,
-) -> Result<Connected, Failure> {
+pub(super) async fn open(target: &Target, serve: Option<Duration>) -> Result<Connection, Failure> {
     match target {
         Target::Http { address, .. } => {
             let connected = timeout(CONNECT_TIMEOUT, over_the_network(address)).await;
@@ -81,7 +78,7 @@ pub(super) async fn connect(
     }
 }
 
-async fn over_the_network(address: &ServerAddress) -> io::Result<Connected> {
+async fn over_the_network(address: &ServerAddress) -> io::Result<Connection> {
     let ServerAddress::Http {
         tls, host, port, ..
     } = address
@@ -92,11 +89,11 @@ async fn over_the_network(address: &ServerAddress) -> io::Result<Connected> {
     let stream = TcpStream::connect((name, *port)).await?;
     stream.set_nodelay(true)?;
     if !tls {
-        return Ok(Connected::to(stream));
+        return Ok(Connection::to(stream));
     }
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connector = TlsConnector::from(Arc::new(tls_config()?));
-    Ok(Connected::to(connector.connect(name, stream).await?))
+    Ok(Connection::to(connector.connect(name, stream).await?))
 }
 
 /// Trusts the authorities that this machine trusts, or those of `SSL_CERT_FILE`.
@@ -115,7 +112,7 @@ fn tls_config() -> io::Result<ClientConfig> {
 }
 
 /// The control socket is the one beside a database, whose owner must be the one who listens.
-async fn to_socket(path: &Path) -> Result<Connected, Failure> {
+async fn to_socket(path: &Path) -> Result<Connection, Failure> {
     let shown = path.display();
     let cannot = |why: &dyn std::fmt::Display| {
         Failure::new(
@@ -128,7 +125,7 @@ async fn to_socket(path: &Path) -> Result<Connected, Failure> {
         .map_err(|error| cannot(&format!("its database {}: {error}", database.display())))?
         .uid();
     match control_socket::connect(path, owner).await {
-        Ok(Some(stream)) => Ok(Connected::to(stream)),
+        Ok(Some(stream)) => Ok(Connection::to(stream)),
         Ok(None) => Err(cannot(&"no server listens there")),
         Err(error) => Err(cannot(&error)),
     }
@@ -136,7 +133,7 @@ async fn to_socket(path: &Path) -> Result<Connected, Failure> {
 
 /// To the server that owns the database, or else to one of our own. Who starts or stops a server meanwhile is
 /// waited for.
-async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Connected, Failure> {
+async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Connection, Failure> {
     let until = Instant::now() + lock_wait;
     loop {
         if let Some(found) = find_server(&options.path).await? {
@@ -151,7 +148,7 @@ async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Conn
 }
 
 /// The server that owns the database at `path`, which may be a link to it.
-async fn find_server(path: &Path) -> Result<Option<Connected>, Failure> {
+async fn find_server(path: &Path) -> Result<Option<Connection>, Failure> {
     let Ok(path) = fs::canonicalize(path) else {
         return Ok(None);
     };
@@ -160,7 +157,7 @@ async fn find_server(path: &Path) -> Result<Option<Connected>, Failure> {
     };
     let socket: PathBuf = control_socket::path_of(&path);
     match control_socket::connect(&socket, database.uid()).await {
-        Ok(found) => Ok(found.map(Connected::to)),
+        Ok(found) => Ok(found.map(Connection::to)),
         // Its queue is full for the moment.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => {
@@ -177,7 +174,7 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    async fn start(db: Db) -> Result<Connected, Failure> {
+    async fn start(db: Db) -> Result<Connection, Failure> {
         let app = App::embedded(db, Arc::new(SystemClock)).await?;
         let uid = rustix::process::getuid().as_raw();
         let (stop, stopped) = oneshot::channel();
@@ -188,7 +185,7 @@ impl Embedded {
                 tracing::error!(%error, "the embedded server failed");
             }
         });
-        Ok(Connected {
+        Ok(Connection {
             stream: Box::new(stream),
             server: Some(Self { stop, serving }),
         })

@@ -6,7 +6,7 @@ use crate::domain::{id::TokenId, token_search::find_tokens, token_text::TokenTex
 
 /// A file, or an object in a Git repository.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Place {
+pub(super) struct Source {
     /// The commit that brought the file, or whose message it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) commit: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct Place {
     pub(super) path: Option<String>,
 }
 
-impl Place {
+impl Source {
     /// A file, or a member of an archive: `FILE!MEMBER`, as deep as it goes.
     pub(super) fn file(path: String, members: &[String]) -> Self {
         let parts: Vec<_> = [path].iter().chain(members).cloned().collect();
@@ -39,7 +39,7 @@ impl Place {
 
 /// Where in a file or object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Spot {
+pub(super) struct Location {
     /// From 1; lines end with `\n`.
     pub(super) line: u64,
     /// In bytes, from 1.
@@ -51,7 +51,7 @@ pub(super) struct Spot {
 /// A token where it was found, without its secret.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
-    pub(super) spot: Spot,
+    pub(super) location: Location,
     pub(super) encoding: Option<&'static str>,
     pub(super) prefix: String,
     pub(super) id: TokenId,
@@ -60,11 +60,11 @@ pub(super) struct Finding {
 /// How it is printed as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
+struct FindingJson<'a> {
     #[serde(flatten)]
-    place: &'a Place,
+    source: &'a Source,
     #[serde(flatten)]
-    spot: Spot,
+    location: Location,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
     prefix: &'a str,
@@ -72,9 +72,13 @@ struct Line<'a> {
 }
 
 impl Finding {
-    pub(super) fn new(spot: Spot, encoding: Option<&'static str>, token: &TokenText) -> Self {
+    pub(super) fn new(
+        location: Location,
+        encoding: Option<&'static str>,
+        token: &TokenText,
+    ) -> Self {
         Self {
-            spot,
+            location,
             encoding,
             prefix: token.prefix().to_owned(),
             id: token.id(),
@@ -82,21 +86,21 @@ impl Finding {
     }
 
     /// The line for people.
-    pub(super) fn show(&self, place: &Place) -> String {
-        let Spot { line, column, .. } = self.spot;
+    pub(super) fn show(&self, source: &Source) -> String {
+        let Location { line, column, .. } = self.location;
         let token = shown(&self.prefix, self.id.encode().as_str());
-        let place = place.show();
+        let source = source.show();
         match self.encoding {
-            Some(encoding) => format!("{place}:{line}:{column}: {token} (in {encoding})"),
-            None => format!("{place}:{line}:{column}: {token}"),
+            Some(encoding) => format!("{source}:{line}:{column}: {token} (in {encoding})"),
+            None => format!("{source}:{line}:{column}: {token}"),
         }
     }
 
     /// The line for programs.
-    pub(super) fn json(&self, place: &Place) -> serde_json::Result<String> {
-        serde_json::to_string(&Line {
-            place,
-            spot: self.spot,
+    pub(super) fn json(&self, source: &Source) -> serde_json::Result<String> {
+        serde_json::to_string(&FindingJson {
+            source,
+            location: self.location,
             encoding: self.encoding,
             prefix: &self.prefix,
             token_id: self.id.encode().as_str(),

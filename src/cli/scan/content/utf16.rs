@@ -10,7 +10,7 @@ const WINDOW: usize = 16;
 
 /// Narrows what it finds for the layer below.
 #[derive(Debug, Default)]
-pub(super) struct Wide {
+pub(super) struct Utf16 {
     /// What is searched up to, in the layer.
     next: u64,
     /// What belongs to no text that comes begins before this.
@@ -21,7 +21,7 @@ pub(super) struct Wide {
     narrow: Vec<u8>,
 }
 
-impl Wide {
+impl Utf16 {
     pub(super) fn reset(&mut self) {
         (self.next, self.floor, self.start) = (0, 0, None);
         self.narrow.clear();

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{prose, relative_time};
+use super::{plural, relative_time};
 use crate::{
     domain::{relative, time::Timestamp},
     proto::hallpass::v1::{LastUse, LookUpTokenResponse, LookUpUserResponse},
@@ -27,12 +27,12 @@ pub(super) fn of_user(found: &LookUpUserResponse, now: Timestamp) -> String {
     let name = &found.username;
     let owned = match found.machines {
         0 => String::new(),
-        count => format!("; it owns {}", prose::count(count, "machine")),
+        count => format!("; it owns {}", plural::count(count, "machine")),
     };
     if found.live_tokens == 0 {
         return format!("{name} has no live tokens{owned}");
     }
-    let tokens = prose::count(found.live_tokens, "live token");
+    let tokens = plural::count(found.live_tokens, "live token");
     let last = found.last_use_time.map(|time| LastUse {
         time: Some(time),
         ..LastUse::default()
