@@ -2,9 +2,9 @@
 //! back.
 //!
 //! ```text
-//! listener → request_context → cors → edge ─┬→ rpc/  (calls: authenticated, decoded)
-//!                                           ├→ grpc  (tonic: reflection)
-//!                                           └→ web/  (pages, probes, OAuth's endpoints, forward-auth)
+//! listener → context → cors → edge ─┬→ rpc/               (calls: authenticated, decoded)
+//!                                   ├→ health_reflection  (tonic's reflection)
+//!                                   └→ web/               (pages, probes, OAuth's endpoints, forward-auth)
 //! ```
 //!
 //! `/metrics` has a listener of its own. Local commands use the control socket, which serves only the procedures.
@@ -13,21 +13,23 @@
 
 mod access_log;
 mod anonymous_streams;
-mod auth;
+mod authenticate;
+mod client_address;
 mod concurrency_limit;
+mod context;
 pub mod control_socket;
 mod cors;
 pub mod current;
 pub mod edge;
 pub mod endpoints;
 mod error;
-mod grpc;
-mod identity;
+mod external_auth;
+mod health_reflection;
 pub mod limits;
 pub mod listener;
+mod metrics;
 mod pipe;
 mod public_url;
-mod request_context;
 mod router;
 mod rpc;
 mod unknown_name;
@@ -43,10 +45,10 @@ use crate::app::App;
 pub use access_log::LogRequests;
 use anonymous_streams::AnonymousStreams;
 use control_socket::ControlSocket;
+use health_reflection::Health;
 use limits::Limits;
 use pipe::Pipe;
 pub use public_url::PublicUrl;
-use rpc::Health;
 
 /// Settings of the server.
 #[derive(Clone, Debug)]
@@ -128,7 +130,7 @@ impl Server {
         let (stop_streams, stopping) = watch::channel(false);
         let load_shed = self.app.metrics().load_shed();
         let streams = AnonymousStreams::new(&limits, load_shed.clone(), stopping);
-        let reflection = grpc::reflection(streams.clone())?;
+        let reflection = health_reflection::reflection(streams.clone())?;
         let (health, health_task) = Health::start(&self.app, streams);
         let service = router::service(
             &self.app,
@@ -178,7 +180,7 @@ impl Server {
             let Some((listener, _)) = self.metrics else {
                 return Ok(());
             };
-            let service = web::metrics::routes(self.app.clone());
+            let service = metrics::routes(self.app.clone());
             listener::serve(
                 listener,
                 service,

@@ -3,7 +3,6 @@
 //! The source of an error is never sent. It is logged here, once, inside the span that has the request ID that the
 //! client gets.
 
-pub(super) mod auth_denied;
 pub(super) mod challenge;
 pub(super) mod oauth;
 

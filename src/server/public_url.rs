@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv6Addr, sync::Arc};
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 
-use super::{listener::Peer, request_context::ClientAddress};
+use super::{client_address::ClientAddress, listener::Peer};
 
 /// An absolute URL without query, fragment and trailing slash, to which the paths of endpoints are appended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,14 +13,16 @@ use crate::{app::App, proto};
 
 use super::{
     LogRequests, ServerOptions,
-    auth::AuthLayer,
+    authenticate::AuthLayer,
+    client_address::ClientAddress,
+    context::WithRequestContext,
     cors::{CorsOrigins, CorsRouter},
     edge::{self, EdgeParts, MethodTable},
     endpoints,
+    health_reflection::Health,
     limits::Limits,
     public_url::Issuer,
-    request_context::{ClientAddress, WithRequestContext},
-    rpc::{self, Health},
+    rpc,
     web::{self, health::Readiness},
 };
 

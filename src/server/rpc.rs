@@ -8,7 +8,6 @@ mod authn;
 mod change;
 mod envoy;
 mod explain;
-mod health;
 mod message;
 mod status;
 mod token;
@@ -33,8 +32,7 @@ use crate::{
     },
 };
 
-use super::request_context::ClientAddress;
-pub(super) use health::Health;
+use super::client_address::ClientAddress;
 
 /// The routes of all procedures.
 pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {

@@ -10,7 +10,6 @@ pub mod forward_auth;
 pub mod health;
 pub mod introspection;
 pub mod metadata;
-pub mod metrics;
 pub mod not_found;
 pub mod reference;
 pub mod revocation;

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-use super::{super::auth::Authenticated, message, page_request};
+use super::{super::authenticate::Authenticated, message, page_request};
 
 type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
 

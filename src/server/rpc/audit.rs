@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    super::{auth::Authenticated, unknown_name},
+    super::{authenticate::Authenticated, unknown_name},
     message, page_request,
 };
 

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{super::auth::Authenticated, message};
+use super::{super::authenticate::Authenticated, message};
 
 pub(super) async fn current(
     State(app): State<App>,

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{super::auth::Authenticated, message};
+use super::{super::authenticate::Authenticated, message};
 
 pub(super) async fn rotate(
     State(app): State<App>,

@@ -30,12 +30,11 @@ use crate::{
 };
 
 use super::super::{
-    auth::{OptionalCaller, RequestOrigin},
+    authenticate::{OptionalCaller, RequestOrigin},
+    client_address::ClientAddress,
     current,
-    error::auth_denied::AuthDenied,
-    identity::{self, ParameterSource, Requirement},
+    external_auth::{self, AuthDenied, Decision, ParameterSource, Requirement},
     listener::Peer,
-    request_context::ClientAddress,
 };
 
 /// State of the handler.
@@ -62,19 +61,19 @@ pub(super) async fn check(
     let claimed = source(&context).map(|source| addresses.find(source, &headers));
     current::note_client_ip(claimed);
     let source = if is_trusted {
-        identity::RequestSource {
+        external_auth::RequestSource {
             client_ip: claimed,
             reporter_ip: claimed.and(origin.ip),
         }
     } else {
-        identity::RequestSource {
+        external_auth::RequestSource {
             client_ip: origin.ip,
             reporter_ip: None,
         }
     };
-    let answer = match identity::check(&app, &headers, required, source, &origin).await? {
-        Ok(verified) => allowed(&verified),
-        Err(refusal) => denied(refusal),
+    let answer = match external_auth::check(&app, &headers, required, source, &origin).await? {
+        Decision::Allowed(verified) => allowed(&verified),
+        Decision::Denied(refusal) => denied(refusal),
     };
     Ok(ConnectResponse(answer))
 }
@@ -96,7 +95,7 @@ fn requirement(context: &AttributeContext) -> Result<Requirement, FieldError> {
 fn headers(context: &AttributeContext) -> HeaderMap {
     let read = [
         header::AUTHORIZATION,
-        identity::API_KEY,
+        external_auth::API_KEY,
         HeaderName::from_static("x-forwarded-for"),
     ];
     let http = context.request.as_ref().and_then(|r| r.http.as_ref());
@@ -141,7 +140,7 @@ fn source(context: &AttributeContext) -> Option<IpAddr> {
 }
 
 fn allowed(verified: &Verified) -> CheckResponse {
-    let headers = identity::headers(verified);
+    let headers = external_auth::headers(verified);
     let headers = headers
         .into_iter()
         .map(|(name, value)| set(name.as_str(), value));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    super::{auth::Authenticated, error},
+    super::{authenticate::Authenticated, error},
     message,
 };
 

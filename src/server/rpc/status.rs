@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-use super::super::auth::OptionalCaller;
+use super::super::authenticate::OptionalCaller;
 
 pub(super) async fn get(
     State(app): State<App>,

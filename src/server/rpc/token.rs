@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     super::{
-        auth::{self, Authenticated, DeferredCredential},
+        authenticate::{self, Authenticated, DeferredCredential},
         cors::PasswordOrigin,
         current,
     },
@@ -31,7 +31,7 @@ type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
 
 pub(super) async fn create(
     State(app): State<App>,
-    auth::RequestOrigin(origin): auth::RequestOrigin,
+    authenticate::RequestOrigin(origin): authenticate::RequestOrigin,
     deferred: DeferredCredential,
     page: PasswordOrigin,
     ConnectRequest(request): ConnectRequest<CreateTokenRequest>,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    super::{auth::Authenticated, cors::PasswordOrigin},
+    super::{authenticate::Authenticated, cors::PasswordOrigin},
     NOT_OF_THE_ENUM, message, page_request,
 };
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    super::{auth::Authenticated, current, error},
+    super::{authenticate::Authenticated, current, error},
     message,
 };
 

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     super::{
-        auth::{self, PresentedCredential},
+        authenticate::{self, PresentedCredential},
         error::oauth::{self, Scheme},
     },
     form::Form,
@@ -51,7 +51,7 @@ impl Client {
                 scheme: Scheme::Any,
             },
             None => Self {
-                token: auth::bearer_or_encoded_basic(headers),
+                token: authenticate::bearer_or_encoded_basic(headers),
                 scheme: Scheme::of(headers),
             },
         })

@@ -5,17 +5,20 @@
 //! queries end up in logs. The query of `/forward-auth` itself holds the requirements; below that path, the query
 //! belongs to the request and is ignored.
 
-mod parameters;
-
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, request::Parts};
 
-use crate::app::{App, Error, caller::Origin, verify::Verified};
+use crate::app::{App, Error, caller::Origin, error::FieldError, verify::Verified};
 
 use super::{
-    super::{edge::ExternalAuth, endpoints::FORWARD_AUTH, error::oauth, identity},
+    super::{
+        edge::ExternalAuth,
+        endpoints::FORWARD_AUTH,
+        error::oauth,
+        external_auth::{self, Decision, ParameterSource, Requirement},
+    },
     no_store,
 };
 
@@ -36,20 +39,20 @@ pub(in crate::server) fn external_auth(app: App) -> ExternalAuth {
 async fn check(app: &App, head: &Parts) -> Response {
     let is_ours = head.uri.path() == FORWARD_AUTH.path;
     let query = head.uri.query().filter(|_| is_ours).unwrap_or_default();
-    let required = match parameters::parse(query) {
+    let required = match parse(query) {
         Ok(required) => required,
         Err(error) => return oauth::refusal(error.into()),
     };
     let Some(origin) = head.extensions.get::<Origin>() else {
         return oauth::refusal(Error::Internal("a request came without its origin".into()));
     };
-    let source = identity::RequestSource {
+    let source = external_auth::RequestSource {
         client_ip: origin.ip,
         reporter_ip: None,
     };
-    match identity::check(app, &head.headers, required, source, origin).await {
-        Ok(Ok(verified)) => allowed(&verified),
-        Ok(Err(denied)) => denied.into_response(),
+    match external_auth::check(app, &head.headers, required, source, origin).await {
+        Ok(Decision::Allowed(verified)) => allowed(&verified),
+        Ok(Decision::Denied(denied)) => denied.into_response(),
         Err(error) => oauth::refusal(error),
     }
 }
@@ -57,7 +60,7 @@ async fn check(app: &App, head: &Parts) -> Response {
 fn allowed(verified: &Verified) -> Response {
     let mut response = Response::new(Body::empty());
     response.headers_mut().reserve(ALL_HEADERS);
-    for (name, value) in identity::headers(verified) {
+    for (name, value) in external_auth::headers(verified) {
         match HeaderValue::try_from(value) {
             Ok(value) => {
                 response.headers_mut().insert(name, value);
@@ -67,4 +70,121 @@ fn allowed(verified: &Verified) -> Response {
         }
     }
     response
+}
+
+const AT: &str = "at";
+const PARAMETERS: ParameterSource = ParameterSource {
+    field: "query",
+    entry: "parameter",
+    also: Some(AT),
+};
+
+/// Parses the query of a request to `/forward-auth` itself.
+///
+/// # Errors
+/// It is not a valid list of requirements.
+fn parse(query: &str) -> Result<Requirement, FieldError> {
+    let parameters = form_urlencoded::parse(ours(query).as_bytes());
+    if parameters.clone().any(|(name, _)| name == AT) {
+        return Err(FieldError::new(AT, "must be written \"at=\""));
+    }
+    Requirement::read(parameters, PARAMETERS)
+}
+
+/// The part before `at=`, which begins the request's own part.
+fn ours(query: &str) -> &str {
+    if query.starts_with("at=") {
+        return "";
+    }
+    query.split_once("&at=").map_or(query, |(ours, _)| ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<Requirement, String> {
+        super::parse(query).map_err(|error| error.to_string())
+    }
+
+    fn scopes(query: &str) -> Result<String, String> {
+        parse(query).map(|requirement| requirement.scopes.to_string())
+    }
+
+    #[test]
+    fn all_scopes_are_required_and_an_empty_one_is_an_error() {
+        assert_eq!(scopes("").as_deref(), Ok(""));
+        let all = scopes("scope=b&scope=a%20c&&%73cope=d+b");
+        assert_eq!(all.as_deref(), Ok("a b c d"));
+        for bad in ["scope", "scope=", "scope=a&scope=", "scope=a++b", "scope=A"] {
+            assert!(scopes(bad).unwrap_err().starts_with("scope: "), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_parameter_is_rejected_with_a_suggestion() {
+        for (query, message) in [
+            (
+                "scopes=a",
+                "query: there is no parameter \"scopes\": did you mean \"scope\"?",
+            ),
+            (
+                "Scope=a",
+                "query: there is no parameter \"Scope\": did you mean \"scope\"?",
+            ),
+            (
+                "scope=a&required_scope=b",
+                "query: there is no parameter \"required_scope\": did you mean \"scope\"?",
+            ),
+            ("x=/original", "query: there is no parameter \"x\" here"),
+            ("=a", "query: there is no parameter \"\" here"),
+            (
+                "scope=a;scope=b",
+                "scope: each scope must be 1 to 64 of a-z, 0-9, ':', '.', '_', '/' and '-'",
+            ),
+            ("at", "at: must be written \"at=\""),
+            (
+                "At=/x",
+                "query: there is no parameter \"At\": did you mean \"at\"?",
+            ),
+            ("%61t=/x", "at: must be written \"at=\""),
+            ("unscoped=allow", "unscoped: must be \"deny\""),
+            ("unscoped", "unscoped: must be \"deny\""),
+            ("challenge=Basic", "challenge: must be \"basic\""),
+            (
+                "credential=authorization",
+                "credential: must be \"x-api-key\"",
+            ),
+            (
+                "unscoped=deny&unscoped=deny",
+                "unscoped: must not be repeated",
+            ),
+            (
+                "challenge=basic&challenge=",
+                "challenge: must not be repeated",
+            ),
+        ] {
+            assert_eq!(parse(query).unwrap_err(), message, "{query}");
+        }
+    }
+
+    #[test]
+    fn everything_after_at_belongs_to_the_request() {
+        for query in ["at=/x?scope=A&y=z", "at=", "at=&scope="] {
+            assert_eq!(scopes(query).as_deref(), Ok(""), "{query}");
+        }
+        let before = scopes("scope=a&at=/x?scopes=b&scope=c&at=d");
+        assert_eq!(before.as_deref(), Ok("a"));
+        assert!(parse("scope=a&bat=/x&scope=b").is_err());
+    }
+
+    #[test]
+    fn options_are_parsed() {
+        let none = parse("scope=a").unwrap();
+        assert!(!none.denies_unscoped);
+        assert!(!none.challenges_basic && !none.takes_api_key);
+        let all = parse("credential=x-api-key&challenge=basic&unscoped=deny").unwrap();
+        assert!(all.denies_unscoped);
+        assert!(all.challenges_basic && all.takes_api_key);
+    }
 }

@@ -4,9 +4,6 @@
 //! The request ID is always our own. A valid `x-request-id` of the client is kept as well, for the log and the
 //! audit log. When the reply is known, the request is counted and logged.
 
-mod client_address;
-mod metric_labels;
-
 use std::{
     convert::Infallible,
     net::IpAddr,
@@ -27,10 +24,11 @@ use crate::{
 
 use super::{
     access_log::{self, LogRequests},
+    client_address::ClientAddress,
     current,
     listener::Peer,
+    metrics,
 };
-pub(super) use client_address::ClientAddress;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -70,7 +68,7 @@ where
             request.method().clone(),
             request.uri().clone(),
         );
-        let (metrics, log_requests) = (self.app.metrics().clone(), self.log_requests);
+        let (counters, log_requests) = (self.app.metrics().clone(), self.log_requests);
         request.extensions_mut().insert(origin);
         let (reply, fields) = current::sync_scope(id, || self.inner.call(request));
         Box::pin(current::scope(id, fields, async move {
@@ -87,7 +85,7 @@ where
                 ip,
                 client_request_id: client_request_id.as_deref(),
             };
-            metrics.request(metric_labels::request(line.path, &response), line.elapsed);
+            counters.request(metrics::labels(line.path, &response), line.elapsed);
             line.write(&response, log_requests);
             Ok(response)
         }))

@@ -1,6 +1,7 @@
 //! Forward-auth: whether a request may pass by the token that it carries, and the identity headers that the proxy
 //! passes on.
 
+mod denied;
 mod requirement;
 
 use std::net::IpAddr;
@@ -16,7 +17,8 @@ use crate::{
     domain::presented_token::PresentedToken,
 };
 
-use super::{auth, current, error::auth_denied::AuthDenied, listener};
+use super::{authenticate, current, listener};
+pub(super) use denied::AuthDenied;
 pub(super) use requirement::{API_KEY, ParameterSource, Requirement};
 
 /// Where the request that wants to pass comes from.
@@ -26,6 +28,15 @@ pub(super) struct RequestSource {
     pub(super) client_ip: Option<IpAddr>,
     /// Who reported that address, unless we see it ourselves.
     pub(super) reporter_ip: Option<IpAddr>,
+}
+
+/// Whether a request may pass.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Its token is valid.
+    Allowed(Verified),
+    /// It has none, or one that is not sufficient.
+    Denied(AuthDenied),
 }
 
 /// Checks whether the request with these header fields may pass, by its own token alone. `origin` describes the
@@ -39,10 +50,10 @@ pub(super) async fn check(
     required: Requirement,
     source: RequestSource,
     origin: &Origin,
-) -> Result<Result<Verified, AuthDenied>, Error> {
+) -> Result<Decision, Error> {
     current::note_routine();
     let presented = required.presented_token(headers);
-    auth::note_token_presented(&presented);
+    authenticate::note_token_presented(&presented);
     let refused = match presented {
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
@@ -57,7 +68,7 @@ pub(super) async fn check(
                 Ok(Verification::Valid(verified)) => {
                     current::note_token(verified.id(), verified.user().id);
                     listener::note_authenticated();
-                    return Ok(Ok(verified));
+                    return Ok(Decision::Allowed(verified));
                 }
                 Ok(Verification::Invalid(refused)) => {
                     note_holder(app, headers, &required);
@@ -72,7 +83,7 @@ pub(super) async fn check(
     };
     current::note_reason(refused.reason().as_str());
     let denied = AuthDenied::new(refused, &required.scopes);
-    Ok(Err(if required.challenges_basic {
+    Ok(Decision::Denied(if required.challenges_basic {
         denied.asking_for_basic()
     } else {
         denied
@@ -82,7 +93,7 @@ pub(super) async fn check(
 /// Parses the token again, which is cheaper than keeping a copy of every accepted one.
 fn note_holder(app: &App, headers: &HeaderMap, required: &Requirement) {
     if let Ok(token) = required.presented_token(headers) {
-        auth::note_holder(app, &token);
+        authenticate::note_holder(app, &token);
     }
 }
 

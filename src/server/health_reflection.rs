@@ -1,20 +1,33 @@
-//! `grpc.health.v1.Health`: whether the server and each of its services can serve. All depend on the same store, so
-//! they have the same status.
+//! gRPC's own services, which take no credential: health, and reflection.
+//!
+//! `grpc.health.v1.Health` says whether the server and each of its services can serve. All depend on the same store,
+//! so they have the same status. Reflection is tonic's. The streams of both are bounded together.
 
-use std::{collections::HashMap, future, time::Duration};
+use std::{collections::HashMap, future, io, net::IpAddr, time::Duration};
 
-use axum::{Router, extract::State};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use bytes::Bytes;
 use connectrpc_axum::{Code, ConnectError, ConnectRequest, ConnectResponse, StreamBody};
 use futures_util::{Stream, stream};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody as FrameStream};
 use tokio::{
     sync::watch,
     task::AbortHandle,
     time::{self, MissedTickBehavior},
 };
+use tonic::Status;
 
 use crate::{
-    app::App,
+    app::{App, caller::Origin},
     proto::{
+        self,
         grpc::health::v1::{
             HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
             health_check_response::ServingStatus, health_connect::HealthServiceBuilder,
@@ -23,10 +36,11 @@ use crate::{
     },
 };
 
-use super::super::{
+use super::{
     anonymous_streams::{AnonymousStream, AnonymousStreams, EndReason, TOO_MANY},
-    auth::RequestOrigin,
-    current, edge, endpoints,
+    authenticate::RequestOrigin,
+    current, edge,
+    endpoints::{self, Endpoint},
     error::with_retry,
 };
 
@@ -38,20 +52,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The current status, and the streams that watch it.
 #[derive(Clone, Debug)]
-pub(in crate::server) struct Health {
+pub(super) struct Health {
     status: watch::Receiver<ServingStatus>,
     streams: AnonymousStreams,
 }
 
 /// The task that updates the status, aborted when this is dropped.
 #[derive(Debug)]
-pub(in crate::server) struct HealthTask {
+pub(super) struct HealthTask {
     status: watch::Sender<ServingStatus>,
     task: AbortHandle,
 }
 
 impl Health {
-    pub(in crate::server) fn start(app: &App, streams: AnonymousStreams) -> (Self, HealthTask) {
+    pub(super) fn start(app: &App, streams: AnonymousStreams) -> (Self, HealthTask) {
         let (sender, status) = watch::channel(ServingStatus::NotServing);
         let task = tokio::spawn(poll_status(app.clone(), sender.clone())).abort_handle();
         let task = HealthTask {
@@ -61,7 +75,7 @@ impl Health {
         (Self { status, streams }, task)
     }
 
-    pub(in crate::server) fn routes(self) -> Router {
+    pub(super) fn routes(self) -> Router {
         HealthServiceBuilder::new()
             .check(check)
             .list(list)
@@ -79,7 +93,7 @@ impl Health {
 
 impl HealthTask {
     /// Reports that the server no longer serves, whatever the state of the store.
-    pub(in crate::server) fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.task.abort();
         self.status.send_replace(ServingStatus::NotServing);
     }
@@ -210,4 +224,60 @@ async fn changed(status: &mut Option<watch::Receiver<ServingStatus>>) {
         return;
     }
     future::pending::<()>().await;
+}
+
+/// Both versions of the reflection service.
+pub(super) fn reflection(streams: AnonymousStreams) -> io::Result<Router> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = reflection().build_v1().map_err(io::Error::other)?;
+    let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
+    let bounded = middleware::from_fn(move |request: Request, next: Next| {
+        let ip = request.extensions().get::<Origin>().and_then(|o| o.ip);
+        bounded(streams.clone(), ip, request, next)
+    });
+    Ok(Router::new()
+        .route_service(&methods_of(&endpoints::REFLECTION), v1)
+        .route_service(&methods_of(&endpoints::REFLECTION_ALPHA), v1alpha)
+        .layer(bounded))
+}
+
+/// The route that matches all methods of an endpoint's service.
+fn methods_of(endpoint: &Endpoint) -> String {
+    format!("/{}/{{method}}", endpoint.service().unwrap_or_default())
+}
+
+/// Ends the stream at its limits, with a status that says why.
+async fn bounded(
+    streams: AnonymousStreams,
+    ip: Option<IpAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(stream) = streams.admit(ip) else {
+        return Status::resource_exhausted(TOO_MANY).into_http();
+    };
+    let response = next.run(request).await;
+    response.map(|body| {
+        let frames = stream::unfold(Some((body, stream)), next_frame);
+        Body::new(FrameStream::new(frames))
+    })
+}
+
+type Rest = Option<(Body, AnonymousStream)>;
+
+async fn next_frame(rest: Rest) -> Option<(Result<Frame<Bytes>, axum::Error>, Rest)> {
+    let (mut body, mut stream) = rest?;
+    tokio::select! {
+        frame = body.frame() => Some((frame?, Some((body, stream)))),
+        ended = stream.ended() => {
+            let mut trailers = http::HeaderMap::new();
+            let added = Status::unavailable(ended.message()).add_header(&mut trailers);
+            added.expect("the message is ASCII");
+            Some((Ok(Frame::trailers(trailers)), None))
+        }
+    }
 }

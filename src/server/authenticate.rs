@@ -283,37 +283,33 @@ impl HeadCaller {
 }
 
 /// Extractor of the caller, for handlers, which run after the body was read.
-#[derive(Clone, Debug)]
 pub(super) struct Authenticated(pub(super) Caller);
 
 impl<S: Sync> FromRequestParts<S> for Authenticated {
     type Rejection = ConnectError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        let head_caller: Option<HeadCaller> = parts.extensions.remove();
-        let head_caller = head_caller.ok_or(Error::from(Unauthenticated::Missing))?;
-        Ok(Self(head_caller.refresh().await?))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ConnectError> {
+        let OptionalCaller(caller) = OptionalCaller::from_request_parts(parts, state).await?;
+        Ok(Self(caller.ok_or(Error::from(Unauthenticated::Missing))?))
     }
 }
 
 /// Extractor of the caller in procedures that do not require one.
-#[derive(Clone, Debug)]
 pub(super) struct OptionalCaller(pub(super) Option<Caller>);
 
 impl<S: Sync> FromRequestParts<S> for OptionalCaller {
     type Rejection = ConnectError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        let head_caller: Option<HeadCaller> = parts.extensions.remove();
-        match head_caller {
-            None => Ok(Self(None)),
-            Some(head_caller) => Ok(Self(Some(head_caller.refresh().await?))),
-        }
+        Ok(Self(match parts.extensions.remove::<HeadCaller>() {
+            None => None,
+            Some(head_caller) => Some(head_caller.refresh().await?),
+        }))
     }
 }
 
 /// Extractor of a credential that is authenticated after the message has been read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct DeferredCredential(pub(super) PresentedCredential);
 
 impl<S: Sync> FromRequestParts<S> for DeferredCredential {
@@ -326,7 +322,6 @@ impl<S: Sync> FromRequestParts<S> for DeferredCredential {
 }
 
 /// Extractor of where a request came from.
-#[derive(Clone, Debug)]
 pub(super) struct RequestOrigin(pub(super) Origin);
 
 impl<S: Sync> FromRequestParts<S> for RequestOrigin {
@@ -338,4 +333,67 @@ impl<S: Sync> FromRequestParts<S> for RequestOrigin {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<String, Unauthenticated> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        bearer(&headers).map(|secret| secret.expose().to_owned())
+    }
+
+    #[test]
+    fn exactly_one_bearer_token_is_accepted() {
+        assert_eq!(read(&["Bearer abc"]).as_deref(), Ok("abc"));
+        assert_eq!(read(&["bearer  abc "]).as_deref(), Ok("abc"));
+        assert_eq!(read(&[]), Err(Unauthenticated::Missing));
+        for bad in [
+            &["Basic abc"][..],
+            &["Bearer"],
+            &["abc"],
+            &["Bearer a", "Bearer a"],
+        ] {
+            assert_eq!(read(bad), Err(Unauthenticated::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn password_of_basic_is_read_whatever_the_user_name() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer_or_basic(&headers).map(|secret| secret.expose().to_owned())
+        };
+        let basic = |pair: &[u8]| read(&format!("basic {}", STANDARD.encode(pair)));
+        assert_eq!(basic(b"admin:abc").as_deref(), Ok("abc"));
+        assert_eq!(basic(b":a:c").as_deref(), Ok("a:c"));
+        assert_eq!(read("Bearer abc").as_deref(), Ok("abc"));
+        for bad in [
+            basic(b"abc"),
+            basic(b"a:\xff"),
+            read("Basic !"),
+            read("Digest x"),
+        ] {
+            assert_eq!(bad, Err(Unauthenticated::Malformed));
+        }
+    }
+
+    #[test]
+    fn password_of_oauths_basic_is_decoded_as_in_a_form() {
+        let read = |pair: &[u8]| {
+            let mut headers = HeaderMap::new();
+            let value = format!("Basic {}", STANDARD.encode(pair));
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer_or_encoded_basic(&headers).map(|secret| secret.expose().to_owned())
+        };
+        assert_eq!(
+            read(b"my%20ci:hallpass%5Fabc").as_deref(),
+            Ok("hallpass_abc")
+        );
+        assert_eq!(read(b"a%3Ab:%68allpass_abc").as_deref(), Ok("hallpass_abc"));
+        assert_eq!(read(b"a:b+c%3a").as_deref(), Ok("b c:"));
+        assert_eq!(read(b"a:%ff"), Err(Unauthenticated::Malformed));
+    }
+}

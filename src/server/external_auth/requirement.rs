@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     app::error::{FieldError, Unauthenticated},
     domain::{scope::ScopeSet, secret::Secret},
-    server::{auth, unknown_name},
+    server::{authenticate, unknown_name},
 };
 
 const SCOPE: &str = "scope";
@@ -85,7 +85,7 @@ impl Requirement {
     /// The token of a request, from where git, docker, pip and API clients put it, but never from a cookie, which
     /// any page could make a browser send. If there is an Authorization header, valid or not, nothing else counts.
     pub(super) fn presented_token(&self, headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
-        match auth::bearer_or_basic(headers) {
+        match authenticate::bearer_or_basic(headers) {
             Err(Unauthenticated::Missing) if self.takes_api_key => api_key(headers),
             presented => presented,
         }

@@ -14,13 +14,13 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Determines client addresses, given the trusted proxies.
 #[derive(Debug)]
-pub(in crate::server) struct ClientAddress {
+pub(super) struct ClientAddress {
     trusted: Vec<IpNet>,
     warned: AtomicBool,
 }
 
 impl ClientAddress {
-    pub(in crate::server) const fn new(trusted: Vec<IpNet>) -> Self {
+    pub(super) const fn new(trusted: Vec<IpNet>) -> Self {
         Self {
             trusted,
             warned: AtomicBool::new(false),
@@ -29,7 +29,7 @@ impl ClientAddress {
 
     /// The peer's address or, if the peer is a trusted proxy, the client that it reports: the rightmost entry of
     /// `X-Forwarded-For` that is not itself a trusted proxy.
-    pub(in crate::server) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(super) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer.to_canonical();
         if !headers.contains_key(FORWARDED_FOR) {
             return address;
@@ -54,18 +54,14 @@ impl ClientAddress {
     }
 
     /// Whether a trusted proxy reports that its client used TLS.
-    pub(in crate::server) fn is_forwarded_from_https(
-        &self,
-        peer: IpAddr,
-        headers: &HeaderMap,
-    ) -> bool {
+    pub(super) fn is_forwarded_from_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let mut schemes = headers.get_all(FORWARDED_PROTO).iter();
         let scheme = schemes.next().filter(|_| schemes.next().is_none());
         self.trusts(peer) && scheme.is_some_and(|scheme| scheme == "https")
     }
 
     /// Whether this is the address of a trusted proxy.
-    pub(in crate::server) fn trusts(&self, address: IpAddr) -> bool {
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted.iter().any(|net| net.contains(&address))
     }

@@ -3,9 +3,11 @@
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::{app::verify::Refused, domain::scope::ScopeSet};
-
-use super::{challenge, oauth};
+use crate::{
+    app::verify::Refused,
+    domain::scope::ScopeSet,
+    server::error::{challenge, oauth},
+};
 
 /// A rejection in the terms of RFC 6750 §3.
 #[derive(Debug)]
