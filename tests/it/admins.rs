@@ -3,25 +3,25 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::Answer,
+    client::Reply,
     test_app::{Person, TestApp},
 };
 
 const MEMBER: &str = "SERVER_ROLE_MEMBER";
 const ADMIN: &str = "SERVER_ROLE_ADMIN";
 
-async fn set_role(app: &TestApp, by: &str, id: &str, role: &str) -> Answer {
+async fn set_role(app: &TestApp, by: &str, id: &str, role: &str) -> Reply {
     let message = json!({ "userId": id, "serverRole": role });
     app.call(by, "UserService/UpdateUserServerRole", message)
         .await
 }
 
-async fn on(app: &TestApp, by: &str, procedure: &str, id: &str) -> Answer {
+async fn on(app: &TestApp, by: &str, procedure: &str, id: &str) -> Reply {
     app.call(by, procedure, json!({ "id": id })).await
 }
 
 /// The three ways to lose an admin.
-async fn lose(app: &TestApp, by: &Person, id: &str) -> [Answer; 3] {
+async fn lose(app: &TestApp, by: &Person, id: &str) -> [Reply; 3] {
     [
         set_role(app, &by.token, id, MEMBER).await,
         on(app, &by.token, "UserService/DeactivateUser", id).await,

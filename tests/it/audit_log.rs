@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Call, Wire},
+    client::{Call, Reply, Wire},
     mutations,
     test_app::{START, TestApp, rfc3339, verify_audit},
 };
@@ -210,7 +210,7 @@ async fn admins_reads_of_others_data_are_recorded_and_nobodys_of_its_own() {
     let token = app.sign_in(&alice, json!({})).await;
     for (procedure, message, action, target) in reads(&alice.id, "alice", &token.id) {
         let before = app.audit_len();
-        let answer: Answer = app.call(&app.admin.token, procedure, message.clone()).await;
+        let answer: Reply = app.call(&app.admin.token, procedure, message.clone()).await;
         answer.ok();
         let rows = rows(&app, before);
         assert_eq!(actions(&rows), [action], "{procedure}");

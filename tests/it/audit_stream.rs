@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Call, Codec, Procedure, Protocol, Reply, Wire},
+    client::{Call, Codec, HttpResponse, Procedure, Protocol, Reply, Wire},
     test_app::TestApp,
 };
 
@@ -30,7 +30,7 @@ fn plant(app: &TestApp, rows: i64) {
     app.sql().execute(sql, [rows]).unwrap();
 }
 
-async fn stream(app: &TestApp, wire: Wire, after: &str) -> Answer {
+async fn stream(app: &TestApp, wire: Wire, after: &str) -> Reply {
     let message = json!({ "afterSequence": after });
     let call = Call::new(STREAM, message).bearer(&app.admin.token);
     app.client.call(wire, call).await
@@ -96,7 +96,7 @@ async fn stream_slowly(
     wire: Wire,
     token: &str,
     meanwhile: impl Future<Output = ()>,
-) -> Answer {
+) -> Reply {
     let procedure = Procedure::find(STREAM);
     let call = Call::new(STREAM, json!({})).bearer(token);
     let request = wire.request(&procedure, &call.message);
@@ -107,7 +107,7 @@ async fn stream_slowly(
     let rest = body.collect().await.unwrap();
     let trailers = rest.trailers().cloned().unwrap_or_default();
     let body = Bytes::from([&first[..], &rest.to_bytes()].concat());
-    let reply = Reply {
+    let reply = HttpResponse {
         head,
         body,
         trailers,
@@ -150,7 +150,7 @@ async fn caller_who_may_not_read_any_more_gets_no_more() {
 }
 
 /// It began well, and holds nothing that was read after the end of the caller's power.
-fn assert_is_cut(answer: &Answer) {
+fn assert_is_cut(answer: &Reply) {
     let count = sequences(&answer.messages).concat().len();
     assert!((500..=1_000).contains(&count), "{count}");
 }

@@ -1,7 +1,7 @@
 //! `RevokeTokens`: many tokens at once, after a leak or a change of mind.
 
+mod concurrent;
 mod crash;
-mod crowd;
 
 use std::time::Duration;
 

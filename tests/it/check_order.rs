@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 
-use crate::{client::Reply, test_app::TestApp};
+use crate::{client::HttpResponse, test_app::TestApp};
 
 const CREATE: &str = "TokenService/CreateToken";
 const GET: &str = "TokenService/GetToken";
@@ -17,7 +17,7 @@ async fn raw(app: &TestApp, procedure: &str, token: &str, body: &str) -> (u16, V
         request = request.header("authorization", format!("Bearer {token}"));
     }
     let request = request.body(Bytes::copy_from_slice(body.as_bytes()));
-    let reply: Reply = app
+    let reply: HttpResponse = app
         .client
         .send(request.unwrap(), HeaderMap::new(), false)
         .await;

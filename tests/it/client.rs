@@ -1,11 +1,11 @@
 //! A client for all wires, generic over procedures: requests and replies are JSON, carried as each wire has
 //! them, so that the answers of different wires can be compared.
 
-mod answer;
 mod connect;
 mod details;
 mod envelope;
 mod message;
+mod reply;
 mod unix;
 mod wire;
 
@@ -22,10 +22,10 @@ use hyper_util::{
 use serde_json::Value;
 
 pub(crate) use self::{
-    answer::{Answer, Failure},
     connect::END_OF_STREAM,
     envelope::{CODES, split as split_frame, wrap as wrap_frame},
     message::{Procedure, procedures},
+    reply::{Failure, Reply},
     unix::{UnixClient, send as send_over},
     wire::{Codec, Protocol, Wire},
 };
@@ -40,7 +40,7 @@ pub(crate) struct Client {
 
 /// A whole HTTP reply.
 #[derive(Clone, Debug)]
-pub(crate) struct Reply {
+pub(crate) struct HttpResponse {
     pub(crate) head: http::response::Parts,
     pub(crate) body: Bytes,
     pub(crate) trailers: HeaderMap,
@@ -75,7 +75,7 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Reply {
+impl HttpResponse {
     pub(crate) async fn read(response: Response<Incoming>) -> Self {
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap();
@@ -122,7 +122,7 @@ impl Client {
     }
 
     /// Makes a call and reads the answer as its wire has it.
-    pub(crate) async fn call(&self, wire: Wire, call: Call<'_>) -> Answer {
+    pub(crate) async fn call(&self, wire: Wire, call: Call<'_>) -> Reply {
         let procedure = Procedure::find(call.procedure);
         let request = wire.request(&procedure, &call.message);
         let reply = self
@@ -137,9 +137,9 @@ impl Client {
         request: Request<Bytes>,
         headers: HeaderMap,
         http2: bool,
-    ) -> Reply {
+    ) -> HttpResponse {
         let response = self.open(request, headers, http2).await;
-        Reply::read(response).await
+        HttpResponse::read(response).await
     }
 
     /// Sends a request. The reply's body is still to be read.
@@ -164,7 +164,7 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         form: &[(&str, &str)],
-    ) -> Reply {
+    ) -> HttpResponse {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
             .finish();
@@ -178,7 +178,12 @@ impl Client {
     }
 
     /// A request without a body over HTTP/1.1.
-    pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> HttpResponse {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -15,14 +15,16 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::{
-    client::{Answer, Call, Procedure, Protocol, Reply, UnixClient, Wire, send_over, wrap_frame},
+    client::{
+        Call, HttpResponse, Procedure, Protocol, Reply, UnixClient, Wire, send_over, wrap_frame,
+    },
     envoy,
     mutations::contents,
     test_app::{Machine, NewToken, Person, TestApp},
 };
 
 /// A server with a control socket.
-struct Local {
+struct LocalServer {
     app: TestApp,
     socket: UnixClient,
     /// Holds the socket.
@@ -30,14 +32,14 @@ struct Local {
 }
 
 /// What a request can be about.
-struct Cast {
+struct Targets {
     alice: Person,
     robot: Machine,
     robots_name: String,
     token: NewToken,
 }
 
-impl Local {
+impl LocalServer {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("control.sock");
@@ -51,12 +53,12 @@ impl Local {
         }
     }
 
-    async fn cast(&self, number: usize) -> Cast {
+    async fn targets(&self, number: usize) -> Targets {
         let alice = self.app.person(&format!("alice-{number}")).await;
         let robots_name = format!("robot-{number}");
         let robot = self.app.machine(&alice, &robots_name).await;
         let token = json!({ "userId": robot.id });
-        Cast {
+        Targets {
             token: self.app.sign_in(&alice, token).await,
             robots_name,
             alice,
@@ -77,14 +79,14 @@ impl Local {
 }
 
 /// A request that the procedure serves.
-fn message(procedure: &Procedure, cast: &Cast, admin: &str) -> Value {
-    let (robot, token) = (&cast.robot.id, &cast.token);
+fn message(procedure: &Procedure, targets: &Targets, admin: &str) -> Value {
+    let (robot, token) = (&targets.robot.id, &targets.token);
     let path = procedure.path();
     let more = match path.rsplit_once('/').unwrap().1 {
         "CreateUser" => json!({
-            "username": format!("another-{}", cast.robots_name),
+            "username": format!("another-{}", targets.robots_name),
             "userType": "USER_TYPE_MACHINE",
-            "ownerId": cast.alice.id,
+            "ownerId": targets.alice.id,
         }),
         "UpdateToken" => json!({ "note": "seen" }),
         "VerifyToken" => json!({ "token": token.text }),
@@ -94,14 +96,14 @@ fn message(procedure: &Procedure, cast: &Cast, admin: &str) -> Value {
         "UpdateUserSettings" => json!({ "description": "seen" }),
         "SetOwner" => json!({ "ownerId": admin }),
         "SetPassword" => {
-            json!({ "userId": cast.alice.id, "newPassword": "a password that is long enough" })
+            json!({ "userId": targets.alice.id, "newPassword": "a password that is long enough" })
         }
         "RevokeTokens" => json!({ "filter": { "userId": robot } }),
         "RevokeLeakedTokens" => json!({ "tokens": [token.as_leaked()] }),
         "Check" => envoy::check(envoy::bearer(&token.text), "::1", None),
         _ => json!({}),
     };
-    let mut message = procedure.naming(robot, &cast.robots_name, &token.id);
+    let mut message = procedure.naming(robot, &targets.robots_name, &token.id);
     if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {
         message.extend(more);
     }
@@ -128,12 +130,12 @@ fn is_about_oneself(name: &str) -> bool {
 
 #[tokio::test]
 async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_users() {
-    let local = Local::start().await;
+    let local = LocalServer::start().await;
     let uid = getuid().as_raw();
     let mut unrecorded = BTreeSet::new();
     for (number, (procedure, name, wire)) in all_calls().enumerate() {
-        let cast = local.cast(number).await;
-        let message = message(&procedure, &cast, &local.app.admin.id);
+        let targets = local.targets(number).await;
+        let message = message(&procedure, &targets, &local.app.admin.id);
         let before = local.app.audit_len();
         let call = Call::new(name, message);
         // The control: on the network the same request needs a token.
@@ -186,7 +188,7 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
 const UNIMPLEMENTED: &str = "12";
 
 /// What shows that a request is not the sender's own.
-const FOREIGN: [(&str, &str); 11] = [
+const FORWARDING_FIELDS: [(&str, &str); 11] = [
     ("authorization", "Bearer x"),
     ("cookie", "a=b"),
     ("origin", "http://localhost"),
@@ -200,20 +202,23 @@ const FOREIGN: [(&str, &str); 11] = [
     ("x-forwarded-of-tomorrow", ""),
 ];
 
-fn assert_is_turned_away(answer: Answer, name: &str) {
+fn assert_is_turned_away(answer: Reply, name: &str) {
     let failure = answer.refused("permission_denied", "PERMISSION_DENIED");
     assert!(failure.message.contains(name), "{failure:?}");
 }
 
 #[tokio::test]
 async fn what_is_passed_on_is_turned_away_in_every_procedure_and_protocol() {
-    let local = Local::start().await;
-    let cast = local.cast(0).await;
+    let local = LocalServer::start().await;
+    let targets = local.targets(0).await;
     let (before, rows) = (contents(&local.app), local.app.audit_len());
     let admin = format!("Bearer {}", local.app.admin.token);
     for (procedure, name, wire) in all_calls() {
-        let message = message(&procedure, &cast, &local.app.admin.id);
-        for (field, value) in FOREIGN.into_iter().chain([("authorization", &*admin)]) {
+        let message = message(&procedure, &targets, &local.app.admin.id);
+        for (field, value) in FORWARDING_FIELDS
+            .into_iter()
+            .chain([("authorization", &*admin)])
+        {
             let call = Call::new(name, message.clone()).header(field, value);
             let answer = local.socket.call(wire, call).await;
             assert_is_turned_away(answer, field);
@@ -242,7 +247,7 @@ fn ask(method: &str, path: &str, content_type: &str, body: Bytes) -> Request<Byt
 
 #[tokio::test]
 async fn neither_pages_nor_what_proxies_and_probes_ask_is_served() {
-    let local = Local::start().await;
+    let local = LocalServer::start().await;
     let below = ["/forward-auth/x", "/oauth2/token", "/metrics"];
     let form = "application/x-www-form-urlencoded";
     for path in endpoints::WEB.iter().map(|line| line.path).chain(below) {
@@ -257,7 +262,7 @@ async fn neither_pages_nor_what_proxies_and_probes_ask_is_served() {
             }
         }
     }
-    let status = |reply: &Reply| {
+    let status = |reply: &HttpResponse| {
         let status = reply.trailers.get("grpc-status");
         let status = status.or(reply.head.headers.get("grpc-status"));
         status.unwrap().to_str().unwrap().to_owned()

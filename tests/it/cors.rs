@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use serde_json::{Value, json};
 
-use crate::{client::Reply, test_app::TestApp};
+use crate::{client::HttpResponse, test_app::TestApp};
 
 const LISTED: &str = "https://app.example";
 const LIST: &str = "/hallpass.v1.TokenService/ListTokens";
@@ -30,7 +30,7 @@ async fn preflight(app: &TestApp, origin: &str) -> HeaderMap {
     reply.head.headers
 }
 
-async fn post(app: &TestApp, origin: &str, path: &str, message: Value) -> Reply {
+async fn post(app: &TestApp, origin: &str, path: &str, message: Value) -> HttpResponse {
     let request = Request::post(path)
         .header("content-type", "application/json")
         .header("origin", origin)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{client::Answer, test_app::TestApp};
+use crate::{client::Reply, test_app::TestApp};
 
 const CREATE: &str = "TokenService/CreateToken";
 
@@ -107,7 +107,7 @@ async fn deactivated_machine_gets_no_tokens() {
 }
 
 /// Creates a machine for whoever is named.
-async fn machine_for(app: &TestApp, by: &str, name: &str, owner: &str) -> Answer {
+async fn machine_for(app: &TestApp, by: &str, name: &str, owner: &str) -> Reply {
     let message = json!({ "username": name, "userType": "USER_TYPE_MACHINE", "ownerId": owner });
     app.call(by, "UserService/CreateUser", message).await
 }

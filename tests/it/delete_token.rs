@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{client::Answer, test_app::TestApp};
+use crate::{client::Reply, test_app::TestApp};
 
 const DELETE: &str = "TokenService/DeleteToken";
 
@@ -32,7 +32,7 @@ async fn repeat_is_well_while_the_tombstone_is_kept_and_not_found_after_the_purg
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
     let token = app.child(&robot.token, json!({})).await;
-    let delete = async |by: &str| -> Answer { app.call(by, DELETE, id(&token.id)).await };
+    let delete = async |by: &str| -> Reply { app.call(by, DELETE, id(&token.id)).await };
     assert_eq!(delete(&alice.token).await.ok(), json!({}));
     for by in [&alice.token, &robot.token, &app.admin.token] {
         let repeat = delete(by).await.ok();

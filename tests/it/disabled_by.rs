@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::Answer,
+    client::Reply,
     test_app::{NewToken, TestApp, local},
 };
 
-async fn set(app: &TestApp, by: &str, token: &NewToken, disabled: bool) -> Answer {
+async fn set(app: &TestApp, by: &str, token: &NewToken, disabled: bool) -> Reply {
     let message = json!({ "tokenId": token.id, "disabled": disabled });
     app.call(by, "TokenService/UpdateToken", message).await
 }

@@ -24,7 +24,7 @@ mod recording;
 mod recovered;
 mod run;
 mod server;
-mod standing;
+mod tracked_server;
 
 use std::path::Path;
 

@@ -13,7 +13,7 @@ use tokio::{
     time,
 };
 
-use crate::{client::Reply, test_app::TestApp};
+use crate::{client::HttpResponse, test_app::TestApp};
 
 const PATH: &str = "/forward-auth";
 const IDENTITY: [&str; 4] = [
@@ -27,7 +27,7 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-async fn ask(app: &TestApp, token: &str, query: &str) -> Reply {
+async fn ask(app: &TestApp, token: &str, query: &str) -> HttpResponse {
     let bearer = bearer(token);
     let path = format!("{PATH}{query}");
     let headers = [("authorization", &*bearer)];
@@ -35,7 +35,7 @@ async fn ask(app: &TestApp, token: &str, query: &str) -> Reply {
 }
 
 /// What the proxy is told, if the request may pass.
-fn identity(reply: &Reply) -> Option<[String; 4]> {
+fn identity(reply: &HttpResponse) -> Option<[String; 4]> {
     assert_eq!(reply.head.headers["cache-control"], "no-store");
     if reply.head.status != 200 {
         let told = IDENTITY.map(|name| reply.head.headers.get(name));

@@ -6,11 +6,11 @@ use http::{HeaderMap, Request};
 use prost::Message;
 
 use crate::{
-    client::{Reply, split_frame, wrap_frame},
+    client::{HttpResponse, split_frame, wrap_frame},
     test_app::TestApp,
 };
 
-async fn call(app: &TestApp, path: &str, message: &[u8]) -> Reply {
+async fn call(app: &TestApp, path: &str, message: &[u8]) -> HttpResponse {
     let request = Request::post(path)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -19,7 +19,7 @@ async fn call(app: &TestApp, path: &str, message: &[u8]) -> Reply {
     app.client.send(request, HeaderMap::new(), true).await
 }
 
-fn status(reply: &Reply) -> &str {
+fn status(reply: &HttpResponse) -> &str {
     let status = reply.trailers.get("grpc-status");
     let status = status.or(reply.head.headers.get("grpc-status"));
     status.unwrap().to_str().unwrap()

@@ -3,10 +3,10 @@
 
 mod closing;
 mod connections;
-mod crowds;
 mod drain;
 mod endurance;
 mod every_reply;
+mod exhaustion;
 mod gzip_bomb;
 mod health_streams;
 mod host;
@@ -15,9 +15,9 @@ mod http2;
 mod limits;
 mod malformed;
 mod memory;
+mod message_format;
 mod process;
 mod raw_http2;
-mod shape;
 mod slow_sockets;
 mod smuggling;
 mod targets;

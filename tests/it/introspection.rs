@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request};
 use serde_json::{Value, json};
 
 use crate::{
-    client::Reply,
+    client::HttpResponse,
     test_app::{ADMIN_PASSWORD, START, TestApp},
 };
 
@@ -20,7 +20,7 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-async fn ask(app: &TestApp, form: &[(&str, &str)]) -> Reply {
+async fn ask(app: &TestApp, form: &[(&str, &str)]) -> HttpResponse {
     let bearer = format!("Bearer {}", app.admin.token);
     let headers = [("authorization", &*bearer)];
     app.client.form(PATH, &headers, form).await

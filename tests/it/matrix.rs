@@ -5,8 +5,8 @@ mod callers;
 mod cases;
 mod controls;
 mod endpoints;
+mod fixture;
 pub(crate) mod table;
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +18,9 @@ use hallpass::{
 use crate::client::{Codec, Protocol, Wire, procedures};
 
 use self::{
-    cases::{Case, Undo},
-    table::{May, TABLE},
-    world::{Caller, Target, World},
+    cases::{Case, Snapshot},
+    fixture::{Caller, Fixture, Target},
+    table::{Permission, TABLE},
 };
 
 /// What is not as the table says; and refusals that tell apart what they must not.
@@ -56,12 +56,12 @@ fn faults(cases: &[Case]) -> Vec<String> {
 }
 
 async fn run_all(wire: Wire) {
-    let world = World::make().await;
-    let undo = Undo::new(&world);
+    let fixture = Fixture::make().await;
+    let undo = Snapshot::new(&fixture);
     let mut cases = Vec::new();
     for line in TABLE {
-        for caller in &world.callers {
-            cases.extend(world.run(&undo, wire, line, caller).await);
+        for caller in &fixture.callers {
+            cases.extend(fixture.run(&undo, wire, line, caller).await);
         }
     }
     let faults = faults(&cases);
@@ -72,7 +72,7 @@ async fn run_all(wire: Wire) {
         cases.len(),
         faults.join("\n")
     );
-    assert_eq!(cases.len(), size(&world.callers), "{wire:?}");
+    assert_eq!(cases.len(), size(&fixture.callers), "{wire:?}");
 }
 
 /// How many cases there are, so that a slip in a loop cannot shrink the matrix.
@@ -82,7 +82,7 @@ fn size(callers: &[Caller]) -> usize {
         let targets = match line.may {
             _ if line.is_of_tokens() => Target::ALL.len(),
             // No user is the very token that is shown.
-            May::To { .. } => Target::ALL.len() - 1,
+            Permission::To { .. } => Target::ALL.len() - 1,
             _ => 1,
         };
         let takes_passwords = credentials(line.procedure) == Credentials::TokenOrPassword;
@@ -136,7 +136,7 @@ fn every_procedure_has_a_line() {
 
 #[tokio::test]
 async fn every_scope_and_every_way_of_not_being_let_in_has_its_caller() {
-    let callers = World::make().await.callers;
+    let callers = Fixture::make().await.callers;
     let names: BTreeSet<_> = callers.iter().map(|caller| &caller.name).collect();
     assert_eq!(names.len(), callers.len());
     for scope in OwnScope::ALL {

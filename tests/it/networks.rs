@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::{
-    client::{Answer, Call, Wire},
+    client::{Call, Reply, Wire},
     test_app::TestApp,
 };
 
-async fn from(app: &TestApp, token: &str, forwarded_for: &[&str]) -> Answer {
+async fn from(app: &TestApp, token: &str, forwarded_for: &[&str]) -> Reply {
     let mut call = Call::new("AuthnService/GetCurrentUser", json!({})).bearer(token);
     for line in forwarded_for {
         call = call.header("x-forwarded-for", line);

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Call, Wire},
+    client::{Call, Reply, Wire},
     test_app::{Machine, NewToken, Person, Settings, TestApp},
 };
 
@@ -28,12 +28,7 @@ async fn with(change: impl FnOnce(&mut Settings)) -> (TestApp, Person, Machine) 
 }
 
 /// Signs in to make a token, for a machine where `user_id` is not empty.
-async fn create(
-    app: &TestApp,
-    person: &Person,
-    user_id: &str,
-    expires: Option<Duration>,
-) -> Answer {
+async fn create(app: &TestApp, person: &Person, user_id: &str, expires: Option<Duration>) -> Reply {
     let expire_time = expires.map(|ttl| app.clock.after(ttl));
     let message = json!({
         "username": person.name,
@@ -172,7 +167,7 @@ async fn limited(per_minute: u32) -> TestApp {
     .await
 }
 
-async fn verify(app: &TestApp, wire: Wire, token: &str) -> Answer {
+async fn verify(app: &TestApp, wire: Wire, token: &str) -> Reply {
     let call = Call::new(VERIFY, json!({ "token": token })).bearer(&app.admin.token);
     app.client.call(wire, call).await
 }

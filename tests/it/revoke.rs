@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    client::Reply,
+    client::HttpResponse,
     introspection::basic,
     mutations,
     test_app::{ADMIN_PASSWORD, TestApp},
@@ -12,11 +12,11 @@ use crate::{
 
 const PATH: &str = "/oauth2/revoke";
 
-async fn revoke(app: &TestApp, token: &str) -> Reply {
+async fn revoke(app: &TestApp, token: &str) -> HttpResponse {
     app.client.form(PATH, &[], &[("token", token)]).await
 }
 
-fn done(reply: &Reply) {
+fn done(reply: &HttpResponse) {
     assert_eq!(reply.status_and("cache-control"), (200, vec!["no-store"]));
     assert!(reply.body.is_empty());
 }

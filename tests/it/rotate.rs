@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Call, Wire},
+    client::{Call, Reply, Wire},
     test_app::{NewToken, TestApp},
 };
 
 const ROTATE: &str = "TokenService/RotateToken";
 const HOUR: Duration = Duration::from_hours(1);
 
-async fn rotate(app: &TestApp, by: &str, id: &str, fields: Value) -> Answer {
+async fn rotate(app: &TestApp, by: &str, id: &str, fields: Value) -> Reply {
     let mut message = json!({ "tokenId": id });
     if let (Some(message), Value::Object(fields)) = (message.as_object_mut(), fields) {
         message.extend(fields);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::sandbox::{Sandbox, Serving},
-    client::{Answer, Call, Client, Codec, Protocol, Wire},
+    client::{Call, Client, Codec, Protocol, Reply, Wire},
     test_app::NewToken,
 };
 
@@ -69,7 +69,7 @@ impl Watched {
         }
     }
 
-    async fn call(&mut self, wire: Wire, token: &str, procedure: &str, message: Value) -> Answer {
+    async fn call(&mut self, wire: Wire, token: &str, procedure: &str, message: Value) -> Reply {
         let call = Call::new(procedure, message);
         let call = if token.is_empty() {
             call

@@ -7,7 +7,7 @@ use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Call, Codec, Failure, Procedure, Protocol, Wire, procedures},
+    client::{Call, Codec, Failure, Procedure, Protocol, Reply, Wire, procedures},
     test_app::TestApp,
 };
 
@@ -21,7 +21,7 @@ fn post_wires(codec: Codec) -> impl Iterator<Item = Wire> {
 }
 
 /// Sends these bytes as the message.
-async fn send(app: &TestApp, wire: Wire, name: &str, message: &[u8]) -> Answer {
+async fn send(app: &TestApp, wire: Wire, name: &str, message: &[u8]) -> Reply {
     let procedure = Procedure::find(name);
     let request = wire.request_of_bytes(&procedure, message);
     let mut headers = HeaderMap::new();
@@ -333,7 +333,7 @@ async fn what_is_not_found_is_told_what_there_is() {
         "{message}"
     );
 
-    let text = |reply: crate::client::Reply| String::from_utf8(reply.body.to_vec()).unwrap();
+    let text = |reply: crate::client::HttpResponse| String::from_utf8(reply.body.to_vec()).unwrap();
     let reply = app
         .client
         .ask(Method::GET, "/oauth2/introspection", &[])

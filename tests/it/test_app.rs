@@ -27,7 +27,7 @@ use tokio::{
     time,
 };
 
-use crate::client::{Answer, Call, Client, Wire};
+use crate::client::{Call, Client, Reply, Wire};
 
 pub(crate) use self::{
     audit::{rechain, verify_audit},
@@ -188,7 +188,7 @@ impl TestApp {
     }
 
     /// Calls a procedure over Connect JSON, with a token unless it is empty.
-    pub(crate) async fn call(&self, token: &str, procedure: &str, message: Value) -> Answer {
+    pub(crate) async fn call(&self, token: &str, procedure: &str, message: Value) -> Reply {
         let call = Call::new(procedure, message);
         let call = if token.is_empty() {
             call

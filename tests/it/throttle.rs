@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    client::{Answer, Call, Wire},
+    client::{Call, Reply, Wire},
     test_app::{Person, TestApp},
 };
 
@@ -19,7 +19,7 @@ async fn behind_a_proxy() -> TestApp {
 }
 
 /// A millisecond after the last one: a fake clock that stood still would be unlike any real one.
-async fn try_from(app: &TestApp, ip: &str, name: &str, password: &str) -> Answer {
+async fn try_from(app: &TestApp, ip: &str, name: &str, password: &str) -> Reply {
     app.clock.advance(Duration::from_millis(1));
     let message = json!({ "username": name, "password": password });
     let call = Call::new(CREATE, message).header("x-forwarded-for", ip);

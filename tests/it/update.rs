@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Call, Wire},
+    client::{Call, Reply, Wire},
     test_app::TestApp,
 };
 
 const UPDATE: &str = "TokenService/UpdateToken";
 
-async fn update(app: &TestApp, by: &str, id: &str, fields: Value) -> Answer {
+async fn update(app: &TestApp, by: &str, id: &str, fields: Value) -> Reply {
     let mut message = json!({ "tokenId": id });
     if let (Some(message), Value::Object(fields)) = (message.as_object_mut(), fields) {
         message.extend(fields);

@@ -5,16 +5,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    client::Answer,
+    client::Reply,
     test_app::{START, TestApp, password_of, rfc3339},
 };
 
-async fn admin(app: &TestApp, procedure: &str, message: Value) -> Answer {
+async fn admin(app: &TestApp, procedure: &str, message: Value) -> Reply {
     let procedure = format!("UserService/{procedure}");
     app.call(&app.admin.token, &procedure, message).await
 }
 
-async fn create(app: &TestApp, name: &str) -> Answer {
+async fn create(app: &TestApp, name: &str) -> Reply {
     let message = json!({ "username": name, "password": password_of("someone") });
     admin(app, "CreateUser", message).await
 }

@@ -6,7 +6,7 @@ use crate::test_app::{Machine, Person, TestApp};
 
 /// Who calls, and whom the columns of a row are about.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum By {
+enum CallerKind {
     /// Itself, its own machine, another person, another's machine.
     Member,
     /// Itself, its owner, its sibling.
@@ -16,20 +16,20 @@ enum By {
 }
 
 /// A row: what is done, and for each column `+` done, `d` permission denied, `n` not found, `t` wrong type.
-struct Row {
+struct Rule {
     what: &'static str,
     member: &'static str,
     machine: &'static str,
     admin: &'static str,
 }
 
-const fn row(
+const fn rule(
     what: &'static str,
     member: &'static str,
     machine: &'static str,
     admin: &'static str,
-) -> Row {
-    Row {
+) -> Rule {
+    Rule {
         what,
         member,
         machine,
@@ -38,20 +38,20 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const TABLE: [Row; 13] = [
-    row("UserService/GetUser",              "++nn", "+nn", "++++"),
-    row("UserService/GetUserByUsername",    "++nn", "+nn", "++++"),
-    row("UserService/UpdateUserSettings",   "++nn", "+nn", "++++"),
-    row("UserService/DeactivateUser",       "d+nn", "dnn", "++++"),
-    row("UserService/DeleteUser",           "d+nn", "dnn", "++++"),
-    row("UserService/ReactivateUser",       "dddd", "ddd", "++++"),
-    row("UserService/UpdateUserServerRole", "dddd", "ddd", "++++"),
-    row("UserService/SetOwner",             "dddd", "ddd", "t+t+"),
-    row("UserService/SetPassword",          "+nnn", "tnn", "+t+t"),
-    row("TokenService/CreateToken",         "++dd", "+dd", "++d+"),
-    row("TokenService/ListTokens",          "++dd", "+dd", "++++"),
-    row("TokenService/GetToken",            "++nn", "+nn", "++++"),
-    row("TokenService/DeleteToken",         "++nn", "+nn", "++++"),
+const RULES: [Rule; 13] = [
+    rule("UserService/GetUser",              "++nn", "+nn", "++++"),
+    rule("UserService/GetUserByUsername",    "++nn", "+nn", "++++"),
+    rule("UserService/UpdateUserSettings",   "++nn", "+nn", "++++"),
+    rule("UserService/DeactivateUser",       "d+nn", "dnn", "++++"),
+    rule("UserService/DeleteUser",           "d+nn", "dnn", "++++"),
+    rule("UserService/ReactivateUser",       "dddd", "ddd", "++++"),
+    rule("UserService/UpdateUserServerRole", "dddd", "ddd", "++++"),
+    rule("UserService/SetOwner",             "dddd", "ddd", "t+t+"),
+    rule("UserService/SetPassword",          "+nnn", "tnn", "+t+t"),
+    rule("TokenService/CreateToken",         "++dd", "+dd", "++d+"),
+    rule("TokenService/ListTokens",          "++dd", "+dd", "++++"),
+    rule("TokenService/GetToken",            "++nn", "+nn", "++++"),
+    rule("TokenService/DeleteToken",         "++nn", "+nn", "++++"),
 ];
 
 /// The user that something is done to.
@@ -98,15 +98,15 @@ fn request(what: &str, target: &Target, caller: &Person, new_owner: &str) -> Val
 }
 
 /// Makes everyone anew, so that no cell sees what another has done.
-async fn cell(app: &TestApp, row: &Row, by: By, column: usize, n: usize) -> char {
+async fn cell(app: &TestApp, rule: &Rule, by: CallerKind, column: usize, n: usize) -> char {
     let caller = match by {
-        By::Admin => app.further_admin(&format!("caller-{n}")).await,
-        By::Member | By::Machine => app.person(&format!("caller-{n}")).await,
+        CallerKind::Admin => app.further_admin(&format!("caller-{n}")).await,
+        CallerKind::Member | CallerKind::Machine => app.person(&format!("caller-{n}")).await,
     };
     let other = app.person(&format!("other-{n}")).await;
     let robot = format!("robot-{n}");
     let (token, target) = match (by, column) {
-        (By::Machine, _) => {
+        (CallerKind::Machine, _) => {
             let own = app.machine(&caller, &robot).await;
             let sibling = format!("sibling-{n}");
             let target = match column {
@@ -127,8 +127,8 @@ async fn cell(app: &TestApp, row: &Row, by: By, column: usize, n: usize) -> char
             (caller.token.clone(), Target::machine(&theirs, &robot))
         }
     };
-    let message = request(row.what, &target, &caller, &app.admin.id);
-    match app.call(&token, row.what, message).await.result {
+    let message = request(rule.what, &target, &caller, &app.admin.id);
+    match app.call(&token, rule.what, message).await.result {
         Ok(_) => '+',
         Err(failure) => match (failure.code.as_str(), failure.reason()) {
             ("permission_denied", "PERMISSION_DENIED") => 'd',
@@ -143,19 +143,19 @@ async fn cell(app: &TestApp, row: &Row, by: By, column: usize, n: usize) -> char
 async fn every_row_holds_for_every_role() {
     let app = TestApp::start().await;
     let mut n = 0;
-    for row in &TABLE {
+    for rule in &RULES {
         let columns = [
-            (By::Member, row.member),
-            (By::Machine, row.machine),
-            (By::Admin, row.admin),
+            (CallerKind::Member, rule.member),
+            (CallerKind::Machine, rule.machine),
+            (CallerKind::Admin, rule.admin),
         ];
         for (by, expected) in columns {
             let mut got = String::new();
             for column in 0..expected.len() {
                 n += 1;
-                got.push(cell(&app, row, by, column, n).await);
+                got.push(cell(&app, rule, by, column, n).await);
             }
-            assert_eq!(got, expected, "{} by {by:?}", row.what);
+            assert_eq!(got, expected, "{} by {by:?}", rule.what);
         }
     }
 }

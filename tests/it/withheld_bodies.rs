@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time};
 
 use crate::{
-    client::{Answer, Codec, Procedure, Protocol, Reply, Wire, procedures},
+    client::{Codec, HttpResponse, Procedure, Protocol, Reply, Wire, procedures},
     introspection::basic,
     test_app::{NewToken, Person, TestApp},
 };
@@ -78,12 +78,12 @@ impl Change {
 }
 
 /// A request whose head is under way and whose body is not.
-struct Held {
+struct WithheldRequest {
     release: oneshot::Sender<()>,
-    reply: JoinHandle<Reply>,
+    reply: JoinHandle<HttpResponse>,
 }
 
-impl Held {
+impl WithheldRequest {
     /// Sends the head, and waits until the server has looked at the caller, who is in its memory, if it does so
     /// before the body comes.
     async fn send(app: &TestApp, request: Request<Bytes>, http2: bool, looks_now: bool) -> Self {
@@ -111,7 +111,7 @@ impl Held {
                 .build(HttpConnector::new());
         let reply = tokio::spawn(async move {
             let response = client.request(request).await.unwrap();
-            Reply::read(response).await
+            HttpResponse::read(response).await
         });
         let looked = async {
             while looks_now && lookups(app) == before {
@@ -123,7 +123,7 @@ impl Held {
         Self { release, reply }
     }
 
-    async fn answer(self) -> Reply {
+    async fn answer(self) -> HttpResponse {
         // It may have been answered already: then the answer says why.
         self.release.send(()).ok();
         self.reply.await.unwrap()
@@ -182,13 +182,13 @@ impl Case {
     }
 
     /// The answer to the request, where `change` happens between its head and its body.
-    async fn run(&self, app: &TestApp, wire: Wire, change: Change) -> Answer {
+    async fn run(&self, app: &TestApp, wire: Wire, change: Change) -> Reply {
         assert!(app.accepts(&self.token.text).await);
         let mut request = wire.request(&self.procedure, &self.message);
         let bearer = format!("Bearer {}", self.token.text).parse().unwrap();
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
         let http2 = wire.protocol == Protocol::Grpc;
-        let held = Held::send(app, request, http2, self.looks_now).await;
+        let held = WithheldRequest::send(app, request, http2, self.looks_now).await;
         change.happen(app, &self.caller, &self.token).await;
         wire.answer(&self.procedure, held.answer().await)
     }
@@ -235,7 +235,7 @@ async fn message(app: &TestApp, n: u32, procedure: &Procedure) -> Value {
     message
 }
 
-fn outcome(answer: &Answer) -> String {
+fn outcome(answer: &Reply) -> String {
     match &answer.result {
         Ok(_) => "ok".to_owned(),
         Err(failure) => format!("{} {}", failure.code, failure.reason()),
@@ -337,7 +337,7 @@ async fn oauths_clients_are_looked_at_once_the_form_has_come() {
                 .header("authorization", authorization)
                 .body(Bytes::from(format!("token={}", asked.text)));
             // A client's credential may be in the form, so that it is looked at once that has come.
-            let held = Held::send(&app, request.unwrap(), false, false).await;
+            let held = WithheldRequest::send(&app, request.unwrap(), false, false).await;
             change.happen(&app, &app.admin, &client).await;
             let reply = held.answer().await;
             assert_eq!(reply.head.status, status, "{path} {change:?} {by_basic}");

@@ -12,19 +12,19 @@ use hallpass::{
     domain::{id::RequestId, presented_token::PresentedToken, reason::Reason, token::Token},
 };
 
-use super::steps::{ADDRESSES, ASKED, CIDRS, SCOPES, Step};
+use super::steps::{ADDRESSES, CIDRS, REQUESTED, SCOPES, Step};
 use crate::test_app::{Person, TestApp};
 
 /// A bit for each scope from each address.
-pub(super) type Power = u16;
+pub(super) type Rights = u16;
 
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldToken {
     pub(super) token: Token,
     pub(super) text: String,
     /// What it could do when it was made, and at the last look.
-    pub(super) born: Power,
-    pub(super) last: Power,
+    pub(super) born: Rights,
+    pub(super) last: Rights,
     /// Its parent now: a rotation hands it on.
     pub(super) parent: Option<usize>,
     pub(super) dead: bool,
@@ -34,7 +34,7 @@ pub(super) struct Run<'a> {
     pub(super) app: &'a TestApp,
     pub(super) owner: &'a Person,
     pub(super) local: Caller,
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldToken>,
     pub(super) done: &'a RefCell<BTreeMap<&'static str, usize>>,
 }
 
@@ -54,9 +54,9 @@ impl Run<'_> {
         *self.done.borrow_mut().entry(what).or_default() += 1;
     }
 
-    async fn power(&self, text: &str) -> Power {
+    async fn power(&self, text: &str) -> Rights {
         let mut power = 0;
-        for (bit, (scope, ip)) in ASKED
+        for (bit, (scope, ip)) in REQUESTED
             .iter()
             .flat_map(|scope| ADDRESSES.map(|ip| (*scope, ip)))
             .enumerate()
@@ -66,7 +66,7 @@ impl Run<'_> {
             let app = &self.app.app;
             let answer = app.verify_credential(question, self.local.origin()).await;
             let answer = answer.unwrap();
-            power |= Power::from(matches!(answer, Verification::Valid(_))) << bit;
+            power |= Rights::from(matches!(answer, Verification::Valid(_))) << bit;
         }
         power
     }
@@ -87,9 +87,9 @@ impl Run<'_> {
         token.checked_rem(self.held.len())
     }
 
-    async fn hold(&mut self, token: Token, text: String, parent: Option<usize>) -> Power {
+    async fn hold(&mut self, token: Token, text: String, parent: Option<usize>) -> Rights {
         let born = self.power(&text).await;
-        self.held.push(Held {
+        self.held.push(HeldToken {
             token,
             text,
             born,

@@ -25,7 +25,7 @@ pub(super) const ADDRESSES: [[u8; 4]; 4] = [
     [192, 0, 2, 1],
     [198, 51, 100, 1],
 ];
-pub(super) const ASKED: [&str; 4] = ["a", "b", WRITE, "whatever"];
+pub(super) const REQUESTED: [&str; 4] = ["a", "b", WRITE, "whatever"];
 
 /// Tokens are the nth made, counted around.
 #[derive(Clone, Copy, Debug)]

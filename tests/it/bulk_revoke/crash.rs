@@ -10,7 +10,7 @@ use crate::cli::sandbox::Sandbox;
 
 use super::{
     REVOKE,
-    crowd::{deleted, plant},
+    concurrent::{deleted, plant},
 };
 
 #[test]

@@ -4,8 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::sandbox::{Ran, Sandbox};
 
-const SERVICE: u32 = 10_001;
-const STRANGER: u32 = 12_345;
+const SERVICE_UID: u32 = 10_001;
+const OTHER_UID: u32 = 12_345;
 
 /// A folder of the user `uid`, whom all of it belongs to, with a copy of the program that it may run.
 fn of(uid: u32) -> Sandbox {
@@ -19,10 +19,10 @@ const SERVE: [&str; 2] = ["serve", "--listen=127.0.0.1:0"];
 #[test]
 #[ignore = "needs root"]
 fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
-    let sandbox = of(SERVICE);
-    let server = sandbox.serve_command(sandbox.command_of(SERVICE, &SERVE));
+    let sandbox = of(SERVICE_UID);
+    let server = sandbox.serve_command(sandbox.command_of(SERVICE_UID, &SERVE));
     let list = ["user", "list"];
-    for uid in [0, SERVICE] {
+    for uid in [0, SERVICE_UID] {
         let ran = Ran::of(sandbox.command_of(uid, &list));
         assert_eq!(ran.code, 0, "{uid}: {ran:?}");
     }
@@ -32,7 +32,7 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
         assert!(events.as_array().unwrap().iter().any(is_there), "{actor}");
     }
 
-    let refused = |sandbox: &Sandbox| Ran::of(sandbox.command_of(STRANGER, &list)).refused(17);
+    let refused = |sandbox: &Sandbox| Ran::of(sandbox.command_of(OTHER_UID, &list)).refused(17);
     let refusal = refused(&sandbox);
     assert!(refusal.contains("Permission denied"), "{refusal}");
     // Even where somebody has opened the socket to all.
@@ -51,16 +51,17 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
 #[test]
 #[ignore = "needs root"]
 fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
-    let ours = of(SERVICE);
-    ours.serve_command(ours.command_of(SERVICE, &SERVE)).stop();
-    let theirs = of(STRANGER);
-    let impostor = theirs.serve_command(theirs.command_of(STRANGER, &SERVE));
+    let ours = of(SERVICE_UID);
+    ours.serve_command(ours.command_of(SERVICE_UID, &SERVE))
+        .stop();
+    let theirs = of(OTHER_UID);
+    let impostor = theirs.serve_command(theirs.command_of(OTHER_UID, &SERVE));
     fs::rename(
         theirs.path("hallpass.db.sock"),
         ours.path("hallpass.db.sock"),
     )
     .unwrap();
-    for uid in [0, SERVICE] {
+    for uid in [0, SERVICE_UID] {
         let ran = Ran::of(ours.command_of(uid, &["user", "list"]));
         // The owner of the database may not even connect.
         let refusal = ran.refused(17);

@@ -73,12 +73,12 @@ fn is_of(form: Form, value: &Value) -> Result<(), String> {
 }
 
 /// Runs commands, and keeps which shapes were seen.
-struct Checked {
+struct ShapeChecker {
     sandbox: Sandbox,
     seen: BTreeSet<(&'static str, &'static str)>,
 }
 
-impl Checked {
+impl ShapeChecker {
     /// What a command prints with `--json`, or with `--jsonl` where `with` is that; `with` is given, too.
     fn check(&mut self, command: &str, with: &str, more: &[&str], stdin: &str) -> Value {
         let shape = JSON_SHAPES
@@ -129,7 +129,7 @@ fn every_command_prints_the_json_that_its_help_tells() {
     let sandbox = Sandbox::set_up();
     let server = sandbox.serve(&[]);
     let url = format!("http://{}", server.address);
-    let mut all = Checked {
+    let mut all = ShapeChecker {
         sandbox,
         seen: BTreeSet::new(),
     };

@@ -16,7 +16,7 @@ use rustix::{
 use super::sandbox::{Sandbox, Serving, ended};
 
 /// More than the last flush may take, and less than for ever, on a machine that has much else to do.
-const IN_TIME: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 const SERVE: [&str; 3] = [
     "serve",
@@ -45,13 +45,13 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 fn stop(mut serving: Serving) {
     let process = Pid::from_raw(i32::try_from(serving.id()).unwrap()).unwrap();
     kill_process(process, Signal::TERM).unwrap();
-    assert_eq!(serving.ended(IN_TIME).code(), Some(0));
+    assert_eq!(serving.ended(TIMEOUT).code(), Some(0));
 }
 
 /// Asks for `requests` pages that are not there, by paths of this length, and gets all answers.
 fn ask(address: &str, requests: usize, path_len: usize) {
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(IN_TIME)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let request = format!(
         "GET /{} HTTP/1.1\r\nHost: h\r\n\r\n",
         "x".repeat(path_len - 1)
@@ -97,7 +97,7 @@ fn a_reader_that_has_gone_changes_nothing_but_the_count_of_dropped_lines() {
     ask(&serving.address, 100, 10);
     let start = Instant::now();
     while dropped(&metrics) < 100 {
-        assert!(start.elapsed() < IN_TIME, "{}", dropped(&metrics));
+        assert!(start.elapsed() < TIMEOUT, "{}", dropped(&metrics));
         std::thread::sleep(Duration::from_millis(10));
     }
     stop(serving);
@@ -146,11 +146,11 @@ fn a_reader_that_stalls_delays_the_end_by_no_more_than_the_last_flush() {
         let process = Pid::from_raw(i32::try_from(serving.id()).unwrap()).unwrap();
         kill_process(process, Signal::TERM).unwrap();
         let start = Instant::now();
-        while signals == 2 && !serving.has_ended() && start.elapsed() < IN_TIME {
+        while signals == 2 && !serving.has_ended() && start.elapsed() < TIMEOUT {
             kill_process(process, Signal::TERM).unwrap();
             std::thread::sleep(Duration::from_millis(10));
         }
-        let status = serving.ended(IN_TIME);
+        let status = serving.ended(TIMEOUT);
         assert_eq!(status.code(), Some(code));
         drop(reader);
     }
@@ -166,7 +166,7 @@ fn a_failure_ends_the_process_with_its_code_though_nobody_reads_why() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let code = ended(&mut child, IN_TIME).code();
+    let code = ended(&mut child, TIMEOUT).code();
     // The control: the same where somebody does.
     let ran = sandbox.run(&["serve", "--database-url=sqlite:not-there/x.db"]);
     assert!(
@@ -191,7 +191,7 @@ fn a_stdout_that_nobody_reads_stops_nothing_either() {
     let mut lines = stderr.lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("created the user admin")));
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let status = ended(&mut child, IN_TIME);
+    let status = ended(&mut child, TIMEOUT);
     assert_eq!(status.code(), Some(0));
 }
 
@@ -213,7 +213,7 @@ fn a_stderr_that_takes_nothing_from_the_start_stops_nothing() {
         if to == "/dev/full" {
             let start = Instant::now();
             while dropped(&metrics) < 100 {
-                assert!(start.elapsed() < IN_TIME);
+                assert!(start.elapsed() < TIMEOUT);
                 std::thread::sleep(Duration::from_millis(10));
             }
         }

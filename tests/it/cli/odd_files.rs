@@ -16,7 +16,7 @@ use rustix::{
 
 use super::sandbox::{PASSWORD, Ran, Sandbox, ended};
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
@@ -95,7 +95,7 @@ fn a_pipe_where_the_first_password_would_be_is_refused_at_once() {
         .spawn()
         .unwrap();
     assert_eq!(
-        ended(&mut child, SOON).code(),
+        ended(&mut child, TIMEOUT).code(),
         Some(1),
         "{:?}",
         start.elapsed()
@@ -129,13 +129,18 @@ fn the_first_password_may_come_through_a_pipe_and_a_signal_ends_the_wait_for_it(
         let log = fs::File::create(sandbox.path("serve.log")).unwrap();
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         // Its database is there: now it waits for the password.
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         while fs::metadata(sandbox.path("hallpass.db-reserve")).is_err() {
             assert!(Instant::now() < deadline, "{}", sandbox.log());
             std::thread::sleep(Duration::from_millis(10));
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert_eq!(ended(&mut child, SOON).code(), Some(0), "{}", sandbox.log());
+        assert_eq!(
+            ended(&mut child, TIMEOUT).code(),
+            Some(0),
+            "{}",
+            sandbox.log()
+        );
         assert!(
             sandbox.log().contains("stopping on SIG"),
             "{}",
@@ -156,13 +161,13 @@ fn a_signal_ends_the_wait_for_a_database_that_another_has() {
         .spawn()
         .unwrap();
     let told = || fs::read_to_string(sandbox.path("second.log")).unwrap();
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + TIMEOUT;
     while !told().contains("waiting for the database") {
         assert!(Instant::now() < deadline, "{}", told());
         std::thread::sleep(Duration::from_millis(10));
     }
     kill_process(Pid::from_child(&second), Signal::TERM).unwrap();
-    assert_eq!(ended(&mut second, SOON).code(), Some(0), "{}", told());
+    assert_eq!(ended(&mut second, TIMEOUT).code(), Some(0), "{}", told());
     holder.stop();
 }
 

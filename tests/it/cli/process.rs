@@ -10,11 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::sandbox::{PASSWORD, Sandbox, Serving};
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const NOBODY: u32 = 65_534;
 
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(10));

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::sandbox::{PASSWORD, Ran, Sandbox};
-use crate::client::{Answer, Call, Client, Wire};
+use crate::client::{Call, Client, Reply, Wire};
 
 const PASSWORD_FILE: &str = "initial-admin-password";
 
@@ -119,7 +119,7 @@ async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
             let list = Call::new("UserService/ListUsers", json!({})).header("x-request-id", "ci-7");
             client.call(Wire::CURL, list.bearer("hp_none"))
         };
-        let refused: Answer = list().await;
+        let refused: Reply = list().await;
         // A row that no program of ours wrote.
         sandbox.tamper("PRAGMA ignore_check_constraints = ON; UPDATE users SET role = 'king'");
         let sign_in = json!({ "username": "admin", "password": PASSWORD });
@@ -129,7 +129,7 @@ async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
         server.stop();
 
         let log = sandbox.log();
-        let of = |answer: &Answer| -> Vec<String> {
+        let of = |answer: &Reply| -> Vec<String> {
             let id = answer.request_id();
             let lines = log.lines().filter(|line| line.contains(&id));
             lines.map(str::to_owned).collect()

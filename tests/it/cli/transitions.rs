@@ -13,14 +13,14 @@ use super::{
 
 /// What happens while the command waits.
 #[derive(Clone, Copy, Debug)]
-enum Meanwhile {
+enum ServerChange {
     Started,
     Stopped,
     Killed,
     KilledAndStarted,
 }
 
-impl Meanwhile {
+impl ServerChange {
     const ALL: [Self; 4] = [
         Self::Started,
         Self::Stopped,
@@ -51,7 +51,7 @@ impl Meanwhile {
 /// Runs `args` on a terminal up to `prompt`, lets it happen, and types `answers`: what the command said.
 fn run(
     sandbox: &Sandbox,
-    meanwhile: Meanwhile,
+    meanwhile: ServerChange,
     args: &str,
     dialogue: &[(&str, &str)],
 ) -> (String, Serving) {
@@ -76,7 +76,7 @@ fn with_token() -> (Sandbox, String) {
 #[test]
 #[ignore = "needs script of util-linux"]
 fn scan_revokes_where_the_database_is_served_by_then() {
-    for meanwhile in Meanwhile::ALL {
+    for meanwhile in ServerChange::ALL {
         let (sandbox, token) = with_token();
         fs::write(sandbox.path("leak"), &token).unwrap();
         let (seen, server) = run(
@@ -93,7 +93,7 @@ fn scan_revokes_where_the_database_is_served_by_then() {
 #[test]
 #[ignore = "needs script of util-linux"]
 fn bulk_revocation_is_done_where_the_database_is_served_by_then() {
-    for meanwhile in Meanwhile::ALL {
+    for meanwhile in ServerChange::ALL {
         let (sandbox, token) = with_token();
         let revoke = "token revoke --user ci-bot";
         let (seen, server) = run(&sandbox, meanwhile, revoke, &[("[y/N]", "y\n")]);
@@ -108,7 +108,7 @@ fn a_password_is_set_where_the_database_is_served_by_then() {
     let new = "another maple kettle drum";
     let keys = format!("{new}\n");
     let dialogue = [("New password: ", &*keys), ("Again: ", &*keys)];
-    for meanwhile in Meanwhile::ALL {
+    for meanwhile in ServerChange::ALL {
         let sandbox = Sandbox::set_up();
         sandbox.create_person("alice");
         let (seen, server) = run(&sandbox, meanwhile, "user set-password alice", &dialogue);

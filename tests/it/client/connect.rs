@@ -7,7 +7,7 @@ use base64::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 
-use super::{Codec, Failure, Reply, details, envelope};
+use super::{Codec, Failure, HttpResponse, details, envelope};
 
 pub(crate) const END_OF_STREAM: u8 = 2;
 
@@ -24,7 +24,7 @@ pub(super) fn query(codec: Codec, message: &[u8]) -> String {
     }
 }
 
-pub(super) fn failure(reply: &Reply) -> Failure {
+pub(super) fn failure(reply: &HttpResponse) -> Failure {
     let failure = read(&serde_json::from_slice(&reply.body).unwrap());
     let status = u16::from(reply.head.status);
     assert_eq!(status, status_of(&failure.code), "{failure:?}");
@@ -32,7 +32,7 @@ pub(super) fn failure(reply: &Reply) -> Failure {
 }
 
 /// The messages of a stream, and how it ended.
-pub(super) fn stream(reply: &Reply) -> (Vec<&[u8]>, Result<(), Failure>) {
+pub(super) fn stream(reply: &HttpResponse) -> (Vec<&[u8]>, Result<(), Failure>) {
     let mut frames = envelope::split(&reply.body);
     let (flags, end) = frames.pop().expect("a stream has an end");
     assert_eq!(flags, END_OF_STREAM);

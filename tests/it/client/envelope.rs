@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use prost::Message;
 use tonic_types::pb::Status;
 
-use super::{Failure, Reply, details};
+use super::{Failure, HttpResponse, details};
 
 const TRAILERS: u8 = 0x80;
 
@@ -75,7 +75,7 @@ pub(super) fn plain(frames: Vec<(u8, &[u8])>) -> Vec<&[u8]> {
 }
 
 /// The messages, and how the trailers say that the call ended.
-pub(super) fn stream(reply: &Reply, web: bool) -> (Vec<&[u8]>, Result<(), Failure>) {
+pub(super) fn stream(reply: &HttpResponse, web: bool) -> (Vec<&[u8]>, Result<(), Failure>) {
     let mut frames = split(&reply.body);
     let trailers = if web {
         let (flags, lines) = frames.pop().expect("gRPC-web ends with its trailers");
@@ -91,7 +91,7 @@ pub(super) fn stream(reply: &Reply, web: bool) -> (Vec<&[u8]>, Result<(), Failur
 }
 
 /// The one message, or the failure.
-pub(super) fn answer(reply: &Reply, web: bool) -> Result<&[u8], Failure> {
+pub(super) fn answer(reply: &HttpResponse, web: bool) -> Result<&[u8], Failure> {
     let (messages, end) = stream(reply, web);
     if let Err(failure) = end {
         assert!(messages.is_empty(), "a failure has no message");

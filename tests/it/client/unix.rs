@@ -12,7 +12,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Answer, Call, Procedure, Protocol, Reply, Wire};
+use super::{Call, HttpResponse, Procedure, Protocol, Reply, Wire};
 
 /// A server behind a Unix socket. Each request has a connection of its own.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct UnixClient(pub(crate) PathBuf);
 
 impl UnixClient {
     /// Makes a call and reads the answer as its wire has it.
-    pub(crate) async fn call(&self, wire: Wire, call: Call<'_>) -> Answer {
+    pub(crate) async fn call(&self, wire: Wire, call: Call<'_>) -> Reply {
         let procedure = Procedure::find(call.procedure);
         let request = wire.request(&procedure, &call.message);
         let http2 = wire.protocol == Protocol::Grpc;
@@ -34,7 +34,7 @@ impl UnixClient {
         request: Request<Bytes>,
         headers: HeaderMap,
         http2: bool,
-    ) -> Reply {
+    ) -> HttpResponse {
         let stream = UnixStream::connect(&self.0).await.unwrap();
         send(stream, request, headers, http2).await
     }
@@ -46,7 +46,7 @@ pub(crate) async fn send(
     request: Request<Bytes>,
     headers: HeaderMap,
     http2: bool,
-) -> Reply {
+) -> HttpResponse {
     let (mut parts, body) = request.into_parts();
     parts.headers.extend(headers);
     let stream = TokioIo::new(stream);
@@ -57,12 +57,12 @@ pub(crate) async fn send(
             .await
             .unwrap();
         tokio::spawn(connection);
-        Reply::read(sender.send_request(request).await.unwrap()).await
+        HttpResponse::read(sender.send_request(request).await.unwrap()).await
     } else {
         parts.headers.insert("host", "localhost".parse().unwrap());
         let request = Request::from_parts(parts, Full::new(body));
         let (mut sender, connection) = http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);
-        Reply::read(sender.send_request(request).await.unwrap()).await
+        HttpResponse::read(sender.send_request(request).await.unwrap()).await
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use serde_json::Value;
 
-use super::{Answer, Procedure, Reply, connect, envelope};
+use super::{HttpResponse, Procedure, Reply, connect, envelope};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Protocol {
@@ -103,7 +103,7 @@ impl Wire {
         .unwrap()
     }
 
-    pub(crate) fn answer(self, procedure: &Procedure, reply: Reply) -> Answer {
+    pub(crate) fn answer(self, procedure: &Procedure, reply: HttpResponse) -> Reply {
         let content_type = reply.head.headers["content-type"].to_str().unwrap();
         let web = self.protocol == Protocol::GrpcWeb;
         let decode = |message: &[u8]| procedure.decode(self.codec, message);
@@ -133,7 +133,7 @@ impl Wire {
                 }
             }
         };
-        Answer {
+        Reply {
             result,
             messages,
             status: reply.head.status,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tonic_types::pb::ErrorInfo;
 
 /// Longer than whatever the server may wait.
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// One connection.
 pub(super) struct Client {
@@ -57,7 +57,7 @@ impl Client {
     pub(super) fn connect(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self {
             stream: BufReader::new(stream),
         })

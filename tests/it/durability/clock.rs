@@ -8,7 +8,7 @@ use super::{
     client::{Client, Reply, id_of},
     recorder::{Knob, Recorder},
     server::{PASSWORD, hallpass},
-    standing::{DELETED, Standing},
+    tracked_server::{DELETED, TrackedServer},
 };
 
 const DAY: i64 = 86_400;
@@ -24,10 +24,10 @@ fn sign_in(client: &mut Client, password: &str) -> Reply {
 fn clock_that_jumps_loses_nothing_and_locks_nobody_out() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(None);
-    let mut standing = Standing::start(recorder.serve(folder.path()));
-    let mut client = standing.client();
+    let mut tracked = TrackedServer::start(recorder.serve(folder.path()));
+    let mut client = tracked.client();
     let expiring = json!({ "note": "expires", "expireTime": "2030-01-01T00:00:00Z" });
-    let admin = standing.admin.clone();
+    let admin = tracked.admin.clone();
     let expiring = client
         .call("TokenService/CreateToken", &admin, &expiring)
         .unwrap()
@@ -58,13 +58,13 @@ fn clock_that_jumps_loses_nothing_and_locks_nobody_out() {
             "ok"
         };
         assert_eq!(check(&mut client, &expiring), expected);
-        standing.look(false);
+        tracked.look(false);
         // What is made in one time lives and dies in another.
-        standing.create().unwrap();
-        standing.create().unwrap();
-        let live = standing.some_live();
-        standing.delete(live).unwrap();
-        standing.look(false);
+        tracked.create().unwrap();
+        tracked.create().unwrap();
+        let live = tracked.some_live();
+        tracked.delete(live).unwrap();
+        tracked.look(false);
     }
     let reply = client.delete(&admin, &id_of(&expiring)).unwrap();
     assert_eq!(reply.outcome(), "ok");
@@ -79,5 +79,5 @@ fn clock_that_jumps_loses_nothing_and_locks_nobody_out() {
         "{}",
         String::from_utf8_lossy(&verified.stderr)
     );
-    standing.finish(folder.path());
+    tracked.finish(folder.path());
 }

@@ -7,7 +7,7 @@ use super::{
     recorder::{Knob, Recorder},
     report,
     server::{Server, expect},
-    standing::{Standing, UNAVAILABLE},
+    tracked_server::{TrackedServer, UNAVAILABLE},
 };
 
 const EIO: i64 = 5;
@@ -19,23 +19,23 @@ const EDQUOT: i64 = 122;
 fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(None);
-    let mut standing = Standing::start(recorder.serve(folder.path()));
+    let mut tracked = TrackedServer::start(recorder.serve(folder.path()));
     for _ in 0..3 {
         // What was just written is in the log alone, and not in the readers' memory.
-        standing.create().unwrap();
+        tracked.create().unwrap();
         for knob in knobs {
             recorder.set(*knob, error);
         }
         let (mut answered, mut failed, mut refused) = (0, 0, 0);
         for _ in 0..5 {
-            let live = standing.some_live();
-            for outcome in [standing.create(), standing.delete(live)] {
+            let live = tracked.some_live();
+            for outcome in [tracked.create(), tracked.delete(live)] {
                 if let Err(outcome) = outcome {
                     assert_eq!(outcome, UNAVAILABLE);
                     refused += 1;
                 }
             }
-            let (a, f) = standing.look(!reads_go_on);
+            let (a, f) = tracked.look(!reads_go_on);
             answered += a;
             failed += f;
         }
@@ -53,10 +53,10 @@ fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
         for knob in knobs {
             recorder.set(*knob, 0);
         }
-        standing.create().expect("it recovers without a restart");
-        standing.look(false);
+        tracked.create().expect("it recovers without a restart");
+        tracked.look(false);
     }
-    standing.finish(folder.path());
+    tracked.finish(folder.path());
 }
 
 #[test]
@@ -72,22 +72,22 @@ fn quota_that_is_used_up_is_a_full_disk_and_a_disk_that_fails_is_none() {
     for (error, is_full) in [(EDQUOT, true), (ENOSPC, true), (EIO, false)] {
         let folder = tempfile::tempdir().unwrap();
         let recorder = Recorder::new(None);
-        let mut standing = Standing::start(recorder.serve(folder.path()));
-        standing.create().unwrap();
+        let mut tracked = TrackedServer::start(recorder.serve(folder.path()));
+        tracked.create().unwrap();
         recorder.set(Knob::Write, error);
-        assert_eq!(standing.create(), Err(UNAVAILABLE.to_owned()));
-        let (_, text) = ready(&standing.server);
+        assert_eq!(tracked.create(), Err(UNAVAILABLE.to_owned()));
+        let (_, text) = ready(&tracked.server);
         assert_eq!(
             text.contains("the disk is full"),
             is_full,
             "{error}: {text}"
         );
         recorder.set(Knob::Write, 0);
-        let live = standing.some_live();
-        standing.delete(live).expect("revocations have room");
-        wait_for_room(&mut standing);
-        standing.look(false);
-        standing.finish(folder.path());
+        let live = tracked.some_live();
+        tracked.delete(live).expect("revocations have room");
+        wait_for_room(&mut tracked);
+        tracked.look(false);
+        tracked.finish(folder.path());
     }
 }
 
@@ -100,16 +100,16 @@ fn sync_that_fails_ends_the_process_and_nothing_acknowledged_is_lost() {
         for error in [EIO, ENOSPC, EDQUOT] {
             let folder = tempfile::tempdir().unwrap();
             let recorder = Recorder::new(None);
-            let mut standing = Standing::start(recorder.serve(folder.path()));
+            let mut tracked = TrackedServer::start(recorder.serve(folder.path()));
             recorder.set(knob, error);
             let mut answered = 0;
-            while let Ok(outcome) = standing.try_create() {
+            while let Ok(outcome) = tracked.try_create() {
                 assert_eq!(outcome, Ok(()), "whether it is there is not known");
                 answered += 1;
                 assert!(answered < 2_000, "the fault was never met");
             }
-            let known = standing.known();
-            let ended = standing.server.ended();
+            let known = tracked.known();
+            let ended = tracked.server.ended();
             expect(&ended, ExitCode::SyncFailed);
             assert_eq!(ended.log.matches("a sync of the database").count(), 1);
             report(&format!(
@@ -119,7 +119,7 @@ fn sync_that_fails_ends_the_process_and_nothing_acknowledged_is_lost() {
             let again = Server::spawn(recorder.serve(folder.path()));
             expect(&again.err().expect("no sync works"), ExitCode::SyncFailed);
             recorder.set(knob, 0);
-            Standing::again(recorder.serve(folder.path()), known).finish(folder.path());
+            TrackedServer::again(recorder.serve(folder.path()), known).finish(folder.path());
         }
     }
 }

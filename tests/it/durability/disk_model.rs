@@ -84,8 +84,7 @@ impl Disk {
                     change.apply(&mut self.names);
                 }
             }
-            Event::Write { .. } | Event::Sync { .. } | Event::SyncFolder | Event::Answer { .. } => {
-            }
+            Event::Write { .. } | Event::Sync { .. } | Event::SyncFolder | Event::Reply { .. } => {}
         }
     }
 

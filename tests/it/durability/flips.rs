@@ -29,7 +29,7 @@ use super::{
 };
 
 /// What is asked of each damaged database, and what a whole one answers.
-struct Question {
+struct Probe {
     procedure: &'static str,
     bearer: String,
     message: Value,
@@ -40,7 +40,7 @@ struct Original {
     bytes: Vec<u8>,
     /// The IDs of all tokens, whosever they are.
     tokens: Vec<String>,
-    questions: Vec<Question>,
+    questions: Vec<Probe>,
 }
 
 const FLIPS: u64 = 500;
@@ -50,7 +50,7 @@ const GET_USER: &str = "AuthnService/GetCurrentUser";
 const GET: &str = "TokenService/GetToken";
 const LIST: &str = "TokenService/ListTokens";
 
-impl Question {
+impl Probe {
     /// With the answer as it is now.
     fn new(client: &mut Client, procedure: &'static str, bearer: &str, message: Value) -> Self {
         let reply = client.call(procedure, bearer, &message).unwrap();
@@ -107,7 +107,7 @@ fn original() -> Original {
         thread::sleep(Duration::from_millis(50));
     }
     let mut ask =
-        |procedure, bearer: &str, message| Question::new(&mut client, procedure, bearer, message);
+        |procedure, bearer: &str, message| Probe::new(&mut client, procedure, bearer, message);
     let mut questions = Vec::new();
     for token in out.iter().chain(&live[..10]) {
         questions.push(ask(GET_USER, token, json!({})));
@@ -169,7 +169,7 @@ fn effect(original: &Original, folder: &Path) -> (Effect, String) {
     let mut client = Client::connect(server.address).unwrap();
     let mut worst = (Effect::None, String::new());
     for question in &original.questions {
-        let Question {
+        let Probe {
             procedure,
             bearer,
             message,

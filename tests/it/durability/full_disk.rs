@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::{
     report,
     server::{Server, expect, serve},
-    standing::{Standing, UNAVAILABLE},
+    tracked_server::{TrackedServer, UNAVAILABLE},
 };
 
 /// A file system of its own.
@@ -95,10 +95,10 @@ fn is_ready(server: &Server) -> bool {
 }
 
 /// Creates tokens until the disk is full; how many. The log has room left in itself.
-fn create_until_full(standing: &mut Standing) -> u32 {
+fn create_until_full(tracked: &mut TrackedServer) -> u32 {
     let mut created = 0;
     let outcome = loop {
-        match standing.create() {
+        match tracked.create() {
             Ok(()) => created += 1,
             Err(outcome) => break outcome,
         }
@@ -108,31 +108,31 @@ fn create_until_full(standing: &mut Standing) -> u32 {
 }
 
 /// Creates tokens again as soon as there is room.
-pub(super) fn wait_for_room(standing: &mut Standing) {
+pub(super) fn wait_for_room(tracked: &mut TrackedServer) {
     let deadline = Instant::now() + Duration::from_mins(1);
-    while standing.create().is_err() {
+    while tracked.create().is_err() {
         assert!(Instant::now() < deadline, "it recovers without a restart");
     }
 }
 
 /// With enough tokens to revoke.
-fn start(disk: &Disk) -> Standing {
-    let mut standing = Standing::start(serve(disk.path()));
+fn start(disk: &Disk) -> TrackedServer {
+    let mut tracked = TrackedServer::start(serve(disk.path()));
     for _ in 0..60 {
-        standing.create().unwrap();
+        tracked.create().unwrap();
     }
-    standing
+    tracked
 }
 
 /// Only revocations are written, and `/readyz` says so.
-fn expect_revocations_alone(standing: &mut Standing) {
+fn expect_revocations_alone(tracked: &mut TrackedServer) {
     for _ in 0..10 {
-        let live = standing.some_live();
-        standing.delete(live).expect("revocations have room");
-        assert_eq!(standing.create(), Err(UNAVAILABLE.to_owned()));
-        standing.look(false);
+        let live = tracked.some_live();
+        tracked.delete(live).expect("revocations have room");
+        assert_eq!(tracked.create(), Err(UNAVAILABLE.to_owned()));
+        tracked.look(false);
     }
-    let (status, text) = ready(&standing.server);
+    let (status, text) = ready(&tracked.server);
     assert_eq!(status, 200, "tokens are checked here: {text}");
     assert!(text.contains("the disk is full"), "{text}");
 }
@@ -141,40 +141,40 @@ fn expect_revocations_alone(standing: &mut Standing) {
 #[ignore = "needs root to mount a file system: tests/run runs this"]
 fn on_a_full_disk_tokens_are_revoked_and_checked_and_room_is_enough_to_recover() {
     let disk = Disk::mount("24m");
-    let mut standing = start(&disk);
+    let mut tracked = start(&disk);
     let mut accepted = 0;
     for _ in 0..2 {
-        assert!(is_ready(&standing.server));
+        assert!(is_ready(&tracked.server));
         let filler = disk.fill();
-        accepted += create_until_full(&mut standing);
-        expect_revocations_alone(&mut standing);
+        accepted += create_until_full(&mut tracked);
+        expect_revocations_alone(&mut tracked);
         fs::remove_file(filler).unwrap();
-        wait_for_room(&mut standing);
-        standing.look(false);
+        wait_for_room(&mut tracked);
+        tracked.look(false);
     }
     report(&format!(
         "full disk: {accepted} creates found room in the log, then revocations alone"
     ));
-    standing.finish(disk.path());
+    tracked.finish(disk.path());
 }
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
 fn revocation_that_meets_the_full_disk_first_is_written() {
     let disk = Disk::mount("24m");
-    let mut standing = start(&disk);
+    let mut tracked = start(&disk);
     let filler = disk.fill();
     let mut revoked = 0;
-    while is_ready(&standing.server) {
-        let live = standing.some_live();
-        standing.delete(live).expect("revocations have room");
+    while is_ready(&tracked.server) {
+        let live = tracked.some_live();
+        tracked.delete(live).expect("revocations have room");
         revoked += 1;
     }
     assert!(revoked < 60, "the disk was not full");
-    expect_revocations_alone(&mut standing);
+    expect_revocations_alone(&mut tracked);
     fs::remove_file(filler).unwrap();
-    wait_for_room(&mut standing);
-    standing.finish(disk.path());
+    wait_for_room(&mut tracked);
+    tracked.finish(disk.path());
 }
 
 /// A control: without the reserve there is no room for a revocation either.
@@ -182,36 +182,36 @@ fn revocation_that_meets_the_full_disk_first_is_written() {
 #[ignore = "needs root to mount a file system: tests/run runs this"]
 fn on_a_full_disk_without_the_reserve_nothing_is_written_and_nothing_lost() {
     let disk = Disk::mount("24m");
-    let mut standing = start(&disk);
+    let mut tracked = start(&disk);
     fs::remove_file(disk.path().join("hallpass.db-reserve")).unwrap();
     let filler = disk.fill();
-    create_until_full(&mut standing);
-    let live = standing.some_live();
-    assert_eq!(standing.delete(live), Err(UNAVAILABLE.to_owned()));
-    standing.look(false);
+    create_until_full(&mut tracked);
+    let live = tracked.some_live();
+    assert_eq!(tracked.delete(live), Err(UNAVAILABLE.to_owned()));
+    tracked.look(false);
     fs::remove_file(filler).unwrap();
-    wait_for_room(&mut standing);
-    standing.finish(disk.path());
+    wait_for_room(&mut tracked);
+    tracked.finish(disk.path());
 }
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
 fn revocations_on_a_full_disk_survive_a_kill_and_go_on_after_it() {
     let disk = Disk::mount("24m");
-    let mut standing = start(&disk);
+    let mut tracked = start(&disk);
     let filler = disk.fill();
     // Killed before the reserve was needed, then after it.
     for _ in 0..2 {
-        standing.server.kill();
-        standing.server = Server::start(disk.path());
-        standing.look(false);
-        create_until_full(&mut standing);
-        expect_revocations_alone(&mut standing);
+        tracked.server.kill();
+        tracked.server = Server::start(disk.path());
+        tracked.look(false);
+        create_until_full(&mut tracked);
+        expect_revocations_alone(&mut tracked);
     }
     fs::remove_file(filler).unwrap();
-    wait_for_room(&mut standing);
-    assert!(is_ready(&standing.server));
-    standing.finish(disk.path());
+    wait_for_room(&mut tracked);
+    assert!(is_ready(&tracked.server));
+    tracked.finish(disk.path());
 }
 
 #[test]
@@ -224,14 +224,14 @@ fn first_start_on_a_full_disk_is_refused_in_words() {
         .expect("there is no room");
     expect(&refused, ExitCode::CannotOpen);
     fs::remove_file(filler).unwrap();
-    Standing::start(serve(disk.path())).finish(disk.path());
+    TrackedServer::start(serve(disk.path())).finish(disk.path());
 }
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
 fn start_on_a_read_only_disk_is_refused_with_its_code() {
     let disk = Disk::mount("24m");
-    Standing::start(serve(disk.path())).finish(disk.path());
+    TrackedServer::start(serve(disk.path())).finish(disk.path());
     disk.remount("ro");
     let refused = Server::spawn(serve(disk.path()))
         .err()

@@ -14,7 +14,7 @@ use super::{
 const WRITERS: usize = 4;
 const ROUNDS: u64 = 50;
 /// A bound of the project: what a user sees of a crash.
-const RESTART: Duration = Duration::from_secs(2);
+const MAX_RESTART_TIME: Duration = Duration::from_secs(2);
 
 /// A token that was answered.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ fn verify_audit(folder: &Path, noted: Option<&str>) -> String {
 
 /// Whether it started in time; on a busy machine, compared with one that has nothing to recover.
 fn is_quick(server: &Server) -> bool {
-    server.started_in <= RESTART || {
+    server.started_in <= MAX_RESTART_TIME || {
         let empty = tempfile::tempdir().unwrap();
         server.started_in <= 2 * Server::start(empty.path()).started_in
     }

@@ -11,7 +11,7 @@ use super::{
     client::id_of,
     recorder::{Knob, Recorder},
     server::{Server, database},
-    standing::Standing,
+    tracked_server::TrackedServer,
 };
 
 #[test]
@@ -19,9 +19,9 @@ use super::{
 fn kill_9_loses_the_last_uses_of_the_last_minute_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(None);
-    let mut standing = Standing::start(recorder.serve(folder.path()));
-    let mut client = standing.client();
-    let admin = standing.admin.clone();
+    let mut tracked = TrackedServer::start(recorder.serve(folder.path()));
+    let mut client = tracked.client();
+    let admin = tracked.admin.clone();
     let mut token = |note: &str| client.create(&admin, note).unwrap().text("token");
     let (early, late) = (token("early"), token("late"));
     let sql = Connection::open(database(folder.path())).unwrap();
@@ -36,22 +36,18 @@ fn kill_9_loses_the_last_uses_of_the_last_minute_and_nothing_else() {
     let minute_over = Instant::now();
     while last_use(&early).is_none() {
         let waited = minute_over.elapsed();
-        assert!(
-            waited < Duration::from_secs(10),
-            "{}",
-            standing.server.log()
-        );
+        assert!(waited < Duration::from_secs(10), "{}", tracked.server.log());
         thread::sleep(Duration::from_millis(20));
     }
     let written = last_use(&early);
     assert_eq!(client.check(&late).unwrap().outcome(), "ok");
     assert_eq!(client.check(&early).unwrap().outcome(), "ok");
-    standing.server.kill();
+    tracked.server.kill();
     assert_eq!(last_use(&early), written);
     // The control: were each use written at once, this would prove nothing.
     assert_eq!(last_use(&late), None);
     // Nobody else may have the file open at a start.
     drop(sql);
-    standing.server = Server::start(folder.path());
-    standing.finish(folder.path());
+    tracked.server = Server::start(folder.path());
+    tracked.finish(folder.path());
 }

@@ -15,19 +15,19 @@ use rusqlite::Connection;
 use super::{
     report,
     server::{Server, database, expect, serve},
-    standing::{Standing, UNAVAILABLE},
+    tracked_server::{TrackedServer, UNAVAILABLE},
 };
 
-const HELD: Duration = Duration::from_secs(12);
+const LOCK_HELD_FOR: Duration = Duration::from_secs(12);
 /// A check that waited for the lock would take as long as a write does.
-const CHECK: Duration = Duration::from_secs(4);
+const MAX_CHECK_TIME: Duration = Duration::from_secs(4);
 /// No answer may take longer than the server's deadline for a request.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[test]
 fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_recover() {
     let folder = tempfile::tempdir().unwrap();
-    let mut standing = Standing::start(serve(folder.path()));
+    let mut tracked = TrackedServer::start(serve(folder.path()));
     let other = Connection::open(database(folder.path())).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let begun = Instant::now();
@@ -35,11 +35,11 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
     let write = |wait: Duration| {
         // Staggered: some come while the writer already waits for the lock.
         thread::sleep(wait);
-        let mut client = standing.client();
+        let mut client = tracked.client();
         let mut outcomes = Vec::new();
         while !released.load(Ordering::Relaxed) {
             let asked = Instant::now();
-            let outcome = client.create(&standing.admin, "locked").unwrap().outcome();
+            let outcome = client.create(&tracked.admin, "locked").unwrap().outcome();
             outcomes.push((outcome, asked.elapsed()));
         }
         outcomes
@@ -51,10 +51,10 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
         let writers: Vec<_> = [0, 50, 3_000, 5_500]
             .map(|wait| scope.spawn(move || write(Duration::from_millis(wait))))
             .into();
-        let mut client = standing.client();
-        while begun.elapsed() < HELD {
+        let mut client = tracked.client();
+        while begun.elapsed() < LOCK_HELD_FOR {
             let asked = Instant::now();
-            assert_eq!(client.check(&standing.admin).unwrap().outcome(), "ok");
+            assert_eq!(client.check(&tracked.admin).unwrap().outcome(), "ok");
             slowest = slowest.max(asked.elapsed());
             checks += 1;
         }
@@ -74,7 +74,7 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
         "outside lock: {checks} checks, slowest {slowest:?}; writes: {outcomes:?}"
     ));
     assert!(refused > 0);
-    assert!(slowest < CHECK, "{slowest:?}");
+    assert!(slowest < MAX_CHECK_TIME, "{slowest:?}");
     for (outcome, took) in &outcomes {
         // Those that still waited when the lock went are done.
         assert!(
@@ -83,28 +83,28 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
         );
         assert!(*took < DEADLINE, "{outcome} after {took:?}");
     }
-    standing.look(false);
-    standing.create().expect("it recovers without a restart");
+    tracked.look(false);
+    tracked.create().expect("it recovers without a restart");
     // Nobody else may have the file open at a start.
     drop(other);
-    standing.finish(folder.path());
+    tracked.finish(folder.path());
 }
 
 #[test]
 fn second_server_waits_and_is_told_by_whom_the_database_is_held() {
     let folder = tempfile::tempdir().unwrap();
-    let standing = Standing::start(serve(folder.path()));
+    let tracked = TrackedServer::start(serve(folder.path()));
     let begun = Instant::now();
     let refused = Server::spawn(serve(folder.path()))
         .err()
         .expect("it is taken");
     assert!(begun.elapsed() >= Duration::from_secs(10));
     expect(&refused, ExitCode::AlreadyServed);
-    let by = format!("process {} (hallpass)", standing.server.id());
+    let by = format!("process {} (hallpass)", tracked.server.id());
     assert!(refused.log.contains(&by), "{}", refused.log);
     thread::scope(|scope| {
         let waits = scope.spawn(|| Server::spawn(serve(folder.path())));
-        standing.server.stop();
+        tracked.server.stop();
         waits.join().unwrap().expect("it is let in").stop();
     });
 }
@@ -121,10 +121,10 @@ fn server_ends_once_its_file_was_moved_replaced_or_deleted() {
     let changes: [&dyn Fn(&Path); 3] = [&replace, &away, &delete];
     for change in changes {
         let folder = tempfile::tempdir().unwrap();
-        let standing = Standing::start(serve(folder.path()));
+        let tracked = TrackedServer::start(serve(folder.path()));
         let begun = Instant::now();
         change(&database(folder.path()));
-        let ended = standing.server.ended();
+        let ended = tracked.server.ended();
         assert!(begun.elapsed() < Duration::from_secs(5));
         expect(&ended, ExitCode::Moved);
         assert_eq!(ended.log.matches("moved, replaced or deleted").count(), 1);

@@ -12,13 +12,13 @@ use super::{
     recording::{Synchronous, counting},
     recovered::{Losses, State, compare, findings, tally},
     report,
-    run::{Run, SEED},
+    run::{RecordedRun, SEED},
     server::database,
 };
 
 /// What came of all images of one setting.
 #[derive(Debug, Default)]
-struct Outcome {
+struct ImageResults {
     images: usize,
     acknowledged: usize,
     damaged: usize,
@@ -28,7 +28,7 @@ struct Outcome {
     first: Option<String>,
 }
 
-struct Judge {
+struct ImageChecker {
     /// Each image has a name of its own: a thread that still closes the database of the one before would delete the
     /// log of the next.
     folder: TempDir,
@@ -36,7 +36,7 @@ struct Judge {
     runtime: Runtime,
 }
 
-impl Judge {
+impl ImageChecker {
     fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         Self {
@@ -67,12 +67,17 @@ impl Judge {
     }
 }
 
-fn cut_power(run: &Run, cuts: &[usize], synchronous: Synchronous, kept: &[Kept]) -> Outcome {
-    let judge = Judge::new();
+fn cut_power(
+    run: &RecordedRun,
+    cuts: &[usize],
+    synchronous: Synchronous,
+    kept: &[Kept],
+) -> ImageResults {
+    let judge = ImageChecker::new();
     let counts = counting(&run.events, synchronous);
     let mut dice = StdRng::seed_from_u64(SEED);
     let (mut disk, mut done) = (Disk::default(), 0);
-    let mut outcome = Outcome::default();
+    let mut outcome = ImageResults::default();
     for &cut in cuts {
         for (event, counts) in run.events[done..cut].iter().zip(&counts[done..cut]) {
             disk.apply(event, *counts);
@@ -110,7 +115,7 @@ fn cut_power(run: &Run, cuts: &[usize], synchronous: Synchronous, kept: &[Kept])
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
 fn power_cut_loses_nothing_acknowledged_and_a_weaker_setting_would() {
-    let run = Run::record(if full() { 800 } else { 400 });
+    let run = RecordedRun::record(if full() { 800 } else { 400 });
     let cuts = run.cuts(if full() { 600 } else { 240 });
     assert!(cuts.len() >= 200);
     let kept = [
@@ -151,7 +156,7 @@ fn power_cut_loses_nothing_acknowledged_and_a_weaker_setting_would() {
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
 fn power_cut_after_syncs_that_failed_loses_nothing_acknowledged() {
-    let run = Run::record_lives(if full() { 80 } else { 25 });
+    let run = RecordedRun::record_lives(if full() { 80 } else { 25 });
     let (of_log, of_database) = run.failed_syncs();
     let mut cuts = run.cuts(if full() { 300 } else { 120 });
     let recoveries = run.cuts_in_recoveries();

@@ -28,7 +28,7 @@ pub(super) enum Event {
         name: String,
     },
     /// The beginning of an answer to the client at this port of its own.
-    Answer {
+    Reply {
         port: u16,
     },
 }
@@ -60,7 +60,7 @@ pub(super) fn read(mut log: &[u8]) -> Vec<Event> {
             4 => Event::Sync { inode },
             5 => Event::SyncFolder,
             6 => Event::Unlink { name: name() },
-            7 => Event::Answer {
+            7 => Event::Reply {
                 port: u16::try_from(half(4)).unwrap(),
             },
             8 => Event::SyncFailed { inode },

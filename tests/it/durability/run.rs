@@ -25,7 +25,7 @@ const MOST_RECOVERY_CUTS: usize = 60;
 pub(super) const SEED: u64 = 0x5eed;
 
 /// What a client asked for, in order, and was answered.
-enum Asked {
+enum Sent {
     Create(String),
     Delete(String),
     /// A deletion whose answer did not come: whether it happened is not promised.
@@ -35,13 +35,13 @@ enum Asked {
 }
 
 /// A run of the real binary.
-pub(super) struct Run {
+pub(super) struct RecordedRun {
     pub(super) events: Vec<Event>,
     /// By the client's port.
-    asked: HashMap<u16, Vec<Asked>>,
+    asked: HashMap<u16, Vec<Sent>>,
 }
 
-impl Run {
+impl RecordedRun {
     /// Creates and deletes tokens, from the first start on an empty folder to an orderly end.
     pub(super) fn record(operations: usize) -> Self {
         Self::record_with(1, operations, |_, _| {})
@@ -68,14 +68,14 @@ impl Run {
         let log = tempfile::tempdir().unwrap();
         let log = log.path().join("log");
         let recorder = Recorder::new(Some(log.clone()));
-        let mut asked: HashMap<u16, Vec<Asked>> = HashMap::new();
+        let mut asked: HashMap<u16, Vec<Sent>> = HashMap::new();
         let (mut admin, mut live) = (None, vec![Vec::new(); WRITERS]);
         for life in 1..=lives {
             let server = Server::spawn(recorder.serve(folder.path())).expect("it serves");
             let admin = &*admin.get_or_insert_with(|| {
                 let mut client = Client::connect(server.address).unwrap();
                 let admin = client.sign_in(PASSWORD).unwrap().text("token");
-                asked.insert(client.port(), vec![Asked::Create(admin.clone())]);
+                asked.insert(client.port(), vec![Sent::Create(admin.clone())]);
                 admin
             });
             let written = thread::scope(|scope| {
@@ -162,7 +162,7 @@ impl Run {
     pub(super) fn known(&self, cut: usize) -> Vec<(&str, State)> {
         let mut answered: HashMap<u16, usize> = HashMap::new();
         for event in &self.events[..cut] {
-            if let Event::Answer { port } = event {
+            if let Event::Reply { port } = event {
                 *answered.entry(*port).or_default() += 1;
             }
         }
@@ -171,17 +171,17 @@ impl Run {
         let mut known: BTreeMap<&str, State> = BTreeMap::new();
         for (port, asked) in &self.asked {
             for asked in &asked[..answered(port)] {
-                if let Asked::Create(token) = asked {
+                if let Sent::Create(token) = asked {
                     known.insert(token, State::Live);
                 }
             }
         }
         for (port, asked) in &self.asked {
             for (at, asked) in asked.iter().take(answered(port) + 1).enumerate() {
-                let (Asked::Delete(token) | Asked::TryDelete(token)) = asked else {
+                let (Sent::Delete(token) | Sent::TryDelete(token)) = asked else {
                     continue;
                 };
-                let is_done = at < answered(port) && matches!(asked, Asked::Delete(_));
+                let is_done = at < answered(port) && matches!(asked, Sent::Delete(_));
                 // Whoever has not come yet asks for nothing yet.
                 if let Some(state) = known.get_mut(token.as_str()) {
                     *state = if is_done {
@@ -200,7 +200,7 @@ impl Run {
     pub(super) fn cuts(&self, count: usize) -> Vec<usize> {
         let mut dice = StdRng::seed_from_u64(SEED);
         let answers: Vec<_> = (0..self.events.len())
-            .filter(|at| matches!(self.events[*at], Event::Answer { .. }))
+            .filter(|at| matches!(self.events[*at], Event::Reply { .. }))
             .collect();
         let mut cuts = Vec::new();
         for _ in 0..count / 3 {
@@ -214,12 +214,12 @@ impl Run {
 }
 
 /// What a writer knows at the end: its port, what it asked for, and its tokens that live.
-type Written = (u16, Vec<Asked>, Vec<String>);
+type Written = (u16, Vec<Sent>, Vec<String>);
 
 /// Creates and deletes over one connection, until it has done enough or the server is gone.
 fn write(
     server: SocketAddr,
-    before: &HashMap<u16, Vec<Asked>>,
+    before: &HashMap<u16, Vec<Sent>>,
     admin: &str,
     seed: usize,
     operations: usize,
@@ -239,20 +239,20 @@ fn write(
         if !live.is_empty() && dice.random_bool(0.4) {
             let token: String = live.swap_remove(dice.random_range(0..live.len()));
             let Ok(reply) = client.delete(admin, &id_of(&token)) else {
-                asked.push(Asked::TryDelete(token));
+                asked.push(Sent::TryDelete(token));
                 break;
             };
             assert_eq!(reply.outcome(), "ok");
-            asked.push(Asked::Delete(token));
+            asked.push(Sent::Delete(token));
         } else {
             let Ok(reply) = client.create(admin, "power") else {
-                asked.push(Asked::Nothing);
+                asked.push(Sent::Nothing);
                 break;
             };
             assert_eq!(reply.outcome(), "ok");
             let token = reply.text("token");
             live.push(token.clone());
-            asked.push(Asked::Create(token));
+            asked.push(Sent::Create(token));
         }
     }
     (client.port(), asked, live)

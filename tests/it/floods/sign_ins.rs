@@ -8,14 +8,14 @@ use serde_json::json;
 use super::memory;
 use crate::{
     cli::sandbox::Sandbox,
-    client::{Answer, Call, Client, Wire},
+    client::{Call, Client, Reply, Wire},
 };
 
-const AT_ONCE: usize = 200;
+const CONCURRENT: usize = 200;
 
 /// Wrong passwords, each for a name and from a network of its own: no throttle stands in their way.
-async fn flood(client: &Client, round: usize) -> Vec<(Duration, Answer)> {
-    let attempts = (0..AT_ONCE).map(|n| async move {
+async fn flood(client: &Client, round: usize) -> Vec<(Duration, Reply)> {
+    let attempts = (0..CONCURRENT).map(|n| async move {
         let message = json!({ "username": format!("name-{round}-{n}"), "password": "wrong" });
         let from = format!("10.{round}.{n}.1");
         let call = Call::new("TokenService/CreateToken", message).header("x-forwarded-for", &from);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::http1::{HANG, Http1};
+use super::http1::{Http1, REPLY_TIMEOUT};
 use crate::test_app::TestApp;
 
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
@@ -78,7 +78,10 @@ async fn every_refusal_that_closes_says_so() {
             .is_some_and(|v| v == "close");
         assert_eq!(says, closes, "{what}: {:?}", reply.head);
         if closes {
-            assert!(socket.is_closed_within(HANG).await, "{what}: still open");
+            assert!(
+                socket.is_closed_within(REPLY_TIMEOUT).await,
+                "{what}: still open"
+            );
         } else {
             socket
                 .write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")

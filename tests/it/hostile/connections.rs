@@ -7,20 +7,20 @@ use http::Request;
 use tokio::net::TcpStream;
 
 use super::{
-    http1::{HANG, Http1},
+    http1::{Http1, REPLY_TIMEOUT},
+    message_format::MessageFormat,
     process::Process,
     raw_http2::{
         DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, RawHttp2, SETTINGS, fields, frame,
     },
-    shape::Shape,
     verdict::verdict,
 };
 use crate::test_app::TestApp;
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
-const MOST: usize = 4;
+const MAX_CONNECTIONS: usize = 4;
 /// Long enough for an ordinary request, and not to be waited for.
-const SHORT: Duration = Duration::from_millis(300);
+const BRIEFLY: Duration = Duration::from_millis(300);
 
 fn half_a_request(token: &str) -> String {
     format!(
@@ -32,12 +32,12 @@ fn half_a_request(token: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_too_many_waits_for_one_that_is_busy() {
     let test = TestApp::start_with(|settings| {
-        settings.server.limits.max_connections = MOST;
-        settings.server.limits.max_connections_per_network = Some(MOST + 1);
+        settings.server.limits.max_connections = MAX_CONNECTIONS;
+        settings.server.limits.max_connections_per_network = Some(MAX_CONNECTIONS + 1);
     })
     .await;
     let mut busy = Vec::new();
-    for _ in 0..MOST {
+    for _ in 0..MAX_CONNECTIONS {
         let mut socket = Http1::connect(test.client.server).await;
         socket
             .write(half_a_request(&test.admin.token).as_bytes())
@@ -46,10 +46,10 @@ async fn a_connection_too_many_waits_for_one_that_is_busy() {
         socket.await_continue().await;
         busy.push(socket);
     }
-    let good = Shape::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
+    let good = MessageFormat::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
     let mut waiting = Http1::connect(test.client.server).await;
     waiting.write(&super::http1::bytes_of(&good)).await;
-    let answered = tokio::time::timeout(SHORT, waiting.read()).await;
+    let answered = tokio::time::timeout(BRIEFLY, waiting.read()).await;
     assert!(answered.is_err(), "a connection too many is served");
 
     busy[0].write(b"{}").await;
@@ -86,7 +86,10 @@ async fn the_hundred_and_first_stream_is_refused_and_the_others_are_served() {
     }
     let mut announced = None;
     loop {
-        let frame = socket.read(HANG).await.expect("the connection lives");
+        let frame = socket
+            .read(REPLY_TIMEOUT)
+            .await
+            .expect("the connection lives");
         match (frame.kind, frame.stream) {
             (SETTINGS, 0) if frame.flags == 0 => {
                 let settings = frame
@@ -111,7 +114,10 @@ async fn the_hundred_and_first_stream_is_refused_and_the_others_are_served() {
     }
     let mut answered = 0;
     while answered < 100 {
-        let frame = socket.read(HANG).await.expect("the connection lives");
+        let frame = socket
+            .read(REPLY_TIMEOUT)
+            .await
+            .expect("the connection lives");
         assert_ne!(frame.kind, RST_STREAM);
         answered += usize::from(frame.kind == HEADERS);
     }
@@ -120,7 +126,7 @@ async fn the_hundred_and_first_stream_is_refused_and_the_others_are_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_sockets_lock_nobody_out_of_a_server_that_may_open_few_files() {
     let process = Process::start_with_open_files(256);
-    let good = Shape::JSON.request(CURRENT_USER, &process.token, b"{}");
+    let good = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     let mut silent = Vec::new();
     for _ in 0..400 {
         silent.push(TcpStream::connect(process.address).await.unwrap());
@@ -128,7 +134,7 @@ async fn silent_sockets_lock_nobody_out_of_a_server_that_may_open_few_files() {
     let start = Instant::now();
     let reply = Http1::connect(process.address).await.ask(&good).await;
     assert_eq!(verdict(&reply.unwrap()), "ok");
-    assert!(start.elapsed() < HANG, "{:?}", start.elapsed());
+    assert!(start.elapsed() < REPLY_TIMEOUT, "{:?}", start.elapsed());
     assert!(
         !process.log().contains("cannot accept"),
         "{}",

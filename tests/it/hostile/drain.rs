@@ -6,15 +6,15 @@ use rustix::process::Signal;
 use tokio::net::TcpStream;
 
 use super::{
-    http1::{HANG, Http1},
+    http1::{Http1, REPLY_TIMEOUT},
     http2::{self, Http2},
+    message_format::MessageFormat,
     process::Process,
-    shape::Shape,
     verdict::verdict,
 };
 
 /// For what comes at its own time, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
@@ -49,7 +49,7 @@ async fn half(process: &Process) -> Http1 {
 
 /// Until new connections are refused: the signal was heard.
 async fn refuses(process: &Process) {
-    let refused = tokio::time::timeout(PATIENCE, async {
+    let refused = tokio::time::timeout(TIMEOUT, async {
         while TcpStream::connect(process.address).await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -63,12 +63,12 @@ async fn what_is_under_way_is_answered_and_what_is_new_refused() {
     let lock = process.sql();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut waiting = held(&process).await;
-    let good = Shape::JSON.request(CURRENT_USER, &process.token, b"{}");
+    let good = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     let mut idle = Http1::connect(process.address).await;
     idle.ask(&good).await.unwrap();
     let mut multiplexed = Http2::connect(process.address).await;
     multiplexed.ask(&good).await.unwrap();
-    let create = Shape::JSON.request(CREATE, &process.token, b"{}");
+    let create = MessageFormat::JSON.request(CREATE, &process.token, b"{}");
     let second = multiplexed.begin(&create).await.unwrap();
     // An answer on the same connection: what was sent before it has been heard.
     multiplexed.ask(&good).await.unwrap();
@@ -76,15 +76,15 @@ async fn what_is_under_way_is_answered_and_what_is_new_refused() {
     process.signal(Signal::TERM);
     refuses(&process).await;
     assert!(
-        idle.is_closed_within(HANG).await,
+        idle.is_closed_within(REPLY_TIMEOUT).await,
         "an idle connection keeps it"
     );
     lock.execute_batch("COMMIT").unwrap();
     assert_eq!(verdict(&waiting.read().await.unwrap()), "ok");
-    assert!(waiting.is_closed_within(HANG).await);
-    let second = tokio::time::timeout(HANG, http2::read(second)).await;
+    assert!(waiting.is_closed_within(REPLY_TIMEOUT).await);
+    let second = tokio::time::timeout(REPLY_TIMEOUT, http2::read(second)).await;
     assert_eq!(verdict(&second.expect("in time").unwrap()), "ok");
-    let status = process.ended(PATIENCE).await;
+    let status = process.ended(TIMEOUT).await;
     assert_eq!(status.code(), Some(0));
 }
 
@@ -99,7 +99,7 @@ async fn a_stop_takes_no_longer_than_a_handler_may() {
         process.signal(Signal::TERM);
         refuses(process).await;
     }
-    let status = process.ended(PATIENCE).await;
+    let status = process.ended(TIMEOUT).await;
     assert_eq!(status.code(), Some(0));
     // By no clock, which a busy machine would belie: the control was told before, and may take longer.
     assert!(patient.is_running());
@@ -116,7 +116,7 @@ async fn a_second_signal_ends_it_at_once() {
         refuses(&process).await;
         process.signal(signal);
         // An end in order would be told by 0.
-        let status = process.ended(PATIENCE).await;
+        let status = process.ended(TIMEOUT).await;
         assert_eq!(status.code(), Some(1));
         drop((lock, waiting));
     }

@@ -5,26 +5,26 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 
 use super::{
-    http1::{HANG, Http1, bytes_of},
+    http1::{Http1, REPLY_TIMEOUT, bytes_of},
     http2::{self, Http2},
+    message_format::MessageFormat,
     process::Process,
-    shape::Shape,
     verdict::verdict,
 };
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const MANY: usize = 10_000;
 /// Requests under way at a time.
-const AT_A_TIME: usize = 50;
+const CONCURRENT: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_http1_connection_serves_ten_thousand_requests() {
     let process = Process::start(&["--log-level=warn"]);
-    let request = bytes_of(&Shape::JSON.request(CURRENT_USER, &process.token, b"{}"));
+    let request = bytes_of(&MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}"));
     let mut socket = Http1::connect(process.address).await;
-    for _ in 0..MANY / AT_A_TIME {
-        socket.write(&request.repeat(AT_A_TIME)).await;
-        for _ in 0..AT_A_TIME {
+    for _ in 0..MANY / CONCURRENT {
+        socket.write(&request.repeat(CONCURRENT)).await;
+        for _ in 0..CONCURRENT {
             assert_eq!(verdict(&socket.read().await.expect("closed")), "ok");
         }
     }
@@ -33,13 +33,13 @@ async fn one_http1_connection_serves_ten_thousand_requests() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_http2_connection_serves_ten_thousand_requests() {
     let process = Process::start(&["--log-level=warn"]);
-    let request = Shape::JSON.request(CURRENT_USER, &process.token, b"{}");
+    let request = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     let socket = Http2::connect(process.address).await;
     let answers = stream::iter(0..MANY).map(|_| {
         let (mut socket, request) = (socket.clone(), &request);
         async move { http2::read(socket.begin(request).await?).await }
     });
-    let mut answers = answers.buffer_unordered(AT_A_TIME);
+    let mut answers = answers.buffer_unordered(CONCURRENT);
     let mut count = 0;
     while let Some(answer) = answers.next().await {
         assert_eq!(verdict(&answer.expect("the connection lives")), "ok");
@@ -51,7 +51,7 @@ async fn one_http2_connection_serves_ten_thousand_requests() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_streams_opened_and_reset_harm_nobody_else() {
     let mut process = Process::start(&["--log-level=warn"]);
-    let request = Shape::JSON.request(CURRENT_USER, &process.token, b"{}");
+    let request = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     let mut other = Http1::connect(process.address).await;
     other.ask(&request).await.unwrap();
     let before = process.peak_memory_kib();
@@ -80,7 +80,7 @@ async fn ten_thousand_streams_opened_and_reset_harm_nobody_else() {
     {
         println!("{connections} connections, slowest other request {slowest:?}, {grown} KiB more");
     }
-    assert!(slowest < HANG, "{slowest:?}");
+    assert!(slowest < REPLY_TIMEOUT, "{slowest:?}");
     assert!(grown < 32 * 1024, "{grown} KiB more");
     assert!(process.is_running());
     let mut fresh = Http2::connect(process.address).await;

@@ -9,7 +9,7 @@ use http::Request;
 use super::{
     http1::Http1,
     http2::Http2,
-    shape::{Shape, with},
+    message_format::{MessageFormat, with},
     verdict::text,
 };
 use crate::test_app::TestApp;
@@ -29,7 +29,7 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     let crowded = (0..70).fold(ask("GET", "/healthz"), |request, _| with(request, "x", "y"));
     let mut preflight = with(ask("OPTIONS", CURRENT_USER), "origin", ORIGIN);
     preflight = with(preflight, "access-control-request-method", "POST");
-    let mut no_type = Shape::JSON.request(CURRENT_USER, token, b"{}");
+    let mut no_type = MessageFormat::JSON.request(CURRENT_USER, token, b"{}");
     no_type.headers_mut().remove("content-type");
     let mut all = vec![
         ("a page", ask("GET", "/"), false),
@@ -57,18 +57,18 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     let bearer = format!("Bearer {token}");
     all.push(("a GET", with(get, "authorization", &bearer), true));
     all.extend(of_streams(token));
-    for shape in Shape::ALL {
-        let message: &[u8] = if shape.json { b"{}" } else { b"" };
-        let large = shape.padded(70_000);
+    for format in MessageFormat::ALL {
+        let message: &[u8] = if format.json { b"{}" } else { b"" };
+        let large = format.padded(70_000);
         let fields = |count| {
-            let request = shape.request(CURRENT_USER, token, message);
+            let request = format.request(CURRENT_USER, token, message);
             (0..count).fold(request, |request, _| with(request, "x", "y"))
         };
         all.extend([
-            ("a call", shape.request(CURRENT_USER, token, message), true),
+            ("a call", format.request(CURRENT_USER, token, message), true),
             (
                 "a caller unknown",
-                shape.request(CURRENT_USER, "nope", message),
+                format.request(CURRENT_USER, "nope", message),
                 true,
             ),
             ("a page's call", with(fields(0), "origin", ORIGIN), true),
@@ -79,36 +79,36 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
             ),
             (
                 "no such procedure",
-                shape.request("/hallpass.v1.TokenService/Nope", token, message),
+                format.request("/hallpass.v1.TokenService/Nope", token, message),
                 true,
             ),
             (
                 "no such service",
-                shape.request("/x.Y/Z", token, message),
+                format.request("/x.Y/Z", token, message),
                 true,
             ),
             (
                 "a message too large",
-                shape.request(CURRENT_USER, token, &large),
+                format.request(CURRENT_USER, token, &large),
                 true,
             ),
             ("fields of a call too many", fields(70), true),
             (
                 "a message that is none",
-                shape.request(CURRENT_USER, token, b"\xff"),
+                format.request(CURRENT_USER, token, b"\xff"),
                 true,
             ),
             (
                 "an encoding unknown",
-                with(fields(0), shape.encoding, "br"),
+                with(fields(0), format.encoding, "br"),
                 true,
             ),
             (
                 "a time over",
                 with(
                     fields(0),
-                    shape.timeout.0,
-                    if shape.timeout.0 == "grpc-timeout" {
+                    format.timeout.0,
+                    if format.timeout.0 == "grpc-timeout" {
                         "0S"
                     } else {
                         "0"
@@ -123,10 +123,12 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
 
 /// Calls of a stream, and refused ones.
 fn of_streams(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
-    let shapes = Shape::ALL.map(Shape::of_streams).into_iter();
-    let requests = shapes.flat_map(|shape| {
-        let message: &[u8] = if shape.json { b"{}" } else { b"" };
-        let stream = |token| shape.request(CHECK_DATA, token, message);
+    let shapes = MessageFormat::ALL
+        .map(MessageFormat::of_streams)
+        .into_iter();
+    let requests = shapes.flat_map(|format| {
+        let message: &[u8] = if format.json { b"{}" } else { b"" };
+        let stream = |token| format.request(CHECK_DATA, token, message);
         [
             ("a stream", stream(token), true),
             ("a stream's caller unknown", stream("nope"), true),

@@ -6,8 +6,8 @@ use http::Request;
 use super::{
     http1::Http1,
     http2::Http2,
+    message_format::{MessageFormat, gzip},
     process::Process,
-    shape::{Shape, gzip},
     verdict::verdict,
 };
 
@@ -27,7 +27,7 @@ async fn a_gzip_bomb_of_200_mb_is_refused_and_takes_no_memory() {
     let process = Process::start(&["--log-level=warn"]);
     let mut http1 = Http1::connect(process.address).await;
     let mut http2 = Http2::connect(process.address).await;
-    let good = Shape::JSON.request(CURRENT_USER, &process.token, b"{}");
+    let good = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     http1.ask(&good).await.unwrap();
     let before = process.peak_memory_kib();
     // The first is small enough as a body, and is unpacked; the second is refused for its own length.
@@ -35,16 +35,16 @@ async fn a_gzip_bomb_of_200_mb_is_refused_and_takes_no_memory() {
     assert!(small.len() < 64 * 1024, "{}", small.len());
     let large = bomb(200);
     assert!(large.len() > 64 * 1024, "{}", large.len());
-    for shape in Shape::ALL {
+    for format in MessageFormat::ALL {
         for bomb in [&small, &large] {
-            let request = shape.packed(CURRENT_USER, &process.token, bomb);
+            let request = format.packed(CURRENT_USER, &process.token, bomb);
             for _ in 0..10 {
-                let reply = if shape.http2 {
+                let reply = if format.http2 {
                     http2.ask(&request).await.unwrap()
                 } else {
                     http1.ask(&request).await.unwrap()
                 };
-                assert_eq!(verdict(&reply), "resource_exhausted", "{shape:?}");
+                assert_eq!(verdict(&reply), "resource_exhausted", "{format:?}");
             }
         }
     }

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::error::Elapsed;
 
-use super::{http1::HANG, http2::Http2, process::Process};
+use super::{http1::REPLY_TIMEOUT, http2::Http2, process::Process};
 use crate::{
     client::{split_frame, wrap_frame},
     test_app::TestApp,
@@ -24,8 +24,8 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const UNAVAILABLE: &str = "14";
 /// What is far off.
-const NEVER: Duration = Duration::from_hours(1);
-const PATIENCE: Duration = Duration::from_secs(20);
+const UNREACHED: Duration = Duration::from_hours(1);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Stream {
     _connection: Http2,
@@ -43,7 +43,7 @@ impl Stream {
             .unwrap();
         let (response, mut request) = connection.open(&request).await.unwrap();
         request.send_data(wrap_frame(0, message), ends).unwrap();
-        let response = tokio::time::timeout(PATIENCE, response).await;
+        let response = tokio::time::timeout(TIMEOUT, response).await;
         let reply = response.expect("a reply").unwrap().into_body();
         Self {
             _connection: connection,
@@ -66,7 +66,7 @@ impl Stream {
 
     async fn status(&mut self) -> ServingStatus {
         let data = self
-            .next(PATIENCE)
+            .next(TIMEOUT)
             .await
             .expect("in time")
             .expect("a message");
@@ -77,7 +77,7 @@ impl Stream {
 
     /// How it ends.
     async fn end(&mut self) -> HeaderMap {
-        assert_eq!(self.next(PATIENCE).await, Ok(None), "it ends");
+        assert_eq!(self.next(TIMEOUT).await, Ok(None), "it ends");
         self.reply.trailers().await.unwrap().expect("trailers")
     }
 }
@@ -100,7 +100,7 @@ async fn a_stop_is_told_to_who_watches_and_waits_for_no_stream() {
     assert_eq!(unknown.status().await, ServingStatus::ServiceUnknown);
     let mut reflection = Stream::open(process.address, REFLECTION, b"\x3a\x01*", false).await;
     reflection
-        .next(PATIENCE)
+        .next(TIMEOUT)
         .await
         .expect("in time")
         .expect("an answer");
@@ -109,7 +109,7 @@ async fn a_stop_is_told_to_who_watches_and_waits_for_no_stream() {
     for stream in [&mut watch, &mut unknown, &mut reflection] {
         assert_eq!(stream.end().await["grpc-status"], UNAVAILABLE);
     }
-    assert_eq!(process.ended(PATIENCE).await.code(), Some(0));
+    assert_eq!(process.ended(TIMEOUT).await.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,7 +118,10 @@ async fn a_service_that_there_is_not_is_unknown_and_watched_all_the_same() {
     let mut unknown = Stream::watch(test.client.server, "nothing").await;
     assert_eq!(unknown.status().await, ServingStatus::ServiceUnknown);
     // What is not to come cannot be awaited.
-    assert!(unknown.next(HANG / 8).await.is_err(), "it stays open");
+    assert!(
+        unknown.next(REPLY_TIMEOUT / 8).await.is_err(),
+        "it stays open"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,7 +143,7 @@ async fn the_oldest_stream_makes_room_for_a_new_one() {
             limits.max_anonymous_streams = most;
             limits.max_anonymous_streams_per_network = most;
             limits.eviction_min_age = Duration::ZERO;
-            limits.anonymous_stream_timeout = NEVER;
+            limits.anonymous_stream_timeout = UNREACHED;
         })
         .await;
         let mut streams = Vec::new();
@@ -152,10 +155,13 @@ async fn the_oldest_stream_makes_room_for_a_new_one() {
         if is_bounded {
             assert_eq!(streams[0].end().await["grpc-status"], UNAVAILABLE);
         } else {
-            assert!(streams[0].next(HANG / 8).await.is_err(), "the control");
+            assert!(
+                streams[0].next(REPLY_TIMEOUT / 8).await.is_err(),
+                "the control"
+            );
         }
         for stream in &mut streams[1..] {
-            assert!(stream.next(HANG / 8).await.is_err());
+            assert!(stream.next(REPLY_TIMEOUT / 8).await.is_err());
         }
     }
 }
@@ -168,7 +174,7 @@ async fn reflection_ends_when_its_client_has_said_all() {
         let mut stream = Stream::open(server, REFLECTION, b"\x3a\x01*", false).await;
         for _ in 0..messages {
             stream
-                .next(PATIENCE)
+                .next(TIMEOUT)
                 .await
                 .expect("in time")
                 .expect("an answer");
@@ -176,7 +182,7 @@ async fn reflection_ends_when_its_client_has_said_all() {
             stream.request.send_data(list, false).unwrap();
         }
         stream
-            .next(PATIENCE)
+            .next(TIMEOUT)
             .await
             .expect("in time")
             .expect("an answer");

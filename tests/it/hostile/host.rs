@@ -1,7 +1,7 @@
 //! Which host a request names, and where: `Host`, `:authority`, or, in HTTP/1.0, nowhere.
 
 use super::{
-    http1::{HANG, Http1},
+    http1::{Http1, REPLY_TIMEOUT},
     raw_http2::{END_HEADERS, END_STREAM, HEADERS, RawHttp2, fields, frame},
 };
 use crate::test_app::TestApp;
@@ -24,7 +24,10 @@ async fn status_in_http2(test: &TestApp, hosts: &[(&str, &str)]) -> u16 {
     let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields(&all));
     socket.write(&head).await;
     loop {
-        let frame = socket.read(HANG).await.expect("the connection lives");
+        let frame = socket
+            .read(REPLY_TIMEOUT)
+            .await
+            .expect("the connection lives");
         if (frame.kind, frame.stream) == (HEADERS, 1) {
             return frame.status();
         }

@@ -10,10 +10,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::client::Reply;
+use crate::client::HttpResponse;
 
 /// No answer may take longer than this, however broken the question.
-pub(super) const HANG: Duration = Duration::from_secs(2);
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Http1 {
     stream: TcpStream,
@@ -38,7 +38,7 @@ impl Http1 {
 
     /// Sends. That the peer has closed is for the reader to find out.
     pub(super) async fn write(&mut self, bytes: &[u8]) {
-        let written = timeout(HANG * 5, self.stream.write_all(bytes)).await;
+        let written = timeout(REPLY_TIMEOUT * 5, self.stream.write_all(bytes)).await;
         drop(written.expect("the server does not read"));
     }
 
@@ -48,17 +48,17 @@ impl Http1 {
     }
 
     /// Sends a request, and reads its reply; `None`: the server closed.
-    pub(super) async fn ask(&mut self, request: &Request<Bytes>) -> Option<Reply> {
+    pub(super) async fn ask(&mut self, request: &Request<Bytes>) -> Option<HttpResponse> {
         self.write(&bytes_of(request)).await;
         self.read().await
     }
 
     /// The next reply, which must come in time; `None`: the server closed.
-    pub(super) async fn read(&mut self) -> Option<Reply> {
-        self.read_within(HANG).await
+    pub(super) async fn read(&mut self) -> Option<HttpResponse> {
+        self.read_within(REPLY_TIMEOUT).await
     }
 
-    pub(super) async fn read_within(&mut self, time: Duration) -> Option<Reply> {
+    pub(super) async fn read_within(&mut self, time: Duration) -> Option<HttpResponse> {
         let reply = timeout(time, self.read_reply()).await;
         reply.unwrap_or_else(|_| panic!("no answer in {time:?}"))
     }
@@ -71,12 +71,12 @@ impl Http1 {
 
     /// Until the server asks for the body: the request is under way.
     pub(super) async fn await_continue(&mut self) {
-        let head = timeout(HANG, self.take_until(b"\r\n\r\n")).await;
+        let head = timeout(REPLY_TIMEOUT, self.take_until(b"\r\n\r\n")).await;
         let head = head.expect("no answer").expect("closed");
         assert_eq!(head, b"HTTP/1.1 100 Continue");
     }
 
-    async fn read_reply(&mut self) -> Option<Reply> {
+    async fn read_reply(&mut self) -> Option<HttpResponse> {
         loop {
             let head = self.take_until(b"\r\n\r\n").await?;
             let head = String::from_utf8(head).unwrap();
@@ -95,7 +95,7 @@ impl Http1 {
             };
             let mut response = Response::builder().status(status).body(()).unwrap();
             *response.headers_mut() = headers;
-            return Some(Reply {
+            return Some(HttpResponse {
                 head: response.into_parts().0,
                 body: body.into(),
                 trailers,

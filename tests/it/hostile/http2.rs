@@ -10,8 +10,8 @@ use h2::{
 use http::{HeaderMap, Request};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::http1::HANG;
-use crate::client::Reply;
+use super::http1::REPLY_TIMEOUT;
+use crate::client::HttpResponse;
 
 #[derive(Clone)]
 pub(super) struct Http2 {
@@ -32,12 +32,15 @@ impl Http2 {
     }
 
     /// Sends a request, and reads its reply, which must come in time.
-    pub(super) async fn ask(&mut self, request: &Request<Bytes>) -> Result<Reply, h2::Error> {
+    pub(super) async fn ask(
+        &mut self,
+        request: &Request<Bytes>,
+    ) -> Result<HttpResponse, h2::Error> {
         let reply = async {
             let response = self.begin(request).await?;
             read(response).await
         };
-        timeout(HANG, reply)
+        timeout(REPLY_TIMEOUT, reply)
             .await
             .expect("no answer in two seconds")
     }
@@ -80,7 +83,7 @@ impl Http2 {
 }
 
 /// The whole reply.
-pub(super) async fn read(response: ResponseFuture) -> Result<Reply, h2::Error> {
+pub(super) async fn read(response: ResponseFuture) -> Result<HttpResponse, h2::Error> {
     let (head, mut body) = response.await?.into_parts();
     let mut all = Vec::new();
     while let Some(part) = body.data().await {
@@ -90,7 +93,7 @@ pub(super) async fn read(response: ResponseFuture) -> Result<Reply, h2::Error> {
     }
     let trailers = body.trailers().await?.unwrap_or_else(HeaderMap::new);
     let body = all.into();
-    Ok(Reply {
+    Ok(HttpResponse {
         head,
         body,
         trailers,

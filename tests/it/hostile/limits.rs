@@ -7,10 +7,10 @@ use http::Request;
 use super::{
     http1::Http1,
     http2::Http2,
-    shape::{Shape, gzip, with},
+    message_format::{MessageFormat, gzip, with},
     verdict::verdict,
 };
-use crate::{client::Reply, test_app::TestApp};
+use crate::{client::HttpResponse, test_app::TestApp};
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const BODY: usize = 64 * 1024;
@@ -37,7 +37,7 @@ impl Pair {
         }
     }
 
-    async fn ask(&mut self, http2: bool, request: &Request<Bytes>) -> Reply {
+    async fn ask(&mut self, http2: bool, request: &Request<Bytes>) -> HttpResponse {
         if http2 {
             self.http2.ask(request).await.expect("the connection lives")
         } else {
@@ -48,7 +48,7 @@ impl Pair {
     /// The verdict on a request, after which a good one is served on the same connection.
     async fn verdict(&mut self, http2: bool, request: &Request<Bytes>) -> String {
         let reply = self.ask(http2, request).await;
-        let good = Shape::JSON.request(CURRENT_USER, &self.token, b"{}");
+        let good = MessageFormat::JSON.request(CURRENT_USER, &self.token, b"{}");
         assert_eq!(verdict(&self.ask(http2, &good).await), "ok");
         verdict(&reply)
     }
@@ -58,18 +58,18 @@ impl Pair {
 async fn the_limit_of_a_message_holds_after_decompression_in_every_protocol() {
     let mut pair = Pair::open().await;
     let token = pair.token.clone();
-    for shape in Shape::ALL {
+    for format in MessageFormat::ALL {
         for (bytes, expected) in [
             (BODY, "ok"),
             (BODY + 1, "resource_exhausted"),
             (1024 * 1024, "resource_exhausted"),
         ] {
-            let message = shape.padded(bytes);
-            let plain = shape.request(CURRENT_USER, &token, &message);
-            let packed = shape.packed(CURRENT_USER, &token, &gzip(&message));
+            let message = format.padded(bytes);
+            let plain = format.request(CURRENT_USER, &token, &message);
+            let packed = format.packed(CURRENT_USER, &token, &gzip(&message));
             for request in [plain, packed] {
-                let said = pair.verdict(shape.http2, &request).await;
-                assert_eq!(said, expected, "{bytes} bytes as {shape:?}");
+                let said = pair.verdict(format.http2, &request).await;
+                assert_eq!(said, expected, "{bytes} bytes as {format:?}");
             }
         }
     }
@@ -85,7 +85,7 @@ async fn the_limit_of_a_message_holds_where_its_length_is_not_told() {
             pair.token
         );
         pair.http1.write(head.as_bytes()).await;
-        for part in Shape::JSON.padded(bytes).chunks(1_000) {
+        for part in MessageFormat::JSON.padded(bytes).chunks(1_000) {
             pair.http1
                 .write(format!("{:x}\r\n", part.len()).as_bytes())
                 .await;
@@ -124,10 +124,10 @@ fn size(request: &Request<Bytes>, http2: bool) -> (usize, usize) {
 async fn the_limits_of_a_header_are_told_in_every_protocol() {
     let mut pair = Pair::open().await;
     let token = pair.token.clone();
-    for shape in Shape::ALL {
-        for http2 in [shape.http2, true] {
-            let message: &[u8] = if shape.json { b"{}" } else { b"" };
-            let request = || shape.request(CURRENT_USER, &token, message);
+    for format in MessageFormat::ALL {
+        for http2 in [format.http2, true] {
+            let message: &[u8] = if format.json { b"{}" } else { b"" };
+            let request = || format.request(CURRENT_USER, &token, message);
             let (bytes, fields) = size(&request(), http2);
             let filled = |total| with(request(), "x", &"y".repeat(total - bytes - 1));
             let crowded = |total| (fields..total).fold(request(), |r, _| with(r, "x", "y"));
@@ -152,7 +152,7 @@ async fn the_limits_of_a_header_are_told_in_every_protocol() {
                 let (bytes, fields) = size(&request, http2);
                 assert_eq!(
                     said, expected,
-                    "{bytes} bytes, {fields} fields as {shape:?}"
+                    "{bytes} bytes, {fields} fields as {format:?}"
                 );
             }
         }

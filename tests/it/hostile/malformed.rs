@@ -16,7 +16,7 @@ use http::Request;
 use super::{
     http1::Http1,
     http2::Http2,
-    shape::Shape,
+    message_format::MessageFormat,
     verdict::{blames_the_server, verdict},
 };
 use crate::test_app::TestApp;
@@ -49,7 +49,7 @@ impl Connections {
     async fn open(server: SocketAddr, token: &str) -> Self {
         Self {
             server,
-            good: Shape::JSON.request(GOOD, token, b"{}"),
+            good: MessageFormat::JSON.request(GOOD, token, b"{}"),
             http1: Http1::connect(server).await,
             http2: Http2::connect(server).await,
         }

@@ -10,10 +10,10 @@ use hallpass::server::limits::Limits;
 use http::Request;
 
 use super::{
-    http1::{HANG, Http1, stream_from},
+    http1::{Http1, REPLY_TIMEOUT, stream_from},
     http2::Http2,
+    message_format::MessageFormat,
     process::Process,
-    shape::Shape,
     verdict::verdict,
 };
 use crate::{metrics::load_shed, test_app::TestApp};
@@ -23,7 +23,7 @@ const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 /// Of a body; it is never whole.
 const PART: usize = 16 * 1024;
 const PARTS: usize = 3;
-const NEVER: Duration = Duration::from_hours(1);
+const UNREACHED: Duration = Duration::from_hours(1);
 
 fn create() -> Request<Bytes> {
     Request::post(CREATE)
@@ -33,12 +33,12 @@ fn create() -> Request<Bytes> {
 }
 
 /// An HTTP/2 connection with request bodies that are never finished.
-struct Unfinished {
+struct UnfinishedBodies {
     _connection: Http2,
     streams: Vec<(ResponseFuture, SendStream<Bytes>)>,
 }
 
-async fn unfinished(server: SocketAddr, address: [u8; 4], streams: usize) -> Unfinished {
+async fn unfinished(server: SocketAddr, address: [u8; 4], streams: usize) -> UnfinishedBodies {
     let stream = stream_from(address, server).await;
     let mut connection = Http2::over(stream, server).await;
     let mut all = Vec::new();
@@ -52,14 +52,14 @@ async fn unfinished(server: SocketAddr, address: [u8; 4], streams: usize) -> Unf
         }
         all.push((response, body));
     }
-    Unfinished {
+    UnfinishedBodies {
         _connection: connection,
         streams: all,
     }
 }
 
 /// How many of them are refused: until there are so many, or the time is over.
-async fn refused(all: &mut [Unfinished], enough: usize, time: Duration) -> usize {
+async fn refused(all: &mut [UnfinishedBodies], enough: usize, time: Duration) -> usize {
     let mut responses: FuturesUnordered<_> = all
         .iter_mut()
         .flat_map(|unfinished| &mut unfinished.streams)
@@ -82,16 +82,16 @@ async fn refused(all: &mut [Unfinished], enough: usize, time: Duration) -> usize
 }
 
 async fn is_served(server: SocketAddr, token: &str) -> bool {
-    let good = Shape::JSON.request(CURRENT_USER, token, b"{}");
+    let good = MessageFormat::JSON.request(CURRENT_USER, token, b"{}");
     let reply = Http1::connect(server).await.ask(&good).await;
     reply.is_some_and(|reply| verdict(&reply) == "ok")
 }
 
 fn little_memory(limits: &mut Limits) {
     limits.anonymous_memory_bytes = 1024 * 1024;
-    limits.anonymous_body_timeout = NEVER;
-    limits.body_timeout = NEVER;
-    limits.handler_timeout = NEVER;
+    limits.anonymous_body_timeout = UNREACHED;
+    limits.body_timeout = UNREACHED;
+    limits.handler_timeout = UNREACHED;
     limits.max_anonymous_bodies = usize::MAX;
     limits.max_anonymous_bodies_per_network = usize::MAX;
 }
@@ -104,7 +104,7 @@ async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_serv
     })
     .await;
     let server = test.client.server;
-    let good = Shape::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
+    let good = MessageFormat::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
     let mut known = Http2::connect(server).await;
     known.ask(&good).await.unwrap();
     let mut all = Vec::new();
@@ -112,7 +112,7 @@ async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_serv
         all.push(unfinished(server, [127, 0, n, 1], 20).await);
     }
     // 200 bodies of 48 KiB; the budget, with the allowances, has room for 26.
-    let count = refused(&mut all, 170, HANG * 5).await;
+    let count = refused(&mut all, 170, REPLY_TIMEOUT * 5).await;
     assert!(count >= 170, "{count} were refused");
     let counted = load_shed(&test, "memory", "refused").await;
     assert!(counted >= 1.0, "{counted} are counted");
@@ -124,10 +124,10 @@ async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_serv
     }
     // Closed connections give their memory back to the budget.
     drop(all);
-    let again = tokio::time::timeout(HANG * 5, async {
+    let again = tokio::time::timeout(REPLY_TIMEOUT * 5, async {
         loop {
             let mut one = [unfinished(server, [127, 0, 99, 1], 10).await];
-            if refused(&mut one, 1, HANG / 4).await == 0 {
+            if refused(&mut one, 1, REPLY_TIMEOUT / 4).await == 0 {
                 break;
             }
         }
@@ -147,7 +147,7 @@ async fn control_without_the_budget_all_bodies_are_kept() {
     for n in 0..10 {
         all.push(unfinished(test.client.server, [127, 0, n, 1], 20).await);
     }
-    assert_eq!(refused(&mut all, 1, HANG / 2).await, 0);
+    assert_eq!(refused(&mut all, 1, REPLY_TIMEOUT / 2).await, 0);
     let counted = load_shed(&test, "memory", "refused").await;
     assert!(counted < 0.5, "{counted} are counted");
 }

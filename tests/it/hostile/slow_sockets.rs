@@ -20,9 +20,9 @@ use tokio::{
 
 use super::{
     http1::Http1,
+    message_format::MessageFormat,
     process::Process,
     raw_http2::{END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, fields, frame},
-    shape::Shape,
     verdict::verdict,
 };
 
@@ -33,11 +33,11 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(20);
 /// machine is busy, and that is what they are compared with.
 const P99: Duration = Duration::from_millis(50);
 /// Between five of them: all are there in a second or two.
-const PACE: Duration = Duration::from_millis(3);
-const DRIP: Duration = Duration::from_secs(1);
+const CONNECT_INTERVAL: Duration = Duration::from_millis(3);
+const DRIP_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum SlowPeer {
     Silent,
     DrippingHeader,
     DrippingBody,
@@ -50,24 +50,24 @@ enum Kind {
 }
 
 /// All kinds by turns. Of the stalled readers one in forty speaks HTTP/1.1.
-fn kinds() -> impl Iterator<Item = [Kind; 5]> {
+fn kinds() -> impl Iterator<Item = [SlowPeer; 5]> {
     (0..OF_EACH_KIND).map(|turn| {
         let stalled = if turn % 40 == 0 {
-            Kind::StalledHttp1
+            SlowPeer::StalledHttp1
         } else {
-            Kind::StalledHttp2
+            SlowPeer::StalledHttp2
         };
         [
-            Kind::Silent,
-            Kind::DrippingHeader,
-            Kind::DrippingBody,
+            SlowPeer::Silent,
+            SlowPeer::DrippingHeader,
+            SlowPeer::DrippingBody,
             stalled,
-            Kind::IdleHttp2,
+            SlowPeer::IdleHttp2,
         ]
     })
 }
 
-impl Kind {
+impl SlowPeer {
     /// What it says at first.
     fn opening(self, token: &str) -> Vec<u8> {
         match self {
@@ -120,14 +120,14 @@ impl Kind {
         if self == Self::StalledHttp1 {
             // It must not read: that it is closed shows when it writes.
             while stream.write_all(&drip).await.is_ok() {
-                sleep(DRIP).await;
+                sleep(DRIP_INTERVAL).await;
             }
             return;
         }
         let (mut reader, mut writer) = stream.split();
         let dripping = async {
             while writer.write_all(&drip).await.is_ok() {
-                sleep(DRIP).await;
+                sleep(DRIP_INTERVAL).await;
             }
         };
         let closed = async {
@@ -142,7 +142,7 @@ impl Kind {
 }
 
 /// All slow sockets. What is still running holds one that is open.
-async fn open_all(server: SocketAddr, token: &str) -> JoinSet<Kind> {
+async fn open_all(server: SocketAddr, token: &str) -> JoinSet<SlowPeer> {
     let mut held = JoinSet::new();
     for kinds in kinds() {
         for kind in kinds {
@@ -153,24 +153,24 @@ async fn open_all(server: SocketAddr, token: &str) -> JoinSet<Kind> {
             });
         }
         // They drip out of step, and all on their own machines: here they share ours with the server.
-        sleep(PACE).await;
+        sleep(CONNECT_INTERVAL).await;
     }
     held
 }
 
 /// Ordinary requests, by turns on a new connection and on one that is kept; how long each took.
-struct Ordinary {
+struct OrdinaryClient {
     server: SocketAddr,
     request: http::Request<bytes::Bytes>,
     kept: Http1,
     times: Vec<Duration>,
 }
 
-impl Ordinary {
+impl OrdinaryClient {
     async fn new(server: SocketAddr, token: &str) -> Self {
         Self {
             server,
-            request: Shape::JSON.request(CURRENT_USER, token, b"{}"),
+            request: MessageFormat::JSON.request(CURRENT_USER, token, b"{}"),
             kept: Http1::connect(server).await,
             times: vec![],
         }
@@ -221,8 +221,8 @@ async fn two_thousand_slow_sockets_are_closed_and_others_served_meanwhile() {
     let attacked = Process::start(&["--log-level=warn"]);
     let quiet = Process::start(&["--log-level=warn"]);
     let kept_by_axum = open_all(control().await, &attacked.token).await;
-    let mut ordinary = Ordinary::new(attacked.address, &attacked.token).await;
-    let mut undisturbed = Ordinary::new(quiet.address, &quiet.token).await;
+    let mut ordinary = OrdinaryClient::new(attacked.address, &attacked.token).await;
+    let mut undisturbed = OrdinaryClient::new(quiet.address, &quiet.token).await;
 
     let (address, token) = (attacked.address, attacked.token.clone());
     let opening = tokio::spawn(async move { open_all(address, &token).await });
@@ -265,7 +265,7 @@ async fn two_thousand_slow_sockets_are_closed_and_others_served_meanwhile() {
 }
 
 /// How many are open after that time.
-async fn still_open(mut held: JoinSet<Kind>, after: Duration) -> usize {
+async fn still_open(mut held: JoinSet<SlowPeer>, after: Duration) -> usize {
     drop(timeout(after, async { while held.join_next().await.is_some() {} }).await);
     let open = held.len();
     held.abort_all();

@@ -9,7 +9,7 @@ const DELETE: &str = "/hallpass.v1.TokenService/DeleteToken";
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
 /// How the outer request says where it ends.
-struct Shape {
+struct Attack {
     name: &'static str,
     /// Header fields. `{all}` is the length of the body, `{chunk}` that of the smuggled request.
     fields: &'static str,
@@ -17,144 +17,144 @@ struct Shape {
     body: &'static str,
 }
 
-const fn shape(name: &'static str, fields: &'static str, body: &'static str) -> Shape {
-    Shape { name, fields, body }
+const fn attack(name: &'static str, fields: &'static str, body: &'static str) -> Attack {
+    Attack { name, fields, body }
 }
 
 const LAST: &str = "0\r\n\r\n{it}";
 
-const SHAPES: [Shape; 31] = [
-    shape(
+const ATTACKS: [Attack; 31] = [
+    attack(
         "CL.TE",
         "Content-Length: {all}\r\nTransfer-Encoding: chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE.CL",
         "Transfer-Encoding: chunked\r\nContent-Length: 4",
         "{chunk}\r\n{it}\r\n0\r\n\r\n",
     ),
-    shape(
+    attack(
         "CL.CL, the larger first",
         "Content-Length: {all}\r\nContent-Length: 2",
         "{}{it}",
     ),
-    shape(
+    attack(
         "CL.CL, the smaller first",
         "Content-Length: 2\r\nContent-Length: {all}",
         "{}{it}",
     ),
-    shape("CL as a list", "Content-Length: 2, {all}", "{}{it}"),
-    shape("CL with a sign", "Content-Length: +2", "{}{it}"),
-    shape("CL in hexadecimal", "Content-Length: 0x2", "{}{it}"),
-    shape("CL with a space", "Content-Length : {all}", "{}{it}"),
-    shape("CL folded", "Content-Length:\r\n 2", "{}{it}"),
-    shape(
+    attack("CL as a list", "Content-Length: 2, {all}", "{}{it}"),
+    attack("CL with a sign", "Content-Length: +2", "{}{it}"),
+    attack("CL in hexadecimal", "Content-Length: 0x2", "{}{it}"),
+    attack("CL with a space", "Content-Length : {all}", "{}{it}"),
+    attack("CL folded", "Content-Length:\r\n 2", "{}{it}"),
+    attack(
         "CL after a bare CR",
         "X: y\rContent-Length: {all}",
         "{}{it}",
     ),
-    shape(
+    attack(
         "CL too large",
         "Content-Length: 18446744073709551618",
         "{}{it}",
     ),
-    shape(
+    attack(
         "a name like CL",
         "Content_Length: 2\r\nContent-Length: {all}",
         "{}{it}",
     ),
-    shape(
+    attack(
         "TE with a space",
         "Content-Length: {all}\r\nTransfer-Encoding : chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE with a tab",
         "Content-Length: {all}\r\nTransfer-Encoding\t: chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE folded",
         "Content-Length: {all}\r\nTransfer-Encoding:\r\n chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE after a fold",
         "Content-Length: {all}\r\nX: y\r\n Transfer-Encoding: chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE after a bare LF",
         "Content-Length: {all}\r\nX: y\nTransfer-Encoding: chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE after a bare CR",
         "Content-Length: {all}\r\nX: y\rTransfer-Encoding: chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE with a vertical tab",
         "Content-Length: {all}\r\nTransfer-Encoding:\x0bchunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE of another name",
         "Content-Length: {all}\r\nTransfer-Encoding: xchunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE in quotes",
         "Content-Length: {all}\r\nTransfer-Encoding: \"chunked\"",
         LAST,
     ),
-    shape(
+    attack(
         "TE and more",
         "Content-Length: {all}\r\nTransfer-Encoding: chunked, x",
         LAST,
     ),
-    shape(
+    attack(
         "TE twice",
         "Content-Length: {all}\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked",
         LAST,
     ),
-    shape(
+    attack(
         "TE, then identity",
         "Content-Length: {all}\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity",
         LAST,
     ),
-    shape(
+    attack(
         "a name like TE",
         "Content-Length: {all}\r\nTransfer_Encoding: chunked",
         LAST,
     ),
-    shape(
+    attack(
         "a chunk size that overflows",
         "Transfer-Encoding: chunked",
         "10000000000000002\r\n{}\r\n0\r\n\r\n{it}",
     ),
-    shape(
+    attack(
         "a chunk size in C's manner",
         "Transfer-Encoding: chunked",
         "0x2\r\n{}\r\n0\r\n\r\n{it}",
     ),
-    shape(
+    attack(
         "a chunk that ends with LF",
         "Transfer-Encoding: chunked",
         "2\n{}\n0\n\n{it}",
     ),
-    shape(
+    attack(
         "a chunk longer than it says",
         "Transfer-Encoding: chunked",
         "2\r\n{}xx\r\n0\r\n\r\n{it}",
     ),
-    shape(
+    attack(
         "an extension with LF",
         "Transfer-Encoding: chunked",
         "2;x\n{chunk}\r\n{it}\r\n0\r\n\r\n",
     ),
-    shape("a body, to a GET", "Content-Length: {all}", "{it}"),
+    attack("a body, to a GET", "Content-Length: {all}", "{it}"),
 ];
 
 struct Victim {
@@ -215,7 +215,7 @@ async fn a_request_within_a_request_is_never_executed() {
     let victim = Victim::new().await;
     let post = format!("POST {CURRENT_USER} HTTP/1.1");
     let get = format!("GET {CURRENT_USER}?encoding=json&message=%7B%7D HTTP/1.1");
-    for Shape { name, fields, body } in SHAPES {
+    for Attack { name, fields, body } in ATTACKS {
         let line = if name.ends_with("GET") { &get } else { &post };
         victim
             .survives(name, &victim.wrap(line, fields, body))

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::Request;
 
-use super::{http1::Http1, shape::Shape, verdict::verdict};
+use super::{http1::Http1, message_format::MessageFormat, verdict::verdict};
 use crate::test_app::TestApp;
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_path_is_taken_as_it_stands() {
             "http 404",
         ),
     ] {
-        let mut request = Shape::JSON.request(target, &test.admin.token, b"{}");
+        let mut request = MessageFormat::JSON.request(target, &test.admin.token, b"{}");
         request.headers_mut().insert("host", "h".parse().unwrap());
         let reply = socket.ask(&request).await.expect("the connection lives");
         assert_eq!(verdict(&reply), expected, "{target}");

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{
-    http1::{HANG, Http1, bytes_of},
+    http1::{Http1, REPLY_TIMEOUT, bytes_of},
     http2::Http2,
+    message_format::{MessageFormat, with},
     raw_http2::{GOAWAY, RawHttp2},
-    shape::{Shape, with},
     verdict::verdict,
 };
 use crate::test_app::TestApp;
@@ -18,29 +18,32 @@ const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 const SHORT: Duration = Duration::from_millis(400);
 /// Where something comes in half the time, a busy machine may take as long again to notice it.
-const AMPLE: Duration = Duration::from_millis(1_600);
+const TOLERANCE: Duration = Duration::from_millis(1_600);
 
 async fn in_half_the_time() {
     // Nothing happens that could be awaited: that is the point.
-    tokio::time::sleep(AMPLE / 2).await;
+    tokio::time::sleep(TOLERANCE / 2).await;
 }
 
 /// How long it takes until the server closes.
 async fn closed_after(socket: &mut Http1) -> Duration {
     let start = Instant::now();
-    assert!(socket.is_closed_within(AMPLE + HANG).await, "still open");
+    assert!(
+        socket.is_closed_within(TOLERANCE + REPLY_TIMEOUT).await,
+        "still open"
+    );
     start.elapsed()
 }
 
 fn good(token: &str) -> Request<Bytes> {
-    Shape::JSON.request(CURRENT_USER, token, b"{}")
+    MessageFormat::JSON.request(CURRENT_USER, token, b"{}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_byte_and_the_header_have_a_time_each() {
     let test = TestApp::start_with(|settings| {
-        settings.server.limits.first_byte_timeout = AMPLE;
-        settings.server.limits.header_timeout = AMPLE;
+        settings.server.limits.first_byte_timeout = TOLERANCE;
+        settings.server.limits.header_timeout = TOLERANCE;
     })
     .await;
     let bytes = bytes_of(&good(&test.admin.token));
@@ -52,10 +55,10 @@ async fn the_first_byte_and_the_header_have_a_time_each() {
     assert_eq!(verdict(&slow.read().await.unwrap()), "ok");
 
     let mut silent = Http1::connect(test.client.server).await;
-    assert!(closed_after(&mut silent).await >= AMPLE / 2);
+    assert!(closed_after(&mut silent).await >= TOLERANCE / 2);
     let mut half = Http1::connect(test.client.server).await;
     half.write(&bytes[..10]).await;
-    assert!(closed_after(&mut half).await >= AMPLE / 2);
+    assert!(closed_after(&mut half).await >= TOLERANCE / 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +66,7 @@ async fn http2_that_asks_nothing_is_ended_like_a_header_that_does_not_come() {
     let test = TestApp::start_with(|settings| settings.server.limits.header_timeout = SHORT).await;
     let mut silent = RawHttp2::connect(test.client.server).await;
     let mut told = false;
-    while let Some(frame) = silent.read(SHORT + HANG).await {
+    while let Some(frame) = silent.read(SHORT + REPLY_TIMEOUT).await {
         told |= frame.kind == GOAWAY;
     }
     assert!(told, "no GOAWAY");
@@ -78,24 +81,25 @@ async fn http2_that_asks_nothing_is_ended_like_a_header_that_does_not_come() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_late_is_told_in_every_protocol() {
     let test = TestApp::start_with(|settings| settings.server.limits.body_timeout = SHORT).await;
-    for shape in Shape::ALL {
-        let message: &[u8] = if shape.json { b"{}" } else { b"" };
-        let request = shape.request(CURRENT_USER, &test.admin.token, message);
-        if shape.http2 {
+    for format in MessageFormat::ALL {
+        let message: &[u8] = if format.json { b"{}" } else { b"" };
+        let request = format.request(CURRENT_USER, &test.admin.token, message);
+        if format.http2 {
             let mut socket = Http2::connect(test.client.server).await;
             let (response, stream) = socket.open(&request).await.unwrap();
-            let reply = tokio::time::timeout(SHORT + HANG, super::http2::read(response)).await;
+            let reply =
+                tokio::time::timeout(SHORT + REPLY_TIMEOUT, super::http2::read(response)).await;
             let reply = reply.expect("in time").unwrap();
-            assert_eq!(verdict(&reply), "deadline_exceeded", "{shape:?}");
+            assert_eq!(verdict(&reply), "deadline_exceeded", "{format:?}");
             drop(stream);
             let next = socket.ask(&good(&test.admin.token)).await.unwrap();
-            assert_eq!(verdict(&next), "ok", "{shape:?}");
+            assert_eq!(verdict(&next), "ok", "{format:?}");
         } else {
             let mut socket = Http1::connect(test.client.server).await;
             let late = with(request, "content-length", "100");
             socket.write(&bytes_of(&late)).await;
-            let reply = socket.read_within(SHORT + HANG).await.unwrap();
-            assert_eq!(verdict(&reply), "deadline_exceeded", "{shape:?}");
+            let reply = socket.read_within(SHORT + REPLY_TIMEOUT).await.unwrap();
+            assert_eq!(verdict(&reply), "deadline_exceeded", "{format:?}");
             // HTTP/1.1 does not allow more: what comes next might be the body.
             closed_after(&mut socket).await;
         }
@@ -105,41 +109,41 @@ async fn a_body_that_is_late_is_told_in_every_protocol() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_ends_at_the_sooner_of_its_own_deadline_and_the_servers() {
     /// Far from both, so that a busy machine does not blur which it was.
-    const FAR: Duration = Duration::from_mins(1);
-    for (servers, least) in [(SHORT, SHORT), (FAR, Duration::ZERO)] {
+    const FAR_OFF: Duration = Duration::from_mins(1);
+    for (servers, least) in [(SHORT, SHORT), (FAR_OFF, Duration::ZERO)] {
         let test = TestApp::start_with(|settings| {
             settings.server.limits.handler_timeout = servers;
-            settings.busy_timeout = FAR;
+            settings.busy_timeout = FAR_OFF;
         })
         .await;
         let lock = test.sql();
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut http1 = Http1::connect(test.client.server).await;
         let mut http2 = Http2::connect(test.client.server).await;
-        for shape in Shape::ALL {
-            let message: &[u8] = if shape.json { b"{}" } else { b"" };
-            let request = || shape.request(CREATE, &test.admin.token, message);
-            let (name, sooner) = shape.timeout;
+        for format in MessageFormat::ALL {
+            let message: &[u8] = if format.json { b"{}" } else { b"" };
+            let request = || format.request(CREATE, &test.admin.token, message);
+            let (name, sooner) = format.timeout;
             let later = if name == "grpc-timeout" {
                 "1H"
             } else {
                 "3600000"
             };
-            let requests = if servers == FAR {
+            let requests = if servers == FAR_OFF {
                 vec![with(request(), name, sooner)]
             } else {
                 vec![with(request(), name, later), request()]
             };
             for request in requests {
                 let start = Instant::now();
-                let reply = if shape.http2 {
+                let reply = if format.http2 {
                     http2.ask(&request).await.unwrap()
                 } else {
                     http1.ask(&request).await.expect("the connection lives")
                 };
                 let time = start.elapsed();
-                assert_eq!(verdict(&reply), "deadline_exceeded", "{shape:?}");
-                assert!(time >= least, "{shape:?}: {time:?}");
+                assert_eq!(verdict(&reply), "deadline_exceeded", "{format:?}");
+                assert!(time >= least, "{format:?}: {time:?}");
             }
             // A read needs no lock: the connections live, and so does the server.
             let good = good(&test.admin.token);
@@ -152,7 +156,8 @@ async fn a_call_ends_at_the_sooner_of_its_own_deadline_and_the_servers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_connection_is_ended_and_not_before_its_time() {
-    let test = TestApp::start_with(|settings| settings.server.limits.idle_timeout = AMPLE).await;
+    let test =
+        TestApp::start_with(|settings| settings.server.limits.idle_timeout = TOLERANCE).await;
     let good = good(&test.admin.token);
     let mut http1 = Http1::connect(test.client.server).await;
     let mut http2 = Http2::connect(test.client.server).await;
@@ -162,9 +167,9 @@ async fn an_idle_connection_is_ended_and_not_before_its_time() {
         in_half_the_time().await;
     }
     closed_after(&mut http1).await;
-    let ended = tokio::time::timeout(AMPLE * 4 + HANG, async {
+    let ended = tokio::time::timeout(TOLERANCE * 4 + REPLY_TIMEOUT, async {
         while http2.ask(&good).await.is_ok() {
-            tokio::time::sleep(AMPLE * 2).await;
+            tokio::time::sleep(TOLERANCE * 2).await;
         }
     });
     assert!(ended.await.is_ok(), "still open");

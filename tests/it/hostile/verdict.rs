@@ -4,10 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use serde_json::Value;
 
-use crate::client::{CODES, END_OF_STREAM, Reply, split_frame};
+use crate::client::{CODES, END_OF_STREAM, HttpResponse, split_frame};
 
 /// `ok`, the code of an error in the caller's own protocol, or such as `http 415` outside of all.
-pub(super) fn verdict(reply: &Reply) -> String {
+pub(super) fn verdict(reply: &HttpResponse) -> String {
     let content_type = text(reply, "content-type");
     let status = reply.head.status.as_u16();
     if content_type.starts_with("application/grpc") {
@@ -35,7 +35,7 @@ fn code(error: &Value) -> String {
     error["code"].as_str().unwrap().to_owned()
 }
 
-fn grpc_status(reply: &Reply, content_type: &str) -> usize {
+fn grpc_status(reply: &HttpResponse, content_type: &str) -> usize {
     let number = |text: &str| text.trim().parse().unwrap();
     if !content_type.starts_with("application/grpc-web") {
         let found = reply.head.headers.get("grpc-status");
@@ -60,14 +60,14 @@ fn grpc_status(reply: &Reply, content_type: &str) -> usize {
     number(status.expect("a status"))
 }
 
-pub(super) fn text<'a>(reply: &'a Reply, name: &str) -> &'a str {
+pub(super) fn text<'a>(reply: &'a HttpResponse, name: &str) -> &'a str {
     let value = reply.head.headers.get(name);
     value.map_or("", |value| value.to_str().unwrap())
 }
 
 /// Whether the server takes the blame, or says that somebody behind it is to blame: never for what a
 /// client did.
-pub(super) fn blames_the_server(reply: &Reply) -> bool {
+pub(super) fn blames_the_server(reply: &HttpResponse) -> bool {
     let status = reply.head.status.as_u16();
     let code = verdict(reply);
     matches!(status, 500 | 502 | 503 | 504)

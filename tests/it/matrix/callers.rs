@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 
 use crate::test_app::{NewToken, TestApp};
 
-use super::world::{Caller, Cast, Who};
+use super::fixture::{Caller, CallerUser, Users};
 
 /// Who the valid callers are.
 #[derive(Debug)]
 pub(super) struct Roles {
-    pub(super) member: Who,
-    pub(super) machine: Who,
-    pub(super) others_machine: Who,
-    pub(super) promoted: Who,
-    pub(super) admin_machine: Who,
-    pub(super) admin: Who,
+    pub(super) member: CallerUser,
+    pub(super) machine: CallerUser,
+    pub(super) others_machine: CallerUser,
+    pub(super) promoted: CallerUser,
+    pub(super) admin_machine: CallerUser,
+    pub(super) admin: CallerUser,
 }
 
 pub(super) const SCOPES: [&str; 7] = [
@@ -31,7 +31,7 @@ pub(super) const SCOPES: [&str; 7] = [
     "hallpass:admin",
 ];
 
-fn caller(name: impl ToString, token: &NewToken, who: &Who) -> Caller {
+fn caller(name: impl ToString, token: &NewToken, who: &CallerUser) -> Caller {
     Caller {
         name: name.to_string(),
         token: token.text.clone(),
@@ -85,16 +85,21 @@ impl Caller {
     }
 }
 
-pub(super) async fn make(app: &TestApp, cast: &Cast, roles: &Roles, unknown: &str) -> Vec<Caller> {
-    let mut callers = strangers(app, cast, roles, unknown).await;
-    callers.extend(invalid(app, cast, roles).await);
-    callers.extend(valid(app, cast, roles).await);
+pub(super) async fn make(
+    app: &TestApp,
+    users: &Users,
+    roles: &Roles,
+    unknown: &str,
+) -> Vec<Caller> {
+    let mut callers = strangers(app, users, roles, unknown).await;
+    callers.extend(invalid(app, users, roles).await);
+    callers.extend(valid(app, users, roles).await);
     callers
 }
 
 /// Those who do not hold a secret of ours.
-async fn strangers(app: &TestApp, cast: &Cast, roles: &Roles, unknown: &str) -> Vec<Caller> {
-    let token = app.sign_in(&cast.alice, json!({})).await;
+async fn strangers(app: &TestApp, users: &Users, roles: &Roles, unknown: &str) -> Vec<Caller> {
+    let token = app.sign_in(&users.alice, json!({})).await;
     let stranger = |name: &str| caller(name, &token, &roles.member);
     let mut flipped = token.text.clone();
     let last = flipped.pop().unwrap();
@@ -114,8 +119,8 @@ async fn strangers(app: &TestApp, cast: &Cast, roles: &Roles, unknown: &str) -> 
 }
 
 /// Those whose tokens are real, and not valid.
-async fn invalid(app: &TestApp, cast: &Cast, roles: &Roles) -> Vec<Caller> {
-    let alice = &cast.alice;
+async fn invalid(app: &TestApp, users: &Users, roles: &Roles) -> Vec<Caller> {
+    let alice = &users.alice;
     let member =
         |name: &str, token: &NewToken, reason| caller(name, token, &roles.member).refused(reason);
     let elsewhere = json!({ "allowedCidrs": ["10.0.0.0/8"] });
@@ -124,8 +129,8 @@ async fn invalid(app: &TestApp, cast: &Cast, roles: &Roles) -> Vec<Caller> {
     let deleted = app.sign_in(alice, json!({})).await;
     let disabled = app.sign_in(alice, json!({})).await;
     let wrong_address = app.sign_in(alice, elsewhere).await;
-    let doras = app.sign_in(&cast.dora, json!({})).await;
-    let daves = app.sign_in(&cast.dave, json!({})).await;
+    let doras = app.sign_in(&users.dora, json!({})).await;
+    let daves = app.sign_in(&users.dave, json!({})).await;
     let child = async |parent: &NewToken| app.child(&parent.text, json!({})).await;
     let parent = app.sign_in(alice, json!({})).await;
     let went_with_parent = child(&parent).await;
@@ -135,20 +140,20 @@ async fn invalid(app: &TestApp, cast: &Cast, roles: &Roles) -> Vec<Caller> {
     let of_disabled = child(&disabled_parent).await;
     let moved_parent = app.sign_in(alice, json!({})).await;
     let of_moved = child(&moved_parent).await;
-    let for_machine = json!({ "userId": cast.pauls.id });
-    let of_paul = app.child(&cast.paul.token, for_machine).await;
+    let for_machine = json!({ "userId": users.pauls.id });
+    let of_paul = app.child(&users.paul.token, for_machine).await;
 
     let call = async |procedure: &str, message: Value| {
-        let answer = app.call(&cast.root.token, procedure, message);
+        let answer = app.call(&users.root.token, procedure, message);
         answer.await.ok();
     };
     for token in [&deleted, &parent, &orphan_parent] {
         let message = json!({ "tokenId": token.id });
         call("TokenService/DeleteToken", message).await;
     }
-    call("UserService/DeactivateUser", json!({ "id": cast.dora.id })).await;
-    call("UserService/DeactivateUser", json!({ "id": cast.paul.id })).await;
-    call("UserService/DeleteUser", json!({ "id": cast.dave.id })).await;
+    call("UserService/DeactivateUser", json!({ "id": users.dora.id })).await;
+    call("UserService/DeactivateUser", json!({ "id": users.paul.id })).await;
+    call("UserService/DeleteUser", json!({ "id": users.dave.id })).await;
     // What no procedure does yet, or what the cascade hides: validity is looked at on use all the same.
     let sql = app.sql();
     let set = |what: &str, token: &NewToken| {
@@ -183,8 +188,8 @@ async fn invalid(app: &TestApp, cast: &Cast, roles: &Roles) -> Vec<Caller> {
 }
 
 /// Those who are let in.
-async fn valid(app: &TestApp, cast: &Cast, roles: &Roles) -> Vec<Caller> {
-    let (alice, root) = (&cast.alice, &cast.root);
+async fn valid(app: &TestApp, users: &Users, roles: &Roles) -> Vec<Caller> {
+    let (alice, root) = (&users.alice, &users.root);
     let token = |text: &str| NewToken {
         id: text.split('_').nth(1).unwrap().to_owned(),
         text: text.to_owned(),
@@ -211,20 +216,20 @@ async fn valid(app: &TestApp, cast: &Cast, roles: &Roles) -> Vec<Caller> {
         caller("child of a narrowed parent", &of_narrowed, &roles.member)
             .child()
             .scoped(&read),
-        caller("machine", &token(&cast.robot.token), &roles.machine),
+        caller("machine", &token(&users.robot.token), &roles.machine),
         caller(
             "other's machine",
-            &token(&cast.droid.token),
+            &token(&users.droid.token),
             &roles.others_machine,
         ),
         caller(
             "admin machine of a member",
-            &token(&cast.promoted.token),
+            &token(&users.promoted.token),
             &roles.promoted,
         ),
         caller(
             "admin machine of an admin",
-            &token(&cast.engine.token),
+            &token(&users.engine.token),
             &roles.admin_machine,
         ),
         caller("admin", &token(&root.token), &roles.admin),

@@ -5,17 +5,17 @@ use std::fmt::Write;
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Call, Procedure, Wire};
+use crate::client::{Call, Procedure, Reply, Wire};
 
 use super::{
-    table::Line,
-    world::{Caller, Named, Target, World},
+    fixture::{Caller, Fixture, Target, TargetUser},
+    table::Rule,
 };
 
 /// A case that was run.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
-    pub(super) line: &'static Line,
+    pub(super) line: &'static Rule,
     pub(super) caller: String,
     pub(super) target: Target,
     pub(super) expected: String,
@@ -26,16 +26,16 @@ pub(super) struct Case {
 
 /// Puts users and tokens back to what they were.
 #[derive(Debug)]
-pub(super) struct Undo(Connection);
+pub(super) struct Snapshot(Connection);
 
 const STATE: &str = "SELECT (SELECT json_group_array(json_array(id, username, role, owner_id, description, \
      password_hash, update_time, deactivated, delete_time)) FROM users) \
      || (SELECT json_group_array(json_array(id, user_id, hex(hash), note, expire_time, scopes, allowed_cidrs, \
      disabled, delete_time)) FROM tokens)";
 
-impl Undo {
-    pub(super) fn new(world: &World) -> Self {
-        let sql = world.app.sql();
+impl Snapshot {
+    pub(super) fn new(fixture: &Fixture) -> Self {
+        let sql = fixture.app.sql();
         let copy = "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; \
                     CREATE TEMP TABLE old_users AS SELECT * FROM users; \
                     CREATE TEMP TABLE old_tokens AS SELECT * FROM tokens;";
@@ -70,13 +70,13 @@ impl Undo {
     }
 }
 
-impl World {
+impl Fixture {
     /// Every case of `line` by `caller`.
     pub(super) async fn run(
         &self,
-        undo: &Undo,
+        undo: &Snapshot,
         wire: Wire,
-        line: &'static Line,
+        line: &'static Rule,
         caller: &Caller,
     ) -> Vec<Case> {
         let mut cases = Vec::new();
@@ -127,7 +127,7 @@ impl World {
     }
 }
 
-fn outcome(line: &Line, answer: Answer) -> (String, Option<String>) {
+fn outcome(line: &Rule, answer: Reply) -> (String, Option<String>) {
     let id = answer.request_id();
     match answer.result.clone() {
         Ok(message) => {
@@ -163,8 +163,8 @@ fn outcome(line: &Line, answer: Answer) -> (String, Option<String>) {
 }
 
 /// Names the target in the fields that the request has for that, and says what some need besides.
-fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value {
-    let Named { id, name, token_id } = target;
+fn request(line: &Rule, target: &TargetUser, caller: &Caller, fixture: &Fixture) -> Value {
+    let TargetUser { id, name, token_id } = target;
     let mut message = Procedure::find(line.procedure).naming(id, name, token_id);
     let more = match (line.method(), line.variant) {
         ("UpdateToken", _) => json!({ "note": "seen" }),
@@ -187,14 +187,14 @@ fn request(line: &Line, target: &Named, caller: &Caller, world: &World) -> Value
         }),
         ("UpdateUserSettings", _) => json!({ "description": "seen" }),
         ("UpdateUserServerRole", _) => json!({ "serverRole": 2 }),
-        ("SetOwner", _) => json!({ "ownerId": world.app.admin.id }),
+        ("SetOwner", _) => json!({ "ownerId": fixture.app.admin.id }),
         ("SetPassword", _) => json!({
             "oldPassword": caller.who.password,
             "newPassword": "a password that is long enough",
         }),
-        ("VerifyToken", _) => json!({ "token": world.app.admin.token }),
+        ("VerifyToken", _) => json!({ "token": fixture.app.admin.token }),
         ("RevokeTokens", _) => json!({ "filter": { "userId": id } }),
-        ("RevokeLeakedTokens", _) => json!({ "tokens": [world.leaked.as_leaked()] }),
+        ("RevokeLeakedTokens", _) => json!({ "tokens": [fixture.leaked.as_leaked()] }),
         _ => json!({}),
     };
     if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {

@@ -1,17 +1,17 @@
 //! Controls: the matrix sees one check that is missing, and one answer that is another than the table's.
 
 use super::{
-    Undo, World, faults,
-    table::{Line, TABLE},
+    Fixture, Snapshot, faults,
+    table::{Rule, TABLE},
 };
 use crate::client::Wire;
 
-async fn count(world: &World, undo: &Undo, caller: &str) -> usize {
-    let caller = world.callers.iter().find(|one| one.name == caller);
+async fn count(fixture: &Fixture, undo: &Snapshot, caller: &str) -> usize {
+    let caller = fixture.callers.iter().find(|one| one.name == caller);
     let caller = caller.expect("a caller of this name");
     let mut cases = Vec::new();
     for line in TABLE {
-        cases.extend(world.run(undo, Wire::CURL, line, caller).await);
+        cases.extend(fixture.run(undo, Wire::CURL, line, caller).await);
     }
     faults(&cases).len()
 }
@@ -60,30 +60,30 @@ const DOCTORED: [(&str, &str); 12] = [
 
 #[tokio::test]
 async fn one_check_that_looks_away_is_seen() {
-    let world = World::make().await;
-    let undo = Undo::new(&world);
+    let fixture = Fixture::make().await;
+    let undo = Snapshot::new(&fixture);
     for (caller, doctor) in DOCTORED {
-        assert_eq!(count(&world, &undo, caller).await, 0, "{caller}: before");
-        world.app.sql().execute_batch(doctor).unwrap();
-        world.app.reread().await;
+        assert_eq!(count(&fixture, &undo, caller).await, 0, "{caller}: before");
+        fixture.app.sql().execute_batch(doctor).unwrap();
+        fixture.app.reread().await;
         // What the cases undo is what is true now.
-        let doctored = Undo::new(&world);
-        assert!(count(&world, &doctored, caller).await > 0, "{doctor}");
+        let doctored = Snapshot::new(&fixture);
+        assert!(count(&fixture, &doctored, caller).await > 0, "{doctor}");
         undo.undo();
     }
 }
 
 #[tokio::test]
 async fn one_answer_that_is_not_the_tables_is_seen() {
-    let world = World::make().await;
-    let undo = Undo::new(&world);
-    let caller = &world.callers[world.callers.len() - 1];
+    let fixture = Fixture::make().await;
+    let undo = Snapshot::new(&fixture);
+    let caller = &fixture.callers[fixture.callers.len() - 1];
     let lines = TABLE
         .iter()
-        .filter(|line: &&Line| line.method() == "GetToken");
+        .filter(|line: &&Rule| line.method() == "GetToken");
     let mut cases = Vec::new();
     for line in lines {
-        cases.extend(world.run(&undo, Wire::CURL, line, caller).await);
+        cases.extend(fixture.run(&undo, Wire::CURL, line, caller).await);
     }
     assert_eq!(faults(&cases).len(), 0);
     for at in 0..cases.len() {

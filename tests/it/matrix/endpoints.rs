@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    cases::Undo,
-    world::{Caller, World},
+    cases::Snapshot,
+    fixture::{Caller, Fixture},
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -109,8 +109,8 @@ fn expected(endpoint: Endpoint, caller: &Caller) -> String {
 }
 
 /// How it ends.
-async fn run(world: &World, undo: &Undo, endpoint: Endpoint, caller: &Caller) -> String {
-    let client = &world.app.client;
+async fn run(fixture: &Fixture, undo: &Snapshot, endpoint: Endpoint, caller: &Caller) -> String {
+    let client = &fixture.app.client;
     let token = match endpoint {
         IntrospectByBasic => basic("anyone", &caller.token),
         _ => format!("Bearer {}", caller.token),
@@ -123,7 +123,7 @@ async fn run(world: &World, undo: &Undo, endpoint: Endpoint, caller: &Caller) ->
     };
     match endpoint {
         IntrospectByBearer | IntrospectByBasic => {
-            let form = [("token", &*world.app.admin.token)];
+            let form = [("token", &*fixture.app.admin.token)];
             let reply = client.form(endpoint.path(), token, &form).await;
             let active = reply
                 .json()
@@ -192,12 +192,12 @@ async fn run(world: &World, undo: &Undo, endpoint: Endpoint, caller: &Caller) ->
     }
 }
 
-async fn faults(world: &World, undo: &Undo, caller: &Caller) -> Vec<String> {
+async fn faults(fixture: &Fixture, undo: &Snapshot, caller: &Caller) -> Vec<String> {
     let mut faults = Vec::new();
     for endpoint in ALL {
         let (expected, got) = (
             expected(endpoint, caller),
-            run(world, undo, endpoint, caller).await,
+            run(fixture, undo, endpoint, caller).await,
         );
         if got != expected {
             let name = &caller.name;
@@ -209,13 +209,13 @@ async fn faults(world: &World, undo: &Undo, caller: &Caller) -> Vec<String> {
 
 #[tokio::test]
 async fn every_case_ends_as_is_expected() {
-    let world = World::make().await;
-    let undo = Undo::new(&world);
-    let callers = world.callers.iter().filter(|caller| !caller.by_password);
+    let fixture = Fixture::make().await;
+    let undo = Snapshot::new(&fixture);
+    let callers = fixture.callers.iter().filter(|caller| !caller.by_password);
     let callers: Vec<_> = callers.collect();
     let mut all = Vec::new();
     for caller in callers {
-        all.extend(faults(&world, &undo, caller).await);
+        all.extend(faults(&fixture, &undo, caller).await);
     }
     assert!(all.is_empty(), "{}", all.join("\n"));
 }
@@ -223,8 +223,8 @@ async fn every_case_ends_as_is_expected() {
 /// The control: each takes away what one check looks at, as if that check were not made.
 #[tokio::test]
 async fn one_check_that_looks_away_is_seen() {
-    let world = World::make().await;
-    let undo = Undo::new(&world);
+    let fixture = Fixture::make().await;
+    let undo = Snapshot::new(&fixture);
     // All but these look at what was taken away.
     let (revoke, itself) = (&[RevokeAsCaller, RevokeItself][..], &[RevokeItself][..]);
     for (name, doctor, others) in [
@@ -252,14 +252,14 @@ async fn one_check_that_looks_away_is_seen() {
             itself,
         ),
     ] {
-        let caller = world.callers.iter().find(|caller| caller.name == name);
+        let caller = fixture.callers.iter().find(|caller| caller.name == name);
         let caller = caller.expect("a caller of this name");
-        assert_eq!(faults(&world, &undo, caller).await, [""; 0], "{name}");
-        world.app.sql().execute_batch(doctor).unwrap();
-        world.app.reread().await;
+        assert_eq!(faults(&fixture, &undo, caller).await, [""; 0], "{name}");
+        fixture.app.sql().execute_batch(doctor).unwrap();
+        fixture.app.reread().await;
         // What a case undoes is what is true now.
-        let doctored = Undo::new(&world);
-        let faults = faults(&world, &doctored, caller).await;
+        let doctored = Snapshot::new(&fixture);
+        let faults = faults(&fixture, &doctored, caller).await;
         assert_eq!(faults.len(), ALL.len() - others.len(), "{name}: {faults:?}");
         undo.undo();
     }

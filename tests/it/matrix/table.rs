@@ -1,7 +1,7 @@
 //! The expectation: DESIGN's §2, §3 and §6 written down once more, as data. Nothing of it is taken from the
 //! code under test but what a request has fields for.
 
-use super::world::{Caller, Kind, Target};
+use super::fixture::{Caller, Kind, Target};
 use crate::client::Procedure;
 
 /// What an admin may act on.
@@ -27,7 +27,7 @@ pub(super) enum Empty {
 
 /// Who may, by the table of §6.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum May {
+pub(super) enum Permission {
     /// Depending on what the target is to the caller.
     To {
         oneself: bool,
@@ -49,7 +49,7 @@ pub(super) enum May {
 
 /// What the target's state then refuses.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Needs {
+pub(super) enum Precondition {
     Nothing,
     Machine,
     Person,
@@ -59,14 +59,14 @@ pub(super) enum Needs {
 
 /// A line of the expectation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub(crate) struct Rule {
     /// `package.Service/Method`.
     pub(crate) procedure: &'static str,
     /// Which of several requests of that procedure.
     pub(super) variant: &'static str,
     pub(crate) scope: Option<&'static str>,
-    pub(super) may: May,
-    pub(super) needs: Needs,
+    pub(super) may: Permission,
+    pub(super) needs: Precondition,
     /// Whether it changes something.
     pub(super) changes: bool,
     /// What it is called in the audit log.
@@ -81,8 +81,14 @@ const UW: Option<&str> = Some("hallpass:users:write");
 const AR: Option<&str> = Some("hallpass:audit:read");
 const AD: Option<&str> = Some("hallpass:admin");
 
-const fn to(oneself: bool, owner: bool, admin: Admin, foreign: Foreign, empty: Empty) -> May {
-    May::To {
+const fn to(
+    oneself: bool,
+    owner: bool,
+    admin: Admin,
+    foreign: Foreign,
+    empty: Empty,
+) -> Permission {
+    Permission::To {
         oneself,
         owner,
         admin,
@@ -92,21 +98,21 @@ const fn to(oneself: bool, owner: bool, admin: Admin, foreign: Foreign, empty: E
 }
 
 /// Admins alone: denied to others before anything is looked up.
-const ADMINS: May = to(
+const ADMINS: Permission = to(
     false,
     false,
     Admin::All,
     Foreign::Denied,
     Empty::InvalidField,
 );
-const HIDDEN: May = to(
+const HIDDEN: Permission = to(
     true,
     true,
     Admin::All,
     Foreign::NotFound,
     Empty::InvalidField,
 );
-const NOT_ONESELF: May = to(
+const NOT_ONESELF: Permission = to(
     false,
     true,
     Admin::All,
@@ -118,27 +124,27 @@ const fn line(
     procedure: &'static str,
     audit: &'static str,
     scope: Option<&'static str>,
-    may: May,
-) -> Line {
-    Line {
+    may: Permission,
+) -> Rule {
+    Rule {
         procedure,
         variant: "",
         scope,
         may,
-        needs: Needs::Nothing,
+        needs: Precondition::Nothing,
         changes: true,
         audit,
     }
 }
 
-impl Line {
+impl Rule {
     const fn reads(self) -> Self {
         Self {
             changes: false,
             ..self
         }
     }
-    const fn needs(self, needs: Needs) -> Self {
+    const fn needs(self, needs: Precondition) -> Self {
         Self { needs, ..self }
     }
     const fn variant(self, variant: &'static str) -> Self {
@@ -147,42 +153,42 @@ impl Line {
 }
 
 #[rustfmt::skip]
-pub(crate) const TABLE: &[Line] = &[
+pub(crate) const TABLE: &[Rule] = &[
     line("hallpass.v1.TokenService/CreateToken", "token.create", TW, to(true, true, Admin::Machines, Foreign::Denied, Empty::Oneself)),
     line("hallpass.v1.TokenService/GetToken", "token.get",    TR, HIDDEN).reads(),
     line("hallpass.v1.TokenService/ListTokens", "token.list",  TR, to(true, true, Admin::All, Foreign::Denied, Empty::Oneself)).reads(),
     line("hallpass.v1.TokenService/DeleteToken", "token.delete", TW, HIDDEN),
     line("hallpass.v1.TokenService/LookUpToken", "token.get", TR, HIDDEN).reads(),
     line("hallpass.v1.TokenService/RotateToken", "token.rotate", TW, to(true, true, Admin::Machines, Foreign::NotFound, Empty::InvalidField)),
-    line("hallpass.v1.TokenService/UndoRotation", "token.undo_rotation", TW, to(true, true, Admin::Machines, Foreign::NotFound, Empty::InvalidField)).needs(Needs::Successor),
+    line("hallpass.v1.TokenService/UndoRotation", "token.undo_rotation", TW, to(true, true, Admin::Machines, Foreign::NotFound, Empty::InvalidField)).needs(Precondition::Successor),
     line("hallpass.v1.TokenService/UpdateToken", "token.describe", TW, HIDDEN),
     line("hallpass.v1.TokenService/ExplainToken", "token.explain", TR, HIDDEN).reads(),
-    line("hallpass.v1.TokenService/VerifyToken", "", TV, May::Everyone).reads(),
-    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::Admins).variant("person"),
-    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::People).variant("machine"),
-    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, May::AdminPeople).variant("admin machine"),
+    line("hallpass.v1.TokenService/VerifyToken", "", TV, Permission::Everyone).reads(),
+    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, Permission::Admins).variant("person"),
+    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, Permission::People).variant("machine"),
+    line("hallpass.v1.UserService/CreateUser", "user.create",   UW, Permission::AdminPeople).variant("admin machine"),
     line("hallpass.v1.UserService/GetUser", "user.get",            UR, HIDDEN).reads(),
     line("hallpass.v1.UserService/GetUserByUsername", "user.get",  UR, HIDDEN).reads(),
     line("hallpass.v1.UserService/LookUpUser", "", UR, HIDDEN).reads(),
-    line("hallpass.v1.UserService/ListUsers", "user.list",          UR, May::See).reads(),
-    line("hallpass.v1.UserService/CountUsers", "",         UR, May::See).reads(),
+    line("hallpass.v1.UserService/ListUsers", "user.list",          UR, Permission::See).reads(),
+    line("hallpass.v1.UserService/CountUsers", "",         UR, Permission::See).reads(),
     line("hallpass.v1.UserService/UpdateUserSettings", "user.describe", UW, HIDDEN),
     line("hallpass.v1.UserService/UpdateUserServerRole", "user.set_role", UW, ADMINS),
-    line("hallpass.v1.UserService/SetOwner", "user.set_owner",       UW, ADMINS).needs(Needs::Machine),
-    line("hallpass.v1.UserService/SetPassword", "user.set_password",    UW, to(true, false, Admin::All, Foreign::NotFound, Empty::Oneself)).needs(Needs::Person),
+    line("hallpass.v1.UserService/SetOwner", "user.set_owner",       UW, ADMINS).needs(Precondition::Machine),
+    line("hallpass.v1.UserService/SetPassword", "user.set_password",    UW, to(true, false, Admin::All, Foreign::NotFound, Empty::Oneself)).needs(Precondition::Person),
     line("hallpass.v1.UserService/DeactivateUser", "user.deactivate", UW, NOT_ONESELF),
     line("hallpass.v1.UserService/ReactivateUser", "user.reactivate", UW, ADMINS),
-    line("hallpass.v1.UserService/DeleteUser", "user.delete",     UW, NOT_ONESELF).needs(Needs::NoMachines),
-    line("hallpass.v1.AuthnService/GetCurrentUser", "", None, May::Everyone).reads(),
-    line("buf.registry.owner.v1.UserService/GetCurrentUser", "", None, May::Everyone).reads(),
-    line("hallpass.v1.StatusService/GetServerStatus", "", None, May::Anyone).reads(),
-    line("hallpass.v1.AuditService/ListAuditEvents", "audit.list", AR, May::Admins).reads(),
-    line("hallpass.v1.AuditService/StreamAuditEvents", "audit.list", AR, May::Admins).reads(),
-    line("hallpass.v1.AdminService/ListAllTokens", "token.list_all", TR, May::Admins).reads(),
-    line("hallpass.v1.AdminService/CountAllTokens", "token.list_all", TR, May::Admins).reads(),
+    line("hallpass.v1.UserService/DeleteUser", "user.delete",     UW, NOT_ONESELF).needs(Precondition::NoMachines),
+    line("hallpass.v1.AuthnService/GetCurrentUser", "", None, Permission::Everyone).reads(),
+    line("buf.registry.owner.v1.UserService/GetCurrentUser", "", None, Permission::Everyone).reads(),
+    line("hallpass.v1.StatusService/GetServerStatus", "", None, Permission::Anyone).reads(),
+    line("hallpass.v1.AuditService/ListAuditEvents", "audit.list", AR, Permission::Admins).reads(),
+    line("hallpass.v1.AuditService/StreamAuditEvents", "audit.list", AR, Permission::Admins).reads(),
+    line("hallpass.v1.AdminService/ListAllTokens", "token.list_all", TR, Permission::Admins).reads(),
+    line("hallpass.v1.AdminService/CountAllTokens", "token.list_all", TR, Permission::Admins).reads(),
     line("hallpass.v1.AdminService/RevokeTokens", "token.revoke", TW, ADMINS),
-    line("hallpass.v1.AdminService/RevokeLeakedTokens", "token.revoke_leaked", TW, May::Admins),
-    line("hallpass.v1.AdminService/CheckData", "data.check", AD, May::Admins).reads(),
+    line("hallpass.v1.AdminService/RevokeLeakedTokens", "token.revoke_leaked", TW, Permission::Admins),
+    line("hallpass.v1.AdminService/CheckData", "data.check", AD, Permission::Admins).reads(),
 ];
 
 const OK: &str = "ok";
@@ -192,7 +198,7 @@ const FIELD: &str = "invalid_argument INVALID_FIELD";
 const EXCEEDS: &str = "failed_precondition EXCEEDS_PARENT";
 const WRONG_TYPE: &str = "failed_precondition WRONG_USER_TYPE";
 
-impl Line {
+impl Rule {
     pub(super) fn method(&self) -> &'static str {
         self.procedure.split_once('/').unwrap().1
     }
@@ -203,7 +209,7 @@ impl Line {
 
     /// The targets that its request can name.
     pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
-        let named = matches!(self.may, May::To { .. });
+        let named = matches!(self.may, Permission::To { .. });
         let tokens = self.is_of_tokens();
         let targets = Target::ALL.into_iter();
         targets.filter(move |target| match target {
@@ -228,8 +234,8 @@ impl Line {
         };
         let as_admin = caller.who.admin && caller.has("hallpass:admin");
         let recorded = match self.may {
-            May::To { .. } if !self.changes => foreign,
-            May::See | May::Admins if !self.changes => as_admin,
+            Permission::To { .. } if !self.changes => foreign,
+            Permission::See | Permission::Admins if !self.changes => as_admin,
             _ => changed,
         };
         (recorded && !self.audit.is_empty()).then(|| self.audit.to_owned())
@@ -237,7 +243,7 @@ impl Line {
 
     /// How the case is to end, in the order of checks: authentication, authorisation, fields, state.
     pub(super) fn expected(&self, caller: &Caller, target: Target) -> String {
-        if self.may == May::Anyone && caller.token.is_empty() {
+        if self.may == Permission::Anyone && caller.token.is_empty() {
             return "ok 0".to_owned();
         }
         if let Some(reason) = caller.refused {
@@ -256,22 +262,22 @@ impl Line {
         };
         let allowed = |yes: bool| if yes { OK } else { DENIED }.to_owned();
         match self.may {
-            May::Everyone => OK.to_owned(),
-            May::Anyone => format!("ok {}", 1 + usize::from(admin)),
-            May::See if admin => format!("ok {}", caller.who.sees_as_admin),
-            May::See => format!("ok {}", caller.who.sees),
-            May::People => allowed(person),
-            May::AdminPeople => allowed(person && admin),
-            May::Admins => allowed(admin),
-            May::To { .. } if makes_a_token && caller.is_child => {
+            Permission::Everyone => OK.to_owned(),
+            Permission::Anyone => format!("ok {}", 1 + usize::from(admin)),
+            Permission::See if admin => format!("ok {}", caller.who.sees_as_admin),
+            Permission::See => format!("ok {}", caller.who.sees),
+            Permission::People => allowed(person),
+            Permission::AdminPeople => allowed(person && admin),
+            Permission::Admins => allowed(admin),
+            Permission::To { .. } if makes_a_token && caller.is_child => {
                 "permission_denied LINEAGE_TOO_DEEP".to_owned()
             }
-            May::To { .. } => self.expected_to(caller, admin, target),
+            Permission::To { .. } => self.expected_to(caller, admin, target),
         }
     }
 
     fn expected_to(&self, caller: &Caller, by_admin: bool, target: Target) -> String {
-        let May::To {
+        let Permission::To {
             oneself,
             owner,
             admin,
@@ -327,10 +333,12 @@ impl Line {
         }
         match (self.needs, kind) {
             // No token of this world came by rotation.
-            (Needs::Successor, _) => "failed_precondition ROTATION_FINAL",
-            (Needs::Machine, Kind::Person) | (Needs::Person, Kind::Machine) => WRONG_TYPE,
+            (Precondition::Successor, _) => "failed_precondition ROTATION_FINAL",
+            (Precondition::Machine, Kind::Person) | (Precondition::Person, Kind::Machine) => {
+                WRONG_TYPE
+            }
             // All people of this world who are targets own machines.
-            (Needs::NoMachines, Kind::Person) => "failed_precondition USER_OWNS_MACHINES",
+            (Precondition::NoMachines, Kind::Person) => "failed_precondition USER_OWNS_MACHINES",
             _ => OK,
         }
         .to_owned()

@@ -16,7 +16,7 @@ use crate::cli::sandbox::Sandbox;
 use super::{id, shown, token, write};
 
 /// As much as is read at a time.
-const PIECE: usize = 256 * 1024;
+const READ_SIZE: usize = 256 * 1024;
 
 #[test]
 fn tokens_are_found_in_files_of_every_kind() {
@@ -40,9 +40,9 @@ fn tokens_are_found_in_files_of_every_kind() {
     );
     plant("no-end", b"", b"");
     // Before, over and behind each place where a piece may end, and one far behind.
-    for at in (PIECE - 90..PIECE + 90)
+    for at in (READ_SIZE - 90..READ_SIZE + 90)
         .step_by(7)
-        .chain([3 * PIECE - 40, 20 * PIECE])
+        .chain([3 * READ_SIZE - 40, 20 * READ_SIZE])
     {
         plant(&format!("piece-{at}"), &b"line\n".repeat(at)[..at], b"\n");
     }
@@ -241,7 +241,7 @@ fn links_are_not_followed_and_no_file_is_read_twice() {
 fn stdin_is_searched_like_a_file() {
     let sandbox = Sandbox::empty();
     let token = token("hallpass");
-    let text = format!("{}\n  {token} {token}\n", "x".repeat(2 * PIECE));
+    let text = format!("{}\n  {token} {token}\n", "x".repeat(2 * READ_SIZE));
     let shown = shown(&token);
     let expected = [
         format!("<stdin>:2:3: {shown}"),

@@ -2,8 +2,8 @@
 //! little memory, and exits as it should. `SCAN_FUZZ=3000` makes so many; `SCAN_FUZZ_FROM` is the first seed.
 
 mod archives;
-mod chance;
 mod repositories;
+mod rng;
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use super::{
     hostile_git::{bounded, canary},
     token,
 };
-use chance::Chance;
+use rng::SeededRng;
 
 /// How many are made where nobody says.
 const SHORT: u64 = 60;
@@ -84,17 +84,17 @@ fn whatever_is_scanned_nothing_runs_and_it_ends() {
 }
 
 fn try_one(seed: u64) -> Vec<(&'static str, i32)> {
-    let mut chance = Chance::new(seed);
+    let mut rng = SeededRng::new(seed);
     let sandbox = Sandbox::empty();
     let (program, trace) = canary(&sandbox);
     let token = token("hallpass");
     let (kind, cases) = if seed.is_multiple_of(2) {
         (
             "repository",
-            repositories::make(&mut chance, &sandbox, &program, &token),
+            repositories::make(&mut rng, &sandbox, &program, &token),
         )
     } else {
-        ("archive", archives::make(&mut chance, &sandbox, &token))
+        ("archive", archives::make(&mut rng, &sandbox, &token))
     };
     let scans = cases.iter().map(|case| {
         let args = case.args.iter().map(String::as_str);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use serde_json::json;
 
-use crate::{client::Reply, envoy, introspection::basic};
+use crate::{client::HttpResponse, envoy, introspection::basic};
 
 use super::{WIRES, Watched};
 
@@ -76,7 +76,7 @@ impl Watched {
         self.keep(reply);
     }
 
-    fn keep(&mut self, reply: Reply) {
+    fn keep(&mut self, reply: HttpResponse) {
         self.replies.extend(format!("{:?}", reply.head).bytes());
         self.replies.extend(&reply.body);
     }

@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method};
 
 use super::{
-    super::shape::{Shape, with},
+    super::message_format::{MessageFormat, with},
     Case, Expected, run,
 };
 use crate::client::procedures;
@@ -37,7 +37,7 @@ async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_
     for procedure in procedures() {
         let path = procedure.path();
         let may_get = procedure.takes_get();
-        let json = Shape::json_of(&procedure);
+        let json = MessageFormat::json_of(&procedure);
         let others = if procedure.is_stream() {
             ONE_MESSAGE
         } else {
@@ -94,18 +94,18 @@ async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_
         };
         add("version 2", version("2"), false, "invalid_argument");
         add("version v1", version("v1"), true, "invalid_argument");
-        for shape in Shape::of(&procedure) {
-            let (name, _) = shape.timeout;
+        for format in MessageFormat::of(&procedure) {
+            let (name, _) = format.timeout;
             let timeouts = if name == "grpc-timeout" {
                 GRPC_TIMEOUTS
             } else {
                 CONNECT_TIMEOUTS
             };
             for timeout in timeouts {
-                let message: &[u8] = if shape.json { b"{}" } else { b"" };
-                let request = with(shape.request(&path, "", message), name, timeout);
-                let name = format!("{name} {timeout:?} as {}", shape.content_type);
-                add(&name, request, shape.http2, "invalid_argument");
+                let message: &[u8] = if format.json { b"{}" } else { b"" };
+                let request = with(format.request(&path, "", message), name, timeout);
+                let name = format!("{name} {timeout:?} as {}", format.content_type);
+                add(&name, request, format.http2, "invalid_argument");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Frames, compression and base64 that are not what they say they are.
 
 use super::{
-    super::shape::{Framing, Shape, gzip, with},
+    super::message_format::{Framing, MessageFormat, gzip, with},
     Case, Expected, run,
 };
 use crate::client::{procedures, wrap_frame};
@@ -60,40 +60,40 @@ async fn frames_and_encodings_that_lie_are_refused_in_every_procedure() {
     let mut cases = Vec::new();
     for procedure in procedures() {
         let path = procedure.path();
-        for shape in Shape::of(&procedure) {
-            let message: &[u8] = if shape.json { b"{}" } else { b"" };
+        for format in MessageFormat::of(&procedure) {
+            let message: &[u8] = if format.json { b"{}" } else { b"" };
             let mut add = |name: &str, request, expected| {
                 cases.push(Case {
-                    name: format!("{name} to {path} as {}", shape.content_type),
+                    name: format!("{name} to {path} as {}", format.content_type),
                     request,
-                    http2: shape.http2,
+                    http2: format.http2,
                     expected: Expected::Is(expected),
                 });
             };
             for (name, packed) in not_gzip(message) {
-                let request = shape.packed(&path, "", &packed);
+                let request = format.packed(&path, "", &packed);
                 add(name, request, "invalid_argument");
             }
             for encoding in ["br", "deflate", "gzip, gzip", "", "x\u{e9}"] {
-                let request = shape.request(&path, "", message);
-                let request = with(request, shape.encoding, encoding);
+                let request = format.request(&path, "", message);
+                let request = with(request, format.encoding, encoding);
                 add(encoding, request, "unimplemented");
             }
-            let twice = shape.request(&path, "", message);
+            let twice = format.request(&path, "", message);
             let twice = with(
-                with(twice, shape.encoding, "gzip"),
-                shape.encoding,
+                with(twice, format.encoding, "gzip"),
+                format.encoding,
                 "identity",
             );
             add("two encodings", twice, "unimplemented");
-            if shape.framing != Framing::None {
+            if format.framing != Framing::None {
                 for (name, body, expected) in framed(message) {
-                    add(name, shape.raw(&path, "", &body), expected);
+                    add(name, format.raw(&path, "", &body), expected);
                 }
             }
-            if shape.framing == Framing::Base64 {
+            if format.framing == Framing::Base64 {
                 for text in ["=", "A", "AAAAA", "AA=A", "!!!!", "AA\u{e9}A"] {
-                    let mut request = shape.request(&path, "", message);
+                    let mut request = format.request(&path, "", message);
                     *request.body_mut() = text.to_owned().into();
                     add(text, request, "invalid_argument");
                 }

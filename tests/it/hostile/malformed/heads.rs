@@ -3,8 +3,8 @@
 
 use super::{
     super::{
-        http1::{HANG, Http1},
-        shape::Shape,
+        http1::{Http1, REPLY_TIMEOUT},
+        message_format::MessageFormat,
         verdict::{blames_the_server, verdict},
     },
     GOOD,
@@ -149,7 +149,7 @@ async fn broken_http_is_refused_or_closed_in_time_and_harms_nobody_else() {
     let test = TestApp::start().await;
     let server = test.client.server;
     let token = &test.admin.token;
-    let good = Shape::JSON.request(GOOD, token, b"{}");
+    let good = MessageFormat::JSON.request(GOOD, token, b"{}");
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
     let mut count = 0;
     for procedure in procedures() {
@@ -161,7 +161,7 @@ async fn broken_http_is_refused_or_closed_in_time_and_harms_nobody_else() {
             socket.write(&bytes).await;
             socket.finish().await;
             let mut replies = 0;
-            while let Some(reply) = socket.read_within(HANG).await {
+            while let Some(reply) = socket.read_within(REPLY_TIMEOUT).await {
                 replies += 1;
                 assert!(!blames_the_server(&reply), "{shown:?}: {}", verdict(&reply));
                 *counts.entry(verdict(&reply)).or_default() += 1;

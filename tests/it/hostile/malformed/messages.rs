@@ -1,6 +1,6 @@
 //! Messages that are no messages: in every procedure, every protocol and both codecs.
 
-use super::{super::shape::Shape, Case, Expected, run};
+use super::{super::message_format::MessageFormat, Case, Expected, run};
 use crate::client::procedures;
 
 /// What no reader of protobuf accepts, whatever the fields are.
@@ -83,18 +83,18 @@ async fn messages_that_are_none_are_refused_in_every_procedure_and_protocol() {
     let mut cases = Vec::new();
     for procedure in procedures() {
         let path = procedure.path();
-        for shape in Shape::of(&procedure) {
+        for format in MessageFormat::of(&procedure) {
             let faults = |list: &[(&'static str, &'static [u8])]| list.to_vec();
-            let (broken, odd, deep) = if shape.json {
+            let (broken, odd, deep) = if format.json {
                 (faults(&NOT_JSON), faults(&ODD_JSON), &deep_lists)
             } else {
                 (faults(&NOT_PROTO), faults(&ODD_PROTO), &deep_groups)
             };
             let mut add = |name: &str, message: &[u8], expected| {
                 cases.push(Case {
-                    name: format!("{name} to {path} as {}", shape.content_type),
-                    request: shape.request(&path, "", message),
-                    http2: shape.http2,
+                    name: format!("{name} to {path} as {}", format.content_type),
+                    request: format.request(&path, "", message),
+                    http2: format.http2,
                     expected,
                 });
             };

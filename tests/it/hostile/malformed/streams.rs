@@ -1,7 +1,7 @@
 //! HTTP/2 that is broken below the protocols: pseudo-headers, header blocks, frames.
 
 use super::super::{
-    http1::HANG,
+    http1::REPLY_TIMEOUT,
     raw_http2::{
         ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM,
         RawHttp2, SETTINGS, WINDOW_UPDATE, fields, frame,
@@ -12,7 +12,7 @@ use crate::test_app::TestApp;
 
 /// What is said to the first stream.
 #[derive(Debug, PartialEq)]
-enum Outcome {
+enum StreamResult {
     Status(u16),
     Reset,
     /// The whole connection is ended.
@@ -177,15 +177,15 @@ fn bad_frames() -> Vec<Vec<u8>> {
 }
 
 /// What is said to stream 1, or of the whole connection.
-async fn outcome(socket: &mut RawHttp2) -> Outcome {
+async fn outcome(socket: &mut RawHttp2) -> StreamResult {
     loop {
-        let Some(frame) = socket.read(HANG).await else {
-            return Outcome::Ended;
+        let Some(frame) = socket.read(REPLY_TIMEOUT).await else {
+            return StreamResult::Ended;
         };
         match frame.kind {
-            HEADERS => return Outcome::Status(frame.status()),
-            RST_STREAM => return Outcome::Reset,
-            GOAWAY => return Outcome::Ended,
+            HEADERS => return StreamResult::Status(frame.status()),
+            RST_STREAM => return StreamResult::Reset,
+            GOAWAY => return StreamResult::Ended,
             _ => {}
         }
     }
@@ -209,7 +209,7 @@ async fn broken_http2_heads_are_never_served_and_end_at_most_their_connection() 
             .await;
         socket.write(&frame(DATA, END_STREAM, 1, b"{}")).await;
         let said = outcome(&mut socket).await;
-        if let Outcome::Status(status) = said {
+        if let StreamResult::Status(status) = said {
             assert!(
                 (400..=499).contains(&status) || status == 501,
                 "{head:?}: {status}"
@@ -230,7 +230,7 @@ async fn broken_http2_frames_end_a_stream_or_their_connection_in_time() {
         socket.write(bytes).await;
         let said = outcome(&mut socket).await;
         assert!(
-            matches!(said, Outcome::Reset | Outcome::Ended),
+            matches!(said, StreamResult::Reset | StreamResult::Ended),
             "{bytes:?}: {said:?}"
         );
         connections.assert_served().await;

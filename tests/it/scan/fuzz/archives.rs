@@ -10,30 +10,30 @@ use flate2::{
 
 use crate::{cli::sandbox::Sandbox, scan::write};
 
-use super::{Case, chance::Chance};
+use super::{Case, rng::SeededRng};
 
 /// Files in the folder `tree`, and a scan of each.
-pub(super) fn make(chance: &mut Chance, sandbox: &Sandbox, token: &str) -> Vec<Case> {
+pub(super) fn make(rng: &mut SeededRng, sandbox: &Sandbox, token: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    for n in 0..=chance.below(4) {
-        let fill = chance.below(3_000);
-        let mut content = match chance.below(5) {
+    for n in 0..=rng.below(4) {
+        let fill = rng.below(3_000);
+        let mut content = match rng.below(5) {
             0 => gzip(&vec![0; fill * 10_000]),
-            1 => chance.bytes(fill),
+            1 => rng.bytes(fill),
             2 => "word ".repeat(fill).into_bytes(),
-            3 => STANDARD.encode(chance.bytes(fill)).into_bytes(),
-            _ => token.repeat(chance.below(400)).into_bytes(),
+            3 => STANDARD.encode(rng.bytes(fill)).into_bytes(),
+            _ => token.repeat(rng.below(400)).into_bytes(),
         };
         content.extend(format!("\n{token}\n").bytes());
         // A search goes as deep as this.
-        for _ in 0..chance.below(4) {
-            content = pack(chance, &content);
+        for _ in 0..rng.below(4) {
+            content = pack(rng, &content);
         }
-        let is_damaged = chance.one_in(2);
+        let is_damaged = rng.one_in(2);
         if is_damaged {
-            chance.damage(&mut content);
+            rng.damage(&mut content);
         }
-        let name = *chance.pick(&["a.gz", "b.zip", "c\u{1b}[2J.tar", "d\n.txt", "e", "f/g/h"]);
+        let name = *rng.pick(&["a.gz", "b.zip", "c\u{1b}[2J.tar", "d\n.txt", "e", "f/g/h"]);
         let path = format!("tree/{n}{name}");
         write(sandbox, &path, content);
         cases.push(Case {
@@ -44,12 +44,12 @@ pub(super) fn make(chance: &mut Chance, sandbox: &Sandbox, token: &str) -> Vec<C
     cases
 }
 
-fn pack(chance: &mut Chance, content: &[u8]) -> Vec<u8> {
-    match chance.below(7) {
+fn pack(rng: &mut SeededRng, content: &[u8]) -> Vec<u8> {
+    match rng.below(7) {
         0 => gzip(content),
         1 => [gzip(b"first"), gzip(content)].concat(),
         2 => {
-            let before = zip(&chance.bytes(9), b"");
+            let before = zip(&rng.bytes(9), b"");
             [before, zip(b"a/b", content), zip(b"", content)].concat()
         }
         3 => [tar(b"first", b"x"), tar(b"\x1b]0;b\x07", content)].concat(),

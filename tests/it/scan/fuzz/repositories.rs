@@ -14,18 +14,18 @@ use crate::{
     scan::{hostile_git::programs, write},
 };
 
-use super::{Case, chance::Chance};
+use super::{Case, rng::SeededRng};
 
 /// A repository in the folder `repo`, and scans of it and of its history.
-pub(super) fn make(chance: &mut Chance, sandbox: &Sandbox, canary: &str, token: &str) -> Vec<Case> {
-    build(chance, sandbox, token);
+pub(super) fn make(rng: &mut SeededRng, sandbox: &Sandbox, canary: &str, token: &str) -> Vec<Case> {
+    build(rng, sandbox, token);
     let mut is_whole = true;
-    for _ in 0..chance.below(5) {
-        if chance.one_in(2) {
-            harm(chance, &sandbox.path("repo/.git"));
+    for _ in 0..rng.below(5) {
+        if rng.one_in(2) {
+            harm(rng, &sandbox.path("repo/.git"));
             is_whole = false;
         } else {
-            mislead(chance, sandbox, canary);
+            mislead(rng, sandbox, canary);
         }
     }
     let history = Case {
@@ -40,8 +40,8 @@ pub(super) fn make(chance: &mut Chance, sandbox: &Sandbox, canary: &str, token: 
 }
 
 /// Commits, in the stream that `git fast-import` reads: one process makes it all.
-fn build(chance: &mut Chance, sandbox: &Sandbox, token: &str) {
-    let format = *chance.pick(&["sha1", "sha1", "sha1", "sha256"]);
+fn build(rng: &mut SeededRng, sandbox: &Sandbox, token: &str) {
+    let format = *rng.pick(&["sha1", "sha1", "sha1", "sha256"]);
     write(sandbox, "repo/work", "x");
     git(
         sandbox,
@@ -54,22 +54,22 @@ fn build(chance: &mut Chance, sandbox: &Sandbox, token: &str) {
         stream.extend(content);
         stream.push(b'\n');
     };
-    let commits = 1 + chance.below(9);
-    let with_token = chance.below(commits);
+    let commits = 1 + rng.below(9);
+    let with_token = rng.below(commits);
     for n in 0..commits {
-        let branch = chance.below(3);
+        let branch = rng.below(3);
         stream.extend(format!("commit refs/heads/b{branch}\nmark :{}\n", n + 1).bytes());
-        stream.extend(format!("committer n <e> {} +0000\n", chance.number() >> 33).bytes());
+        stream.extend(format!("committer n <e> {} +0000\n", rng.number() >> 33).bytes());
         data(&mut stream, b"message \x1b[2J");
-        if n > 0 && chance.one_in(2) {
-            stream.extend(format!("merge :{}\n", 1 + chance.below(n)).bytes());
+        if n > 0 && rng.one_in(2) {
+            stream.extend(format!("merge :{}\n", 1 + rng.below(n)).bytes());
         }
-        let depth = *chance.pick(&[1, 1, 2, 9, 300]);
-        let name = *chance.pick(&["a", "b c", "\u{1b}[31m", ".gitattributes", "d"]);
+        let depth = *rng.pick(&[1, 1, 2, 9, 300]);
+        let name = *rng.pick(&["a", "b c", "\u{1b}[31m", ".gitattributes", "d"]);
         stream.extend(format!("M 100644 inline {}{name}\n", "x/".repeat(depth)).bytes());
-        let fill = chance.below(50_000);
-        let mut content = match chance.below(3) {
-            0 => chance.bytes(fill),
+        let fill = rng.below(50_000);
+        let mut content = match rng.below(3) {
+            0 => rng.bytes(fill),
             1 => vec![b'\n'; fill * 100],
             _ => b"* filter=canary diff=canary\n".repeat(fill / 30),
         };
@@ -79,7 +79,7 @@ fn build(chance: &mut Chance, sandbox: &Sandbox, token: &str) {
         data(&mut stream, &content);
     }
     git(sandbox, &["fast-import", "--quiet", "--force"], &stream);
-    if chance.one_in(2) {
+    if rng.one_in(2) {
         git(sandbox, &["repack", "-adq"], b"");
     }
 }
@@ -100,9 +100,9 @@ fn git(sandbox: &Sandbox, args: &[&str], input: &[u8]) {
 }
 
 /// Adds what no search of the objects may heed.
-fn mislead(chance: &mut Chance, sandbox: &Sandbox, canary: &str) {
-    let noise = chance.bytes(40);
-    let id = format!("{:040x}", chance.number());
+fn mislead(rng: &mut SeededRng, sandbox: &Sandbox, canary: &str) {
+    let noise = rng.bytes(40);
+    let id = format!("{:040x}", rng.number());
     // What was harmed before is left as it is.
     let add = |name: &str, content: &[u8]| {
         let path = sandbox.path(&format!("repo/.git/{name}"));
@@ -113,7 +113,7 @@ fn mislead(chance: &mut Chance, sandbox: &Sandbox, canary: &str) {
         drop(fs::write(&path, content));
         drop(fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
     };
-    match chance.below(9) {
+    match rng.below(9) {
         0 => {
             let config = fs::read(sandbox.path("repo/.git/config")).unwrap_or_default();
             add("config", &[&config, programs(canary).as_bytes()].concat());
@@ -134,7 +134,7 @@ fn mislead(chance: &mut Chance, sandbox: &Sandbox, canary: &str) {
 }
 
 /// Damages a file, or puts something else in its place.
-fn harm(chance: &mut Chance, folder: &Path) {
+fn harm(rng: &mut SeededRng, folder: &Path) {
     let mut files = Vec::new();
     list(folder, &mut files);
     files.sort();
@@ -146,24 +146,24 @@ fn harm(chance: &mut Chance, folder: &Path) {
         .iter()
         .filter(|path| path.starts_with(folder.join("objects")));
     let objects: Vec<_> = objects.cloned().collect();
-    let from = if chance.one_in(4) || objects.is_empty() {
+    let from = if rng.one_in(4) || objects.is_empty() {
         &files
     } else {
         &objects
     };
-    let path = chance.pick(from);
+    let path = rng.pick(from);
     let content = fs::read(path).unwrap_or_default();
     let mut damaged = content.clone();
-    chance.damage(&mut damaged);
+    rng.damage(&mut damaged);
     fs::remove_file(path).unwrap();
-    match chance.below(8) {
+    match rng.below(8) {
         0 => mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap(),
         1 => fs::create_dir(path).unwrap(),
         2 => symlink("/dev/zero", path).unwrap(),
         3 => symlink(path, path).unwrap(),
         4 => {}
         5 => {
-            let kind = *chance.pick(&["info/alternates", "../shallow", "../commondir", "../HEAD"]);
+            let kind = *rng.pick(&["info/alternates", "../shallow", "../commondir", "../HEAD"]);
             drop(fs::create_dir_all(folder.join("objects/info")));
             let to = folder.join("objects").join(kind);
             if to.symlink_metadata().is_ok_and(|found| !found.is_file()) {

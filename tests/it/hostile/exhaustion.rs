@@ -11,9 +11,9 @@ use tokio::{
 };
 
 use super::{
-    http1::{HANG, Http1, stream_from},
+    http1::{Http1, REPLY_TIMEOUT, stream_from},
+    message_format::MessageFormat,
     raw_http2::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, fields, frame},
-    shape::Shape,
     verdict::verdict,
 };
 use crate::{client::wrap_frame, metrics::load_shed, test_app::TestApp};
@@ -21,9 +21,9 @@ use crate::{client::wrap_frame, metrics::load_shed, test_app::TestApp};
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
-const MOST: usize = 24;
+const MAX_CONNECTIONS: usize = 24;
 /// What is not to be reached.
-const NEVER: Duration = Duration::from_hours(1);
+const UNREACHED: Duration = Duration::from_hours(1);
 
 /// A health Watch without an end.
 fn watch() -> Vec<u8> {
@@ -54,9 +54,9 @@ fn slow_body() -> Vec<u8> {
 }
 
 fn bounded(limits: &mut Limits) {
-    limits.max_connections = MOST;
-    limits.anonymous_body_timeout = NEVER;
-    limits.body_timeout = NEVER;
+    limits.max_connections = MAX_CONNECTIONS;
+    limits.anonymous_body_timeout = UNREACHED;
+    limits.body_timeout = UNREACHED;
 }
 
 async fn start(change: impl FnOnce(&mut Limits)) -> TestApp {
@@ -73,7 +73,7 @@ fn unbounded(limits: &mut Limits) {
     limits.max_connections_per_network = Some(usize::MAX);
     limits.max_anonymous_streams = usize::MAX;
     limits.max_anonymous_streams_per_network = usize::MAX;
-    limits.eviction_min_age = NEVER;
+    limits.eviction_min_age = UNREACHED;
 }
 
 /// From so many networks, by turns.
@@ -91,11 +91,11 @@ async fn crowd(test: &TestApp, count: usize, networks: u8, opening: &[u8]) -> Ve
 
 /// Whether an ordinary request from that address is answered, as soon as a server must that has other things to do.
 async fn is_served(test: &TestApp, address: [u8; 4]) -> bool {
-    let request = Shape::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
-    let asked = tokio::time::timeout(HANG, async {
+    let request = MessageFormat::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
+    let asked = tokio::time::timeout(REPLY_TIMEOUT, async {
         let mut socket = Http1::connect_from(address, test.client.server).await;
         socket.write(&super::http1::bytes_of(&request)).await;
-        socket.read_within(NEVER).await
+        socket.read_within(UNREACHED).await
     });
     match asked.await {
         Ok(Some(reply)) => verdict(&reply) == "ok",
@@ -129,7 +129,7 @@ async fn a_crowd_without_a_credential_keeps_nobody_out() {
         (slow_body(), 50),
     ] {
         let test = start(bounded).await;
-        let crowd = crowd(&test, MOST * 3, networks, &opening).await;
+        let crowd = crowd(&test, MAX_CONNECTIONS * 3, networks, &opening).await;
         for n in 0..10 {
             assert!(
                 is_served(&test, [127, 0, 200 + n, 1]).await,
@@ -137,13 +137,13 @@ async fn a_crowd_without_a_credential_keeps_nobody_out() {
             );
         }
         // As it is for a neighbour of theirs, once they are no longer quite new.
-        let served = tokio::time::timeout(HANG * 5, async {
+        let served = tokio::time::timeout(REPLY_TIMEOUT * 5, async {
             while !is_served(&test, [127, 0, 0, 9]).await {}
         });
         assert!(served.await.is_ok(), "{networks} networks");
         // One more waits to be admitted.
-        let few = tokio::time::timeout(HANG * 5, async {
-            while open_ones(&crowd).await > MOST + 1 {}
+        let few = tokio::time::timeout(REPLY_TIMEOUT * 5, async {
+            while open_ones(&crowd).await > MAX_CONNECTIONS + 1 {}
         });
         assert!(few.await.is_ok(), "{} are open", open_ones(&crowd).await);
         let bound = match networks {
@@ -163,9 +163,9 @@ async fn control_without_the_bounds_a_crowd_keeps_everybody_out() {
         // Who is admitted and has not begun to ask makes room, so that a machine that is slow to hear them may be left
         // with fewer than it admits. Then more come, until all who are admitted are busy.
         let mut all = Vec::new();
-        let shut_out = tokio::time::timeout(HANG * 10, async {
+        let shut_out = tokio::time::timeout(REPLY_TIMEOUT * 10, async {
             loop {
-                all.extend(crowd(&test, MOST * 2, 50, &opening).await);
+                all.extend(crowd(&test, MAX_CONNECTIONS * 2, 50, &opening).await);
                 let served = is_served(&test, [127, 0, 200, 1]).await;
                 if !served && load_shed(&test, "connections", "delayed").await >= 1.0 {
                     break;
@@ -198,7 +198,7 @@ async fn a_network_has_half_of_the_connections_and_is_told_so() {
     })
     .await;
     let mut all = Vec::new();
-    for _ in 0..MOST / 2 {
+    for _ in 0..MAX_CONNECTIONS / 2 {
         all.push(held(&test, [127, 0, 5, 1]).await);
     }
     let mut one_more = Http1::connect_from([127, 0, 5, 2], test.client.server).await;
@@ -208,14 +208,14 @@ async fn a_network_has_half_of_the_connections_and_is_told_so() {
     assert_eq!(reply.head.status, 503);
     assert_eq!(reply.head.headers["connection"], "close");
     assert!(reply.head.headers.contains_key("retry-after"));
-    assert!(one_more.is_closed_within(HANG).await);
+    assert!(one_more.is_closed_within(REPLY_TIMEOUT).await);
     let refused = load_shed(&test, "network_connections", "refused").await;
     assert_same(refused, 1.0);
 
     assert!(is_served(&test, [127, 0, 6, 1]).await);
     // A proxy stands for many.
     let mut proxied = Vec::new();
-    for _ in 0..MOST / 2 - 1 {
+    for _ in 0..MAX_CONNECTIONS / 2 - 1 {
         proxied.push(held(&test, [127, 0, 77, 1]).await);
     }
     assert!(is_served(&test, [127, 0, 6, 1]).await);
@@ -240,7 +240,7 @@ async fn bodies_and_streams_that_make_room_or_find_none_are_counted() {
         (watch(), "anonymous_streams"),
     ] {
         // Each from a network of its own. Where nothing is ever old enough to make room, all others are refused.
-        for (outcome, min_age) in [("evicted", Duration::ZERO), ("refused", NEVER)] {
+        for (outcome, min_age) in [("evicted", Duration::ZERO), ("refused", UNREACHED)] {
             let test = start(|limits| {
                 few_bodies_and_streams(limits);
                 limits.eviction_min_age = min_age;
@@ -248,7 +248,7 @@ async fn bodies_and_streams_that_make_room_or_find_none_are_counted() {
             .await;
             assert_same(load_shed(&test, bound, outcome).await, 0.0);
             let mut crowd = crowd(&test, 10, 50, &opening).await;
-            let counted = tokio::time::timeout(HANG * 5, async {
+            let counted = tokio::time::timeout(REPLY_TIMEOUT * 5, async {
                 while load_shed(&test, bound, outcome).await < 6.0 {}
             });
             assert!(counted.await.is_ok(), "{bound} {outcome}");
@@ -257,7 +257,7 @@ async fn bodies_and_streams_that_make_room_or_find_none_are_counted() {
                 // Each is told so; which ones it meets is a matter of chance.
                 let mut told: FuturesUnordered<_> = crowd.iter_mut().map(status).collect();
                 for _ in 0..6 {
-                    let next = tokio::time::timeout(HANG * 5, told.next()).await;
+                    let next = tokio::time::timeout(REPLY_TIMEOUT * 5, told.next()).await;
                     assert_eq!(next.unwrap().unwrap(), "429", "{outcome}");
                 }
             }

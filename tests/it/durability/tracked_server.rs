@@ -22,24 +22,24 @@ fn long_note() -> Value {
 }
 
 /// The server and what it has acknowledged.
-pub(super) struct Standing {
+pub(super) struct TrackedServer {
     pub(super) server: Server,
     pub(super) admin: String,
     tokens: Vec<(String, State)>,
     client: Client,
 }
 
-impl Standing {
+impl TrackedServer {
     /// Starts `command` on an empty folder.
     pub(super) fn start(command: Command) -> Self {
-        let mut standing = Self::again(command, Vec::new());
+        let mut tracked = Self::again(command, Vec::new());
         for number in 0..10 {
-            standing.create().unwrap();
+            tracked.create().unwrap();
             if number % 2 == 0 {
-                standing.delete(number / 2).unwrap();
+                tracked.delete(number / 2).unwrap();
             }
         }
-        standing
+        tracked
     }
 
     /// Starts `command` on a folder in which `tokens` are.

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Reply {
     /// The message; of a stream, a list of all its messages.
     pub(crate) result: Result<Value, Failure>,
     /// What a stream sent, also where it ended with a failure.
@@ -26,7 +26,7 @@ pub(crate) struct Failure {
     pub(crate) details: Vec<Value>,
 }
 
-impl Answer {
+impl Reply {
     /// The reply.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {

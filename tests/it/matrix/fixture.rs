@@ -52,7 +52,7 @@ pub(super) enum Kind {
 
 /// A user that can be named, and a token of it.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct TargetUser {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) token_id: String,
@@ -60,7 +60,7 @@ pub(super) struct Named {
 
 /// A user that calls, and its targets.
 #[derive(Clone, Debug)]
-pub(super) struct Who {
+pub(super) struct CallerUser {
     pub(super) kind: Kind,
     /// Whether its role counts as admin's.
     pub(super) admin: bool,
@@ -68,10 +68,10 @@ pub(super) struct Who {
     /// How many users it may see.
     pub(super) sees: usize,
     pub(super) sees_as_admin: usize,
-    pub(super) oneself: Named,
-    pub(super) own_machine: Named,
-    pub(super) other_person: Named,
-    pub(super) others_machine: Named,
+    pub(super) oneself: TargetUser,
+    pub(super) own_machine: TargetUser,
+    pub(super) other_person: TargetUser,
+    pub(super) others_machine: TargetUser,
 }
 
 /// A line of callers.
@@ -91,7 +91,7 @@ pub(super) struct Caller {
     pub(super) is_child: bool,
     /// It shows a password instead, which is for creating tokens alone.
     pub(super) by_password: bool,
-    pub(super) who: Who,
+    pub(super) who: CallerUser,
 }
 
 impl Caller {
@@ -103,18 +103,18 @@ impl Caller {
 
 /// All that the matrix needs.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct Fixture {
     pub(super) app: TestApp,
     pub(super) callers: Vec<Caller>,
-    pub(super) gone: Named,
-    pub(super) missing: Named,
+    pub(super) gone: TargetUser,
+    pub(super) missing: TargetUser,
     /// A token that nobody calls with.
     pub(super) leaked: NewToken,
 }
 
 /// The people and machines before they are anyone's targets.
 #[derive(Debug)]
-pub(super) struct Cast {
+pub(super) struct Users {
     pub(super) alice: Person,
     pub(super) dora: Person,
     pub(super) dave: Person,
@@ -131,7 +131,7 @@ const ADMIN: &str = "SERVER_ROLE_ADMIN";
 /// With the first admin, without dave.
 const ALL_USERS: usize = 14;
 
-impl World {
+impl Fixture {
     pub(super) async fn make() -> Self {
         let app = TestApp::start().await;
         let alice = app.person("alice").await;
@@ -148,7 +148,7 @@ impl World {
         let handed = json!({ "userId": promoted.id, "ownerId": alice.id });
         let handed = app.call(&root.token, "UserService/SetOwner", handed);
         handed.await.ok();
-        let cast = Cast {
+        let users = Users {
             dora: app.person("dora").await,
             dave: app.person("dave").await,
             pauls: app.machine(&paul, "pauls").await,
@@ -162,44 +162,46 @@ impl World {
         };
         let named = async |id: &str, name: &str, owner: &Person| {
             let token = app.sign_in(owner, json!({ "userId": id })).await;
-            Named {
+            TargetUser {
                 id: id.to_owned(),
                 name: name.to_owned(),
                 token_id: token.id,
             }
         };
-        let (alice, root) = (&cast.alice, &cast.root);
+        let (alice, root) = (&users.alice, &users.root);
         let alice_named = named(&alice.id, "alice", alice).await;
         let bob_named = named(&bob.id, "bob", &bob).await;
-        let robot = named(&cast.robot.id, "robot", alice).await;
+        let robot = named(&users.robot.id, "robot", alice).await;
         let spare = named(&spare.id, "spare", alice).await;
-        let droid = named(&cast.droid.id, "droid", &bob).await;
+        let droid = named(&users.droid.id, "droid", &bob).await;
         let drone = named(&drone.id, "drone", &bob).await;
-        let engine = named(&cast.engine.id, "engine", root).await;
+        let engine = named(&users.engine.id, "engine", root).await;
         let gear = named(&gear.id, "gear", root).await;
-        let promoted = named(&cast.promoted.id, "promoted", alice).await;
+        let promoted = named(&users.promoted.id, "promoted", alice).await;
         let root_named = named(&root.id, "root", root).await;
-        let gone = named(&cast.dave.id, "dave", &cast.dave).await;
+        let gone = named(&users.dave.id, "dave", &users.dave).await;
 
-        let who = |oneself: &Named, own_machine: &Named, others_machine: &Named| Who {
-            kind: Kind::Machine,
-            admin: false,
-            password: "a machine has none, it need not".to_owned(),
-            sees: 1,
-            sees_as_admin: ALL_USERS,
-            oneself: oneself.clone(),
-            own_machine: own_machine.clone(),
-            other_person: bob_named.clone(),
-            others_machine: others_machine.clone(),
+        let who = |oneself: &TargetUser, own_machine: &TargetUser, others_machine: &TargetUser| {
+            CallerUser {
+                kind: Kind::Machine,
+                admin: false,
+                password: "a machine has none, it need not".to_owned(),
+                sees: 1,
+                sees_as_admin: ALL_USERS,
+                oneself: oneself.clone(),
+                own_machine: own_machine.clone(),
+                other_person: bob_named.clone(),
+                others_machine: others_machine.clone(),
+            }
         };
-        let person = |person: &Person, sees: usize, who: Who| Who {
+        let person = |person: &Person, sees: usize, who: CallerUser| CallerUser {
             kind: Kind::Person,
             password: person.password.clone(),
             sees,
             ..who
         };
-        let admin = |who: Who| Who { admin: true, ..who };
-        let of_alice = |who: Who| Who {
+        let admin = |who: CallerUser| CallerUser { admin: true, ..who };
+        let of_alice = |who: CallerUser| CallerUser {
             other_person: alice_named.clone(),
             ..who
         };
@@ -215,13 +217,13 @@ impl World {
             admin: admin(person(root, 3, who(&root_named, &gear, &droid))),
         };
         let unknown = TokenText::generate(&TokenPrefix::default(), TokenId::generate(START));
-        let missing = Named {
+        let missing = TargetUser {
             id: UserId::generate(START).to_string(),
             name: "nobody-here".to_owned(),
             token_id: unknown.id().to_string(),
         };
-        let callers = callers::make(&app, &cast, &roles, unknown.expose()).await;
-        let leaked = app.sign_in(&cast.alice, json!({})).await;
+        let callers = callers::make(&app, &users, &roles, unknown.expose()).await;
+        let leaked = app.sign_in(&users.alice, json!({})).await;
         app.clock.advance(Duration::from_hours(2));
         Self {
             app,
@@ -233,15 +235,15 @@ impl World {
     }
 
     /// The user and token that a case names.
-    pub(super) fn named(&self, caller: &Caller, target: Target) -> Named {
-        let text = |text: &str| Named {
+    pub(super) fn named(&self, caller: &Caller, target: Target) -> TargetUser {
+        let text = |text: &str| TargetUser {
             id: text.to_owned(),
             name: text.to_owned(),
             token_id: text.to_owned(),
         };
         match target {
             Target::Oneself => caller.who.oneself.clone(),
-            Target::Itself => Named {
+            Target::Itself => TargetUser {
                 token_id: caller.token_id.clone(),
                 ..caller.who.oneself.clone()
             },

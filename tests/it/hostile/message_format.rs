@@ -14,7 +14,7 @@ pub(super) enum Framing {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct MessageFormat {
     pub(super) content_type: &'static str,
     pub(super) framing: Framing,
     pub(super) json: bool,
@@ -29,7 +29,7 @@ pub(super) struct Shape {
 const CONNECT: (&str, &str) = ("connect-timeout-ms", "50");
 const GRPC: (&str, &str) = ("grpc-timeout", "50m");
 
-impl Shape {
+impl MessageFormat {
     pub(super) const JSON: Self = Self {
         content_type: "application/json",
         framing: Framing::None,
@@ -64,8 +64,8 @@ impl Shape {
     pub(super) fn of(procedure: &Procedure) -> [Self; 8] {
         let mut all = Self::ALL;
         if procedure.is_stream() {
-            for shape in &mut all {
-                *shape = shape.of_streams();
+            for format in &mut all {
+                *format = format.of_streams();
             }
         }
         all

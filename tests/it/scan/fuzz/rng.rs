@@ -3,12 +3,12 @@
 use std::{collections::hash_map::DefaultHasher, hash::Hasher};
 
 /// A sequence of numbers, the same for the same seed.
-pub(super) struct Chance {
+pub(super) struct SeededRng {
     seed: u64,
     drawn: u64,
 }
 
-impl Chance {
+impl SeededRng {
     pub(super) const fn new(seed: u64) -> Self {
         Self { seed, drawn: 0 }
     }
