@@ -21,11 +21,11 @@ use std::{
 use hallpass::{
     app::{
         App, AppOptions,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         error::FieldError,
+        last_use::{Flush, LastUses},
         tokens::CreateToken,
-        usage::{Flush, Usage},
-        verify::{Question, Verification},
+        verify::{Verification, VerifyToken},
     },
     domain::{
         cidr::CidrSet,
@@ -153,7 +153,7 @@ async fn turn(app: &App, texts: &Arc<[String]>, user: UserId, beside: impl Futur
                 while begin.elapsed() < TURN {
                     let at = next.fetch_add(1, Ordering::Relaxed) % texts.len();
                     let question = question(&texts[at])?;
-                    let answer = app.verify_credential(question, local.origin()).await?;
+                    let answer = app.verify_credential(question, local.client()).await?;
                     assert!(matches!(answer, Verification::Valid(_)));
                 }
                 Ok::<_, hallpass::app::Error>(())
@@ -188,7 +188,7 @@ async fn turn(app: &App, texts: &Arc<[String]>, user: UserId, beside: impl Futur
 
 /// A process on this machine.
 fn local(app: &App) -> Caller {
-    let origin = Origin {
+    let origin = ClientInfo {
         request_id: RequestId::generate(app.now()),
         client_request_id: None,
         ip: None,
@@ -210,7 +210,7 @@ async fn all_written(db: &Db, oldest: TokenId, since: Timestamp) -> Result<bool>
 fn note_secs(ids: &[TokenId]) -> Result<f64> {
     const PASSES: u32 = 30;
     let now = SystemClock.now();
-    let usage = Usage::new(now);
+    let usage = LastUses::new(now);
     let ip = Some([192, 0, 2, 1].into());
     let note = || {
         for id in ids {
@@ -231,7 +231,7 @@ async fn write_alone(app: &App, texts: &[String]) -> Result<f64> {
     app.flush_uses(Flush::Now).await?;
     let local = local(app);
     for text in texts {
-        app.verify_credential(question(text)?, local.origin())
+        app.verify_credential(question(text)?, local.client())
             .await?;
     }
     let begin = cpu_secs()?;
@@ -289,8 +289,8 @@ async fn fill(db: &Db) -> Result<(UserId, Vec<TokenId>, Vec<String>)> {
     Ok((id, ids, texts))
 }
 
-fn question(text: &str) -> std::result::Result<Question, FieldError> {
-    Question::parse(PresentedToken::parse(text), [], "192.0.2.1")
+fn question(text: &str) -> std::result::Result<VerifyToken, FieldError> {
+    VerifyToken::parse(PresentedToken::parse(text), [], "192.0.2.1")
 }
 
 fn token(user_id: UserId, create_time: Timestamp) -> Token {

@@ -10,22 +10,22 @@ pub mod caller;
 mod credential;
 pub mod error;
 pub mod explain;
+mod failed_auth;
 mod jobs;
 mod known_networks;
-mod pace;
+pub mod last_use;
 pub mod page;
 pub mod passwords;
 mod policies;
 mod purge;
-mod refusals;
 mod reuse;
 mod shards;
 pub mod status;
 mod ticks;
+mod token_bucket;
 mod token_rate;
 mod token_stats;
 pub mod tokens;
-pub mod usage;
 pub mod users;
 pub mod verify;
 
@@ -48,15 +48,15 @@ use crate::{
 
 use authz::{Action, Relation};
 use caller::{Caller, CallerInTx};
-use credential::Memory;
-use known_networks::NewNetworks;
+use credential::CredentialCache;
+use failed_auth::FailedAuthAggregator;
+use known_networks::PendingNetworks;
+use last_use::LastUses;
 use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
-use purge::ClockWord;
-use refusals::Refusals;
-use reuse::Reuse;
+use purge::ClockConfirmation;
+use reuse::ReuseDetector;
 use token_rate::TokenRate;
 use token_stats::TokenStats;
-use usage::Usage;
 
 /// The settings of the use cases.
 #[derive(Clone, Debug)]
@@ -126,14 +126,14 @@ struct Inner {
     page_key: PageKey,
     hasher: Hasher,
     throttle: Throttle,
-    refusals: Refusals,
-    new_networks: NewNetworks,
-    reuse: Reuse,
+    failed_auth: FailedAuthAggregator,
+    pending_networks: PendingNetworks,
+    reuse: ReuseDetector,
     token_stats: TokenStats,
-    credentials: Memory,
+    credentials: CredentialCache,
     token_rate: TokenRate,
-    usage: Usage,
-    clock_word: ClockWord,
+    last_uses: LastUses,
+    clock_confirmation: ClockConfirmation,
 }
 
 impl App {
@@ -144,7 +144,7 @@ impl App {
             Hasher::start(&options.passwords).map_err(|error| Error::Internal(Box::new(error)))?;
         let throttle = Throttle::new(&ThrottleLimits::default());
         let token_rate = TokenRate::new(options.token_requests_per_minute);
-        let usage = Usage::new(clock.now());
+        let last_uses = LastUses::new(clock.now());
         let app = Self(Arc::new(Inner {
             db,
             clock,
@@ -152,14 +152,14 @@ impl App {
             page_key,
             hasher,
             throttle,
-            refusals: Refusals::default(),
-            new_networks: NewNetworks::default(),
-            reuse: Reuse::default(),
+            failed_auth: FailedAuthAggregator::default(),
+            pending_networks: PendingNetworks::default(),
+            reuse: ReuseDetector::default(),
             token_stats: TokenStats::default(),
-            credentials: Memory::default(),
+            credentials: CredentialCache::default(),
             token_rate,
-            usage,
-            clock_word: ClockWord::default(),
+            last_uses,
+            clock_confirmation: ClockConfirmation::default(),
         }));
         app.load_networks().await?;
         Ok(app)
@@ -192,7 +192,7 @@ impl App {
         let findings = self.0.db.check().await?;
         // The check can take minutes, and the caller may have lost its rights meanwhile.
         authz::may(
-            &self.look_again(caller).await?,
+            &self.recheck(caller).await?,
             Action::CheckData,
             Relation::OtherPerson,
         )?;

@@ -18,9 +18,9 @@ use crate::{
 
 use super::{
     App, Error,
-    caller::{Caller, Origin},
+    caller::{Caller, ClientInfo},
     error::{Denied, Unauthenticated},
-    passwords::{Attempt, HasherError, PasswordHash, Slots, Verdict},
+    passwords::{Attempt, HashQueue, HasherError, PasswordCheck, PasswordHash},
 };
 
 /// What the lookup and the password check of a sign-in found.
@@ -30,24 +30,24 @@ struct Checked {
     /// The same user, if it may sign in.
     user: Option<User>,
     stored: Option<PasswordHash>,
-    verdict: Verdict,
+    verdict: PasswordCheck,
 }
 
 impl App {
     /// Authenticates a bearer token.
-    pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
-        let checked = self.check_bearer(bearer, origin).await;
+    pub async fn authenticate(&self, bearer: &str, client: &ClientInfo) -> Result<Caller, Error> {
+        let checked = self.check_bearer(bearer, client).await;
         let result = checked.as_ref().map_or_else(Error::result, |_| "ok");
         self.metrics().authentication(result);
         checked
     }
 
-    async fn check_bearer(&self, bearer: &str, origin: &Origin) -> Result<Caller, Error> {
+    async fn check_bearer(&self, bearer: &str, client: &ClientInfo) -> Result<Caller, Error> {
         let presented = PresentedToken::parse(bearer).map_err(Unauthenticated::from)?;
-        match self.check_token(presented, origin).await {
+        match self.check_token(presented, client).await {
             Err(Error::Unauthenticated(refusal)) => {
                 let id = presented.id();
-                self.0.refusals.token(self.now(), refusal, id, origin);
+                self.0.failed_auth.token(self.now(), refusal, id, client);
                 Err(refusal.into())
             }
             other => other,
@@ -57,15 +57,15 @@ impl App {
     async fn check_token(
         &self,
         presented: PresentedToken,
-        origin: &Origin,
+        client: &ClientInfo,
     ) -> Result<Caller, Error> {
         let known = self.find_credential(presented).await?;
         let now = self.now();
         let token = &known.credential.lineage.token;
-        self.watch_reuse(token, origin, origin.ip).await;
-        let caller = Caller::by_token(known, now, origin.clone())?;
-        let last_use = LastUse::seen(now, origin.ip);
-        self.0.usage.note(presented.id(), last_use);
+        self.watch_reuse(token, client, client.ip).await;
+        let caller = Caller::by_token(known, now, client.clone())?;
+        let last_use = LastUse::seen(now, client.ip);
+        self.0.last_uses.note(presented.id(), last_use);
         Ok(caller)
     }
 
@@ -74,31 +74,31 @@ impl App {
     ///
     /// # Errors
     /// The credential is no longer valid, or the store failed.
-    pub async fn look_again(&self, caller: &Caller) -> Result<Caller, Error> {
-        let again = self.find_again(caller).await;
+    pub async fn recheck(&self, caller: &Caller) -> Result<Caller, Error> {
+        let again = self.reload_caller(caller).await;
         if let Err(error) = &again {
             self.metrics().authentication(error.result());
         }
         if let (Err(Error::Unauthenticated(refusal)), Some(token)) = (&again, caller.token()) {
             let now = self.now();
             self.0
-                .refusals
-                .token(now, *refusal, token.id, caller.origin());
+                .failed_auth
+                .token(now, *refusal, token.id, caller.client());
         }
         again
     }
 
-    async fn find_again(&self, caller: &Caller) -> Result<Caller, Error> {
+    async fn reload_caller(&self, caller: &Caller) -> Result<Caller, Error> {
         if let Some(caller) = caller.unchanged(&self.0.db, self.now()) {
             return Ok(caller?);
         }
         match caller.token() {
             Some(token) => {
-                let known = self.credential_again(token.id).await?;
+                let known = self.current_credential(token.id).await?;
                 Ok(Caller::by_token(
                     known,
                     self.now(),
-                    caller.origin().clone(),
+                    caller.client().clone(),
                 )?)
             }
             // A password comes in the body, so no time has passed since it was checked.
@@ -112,9 +112,9 @@ impl App {
         &self,
         username: &str,
         password: Secret,
-        origin: &Origin,
+        client: &ClientInfo,
     ) -> Result<Caller, Error> {
-        let checked = self.try_sign_in(username, password, origin).await;
+        let checked = self.try_sign_in(username, password, client).await;
         let result = checked.as_ref().map_or_else(Error::result, |_| "ok");
         self.metrics().sign_in(result);
         checked
@@ -124,27 +124,27 @@ impl App {
         &self,
         username: &str,
         password: Secret,
-        origin: &Origin,
+        client: &ClientInfo,
     ) -> Result<Caller, Error> {
-        let attempt = self.admit(username, origin).await;
-        let attempt = attempt.inspect_err(|_| self.0.refusals.throttled(self.now(), origin))?;
-        let slots = slots(&attempt);
-        let checked = self.look_up_and_verify(slots, username, &password).await;
+        let attempt = self.admit(username, client).await;
+        let attempt = attempt.inspect_err(|_| self.0.failed_auth.throttled(self.now(), client))?;
+        let queue = queue_of(&attempt);
+        let checked = self.look_up_and_verify(queue, username, &password).await;
         let Checked {
             account,
             user,
             stored,
             verdict,
-        } = self.settle(attempt, origin, checked, |c| (c.account, c.verdict))?;
+        } = self.settle(attempt, client, checked, |c| (c.account, c.verdict))?;
         match (user, stored) {
             (Some(user), Some(mut hash)) if verdict.matches => {
                 if verdict.needs_rehash {
                     hash = self.rehash(user.id, hash, &password).await?;
                 }
-                Ok(Caller::by_password(user, hash, origin.clone()))
+                Ok(Caller::by_password(user, hash, client.clone()))
             }
             _ => {
-                self.0.refusals.password(self.now(), account, origin);
+                self.0.failed_auth.password(self.now(), account, client);
                 Err(Unauthenticated::WrongPassword.into())
             }
         }
@@ -152,7 +152,7 @@ impl App {
 
     async fn look_up_and_verify(
         &self,
-        slots: Slots,
+        queue: HashQueue,
         username: &str,
         password: &Secret,
     ) -> Result<Checked, Error> {
@@ -171,7 +171,7 @@ impl App {
             _ => (None, None),
         };
         let hasher = self.hasher();
-        let verdict = hasher.verify(slots, password, stored.as_ref()).await?;
+        let verdict = hasher.verify(queue, password, stored.as_ref()).await?;
         Ok(Checked {
             account,
             user,
@@ -193,7 +193,7 @@ impl App {
         self.metrics().sign_in(result);
         if let Err(Error::Throttled { .. } | Error::Denied(Denied::OldPassword)) = &checked {
             self.0
-                .refusals
+                .failed_auth
                 .old_password(self.now(), result, caller, user.id);
         }
         checked
@@ -206,12 +206,12 @@ impl App {
         password: &Secret,
         stored: Option<PasswordHash>,
     ) -> Result<(), Error> {
-        let origin = caller.origin();
-        let attempt = self.admit(user.username.as_str(), origin).await?;
+        let client = caller.client();
+        let attempt = self.admit(user.username.as_str(), client).await?;
         let hasher = self.hasher();
-        let verdict = hasher.verify(slots(&attempt), password, stored.as_ref());
+        let verdict = hasher.verify(queue_of(&attempt), password, stored.as_ref());
         let verdict = verdict.await.map_err(Error::from);
-        let settled = self.settle(attempt, origin, verdict, |verdict| {
+        let settled = self.settle(attempt, client, verdict, |verdict| {
             (Some(user.id), *verdict)
         })?;
         if settled.matches {
@@ -223,8 +223,8 @@ impl App {
 
     /// Admits a sign-in attempt, or says when to try again. It runs before the user is looked up, so unknown names
     /// are throttled like known ones.
-    async fn admit(&self, username: &str, origin: &Origin) -> Result<Attempt<'_>, Error> {
-        let (ip, now) = (address_of(origin), self.now());
+    async fn admit(&self, username: &str, client: &ClientInfo) -> Result<Attempt<'_>, Error> {
+        let (ip, now) = (address_of(client), self.now());
         let admitted = self.0.throttle.admit(username, ip, now).await;
         admitted.map_err(|throttled| Error::Throttled {
             retry_after: whole_seconds(throttled.retry_after),
@@ -236,15 +236,15 @@ impl App {
     fn settle<T>(
         &self,
         attempt: Attempt<'_>,
-        origin: &Origin,
+        client: &ClientInfo,
         checked: Result<T, Error>,
-        verdict: impl Fn(&T) -> (Option<UserId>, Verdict),
+        verdict: impl Fn(&T) -> (Option<UserId>, PasswordCheck),
     ) -> Result<T, Error> {
         let now = self.now();
         match checked.as_ref().map(verdict) {
             Ok((Some(account), verdict)) if verdict.matches => {
                 if attempt.succeed(now) {
-                    self.note_network(account, origin, now);
+                    self.note_network(account, client, now);
                 }
             }
             Ok(_) => drop(attempt),
@@ -273,7 +273,7 @@ impl App {
             // Another sign-in rehashed it first, or the password was changed.
             Some(stored) => {
                 let hasher = self.hasher();
-                let verdict = hasher.verify(Slots::KnownNetworks, password, Some(&stored));
+                let verdict = hasher.verify(HashQueue::KnownNetworks, password, Some(&stored));
                 if verdict.await?.matches {
                     Ok(stored)
                 } else {
@@ -306,15 +306,15 @@ impl App {
 }
 
 /// The address to throttle by; a local caller has none and counts as loopback.
-pub(super) fn address_of(origin: &Origin) -> IpAddr {
-    origin.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+pub(super) fn address_of(client: &ClientInfo) -> IpAddr {
+    client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-fn slots(attempt: &Attempt<'_>) -> Slots {
+fn queue_of(attempt: &Attempt<'_>) -> HashQueue {
     if attempt.is_from_known_network() {
-        Slots::KnownNetworks
+        HashQueue::KnownNetworks
     } else {
-        Slots::Others
+        HashQueue::Others
     }
 }
 

@@ -21,7 +21,7 @@ pub const FIRST_ADMIN: &str = "admin";
 
 /// The outcome of a bootstrap.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum BootstrapResult {
     /// There are users already: nothing was done.
     AlreadySetUp,
     /// The first admin was created with the password that was given.
@@ -71,17 +71,20 @@ pub fn check(options: &AppOptions, given: Option<&Secret>) -> Result<(), Bootstr
 impl App {
     /// Creates the first admin on an empty database, with the password `given` or else a random one. A random
     /// password is synced to its file before the user is created, and is reused after a crash in between.
-    pub async fn bootstrap(&self, given: Option<Secret>) -> Result<Outcome, BootstrapError> {
+    pub async fn bootstrap(
+        &self,
+        given: Option<Secret>,
+    ) -> Result<BootstrapResult, BootstrapError> {
         if !self.has_no_users().await? {
-            return Ok(Outcome::AlreadySetUp);
+            return Ok(BootstrapResult::AlreadySetUp);
         }
         let username = Username::parse(FIRST_ADMIN).expect("the name is well formed");
         if let Some(given) = given {
             let password = NewPassword::parse(&given, FIRST_ADMIN)?;
             let created = self.create_first_admin(username, password).await?;
             return Ok(match created {
-                Some(_) => Outcome::CreatedWithGivenPassword,
-                None => Outcome::AlreadySetUp,
+                Some(_) => BootstrapResult::CreatedWithGivenPassword,
+                None => BootstrapResult::AlreadySetUp,
             });
         }
         let options = self.options();
@@ -91,11 +94,11 @@ impl App {
             .map_err(|source| file.failed(source))?;
         let checked = NewPassword::parse(&password, FIRST_ADMIN)?;
         Ok(match self.create_first_admin(username, checked).await? {
-            Some(_) => Outcome::CreatedWithRandomPassword {
+            Some(_) => BootstrapResult::CreatedWithRandomPassword {
                 password,
                 file: file.path().to_owned(),
             },
-            None => Outcome::AlreadySetUp,
+            None => BootstrapResult::AlreadySetUp,
         })
     }
 

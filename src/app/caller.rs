@@ -16,11 +16,11 @@ use crate::domain::{
     user::{Role, User},
 };
 
-use super::{credential::Known, error::Unauthenticated, passwords::PasswordHash};
+use super::{credential::CachedCredential, error::Unauthenticated, passwords::PasswordHash};
 
 /// Where a request came from, and its ids in logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct ClientInfo {
     /// Our ID of the request.
     pub request_id: RequestId,
     /// The client's ID of it, if it sent a well-formed one.
@@ -31,7 +31,7 @@ pub struct Origin {
     pub user_agent: String,
 }
 
-impl Origin {
+impl ClientInfo {
     /// An audit row for what this request did to `target` at `now`. The caller of this method fills in the actor.
     pub(super) fn event(
         &self,
@@ -65,7 +65,7 @@ impl Origin {
 #[derive(Clone, Debug)]
 enum Proof {
     /// A valid token, whose user exists.
-    Token(Known),
+    Token(CachedCredential),
     /// Username and password, with the hash that was stored when the password was checked.
     Password { user: User, hash: PasswordHash },
     /// A process on the database's host, running with this uid.
@@ -77,27 +77,27 @@ enum Proof {
 pub struct Caller {
     proof: Proof,
     admin: bool,
-    origin: Arc<Origin>,
+    client: Arc<ClientInfo>,
 }
 
 impl Caller {
     /// A caller with a token whose secret was checked. The admin role of a machine user counts only while its owner
     /// is an active admin.
     pub(super) fn by_token(
-        known: Known,
+        known: CachedCredential,
         now: Timestamp,
-        origin: impl Into<Arc<Origin>>,
+        client: impl Into<Arc<ClientInfo>>,
     ) -> Result<Self, Unauthenticated> {
-        let origin = origin.into();
+        let client = client.into();
         let credential = &known.credential;
-        credential.lineage.check(now, origin.ip)?;
+        credential.lineage.check(now, client.ip)?;
         let user = credential.user.as_ref();
         let user = user.ok_or(Unauthenticated::WrongToken)?;
         let counts = user.owner().is_none() || credential.owner_is_active_admin;
         Ok(Self {
             admin: user.role == Role::Admin && counts,
             proof: Proof::Token(known),
-            origin,
+            client,
         })
     }
 
@@ -105,21 +105,21 @@ impl Caller {
     pub(super) fn by_password(
         user: User,
         hash: PasswordHash,
-        origin: impl Into<Arc<Origin>>,
+        client: impl Into<Arc<ClientInfo>>,
     ) -> Self {
         Self {
             admin: user.role == Role::Admin,
             proof: Proof::Password { user, hash },
-            origin: origin.into(),
+            client: client.into(),
         }
     }
 
     /// A process on the database's host, running as `uid`.
-    pub fn local(uid: u32, origin: impl Into<Arc<Origin>>) -> Self {
+    pub fn local(uid: u32, client: impl Into<Arc<ClientInfo>>) -> Self {
         Self {
             admin: true,
             proof: Proof::Local { uid },
-            origin: origin.into(),
+            client: client.into(),
         }
     }
 
@@ -160,8 +160,8 @@ impl Caller {
     }
 
     /// Where the request came from.
-    pub fn origin(&self) -> &Origin {
-        &self.origin
+    pub fn client(&self) -> &ClientInfo {
+        &self.client
     }
 
     /// Whether the caller's token and its parent have `scope`; true for callers without a token.
@@ -199,7 +199,7 @@ impl Caller {
                 .token()
                 .map(|token| token.id.to_string())
                 .unwrap_or_default(),
-            ..self.origin.event(now, action, target)
+            ..self.client.event(now, action, target)
         }
     }
 }

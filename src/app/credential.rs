@@ -3,7 +3,7 @@
 
 mod memory;
 
-pub(super) use memory::{Known, Memory};
+pub(super) use memory::{CachedCredential, CredentialCache};
 
 use std::sync::Arc;
 
@@ -27,11 +27,14 @@ impl App {
     ///
     /// # Errors
     /// No token has that secret, or the store failed.
-    pub(super) async fn find_credential(&self, presented: PresentedToken) -> Result<Known, Error> {
+    pub(super) async fn find_credential(
+        &self,
+        presented: PresentedToken,
+    ) -> Result<CachedCredential, Error> {
         let (id, hash) = (presented.id(), *presented.hash());
         let db = &self.0.db;
-        let is_true = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
-        if let Some(known) = self.0.credentials.find(id, &hash, is_true) {
+        let is_current = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
+        if let Some(known) = self.0.credentials.find(id, &hash, is_current) {
             return Ok(known);
         }
         let is_right = |found: &Credential| found.hash.matches(&hash);
@@ -41,18 +44,18 @@ impl App {
 
     /// The credential of the token `id` if an up-to-date copy is in memory, its last use included. The secret is
     /// not checked: the caller must be allowed to read the token.
-    pub(super) fn credential_in_memory(&self, id: TokenId) -> Option<Arc<Credential>> {
+    pub(super) fn cached_credential(&self, id: TokenId) -> Option<Arc<Credential>> {
         let db = &self.0.db;
-        let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
-        let known = self.0.credentials.get(id, is_true);
+        let is_current = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
+        let known = self.0.credentials.get(id, is_current);
         known.map(|known| known.credential)
     }
 
     /// The current credential of the token `id`, whose secret was checked before.
-    pub(super) async fn credential_again(&self, id: TokenId) -> Result<Known, Error> {
+    pub(super) async fn current_credential(&self, id: TokenId) -> Result<CachedCredential, Error> {
         let db = &self.0.db;
-        let is_true = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
-        if let Some(known) = self.0.credentials.get(id, is_true) {
+        let is_current = |stamp, known: &Credential| db.still_decides(stamp, &known.lineage);
+        if let Some(known) = self.0.credentials.get(id, is_current) {
             return Ok(known);
         }
         let found = self.read_credential(id, |_| true).await?;
@@ -65,8 +68,8 @@ impl App {
         let presented = PresentedToken::parse(shown.expose()).ok()?;
         let id = presented.id();
         let db = &self.0.db;
-        let is_true = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
-        let known = self.0.credentials.get(id, is_true)?.credential;
+        let is_current = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);
+        let known = self.0.credentials.get(id, is_current)?.credential;
         let is_right = known.hash.matches(presented.hash());
         is_right.then(|| (id, known.lineage.token.user_id))
     }
@@ -76,18 +79,18 @@ impl App {
         &self,
         id: TokenId,
         is_wanted: impl FnOnce(&Credential) -> bool,
-    ) -> Result<Option<Known>, Error> {
+    ) -> Result<Option<CachedCredential>, Error> {
         // Taken before the read, so that every commit which the read may miss is later than the stamp.
         let stamp = self.0.db.stamp();
         let read = self.look_up(move |tx| Ok(tokens::find_credential(tx, id)?));
         let found = read.await?.filter(is_wanted);
-        Ok(found.map(|found| self.keep_credential(stamp, found)))
+        Ok(found.map(|found| self.cache_credential(stamp, found)))
     }
 
     /// Caches a credential that was read after the stamp was taken.
-    pub(super) fn keep_credential(&self, stamp: Stamp, read: Credential) -> Known {
+    pub(super) fn cache_credential(&self, stamp: Stamp, read: Credential) -> CachedCredential {
         let credential = Arc::new(read);
-        let known = Known { stamp, credential };
+        let known = CachedCredential { stamp, credential };
         self.0.credentials.keep(&known);
         known
     }

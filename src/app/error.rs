@@ -222,7 +222,7 @@ impl Unauthenticated {
         match self {
             Self::Missing => Reason::CredentialsMissing,
             Self::Malformed | Self::WrongToken | Self::WrongPassword => Reason::CredentialsInvalid,
-            Self::Invalid(Invalid::Deleted) => Reason::TokenDeleted,
+            Self::Invalid(Invalid::Revoked) => Reason::TokenDeleted,
             Self::Invalid(Invalid::Expired) => Reason::TokenExpired,
             Self::Invalid(Invalid::Disabled) => Reason::TokenDisabled,
             Self::Invalid(Invalid::UserDeactivated) => Reason::UserDeactivated,

@@ -2,10 +2,10 @@
 //! verification checks, but reports all of them instead of the first that fails.
 
 mod checks;
-mod origin;
+mod creation;
 mod sentences;
 
-pub use origin::{CredentialKind, TokenOrigin};
+pub use creation::{CredentialKind, TokenCreation};
 
 use std::net::IpAddr;
 
@@ -54,7 +54,7 @@ pub struct Explanation {
     /// The effective CIDRs; an empty set is no limit. `None`: it can be used from nowhere.
     pub networks: Option<CidrSet>,
     /// Who created it; `None` if the audit log no longer has it.
-    pub origin: Option<TokenOrigin>,
+    pub creation: Option<TokenCreation>,
     /// The first and the newest tokens of its family that were not purged, oldest first.
     pub family: Vec<Token>,
     /// How many live tokens were created with it.
@@ -191,8 +191,8 @@ fn explain(tx: &Tx<'_>, found: Credential, now: Timestamp) -> Result<Explanation
     let token = lineage.token;
     let family = tokens::list_family(tx, token.family_id, MAX_FAMILY)?;
     let live_children = tokens::count_live_children(tx, token.id, now)?;
-    let origin = match audit::find_creation(tx, token.id, token.create_time)? {
-        Some(row) => Some(TokenOrigin::from_row(row, |id| users::find(tx, id))?),
+    let creation = match audit::find_creation(tx, token.id, token.create_time)? {
+        Some(row) => Some(TokenCreation::from_row(row, |id| users::find(tx, id))?),
         None => None,
     };
     Ok(Explanation {
@@ -203,7 +203,7 @@ fn explain(tx: &Tx<'_>, found: Credential, now: Timestamp) -> Result<Explanation
         conditions,
         scopes,
         networks,
-        origin,
+        creation,
         family,
         live_children,
         plaintext_matches: None,

@@ -7,7 +7,7 @@ use tokio::{sync::watch, time};
 
 use crate::{domain::audit::AuditEvent, store::audit};
 
-use super::{App, Error, usage::Flush};
+use super::{App, Error, last_use::Flush};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const HOURLY: Duration = Duration::from_hours(1);
@@ -22,9 +22,9 @@ impl App {
         let mut backlog = Vec::new();
         loop {
             tokio::select! {
-                () = told(&mut stop) => break,
+                () = stopped(&mut stop) => break,
                 _ = flush.tick() => {
-                    self.look_for_room().await;
+                    self.probe_full_disk().await;
                     self.flush_refusals(&mut backlog, false).await;
                     log_result("last uses", self.flush_uses(Flush::Due).await);
                     log_result("known networks", self.flush_networks().await);
@@ -41,7 +41,7 @@ impl App {
     }
 
     /// Tries a write if the disk was full, because only a write finds out whether there is room again.
-    async fn look_for_room(&self) {
+    async fn probe_full_disk(&self) {
         if self.disk_is_full() {
             // Fails as long as there is none.
             drop(self.write(|_| Ok(())).await);
@@ -55,9 +55,9 @@ impl App {
     }
 
     async fn flush_refusals(&self, backlog: &mut Vec<AuditEvent>, all: bool) {
-        // While the store takes no writes, new refusals stay in `Refusals`, which counts what exceeds its bounds.
+        // While the store takes no writes, new refusals stay in the aggregator, which counts what exceeds its bounds.
         if backlog.is_empty() || all {
-            backlog.extend(self.0.refusals.take(self.now(), all));
+            backlog.extend(self.0.failed_auth.take(self.now(), all));
         }
         if backlog.is_empty() {
             return;
@@ -87,6 +87,6 @@ fn log_result<T>(job: &'static str, result: Result<T, Error>) {
 
 /// Waits until `stop` turns true or its sender is dropped. The result of `wait_for` holds a lock that is not `Send`,
 /// so it is dropped here: held across a job, it would keep `run_jobs` from being spawned.
-async fn told(stop: &mut watch::Receiver<bool>) {
+async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -13,31 +13,31 @@ use crate::{
     store::{Tx, known_networks},
 };
 
-use super::{App, Error, authenticate::address_of, caller::Origin, passwords::ThrottleLimits};
+use super::{App, Error, authenticate::address_of, caller::ClientInfo, passwords::ThrottleLimits};
 
 /// Maximum number of sign-ins held while the store takes no writes. More are dropped; a sign-in from the same network
 /// in a later hour is noted again.
-const ROOM: usize = 4_096;
+const MAX_PENDING: usize = 4_096;
 
 /// Maximum number of networks loaded at start.
 const MAX_READ: u32 = 1 << 16;
 
 /// Sign-ins that are not yet stored.
 #[derive(Debug, Default)]
-pub(super) struct NewNetworks {
+pub(super) struct PendingNetworks {
     latest: Mutex<HashMap<(UserId, IpNet), Timestamp>>,
     /// Held during a flush and while a user's networks are removed, so that a flush does not bring them back.
     writing: tokio::sync::Mutex<()>,
 }
 
-impl NewNetworks {
+impl PendingNetworks {
     fn lock(&self) -> MutexGuard<'_, HashMap<(UserId, IpNet), Timestamp>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, user: UserId, network: IpNet, time: Timestamp) {
         let mut latest = self.lock();
-        if latest.len() < ROOM || latest.contains_key(&(user, network)) {
+        if latest.len() < MAX_PENDING || latest.contains_key(&(user, network)) {
             latest.insert((user, network), time);
         }
     }
@@ -61,15 +61,15 @@ impl App {
     }
 
     /// Notes a sign-in that is to be stored.
-    pub(super) fn note_network(&self, user: UserId, origin: &Origin, time: Timestamp) {
-        let network = address::network_of(address_of(origin));
-        self.0.new_networks.keep(user, network, time);
+    pub(super) fn note_network(&self, user: UserId, client: &ClientInfo, time: Timestamp) {
+        let network = address::network_of(address_of(client));
+        self.0.pending_networks.keep(user, network, time);
     }
 
     /// Stores the noted sign-ins. There is no audit row: what the sign-in was for has its own.
     pub(super) async fn flush_networks(&self) -> Result<(), Error> {
-        let _writing = self.0.new_networks.writing.lock().await;
-        let latest = std::mem::take(&mut *self.0.new_networks.lock());
+        let _writing = self.0.pending_networks.writing.lock().await;
+        let latest = std::mem::take(&mut *self.0.pending_networks.lock());
         if latest.is_empty() {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl App {
             .await;
         if written.is_err() {
             for ((user, network), time) in latest {
-                self.0.new_networks.keep(user, network, time);
+                self.0.pending_networks.keep(user, network, time);
             }
         }
         written
@@ -105,7 +105,7 @@ impl App {
         &self,
         work: impl Fn(&Tx<'_>) -> Result<(T, Option<User>), Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let _writing = self.0.new_networks.writing.lock().await;
+        let _writing = self.0.pending_networks.writing.lock().await;
         let (done, user) = self
             .revoke(move |tx| {
                 let (done, user) = work(tx)?;
@@ -117,7 +117,7 @@ impl App {
             .await?;
         if let Some(user) = user {
             self.0.throttle.forget_networks(user.username.as_str());
-            let mut latest = self.0.new_networks.lock();
+            let mut latest = self.0.pending_networks.lock();
             latest.retain(|(other, _), _| *other != user.id);
         }
         Ok(done)

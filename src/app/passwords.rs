@@ -11,6 +11,6 @@ mod policy;
 mod throttle;
 
 pub use hash::PasswordHash;
-pub use hasher::{Hasher, HasherError, HasherOptions, HasherStartError, Slots, Verdict};
+pub use hasher::{HashQueue, Hasher, HasherError, HasherOptions, HasherStartError, PasswordCheck};
 pub use policy::{NewPassword, PasswordError};
-pub use throttle::{Attempt, Backoff, LineLimits, Throttle, ThrottleLimits, Throttled};
+pub use throttle::{Attempt, Backoff, QueueLimits, Throttle, ThrottleLimits, Throttled};

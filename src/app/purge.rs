@@ -26,13 +26,13 @@ const MAX_GAP: Duration = Duration::from_hours(7 * 24);
 
 /// Whether the operator confirmed the clock for the next purge.
 #[derive(Debug, Default)]
-pub(super) struct ClockWord(AtomicBool);
+pub(super) struct ClockConfirmation(AtomicBool);
 
 impl App {
     /// Confirms the clock, however far it is ahead of the last purge. This counts for one purge only; a later jump must
     /// be confirmed again.
     pub fn accept_clock(&self) {
-        self.0.clock_word.0.store(true, Ordering::SeqCst);
+        self.0.clock_confirmation.0.store(true, Ordering::SeqCst);
     }
 
     /// Purges old ended tokens, and the ended tokens that a user has too many of, one chunk per transaction. Returns
@@ -112,7 +112,7 @@ impl App {
     /// confirmed after a restart. Before the first purge, the newest audit row is all there is to compare with.
     async fn check_clock(&self) -> Result<Option<Timestamp>, Error> {
         let now = self.now();
-        let accepted = self.0.clock_word.0.load(Ordering::SeqCst);
+        let accepted = self.0.clock_confirmation.0.load(Ordering::SeqCst);
         let jumped = self
             .write(move |tx| {
                 let last = match meta::purge_time(tx)? {
@@ -129,7 +129,7 @@ impl App {
             })
             .await?;
         if jumped.is_none() {
-            self.0.clock_word.0.store(false, Ordering::SeqCst);
+            self.0.clock_confirmation.0.store(false, Ordering::SeqCst);
         }
         Ok(jumped)
     }

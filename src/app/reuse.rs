@@ -17,16 +17,16 @@ use crate::{
     store::{audit, tokens},
 };
 
-use super::{App, Error, audit::SYSTEM, caller::Origin};
+use super::{App, Error, audit::SYSTEM, caller::ClientInfo};
 
 /// Maximum number of families remembered. Filling it takes a rotated secret of each.
-const ROOM: usize = 4_096;
+const MAX_FAMILIES: usize = 4_096;
 
 /// The families with a reuse since the start.
 #[derive(Debug, Default)]
-pub(super) struct Reuse(Mutex<HashSet<TokenId>>);
+pub(super) struct ReuseDetector(Mutex<HashSet<TokenId>>);
 
-impl Reuse {
+impl ReuseDetector {
     fn seen(&self) -> MutexGuard<'_, HashSet<TokenId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -34,7 +34,7 @@ impl Reuse {
     /// Whether this is the first reuse in that family.
     fn is_first(&self, family: TokenId) -> bool {
         let mut seen = self.seen();
-        if seen.len() >= ROOM {
+        if seen.len() >= MAX_FAMILIES {
             // Costs each of these families one more write.
             seen.clear();
         }
@@ -50,21 +50,21 @@ impl Reuse {
 impl App {
     /// Checks whether `token`, which was presented from `ip` as a request's credential, was rotated away. If so and the
     /// settings demand it, its family is disabled by the time this returns.
-    pub(super) async fn watch_reuse(&self, token: &Token, origin: &Origin, ip: Option<IpAddr>) {
+    pub(super) async fn watch_reuse(&self, token: &Token, client: &ClientInfo, ip: Option<IpAddr>) {
         let now = self.now();
         let is_reuse = self.options().disable_family_on_reuse && rotation::is_reuse(token, now);
         if !is_reuse || !self.0.reuse.is_first(token.family_id) {
             return;
         }
         let (app, family) = (self.clone(), token.family_id);
-        let origin = Origin {
+        let client = ClientInfo {
             ip,
-            ..origin.clone()
+            ..client.clone()
         };
         let event = AuditEvent {
             actor: SYSTEM.to_owned(),
             credential_id: token.id.to_string(),
-            ..origin.event(now, "token.disable_on_reuse", "")
+            ..client.event(now, "token.disable_on_reuse", "")
         };
         // In its own task, so that a client cannot stop it by hanging up.
         let task = tokio::spawn(async move {

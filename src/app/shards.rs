@@ -9,9 +9,9 @@ const SHARDS: u16 = 64;
 
 /// Maximum number of tokens per shard, 229,376 in all. It is 7/8 of a power of two, which is what a hash map holds
 /// before it doubles its memory.
-pub(super) const ROOM: usize = 3_584;
+pub(super) const MAX_PER_SHARD: usize = 3_584;
 
-/// The shards, each behind its own lock. The code that uses a shard must keep it within [`ROOM`].
+/// The shards, each behind its own lock. The code that uses a shard must keep it within [`MAX_PER_SHARD`].
 #[derive(Debug)]
 pub(super) struct Shards<S>(Box<[Mutex<S>]>);
 

@@ -14,19 +14,19 @@ use crate::domain::{id::TokenId, time::Timestamp};
 use super::{
     App, Error,
     authenticate::whole_seconds,
-    pace::Pace,
-    shards::{ROOM, Shards},
+    shards::{MAX_PER_SHARD, Shards},
     ticks::{Tick, Ticks},
+    token_bucket::TokenBucket,
 };
 
-/// Minimum time between two sweeps of a full shard.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Minimum time between two prunings of a full shard.
+const PRUNE_EVERY: Duration = Duration::from_secs(1);
 
 /// The buckets of all tokens.
 #[derive(Debug)]
 pub(super) struct TokenRate {
     /// `None`: no limit.
-    pace: Option<Pace>,
+    bucket: Option<TokenBucket>,
     shards: Shards<Shard>,
 }
 
@@ -35,7 +35,7 @@ struct Shard {
     ticks: Ticks,
     /// When each token's bucket is full again. A full bucket is the same as none.
     full_at: HashMap<TokenId, Tick>,
-    next_sweep: Tick,
+    next_prune: Tick,
 }
 
 impl TokenRate {
@@ -46,14 +46,14 @@ impl TokenRate {
             Duration::from_micros(60_000_000_u64.div_ceil(u64::from(number.get())))
         };
         Self {
-            pace: per_minute.map(|number| Pace::new(number.get(), regain(number))),
+            bucket: per_minute.map(|number| TokenBucket::new(number.get(), regain(number))),
             shards: Shards::default(),
         }
     }
 
     /// Counts a request with the token, or returns how long it must wait. A refused request does not count.
     fn admit(&self, id: TokenId, now: Timestamp) -> Result<(), Duration> {
-        let Some(pace) = self.pace else {
+        let Some(bucket) = self.bucket else {
             return Ok(());
         };
         let mut shard = self.shards.of(id);
@@ -61,23 +61,23 @@ impl TokenRate {
         let Some(full_at) = shard.bucket(id, now) else {
             return Ok(());
         };
-        let wait = pace.wait(*full_at, now);
+        let wait = bucket.wait(*full_at, now);
         if !wait.is_zero() {
             return Err(wait);
         }
-        pace.charge(full_at, now);
+        bucket.charge(full_at, now);
         Ok(())
     }
 }
 
 impl Shard {
     fn bucket(&mut self, id: TokenId, now: Tick) -> Option<&mut Tick> {
-        let is_full = self.full_at.len() >= ROOM && !self.full_at.contains_key(&id);
-        if is_full && now >= self.next_sweep {
+        let is_full = self.full_at.len() >= MAX_PER_SHARD && !self.full_at.contains_key(&id);
+        if is_full && now >= self.next_prune {
             self.full_at.retain(|_, full_at| *full_at > now);
-            self.next_sweep = now.plus(SWEEP_EVERY);
+            self.next_prune = now.plus(PRUNE_EVERY);
         }
-        if is_full && self.full_at.len() >= ROOM {
+        if is_full && self.full_at.len() >= MAX_PER_SHARD {
             return None;
         }
         Some(self.full_at.entry(id).or_default())
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_no_token_is_refused_for_others() {
         let rate = rate(1);
-        for _ in 0..64 * ROOM * 2 {
+        for _ in 0..64 * MAX_PER_SHARD * 2 {
             assert_eq!(rate.admit(id(), NOW), Ok(()));
         }
         let kept = |rate: &TokenRate| -> Vec<usize> {
@@ -166,13 +166,13 @@ mod tests {
                 .map(|shard| shard.full_at.len())
                 .collect()
         };
-        assert!(kept(&rate).iter().all(|kept| *kept == ROOM));
+        assert!(kept(&rate).iter().all(|kept| *kept == MAX_PER_SHARD));
         let later = NOW.plus(Duration::from_mins(1));
         for _ in 0..64_000 {
             assert_eq!(rate.admit(id(), later), Ok(()));
         }
         assert!(
-            kept(&rate).iter().all(|kept| *kept < ROOM),
+            kept(&rate).iter().all(|kept| *kept < MAX_PER_SHARD),
             "what is full again goes"
         );
     }

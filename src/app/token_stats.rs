@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_mins(1);
 /// Counting takes at most one part in `SHARE` of the time.
 const SHARE: u32 = 100;
 /// How long a metrics request waits for the count that it started.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// When the next count is due; `None`: now.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl App {
             app.0.token_stats.took(begin.elapsed());
         });
         // A timeout is fine, and the task logs its own failure.
-        drop(time::timeout(PATIENCE, count).await);
+        drop(time::timeout(MAX_WAIT, count).await);
     }
 
     async fn count_tokens_by_state(&self) -> Result<TokenCounts, Error> {

@@ -14,10 +14,10 @@ mod update;
 
 pub use create::{CreateToken, CreatedToken};
 pub use list_all::ListAllTokens;
-pub use look_up::TokenStakes;
+pub use look_up::TokenImpact;
 pub use read::ListTokens;
-pub use revoke::{Outcome, Revocation, RevokeTokens};
-pub use revoke_leaked::{Leak, LeakRevocation, Standing};
+pub use revoke::{Revocation, RevokeTokens, TokenOutcome};
+pub use revoke_leaked::{Leak, LeakRevocation, LeakStatus};
 pub use rotate::{RotateToken, RotatedToken};
 pub use selection::{TimeParts, TokenSelection};
 pub use update::UpdateToken;

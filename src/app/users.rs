@@ -10,7 +10,7 @@ mod read;
 pub use create::{CreateUser, NewUser};
 pub use names::Usernames;
 pub use password::SetPassword;
-pub use read::{ListUsers, UserStakes};
+pub use read::{ListUsers, UserImpact};
 
 pub use crate::store::users::KindFilter;
 

@@ -1,7 +1,7 @@
 //! Verifies tokens: whose token is this, and is it still valid? Every surface that verifies asks here, so they cannot
 //! disagree.
 //!
-//! An invalid token is an answer; an error means that there is no answer. Verifications are not audited.
+//! An invalid token is an reply; an error means that there is no reply. Verifications are not audited.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -22,13 +22,13 @@ use crate::{
 use super::{
     App, Error,
     authz::{self, Action},
-    caller::{Caller, Origin},
+    caller::{Caller, ClientInfo},
     error::{FieldError, Unauthenticated},
 };
 
 /// A request to verify a token.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct VerifyToken {
     /// The presented token, or why it is malformed.
     pub token: Result<PresentedToken, TokenTextError>,
     /// The scopes that it must have; all of them are required.
@@ -41,7 +41,7 @@ pub struct Question {
     pub reporter_ip: Option<IpAddr>,
 }
 
-impl Question {
+impl VerifyToken {
     /// Parses the fields of a request.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ pub(super) fn parse_use<'a>(
     Ok((required_scopes, client_ip))
 }
 
-/// The answer to a [`Question`].
+/// The reply to a [`VerifyToken`].
 #[derive(Clone, Debug)]
 pub enum Verification {
     /// The token is valid.
@@ -163,88 +163,88 @@ impl App {
     pub async fn verify_for(
         &self,
         caller: &Caller,
-        question: Result<Question, FieldError>,
+        request: Result<VerifyToken, FieldError>,
     ) -> Result<Verification, Error> {
         self.may_verify(caller)?;
-        let mut question = question?;
-        let observed = caller.origin().ip;
-        let asked = question.token.as_ref().ok().map(PresentedToken::id);
+        let mut request = request?;
+        let observed = caller.client().ip;
+        let asked = request.token.as_ref().ok().map(PresentedToken::id);
         if asked.is_some() && asked == caller.token().map(|token| token.id) {
-            question.client_ip = observed;
-        } else if question.client_ip.is_some() {
-            question.reporter_ip = observed;
+            request.client_ip = observed;
+        } else if request.client_ip.is_some() {
+            request.reporter_ip = observed;
         }
-        self.verify(question, None).await
+        self.verify(request, None).await
     }
 
-    /// Verifies the token that a request from `origin` presents as its own credential.
+    /// Verifies the token that a request from `client` presents as its own credential.
     ///
     /// # Errors
     /// The store failed, or the token is valid but over its rate limit ([`Error::RateLimited`]).
     pub async fn verify_credential(
         &self,
-        question: Question,
-        origin: &Origin,
+        request: VerifyToken,
+        client: &ClientInfo,
     ) -> Result<Verification, Error> {
-        self.verify(question, Some(origin)).await
+        self.verify(request, Some(client)).await
     }
 
-    /// Verifies a token, with `origin` if it is the request's own credential.
+    /// Verifies a token, with `client` if it is the request's own credential.
     async fn verify(
         &self,
-        question: Question,
-        origin: Option<&Origin>,
+        request: VerifyToken,
+        client: Option<&ClientInfo>,
     ) -> Result<Verification, Error> {
-        let (result, answer) = match self.judge(&question, origin).await {
+        let (result, reply) = match self.check(&request, client).await {
             Ok(verified) => ("valid", Ok(Verification::Valid(verified))),
-            Err(Judgement::Refused(refused)) => {
+            Err(NotVerified::Refused(refused)) => {
                 let result = refused.reason().as_str();
                 (result, Ok(Verification::Invalid(refused)))
             }
-            Err(Judgement::Failed(error)) => (error.result(), Err(error)),
+            Err(NotVerified::Failed(error)) => (error.result(), Err(error)),
         };
         self.metrics().verification(result);
-        answer
+        reply
     }
 
-    async fn judge(
+    async fn check(
         &self,
-        question: &Question,
-        origin: Option<&Origin>,
-    ) -> Result<Verified, Judgement> {
-        let presented = question.token.map_err(Unauthenticated::from);
+        request: &VerifyToken,
+        client: Option<&ClientInfo>,
+    ) -> Result<Verified, NotVerified> {
+        let presented = request.token.map_err(Unauthenticated::from);
         let presented = presented.map_err(Refused::from)?;
         let credential = self.find_credential(presented).await?.credential;
         let now = self.now();
-        if let Some(origin) = origin {
-            self.watch_reuse(&credential.lineage.token, origin, question.client_ip)
+        if let Some(client) = client {
+            self.watch_reuse(&credential.lineage.token, client, request.client_ip)
                 .await;
         }
-        let verified = judge(credential, question, now)?;
+        let verified = check(credential, request, now)?;
         self.admit_request(presented.id(), now)?;
         let last_use = LastUse {
             time: now,
-            ip: question.client_ip,
-            reporter_ip: question.reporter_ip,
+            ip: request.client_ip,
+            reporter_ip: request.reporter_ip,
         };
-        self.0.usage.note(presented.id(), last_use);
+        self.0.last_uses.note(presented.id(), last_use);
         Ok(verified)
     }
 }
 
-/// Why no token was verified: an answer, or a failure.
-enum Judgement {
+/// Why no token was verified: an reply, or a failure.
+enum NotVerified {
     Refused(Refused),
     Failed(Error),
 }
 
-impl From<Refused> for Judgement {
+impl From<Refused> for NotVerified {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
     }
 }
 
-impl From<Error> for Judgement {
+impl From<Error> for NotVerified {
     fn from(error: Error) -> Self {
         match error {
             Error::Unauthenticated(refusal) => Self::Refused(refusal.into()),
@@ -254,15 +254,15 @@ impl From<Error> for Judgement {
 }
 
 /// Whether a token whose secret was right meets the request.
-fn judge(
+fn check(
     credential: Arc<Credential>,
-    question: &Question,
+    request: &VerifyToken,
     now: Timestamp,
 ) -> Result<Verified, Refused> {
     let Credential { lineage, user, .. } = &*credential;
     let invalid = |invalid: Invalid| Refused::Token(invalid.into());
-    lineage.check(now, question.client_ip).map_err(invalid)?;
-    if question.client_ip.is_none() && lineage.is_bound_to_networks() {
+    lineage.check(now, request.client_ip).map_err(invalid)?;
+    if request.client_ip.is_none() && lineage.is_bound_to_networks() {
         return Err(invalid(Invalid::Address));
     }
     if user.is_none() {
@@ -270,8 +270,7 @@ fn judge(
     }
     let scopes = lineage.scopes().ok_or(Refused::Scope)?;
     let is_unscoped = scopes.is_empty();
-    if (is_unscoped && question.denies_unscoped) || !question.required_scopes.is_covered_by(&scopes)
-    {
+    if (is_unscoped && request.denies_unscoped) || !request.required_scopes.is_covered_by(&scopes) {
         return Err(Refused::Scope);
     }
     Ok(Verified { credential, scopes })
@@ -287,13 +286,13 @@ mod tests {
 
     #[test]
     fn malformed_scopes_and_addresses_are_refused() {
-        let question = |scopes: &[&str], ip| {
-            Question::parse(PresentedToken::parse(""), scopes.iter().copied(), ip)
+        let request = |scopes: &[&str], ip| {
+            VerifyToken::parse(PresentedToken::parse(""), scopes.iter().copied(), ip)
                 .map_err(|error| error.field)
         };
-        assert_eq!(question(&["Deploy"], "").unwrap_err(), "required_scopes");
-        assert_eq!(question(&[], "localhost").unwrap_err(), "client_ip");
-        let mapped = question(&["deploy"], "::ffff:10.0.0.1").unwrap();
+        assert_eq!(request(&["Deploy"], "").unwrap_err(), "required_scopes");
+        assert_eq!(request(&[], "localhost").unwrap_err(), "client_ip");
+        let mapped = request(&["deploy"], "::ffff:10.0.0.1").unwrap();
         assert_eq!(mapped.client_ip, Some([10, 0, 0, 1].into()));
         assert_eq!(mapped.required_scopes, set(&["deploy"]));
     }

@@ -110,17 +110,6 @@ pub enum TokenState {
     Expired,
 }
 
-impl TokenState {
-    /// The state's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "live",
-            Self::Disabled => "disabled",
-            Self::Expired => "expired",
-        }
-    }
-}
-
 impl Token {
     /// The state at `now`; `None` if the token is deleted.
     pub fn state(&self, now: Timestamp) -> Option<TokenState> {
@@ -150,7 +139,7 @@ impl Token {
     /// stronger reason.
     pub fn faults(&self, now: Timestamp) -> impl Iterator<Item = Invalid> + use<> {
         let faults = [
-            (self.delete_time.is_some(), Invalid::Deleted),
+            (self.delete_time.is_some(), Invalid::Revoked),
             (self.has_expired(now), Invalid::Expired),
             (self.disabled.is_some(), Invalid::Disabled),
         ];
@@ -264,9 +253,9 @@ impl Lineage {
 /// Why a token is not accepted although its secret is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Invalid {
-    /// It was deleted.
-    #[error("the token was deleted")]
-    Deleted,
+    /// It was revoked.
+    #[error("the token was revoked")]
+    Revoked,
     /// It has expired.
     #[error("the token has expired")]
     Expired,
@@ -287,7 +276,7 @@ pub enum Invalid {
 impl Invalid {
     /// All reasons, in the order in which they are reported.
     pub const ALL: [Self; 6] = [
-        Self::Deleted,
+        Self::Revoked,
         Self::Expired,
         Self::Disabled,
         Self::UserDeactivated,

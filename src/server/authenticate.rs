@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use crate::{
     app::{
         App, Error,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         error::Unauthenticated,
     },
     domain::secret::Secret,
@@ -101,7 +101,7 @@ fn credentials(extensions: &http::Extensions) -> Credentials {
     endpoint.map_or(Credentials::Token, |endpoint| endpoint.credentials)
 }
 
-fn origin(extensions: &http::Extensions) -> Result<Origin, Error> {
+fn origin(extensions: &http::Extensions) -> Result<ClientInfo, Error> {
     let missing = || Error::Internal("a request came without its origin".into());
     extensions.get().cloned().ok_or_else(missing)
 }
@@ -154,7 +154,11 @@ impl PresentedCredential {
     }
 
     /// Authenticates the caller.
-    pub(super) async fn authenticate(self, app: &App, origin: &Origin) -> Result<Caller, Error> {
+    pub(super) async fn authenticate(
+        self,
+        app: &App,
+        origin: &ClientInfo,
+    ) -> Result<Caller, Error> {
         match self {
             Self::Bearer(bearer) => authenticate(app, bearer, origin).await,
             Self::Local { uid } => {
@@ -169,7 +173,7 @@ impl PresentedCredential {
 async fn authenticate(
     app: &App,
     bearer: Result<Secret, Unauthenticated>,
-    origin: &Origin,
+    origin: &ClientInfo,
 ) -> Result<Caller, Error> {
     note_token_presented(&bearer);
     match bearer {
@@ -278,7 +282,7 @@ pub(super) struct HeadCaller {
 impl HeadCaller {
     /// The caller in its current state, now that the body has been read.
     async fn refresh(self) -> Result<Caller, Error> {
-        self.app.look_again(&self.caller).await
+        self.app.recheck(&self.caller).await
     }
 }
 
@@ -322,7 +326,7 @@ impl<S: Sync> FromRequestParts<S> for DeferredCredential {
 }
 
 /// Extractor of where a request came from.
-pub(super) struct RequestOrigin(pub(super) Origin);
+pub(super) struct RequestOrigin(pub(super) ClientInfo);
 
 impl<S: Sync> FromRequestParts<S> for RequestOrigin {
     type Rejection = ConnectError;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use crate::{
-    app::{App, caller::Origin},
+    app::{App, caller::ClientInfo},
     domain::{audit::escape_user_agent, id::RequestId},
 };
 
@@ -32,7 +32,7 @@ use super::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Adds an [`Origin`] to the extensions of each request.
+/// Adds an [`ClientInfo`] to the extensions of each request.
 #[derive(Clone, Debug)]
 pub(super) struct WithRequestContext<S> {
     pub(super) app: App,
@@ -92,14 +92,14 @@ where
     }
 }
 
-fn describe(request_id: RequestId, ip: Option<IpAddr>, headers: &HeaderMap) -> Origin {
+fn describe(request_id: RequestId, ip: Option<IpAddr>, headers: &HeaderMap) -> ClientInfo {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let client_request_id = text(REQUEST_ID)
         .filter(|id| is_request_id(id))
         .map(str::to_owned);
     let user_agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
     let user_agent = String::from_utf8_lossy(user_agent.unwrap_or_default());
-    Origin {
+    ClientInfo {
         request_id,
         client_request_id,
         ip,

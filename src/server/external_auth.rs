@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     app::{
         App, Error,
-        caller::Origin,
-        verify::{Question, Refused, Verification, Verified},
+        caller::ClientInfo,
+        verify::{Refused, Verification, Verified, VerifyToken},
     },
     domain::presented_token::PresentedToken,
 };
@@ -49,7 +49,7 @@ pub(super) async fn check(
     headers: &HeaderMap,
     required: Requirement,
     source: RequestSource,
-    origin: &Origin,
+    origin: &ClientInfo,
 ) -> Result<Decision, Error> {
     current::note_routine();
     let presented = required.presented_token(headers);
@@ -57,7 +57,7 @@ pub(super) async fn check(
     let refused = match presented {
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
-            let question = Question {
+            let question = VerifyToken {
                 token: PresentedToken::parse(token.expose()),
                 required_scopes: required.scopes.clone(),
                 denies_unscoped: required.denies_unscoped,

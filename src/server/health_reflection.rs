@@ -25,7 +25,7 @@ use tokio::{
 use tonic::Status;
 
 use crate::{
-    app::{App, caller::Origin},
+    app::{App, caller::ClientInfo},
     proto::{
         self,
         grpc::health::v1::{
@@ -236,7 +236,7 @@ pub(super) fn reflection(streams: AnonymousStreams) -> io::Result<Router> {
     let v1 = reflection().build_v1().map_err(io::Error::other)?;
     let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
     let bounded = middleware::from_fn(move |request: Request, next: Next| {
-        let ip = request.extensions().get::<Origin>().and_then(|o| o.ip);
+        let ip = request.extensions().get::<ClientInfo>().and_then(|o| o.ip);
         bounded(streams.clone(), ip, request, next)
     });
     Ok(Router::new()

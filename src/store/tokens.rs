@@ -2,24 +2,24 @@
 
 mod change;
 mod credential;
-mod delete;
 mod family;
 mod filter;
 mod last_use;
 mod live;
 mod purge;
+mod revoke;
 mod search;
 
 pub use change::{mark_rotated, move_live_children, undo_rotation, update};
 pub use credential::{Credential, find_credential};
-pub use delete::{
-    DeletedFamily, delete_family, delete_live_children, delete_live_of_user, mark_deleted,
-};
 pub use family::{disable_family, list_family};
 pub use filter::{StateFilter, TokenFilter};
 pub use last_use::record_uses;
 pub use live::{count_live, count_live_children, count_live_family};
 pub use purge::{find_users_over_limit, purge, purge_ended};
+pub use revoke::{
+    RevokedFamily, mark_revoked, revoke_family, revoke_live_children, revoke_live_of_user,
+};
 pub use search::{TokenPage, count, count_by_state, find_selected, last_row, search};
 
 use super::{

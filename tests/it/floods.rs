@@ -5,7 +5,7 @@ mod names;
 mod sign_ins;
 
 use hallpass::{
-    app::{Error, caller::Origin, error::Unauthenticated},
+    app::{Error, caller::ClientInfo, error::Unauthenticated},
     domain::{
         id::{RequestId, TokenId},
         token_text::{TokenPrefix, TokenText},
@@ -26,7 +26,7 @@ async fn unknown_tokens_by_the_100_000_write_at_most_600_rows_a_minute() {
     for n in 0..BEARERS {
         // Well-formed, from 50,000 networks.
         let text = TokenText::generate(&TokenPrefix::default(), TokenId::generate(START));
-        let origin = Origin {
+        let origin = ClientInfo {
             request_id: RequestId::generate(START),
             client_request_id: None,
             ip: Some(std::net::Ipv4Addr::from_bits((n / 2) << 8).into()),

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hallpass::app::usage::Flush;
+use hallpass::app::last_use::Flush;
 use serde_json::{Value, json};
 
 use crate::test_app::TestApp;

@@ -12,7 +12,7 @@ use std::{
 use hallpass::{
     app::{
         Error,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         page::PageRequest,
         tokens::{CreateToken, ListTokens, RotateToken, UpdateToken},
         users::{CreateUser, NewUser},
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
     }
 
     async fn caller(&self, token: usize) -> Result<Caller, Reason> {
-        let origin = Origin {
+        let origin = ClientInfo {
             request_id: RequestId::generate(self.app.app.now()),
             client_request_id: None,
             ip: Some([192, 0, 2, 1].into()),

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::future::join_all;
 use hallpass::{
-    app::{App, Error, caller::Origin},
+    app::{App, Error, caller::ClientInfo},
     domain::{clock::Clock, id::RequestId},
 };
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn ask(client: &Client) -> Verify {
 
 /// Asks the use case itself, without a socket between.
 fn ask_within(app: &TestApp) -> Verify {
-    let origin = Origin {
+    let origin = ClientInfo {
         request_id: RequestId::generate(app.clock.now()),
         client_request_id: None,
         ip: Some(Ipv4Addr::LOCALHOST.into()),

@@ -6,7 +6,7 @@ mod use_cases;
 use hallpass::{
     app::{
         Error,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         error::{Denied, Unauthenticated},
         tokens::CreateToken,
         users::SetPassword,
@@ -19,8 +19,8 @@ use crate::test_app::TestApp;
 
 use self::use_cases::{ADMINS, OWNERS, READS, Target, run};
 
-fn origin(app: &TestApp) -> Origin {
-    Origin {
+fn origin(app: &TestApp) -> ClientInfo {
+    ClientInfo {
         request_id: RequestId::generate(app.app.now()),
         client_request_id: None,
         ip: Some([127, 0, 0, 1].into()),

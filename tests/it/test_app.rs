@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use hallpass::{
     app::{
         App, AppOptions,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         passwords::HasherOptions,
     },
     domain::{clock::Clock, id::RequestId, secret::Secret},
@@ -83,7 +83,7 @@ impl Default for Settings {
 
 /// A command on the machine of `app`.
 pub(crate) fn local(app: &App) -> Caller {
-    let origin = Origin {
+    let origin = ClientInfo {
         request_id: RequestId::generate(app.now()),
         client_request_id: None,
         ip: None,

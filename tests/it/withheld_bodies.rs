@@ -8,8 +8,8 @@ use futures_util::stream;
 use hallpass::{
     app::{
         Error,
-        caller::Origin,
-        verify::{Question, Verification},
+        caller::ClientInfo,
+        verify::{Verification, VerifyToken},
     },
     domain::{id::RequestId, presented_token::PresentedToken},
     server::endpoints::{Credentials, PROCEDURES},
@@ -352,18 +352,18 @@ async fn oauths_clients_are_looked_at_once_the_form_has_come() {
 async fn caller_that_is_not_looked_at_again_would_be_served() {
     let app = TestApp::start().await;
     let token = app.child(&app.admin.token, json!({})).await;
-    let origin = Origin {
+    let origin = ClientInfo {
         request_id: RequestId::generate(app.app.now()),
         client_request_id: None,
         ip: None,
         user_agent: String::new(),
     };
     let caller = app.app.authenticate(&token.text, &origin).await.unwrap();
-    app.app.look_again(&caller).await.unwrap();
+    app.app.recheck(&caller).await.unwrap();
     Change::Deleted.happen(&app, &app.admin, &token).await;
-    let question = Question::parse(PresentedToken::parse(&app.admin.token), [], "");
+    let question = VerifyToken::parse(PresentedToken::parse(&app.admin.token), [], "");
     let answer = app.app.verify_for(&caller, question).await.unwrap();
     assert!(matches!(answer, Verification::Valid(_)));
-    let again = app.app.look_again(&caller).await;
+    let again = app.app.recheck(&caller).await;
     assert!(matches!(again, Err(Error::Unauthenticated(_))));
 }

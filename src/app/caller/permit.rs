@@ -9,7 +9,7 @@ use crate::{
     app::{
         Error,
         authz::{self, Action, Relation},
-        credential::Known,
+        credential::CachedCredential,
         error::{Denied, Unauthenticated},
         passwords::PasswordHash,
     },
@@ -44,7 +44,7 @@ impl Caller {
         tx: &'t Tx<'_>,
         now: Timestamp,
     ) -> Result<CallerInTx<'t>, Error> {
-        let origin = Arc::clone(&self.origin);
+        let client = Arc::clone(&self.client);
         let caller = match &self.proof {
             Proof::Local { .. } => self.clone(),
             Proof::Password { user, hash } => {
@@ -57,18 +57,18 @@ impl Caller {
                     is_good.then_some(found)
                 });
                 let user = user.ok_or(Unauthenticated::WrongPassword)?;
-                Self::by_password(user, hash.clone(), origin)
+                Self::by_password(user, hash.clone(), client)
             }
             Proof::Token(known) => {
                 let id = known.credential.lineage.token.id;
                 let found = tokens::find_credential(tx, id)?;
-                let known = Known {
+                let known = CachedCredential {
                     // The stamp of the earlier read is the safe one outside this transaction: at worst, it makes the
                     // credential look stale too early.
                     stamp: known.stamp,
                     credential: Arc::new(found.ok_or(Unauthenticated::WrongToken)?),
                 };
-                Self::by_token(known, now, origin)?
+                Self::by_token(known, now, client)?
             }
         };
         Ok(CallerInTx {
@@ -104,8 +104,8 @@ impl Caller {
             Proof::Local { .. } => Some(Ok(self.clone())),
             Proof::Token(known) if db.still_decides(known.stamp, &known.credential.lineage) => {
                 // The token may have expired since.
-                let origin = Arc::clone(&self.origin);
-                Some(Self::by_token(known.clone(), now, origin))
+                let client = Arc::clone(&self.client);
+                Some(Self::by_token(known.clone(), now, client))
             }
             Proof::Token(_) | Proof::Password { .. } => None,
         }

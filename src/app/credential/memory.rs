@@ -25,7 +25,7 @@ const MAX_VARIABLE_BYTES: usize = 2_048;
 
 /// The credential cache.
 #[derive(Debug)]
-pub(in crate::app) struct Memory {
+pub(in crate::app) struct CredentialCache {
     sets: Box<[Mutex<Set>]>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -33,20 +33,20 @@ pub(in crate::app) struct Memory {
 
 #[derive(Debug, Default)]
 struct Set {
-    kept: [Option<Known>; WAYS],
+    kept: [Option<CachedCredential>; WAYS],
     /// The entry that was evicted last; the next one is evicted when the set is full.
     next: usize,
 }
 
 /// A credential, with a stamp that tells later whether it is stale.
 #[derive(Clone, Debug)]
-pub(in crate::app) struct Known {
+pub(in crate::app) struct CachedCredential {
     /// Taken before the credential was read.
     pub(in crate::app) stamp: Stamp,
     pub(in crate::app) credential: Arc<Credential>,
 }
 
-impl Default for Memory {
+impl Default for CredentialCache {
     fn default() -> Self {
         Self {
             sets: (0..SETS).map(|_| Mutex::default()).collect(),
@@ -56,15 +56,15 @@ impl Default for Memory {
     }
 }
 
-impl Memory {
-    /// The cached credential if `is_true` accepts it and the secret matches. Counts a hit or a miss.
+impl CredentialCache {
+    /// The cached credential if `is_current` accepts it and the secret matches. Counts a hit or a miss.
     pub(super) fn find(
         &self,
         id: TokenId,
         hash: &TokenHash,
-        is_true: impl Fn(Stamp, &Credential) -> bool,
-    ) -> Option<Known> {
-        let found = self.get(id, is_true);
+        is_current: impl Fn(Stamp, &Credential) -> bool,
+    ) -> Option<CachedCredential> {
+        let found = self.get(id, is_current);
         let found = found.filter(|known| known.credential.hash.matches(hash));
         let count = if found.is_some() {
             &self.hits
@@ -75,15 +75,15 @@ impl Memory {
         found
     }
 
-    /// The cached credential if `is_true` accepts it.
+    /// The cached credential if `is_current` accepts it.
     pub(super) fn get(
         &self,
         id: TokenId,
-        is_true: impl Fn(Stamp, &Credential) -> bool,
-    ) -> Option<Known> {
+        is_current: impl Fn(Stamp, &Credential) -> bool,
+    ) -> Option<CachedCredential> {
         let set = self.set(id);
         let kept = set.kept.iter().flatten().find(|kept| kept.is_of(id))?;
-        is_true(kept.stamp, &kept.credential).then(|| kept.clone())
+        is_current(kept.stamp, &kept.credential).then(|| kept.clone())
     }
 
     /// Hits and misses of [`Self::find`].
@@ -91,7 +91,7 @@ impl Memory {
         (self.hits.load(Relaxed), self.misses.load(Relaxed))
     }
 
-    pub(super) fn keep(&self, known: &Known) {
+    pub(super) fn keep(&self, known: &CachedCredential) {
         if variable_bytes(&known.credential) > MAX_VARIABLE_BYTES {
             return;
         }
@@ -117,7 +117,7 @@ impl Memory {
     }
 }
 
-impl Known {
+impl CachedCredential {
     fn is_of(&self, id: TokenId) -> bool {
         self.credential.lineage.token.id == id
     }

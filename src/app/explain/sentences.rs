@@ -6,7 +6,7 @@ use crate::domain::{
     token::{LastUse, Token},
 };
 
-use super::{CredentialKind, Explanation, TokenOrigin};
+use super::{CredentialKind, Explanation, TokenCreation};
 
 /// Formats a time.
 pub(super) type Show<'a> = &'a dyn Fn(Timestamp) -> String;
@@ -16,7 +16,7 @@ impl Explanation {
     pub fn sentences(&self, show: impl Fn(Timestamp) -> String) -> Vec<String> {
         let show: Show<'_> = &show;
         let mut sentences = vec![self.verdict(show), self.owner()];
-        sentences.extend(self.origin.as_ref().map(|origin| made(origin, show)));
+        sentences.extend(self.creation.as_ref().map(|creation| made(creation, show)));
         sentences.extend(self.family_sentences(show));
         sentences.push(self.limits());
         sentences.push(match &self.token.last_use {
@@ -112,16 +112,16 @@ impl Explanation {
     }
 }
 
-fn made(origin: &TokenOrigin, show: Show<'_>) -> String {
-    let name = origin.username.as_ref().map(ToString::to_string);
-    let by = name.unwrap_or_else(|| origin.actor.clone());
-    let with = match &origin.credential {
+fn made(creation: &TokenCreation, show: Show<'_>) -> String {
+    let name = creation.username.as_ref().map(ToString::to_string);
+    let by = name.unwrap_or_else(|| creation.actor.clone());
+    let with = match &creation.credential {
         CredentialKind::Password => " with a password".to_owned(),
         CredentialKind::Token(id) => format!(" with the token {id}"),
         CredentialKind::Local => " on the server's machine".to_owned(),
     };
-    let how = if origin.rotated { "by rotation " } else { "" };
-    format!("It was made {how}at {} by {by}{with}.", show(origin.time))
+    let how = if creation.rotated { "by rotation " } else { "" };
+    format!("It was made {how}at {} by {by}{with}.", show(creation.time))
 }
 
 fn used(last: &LastUse, show: Show<'_>) -> String {

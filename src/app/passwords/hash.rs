@@ -106,7 +106,7 @@ pub(super) struct Target {
 
 impl Target {
     /// A dummy hash, for unknown users: it costs what a new hash costs and matches nothing.
-    pub(super) fn nobody(cost: Cost) -> Self {
+    pub(super) fn dummy(cost: Cost) -> Self {
         Self {
             cost,
             salt: random::bytes::<SALT_BYTES>().to_vec(),
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn dummy_hash_costs_the_same_as_a_new_hash() {
         let cost = Cost::new(16, 3).unwrap();
-        let nobody = Target::nobody(cost.clone());
+        let nobody = Target::dummy(cost.clone());
         let stored = hash(&cost, &secret("x"), &mut memory(&cost));
         let somebody: Target = stored.as_str().parse().unwrap();
         assert_eq!(nobody.cost(), somebody.cost());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-pub use self::workers::Slots;
+pub use self::workers::HashQueue;
 use self::workers::{WorkMemory, Workers};
 use super::{
     hash::{self, Cost, PasswordHash, Target},
@@ -27,7 +27,7 @@ pub struct HasherOptions {
     pub passes: u32,
     /// Number of threads, each with its own work memory.
     pub threads: usize,
-    /// Maximum number of jobs waiting in the queue of each of the [`Slots`]; more are refused.
+    /// Maximum number of jobs waiting in each [`HashQueue`]; more are refused.
     pub queue: usize,
     /// How long a thread may be idle before it frees its work memory.
     pub idle: Duration,
@@ -56,7 +56,7 @@ pub struct Hasher {
 
 /// The result of checking a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct PasswordCheck {
     /// The password is the stored one. Always false if none is stored.
     pub matches: bool,
     /// The password matched, but its stored hash costs less than new ones: rehash it ([`Hasher::rehash`]) and store
@@ -91,7 +91,7 @@ impl Hasher {
     async fn hash_normal(&self, password: Secret) -> Result<PasswordHash, HasherError> {
         let cost = self.cost.clone();
         // Whoever may set a password is authenticated, so the job belongs in the queue of known networks.
-        self.run(Slots::KnownNetworks, move |memory| {
+        self.run(HashQueue::KnownNetworks, move |memory| {
             hash::hash(&cost, &password, memory.blocks(cost.blocks()))
         })
         .await
@@ -101,19 +101,19 @@ impl Hasher {
     /// has no password, it does the same work and reports no match.
     pub async fn verify(
         &self,
-        slots: Slots,
+        queue: HashQueue,
         password: &Secret,
         stored: Option<&PasswordHash>,
-    ) -> Result<Verdict, HasherError> {
+    ) -> Result<PasswordCheck, HasherError> {
         let target = self.target(stored)?;
         let password = policy::normalize(password);
         let needs_rehash = target.cost().is_below(&self.cost);
         let matches = self
-            .run(slots, move |memory| {
+            .run(queue, move |memory| {
                 target.matches(&password, memory.blocks(target.cost().blocks()))
             })
             .await?;
-        Ok(Verdict {
+        Ok(PasswordCheck {
             matches,
             needs_rehash: matches && needs_rehash,
         })
@@ -122,7 +122,7 @@ impl Hasher {
     fn target(&self, stored: Option<&PasswordHash>) -> Result<Target, HasherError> {
         match stored {
             Some(stored) => stored.as_str().parse().map_err(|_| HasherError::Stored),
-            None => Ok(Target::nobody(self.cost.clone())),
+            None => Ok(Target::dummy(self.cost.clone())),
         }
     }
 
@@ -134,12 +134,12 @@ impl Hasher {
     /// Runs `work` on a hashing thread. A caller that goes away drops the receiver, which marks the job as abandoned.
     async fn run<T: Send + 'static>(
         &self,
-        slots: Slots,
+        queue: HashQueue,
         work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
     ) -> Result<T, HasherError> {
         let (reply, answer) = oneshot::channel();
         self.workers
-            .queue(slots, reply, work)
+            .submit(queue, reply, work)
             .map_err(|_| HasherError::Full)?;
         answer.await.map_err(|_| HasherError::Failed)
     }
@@ -199,25 +199,27 @@ mod tests {
     async fn password_matches_in_any_unicode_encoding() {
         let hasher = start(8, 1);
         let stored = stored(&hasher).await;
-        let right = Verdict {
+        let right = PasswordCheck {
             matches: true,
             needs_rehash: false,
         };
         assert_eq!(
-            hasher.verify(Slots::Others, &secret(), Some(&stored)).await,
+            hasher
+                .verify(HashQueue::Others, &secret(), Some(&stored))
+                .await,
             Ok(right)
         );
         let decomposed = Secret::new("vexed marmots juggle cafe\u{301}".to_owned());
         assert_eq!(
             hasher
-                .verify(Slots::Others, &decomposed, Some(&stored))
+                .verify(HashQueue::Others, &decomposed, Some(&stored))
                 .await,
             Ok(right)
         );
         let wrong = Secret::new("vexed marmots juggle cafe".to_owned());
         assert!(
             !hasher
-                .verify(Slots::Others, &wrong, Some(&stored))
+                .verify(HashQueue::Others, &wrong, Some(&stored))
                 .await
                 .unwrap()
                 .matches
@@ -229,18 +231,18 @@ mod tests {
         let (unknown, known) = (start(64, 2), start(64, 2));
         let stored = stored(&start(64, 2)).await;
         let verdict = unknown
-            .verify(Slots::Others, &secret(), None)
+            .verify(HashQueue::Others, &secret(), None)
             .await
             .unwrap();
         assert_eq!(
             verdict,
-            Verdict {
+            PasswordCheck {
                 matches: false,
                 needs_rehash: false
             }
         );
         known
-            .verify(Slots::Others, &secret(), Some(&stored))
+            .verify(HashQueue::Others, &secret(), Some(&stored))
             .await
             .unwrap();
         assert_eq!(unknown.held_bytes(), known.held_bytes());
@@ -253,32 +255,34 @@ mod tests {
         let (weak, strong) = (start(8, 1), start(16, 2));
         let old = stored(&weak).await;
         let verdict = strong
-            .verify(Slots::Others, &secret(), Some(&old))
+            .verify(HashQueue::Others, &secret(), Some(&old))
             .await
             .unwrap();
         assert_eq!(
             verdict,
-            Verdict {
+            PasswordCheck {
                 matches: true,
                 needs_rehash: true
             }
         );
         let wrong = Secret::new("another".to_owned());
         let verdict = strong
-            .verify(Slots::Others, &wrong, Some(&old))
+            .verify(HashQueue::Others, &wrong, Some(&old))
             .await
             .unwrap();
         assert_eq!(
             verdict,
-            Verdict {
+            PasswordCheck {
                 matches: false,
                 needs_rehash: false
             }
         );
         let new = strong.rehash(&secret()).await.unwrap();
         assert_eq!(
-            strong.verify(Slots::Others, &secret(), Some(&new)).await,
-            weak.verify(Slots::Others, &secret(), Some(&new)).await
+            strong
+                .verify(HashQueue::Others, &secret(), Some(&new))
+                .await,
+            weak.verify(HashQueue::Others, &secret(), Some(&new)).await
         );
     }
 
@@ -287,7 +291,9 @@ mod tests {
         let hasher = start(8, 1);
         let row = PasswordHash::from_row("$argon2id$v=19$m=8".to_owned());
         assert_eq!(
-            hasher.verify(Slots::Others, &secret(), Some(&row)).await,
+            hasher
+                .verify(HashQueue::Others, &secret(), Some(&row))
+                .await,
             Err(HasherError::Stored)
         );
     }

@@ -3,14 +3,14 @@
 //! | what is limited | from | delay |
 //! |---|---|---|
 //! | failures in a row for one account from one address | the 5th | 1 s, doubling to 15 min |
-//! | guesses at one account from networks it does not know | the 2nd in a second | until the site's place in the queue comes, one a second: [`line`] |
+//! | guesses at one account from networks it does not know | the 2nd in a second | until the site's place in the queue comes, one a second: [`guess_queue`] |
 //! | attempts from one address, refused ones included | the 21st at once | 10 a minute |
 //! | attempts from one address being checked | the 3rd | waits for its turn, at most 2 s |
 //!
 //! An address is an IPv4 address or an IPv6 /64, a network is an IPv4 /24 or an IPv6 /64, and a site is an IPv4 /24
 //! or an IPv6 /48. An IPv4-mapped IPv6 address counts as IPv4. An account knows a network for 30 days after its last
 //! sign-in from there, or until its password is set or its user is deactivated. The store keeps known networks across
-//! restarts. They have their own hashing slots, too.
+//! restarts. They have their own hashing queue, too.
 //!
 //! An attempt is charged as a failure before it is queued for its check, so parallel guesses gain nothing. A success
 //! refunds the charge. A refused attempt still costs its address one attempt, unless the address limit refused it:
@@ -27,9 +27,9 @@
 
 mod concurrency;
 mod failures;
+mod guess_queue;
 mod keys;
 mod known_networks;
-mod line;
 mod rate;
 
 use std::{
@@ -43,12 +43,12 @@ use ipnet::IpNet;
 use self::{
     concurrency::{ConcurrencyLimit, Permit},
     failures::{Charge, Failures},
+    guess_queue::{GuessQueues, UsedSecond},
     keys::{Keyer, Keys},
     known_networks::KnownNetworks,
-    line::{Lines, Used},
     rate::Rate,
 };
-pub use self::{failures::Backoff, line::LineLimits};
+pub use self::{failures::Backoff, guess_queue::QueueLimits};
 use crate::{
     app::ticks::{Tick, Ticks},
     domain::time::Timestamp,
@@ -60,10 +60,10 @@ pub struct ThrottleLimits {
     /// Delays for one account from one address.
     pub pair: Backoff,
     /// Limits for one account from all networks that it does not know.
-    pub line: LineLimits,
+    pub queue: QueueLimits,
     /// Number of queues; accounts that share one share its limit.
-    pub lines: usize,
-    /// How long an account knows a network after a sign-in; known networks are exempt from `line`.
+    pub queues: usize,
+    /// How long an account knows a network after a sign-in; known networks are exempt from `queue`.
     pub known_for: Duration,
     /// Burst of attempts from one address.
     pub address_burst: u32,
@@ -87,11 +87,11 @@ impl Default for ThrottleLimits {
                 first: Duration::from_secs(1),
                 most: Duration::from_mins(15),
             },
-            line: LineLimits {
+            queue: QueueLimits {
                 places: 60,
                 late_secs: 30,
             },
-            lines: 1 << 12,
+            queues: 1 << 12,
             known_for: Duration::from_hours(30 * 24),
             address_burst: 20,
             address_regain: Duration::from_secs(6),
@@ -117,7 +117,7 @@ pub struct Throttle {
 struct State {
     ticks: Ticks,
     pairs: Failures,
-    lines: Lines,
+    queues: GuessQueues,
     addresses: Rate,
     networks: KnownNetworks,
 }
@@ -126,12 +126,12 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Charges {
     pair: Charge,
-    line: Option<Used>,
+    queue: Option<UsedSecond>,
 }
 
 /// What was known about the network when the attempt began.
 #[derive(Clone, Copy, Debug)]
-struct Standing {
+struct NetworkStatus {
     /// The account knows the network.
     is_known: bool,
     /// The value of [`KnownNetworks::forgotten`] at that time.
@@ -150,7 +150,7 @@ impl Throttle {
             state: Mutex::new(State {
                 ticks: Ticks::default(),
                 pairs: Failures::new(limits.pair, limits.buckets),
-                lines: Lines::new(limits.line, limits.lines),
+                queues: GuessQueues::new(limits.queue, limits.queues),
                 addresses: Rate::new(limits.address_burst, limits.address_regain, limits.buckets),
                 networks: KnownNetworks::new(limits.known_for, limits.buckets),
             }),
@@ -170,8 +170,8 @@ impl Throttle {
     ) -> Result<Attempt<'_>, Throttled> {
         let keys = self.keyer.keys(account, ip);
         // Checked before waiting, so that an attempt that is refused anyway takes no place, and again afterwards.
-        let standing = self.lock().begin(&keys, now)?;
-        let limit = if standing.is_known {
+        let network = self.lock().begin(&keys, now)?;
+        let limit = if network.is_known {
             &self.known
         } else {
             &self.others
@@ -179,14 +179,14 @@ impl Throttle {
         let permit = limit.take(keys.address, self.wait).await?;
         let now = now.plus(permit.waited());
         let mut state = self.lock();
-        state.check(&keys, standing, now)?;
-        let charges = state.charge(&keys, standing, now);
+        state.check(&keys, network, now)?;
+        let charges = state.charge(&keys, network, now);
         drop(state);
         Ok(Attempt {
             throttle: self,
             keys,
             charges,
-            standing,
+            network,
             _permit: permit,
         })
     }
@@ -222,24 +222,29 @@ impl Throttle {
 
 impl State {
     /// Charges the address and checks all limits.
-    fn begin(&mut self, keys: &Keys, now: Timestamp) -> Result<Standing, Throttled> {
+    fn begin(&mut self, keys: &Keys, now: Timestamp) -> Result<NetworkStatus, Throttled> {
         let tick = self.ticks.at(now);
         refuse(self.addresses.wait(keys.address, tick))?;
         self.addresses.charge(keys.address, tick);
-        let standing = Standing {
+        let network = NetworkStatus {
             is_known: self.networks.contains(keys.network, tick),
             began: self.networks.forgotten(),
         };
-        self.check(keys, standing, now)?;
-        Ok(standing)
+        self.check(keys, network, now)?;
+        Ok(network)
     }
 
-    fn check(&mut self, keys: &Keys, standing: Standing, now: Timestamp) -> Result<(), Throttled> {
+    fn check(
+        &mut self,
+        keys: &Keys,
+        network: NetworkStatus,
+        now: Timestamp,
+    ) -> Result<(), Throttled> {
         let tick = self.ticks.at(now);
         let mut wait = self.pairs.wait(keys.pair, tick);
         // A site that must wait anyway gets no place, which might pass before the site may use it.
-        if wait.is_zero() && !standing.is_known {
-            wait = self.lines.wait(keys.account, keys.site, tick);
+        if wait.is_zero() && !network.is_known {
+            wait = self.queues.wait(keys.account, keys.site, tick);
         }
         if !wait.is_zero() {
             wait = wait.max(self.addresses.wait(keys.address, tick));
@@ -247,12 +252,12 @@ impl State {
         refuse(wait)
     }
 
-    fn charge(&mut self, keys: &Keys, standing: Standing, now: Timestamp) -> Charges {
+    fn charge(&mut self, keys: &Keys, network: NetworkStatus, now: Timestamp) -> Charges {
         let tick = self.ticks.at(now);
-        let unknown = (!standing.is_known).then_some(());
+        let unknown = (!network.is_known).then_some(());
         Charges {
             pair: self.pairs.charge(keys.pair, tick),
-            line: unknown.map(|()| self.lines.use_second(keys.account, keys.site, tick)),
+            queue: unknown.map(|()| self.queues.use_second(keys.account, keys.site, tick)),
         }
     }
 
@@ -278,14 +283,14 @@ pub struct Attempt<'a> {
     throttle: &'a Throttle,
     keys: Keys,
     charges: Charges,
-    standing: Standing,
+    network: NetworkStatus,
     _permit: Permit<'a>,
 }
 
 impl Attempt<'_> {
     /// Whether the account has recently been signed in to from this network.
     pub const fn is_from_known_network(&self) -> bool {
-        self.standing.is_known
+        self.network.is_known
     }
 
     /// The password was right: refunds the charges, forgets the failures of this account from this address, and makes
@@ -294,12 +299,12 @@ impl Attempt<'_> {
         let mut state = self.throttle.lock();
         let tick = state.ticks.at(now);
         state.refund(&self.keys, &self.charges.pair, tick);
-        if let Some(used) = &self.charges.line {
-            state.lines.give_back(used, tick);
+        if let Some(used) = &self.charges.queue {
+            state.queues.give_back(used, tick);
         }
         state.pairs.forgive(self.keys.pair, tick);
         let (account, network) = (self.keys.account, self.keys.network);
-        let (age, began) = (Duration::ZERO, self.standing.began);
+        let (age, began) = (Duration::ZERO, self.network.began);
         state.networks.remember(account, network, tick, age, began)
     }
 
@@ -308,8 +313,8 @@ impl Attempt<'_> {
         let mut state = self.throttle.lock();
         let tick = state.ticks.at(now);
         state.refund(&self.keys, &self.charges.pair, tick);
-        if let Some(used) = &self.charges.line {
-            state.lines.keep_place(used, tick);
+        if let Some(used) = &self.charges.queue {
+            state.queues.keep_reservation(used, tick);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::{Caller, CallerInTx, Origin, Permit},
+        caller::{Caller, CallerInTx, ClientInfo, Permit},
     },
     find_even_deleted, is_itself, parse_token_id,
 };
@@ -59,7 +59,7 @@ impl App {
         &self,
         presented: PresentedToken,
         caller: Option<&Caller>,
-        origin: &Origin,
+        client: &ClientInfo,
     ) -> Result<Option<(TokenId, UserId)>, Error> {
         let token = match self.find_credential(presented).await {
             Ok(known) => known.credential.lineage.token.clone(),
@@ -73,11 +73,11 @@ impl App {
         });
         if let Some(reporter) = reporter.filter(|_| token.is_live(now)) {
             let family = [token.family_id].into();
-            self.end_families(reporter, Action::RevokeLeaked, family, true)
+            self.revoke_families(reporter, Action::RevokeLeaked, family, true)
                 .await?;
             return Ok(Some((id, user_id)));
         }
-        let (origin, caller) = (origin.clone(), caller.cloned());
+        let (client, caller) = (client.clone(), caller.cloned());
         self.revoke(move |tx| {
             let caller = caller.as_ref().map(|caller| caller.refresh(tx, now));
             let caller = caller.transpose()?;
@@ -88,7 +88,7 @@ impl App {
                     actor: user_id.to_string(),
                     credential_kind: "token",
                     credential_id: id.to_string(),
-                    ..origin.event(now, Action::DeleteToken.audit(), id)
+                    ..client.event(now, Action::DeleteToken.audit(), id)
                 },
             })
         })
@@ -115,10 +115,10 @@ fn delete(
     now: Timestamp,
     event: impl Fn() -> AuditEvent,
 ) -> Result<Option<u32>, Error> {
-    if !tokens::mark_deleted(tx, id, now)? {
+    if !tokens::mark_revoked(tx, id, now)? {
         return Ok(None);
     }
-    let children = tokens::delete_live_children(tx, id, now)?;
+    let children = tokens::revoke_live_children(tx, id, now)?;
     let children = u32::try_from(children).unwrap_or(u32::MAX);
     let mut event = event();
     event.count = children.saturating_add(1);

@@ -17,7 +17,7 @@ use super::{
 
 /// What would stop working with a token.
 #[derive(Clone, Debug)]
-pub struct TokenStakes {
+pub struct TokenImpact {
     /// The token.
     pub token: Token,
     /// Its user's name; `None` if the user was deleted.
@@ -32,24 +32,24 @@ impl App {
         &self,
         caller: &Caller,
         token_id: &str,
-    ) -> Result<TokenStakes, Error> {
+    ) -> Result<TokenImpact, Error> {
         authz::admit(caller, Action::GetToken)?;
         let id = parse_token_id(token_id)?;
         let now = self.now();
-        let (stakes, relation) = self
+        let (impact, relation) = self
             .read_as(caller, move |tx, caller| {
                 let (found, permit) = find_target(tx, caller, Action::GetToken, id)?;
                 let token = found.lineage.token;
-                let stakes = TokenStakes {
+                let impact = TokenImpact {
                     live_children: tokens::count_live_children(tx, token.id, now)?,
                     username: found.user.map(|user| user.username),
                     token,
                 };
-                Ok((stakes, permit.relation()))
+                Ok((impact, permit.relation()))
             })
             .await?;
-        self.record_read(caller, Action::GetToken, relation, stakes.token.id)
+        self.record_read(caller, Action::GetToken, relation, impact.token.id)
             .await?;
-        Ok(stakes)
+        Ok(impact)
     }
 }

@@ -54,7 +54,7 @@ impl App {
     ) -> Result<(Token, Option<Username>), Error> {
         authz::admit(caller, Action::GetToken)?;
         let id = parse_token_id(token_id)?;
-        let (token, username, relation) = match id.and_then(|id| self.find_in_memory(caller, id)) {
+        let (token, username, relation) = match id.and_then(|id| self.find_in_cache(caller, id)) {
             Some(found) => found,
             None => self.find_in_store(caller, id).await?,
         };
@@ -65,9 +65,9 @@ impl App {
 
     /// The token from the credential cache, if the caller may read it and the caller's own credential is unchanged. A
     /// token that the caller may not read goes to the store like one that is not cached.
-    fn find_in_memory(&self, caller: &Caller, id: TokenId) -> Option<Found> {
+    fn find_in_cache(&self, caller: &Caller, id: TokenId) -> Option<Found> {
         let caller = &caller.unchanged(&self.0.db, self.now())?.ok()?;
-        let found = self.credential_in_memory(id)?;
+        let found = self.cached_credential(id)?;
         let relation = relation_to(caller, &found);
         let token = &found.lineage.token;
         let is_for_caller =
@@ -85,7 +85,7 @@ impl App {
                 Ok((found, permit.relation()))
             })
             .await?;
-        let known = self.keep_credential(stamp, found);
+        let known = self.cache_credential(stamp, found);
         let credential = &known.credential;
         let (token, username) = (credential.lineage.token.clone(), username_of(credential));
         Ok((token, username, relation))

@@ -35,7 +35,7 @@ use super::{
     selection::TokenSelection,
 };
 
-pub use named::Outcome;
+pub use named::TokenOutcome;
 
 /// About how many tokens one call deletes.
 const MAX_TOKENS: u32 = 10_000;
@@ -75,7 +75,7 @@ pub struct Revocation {
     /// The first few selected tokens.
     pub first: Vec<Token>,
     /// The outcome for each named token, in the order of the request, with its ID if it has one.
-    pub outcomes: Vec<(Option<TokenId>, Outcome)>,
+    pub outcomes: Vec<(Option<TokenId>, TokenOutcome)>,
     /// Whether the caller's own token or its parent was selected and therefore spared.
     pub spared_own: bool,
     /// The page token for the next call; empty: all is done.

@@ -8,7 +8,7 @@ use crate::{
     domain::{id::TokenId, presented_token::PresentedToken, time::Timestamp},
     store::{
         Tx, audit,
-        tokens::{self, DeletedFamily},
+        tokens::{self, RevokedFamily},
     },
 };
 
@@ -31,18 +31,18 @@ pub struct Leak {
     /// The token's public ID.
     pub id: TokenId,
     /// Its state.
-    pub standing: Standing,
+    pub status: LeakStatus,
 }
 
 /// The states of a leaked token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum LeakStatus {
     /// No token has this ID, or it was purged.
     Unknown,
     /// A token has this ID, but another secret: whoever wrote this text only knows the ID.
     OtherSecret,
     /// The token is deleted or expired.
-    Dead,
+    Ended,
     /// The token is live.
     Live {
         /// The ID of its family, which is the ID of the family's first token.
@@ -99,13 +99,13 @@ impl App {
             let revoked = Vec::new();
             return Ok(LeakRevocation { leaks, revoked });
         }
-        let families = leaks.iter().filter_map(|leak| match leak.standing {
-            Standing::Live { family_id } => Some(family_id),
+        let families = leaks.iter().filter_map(|leak| match leak.status {
+            LeakStatus::Live { family_id } => Some(family_id),
             _ => None,
         });
-        let ended = self.end_families(caller, Action::RevokeLeaked, families.collect(), false);
-        let ended = ended.await?;
-        let revoked = ended.ids().copied().collect();
+        let revoked = self.revoke_families(caller, Action::RevokeLeaked, families.collect(), false);
+        let revoked = revoked.await?;
+        let revoked = revoked.ids().copied().collect();
         Ok(LeakRevocation { leaks, revoked })
     }
 
@@ -115,18 +115,18 @@ impl App {
     ///
     /// A transaction deletes about 1,000 tokens, each with its own audit row. If a later transaction fails, what was
     /// deleted stays deleted, and a repeat does the rest.
-    pub(super) async fn end_families(
+    pub(super) async fn revoke_families(
         &self,
         caller: &Caller,
         action: Action,
         families: BTreeSet<TokenId>,
         spares_own: bool,
-    ) -> Result<DeletedFamily, Error> {
+    ) -> Result<RevokedFamily, Error> {
         let mut rest: Vec<TokenId> = families.into_iter().collect();
         // The caller's own family comes last, because the caller can do nothing once its token is gone.
         let own_family = caller.token().map(|token| token.family_id);
         rest.sort_by_key(|family| Some(*family) == own_family);
-        let mut ended = DeletedFamily::default();
+        let mut revoked = RevokedFamily::default();
         while !rest.is_empty() {
             let (now, caller, families) = (self.now(), caller.clone(), rest.clone());
             let (done, deleted) = self
@@ -134,46 +134,46 @@ impl App {
                     let caller = caller.refresh(tx, now)?;
                     let permit = caller.may(action, Relation::OtherPerson)?;
                     let spared = if spares_own { own(&caller) } else { Vec::new() };
-                    delete_families(tx, &permit, &families, &spared, now)
+                    revoke_chunk(tx, &permit, &families, &spared, now)
                 })
                 .await?;
             rest.drain(..done);
             let is_full = deleted.count() >= CHUNK as usize;
-            ended.add(deleted);
+            revoked.add(deleted);
             if is_full {
                 time::sleep(PAUSE).await;
             }
         }
-        Ok(ended)
+        Ok(revoked)
     }
 }
 
 fn leak(tx: &Tx<'_>, found: &PresentedToken, now: Timestamp) -> Result<Leak, Error> {
     let id = found.id();
-    let standing = match tokens::find_credential(tx, id)? {
-        None => Standing::Unknown,
-        Some(credential) if !credential.hash.matches(found.hash()) => Standing::OtherSecret,
-        Some(credential) if !credential.lineage.token.is_live(now) => Standing::Dead,
-        Some(credential) => Standing::Live {
+    let status = match tokens::find_credential(tx, id)? {
+        None => LeakStatus::Unknown,
+        Some(credential) if !credential.hash.matches(found.hash()) => LeakStatus::OtherSecret,
+        Some(credential) if !credential.lineage.token.is_live(now) => LeakStatus::Ended,
+        Some(credential) => LeakStatus::Live {
             family_id: credential.lineage.token.family_id,
         },
     };
-    Ok(Leak { id, standing })
+    Ok(Leak { id, status })
 }
 
 /// Deletes as much as fits in one transaction. Returns how many families are finished, and the deleted tokens.
-fn delete_families(
+fn revoke_chunk(
     tx: &Tx<'_>,
     permit: &Permit<'_>,
     families: &[TokenId],
     spared: &[TokenId],
     now: Timestamp,
-) -> Result<(usize, DeletedFamily), Error> {
-    let mut deleted = DeletedFamily::default();
+) -> Result<(usize, RevokedFamily), Error> {
+    let mut deleted = RevokedFamily::default();
     let mut done = 0;
     for family in families {
         let room = CHUNK.saturating_sub(u32::try_from(deleted.count()).unwrap_or(CHUNK));
-        let one = tokens::delete_family(tx, *family, spared, now, room)?;
+        let one = tokens::revoke_family(tx, *family, spared, now, room)?;
         for id in one.ids() {
             audit::append(tx, permit.event(now, id))?;
         }

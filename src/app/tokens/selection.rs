@@ -126,10 +126,16 @@ impl TokenSelection {
         for time in self.times() {
             query = query.field(&time.map(bytes).unwrap_or_default());
         }
-        let state = self.state.as_ref().ok().copied().flatten();
+        // Signed into page tokens, which outlive an upgrade: these texts never change.
+        let state = match self.state {
+            Ok(Some(TokenState::Active)) => "live",
+            Ok(Some(TokenState::Disabled)) => "disabled",
+            Ok(Some(TokenState::Expired)) => "expired",
+            Ok(None) | Err(_) => "",
+        };
         query = query
             .field(&[u8::from(self.never_expires)])
-            .field(state.map_or("", TokenState::as_str).as_bytes());
+            .field(state.as_bytes());
         match self.expiring_before {
             Some(time) => query.field(&bytes(time)),
             None => query,

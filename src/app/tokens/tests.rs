@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     app::{
-        caller::Origin,
-        credential::Known,
+        caller::ClientInfo,
+        credential::CachedCredential,
         users::{self, Found},
     },
     domain::id::{RequestId, UserId},
@@ -44,19 +44,19 @@ impl World {
                 tokens::insert(&tx, token, &hash(token)).unwrap();
             }
             stored_users::mark_deleted(&tx, dora.id, NOW).unwrap();
-            tokens::mark_deleted(&tx, deleted.id, NOW).unwrap();
+            tokens::mark_revoked(&tx, deleted.id, NOW).unwrap();
             let credential = tokens::find_credential(&tx, own.id).unwrap().unwrap();
-            let known = Known {
+            let known = CachedCredential {
                 stamp: Stamp::for_tests(0),
                 credential: Arc::new(credential),
             };
-            let origin = Origin {
+            let client = ClientInfo {
                 request_id: RequestId::generate(NOW),
                 client_request_id: None,
                 ip: Some([10, 0, 0, 1].into()),
                 user_agent: String::new(),
             };
-            Caller::by_token(known, NOW, origin).unwrap()
+            Caller::by_token(known, NOW, client).unwrap()
         };
         connection.execute_batch("COMMIT").unwrap();
         Self {

@@ -21,7 +21,7 @@ use super::{
 
 /// How long after a rotation its caller may undo it even though the grace period is over. A rotation without a grace
 /// period ends the old secret at once, and the command may then find that it cannot show the new one.
-const SECOND_THOUGHTS: Duration = Duration::from_mins(1);
+const UNDO_WINDOW: Duration = Duration::from_mins(1);
 
 /// How many of the family's newest tokens to search for the predecessor. It is among them, because each token has one
 /// successor.
@@ -38,7 +38,7 @@ impl App {
             let (found, permit) = find_target(tx, &caller, Action::RotateToken, id)?;
             let successor = found.lineage.token;
             let predecessor = predecessor(tx, &successor)?;
-            let is_used = successor.last_use.is_some() || app.0.usage.is_noted(successor.id);
+            let is_used = successor.last_use.is_some() || app.0.last_uses.is_noted(successor.id);
             if is_used || !successor.is_live(now) || successor.successor_id.is_some() {
                 return Err(too_late("the new token was used, rotated or ended already"));
             }
@@ -47,7 +47,7 @@ impl App {
             if predecessor.delete_time.is_some() {
                 return Err(too_late("the old token is deleted"));
             }
-            if !predecessor.is_live(now) && !may_change_its_mind(tx, &caller, &successor, now)? {
+            if !predecessor.is_live(now) && !may_undo_late(tx, &caller, &successor, now)? {
                 return Err(too_late("the grace of the old token is over"));
             }
             undo(tx, &permit, &successor, predecessor.id, now)
@@ -57,7 +57,7 @@ impl App {
 }
 
 /// Whether the caller has just created `successor` by rotation.
-fn may_change_its_mind(
+fn may_undo_late(
     tx: &Tx<'_>,
     caller: &Caller,
     successor: &Token,
@@ -65,7 +65,7 @@ fn may_change_its_mind(
 ) -> Result<bool, Error> {
     let rotation = audit::find_rotation(tx, successor.id)?;
     let is_maker = rotation.is_some_and(|row| row.actor == caller.actor());
-    Ok(is_maker && now < successor.create_time.plus(SECOND_THOUGHTS))
+    Ok(is_maker && now < successor.create_time.plus(UNDO_WINDOW))
 }
 
 fn predecessor(tx: &Tx<'_>, successor: &Token) -> Result<Token, Error> {
@@ -84,7 +84,7 @@ fn undo(
     now: Timestamp,
 ) -> Result<Token, Error> {
     tokens::move_live_children(tx, successor.id, predecessor, now)?;
-    tokens::mark_deleted(tx, successor.id, now)?;
+    tokens::mark_revoked(tx, successor.id, now)?;
     if !tokens::undo_rotation(tx, predecessor, successor.id)? {
         return Err(Error::NotFound(Noun::Token));
     }

@@ -26,7 +26,7 @@ impl App {
                 });
             }
             keep_an_admin(tx, &user)?;
-            let deleted = tokens::delete_live_of_user(tx, user.id, now)?;
+            let deleted = tokens::revoke_live_of_user(tx, user.id, now)?;
             users::mark_deleted(tx, user.id, now)?;
             audit::append(tx, permit.event_with(now, user.id, deleted))?;
             Ok((u32::try_from(deleted).unwrap_or(u32::MAX), Some(user)))

@@ -80,7 +80,7 @@ impl App {
                 }
                 users::set_password_hash(tx, user.id, hash.as_str(), now)?;
                 let deleted = if request.delete_tokens {
-                    tokens::delete_live_of_user(tx, user.id, now)?
+                    tokens::revoke_live_of_user(tx, user.id, now)?
                 } else {
                     0
                 };

@@ -30,7 +30,7 @@ const MAX_LIVE: u32 = 10_000;
 
 /// What would stop working with a user.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct UserStakes {
+pub struct UserImpact {
     /// How many live tokens the user has.
     pub live_tokens: u32,
     /// When any of these was last used.
@@ -39,7 +39,7 @@ pub struct UserStakes {
     pub machines: u32,
 }
 
-impl UserStakes {
+impl UserImpact {
     fn find(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<Self, Error> {
         let filter = TokenFilter::live_of(user);
         let tokens = tokens::search(tx, &filter, now, None, true, MAX_LIVE)?.tokens;
@@ -65,7 +65,7 @@ pub struct ListUsers {
 
 impl App {
     /// Whether the caller may read its own user.
-    pub fn may_know_itself(&self, caller: &Caller) -> Result<(), Error> {
+    pub fn may_get_current_user(&self, caller: &Caller) -> Result<(), Error> {
         Ok(authz::may(
             caller,
             Action::GetCurrentUser,
@@ -75,7 +75,7 @@ impl App {
 
     /// The caller's own user. A local caller has none.
     pub fn current_user(&self, caller: &Caller) -> Result<User, Error> {
-        self.may_know_itself(caller)?;
+        self.may_get_current_user(caller)?;
         caller.user().cloned().ok_or_else(|| {
             wrong_type("the caller is local, a process on this machine: no user of this server")
         })
@@ -108,17 +108,17 @@ impl App {
     }
 
     /// Finds a user by ID or username before an action on it. The action is audited, so this read is not, unless it
-    /// includes the stakes of somebody else's user.
+    /// includes the impact of somebody else's user.
     pub async fn look_up_user(
         &self,
         caller: &Caller,
         id: &str,
         name: &str,
-        with_stakes: bool,
-    ) -> Result<(User, Option<UserStakes>), Error> {
+        with_impact: bool,
+    ) -> Result<(User, Option<UserImpact>), Error> {
         authz::admit(caller, Action::GetUser)?;
         let (id, name, now) = (id.to_owned(), name.to_owned(), self.now());
-        let (user, relation, stakes) = self
+        let (user, relation, impact) = self
             .read_as(caller, move |tx, caller| {
                 let (user, relation) = if id.is_empty() && !name.is_empty() {
                     find_by_name(tx, caller, &name)?
@@ -126,15 +126,15 @@ impl App {
                     let (user, permit) = find_target(tx, caller, Action::GetUser, "id", &id)?;
                     (user, permit.relation())
                 };
-                let stakes = with_stakes.then(|| UserStakes::find(tx, user.id, now));
-                Ok((user, relation, stakes.transpose()?))
+                let impact = with_impact.then(|| UserImpact::find(tx, user.id, now));
+                Ok((user, relation, impact.transpose()?))
             })
             .await?;
-        if with_stakes {
+        if with_impact {
             self.record_read(caller, Action::GetUser, relation, user.id)
                 .await?;
         }
-        Ok((user, stakes))
+        Ok((user, impact))
     }
 
     /// Lists users by (create time, ID): all users for an admin, and oneself and one's machine users for others.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::{
     app::{
         App,
-        bootstrap::{BootstrapError, OthersMayRead, Outcome},
+        bootstrap::{BootstrapError, BootstrapResult, OthersMayRead},
     },
     config::environment::{ADMIN_PASSWORD, AdminPassword},
     domain::{secret::Secret, visible},
@@ -36,14 +36,14 @@ pub(super) async fn first_start(
         None
     };
     match app.bootstrap(given).await.map_err(failure)? {
-        Outcome::AlreadySetUp if is_given => {
+        BootstrapResult::AlreadySetUp if is_given => {
             tracing::info!("{ADMIN_PASSWORD} is ignored: the database has users already");
         }
-        Outcome::AlreadySetUp => {}
-        Outcome::CreatedWithGivenPassword => {
+        BootstrapResult::AlreadySetUp => {}
+        BootstrapResult::CreatedWithGivenPassword => {
             tracing::info!("created the user admin with the password of {ADMIN_PASSWORD}");
         }
-        Outcome::CreatedWithRandomPassword { password, file } => {
+        BootstrapResult::CreatedWithRandomPassword { password, file } => {
             let file = file.display();
             if io::stderr().is_terminal() {
                 let hint = format!(

@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn every_description_is_a_quoted_string() {
         let invalid = [
-            Invalid::Deleted,
+            Invalid::Revoked,
             Invalid::Expired,
             Invalid::Disabled,
             Invalid::UserDeactivated,

@@ -8,14 +8,13 @@ use crate::{
     app::{
         App,
         error::{Checked, FieldError},
-        tokens::{ListAllTokens, Outcome, RevokeTokens, Standing, TokenSelection},
+        tokens::{LeakStatus, ListAllTokens, RevokeTokens, TokenOutcome, TokenSelection},
     },
     domain::{id::TokenId, presented_token::PresentedToken, secret::Secret, token::TokenState},
     proto::hallpass::v1::{
         self, CheckDataRequest, CheckDataResponse, CountAllTokensRequest, CountAllTokensResponse,
-        LeakStatus, ListAllTokensRequest, ListAllTokensResponse, RevocationOutcome,
-        RevokeLeakedTokensRequest, RevokeLeakedTokensResponse, RevokeTokensRequest,
-        RevokeTokensResponse, TokenFilter,
+        ListAllTokensRequest, ListAllTokensResponse, RevocationOutcome, RevokeLeakedTokensRequest,
+        RevokeLeakedTokensResponse, RevokeTokensRequest, RevokeTokensResponse, TokenFilter,
     },
 };
 
@@ -98,7 +97,7 @@ pub(super) async fn revoke_leaked_tokens(
     let statuses = done
         .leaks
         .iter()
-        .map(|leak| leak_status(leak.standing).into());
+        .map(|leak| leak_status(leak.status).into());
     Ok(ConnectResponse(RevokeLeakedTokensResponse {
         statuses: statuses.collect(),
         revoked_token_ids: done.revoked.iter().map(ToString::to_string).collect(),
@@ -128,12 +127,12 @@ fn leaked(token: &v1::LeakedToken) -> Checked<PresentedToken> {
     Ok(PresentedToken::new(id, hash))
 }
 
-const fn leak_status(standing: Standing) -> LeakStatus {
-    match standing {
-        Standing::Live { .. } => LeakStatus::Live,
-        Standing::Dead => LeakStatus::NotLive,
-        Standing::Unknown => LeakStatus::Unknown,
-        Standing::OtherSecret => LeakStatus::OtherSecret,
+const fn leak_status(status: LeakStatus) -> v1::LeakStatus {
+    match status {
+        LeakStatus::Live { .. } => v1::LeakStatus::Live,
+        LeakStatus::Ended => v1::LeakStatus::NotLive,
+        LeakStatus::Unknown => v1::LeakStatus::Unknown,
+        LeakStatus::OtherSecret => v1::LeakStatus::OtherSecret,
     }
 }
 
@@ -161,14 +160,14 @@ fn selection(filter: Option<TokenFilter>) -> TokenSelection {
     }
 }
 
-const fn outcome(outcome: Outcome) -> RevocationOutcome {
+const fn outcome(outcome: TokenOutcome) -> RevocationOutcome {
     match outcome {
-        Outcome::Revoked => RevocationOutcome::Revoked,
-        Outcome::NotLive => RevocationOutcome::NotLive,
-        Outcome::OtherSecret => RevocationOutcome::OtherSecret,
-        Outcome::Malformed => RevocationOutcome::Malformed,
-        Outcome::NotOurs => RevocationOutcome::NotOurs,
-        Outcome::NotSelected => RevocationOutcome::NotSelected,
-        Outcome::Spared => RevocationOutcome::Spared,
+        TokenOutcome::Revoked => RevocationOutcome::Revoked,
+        TokenOutcome::NotLive => RevocationOutcome::NotLive,
+        TokenOutcome::OtherSecret => RevocationOutcome::OtherSecret,
+        TokenOutcome::Malformed => RevocationOutcome::Malformed,
+        TokenOutcome::NotOurs => RevocationOutcome::NotOurs,
+        TokenOutcome::NotSelected => RevocationOutcome::NotSelected,
+        TokenOutcome::Spared => RevocationOutcome::Spared,
     }
 }

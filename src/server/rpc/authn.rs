@@ -18,7 +18,7 @@ pub(super) async fn current(
     Authenticated(caller): Authenticated,
     ConnectRequest(_): ConnectRequest<GetCurrentUserRequest>,
 ) -> Result<ConnectResponse<GetCurrentUserResponse>, ConnectError> {
-    app.may_know_itself(&caller)?;
+    app.may_get_current_user(&caller)?;
     let token = caller.token().cloned().map(|token| v1::Token {
         last_use: None,
         ..message::token(token)

@@ -6,7 +6,7 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use crate::{
     app::{
         self, App,
-        explain::{CredentialKind, ExplainToken, Explanation, TokenOrigin},
+        explain::{CredentialKind, ExplainToken, Explanation, TokenCreation},
     },
     domain::token::Token,
     proto::hallpass::v1::{self, ExplainTokenRequest, ExplainTokenResponse},
@@ -55,7 +55,7 @@ fn reply(explanation: Explanation) -> ExplainTokenResponse {
         scopes: message::scopes(&explanation.scopes.unwrap_or_default()),
         allowed_cidrs: message::cidrs(&explanation.networks.unwrap_or_default()),
         delete_time: explanation.token.delete_time.map(message::timestamp),
-        origin: explanation.origin.map(origin),
+        origin: explanation.creation.map(origin),
         family: explanation.family.into_iter().map(member).collect(),
         live_children: u32::try_from(explanation.live_children).unwrap_or(u32::MAX),
         token: Some(message::token(explanation.token)),
@@ -63,18 +63,18 @@ fn reply(explanation: Explanation) -> ExplainTokenResponse {
     }
 }
 
-fn origin(origin: TokenOrigin) -> v1::TokenOrigin {
-    let (credential, credential_id) = match origin.credential {
+fn origin(creation: TokenCreation) -> v1::TokenOrigin {
+    let (credential, credential_id) = match creation.credential {
         CredentialKind::Password => (v1::CredentialKind::Password, String::new()),
         CredentialKind::Token(id) => (v1::CredentialKind::Token, id),
         CredentialKind::Local => (v1::CredentialKind::Local, String::new()),
     };
     v1::TokenOrigin {
-        time: Some(message::timestamp(origin.time)),
-        actor: origin.actor,
+        time: Some(message::timestamp(creation.time)),
+        actor: creation.actor,
         credential: credential.into(),
         credential_id,
-        rotated: origin.rotated,
+        rotated: creation.rotated,
     }
 }
 

@@ -6,7 +6,7 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use crate::{
     app::{
         App, Error,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         error::FieldError,
         tokens::{CreateToken, ListTokens},
     },
@@ -76,7 +76,7 @@ async fn sign_in(
     app: &App,
     username: &str,
     password: Secret,
-    origin: &Origin,
+    origin: &ClientInfo,
 ) -> Result<Caller, Error> {
     if username.is_empty() {
         return Err(FieldError::new("username", "is required where password is set").into());
@@ -139,12 +139,12 @@ pub(super) async fn look_up(
     Authenticated(caller): Authenticated,
     ConnectRequest(request): ConnectRequest<LookUpTokenRequest>,
 ) -> Reply<LookUpTokenResponse> {
-    let stakes = app.look_up_token(&caller, &request.token_id).await?;
-    let username = stakes.username.map(|name| name.as_str().to_owned());
+    let impact = app.look_up_token(&caller, &request.token_id).await?;
+    let username = impact.username.map(|name| name.as_str().to_owned());
     Ok(ConnectResponse(LookUpTokenResponse {
         username: username.unwrap_or_default(),
-        note: stakes.token.note.as_str().to_owned(),
-        last_use: stakes.token.last_use.map(message::last_use),
-        live_children: u32::try_from(stakes.live_children).unwrap_or(u32::MAX),
+        note: impact.token.note.as_str().to_owned(),
+        last_use: impact.token.last_use.map(message::last_use),
+        live_children: u32::try_from(impact.live_children).unwrap_or(u32::MAX),
     }))
 }

@@ -107,15 +107,15 @@ pub(super) async fn look_up(
 ) -> Reply<LookUpUserResponse> {
     let (id, name) = (&request.id, &request.username);
     let found = app.look_up_user(&caller, id, name, request.with_stakes);
-    let (user, stakes) = found.await?;
-    let stakes = stakes.unwrap_or_default();
+    let (user, impact) = found.await?;
+    let impact = impact.unwrap_or_default();
     Ok(ConnectResponse(LookUpUserResponse {
         id: user.id.to_string(),
         username: user.username.as_str().to_owned(),
         r#type: message::user_type(&user).into(),
-        live_tokens: stakes.live_tokens,
-        last_use_time: stakes.last_use_time.map(message::timestamp),
-        machines: stakes.machines,
+        live_tokens: impact.live_tokens,
+        last_use_time: impact.last_use_time.map(message::timestamp),
+        machines: impact.machines,
     }))
 }
 

@@ -6,7 +6,7 @@ use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use crate::{
     app::{
         App,
-        verify::{Question, Verification},
+        verify::{Verification, VerifyToken},
     },
     domain::{presented_token::PresentedToken, secret::Secret},
     proto::hallpass::v1::{VerifyTokenRequest, VerifyTokenResponse},
@@ -23,7 +23,7 @@ pub(super) async fn verify(
     ConnectRequest(request): ConnectRequest<VerifyTokenRequest>,
 ) -> Result<ConnectResponse<VerifyTokenResponse>, ConnectError> {
     let token = Secret::new(request.token);
-    let question = Question::parse(
+    let question = VerifyToken::parse(
         PresentedToken::from_paste(token.expose()),
         request.required_scopes.iter().map(String::as_str),
         &request.client_ip,

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use crate::{
     app::{
         App, Error,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         error::Unauthenticated,
     },
     domain::secret::Secret,
@@ -71,7 +71,7 @@ impl Client {
     pub(super) async fn authenticate(
         self,
         app: &App,
-        origin: &Origin,
+        origin: &ClientInfo,
     ) -> Result<Caller, Box<Response>> {
         // The form has been read already, so the caller's state is current.
         let caller = PresentedCredential::Bearer(self.token).authenticate(app, origin);

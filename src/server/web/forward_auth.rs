@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, request::Parts};
 
-use crate::app::{App, Error, caller::Origin, error::FieldError, verify::Verified};
+use crate::app::{App, Error, caller::ClientInfo, error::FieldError, verify::Verified};
 
 use super::{
     super::{
@@ -43,7 +43,7 @@ async fn check(app: &App, head: &Parts) -> Response {
         Ok(required) => required,
         Err(error) => return oauth::refusal(error.into()),
     };
-    let Some(origin) = head.extensions.get::<Origin>() else {
+    let Some(origin) = head.extensions.get::<ClientInfo>() else {
         return oauth::refusal(Error::Internal("a request came without its origin".into()));
     };
     let source = external_auth::RequestSource {

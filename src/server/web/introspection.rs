@@ -14,9 +14,9 @@ use serde::Serialize;
 use crate::{
     app::{
         App,
-        caller::Origin,
+        caller::ClientInfo,
         error::FieldError,
-        verify::{Question, Verification, Verified},
+        verify::{Verification, Verified, VerifyToken},
     },
     domain::{id::IdText, presented_token::PresentedToken, secret::Secret, time::Timestamp},
 };
@@ -35,7 +35,7 @@ pub(in crate::server) fn routes(app: App, issuer: Issuer) -> Router {
 
 async fn introspect(
     State((app, issuer)): State<(App, Issuer)>,
-    Extension(origin): Extension<Origin>,
+    Extension(origin): Extension<ClientInfo>,
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
@@ -48,7 +48,7 @@ async fn introspect(
 
 async fn answer(
     app: &App,
-    origin: &Origin,
+    origin: &ClientInfo,
     issuer: Option<String>,
     request: Request,
 ) -> Result<Introspection, Box<Response>> {
@@ -77,7 +77,7 @@ async fn answer(
     })
 }
 
-fn question(form: &Form) -> Result<Question, FieldError> {
+fn question(form: &Form) -> Result<VerifyToken, FieldError> {
     form.refuse_misspelt()?;
     let (scope, client_ip) = (form.find("scope")?, form.find("client_ip")?);
     let scopes = scope
@@ -85,7 +85,7 @@ fn question(form: &Form) -> Result<Question, FieldError> {
         .flat_map(|scope| scope.expose().split(' '));
     let client_ip = client_ip.map_or("", Secret::expose);
     let token = PresentedToken::from_paste(form.token()?.expose());
-    Question::parse(token, scopes, client_ip).map_err(|error| match error.field {
+    VerifyToken::parse(token, scopes, client_ip).map_err(|error| match error.field {
         "required_scopes" => FieldError::new("scope", error.problem),
         _ => error,
     })

@@ -11,7 +11,7 @@ use axum::{
 use http::StatusCode;
 
 use crate::{
-    app::{App, Error, caller::Origin},
+    app::{App, Error, caller::ClientInfo},
     domain::presented_token::PresentedToken,
 };
 
@@ -30,7 +30,7 @@ pub fn routes(app: App) -> Router {
 
 async fn revoke(
     State(app): State<App>,
-    Extension(origin): Extension<Origin>,
+    Extension(origin): Extension<ClientInfo>,
     request: Request,
 ) -> Response {
     no_store(match end(&app, &origin, request).await {
@@ -39,7 +39,7 @@ async fn revoke(
     })
 }
 
-async fn end(app: &App, origin: &Origin, request: Request) -> Result<(), Box<Response>> {
+async fn end(app: &App, origin: &ClientInfo, request: Request) -> Result<(), Box<Response>> {
     let refused = |error: Error| Box::new(oauth::refusal(error));
     let (head, body) = request.into_parts();
     form::check(&head.headers)?;

@@ -143,19 +143,19 @@ async fn a_change_makes_stale_what_it_changed_and_little_else() {
         ),
         (
             "the child's deletion",
-            Box::new(move |tx| tokens::mark_deleted(tx, child.id, NOW).map(drop)),
+            Box::new(move |tx| tokens::mark_revoked(tx, child.id, NOW).map(drop)),
             [false, true, false],
             [false, true, false],
         ),
         (
             "the parent's deletion",
-            Box::new(move |tx| tokens::mark_deleted(tx, id, NOW).map(drop)),
+            Box::new(move |tx| tokens::mark_revoked(tx, id, NOW).map(drop)),
             FAMILY,
             FAMILY,
         ),
         (
             "nothing",
-            Box::new(move |tx| tokens::mark_deleted(tx, id, NOW).map(drop)),
+            Box::new(move |tx| tokens::mark_revoked(tx, id, NOW).map(drop)),
             NONE,
             NONE,
         ),
@@ -186,7 +186,7 @@ async fn a_refused_write_makes_nothing_stale() {
     let [parent, ..] = family.read().await;
     let id = parent.lineage.token.id;
     let refused = move |tx: &Tx<'_>| {
-        tokens::mark_deleted(tx, id, NOW)?;
+        tokens::mark_revoked(tx, id, NOW)?;
         Err::<(), _>(Error::Overloaded)
     };
     family.db.write(refused).await.unwrap_err();
@@ -200,7 +200,7 @@ async fn credentials_read_before_a_commit_are_stale_once_it_is_answered() {
     let stamp = family.db.stamp();
     let [parent, child, _] = family.read().await;
     let id = parent.lineage.token.id;
-    let delete = move |tx: &Tx<'_>| tokens::mark_deleted(tx, id, NOW).map(drop);
+    let delete = move |tx: &Tx<'_>| tokens::mark_revoked(tx, id, NOW).map(drop);
     family.db.write::<_, Error>(delete).await.unwrap();
     for kept in [&parent, &child] {
         assert!(!family.db.still_decides(stamp, &kept.lineage));

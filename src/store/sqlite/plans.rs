@@ -258,11 +258,11 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     tokens::record_uses(tx, &[(id, last_use)]).unwrap();
     tokens::move_live_children(tx, id, heir.id, NOW).unwrap();
     tokens::move_live_children(tx, heir.id, id, NOW).unwrap();
-    tokens::delete_live_children(tx, id, NOW).unwrap();
-    tokens::delete_family(tx, id, &[], NOW, 100).unwrap();
+    tokens::revoke_live_children(tx, id, NOW).unwrap();
+    tokens::revoke_family(tx, id, &[], NOW, 100).unwrap();
     tokens::disable_family(tx, id, NOW).unwrap();
-    tokens::mark_deleted(tx, id, NOW).unwrap();
-    tokens::delete_live_of_user(tx, user, NOW).unwrap();
+    tokens::mark_revoked(tx, id, NOW).unwrap();
+    tokens::revoke_live_of_user(tx, user, NOW).unwrap();
     users::mark_deleted(tx, user, NOW).unwrap();
     tokens::purge_ended(tx, user, NOW, 100, 100).unwrap();
     tokens::purge(tx, NOW, 100).unwrap();

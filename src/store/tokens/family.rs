@@ -70,7 +70,7 @@ mod tests {
             samples::{NOW, hash, person, token},
             sqlite,
             tokens::{
-                count_live_family, find, insert, mark_deleted, mark_rotated, move_live_children,
+                count_live_family, find, insert, mark_revoked, mark_rotated, move_live_children,
                 update,
             },
             users,
@@ -136,7 +136,7 @@ mod tests {
         };
         assert!(update(&tx, &changed).unwrap());
         assert_eq!(find(&tx, changed.id).unwrap().as_ref(), Some(&changed));
-        assert!(mark_deleted(&tx, changed.id, NOW).unwrap());
+        assert!(mark_revoked(&tx, changed.id, NOW).unwrap());
         assert!(!update(&tx, &changed).unwrap());
     }
 }

@@ -100,7 +100,7 @@ fn a_credential_holds_the_state_of_user_owner_and_parent() {
 
     let other = child(&parent, &alice);
     add(&tx, &other);
-    assert!(mark_deleted(&tx, parent.id, NOW).unwrap());
+    assert!(mark_revoked(&tx, parent.id, NOW).unwrap());
     let deleted = credential(other.id).lineage;
     assert_eq!(deleted.check(NOW, None), Err(Invalid::Parent));
     assert_eq!(purge(&tx, NOW, 9).unwrap(), 1);
@@ -134,15 +134,15 @@ fn deleting_includes_live_children_whoever_they_belong_to() {
     }
     assert_eq!(count_live(&tx, bot.id, NOW).unwrap(), 2);
     assert_eq!(count_live_children(&tx, first.id, NOW).unwrap(), 2);
-    assert_eq!(delete_live_children(&tx, first.id, NOW).unwrap(), 2);
-    assert_eq!(delete_live_children(&tx, first.id, NOW).unwrap(), 0);
+    assert_eq!(revoke_live_children(&tx, first.id, NOW).unwrap(), 2);
+    assert_eq!(revoke_live_children(&tx, first.id, NOW).unwrap(), 0);
     // Two of Alice's own tokens are left, and the second one's child, which belongs to the machine.
-    assert_eq!(delete_live_of_user(&tx, alice.id, NOW).unwrap(), 3);
+    assert_eq!(revoke_live_of_user(&tx, alice.id, NOW).unwrap(), 3);
     assert_eq!(count_live(&tx, alice.id, NOW).unwrap(), 0);
     assert_eq!(count_live(&tx, bot.id, NOW).unwrap(), 0);
     assert_eq!(count_live(&tx, carol.id, NOW).unwrap(), 2);
     assert_eq!(find(&tx, dead.id).unwrap().unwrap().delete_time, None);
-    assert!(!mark_deleted(&tx, first.id, NOW).unwrap());
+    assert!(!mark_revoked(&tx, first.id, NOW).unwrap());
 }
 
 #[test]
@@ -165,15 +165,15 @@ fn deleting_a_family_deletes_its_live_members_and_their_children_only() {
     {
         add(&tx, token);
     }
-    mark_deleted(&tx, dead.id, NOW).unwrap();
-    let chunks = [1; 3].map(|limit| delete_family(&tx, first.id, &[], NOW, limit).unwrap());
+    mark_revoked(&tx, dead.id, NOW).unwrap();
+    let chunks = [1; 3].map(|limit| revoke_family(&tx, first.id, &[], NOW, limit).unwrap());
     let with_child = [first.id, children[0].id];
     let ids: Vec<_> = chunks[0].ids().copied().collect();
     assert_eq!(ids, with_child, "a member goes with its children");
-    assert_eq!(chunks.each_ref().map(DeletedFamily::count), [2, 2, 0]);
+    assert_eq!(chunks.each_ref().map(RevokedFamily::count), [2, 2, 0]);
     let gone: BTreeSet<_> = chunks
         .iter()
-        .flat_map(DeletedFamily::ids)
+        .flat_map(RevokedFamily::ids)
         .copied()
         .collect();
     let expected = children.iter().chain([&first, &last]);
@@ -221,7 +221,7 @@ fn expired_and_deleted_tokens_are_not_listed() {
     for token in [&expired(token(&alice)), &live, &gone] {
         add(&tx, token);
     }
-    mark_deleted(&tx, gone.id, NOW).unwrap();
+    mark_revoked(&tx, gone.id, NOW).unwrap();
     let filter = TokenFilter::live_of(alice.id);
     let found = search(&tx, &filter, NOW, None, false, 9).unwrap();
     assert_eq!(found.tokens, [live]);
@@ -243,7 +243,7 @@ async fn disturb(db: Db, user: User) {
         let id = guest.id;
         write(&db, move |tx| insert(tx, &guest, &secret)).await;
         if time % 2 == 0 {
-            write(&db, move |tx| mark_deleted(tx, id, NOW).map(drop)).await;
+            write(&db, move |tx| mark_revoked(tx, id, NOW).map(drop)).await;
         }
     }
 }

@@ -5,9 +5,9 @@ use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 use hallpass::{
     app::{
         Error,
-        caller::{Caller, Origin},
+        caller::{Caller, ClientInfo},
         tokens::{CreateToken, RotateToken, UpdateToken},
-        verify::{Question, Verification},
+        verify::{Verification, VerifyToken},
     },
     domain::{id::RequestId, presented_token::PresentedToken, reason::Reason, token::Token},
 };
@@ -62,9 +62,9 @@ impl Run<'_> {
             .enumerate()
         {
             let ip = std::net::IpAddr::from(ip).to_string();
-            let question = Question::parse(PresentedToken::parse(text), [scope], &ip).unwrap();
+            let question = VerifyToken::parse(PresentedToken::parse(text), [scope], &ip).unwrap();
             let app = &self.app.app;
-            let answer = app.verify_credential(question, self.local.origin()).await;
+            let answer = app.verify_credential(question, self.local.client()).await;
             let answer = answer.unwrap();
             power |= Rights::from(matches!(answer, Verification::Valid(_))) << bit;
         }
@@ -72,7 +72,7 @@ impl Run<'_> {
     }
 
     async fn caller(&self, token: usize) -> Option<Caller> {
-        let origin = Origin {
+        let origin = ClientInfo {
             request_id: RequestId::generate(self.app.app.now()),
             client_request_id: None,
             ip: Some(ADDRESSES[0].into()),

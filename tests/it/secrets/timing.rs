@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use hallpass::{
-    app::passwords::{Hasher, HasherOptions, NewPassword, Slots},
+    app::passwords::{HashQueue, Hasher, HasherOptions, NewPassword},
     domain::secret::Secret,
 };
 use serde_json::json;
@@ -132,7 +132,7 @@ async fn answer_without_the_dummy_hash_is_told_by_time() {
             let matches = match stored {
                 Some(stored) => {
                     hasher
-                        .verify(Slots::Others, &wrong, Some(stored))
+                        .verify(HashQueue::Others, &wrong, Some(stored))
                         .await
                         .unwrap()
                         .matches

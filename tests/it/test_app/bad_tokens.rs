@@ -62,7 +62,7 @@ impl TestApp {
             (unknown.expose(), "CREDENTIALS_INVALID", invalid),
             (wrong_secret.expose(), "CREDENTIALS_INVALID", invalid),
             (&expired.text, "TOKEN_EXPIRED", "the token has expired"),
-            (&deleted.text, "TOKEN_DELETED", "the token was deleted"),
+            (&deleted.text, "TOKEN_DELETED", "the token was revoked"),
             (&disabled.text, "TOKEN_DISABLED", "the token is disabled"),
             (&dora.token, "USER_DEACTIVATED", "the token's user is deactivated"),
             (&child.text, "PARENT_INVALID", parents),

@@ -45,23 +45,23 @@ fn stamp(all: u64) -> Stamp {
     Stamp::for_tests(all)
 }
 
-fn keep(all: &Memory, read: u64, credential: &Arc<Credential>) {
-    all.keep(&Known {
+fn keep(all: &CredentialCache, read: u64, credential: &Arc<Credential>) {
+    all.keep(&CachedCredential {
         stamp: stamp(read),
         credential: Arc::clone(credential),
     });
 }
 
 /// Whether the credential is found if everything read before `since` is stale.
-fn is_found(all: &Memory, since: u64, credential: &Credential) -> bool {
+fn is_found(all: &CredentialCache, since: u64, credential: &Credential) -> bool {
     let id = credential.lineage.token.id;
-    let is_true = |kept, _: &Credential| kept >= stamp(since);
-    all.find(id, &credential.hash, is_true).is_some()
+    let is_current = |kept, _: &Credential| kept >= stamp(since);
+    all.find(id, &credential.hash, is_current).is_some()
 }
 
 #[test]
 fn only_the_right_secret_of_a_fresh_entry_is_a_hit() {
-    let all = Memory::default();
+    let all = CredentialCache::default();
     let (one, other) = (credential("ci"), credential("ci"));
     assert!(!is_found(&all, 1, &one));
     keep(&all, 1, &one);
@@ -76,7 +76,7 @@ fn only_the_right_secret_of_a_fresh_entry_is_a_hit() {
 
 #[test]
 fn cache_size_is_bounded() {
-    let all = Memory::default();
+    let all = CredentialCache::default();
     let large = credential(&"x".repeat(MAX_VARIABLE_BYTES + 1));
     keep(&all, 1, &large);
     assert!(!is_found(&all, 1, &large));

@@ -47,7 +47,7 @@ impl<T: Send, F: FnOnce(&mut WorkMemory) -> T + Send> Job for Call<T, F> {
 
 /// The queue that a job waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slots {
+pub enum HashQueue {
     /// For callers who are authenticated, or who signed in recently from the same network.
     KnownNetworks,
     /// For everybody else.
@@ -57,33 +57,33 @@ pub enum Slots {
 type Jobs = VecDeque<Box<dyn Job>>;
 
 #[derive(Default)]
-struct Queue {
+struct Queues {
     known: Jobs,
     others: Jobs,
-    /// The queue that had the last turn.
-    last: Option<Slots>,
+    /// The queue that had the last job.
+    last: Option<HashQueue>,
     closed: bool,
 }
 
-impl Queue {
-    fn of(&mut self, slots: Slots) -> &mut Jobs {
-        match slots {
-            Slots::KnownNetworks => &mut self.known,
-            Slots::Others => &mut self.others,
+impl Queues {
+    fn of(&mut self, which: HashQueue) -> &mut Jobs {
+        match which {
+            HashQueue::KnownNetworks => &mut self.known,
+            HashQueue::Others => &mut self.others,
         }
     }
 
-    /// The next job that was not abandoned; the queues take turns.
+    /// The next job that was not abandoned; the queues take order.
     fn pop(&mut self) -> Option<Box<dyn Job>> {
-        let turns = match self.last {
-            Some(Slots::KnownNetworks) => [Slots::Others, Slots::KnownNetworks],
-            _ => [Slots::KnownNetworks, Slots::Others],
+        let order = match self.last {
+            Some(HashQueue::KnownNetworks) => [HashQueue::Others, HashQueue::KnownNetworks],
+            _ => [HashQueue::KnownNetworks, HashQueue::Others],
         };
-        for slots in turns {
-            let jobs = self.of(slots);
+        for which in order {
+            let jobs = self.of(which);
             while let Some(job) = jobs.pop_front() {
                 if !job.is_abandoned() {
-                    self.last = Some(slots);
+                    self.last = Some(which);
                     return Some(job);
                 }
             }
@@ -97,13 +97,13 @@ impl Queue {
 }
 
 struct Shared {
-    queue: Mutex<Queue>,
+    queue: Mutex<Queues>,
     changed: Condvar,
 }
 
 impl Shared {
     /// Ignores poisoning: no job runs under the lock, so the queue is always consistent.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,14 +182,14 @@ impl Workers {
     }
 
     /// Queues `work`, whose result goes to `reply`. It is skipped if the receiver is gone when its turn comes.
-    pub(super) fn queue<T: Send + 'static>(
+    pub(super) fn submit<T: Send + 'static>(
         &self,
-        slots: Slots,
+        which: HashQueue,
         reply: oneshot::Sender<T>,
         work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
     ) -> Result<(), Full> {
         let mut queue = self.shared.lock();
-        let jobs = queue.of(slots);
+        let jobs = queue.of(which);
         if jobs.len() >= self.places {
             jobs.retain(|job| !job.is_abandoned());
         }
@@ -251,7 +251,7 @@ mod tests {
             started.send(()).unwrap();
             let _ = gate.recv();
         };
-        workers.queue(Slots::Others, reply, work).unwrap();
+        workers.submit(HashQueue::Others, reply, work).unwrap();
         start.recv().unwrap();
         release
     }
@@ -261,7 +261,9 @@ mod tests {
         work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Full> {
         let (reply, answer) = oneshot::channel();
-        workers.queue(Slots::Others, reply, work).map(|()| answer)
+        workers
+            .submit(HashQueue::Others, reply, work)
+            .map(|()| answer)
     }
 
     #[test]
@@ -285,23 +287,23 @@ mod tests {
         let busy = occupy(&workers);
         let (ran, runs) = mpsc::channel();
         let mut answers = Vec::new();
-        let mut flood = |slots, jobs: usize| {
+        let mut flood = |which, jobs: usize| {
             let admitted = (0..jobs).filter(|_| {
                 let (reply, answer) = oneshot::channel();
                 let ran = ran.clone();
-                let queued = workers.queue(slots, reply, move |_| ran.send(slots).unwrap());
+                let queued = workers.submit(which, reply, move |_| ran.send(which).unwrap());
                 answers.push(answer);
                 queued.is_ok()
             });
             admitted.count()
         };
-        assert_eq!(flood(Slots::Others, 500), 64);
-        assert_eq!(flood(Slots::KnownNetworks, 8), 8);
+        assert_eq!(flood(HashQueue::Others, 500), 64);
+        assert_eq!(flood(HashQueue::KnownNetworks, 8), 8);
         drop((busy, ran));
         let order: Vec<_> = runs.iter().take(72).collect();
         let last = order
             .iter()
-            .rposition(|slots| *slots == Slots::KnownNetworks);
+            .rposition(|which| *which == HashQueue::KnownNetworks);
         assert!(last < Some(16), "{order:?}");
     }
 

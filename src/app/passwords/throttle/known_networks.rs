@@ -10,7 +10,7 @@ use crate::app::ticks::Tick;
 const WAYS: usize = 4;
 
 /// How far the stored time of the last sign-in may lag behind.
-const NEWS_EVERY: Duration = Duration::from_hours(1);
+const STORE_EVERY: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
@@ -72,15 +72,15 @@ impl KnownNetworks {
         let own = set.iter().position(|entry| entry.tag == key.tag());
         let oldest = (0..WAYS).min_by_key(|way| set[*way].until).unwrap_or(0);
         let entry = &mut set[own.unwrap_or(oldest)];
-        let hour = |time: Tick| time.count(NEWS_EVERY);
-        let is_news = own.is_none() || hour(until) > hour(entry.until);
+        let hour = |time: Tick| time.count(STORE_EVERY);
+        let is_due = own.is_none() || hour(until) > hour(entry.until);
         let later = until.max(own.map_or(until, |_| entry.until));
         *entry = Entry {
             tag: key.tag(),
             account: account.tag(),
             until: later,
         };
-        is_news
+        is_due
     }
 
     /// Forgets the networks of an account. Sign-ins under way, of any account, will not be remembered.

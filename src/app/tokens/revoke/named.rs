@@ -27,7 +27,7 @@ const MAX_NAMED: usize = 1_000;
 
 /// The outcome for a named token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TokenOutcome {
     /// It is revoked, or would be in a dry run.
     Revoked,
     /// It was already deleted or expired.
@@ -97,7 +97,7 @@ impl Run {
         let mut selected = Vec::new();
         let mut leaked = BTreeSet::new();
         for (name, (outcome, token)) in names.into_iter().zip(judged) {
-            self.done.spared_own |= outcome == Outcome::Spared;
+            self.done.spared_own |= outcome == TokenOutcome::Spared;
             self.done
                 .outcomes
                 .push((name.as_ref().map(Name::id), outcome));
@@ -110,7 +110,7 @@ impl Run {
         // Newest first, so that a named child comes before its parent and counts as selected.
         selected.sort_by_key(|token| std::cmp::Reverse(token.id));
         if !self.is_dry {
-            self.end_families(leaked, &seen).await?;
+            self.revoke_families(leaked, &seen).await?;
         }
         self.take(selected).await?;
         Ok(self.done)
@@ -118,7 +118,7 @@ impl Run {
 
     /// Deletes the families of plaintexts. Deleted tokens that are also `named` count as selected, the others as family
     /// or children.
-    async fn end_families(
+    async fn revoke_families(
         &mut self,
         leaked: BTreeSet<TokenId>,
         named: &BTreeSet<TokenId>,
@@ -126,15 +126,15 @@ impl Run {
         let own_family = self.caller.token().map(|token| token.family_id);
         self.done.spared_own |= own_family.is_some_and(|family| leaked.contains(&family));
         let action = Action::RevokeTokens;
-        let ended = self.app.end_families(&self.caller, action, leaked, true);
-        let ended = ended.await?;
+        let revoked = self.app.revoke_families(&self.caller, action, leaked, true);
+        let revoked = revoked.await?;
         let count = |ids: &[TokenId], is_named: bool| {
             let ids = ids.iter().filter(|id| named.contains(id) == is_named);
             u32::try_from(ids.count()).unwrap_or(u32::MAX)
         };
-        self.done.tokens += count(&ended.members, true) + count(&ended.children, true);
-        self.done.family += count(&ended.members, false);
-        self.done.children += count(&ended.children, false);
+        self.done.tokens += count(&revoked.members, true) + count(&revoked.children, true);
+        self.done.family += count(&revoked.members, false);
+        self.done.children += count(&revoked.children, false);
         Ok(())
     }
 }
@@ -146,28 +146,28 @@ fn judge(
     filter: &TokenFilter,
     own: &[TokenId],
     now: Timestamp,
-) -> Result<(Outcome, Option<Token>), Error> {
+) -> Result<(TokenOutcome, Option<Token>), Error> {
     let found = match name {
-        None => return Ok((Outcome::Malformed, None)),
+        None => return Ok((TokenOutcome::Malformed, None)),
         Some(Name::Id(id)) => tokens::find(tx, *id)?,
         Some(Name::Plaintext(presented)) => match tokens::find_credential(tx, presented.id())? {
             Some(found) if !found.hash.matches(presented.hash()) => {
-                return Ok((Outcome::OtherSecret, None));
+                return Ok((TokenOutcome::OtherSecret, None));
             }
             found => found.map(|found| found.lineage.token),
         },
     };
     let Some(token) = found else {
-        return Ok((Outcome::NotOurs, None));
+        return Ok((TokenOutcome::NotOurs, None));
     };
     if !token.is_live(now) {
-        return Ok((Outcome::NotLive, None));
+        return Ok((TokenOutcome::NotLive, None));
     }
     if tokens::find_selected(tx, filter, now, token.id)?.is_none() {
-        return Ok((Outcome::NotSelected, None));
+        return Ok((TokenOutcome::NotSelected, None));
     }
     if own.contains(&token.id) {
-        return Ok((Outcome::Spared, None));
+        return Ok((TokenOutcome::Spared, None));
     }
-    Ok((Outcome::Revoked, Some(token)))
+    Ok((TokenOutcome::Revoked, Some(token)))
 }

@@ -7,9 +7,9 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An origin in the `n`th site.
-fn origin(n: u32) -> Origin {
-    Origin {
+/// A client in the `n`th site.
+fn client(n: u32) -> ClientInfo {
+    ClientInfo {
         request_id: RequestId::generate(NOW),
         client_request_id: Some("build-42".to_owned()),
         ip: Some(Ipv4Addr::from_bits(0x0A00_0007 + (n << 8)).into()),
@@ -17,35 +17,35 @@ fn origin(n: u32) -> Origin {
     }
 }
 
-fn deleted(refusals: &Refusals, from: u32) {
+fn deleted(failed_auth: &FailedAuthAggregator, from: u32) {
     let id = TokenId::generate(NOW);
-    refusals.token(NOW, Invalid::Deleted.into(), id, &origin(from));
+    failed_auth.token(NOW, Invalid::Revoked.into(), id, &client(from));
 }
 
 /// All rows of a minute, taken once a second.
-fn a_minute_of(refusals: &Refusals) -> Vec<AuditEvent> {
+fn a_minute_of(failed_auth: &FailedAuthAggregator) -> Vec<AuditEvent> {
     let seconds = 0..=60;
     seconds
-        .flat_map(|second| refusals.take(NOW.plus(SECOND * second), false))
+        .flat_map(|second| failed_auth.take(NOW.plus(SECOND * second), false))
         .collect()
 }
 
 #[test]
 fn first_refusal_is_a_row_at_once_and_the_rest_are_an_anonymous_count() {
-    let refusals = Refusals::default();
+    let failed_auth = FailedAuthAggregator::default();
     let account = UserId::generate(NOW);
     for _ in 0..1_000 {
-        refusals.password(NOW, Some(account), &origin(1));
+        failed_auth.password(NOW, Some(account), &client(1));
     }
-    let first = refusals.take(NOW, false);
+    let first = failed_auth.take(NOW, false);
     let told: Vec<_> = first
         .iter()
         .map(|e| (&*e.target, &*e.ip, e.count))
         .collect();
     assert_eq!(told, [(&*account.to_string(), "10.0.1.7", 1)]);
     assert_eq!(first[0].credential_kind, "password");
-    assert_eq!(refusals.take(NOW.plus(WINDOW / 2), false), []);
-    let rest = refusals.take(NOW.plus(WINDOW), false);
+    assert_eq!(failed_auth.take(NOW.plus(WINDOW / 2), false), []);
+    let rest = failed_auth.take(NOW.plus(WINDOW), false);
     let [rest] = &rest[..] else {
         panic!("{rest:?}");
     };
@@ -64,18 +64,18 @@ fn first_refusal_is_a_row_at_once_and_the_rest_are_an_anonymous_count() {
             .chain([&rest.ip, &rest.user_agent])
             .all(String::is_empty)
     );
-    assert_eq!(refusals.take(NOW.plus(WINDOW * 2), true), []);
+    assert_eq!(failed_auth.take(NOW.plus(WINDOW * 2), true), []);
 }
 
 #[test]
 fn a_minute_has_at_most_600_rows_and_counts_every_refusal() {
-    let refusals = Refusals::default();
+    let failed_auth = FailedAuthAggregator::default();
     for n in 0..100_000 {
-        refusals.password(NOW, None, &origin(n % 50_000));
-        refusals.throttled(NOW, &origin(n % 7));
-        deleted(&refusals, n % 300);
+        failed_auth.password(NOW, None, &client(n % 50_000));
+        failed_auth.throttled(NOW, &client(n % 7));
+        deleted(&failed_auth, n % 300);
     }
-    let events = a_minute_of(&refusals);
+    let events = a_minute_of(&failed_auth);
     assert!(
         (580..=MAX_ROWS).contains(&events.len()),
         "{} rows",
@@ -97,19 +97,19 @@ fn floods_of_refused_tokens_and_names_do_not_hide_password_guesses() {
     let admin = UserId::generate(NOW);
     // Site 1 floods with deleted tokens, site 5 with passwords; the guesses come from site 1, then from site 2.
     for guesser in [1, 2] {
-        let refusals = Refusals::default();
+        let failed_auth = FailedAuthAggregator::default();
         for _ in 0..5_000 {
-            deleted(&refusals, 1);
+            deleted(&failed_auth, 1);
         }
         for other in 0..5_000 {
-            refusals.password(NOW, Some(UserId::generate(NOW)), &origin(5));
+            failed_auth.password(NOW, Some(UserId::generate(NOW)), &client(5));
             let _ = other;
         }
         for _ in 0..4 {
-            refusals.password(NOW, Some(admin), &origin(guesser));
+            failed_auth.password(NOW, Some(admin), &client(guesser));
         }
         // The guess must be in the first batch already.
-        let events = refusals.take(NOW, false);
+        let events = failed_auth.take(NOW, false);
         let found = events
             .iter()
             .find(|event| event.target == admin.to_string());
@@ -121,46 +121,46 @@ fn floods_of_refused_tokens_and_names_do_not_hide_password_guesses() {
 
 #[test]
 fn flood_from_one_site_leaves_other_sites_their_rows() {
-    let refusals = Refusals::default();
+    let failed_auth = FailedAuthAggregator::default();
     for _ in 0..10_000 {
-        deleted(&refusals, 0);
+        deleted(&failed_auth, 0);
     }
-    let before = refusals.take(NOW, false).len();
+    let before = failed_auth.take(NOW, false).len();
     assert!(before > 50, "who is alone has more: {before}");
     for from in 1..=200 {
-        deleted(&refusals, from);
+        deleted(&failed_auth, from);
     }
-    let events = a_minute_of(&refusals);
+    let events = a_minute_of(&failed_auth);
     for from in 1..=200_u32 {
-        let ip = origin(from).ip.unwrap().to_string();
+        let ip = client(from).ip.unwrap().to_string();
         assert!(events.iter().any(|event| event.ip == ip), "{ip}");
     }
 }
 
 #[test]
 fn all_networks_of_an_ipv6_48_are_one_site() {
-    let refusals = Refusals::default();
+    let failed_auth = FailedAuthAggregator::default();
     for n in 0..1_000_u16 {
         let ip = std::net::Ipv6Addr::new(0x2001, 0xdb8, 1, n, 0, 0, 0, 1);
-        let origin = Origin {
+        let client = ClientInfo {
             ip: Some(ip.into()),
-            ..origin(0)
+            ..client(0)
         };
-        refusals.password(NOW, None, &origin);
+        failed_auth.password(NOW, None, &client);
     }
-    assert_eq!(a_minute_of(&refusals).len(), 2);
+    assert_eq!(a_minute_of(&failed_auth).len(), 2);
 }
 
 #[test]
 fn guessed_token_ids_are_not_recorded_and_malformed_tokens_leave_no_row() {
-    let refusals = Refusals::default();
+    let failed_auth = FailedAuthAggregator::default();
     for _ in 0..10 {
         let id = TokenId::generate(NOW);
-        refusals.token(NOW, Unauthenticated::WrongToken, id, &origin(1));
-        refusals.token(NOW, Unauthenticated::Malformed, id, &origin(2));
-        refusals.token(NOW, Unauthenticated::Missing, id, &origin(3));
+        failed_auth.token(NOW, Unauthenticated::WrongToken, id, &client(1));
+        failed_auth.token(NOW, Unauthenticated::Malformed, id, &client(2));
+        failed_auth.token(NOW, Unauthenticated::Missing, id, &client(3));
     }
-    let events = refusals.take(NOW, true);
+    let events = failed_auth.take(NOW, true);
     let told: Vec<_> = events.iter().map(|e| (&*e.target, e.count)).collect();
     assert_eq!(told, [("", 1), ("", 9)]);
 }

@@ -14,7 +14,7 @@ use super::{super::authz::Action, Error};
 
 /// Who created a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenOrigin {
+pub struct TokenCreation {
     /// When the token was created.
     pub time: Timestamp,
     /// A user ID, or `local:UID` for a process on the database's host.
@@ -38,7 +38,7 @@ pub enum CredentialKind {
     Local,
 }
 
-impl TokenOrigin {
+impl TokenCreation {
     pub(super) fn from_row(
         row: AuditRow,
         find_user: impl FnOnce(UserId) -> Result<Option<User>, store::Error>,

@@ -25,7 +25,7 @@ use crate::domain::{
 };
 
 use super::{
-    caller::{Caller, Origin},
+    caller::{Caller, ClientInfo},
     error::Unauthenticated,
 };
 use share::Share;
@@ -49,7 +49,7 @@ type Cause = (&'static str, &'static str);
 
 /// Collects refusals until a job writes them.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Window>);
+pub(super) struct FailedAuthAggregator(Mutex<Window>);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -58,7 +58,7 @@ struct Window {
     written: usize,
 }
 
-impl Refusals {
+impl FailedAuthAggregator {
     /// Notes a refused token. An unknown token or one with a wrong secret is noted without its ID, which an attacker
     /// could choose freely. A missing or malformed token is not noted at all.
     pub(super) fn token(
@@ -66,7 +66,7 @@ impl Refusals {
         now: Timestamp,
         refusal: Unauthenticated,
         id: TokenId,
-        origin: &Origin,
+        client: &ClientInfo,
     ) {
         let target = match refusal {
             Unauthenticated::Missing | Unauthenticated::Malformed => return,
@@ -76,30 +76,30 @@ impl Refusals {
         let event = AuditEvent {
             credential_kind: "token",
             outcome: refusal.reason().as_str(),
-            ..origin.event(now, TOKEN, target)
+            ..client.event(now, TOKEN, target)
         };
-        self.note(event, origin.ip);
+        self.note(event, client.ip);
     }
 
     /// Notes a refused password. Unknown usernames never enter the log.
-    pub(super) fn password(&self, now: Timestamp, account: Option<UserId>, origin: &Origin) {
+    pub(super) fn password(&self, now: Timestamp, account: Option<UserId>, client: &ClientInfo) {
         let target = account.map(|id| id.to_string()).unwrap_or_default();
         let event = AuditEvent {
             credential_kind: "password",
             outcome: Reason::CredentialsInvalid.as_str(),
-            ..origin.event(now, PASSWORD, target)
+            ..client.event(now, PASSWORD, target)
         };
-        self.note(event, origin.ip);
+        self.note(event, client.ip);
     }
 
     /// Notes a throttled sign-in. It names no account, because none was looked up yet.
-    pub(super) fn throttled(&self, now: Timestamp, origin: &Origin) {
+    pub(super) fn throttled(&self, now: Timestamp, client: &ClientInfo) {
         let event = AuditEvent {
             credential_kind: "password",
             outcome: Reason::SignInThrottled.as_str(),
-            ..origin.event(now, PASSWORD, "")
+            ..client.event(now, PASSWORD, "")
         };
-        self.note(event, origin.ip);
+        self.note(event, client.ip);
     }
 
     /// Notes that a caller gave a wrong old password, or tried too often. Somebody with a stolen token or at an open
@@ -111,16 +111,16 @@ impl Refusals {
         caller: &Caller,
         account: UserId,
     ) {
-        let origin = caller.origin();
+        let client = caller.client();
         let credential = caller.token().map(|token| token.id.to_string());
         let event = AuditEvent {
             actor: account.to_string(),
             credential_kind: caller.credential_kind(),
             credential_id: credential.unwrap_or_default(),
             outcome,
-            ..origin.event(now, PASSWORD, account)
+            ..client.event(now, PASSWORD, account)
         };
-        self.note(event, origin.ip);
+        self.note(event, client.ip);
     }
 
     fn note(&self, event: AuditEvent, ip: Option<IpAddr>) {

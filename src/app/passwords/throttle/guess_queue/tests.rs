@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::{super::keys::Keyer, *};
 
-const LIMITS: LineLimits = LineLimits {
+const LIMITS: QueueLimits = QueueLimits {
     places: 60,
     late_secs: 30,
 };
@@ -14,7 +14,7 @@ trait Limit {
 }
 
 /// The queue of one account.
-struct OfAlice(Lines, Key);
+struct OfAlice(GuessQueues, Key);
 
 impl Limit for OfAlice {
     fn wait(&mut self, site: Key, now: Tick) -> Duration {
@@ -44,7 +44,7 @@ impl Limit for FirstCome {
 fn keyer() -> (Keyer, OfAlice) {
     let keyer = Keyer::generate();
     let account = keyer.account("alice");
-    (keyer, OfAlice(Lines::new(LIMITS, 1), account))
+    (keyer, OfAlice(GuessQueues::new(LIMITS, 1), account))
 }
 
 fn site(keyer: &Keyer, n: u16) -> Key {
@@ -58,7 +58,7 @@ fn millis(n: u64) -> Tick {
 
 /// The outcome of a simulation.
 #[derive(Debug, Default)]
-struct Outcome {
+struct FloodResult {
     /// When each obeying site got a guess.
     obeying: Vec<Vec<Tick>>,
     /// How many guesses the polling sites got.
@@ -68,13 +68,13 @@ struct Outcome {
 /// Runs for `seconds`. The `polling` sites ask ten times a second; the `obeying` ones wait as long as they were told,
 /// rounded up to whole seconds as for a client. Every admitted attempt fails, and its site asks again.
 fn simulate(
-    line: &mut impl Limit,
+    queue: &mut impl Limit,
     keyer: &Keyer,
     polling: u16,
     obeying: u16,
     seconds: u64,
-) -> Outcome {
-    let mut outcome = Outcome {
+) -> FloodResult {
+    let mut outcome = FloodResult {
         obeying: vec![Vec::new(); obeying.into()],
         polling: 0,
     };
@@ -91,8 +91,8 @@ fn simulate(
     for now in (0..seconds * 1_000).step_by(10) {
         if now % 100 == 0 {
             for poller in &pollers {
-                if line.wait(*poller, millis(now)).is_zero() {
-                    line.guess(*poller, millis(now));
+                if queue.wait(*poller, millis(now)).is_zero() {
+                    queue.guess(*poller, millis(now));
                     outcome.polling += 1;
                 }
             }
@@ -101,9 +101,9 @@ fn simulate(
             if *due / 10 * 10 != now {
                 continue;
             }
-            let wait = line.wait(*site, millis(now));
+            let wait = queue.wait(*site, millis(now));
             if wait.is_zero() {
-                line.guess(*site, millis(now));
+                queue.guess(*site, millis(now));
                 had.push(millis(now));
             }
             let told = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -116,8 +116,8 @@ fn simulate(
 #[test]
 fn obeying_site_gets_its_turn_however_many_others_poll() {
     for polling in [1, 24, 58] {
-        let (keyer, mut line) = keyer();
-        let outcome = simulate(&mut line, &keyer, polling, 1, 600);
+        let (keyer, mut queue) = keyer();
+        let outcome = simulate(&mut queue, &keyer, polling, 1, 600);
         let turn = Duration::from_secs(u64::from(polling) + 2);
         let first = outcome.obeying[0][0].since(millis(0));
         assert!(first <= turn, "{polling} others: {first:?}");
@@ -135,8 +135,8 @@ fn obeying_site_gets_its_turn_however_many_others_poll() {
 
 #[test]
 fn polling_gains_nothing_when_the_queue_is_full() {
-    let (keyer, mut line) = keyer();
-    let outcome = simulate(&mut line, &keyer, 100, 100, 3_600);
+    let (keyer, mut queue) = keyer();
+    let outcome = simulate(&mut queue, &keyer, 100, 100, 3_600);
     let obeying: usize = outcome.obeying.iter().map(Vec::len).sum();
     let all = outcome.polling + obeying;
     assert!((3_000..=3_601).contains(&all), "{all} guesses in an hour");
@@ -147,76 +147,76 @@ fn polling_gains_nothing_when_the_queue_is_full() {
 
 #[test]
 fn late_site_keeps_its_place_for_a_limited_time() {
-    let (keyer, mut line) = keyer();
+    let (keyer, mut queue) = keyer();
     let (one, two) = (site(&keyer, 1), site(&keyer, 2));
-    line.guess(one, millis(0));
-    assert_eq!(line.wait(one, millis(0)), SECOND);
-    assert_eq!(line.wait(two, millis(200)), Duration::from_millis(1_800));
+    queue.guess(one, millis(0));
+    assert_eq!(queue.wait(one, millis(0)), SECOND);
+    assert_eq!(queue.wait(two, millis(200)), Duration::from_millis(1_800));
     for late in [0, 29_900] {
-        assert_eq!(line.wait(two, millis(2_000 + late)), Duration::ZERO);
+        assert_eq!(queue.wait(two, millis(2_000 + late)), Duration::ZERO);
     }
-    line.guess(two, millis(31_900));
+    queue.guess(two, millis(31_900));
     // The place of `one` was second 1, and expires at 31.
-    assert_eq!(line.wait(one, millis(31_900)), Duration::ZERO);
-    line.guess(one, millis(31_900));
-    assert_eq!(line.wait(one, millis(31_900)), Duration::from_millis(100));
+    assert_eq!(queue.wait(one, millis(31_900)), Duration::ZERO);
+    queue.guess(one, millis(31_900));
+    assert_eq!(queue.wait(one, millis(31_900)), Duration::from_millis(100));
 }
 
 #[test]
 fn each_site_has_one_place_and_the_queue_has_sixty() {
-    let (keyer, mut line) = keyer();
-    line.guess(site(&keyer, 0), millis(0));
+    let (keyer, mut queue) = keyer();
+    queue.guess(site(&keyer, 0), millis(0));
     for n in 1..=60 {
         let expected = SECOND * u32::from(n);
         for _ in 0..3 {
-            assert_eq!(line.wait(site(&keyer, n), millis(0)), expected);
+            assert_eq!(queue.wait(site(&keyer, n), millis(0)), expected);
         }
     }
     for n in 61..1_000 {
-        let wait = line.wait(site(&keyer, n), millis(0));
-        assert_eq!(wait, SECOND * 60, "they take part in the lot");
+        let wait = queue.wait(site(&keyer, n), millis(0));
+        assert_eq!(wait, SECOND * 60, "they take part in the lottery");
     }
-    let one = &line.0.lines[0];
-    assert_eq!((one.places.len(), one.lot.len()), (60, 60));
+    let one = &queue.0.queues[0];
+    assert_eq!((one.places.len(), one.tickets.len()), (60, 60));
     // Three places became free, and go to the three best tickets.
-    let mut best: Vec<_> = one.lot.iter().map(|t| (t.number, t.site)).collect();
+    let mut best: Vec<_> = one.tickets.iter().map(|t| (t.number, t.site)).collect();
     best.sort_unstable();
-    line.wait(site(&keyer, 1), millis(3_000));
-    let drawn: Vec<_> = line.0.lines[0].places[60..]
+    queue.wait(site(&keyer, 1), millis(3_000));
+    let drawn: Vec<_> = queue.0.queues[0].places[60..]
         .iter()
         .map(|p| p.site)
         .collect();
     assert_eq!(drawn, [best[0].1, best[1].1, best[2].1]);
     // An empty queue takes no memory.
-    line.wait(site(&keyer, 1), millis(300_000));
-    assert_eq!(line.0.lines[0].places.capacity(), 0);
+    queue.wait(site(&keyer, 1), millis(300_000));
+    assert_eq!(queue.0.queues[0].places.capacity(), 0);
 }
 
 #[test]
 fn right_and_unchecked_passwords_use_up_no_second() {
-    let (keyer, OfAlice(mut lines, account)) = keyer();
+    let (keyer, OfAlice(mut queues, account)) = keyer();
     let (one, two) = (site(&keyer, 1), site(&keyer, 2));
-    let used = lines.use_second(account, one, millis(0));
-    lines.give_back(&used, millis(10));
+    let used = queues.use_second(account, one, millis(0));
+    queues.give_back(&used, millis(10));
     assert!(
-        lines.wait(account, two, millis(20)).is_zero(),
+        queues.wait(account, two, millis(20)).is_zero(),
         "it was right"
     );
-    let used = lines.use_second(account, two, millis(20));
-    assert!(!lines.wait(account, one, millis(30)).is_zero());
-    lines.give_back(&used, millis(40));
+    let used = queues.use_second(account, two, millis(20));
+    assert!(!queues.wait(account, one, millis(30)).is_zero());
+    queues.give_back(&used, millis(40));
     assert!(
-        !lines.wait(account, one, millis(50)).is_zero(),
+        !queues.wait(account, one, millis(50)).is_zero(),
         "it has a place"
     );
-    let used = lines.use_second(account, two, millis(2_000));
-    lines.keep_place(&used, millis(2_100));
+    let used = queues.use_second(account, two, millis(2_000));
+    queues.keep_reservation(&used, millis(2_100));
     assert!(
-        lines.wait(account, two, millis(2_200)).is_zero(),
+        queues.wait(account, two, millis(2_200)).is_zero(),
         "not checked"
     );
-    let _ = lines.use_second(account, two, millis(2_200));
-    assert!(!lines.wait(account, two, millis(2_200)).is_zero());
+    let _ = queues.use_second(account, two, millis(2_200));
+    assert!(!queues.wait(account, two, millis(2_200)).is_zero());
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -232,35 +232,35 @@ proptest! {
     fn one_guess_a_second_and_reservations_are_kept(
         steps in prop::collection::vec((0..80_u16, 0..1_500_u64, 0..3_u8), 1..400),
     ) {
-        let (keyer, OfAlice(mut lines, account)) = keyer();
+        let (keyer, OfAlice(mut queues, account)) = keyer();
         let mut promised = std::collections::HashMap::new();
         let (mut now, mut guesses) = (0, 0_u64);
         for (n, pause, end) in steps {
             now += pause;
             let site = site(&keyer, n);
-            let wait = lines.wait(account, site, millis(now));
+            let wait = queues.wait(account, site, millis(now));
             if let Some(then) = promised.get(&n).copied() {
                 let told = millis(now).plus(wait);
                 let in_time = millis(now) <= start(0).plus(then).plus(SECOND * 29);
                 prop_assert!(!in_time || told <= millis(now).max(start(0).plus(then)));
             }
-            let has_place = lines.lines[0].place_of(site.tag());
+            let has_place = queues.queues[0].reserved_by(site.tag());
             match has_place {
                 Some(place) => promised.insert(n, Duration::from_secs(place.second)),
                 None => promised.remove(&n),
             };
             if wait.is_zero() {
                 promised.remove(&n);
-                let used = lines.use_second(account, site, millis(now));
+                let used = queues.use_second(account, site, millis(now));
                 match [End::Wrong, End::Right, End::NotChecked][usize::from(end)] {
                     End::Wrong => guesses += 1,
-                    End::Right => lines.give_back(&used, millis(now)),
-                    End::NotChecked => lines.keep_place(&used, millis(now)),
+                    End::Right => queues.give_back(&used, millis(now)),
+                    End::NotChecked => queues.keep_reservation(&used, millis(now)),
                 }
             }
             prop_assert!(guesses <= now / 1_000 + 1, "{guesses} in {now} ms");
-            let line = &lines.lines[0];
-            prop_assert!(line.places.len() <= 180 && line.lot.len() <= 60);
+            let queue = &queues.queues[0];
+            prop_assert!(queue.places.len() <= 180 && queue.tickets.len() <= 60);
         }
     }
 }

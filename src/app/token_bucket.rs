@@ -11,12 +11,12 @@ use super::ticks::Tick;
 
 /// Capacity and refill interval of a bucket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct TokenBucket {
     burst: u32,
     regain: Duration,
 }
 
-impl Pace {
+impl TokenBucket {
     /// `burst` at once, then one per `regain`.
     pub(super) const fn new(burst: u32, regain: Duration) -> Self {
         Self { burst, regain }
@@ -49,30 +49,30 @@ mod tests {
 
     #[test]
     fn allows_a_burst_and_then_one_per_interval() {
-        let pace = Pace::new(3, Duration::from_secs(20));
+        let bucket = TokenBucket::new(3, Duration::from_secs(20));
         let mut full_at = Tick::default();
         for _ in 0..3 {
-            assert!(pace.wait(full_at, at(50)).is_zero());
-            pace.charge(&mut full_at, at(50));
+            assert!(bucket.wait(full_at, at(50)).is_zero());
+            bucket.charge(&mut full_at, at(50));
         }
-        assert_eq!(pace.wait(full_at, at(50)), Duration::from_secs(20));
-        assert_eq!(pace.wait(full_at, at(69)), Duration::from_secs(1));
-        assert!(pace.wait(full_at, at(70)).is_zero());
-        pace.refund(&mut full_at, at(50));
-        assert!(pace.wait(full_at, at(50)).is_zero());
+        assert_eq!(bucket.wait(full_at, at(50)), Duration::from_secs(20));
+        assert_eq!(bucket.wait(full_at, at(69)), Duration::from_secs(1));
+        assert!(bucket.wait(full_at, at(70)).is_zero());
+        bucket.refund(&mut full_at, at(50));
+        assert!(bucket.wait(full_at, at(50)).is_zero());
     }
 
     #[test]
     fn refunds_never_exceed_the_burst() {
-        let pace = Pace::new(3, Duration::from_secs(6));
+        let bucket = TokenBucket::new(3, Duration::from_secs(6));
         let mut full_at = Tick::default();
         for _ in 0..9 {
-            pace.refund(&mut full_at, at(7));
+            bucket.refund(&mut full_at, at(7));
         }
         for _ in 0..3 {
-            assert!(pace.wait(full_at, at(7)).is_zero());
-            pace.charge(&mut full_at, at(7));
+            assert!(bucket.wait(full_at, at(7)).is_zero());
+            bucket.charge(&mut full_at, at(7));
         }
-        assert!(!pace.wait(full_at, at(7)).is_zero());
+        assert!(!bucket.wait(full_at, at(7)).is_zero());
     }
 }

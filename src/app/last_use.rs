@@ -21,23 +21,23 @@ use crate::{
 
 use super::{
     App, Error,
-    shards::{ROOM, Shards},
+    shards::{MAX_PER_SHARD, Shards},
 };
 
 const WINDOW: Duration = Duration::from_mins(1);
 
 /// Number of tokens in a shard from which a batch is written before its minute is over.
-const EARLY: usize = ROOM / 4 * 3;
+const EARLY_FLUSH: usize = MAX_PER_SHARD / 4 * 3;
 
 /// Maximum number of tokens updated per transaction: few enough that no writer waits for long.
 const CHUNK: usize = 256;
 
 /// How long a shutdown or a request waits for a store that takes no writes.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// The latest use of each token that is not yet written.
 #[derive(Debug)]
-pub struct Usage {
+pub struct LastUses {
     uses: Shards<HashMap<TokenId, LastUse>>,
     /// When the last batch was taken.
     taken: Mutex<Timestamp>,
@@ -54,7 +54,7 @@ pub enum Flush {
     Now,
 }
 
-impl Usage {
+impl LastUses {
     /// Starts empty; the first minute begins at `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Usage {
     /// Notes a use, unless a later one is noted already or the shard is full.
     pub fn note(&self, id: TokenId, last_use: LastUse) {
         let mut shard = self.uses.of(id);
-        let has_room = shard.len() < ROOM;
+        let has_room = shard.len() < MAX_PER_SHARD;
         match shard.entry(id) {
             Entry::Occupied(mut known) => {
                 if known.get().time <= last_use.time {
@@ -93,7 +93,7 @@ impl Usage {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back must not prolong the minute.
         let over = now < *taken || now.since(*taken) >= WINDOW;
-        if !over && which == Flush::Due && self.uses.iter().all(|shard| shard.len() < EARLY) {
+        if !over && which == Flush::Due && self.uses.iter().all(|shard| shard.len() < EARLY_FLUSH) {
             return Vec::new();
         }
         *taken = now;
@@ -113,22 +113,22 @@ impl App {
     /// # Errors
     /// The store failed. What was not written is kept for the next flush.
     pub async fn flush_uses(&self, which: Flush) -> Result<(), Error> {
-        let patience = match which {
+        let max_wait = match which {
             Flush::Due => WINDOW,
-            Flush::Now => PATIENCE,
+            Flush::Now => MAX_WAIT,
         };
         let overloaded = || Error::from(store::Error::Overloaded);
-        let writing = tokio::time::timeout(patience, self.0.usage.writing.lock());
+        let writing = tokio::time::timeout(max_wait, self.0.last_uses.writing.lock());
         let _writing = writing.await.map_err(|_| overloaded())?;
-        let mut uses = self.0.usage.take(self.now(), which);
+        let mut uses = self.0.last_uses.take(self.now(), which);
         while !uses.is_empty() {
             let chunk: Arc<[_]> = uses.split_off(uses.len().saturating_sub(CHUNK)).into();
             let batch = Arc::clone(&chunk);
             let written = self.write(move |tx| Ok(tokens::record_uses(tx, &batch)?));
-            let written = tokio::time::timeout(patience, written).await;
+            let written = tokio::time::timeout(max_wait, written).await;
             if let Err(error) = written.unwrap_or_else(|_| Err(overloaded())) {
                 for (id, last_use) in uses.iter().chain(&*chunk) {
-                    self.0.usage.note(*id, *last_use);
+                    self.0.last_uses.note(*id, *last_use);
                 }
                 return Err(error);
             }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn latest_use_of_each_token_is_taken_once_a_minute_sorted_by_id() {
-        let usage = Usage::new(NOW);
+        let usage = LastUses::new(NOW);
         let ids: Vec<_> = (0..100).map(|_| id()).collect();
         for seconds in [1, 3, 2] {
             for id in &ids {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn clock_set_back_does_not_stop_the_batches() {
-        let usage = Usage::new(NOW);
+        let usage = LastUses::new(NOW);
         let id = id();
         usage.note(id, LastUse::seen(NOW, None));
         let back = NOW.minus(Duration::from_hours(24));
@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn batch_is_taken_early_when_shards_fill_up_and_memory_is_bounded() {
-        let usage = Usage::new(NOW);
-        for _ in 0..64 * EARLY / 2 {
+        let usage = LastUses::new(NOW);
+        for _ in 0..64 * EARLY_FLUSH / 2 {
             usage.note(id(), LastUse::seen(NOW, None));
         }
         assert_eq!(
@@ -198,12 +198,12 @@ mod tests {
         );
         let known = id();
         usage.note(known, LastUse::seen(NOW, None));
-        for _ in 0..64 * ROOM * 2 {
+        for _ in 0..64 * MAX_PER_SHARD * 2 {
             usage.note(id(), LastUse::seen(NOW, None));
         }
         usage.note(known, LastUse::seen(NOW.plus(SECOND), None));
         let taken = usage.take(NOW.plus(SECOND), Flush::Due);
-        assert!(taken.len() <= 64 * ROOM, "{}", taken.len());
+        assert!(taken.len() <= 64 * MAX_PER_SHARD, "{}", taken.len());
         let last = taken.iter().find(|(id, _)| *id == known);
         assert_eq!(last.map(|(_, last)| last.time), Some(NOW.plus(SECOND)));
         assert_eq!(usage.take(NOW.plus(SECOND), Flush::Now), []);

@@ -17,11 +17,11 @@ use crate::app::ticks::Tick;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// How many places and tickets a queue allocates as soon as somebody waits.
-const USUAL: usize = 96;
+const PREALLOCATED: usize = 96;
 
 /// Length of the queue, and tolerance for being late.
 #[derive(Clone, Copy, Debug)]
-pub struct LineLimits {
+pub struct QueueLimits {
     /// Maximum number of sites in the queue. Each place is a second, so this is the longest wait in seconds, too.
     pub places: u32,
     /// How many seconds a site may be late and keep its place, because people and scripts are not punctual.
@@ -30,7 +30,7 @@ pub struct LineLimits {
 
 /// A second that is reserved for a site.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Reservation {
     site: u64,
     second: u64,
 }
@@ -45,17 +45,17 @@ struct Ticket {
 
 /// The queue of one account, and of those that share its bucket.
 #[derive(Debug, Default)]
-struct Line {
+struct GuessQueue {
     /// The first free second.
     next: u64,
-    places: Vec<Place>,
-    lot: Vec<Ticket>,
+    places: Vec<Reservation>,
+    tickets: Vec<Ticket>,
 }
 
 /// A second that an attempt has used.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "an attempt keeps it, to be able to give it back"]
-pub(super) struct Used {
+pub(super) struct UsedSecond {
     account: Key,
     site: u64,
     second: u64,
@@ -63,58 +63,58 @@ pub(super) struct Used {
 
 /// A fixed number of queues of at most 5 KiB each. Accounts that share a queue share its seconds.
 #[derive(Debug)]
-pub(super) struct Lines {
-    limits: LineLimits,
-    lines: Box<[Line]>,
+pub(super) struct GuessQueues {
+    limits: QueueLimits,
+    queues: Box<[GuessQueue]>,
 }
 
-impl Lines {
-    pub(super) fn new(limits: LineLimits, lines: usize) -> Self {
+impl GuessQueues {
+    pub(super) fn new(limits: QueueLimits, queues: usize) -> Self {
         Self {
             limits,
-            lines: (0..lines.max(1)).map(|_| Line::default()).collect(),
+            queues: (0..queues.max(1)).map(|_| GuessQueue::default()).collect(),
         }
     }
 
-    fn line(&mut self, account: Key, second: u64) -> &mut Line {
-        let index = account.index(self.lines.len());
-        let line = &mut self.lines[index];
-        line.advance(second, self.limits);
-        line
+    fn queue(&mut self, account: Key, second: u64) -> &mut GuessQueue {
+        let index = account.index(self.queues.len());
+        let queue = &mut self.queues[index];
+        queue.advance(second, self.limits);
+        queue
     }
 
     /// How long `site` must wait for a guess at `account`. A site that must wait gets a place in the queue, or else a
     /// ticket.
     pub(super) fn wait(&mut self, account: Key, site: Key, now: Tick) -> Duration {
         let (limits, second) = (self.limits, now.count(SECOND));
-        let line = self.line(account, second);
-        if let Some(place) = line.place_of(site.tag()) {
+        let queue = self.queue(account, second);
+        if let Some(place) = queue.reserved_by(site.tag()) {
             return start(place.second).since(now);
         }
-        if line.next <= second {
+        if queue.next <= second {
             return Duration::ZERO;
         }
-        if line.waiting(second) < u64::from(limits.places) {
-            return start(line.give_place(site.tag())).since(now);
+        if queue.waiting(second) < u64::from(limits.places) {
+            return start(queue.reserve(site.tag())).since(now);
         }
-        line.enter_lot(site.tag(), second, limits);
+        queue.enter_lottery(site.tag(), second, limits);
         SECOND * limits.places
     }
 
     /// Uses the site's second, after [`wait`](Self::wait) returned zero.
-    pub(super) fn use_second(&mut self, account: Key, site: Key, now: Tick) -> Used {
+    pub(super) fn use_second(&mut self, account: Key, site: Key, now: Tick) -> UsedSecond {
         let second = now.count(SECOND);
-        let (line, site) = (self.line(account, second), site.tag());
-        let place = line.place_of(site);
-        line.places.retain(|place| place.site != site);
+        let (queue, site) = (self.queue(account, second), site.tag());
+        let place = queue.reserved_by(site);
+        queue.places.retain(|place| place.site != site);
         // A late site takes the present second if that is free.
-        let second = if line.next <= second {
-            line.next = second + 1;
+        let second = if queue.next <= second {
+            queue.next = second + 1;
             second
         } else {
             place.map_or(second, |place| place.second)
         };
-        Used {
+        UsedSecond {
             account,
             site,
             second,
@@ -122,49 +122,49 @@ impl Lines {
     }
 
     /// The password was right, so it was no guess: frees the second again, if it is not over and no later one is taken.
-    pub(super) fn give_back(&mut self, used: &Used, now: Tick) {
-        let line = self.line(used.account, now.count(SECOND));
-        if line.next == used.second + 1 {
-            line.next = used.second;
+    pub(super) fn give_back(&mut self, used: &UsedSecond, now: Tick) {
+        let queue = self.queue(used.account, now.count(SECOND));
+        if queue.next == used.second + 1 {
+            queue.next = used.second;
         }
     }
 
     /// The password was not checked: the site keeps a place for when it tries again.
-    pub(super) fn keep_place(&mut self, used: &Used, now: Tick) {
+    pub(super) fn keep_reservation(&mut self, used: &UsedSecond, now: Tick) {
         let (second, limits) = (now.count(SECOND), self.limits);
         let most = limits.places + 2 * limits.late_secs;
-        let line = self.line(used.account, second);
-        let is_full = line.places.len() >= usize::try_from(most).unwrap_or(usize::MAX);
-        if line.place_of(used.site).is_none() && !is_full {
+        let queue = self.queue(used.account, second);
+        let is_full = queue.places.len() >= usize::try_from(most).unwrap_or(usize::MAX);
+        if queue.reserved_by(used.site).is_none() && !is_full {
             let site = used.site;
-            line.push(Place { site, second });
+            queue.push(Reservation { site, second });
         }
     }
 }
 
-impl Line {
+impl GuessQueue {
     /// Drops expired places and tickets, and draws a winner for each place that became free.
-    fn advance(&mut self, second: u64, limits: LineLimits) {
+    fn advance(&mut self, second: u64, limits: QueueLimits) {
         let late = u64::from(limits.late_secs);
         self.next = self.next.max(second);
         self.places.retain(|place| place.second + late >= second);
         let minute = minute(second, limits);
         // A site that was told to come back in a minute comes back in the next one.
-        self.lot.retain(|ticket| ticket.minute + 1 >= minute);
+        self.tickets.retain(|ticket| ticket.minute + 1 >= minute);
         while self.waiting(second) < u64::from(limits.places) {
-            let best = self.lot.iter().enumerate();
+            let best = self.tickets.iter().enumerate();
             let Some((best, _)) = best.min_by_key(|(_, ticket)| ticket.number) else {
                 break;
             };
-            let winner = self.lot.swap_remove(best);
-            self.give_place(winner.site);
+            let winner = self.tickets.swap_remove(best);
+            self.reserve(winner.site);
         }
-        if self.places.is_empty() && self.lot.is_empty() {
-            (self.places, self.lot) = (Vec::new(), Vec::new());
+        if self.places.is_empty() && self.tickets.is_empty() {
+            (self.places, self.tickets) = (Vec::new(), Vec::new());
         }
     }
 
-    fn place_of(&self, site: u64) -> Option<Place> {
+    fn reserved_by(&self, site: u64) -> Option<Reservation> {
         self.places.iter().copied().find(|place| place.site == site)
     }
 
@@ -173,33 +173,34 @@ impl Line {
         self.next.saturating_sub(second + 1)
     }
 
-    fn give_place(&mut self, site: u64) -> u64 {
+    fn reserve(&mut self, site: u64) -> u64 {
         let second = self.next;
-        self.push(Place { site, second });
+        self.push(Reservation { site, second });
         self.next += 1;
         second
     }
 
     /// Allocates for all places at once, so that the number of waiting sites does not change the memory.
-    fn push(&mut self, place: Place) {
+    fn push(&mut self, place: Reservation) {
         self.places
-            .reserve_exact(USUAL.saturating_sub(self.places.len()));
+            .reserve_exact(PREALLOCATED.saturating_sub(self.places.len()));
         self.places.push(place);
     }
 
-    fn enter_lot(&mut self, site: u64, second: u64, limits: LineLimits) {
+    fn enter_lottery(&mut self, site: u64, second: u64, limits: QueueLimits) {
         let minute = minute(second, limits);
         let ticket = Ticket {
             number: mix(site, minute),
             site,
             minute,
         };
-        if let Some(old) = self.lot.iter_mut().find(|ticket| ticket.site == site) {
+        if let Some(old) = self.tickets.iter_mut().find(|ticket| ticket.site == site) {
             *old = ticket;
-        } else if self.lot.len() < usize::try_from(limits.places).unwrap_or(usize::MAX) {
-            self.lot.reserve_exact(USUAL.saturating_sub(self.lot.len()));
-            self.lot.push(ticket);
-        } else if let Some(worst) = self.lot.iter_mut().max_by_key(|ticket| ticket.number)
+        } else if self.tickets.len() < usize::try_from(limits.places).unwrap_or(usize::MAX) {
+            self.tickets
+                .reserve_exact(PREALLOCATED.saturating_sub(self.tickets.len()));
+            self.tickets.push(ticket);
+        } else if let Some(worst) = self.tickets.iter_mut().max_by_key(|ticket| ticket.number)
             && ticket.number < worst.number
         {
             *worst = ticket;
@@ -212,7 +213,7 @@ fn start(second: u64) -> Tick {
 }
 
 /// The period of the lottery. It is as long as the queue, which by default is a minute.
-fn minute(second: u64, limits: LineLimits) -> u64 {
+fn minute(second: u64, limits: QueueLimits) -> u64 {
     second / u64::from(limits.places).max(1)
 }
 
