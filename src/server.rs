@@ -12,10 +12,9 @@
 //! This module decides how requests and replies are expressed; what may be done is decided in `app`.
 
 mod access_log;
-mod anonymous_streams;
+mod anonymous;
 mod authenticate;
 mod client_address;
-mod concurrency_limit;
 mod context;
 pub mod control_socket;
 mod cors;
@@ -28,7 +27,6 @@ mod health_reflection;
 pub mod limits;
 pub mod listener;
 mod metrics;
-mod pipe;
 mod public_url;
 mod router;
 mod rpc;
@@ -37,17 +35,18 @@ pub mod web;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use futures_util::future::OptionFuture;
 use http::HeaderName;
 use ipnet::IpNet;
 use tokio::{io::DuplexStream, net::TcpListener, sync::watch};
 
 use crate::app::App;
 pub use access_log::LogRequests;
-use anonymous_streams::AnonymousStreams;
+use anonymous::AnonymousStreams;
 use control_socket::ControlSocket;
 use health_reflection::Health;
 use limits::Limits;
-use pipe::Pipe;
+use listener::Pipe;
 pub use public_url::PublicUrl;
 
 /// Settings of the server.
@@ -122,76 +121,53 @@ impl Server {
     }
 
     /// Serves until `shutdown` completes, then waits for requests in flight.
+    ///
+    /// # Errors
+    /// The descriptors of the services cannot be read.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
+        let (app, options) = (&self.app, &self.options);
         let limits = Arc::new(Limits {
-            uncounted_networks: self.options.trusted_proxies.clone(),
-            ..self.options.limits.clone()
+            uncounted_networks: options.trusted_proxies.clone(),
+            ..options.limits.clone()
         });
         let (stop_streams, stopping) = watch::channel(false);
-        let load_shed = self.app.metrics().load_shed();
+        let load_shed = app.metrics().load_shed();
         let streams = AnonymousStreams::new(&limits, load_shed.clone(), stopping);
         let reflection = health_reflection::reflection(streams.clone())?;
-        let (health, health_task) = Health::start(&self.app, streams);
-        let service = router::service(
-            &self.app,
-            &self.options,
-            (reflection, health),
-            Arc::clone(&limits),
-        );
-        let shutdown = async {
-            shutdown.await;
-            health_task.stop();
-            stop_streams.send_replace(true);
-        };
+        let (health, health_task) = Health::start(app, streams);
         // The other listeners stop after the main one.
-        let (stop, stopped) = watch::channel(());
+        let (stop_others, others_stop) = watch::channel(());
         let stopped = || {
-            let mut stopped = stopped.clone();
-            async move { drop(stopped.changed().await) }
+            let mut stop = others_stop.clone();
+            async move { drop(stop.changed().await) }
         };
         let calls = async {
-            let ended = listener::serve(
-                self.listener,
-                service,
-                Arc::clone(&limits),
-                load_shed.clone(),
-                shutdown,
-            )
-            .await;
-            drop(stop);
-            ended
-        };
-        let control = async {
-            let Some(socket) = self.control else {
-                return Ok(());
+            let shutdown = async {
+                shutdown.await;
+                health_task.stop();
+                stop_streams.send_replace(true);
             };
-            let service =
-                router::control_service(&self.app, self.options.log_requests, Arc::clone(&limits));
-            listener::serve(
-                socket,
-                service,
-                Arc::clone(&limits),
-                load_shed.clone(),
-                stopped(),
-            )
-            .await
+            let service = router::service(app, options, (reflection, health), Arc::clone(&limits));
+            let (limits, load_shed) = (Arc::clone(&limits), load_shed.clone());
+            listener::serve(self.listener, service, limits, load_shed, shutdown).await;
+            drop(stop_others);
         };
-        let metrics = async {
-            let Some((listener, _)) = self.metrics else {
-                return Ok(());
-            };
-            let service = metrics::routes(self.app.clone());
-            listener::serve(
-                listener,
-                service,
-                Arc::clone(&limits),
-                load_shed.clone(),
-                stopped(),
-            )
-            .await
-        };
-        let (calls, control, metrics) = tokio::join!(calls, control, metrics);
-        calls.and(control).and(metrics)
+        let control = self.control.map(|socket| {
+            let service = router::control_service(app, options.log_requests, Arc::clone(&limits));
+            let (limits, load_shed) = (Arc::clone(&limits), load_shed.clone());
+            listener::serve(socket, service, limits, load_shed, stopped())
+        });
+        let metrics = self.metrics.map(|(listener, _)| {
+            let service = metrics::routes(app.clone());
+            let (limits, load_shed) = (Arc::clone(&limits), load_shed.clone());
+            listener::serve(listener, service, limits, load_shed, stopped())
+        });
+        tokio::join!(
+            calls,
+            OptionFuture::from(control),
+            OptionFuture::from(metrics)
+        );
+        Ok(())
     }
 }
 
@@ -201,7 +177,7 @@ pub fn embedded(
     app: App,
     uid: u32,
     shutdown: impl Future<Output = ()> + Send,
-) -> (DuplexStream, impl Future<Output = io::Result<()>> + Send) {
+) -> (DuplexStream, impl Future<Output = ()> + Send) {
     let (pipe, stream) = Pipe::new(uid);
     let limits = Arc::new(Limits::default());
     let service = router::control_service(&app, LogRequests::default(), Arc::clone(&limits));

@@ -12,6 +12,7 @@ use std::{
         unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
+    task::{Context, Poll, ready},
 };
 
 use rustix::{
@@ -21,7 +22,7 @@ use rustix::{
 };
 use tokio::net::{UnixListener, UnixStream};
 
-use super::listener::{Listener, Peer};
+use super::listener::{Accepted, Peer, Transport};
 
 const ROOT: u32 = 0;
 /// Maximum length of a path in `sockaddr_un` (unix(7)), without the final NUL.
@@ -92,15 +93,13 @@ impl ControlSocket {
     }
 }
 
-impl Listener for ControlSocket {
-    type Stream = UnixStream;
-
-    async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
+impl Transport for ControlSocket {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         loop {
-            let (stream, _) = self.listener.accept().await?;
+            let (stream, _) = ready!(self.listener.poll_accept(cx))?;
             let uid = stream.peer_cred()?.uid();
             if let Some(peer) = self.admit(uid) {
-                return Ok((stream, peer));
+                return Poll::Ready(Ok(Accepted::ready(peer, stream)));
             }
             tracing::warn!(
                 uid,
@@ -181,7 +180,7 @@ fn overflow_uid() -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
+    use std::{future::poll_fn, os::unix::fs::MetadataExt as _};
 
     use super::*;
 
@@ -195,8 +194,8 @@ mod tests {
         let mut socket = ControlSocket::bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let stream = connect(&path, own).await.unwrap();
-        let (_, peer) = socket.accept().await.unwrap();
-        assert_eq!(peer, Peer::Local { uid: own });
+        let accepted = poll_fn(|cx| socket.poll_accept(cx)).await.unwrap();
+        assert_eq!(accepted.peer, Peer::Local { uid: own });
         drop((stream, socket));
         assert!(!path.exists());
     }

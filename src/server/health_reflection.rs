@@ -37,7 +37,7 @@ use crate::{
 };
 
 use super::{
-    anonymous_streams::{AnonymousStream, AnonymousStreams, EndReason, TOO_MANY},
+    anonymous::{AnonymousStream, AnonymousStreams, EndReason, TOO_MANY},
     authenticate::RequestOrigin,
     current, edge,
     endpoints::{self, Endpoint},

@@ -22,7 +22,9 @@ pub struct Limits {
     pub max_forwarded_header_fields: usize,
     /// Maximum length of the request target.
     pub max_uri_bytes: usize,
-    /// Time for a new connection to send its first byte.
+    /// Time for the handshake of a transport that has one.
+    pub handshake_timeout: Duration,
+    /// Time for a new connection to send its first byte, after the handshake.
     pub first_byte_timeout: Duration,
     /// Time from the first byte of an HTTP/1 request to the end of its header, and from the first byte of an HTTP/2
     /// connection to its first request.
@@ -88,6 +90,7 @@ impl Default for Limits {
             max_forwarded_header_bytes: 64 * 1024,
             max_forwarded_header_fields: 200,
             max_uri_bytes: 8 * 1024,
+            handshake_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),

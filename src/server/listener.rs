@@ -9,16 +9,15 @@ mod connection;
 mod connection_registry;
 mod connection_state;
 mod memory_budget;
-mod shared;
 #[cfg(test)]
 mod tests;
 mod timeout_io;
+mod transport;
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     io::{Error, ErrorKind},
-    net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -26,15 +25,14 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, Response};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use tower::{Service, service_fn};
 
-pub(in crate::server) use self::connection::note_authenticated;
+pub use self::transport::{Peer, Transport};
+pub(in crate::server) use self::{
+    connection::note_authenticated,
+    transport::{Accepted, Pipe},
+};
 use self::{
     connection::{Connection, refuse},
     connection_registry::{Admission, ConnectionRegistry},
@@ -45,50 +43,6 @@ use crate::metrics::LoadShed;
 /// Extension of a request that does not fit into the memory budget.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct OverBudget;
-
-/// The other end of the connection, in the extensions of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A network client.
-    Network(SocketAddr),
-    /// A process on this machine, connected through the control socket or an in-process pipe.
-    Local {
-        /// Its operating-system user, as reported by the kernel.
-        uid: u32,
-    },
-}
-
-impl Peer {
-    /// Its address, if it has one.
-    pub const fn ip(self) -> Option<IpAddr> {
-        match self {
-            Self::Network(address) => Some(address.ip()),
-            Self::Local { .. } => None,
-        }
-    }
-}
-
-/// Accepts connections of one transport.
-pub trait Listener: Send {
-    /// An accepted connection.
-    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
-
-    /// Waits for the next connection. Cancel safe.
-    fn accept(&mut self) -> impl Future<Output = Result<(Self::Stream, Peer), Error>> + Send;
-}
-
-impl Listener for TcpListener {
-    type Stream = TcpStream;
-
-    async fn accept(&mut self) -> Result<(TcpStream, Peer), Error> {
-        let (stream, peer) = Self::accept(self).await?;
-        // Disables Nagle's algorithm: replies are small, and waiting to fill a packet would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-        Ok((stream, Peer::Network(peer)))
-    }
-}
 
 /// Pause after a failed accept: long enough not to spin while the process is out of file descriptors, short enough
 /// to go unnoticed.
@@ -102,15 +56,13 @@ const WAIT_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Accepts connections until `shutdown` completes, then waits up to `limits.handler_timeout` for requests in
 /// flight. Connections and requests that are rejected or evicted are counted in `load_shed`.
-pub async fn serve<L, S>(
-    mut listener: L,
+pub async fn serve<S>(
+    mut transport: impl Transport,
     service: S,
     limits: Arc<Limits>,
     load_shed: LoadShed,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), Error>
-where
-    L: Listener,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
@@ -123,33 +75,27 @@ where
     let mut registry = ConnectionRegistry::new(Arc::clone(&limits), load_shed);
     let mut tasks = JoinSet::new();
     // Accepted, but waiting for a slot.
-    let mut next = None;
+    let mut next: Option<Accepted> = None;
     loop {
         registry.sweep();
-        if let Some((stream, peer)) = next.take() {
-            let connection = |stream, state| Connection {
-                stream,
-                peer,
-                state,
-                limits: Arc::clone(&limits),
-            };
-            match registry.admit(peer.ip()) {
+        if let Some(accepted) = next.take() {
+            match registry.admit(accepted.peer.ip()) {
                 Admission::Admitted(state) => {
-                    let connection = connection(stream, state);
+                    let connection = Connection { accepted, state };
                     tasks.spawn(connection.serve(service.clone(), stopped.clone()));
                 }
                 Admission::Refused(state) => {
-                    let connection = connection(stream, state);
+                    let connection = Connection { accepted, state };
                     tasks.spawn(connection.serve(service_fn(refuse), stopped.clone()));
                 }
-                Admission::Wait => next = Some((stream, peer)),
+                Admission::Wait => next = Some(accepted),
                 Admission::Dropped => {}
             }
         }
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = tasks.join_next() => {}
-            accepted = listener.accept(), if next.is_none() => match accepted {
+            accepted = poll_fn(|cx| transport.poll_accept(cx)), if next.is_none() => match accepted {
                 Ok(accepted) => next = Some(accepted),
                 Err(error) => pause_after_error(&error).await,
             },
@@ -157,14 +103,13 @@ where
         }
     }
     drop(next);
-    drop(listener);
+    drop(transport);
     drop(stop);
     let all_done = async { while tasks.join_next().await.is_some() {} };
     let most = limits.handler_timeout + SHUTDOWN_MARGIN;
     if tokio::time::timeout(most, all_done).await.is_err() {
         tracing::warn!("some requests outlasted the shutdown and were aborted");
     }
-    Ok(())
 }
 
 /// An aborted or reset connection is the peer's business. Any other error most likely means that the process is out

@@ -180,11 +180,7 @@ impl Embedded {
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
         let (stream, serving) = server::embedded(app, uid, shutdown);
-        let serving = tokio::spawn(async {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the embedded server failed");
-            }
-        });
+        let serving = tokio::spawn(serving);
         Ok(Connection {
             stream: Box::new(stream),
             server: Some(Self { stop, serving }),

@@ -29,7 +29,7 @@ pub(super) struct RequestBody {
     started_at: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     /// Completes when an anonymous body is evicted in favour of another one.
-    revoked: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    evicted: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Whether it was rejected. Polling again, to drain it, returns the same error and does not admit it a second
     /// time.
     is_rejected: bool,
@@ -84,7 +84,7 @@ impl RequestBody {
             memory,
             started_at: Instant::now(),
             timer: None,
-            revoked: None,
+            evicted: None,
             is_rejected: false,
         }
     }
@@ -96,9 +96,9 @@ impl RequestBody {
         loop {
             let is_authenticated = connection.is_authenticated();
             if is_authenticated {
-                self.revoked = None;
-            } else if let Some(revoked) = &mut self.revoked {
-                if revoked.as_mut().poll(cx).is_ready() {
+                self.evicted = None;
+            } else if let Some(evicted) = &mut self.evicted {
+                if evicted.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(self.refuse());
                 }
             } else {
@@ -106,7 +106,7 @@ impl RequestBody {
                 else {
                     return Poll::Ready(self.refuse());
                 };
-                self.revoked = Some(Box::pin(async move { permit.revoked().await }));
+                self.evicted = Some(Box::pin(async move { permit.evicted().await }));
                 continue;
             }
             let timeout = if is_authenticated {
@@ -132,7 +132,7 @@ impl RequestBody {
 
     fn refuse(&mut self) -> io::Error {
         self.is_rejected = true;
-        self.revoked = None;
+        self.evicted = None;
         io::Error::new(
             io::ErrorKind::OutOfMemory,
             "there is no memory for the body",
@@ -157,7 +157,7 @@ impl Body for RequestBody {
         };
         if frame.is_none() || this.body.is_end_stream() {
             this.memory.is_read.store(true, Ordering::Relaxed);
-            this.revoked = None;
+            this.evicted = None;
         }
         let bytes = match &frame {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),

@@ -1,6 +1,6 @@
 //! One connection, HTTP/1 or HTTP/2 by its first bytes, from accept to close.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
@@ -12,18 +12,16 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
+use tokio::{sync::watch, time::timeout};
 use tower::{Service, ServiceExt};
 
 use super::{
-    OverBudget, Peer,
+    Accepted, OverBudget, Peer,
     body::{ActiveRequest, BodyMemory, ReplyBody, RequestBody},
     connection_state::ConnectionState,
     memory_budget::REQUEST_BYTES,
     timeout_io::TimeoutIo,
+    transport::Stream,
 };
 use crate::server::limits::Limits;
 
@@ -48,15 +46,13 @@ const HEAD_MARGIN: usize = 4;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An accepted connection that is not being served yet.
-pub(super) struct Connection<T> {
-    pub(super) stream: T,
-    pub(super) peer: Peer,
+/// A connection that is not being served yet.
+pub(super) struct Connection {
+    pub(super) accepted: Accepted,
     pub(super) state: Arc<ConnectionState>,
-    pub(super) limits: Arc<Limits>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<T> {
+impl Connection {
     /// Serves until the peer closes, a limit is exceeded, or `stopped` changes and no request is in flight.
     pub(super) async fn serve<S>(self, service: S, mut stopped: watch::Receiver<()>)
     where
@@ -67,15 +63,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<T> {
             + 'static,
         S::Future: Send,
     {
-        let Self {
-            stream,
-            peer,
-            state,
-            limits,
-        } = self;
-        let builder = builder(&limits);
-        let socket = TimeoutIo::new(stream, Arc::clone(&state), Arc::clone(&limits));
+        let Self { accepted, state } = self;
         let _closed = CloseOnDrop(Arc::clone(&state));
+        let Some(stream) = handshake(accepted.handshake, &state, &mut stopped).await else {
+            return;
+        };
+        let peer = accepted.peer;
+        let builder = builder(&state.shared.limits);
+        let socket = TimeoutIo::new(stream, Arc::clone(&state));
         let answer =
             service_fn(|request| answer(service.clone(), request, peer, Arc::clone(&state)));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), answer));
@@ -101,6 +96,29 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<T> {
             }
         }
     }
+}
+
+/// What HTTP is spoken over, once the handshake is complete. `None`: it failed, took too long, or the connection must
+/// close.
+async fn handshake(
+    handshake: impl Future<Output = io::Result<Box<dyn Stream>>>,
+    state: &ConnectionState,
+    stopped: &mut watch::Receiver<()>,
+) -> Option<Box<dyn Stream>> {
+    tokio::select! {
+        biased;
+        done = timeout(state.shared.limits.handshake_timeout, handshake) => match done {
+            Ok(Ok(stream)) => {
+                state.handshake_done();
+                return Some(stream);
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+            Err(_) => tracing::debug!("a handshake took too long"),
+        },
+        _ = stopped.changed() => {}
+        () = state.evicted.notified() => {}
+    }
+    None
 }
 
 async fn answer<S>(

@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 use ipnet::IpNet;
 use tokio::time::Instant;
 
-use super::{connection_state::ConnectionState, shared::Shared};
+use super::{connection_state::ConnectionState, memory_budget::Shared};
 use crate::{
     domain::address::site_of,
     metrics::{Bound, LoadShed, ShedAction},

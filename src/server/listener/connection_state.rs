@@ -16,11 +16,8 @@ use futures_util::task::AtomicWaker;
 use ipnet::IpNet;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{memory_budget::MemoryReservation, shared::Shared};
-use crate::{
-    metrics::{Bound, ShedAction},
-    server::limits::Limits,
-};
+use super::memory_budget::{MemoryReservation, Shared};
+use crate::metrics::{Bound, ShedAction};
 
 pub(super) struct ConnectionState {
     state: Mutex<State>,
@@ -137,6 +134,11 @@ impl ConnectionState {
 
     pub(super) fn is_authenticated(&self) -> bool {
         self.is_authenticated.load(Ordering::Relaxed)
+    }
+
+    /// The transport's handshake is complete: the time for the first byte begins.
+    pub(super) fn handshake_done(&self) {
+        self.lock().last_activity = Instant::now();
     }
 
     /// The socket is gone, though tasks of its requests may still run.
@@ -259,10 +261,10 @@ impl ConnectionState {
     }
 
     /// How long the socket may wait for input, and what to do then.
-    pub(super) fn deadline(&self, limits: &Limits) -> Option<(Instant, TimeoutAction)> {
+    pub(super) fn deadline(&self) -> Option<(Instant, TimeoutAction)> {
         use TimeoutAction::{Abort, Shutdown};
 
-        let state = self.lock();
+        let (state, limits) = (self.lock(), &self.shared.limits);
         if state.active > 0 {
             return (state.pending_chunks > 0)
                 .then(|| (state.last_activity + limits.write_timeout, Abort));
@@ -307,7 +309,7 @@ mod tests {
         TimeoutAction::{Abort, Shutdown},
         *,
     };
-    use crate::metrics::LoadShed;
+    use crate::{metrics::LoadShed, server::limits::Limits};
 
     fn connection() -> ConnectionState {
         connection_within(Limits::default())
@@ -319,7 +321,7 @@ mod tests {
     }
 
     fn deadline(connection: &ConnectionState) -> Option<(u64, TimeoutAction)> {
-        let deadline = connection.deadline(&Limits::default());
+        let deadline = connection.deadline();
         deadline.map(|(at, end)| (at.duration_since(Instant::now()).as_secs(), end))
     }
 

@@ -1,17 +1,21 @@
 //! Slow and hostile peers, over real sockets with short timeouts.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use axum::{Router, routing::post};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
 };
 
-use super::*;
+use super::{transport::Stream, *};
 
 /// Long enough for an ordinary request on a busy machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(300);
@@ -21,6 +25,7 @@ const LONG: Duration = Duration::from_mins(1);
 
 fn limits() -> Limits {
     Limits {
+        handshake_timeout: LONG,
         first_byte_timeout: LONG,
         header_timeout: LONG,
         body_timeout: LONG,
@@ -32,25 +37,49 @@ fn limits() -> Limits {
 }
 
 async fn start(limits: Limits) -> (SocketAddr, oneshot::Sender<()>) {
+    start_on(limits, |socket| socket).await
+}
+
+async fn start_on<T: Transport + 'static>(
+    limits: Limits,
+    transport: impl FnOnce(TcpListener) -> T,
+) -> (SocketAddr, oneshot::Sender<()>) {
     let service = Router::new()
         .route("/", post(async |body: String| body))
         .route("/huge", post(async || vec![0_u8; 64 * 1024 * 1024]));
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
+    let transport = transport(socket);
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
         serve(
-            socket,
+            transport,
             service,
             Arc::new(limits),
             LoadShed::default(),
             shutdown,
         )
-        .await
-        .unwrap();
+        .await;
     });
     (address, stop)
+}
+
+/// TCP with a handshake: the client sends a byte first.
+struct Knock(TcpListener);
+
+impl Transport for Knock {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted, Error>> {
+        let (mut stream, address) = ready!(self.0.poll_accept(cx))?;
+        Poll::Ready(Ok(Accepted {
+            peer: Peer::Network(address),
+            handshake: Box::pin(async move {
+                stream.read_u8().await?;
+                let stream: Box<dyn Stream> = Box::new(stream);
+                Ok(stream)
+            }),
+        }))
+    }
 }
 
 async fn connect(address: SocketAddr, first: &[u8]) -> TcpStream {
@@ -224,6 +253,45 @@ async fn shutdown_does_not_wait_for_silent_connections() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
+#[tokio::test]
+async fn unfinished_handshake_is_closed_in_time_and_a_finished_one_is_served() {
+    let limits = Limits {
+        handshake_timeout: SHORT,
+        ..limits()
+    };
+    let (address, _stop) = start_on(limits, Knock).await;
+    let mut silent = connect(address, b"").await;
+    assert_eq!(read_to_close(&mut silent).await, "");
+    let mut open = connect(address, b"!").await;
+    // Past the time for the handshake, which is over.
+    tokio::time::sleep(SHORT * 2).await;
+    let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+    open.write_all(request).await.unwrap();
+    assert!(read_to_close(&mut open).await.ends_with("hi"));
+}
+
+#[tokio::test]
+async fn unfinished_handshakes_count_as_connections_and_are_evicted_for_others() {
+    let limits = Limits {
+        max_connections: 4,
+        ..limits()
+    };
+    let (address, stop) = start_on(limits, Knock).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(connect(address, b"").await);
+    }
+    let request =
+        b"!POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+    let mut client = connect(address, request).await;
+    assert!(read_to_close(&mut client).await.ends_with("hi"));
+    assert_eq!(read_to_close(&mut silent[0]).await, "");
+    drop(stop);
+    for socket in &mut silent {
+        assert_eq!(read_to_close(socket).await, "");
+    }
+}
+
 /// Stops the server during a request that takes `time`. Returns what its client reads and how long the stop took,
 /// on a clock that only advances when nothing else is left to do.
 async fn stop_during_a_request_of(time: Duration) -> (String, Duration) {
@@ -251,7 +319,7 @@ async fn stop_during_a_request_of(time: Duration) -> (String, Duration) {
     tokio::time::pause();
     let start = tokio::time::Instant::now();
     drop(stop);
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
     let took = start.elapsed();
     tokio::time::resume();
     (read_to_close(&mut client).await, took)

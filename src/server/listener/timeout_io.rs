@@ -14,22 +14,19 @@ use tokio::{
 };
 
 use super::connection_state::{ConnectionState, TimeoutAction};
-use crate::server::limits::Limits;
 
 pub(super) struct TimeoutIo<S> {
     stream: S,
     state: Arc<ConnectionState>,
-    limits: Arc<Limits>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> TimeoutIo<S> {
-    pub(super) fn new(stream: S, state: Arc<ConnectionState>, limits: Arc<Limits>) -> Self {
+    pub(super) const fn new(stream: S, state: Arc<ConnectionState>) -> Self {
         Self {
             stream,
             state,
-            limits,
             read_timer: None,
             write_timer: None,
         }
@@ -38,7 +35,7 @@ impl<S> TimeoutIo<S> {
     /// Called when there is nothing to read: fails at the connection's deadline.
     fn wait_to_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.state.register(cx.waker());
-        while let Some((at, end)) = self.state.deadline(&self.limits) {
+        while let Some((at, end)) = self.state.deadline() {
             ready!(poll_until(&mut self.read_timer, at, cx));
             match end {
                 TimeoutAction::Abort => return Poll::Ready(Err(timed_out())),
@@ -57,7 +54,7 @@ impl<S> TimeoutIo<S> {
         }
         let at = match &self.write_timer {
             Some(timer) => timer.deadline(),
-            None => Instant::now() + self.limits.write_timeout,
+            None => Instant::now() + self.state.shared.limits.write_timeout,
         };
         ready!(poll_until(&mut self.write_timer, at, cx));
         Poll::Ready(Err(timed_out()))
@@ -133,13 +130,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutIo<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{metrics::LoadShed, server::listener::shared::Shared};
+    use crate::{metrics::LoadShed, server::listener::memory_budget::Shared};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn timeout_io<S>(stream: S) -> TimeoutIo<S> {
-        let limits = Arc::new(Limits::default());
-        let shared = Arc::new(Shared::new(Arc::clone(&limits), LoadShed::default()));
-        TimeoutIo::new(stream, Arc::new(ConnectionState::new(None, shared)), limits)
+        let shared = Arc::new(Shared::new(Arc::default(), LoadShed::default()));
+        TimeoutIo::new(stream, Arc::new(ConnectionState::new(None, shared)))
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let edge = edge::assemble(parts, &Identity::new());
     let load_shed = LoadShed::default();
-    listener::serve(socket, edge, limits, load_shed, std::future::pending()).await?;
+    listener::serve(socket, edge, limits, load_shed, std::future::pending()).await;
     Ok(())
 }
 

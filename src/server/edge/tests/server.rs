@@ -65,9 +65,7 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let shutdown = async { drop(stopped.await) };
-            listener::serve(socket, edge, limits, LoadShed::default(), shutdown)
-                .await
-                .unwrap();
+            listener::serve(socket, edge, limits, LoadShed::default(), shutdown).await;
         });
         let stop = std::sync::Mutex::new(Some(stop));
         Self {
