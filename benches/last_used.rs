@@ -21,9 +21,9 @@ use std::{
 use hallpass::{
     app::{
         App, AppOptions,
+        background::last_use::{Flush, LastUses},
         caller::{Caller, ClientInfo},
         error::FieldError,
-        last_use::{Flush, LastUses},
         tokens::CreateToken,
         verify::{Verification, VerifyToken},
     },

@@ -5,26 +5,22 @@
 pub mod audit;
 mod authenticate;
 pub mod authz;
+pub mod background;
 pub mod bootstrap;
 pub mod caller;
 mod credential;
+mod credential_cache;
 pub mod error;
 pub mod explain;
-mod failed_auth;
-mod jobs;
-mod known_networks;
-pub mod last_use;
+mod explanation_text;
+mod initial_password;
+pub mod limits;
 pub mod page;
 pub mod passwords;
+mod permit;
 mod policies;
-mod purge;
 mod reuse;
-mod shards;
 pub mod status;
-mod ticks;
-mod token_bucket;
-mod token_rate;
-mod token_stats;
 pub mod tokens;
 pub mod users;
 pub mod verify;
@@ -47,16 +43,13 @@ use crate::{
 };
 
 use authz::{Action, Relation};
-use caller::{Caller, CallerInTx};
-use credential::CredentialCache;
-use failed_auth::FailedAuthAggregator;
-use known_networks::PendingNetworks;
-use last_use::LastUses;
-use passwords::{Hasher, HasherOptions, Throttle, ThrottleLimits};
-use purge::ClockConfirmation;
+use background::{ClockConfirmation, FailedAuthAggregator, LastUses, PendingNetworks, TokenStats};
+use caller::Caller;
+use credential_cache::CredentialCache;
+use limits::{Throttle, ThrottleLimits, TokenRate};
+use passwords::{Hasher, HasherOptions};
+use permit::CallerInTx;
 use reuse::ReuseDetector;
-use token_rate::TokenRate;
-use token_stats::TokenStats;
 
 /// The settings of the use cases.
 #[derive(Clone, Debug)]

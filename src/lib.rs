@@ -23,7 +23,7 @@
 //! - The text of a token: [`domain::token_text`]. Which tokens are valid: [`domain::token`]. How long one may live:
 //!   [`domain::lifetime`].
 //! - Who may do what: [`app::authz`]. The reason that a refusal gives: [`domain::reason`].
-//! - How password guessing is slowed: [`app::passwords`].
+//! - How password guessing is slowed: [`app::limits`].
 //! - Sizes, timeouts and counts that a request may reach: [`server::limits`].
 //! - The name, default and description of a setting: [`config`]. The policies where no server runs: `app::policies`.
 //! - Which server or database a command works on: [`config::target`]. Who may call through the control socket:

@@ -1,23 +1,29 @@
 //! The audit log: recording reads, listing and streaming.
 
-mod list;
-
-pub use list::AuditSelection;
-
 use crate::{
     domain::{
         audit::{AuditEvent, AuditRow},
         audit_action::ACTIONS,
-        id::RequestId,
+        id::{RequestId, TokenId, UserId},
+        page::{PageQuery, Position},
         time::Timestamp,
+        user::Username,
     },
-    store::audit,
+    store::{
+        Tx,
+        audit::{self, Actor, AuditFilter},
+        tokens, users,
+    },
 };
 
 use super::{
     App, Error,
     authz::{self, Action, Relation},
     caller::Caller,
+    error::{Checked, FieldError},
+    page::{Cursor, Page, PageRequest},
+    tokens::{TimeParts, parse_time},
+    users::Usernames,
 };
 
 /// How many rows a stream reads per transaction.
@@ -122,6 +128,199 @@ impl AuditStream {
         self.after = Some(rows.last().map_or(last, |row| row.sequence));
         Ok(rows)
     }
+}
+
+/// Maximum number of reads per call. If a filter matches little, the page comes back short.
+const MAX_READS: u32 = 20;
+
+/// Filter of the audit log, as the client sent it. A row must match everything that is set; an empty text is not.
+#[derive(Clone, Debug)]
+pub struct AuditSelection {
+    /// Who did it, or with which token: a username, user ID or token ID, `local`, `local:UID` or `system`.
+    pub actor: String,
+    /// The user or token that it was done to: a username, user ID or token ID.
+    pub target: String,
+    /// The text of an action or a group of actions, and the actions that it stands for.
+    pub action: Checked<(String, Vec<&'static str>)>,
+    /// The earliest time, inclusive.
+    pub time_from: Option<TimeParts>,
+    /// The latest time, exclusive.
+    pub time_before: Option<TimeParts>,
+}
+
+impl Default for AuditSelection {
+    fn default() -> Self {
+        Self {
+            actor: String::new(),
+            target: String::new(),
+            action: Ok((String::new(), Vec::new())),
+            time_from: None,
+            time_before: None,
+        }
+    }
+}
+
+/// The user or token that a filter's text names.
+enum Party {
+    User(UserId),
+    Token(TokenId, Option<UserId>),
+}
+
+impl App {
+    /// Lists the audit log by sequence number, or by time if there is a filter. With a filter, a page may be short
+    /// without being the last.
+    pub async fn list_audit(
+        &self,
+        caller: &Caller,
+        selection: AuditSelection,
+        page: PageRequest,
+    ) -> Result<(Page<AuditRow>, Usernames), Error> {
+        authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
+        let (query, filter) = selection.parse()?;
+        let cursor = Cursor::parse(&page, query, self.page_key())?;
+        let filter = self
+            .read_as(caller, move |tx, caller| {
+                caller.may(Action::ReadAudit, Relation::OtherPerson)?;
+                selection.find_parties(tx, filter)
+            })
+            .await?;
+        self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
+            .await?;
+        let page = if filter.is_empty() {
+            self.list_all_audit(caller, &cursor).await?
+        } else {
+            self.search_audit(caller, &cursor, filter).await?
+        };
+        let named = page.items.iter().flat_map(|row| [&row.actor, &row.target]);
+        // A target may be a token's ID, for which no user is found.
+        let usernames = self
+            .usernames(named.filter_map(|id| UserId::parse(id)))
+            .await?;
+        Ok((page, usernames))
+    }
+
+    async fn list_all_audit(
+        &self,
+        caller: &Caller,
+        cursor: &Cursor,
+    ) -> Result<Page<AuditRow>, Error> {
+        let (reverse, limit) = (cursor.reverse, cursor.limit());
+        let after = cursor.after.map(|position| position.major);
+        let items = self
+            .read_as(caller, move |tx, caller| {
+                caller.may(Action::ReadAudit, Relation::OtherPerson)?;
+                Ok(audit::list(tx, after, reverse, limit)?)
+            })
+            .await?;
+        Ok(cursor.page(items, self.page_key(), |row| Position {
+            major: row.sequence,
+            minor: 0,
+        }))
+    }
+
+    async fn search_audit(
+        &self,
+        caller: &Caller,
+        cursor: &Cursor,
+        filter: AuditFilter,
+    ) -> Result<Page<AuditRow>, Error> {
+        let reverse = cursor.reverse;
+        let (mut items, mut place, mut wanted) = (Vec::new(), cursor.after, cursor.limit());
+        for _ in 0..MAX_READS {
+            let (filter, after) = (filter.clone(), place);
+            let found = self
+                .read_as(caller, move |tx, caller| {
+                    caller.may(Action::ReadAudit, Relation::OtherPerson)?;
+                    Ok::<_, Error>(audit::search(tx, &filter, after, reverse, wanted)?)
+                })
+                .await?;
+            wanted = wanted.saturating_sub(u32::try_from(found.rows.len()).unwrap_or(u32::MAX));
+            items.extend(found.rows);
+            place = found.next;
+            if place.is_none() || wanted == 0 {
+                break;
+            }
+        }
+        Ok(cursor.page_until(items, place, self.page_key(), AuditFilter::position))
+    }
+}
+
+impl AuditSelection {
+    /// The query that page tokens are bound to, and the filter without its actor and target, which need the store.
+    fn parse(&self) -> Result<(PageQuery, AuditFilter), FieldError> {
+        let (action, actions) = self.action.clone()?;
+        let filter = AuditFilter {
+            actions,
+            from: parse_time("filter.time_from", self.time_from)?,
+            before: parse_time("filter.time_before", self.time_before)?,
+            ..AuditFilter::default()
+        };
+        let mut query = PageQuery::new("hallpass.v1.AuditService/ListAuditEvents");
+        let texts = [&self.actor, &self.target, &action];
+        if filter.is_empty() && texts.iter().all(|text| text.is_empty()) {
+            return Ok((query, filter));
+        }
+        for text in texts {
+            query = query.field(text.as_bytes());
+        }
+        for time in [filter.from, filter.before] {
+            let micros = time.map(|time| time.as_micros().to_be_bytes().to_vec());
+            query = query.field(&micros.unwrap_or_default());
+        }
+        Ok((query, filter))
+    }
+
+    fn find_parties(&self, tx: &Tx<'_>, filter: AuditFilter) -> Result<AuditFilter, Error> {
+        let mut filter = filter;
+        match self.actor.as_str() {
+            "" => {}
+            "local" => filter.actor = Some(Actor::Local),
+            text if text == SYSTEM || is_local(text) => {
+                filter.actor = Some(Actor::Is(text.to_owned()));
+            }
+            text => match find_party(tx, "filter.actor", text)? {
+                Party::User(id) => filter.actor = Some(Actor::Is(id.to_string())),
+                Party::Token(id, user) => {
+                    filter.credential = Some(id);
+                    filter.actor = user.map(|user| Actor::Is(user.to_string()));
+                }
+            },
+        }
+        if !self.target.is_empty() {
+            filter.target = Some(match find_party(tx, "filter.target", &self.target)? {
+                Party::User(id) => id.to_string(),
+                Party::Token(id, _) => id.to_string(),
+            });
+        }
+        Ok(filter)
+    }
+}
+
+/// Whether `text` is `local:UID`.
+fn is_local(text: &str) -> bool {
+    let uid = text.strip_prefix("local:");
+    uid.is_some_and(|uid| uid.parse::<u32>().is_ok())
+}
+
+/// The user or token that `text` names. Deleted ones are found, too, and a purged token as long as the audit log
+/// mentions it, because it is the log that is searched.
+fn find_party(tx: &Tx<'_>, field: &'static str, text: &str) -> Result<Party, Error> {
+    if let (Some(user), Some(token)) = (UserId::parse(text), TokenId::parse(text)) {
+        if users::username(tx, user)?.is_some() {
+            return Ok(Party::User(user));
+        }
+        let found = tokens::find(tx, token)?;
+        if found.is_some() || audit::is_target(tx, text)? {
+            return Ok(Party::Token(token, found.map(|token| token.user_id)));
+        }
+    }
+    let Ok(name) = Username::parse(text) else {
+        let problem = "is neither a user's name or ID nor a token's ID";
+        return Err(FieldError::new(field, problem).into());
+    };
+    let id = users::find_id(tx, &name)?;
+    let id = id.ok_or_else(|| FieldError::new(field, format!("there is no user {name}")))?;
+    Ok(Party::User(id))
 }
 
 #[cfg(test)]

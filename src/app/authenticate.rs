@@ -1,9 +1,6 @@
 //! Authentication: checks tokens and passwords.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
     domain::{
@@ -20,7 +17,8 @@ use super::{
     App, Error,
     caller::{Caller, ClientInfo},
     error::{Denied, Unauthenticated},
-    passwords::{Attempt, HashQueue, HasherError, PasswordCheck, PasswordHash},
+    limits::{Attempt, whole_seconds},
+    passwords::{HashQueue, HasherError, PasswordCheck, PasswordHash},
 };
 
 /// What the lookup and the password check of a sign-in found.
@@ -318,27 +316,11 @@ fn queue_of(attempt: &Attempt<'_>) -> HashQueue {
     }
 }
 
-/// Rounds up, so that a client that waits this long is admitted.
-pub(super) fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
-}
-
 impl From<HasherError> for Error {
     fn from(error: HasherError) -> Self {
         match error {
             HasherError::Full => Self::Busy,
             other => Self::Internal(Box::new(other)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_delay_is_rounded_up_to_whole_seconds() {
-        let whole = |millis| whole_seconds(Duration::from_millis(millis)).as_secs();
-        assert_eq!([0, 1, 999, 1_000, 1_001].map(whole), [0, 1, 1, 1, 2]);
     }
 }

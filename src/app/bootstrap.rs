@@ -1,7 +1,5 @@
 //! Bootstrap: the first start on an empty database creates the user `admin`.
 
-mod password_file;
-
 use std::{io, path::PathBuf};
 
 use crate::{
@@ -9,12 +7,12 @@ use crate::{
     store::users,
 };
 
+pub use super::initial_password::OthersMayRead;
+use super::initial_password::PasswordFile;
 use super::{
     App, AppOptions, Error,
     passwords::{NewPassword, PasswordError},
 };
-pub use password_file::OthersMayRead;
-use password_file::PasswordFile;
 
 /// Username of the first admin.
 pub const FIRST_ADMIN: &str = "admin";

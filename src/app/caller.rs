@@ -1,9 +1,5 @@
 //! The caller of a use case: who, with which credential, from where. No use case can be called without one.
 
-mod permit;
-
-pub(super) use permit::{CallerInTx, Permit};
-
 use std::{net::IpAddr, sync::Arc};
 
 use crate::domain::{
@@ -16,7 +12,7 @@ use crate::domain::{
     user::{Role, User},
 };
 
-use super::{credential::CachedCredential, error::Unauthenticated, passwords::PasswordHash};
+use super::{credential_cache::CachedCredential, error::Unauthenticated, passwords::PasswordHash};
 
 /// Where a request came from, and its ids in logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +59,7 @@ impl ClientInfo {
 
 /// The credential that the caller presented.
 #[derive(Clone, Debug)]
-enum Proof {
+pub(super) enum Proof {
     /// A valid token, whose user exists.
     Token(CachedCredential),
     /// Username and password, with the hash that was stored when the password was checked.
@@ -75,9 +71,9 @@ enum Proof {
 /// A caller whose credential was checked. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    proof: Proof,
+    pub(super) proof: Proof,
     admin: bool,
-    client: Arc<ClientInfo>,
+    pub(super) client: Arc<ClientInfo>,
 }
 
 impl Caller {
@@ -191,7 +187,12 @@ impl Caller {
     }
 
     /// The audit row for what this caller did to `target` at `now`.
-    fn event(&self, now: Timestamp, action: &'static str, target: impl ToString) -> AuditEvent {
+    pub(super) fn event(
+        &self,
+        now: Timestamp,
+        action: &'static str,
+        target: impl ToString,
+    ) -> AuditEvent {
         AuditEvent {
             actor: self.actor(),
             credential_kind: self.credential_kind(),

@@ -1,10 +1,6 @@
 //! Looks up the credential behind a presented token. Authentication and verification both come through here, so
 //! they cannot differ in what they look up.
 
-mod memory;
-
-pub(super) use memory::{CachedCredential, CredentialCache};
-
 use std::sync::Arc;
 
 use crate::{
@@ -19,7 +15,7 @@ use crate::{
     },
 };
 
-use super::{App, Error, error::Unauthenticated};
+use super::{App, Error, credential_cache::CachedCredential, error::Unauthenticated};
 
 impl App {
     /// The stored credential of a presented token whose secret matches, no older than this call: it sees every

@@ -1,26 +1,22 @@
 //! Explains a token: why it is valid or not, where it came from and what will end it. It checks the conditions that
 //! verification checks, but reports all of them instead of the first that fails.
 
-mod checks;
-mod creation;
-mod sentences;
-
-pub use creation::{CredentialKind, TokenCreation};
-
 use std::net::IpAddr;
 
 use crate::{
     domain::{
+        audit::AuditRow,
         cidr::CidrSet,
+        id::UserId,
         reason::Reason,
         scope::ScopeSet,
         time::Timestamp,
         token::{Invalid, Parent, Token},
         token_text::TokenHash,
-        user::User,
+        user::{User, Username},
     },
     store::{
-        Tx, audit,
+        self, Tx, audit,
         tokens::{self, Credential},
         users,
     },
@@ -233,4 +229,56 @@ fn endings(token: &Token, parent: Option<&Parent>, now: Timestamp) -> Vec<Ending
 
 const fn reason(invalid: Invalid) -> Reason {
     Unauthenticated::Invalid(invalid).reason()
+}
+
+/// Who created a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenCreation {
+    /// When the token was created.
+    pub time: Timestamp,
+    /// A user ID, or `local:UID` for a process on the database's host.
+    pub actor: String,
+    /// The actor's username, if the user still exists.
+    pub username: Option<Username>,
+    /// The credential that the actor used.
+    pub credential: CredentialKind,
+    /// Whether it was created by rotation.
+    pub rotated: bool,
+}
+
+/// What the creator of a token authenticated with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A username and its password.
+    Password,
+    /// The token with this ID.
+    Token(String),
+    /// None: a process on the database's host.
+    Local,
+}
+
+impl TokenCreation {
+    fn from_row(
+        row: AuditRow,
+        find_user: impl FnOnce(UserId) -> Result<Option<User>, store::Error>,
+    ) -> Result<Self, Error> {
+        let credential = if !row.credential_id.is_empty() {
+            CredentialKind::Token(row.credential_id)
+        } else if row.actor.starts_with("local:") {
+            CredentialKind::Local
+        } else {
+            CredentialKind::Password
+        };
+        let user = match UserId::parse(&row.actor) {
+            Some(id) => find_user(id)?,
+            None => None,
+        };
+        Ok(Self {
+            time: row.time,
+            rotated: row.action == Action::RotateToken.audit(),
+            username: user.map(|user| user.username),
+            actor: row.actor,
+            credential,
+        })
+    }
 }

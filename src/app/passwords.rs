@@ -7,10 +7,11 @@
 mod blocklist;
 mod hash;
 mod hasher;
+mod hashing_thread;
 mod policy;
-mod throttle;
+mod workers;
 
 pub use hash::PasswordHash;
-pub use hasher::{HashQueue, Hasher, HasherError, HasherOptions, HasherStartError, PasswordCheck};
+pub use hasher::{Hasher, HasherError, HasherOptions, HasherStartError, PasswordCheck};
 pub use policy::{NewPassword, PasswordError};
-pub use throttle::{Attempt, Backoff, QueueLimits, Throttle, ThrottleLimits, Throttled};
+pub use workers::HashQueue;

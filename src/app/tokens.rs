@@ -3,10 +3,10 @@
 mod create;
 mod delete;
 mod list_all;
-mod look_up;
 mod read;
 mod revoke;
 mod revoke_leaked;
+mod revoke_named;
 mod rotate;
 mod selection;
 mod undo_rotation;
@@ -14,10 +14,10 @@ mod update;
 
 pub use create::{CreateToken, CreatedToken};
 pub use list_all::ListAllTokens;
-pub use look_up::TokenImpact;
-pub use read::ListTokens;
-pub use revoke::{Revocation, RevokeTokens, TokenOutcome};
+pub use read::{ListTokens, TokenImpact};
+pub use revoke::{Revocation, RevokeTokens};
 pub use revoke_leaked::{Leak, LeakRevocation, LeakStatus};
+pub use revoke_named::TokenOutcome;
 pub use rotate::{RotateToken, RotatedToken};
 pub use selection::{TimeParts, TokenSelection};
 pub use update::UpdateToken;
@@ -42,8 +42,9 @@ use crate::{
 use super::{
     App, Error,
     authz::{Action, Relation},
-    caller::{Caller, CallerInTx, Permit},
+    caller::Caller,
     error::{Checked, Denied, FieldError, Noun},
+    permit::{CallerInTx, Permit},
 };
 
 /// Maximum number of tokens that a transaction deletes, children included. The last token's children may exceed it.

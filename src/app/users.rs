@@ -2,15 +2,12 @@
 
 mod change;
 mod create;
-mod delete;
-mod names;
 mod password;
 mod read;
 
 pub use create::{CreateUser, NewUser};
-pub use names::Usernames;
 pub use password::SetPassword;
-pub use read::{ListUsers, UserImpact};
+pub use read::{ListUsers, UserImpact, Usernames};
 
 pub use crate::store::users::KindFilter;
 
@@ -26,8 +23,9 @@ use crate::{
 use super::{
     Error,
     authz::{self, Action, Relation},
-    caller::{Caller, CallerInTx, Permit},
+    caller::Caller,
     error::{Denied, FieldError, Noun},
+    permit::{CallerInTx, Permit},
 };
 
 /// Maximum number of machine users that a person may own.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hallpass::app::last_use::Flush;
+use hallpass::app::background::last_use::Flush;
 use http::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};

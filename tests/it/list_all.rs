@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hallpass::app::last_use::Flush;
+use hallpass::app::background::last_use::Flush;
 use serde_json::{Value, json};
 
 use crate::test_app::TestApp;

@@ -76,7 +76,7 @@ async fn what_was_used_rotated_or_over_is_not_taken_back() {
     let (_, used) = rotated(&app, &alice, json!({})).await;
     assert!(app.accepts(&used.text).await);
     refused(&used).await;
-    let flush = hallpass::app::last_use::Flush::Now;
+    let flush = hallpass::app::background::last_use::Flush::Now;
     app.app.flush_uses(flush).await.unwrap();
     refused(&used).await;
 

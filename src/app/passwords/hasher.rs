@@ -4,17 +4,15 @@
 //! It does not know whose password it checks. An unknown user is checked against a dummy hash, which is the same
 //! job as any other.
 
-mod workers;
-
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-pub use self::workers::HashQueue;
-use self::workers::{WorkMemory, Workers};
 use super::{
     hash::{self, Cost, PasswordHash, Target},
+    hashing_thread::WorkMemory,
     policy::{self, NewPassword},
+    workers::{HashQueue, Workers},
 };
 use crate::domain::secret::Secret;
 

@@ -12,8 +12,9 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::{Caller, CallerInTx, Permit},
+        caller::Caller,
         error::FieldError,
+        permit::{CallerInTx, Permit},
         users,
     },
     parse_cidrs, parse_expire_time, parse_note, parse_scopes,

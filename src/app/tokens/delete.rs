@@ -14,7 +14,8 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::{Caller, CallerInTx, ClientInfo, Permit},
+        caller::{Caller, ClientInfo},
+        permit::{CallerInTx, Permit},
     },
     find_even_deleted, is_itself, parse_token_id,
 };

@@ -13,9 +13,9 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
+        background::last_use::Flush,
         caller::Caller,
         error::Noun,
-        last_use::Flush,
         page::{Cursor, Page, PageRequest},
         users::Usernames,
     },

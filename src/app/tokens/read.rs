@@ -17,9 +17,10 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::{Caller, CallerInTx},
+        caller::Caller,
         error::FieldError,
         page::{Cursor, Page, PageRequest},
+        permit::CallerInTx,
         users,
     },
     TimeParts, find_target, parse_time, parse_token_id, relation_to,
@@ -34,6 +35,17 @@ pub struct ListTokens {
     pub user_id: String,
     /// Only tokens that expire before this time; `None`: all.
     pub expiring_before: Option<TimeParts>,
+}
+
+/// What would stop working with a token.
+#[derive(Clone, Debug)]
+pub struct TokenImpact {
+    /// The token.
+    pub token: Token,
+    /// Its user's name; `None` if the user was deleted.
+    pub username: Option<Username>,
+    /// How many live tokens were created with it.
+    pub live_children: u64,
 }
 
 /// A token, its user's name, and the user's relation to the caller.
@@ -89,6 +101,32 @@ impl App {
         let credential = &known.credential;
         let (token, username) = (credential.lineage.token.clone(), username_of(credential));
         Ok((token, username, relation))
+    }
+
+    /// Looks up a token and what would stop working with it, for a person who is about to delete or rotate it.
+    pub async fn look_up_token(
+        &self,
+        caller: &Caller,
+        token_id: &str,
+    ) -> Result<TokenImpact, Error> {
+        authz::admit(caller, Action::GetToken)?;
+        let id = parse_token_id(token_id)?;
+        let now = self.now();
+        let (impact, relation) = self
+            .read_as(caller, move |tx, caller| {
+                let (found, permit) = find_target(tx, caller, Action::GetToken, id)?;
+                let token = found.lineage.token;
+                let impact = TokenImpact {
+                    live_children: tokens::count_live_children(tx, token.id, now)?,
+                    username: found.user.map(|user| user.username),
+                    token,
+                };
+                Ok((impact, permit.relation()))
+            })
+            .await?;
+        self.record_read(caller, Action::GetToken, relation, impact.token.id)
+            .await?;
+        Ok(impact)
     }
 
     /// Lists a user's live tokens by (create time, ID), or those that expire before a given time by (expire time, ID).

@@ -2,8 +2,6 @@
 //! bounded transactions delete them, so that no other writer waits for long. If the client goes away, it stops between
 //! two transactions, and a later call can go on.
 
-mod named;
-
 use std::time::Duration;
 
 use tokio::time::{self, Instant};
@@ -32,10 +30,9 @@ use super::{
     CHUNK, PAUSE,
     delete::delete_with_children,
     own,
+    revoke_named::{self, TokenOutcome},
     selection::TokenSelection,
 };
-
-pub use named::TokenOutcome;
 
 /// About how many tokens one call deletes.
 const MAX_TOKENS: u32 = 10_000;
@@ -154,20 +151,20 @@ fn parse(request: &RevokeTokens) -> Result<TokenFilter, Error> {
         let problem = "must select something besides a state, where no tokens are named";
         return Err(FieldError::new("filter", problem).into());
     }
-    named::check(&request.tokens)?;
+    revoke_named::check(&request.tokens)?;
     Ok(filter)
 }
 
 /// The state of one call.
-struct Run {
-    app: App,
-    caller: Caller,
-    filter: TokenFilter,
-    is_dry: bool,
+pub(super) struct Run {
+    pub(super) app: App,
+    pub(super) caller: Caller,
+    pub(super) filter: TokenFilter,
+    pub(super) is_dry: bool,
     /// Whether the request names the tokens.
     is_named: bool,
     limit: u32,
-    done: Revocation,
+    pub(super) done: Revocation,
 }
 
 impl Run {
@@ -216,7 +213,7 @@ impl Run {
     }
 
     /// Revokes `tokens`, or only counts them in a dry run.
-    async fn take(&mut self, tokens: Vec<Token>) -> Result<(), Error> {
+    pub(super) async fn take(&mut self, tokens: Vec<Token>) -> Result<(), Error> {
         let uses = tokens.iter().filter_map(|token| token.last_use);
         let uses = uses.chain(self.done.last_use.take());
         self.done.last_use = uses.max_by_key(|last| last.time);

@@ -16,8 +16,9 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::{Caller, CallerInTx, Permit},
+        caller::Caller,
         error::{Checked, FieldError},
+        permit::{CallerInTx, Permit},
     },
     CHUNK, PAUSE, own,
 };

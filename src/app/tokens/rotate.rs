@@ -23,8 +23,9 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action},
-        caller::{Caller, Permit},
+        caller::Caller,
         error::{Checked, FieldError, Unauthenticated},
+        permit::Permit,
     },
     create::{target_deactivated, too_many},
     find_target, is_itself, parse_expire_time, parse_token_id,

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     app::{
         caller::ClientInfo,
-        credential::CachedCredential,
+        credential_cache::CachedCredential,
         users::{self, Found},
     },
     domain::id::{RequestId, UserId},

@@ -13,8 +13,9 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action},
-        caller::{Caller, Permit},
+        caller::Caller,
         error::Noun,
+        permit::Permit,
     },
     check_enable, find_target, parse_token_id,
 };

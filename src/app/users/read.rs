@@ -1,5 +1,7 @@
 //! Gets, lists and counts users.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
     domain::{
         id::UserId,
@@ -18,9 +20,10 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        caller::{Caller, CallerInTx},
+        caller::Caller,
         error::{Checked, FieldError, Noun},
         page::{Cursor, Page, PageRequest},
+        permit::CallerInTx,
     },
     find_target, wrong_type,
 };
@@ -51,6 +54,9 @@ impl UserImpact {
         })
     }
 }
+
+/// Usernames by ID, including deleted users.
+pub type Usernames = BTreeMap<UserId, Username>;
 
 /// A request to list users.
 #[derive(Clone, Debug)]
@@ -187,6 +193,27 @@ impl App {
         self.read_as(caller, move |tx, caller| {
             caller.may(Action::ListUsers, seen(&filter))?;
             Ok(users::count(tx, &filter)?)
+        })
+        .await
+    }
+
+    /// The usernames of those of these users that exist or existed, in a single transaction.
+    pub(in crate::app) async fn usernames(
+        &self,
+        ids: impl Iterator<Item = UserId>,
+    ) -> Result<Usernames, Error> {
+        let ids: BTreeSet<_> = ids.collect();
+        if ids.is_empty() {
+            return Ok(Usernames::new());
+        }
+        self.read(move |tx| {
+            let mut names = Usernames::new();
+            for id in &ids {
+                if let Some(name) = users::username(tx, *id)? {
+                    names.insert(*id, name);
+                }
+            }
+            Ok::<_, Error>(names)
         })
         .await
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hallpass::{
-    app::passwords::{Throttle, ThrottleLimits},
+    app::limits::{Throttle, ThrottleLimits},
     domain::address::network_of,
 };
 
