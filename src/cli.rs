@@ -1,8 +1,8 @@
-//! The command line: one file a noun. A command that works on data is a client of the RPCs: `client` finds the
-//! server, or serves them to itself. `serve` puts the server together. There is no policy and no SQL here.
+//! The command line, with a file for each noun. Commands that work on data are clients of the RPCs: `client` connects
+//! to the server, or embeds one. `serve` assembles the server. There is no policy and no SQL here.
 //!
-//! stdout holds the answer alone; everything else goes to stderr. A failure is a line, where the command was called
-//! wrongly with what helps in lines below it, and an exit code from the one table in [`exit_code`].
+//! Results go to stdout, everything else to stderr. A failure is a message, hints below it, and an exit code from
+//! [`exit_code`].
 
 mod audit;
 mod bench;
@@ -53,12 +53,12 @@ use failure::Failure;
 
 /// Issues, lists, verifies and revokes API tokens for machines.
 ///
-/// `hallpass serve` is the server. The commands that work on data are its clients. What they work on is the first
-/// that is given of --server, --database-url, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the server of the last
-/// `hallpass login`, and the database hallpass.db here; `hallpass status` tells. On a database that no server owns, a
-/// command works by itself.
+/// `hallpass serve` runs the server. Most other commands are its clients. They work on the first target given by
+/// --server, --database-url, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL` or the last `hallpass login`, and otherwise on
+/// the database hallpass.db in the working directory; `hallpass status` shows which. If no server runs on a database,
+/// they open it themselves.
 ///
-/// Settings are flags or environment variables: --database-url is `HALLPASS_DATABASE_URL`.
+/// Every setting is a flag and an environment variable: --database-url is `HALLPASS_DATABASE_URL`.
 #[derive(Parser, Debug)]
 #[command(
     name = "hallpass",
@@ -75,79 +75,77 @@ struct Cli {
 enum Commands {
     /// Run the server.
     Serve(Box<Settings>),
-    /// Log in to a server, for commands from this machine: by password or with a token.
+    /// Log in to a server with a password or a token, for later commands on this machine.
     ///
-    /// With a password, a token is made for you that expires. A token that you have is stored once the server has
-    /// said whose it is. It is kept in a file for your eyes alone, goes to this very server, and is used where no other
-    /// token is given. `hallpass logout` ends it.
+    /// A password creates a token for you that expires. An existing token is stored after the server has confirmed whose
+    /// it is. The token is stored in a file that only you can read, is sent to this server only, and is used if no other
+    /// token is given. `hallpass logout` revokes a token that the login has created.
     Login(Box<login::LoginArgs>),
-    /// Forget a stored login, and revoke its token where the login has made it.
+    /// Forget a stored login, and revoke its token if the login has created it.
     Logout(login::LogoutArgs),
-    /// Tell as whom the server knows you.
+    /// Show who you are to the server.
     Whoami(whoami::Whoami),
-    /// Tell which server or database commands work on and why, and how it is.
+    /// Show which server or database commands work on, why, and its state.
     ///
-    /// Everyone is told version and readiness, whoever has a valid token which policies are in force, admins and
-    /// commands on the server's machine how many users and tokens there are. The exit code is 0 where it is ready.
+    /// Everyone sees the version and whether it is ready; callers with a valid token also see the policies; admins and
+    /// commands on the server's machine also see how many users and tokens there are. The exit code is 0 if it is ready.
     Status(status::Status),
-    /// Tell the version of this program, and of the server that it would call.
+    /// Show the versions of this program and of the server that it would call.
     Version(version::Version),
-    /// People, and what is done to any user.
+    /// Manage people, and users of any kind.
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Machines: users that have no password, only tokens.
+    /// Manage machines: users that have no password, only tokens.
     #[command(subcommand)]
     Machine(machine::MachineCommand),
-    /// Tokens.
+    /// Create, list, check and revoke tokens.
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::TokenCommand),
-    /// The audit log.
+    /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// The database as a whole.
+    /// Check the database.
     #[command(subcommand)]
     Data(data::DataCommand),
-    /// The settings.
+    /// Check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Find leaked tokens in files, stdin or Git history, and revoke them.
     ///
-    /// A token is told by its form and its checksum, whatever its prefix and whatever surrounds it, in files of
-    /// any kind: as it is, in base64, in UTF-16, broken over lines (of 24 characters or more), and in gzip, zip
-    /// and tar. What is encrypted or compressed in another way is not unpacked. Limits keep what was made to
-    /// unpack without end from doing so; what they cut off is told.
+    /// A token is recognised by its form and its checksum, with any prefix and in any context: in plain text, in base64,
+    /// in UTF-16, broken over lines of at least 24 characters, and in gzip, zip and tar. Other archives and encrypted
+    /// files are not unpacked. How much is unpacked is limited; what exceeds the limit is reported.
     ///
-    /// All of a folder is searched, hidden files and .git too, but for what --exclude names. A path that is named
-    /// is always searched. Symbolic links are not followed, and a file is read once, however many names it has.
+    /// All files of a folder are searched, including hidden files and .git, except those that --exclude matches. Paths
+    /// that are given are always searched. Symbolic links are not followed, and a file with several names is read once.
     ///
-    /// Of a Git repository nothing but its objects is read: none of its settings counts, and nothing that it
-    /// names is run.
+    /// Only the objects of a Git repository are read. Its configuration is ignored, and nothing that it names is run.
     ///
-    /// The exit code is 0 if nothing was found, 1 if tokens were, and more if something went wrong.
+    /// The exit code is 0 if nothing was found, 1 if tokens were found, and greater if something went wrong.
     Scan(scan::Scan),
     /// Ask the server on this machine whether it is ready.
     Healthcheck(healthcheck::Healthcheck),
-    /// Measure how fast this machine is, on a server and a database of the measurement's own.
+    /// Measure how fast this machine is, with a temporary server and database.
     Bench(bench::Bench),
-    /// Print a script that lets a shell complete these commands, and the names, IDs and scopes that are there.
+    /// Print a script with which a shell completes these commands, and existing names, IDs and scopes.
     ///
-    /// bash: `source <(hallpass completions bash)` in ~/.bashrc; zsh: the same behind compinit in ~/.zshrc; fish:
-    /// `hallpass completions fish | source` in ~/.config/fish/config.fish. The script asks this program, which asks what
-    /// the command on the line works on, for a second at most. Reads of an admin are on record, these with the user
-    /// agent `hallpass/VERSION (completion)`.
+    /// bash: `source <(hallpass completions bash)` in ~/.bashrc; zsh: the same after compinit in ~/.zshrc; fish:
+    /// `hallpass completions fish | source` in ~/.config/fish/config.fish. The script calls this program, which asks the
+    /// target of the command line for at most a second. An admin's reads are recorded, with the user agent
+    /// `hallpass/VERSION (completion)`.
     Completions(completions::Completions),
     /// Write manual pages.
     #[command(hide = true)]
     Man(man::ManArgs),
 }
 
-/// The command line as clap knows it: for completions, and for whoever describes it.
+/// The command line as clap sees it.
 pub fn command() -> Command {
     take_negative_numbers(json_shape::described(Cli::command())).after_help(exit_code::help())
 }
 
-/// Has `--limit -1` be a value, which is refused with the range, and not an unknown flag `-1`. Whatever else begins
-/// with a hyphen, these values' parsers refuse.
+/// Makes `--limit -1` a value, which is refused with the range, instead of an unknown flag `-1`. The parsers of these
+/// values refuse everything else that begins with a hyphen.
 fn take_negative_numbers(command: Command) -> Command {
     let measures = ["NUMBER", "KIB", "SIZE", "DURATION", "WHEN"];
     let is_measure = |arg: &Arg| {
@@ -163,7 +161,7 @@ fn take_negative_numbers(command: Command) -> Command {
         .mut_subcommands(take_negative_numbers)
 }
 
-/// Runs the command that `args` say, and tells how it ended.
+/// Runs the command in `args`, and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     hide_memory();
     let args: Vec<_> = args.into_iter().collect();
@@ -196,12 +194,12 @@ fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
     let command = command();
     let matches = match environment::without_empty(command.clone()).try_get_matches_from(args) {
         Ok(matches) => matches,
-        // `--help` and `--version` are errors to clap. Help names all variables.
+        // `--help` and `--version` are errors to clap. The help names all variables.
         Err(error) if !error.use_stderr() => {
             let help = command.try_get_matches_from(args).err().unwrap_or(error);
             return Ok(help.print()?);
         }
-        // The same text, where `hallpass` or `hallpass user` was told nothing to do.
+        // `hallpass` or `hallpass user` without a command prints the help, too.
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             error.print()?;
             return Err(Failure::silent(ExitCode::Usage));
@@ -215,14 +213,13 @@ fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
         .map_err(|failure| usage_error::with_help(failure, args))
 }
 
-/// Warns of a secret among the arguments, whatever else becomes of the command. Its ID is no secret.
+/// Warns of secrets among the arguments, whether or not the command succeeds.
 fn warn_of_plaintexts(args: &[OsString]) {
     let texts = args.iter().filter_map(|arg| arg.to_str());
     for token in texts.filter_map(|text| TokenText::from_paste(text).ok()) {
         output::hint(&format!(
-            "The secret of the token {} stands in an argument: whoever may see this machine's processes can read it, \
-             and your shell may keep it. Give the ID instead; a token that others may have seen is to be rotated or \
-             deleted.",
+            "The secret of the token {} is in an argument: everyone who can see this machine's processes can read it, \
+             and your shell may keep it. Give the ID instead. If others may have seen it, rotate or delete the token.",
             token.id()
         ));
     }
@@ -273,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn clap_finds_no_mistake() {
+    fn the_command_is_valid_for_clap() {
         command().debug_assert();
     }
 

@@ -1,10 +1,10 @@
-//! `hallpass audit`: reading the audit log, and finding out whether it was changed.
+//! `hallpass audit`: reads the audit log, and checks whether it was tampered with.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io};
 
 use clap::{
     Args, Subcommand,
-    builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser},
+    builder::{PossibleValue, PossibleValuesParser},
 };
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::{
         id::TokenId,
         time::Timestamp,
         token_text::TokenText,
+        user::Username,
     },
     proto::hallpass::v1::{
         AuditEvent, AuditFilter, ListAuditEventsRequest, ListAuditEventsResponse,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 use super::{
-    client::{Client, MAX_LIMIT, Session},
+    client::{Client, MAX_LIMIT, Page, Session},
     exit_code::ExitCode,
     failure::Failure,
     output::{self, ListOutputArgs, OutputArgs, or_dash},
@@ -35,27 +36,25 @@ use super::{
     time_arg::{self, TimeArg},
 };
 
-/// `hallpass audit …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
-    /// List the audit log, or what is looked for in it, oldest first.
+    /// List the audit log, or the rows that the flags select, oldest first.
     ///
-    /// Uses of tokens are not in it: `hallpass token get` tells the last one.
+    /// Uses of tokens are not logged: `hallpass token get` shows the last one.
     List(List),
-    /// Check that no row was edited, removed or moved, and print the log's head.
+    /// Check that no row was edited, removed or moved, and print the head of the log's hash chain.
     ///
-    /// The rows come from the server; this command computes their chain of hashes itself. Keep the head somewhere
-    /// else: with --head a later check also finds a log that was rewritten or cut.
+    /// The server sends the rows, and this command computes their hash chain itself. Keep the head somewhere else: with
+    /// --head, a later check also detects a log that was rewritten or truncated.
     Verify(Verify),
 }
 
-/// `audit list`.
 #[derive(Args, Debug)]
 pub(super) struct List {
     /// Newest first.
     #[arg(long)]
     reverse: bool,
-    /// At most so many rows. Not set: all.
+    /// Maximum number of rows. Default: all.
     #[arg(long, value_name = "NUMBER", value_parser = number(1..=MAX_LIMIT))]
     limit: Option<usize>,
     #[command(flatten)]
@@ -66,25 +65,25 @@ pub(super) struct List {
     server: TargetArgs,
 }
 
-/// What a row must meet, all of it.
+/// Selects the rows that meet all conditions.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Which rows")]
 struct FilterArgs {
-    /// What this one did: a user's name or ID; a token's ID for what was done with it; `local` or `local:UID` for
+    /// Only what this actor did: a user's name or ID; a token's ID for what was done with it; `local` or `local:UID` for
     /// processes on the server's machine; `system` for the server itself.
-    #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "USER", value_parser = actor)]
     actor: Option<String>,
-    /// What was done to this one: a user's name or ID, or a token's ID. Those that were deleted count, too.
-    #[arg(long = "target", value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
-    done_to: Option<String>,
-    /// What was done: an action such as token.create, or all of a group such as token.
+    /// Only what was done to this user or token: a user's name or ID, or a token's ID. It may be deleted.
+    #[arg(long = "target", value_name = "USER", value_parser = user_or_token)]
+    acted_on: Option<String>,
+    /// Only this action, such as token.create, or all of a group, such as token.
     #[arg(long, value_parser = action(), hide_possible_values = true)]
     action: Option<String>,
-    /// What happened then or later: how long ago, such as 7d, a day such as 2027-01-01, as it begins in UTC, or a
-    /// time such as 2027-01-01T08:00:00+01:00.
+    /// Only what happened at this time or later: how long ago, such as 7d, a day such as 2027-01-01 (from 00:00 UTC), or
+    /// a time such as 2027-01-01T08:00:00+01:00.
     #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
     since: Option<TimeArg>,
-    /// What happened earlier.
+    /// Only what happened before this time.
     #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
     until: Option<TimeArg>,
 }
@@ -101,13 +100,11 @@ impl FilterArgs {
         if let (Some(from), Some(before)) = (from, before)
             && from >= before
         {
-            return Err(Failure::usage(
-                "--since must be earlier than --until: nothing is between them",
-            ));
+            return Err(Failure::usage("--since must be earlier than --until"));
         }
         Ok(AuditFilter {
-            actor: party(self.actor.as_deref())?,
-            target: party(self.done_to.as_deref())?,
+            actor: self.actor.clone().unwrap_or_default(),
+            target: self.acted_on.clone().unwrap_or_default(),
             action: self.action.clone().unwrap_or_default(),
             time_from: from.map(relative_time::to_proto),
             time_before: before.map(relative_time::to_proto),
@@ -115,22 +112,32 @@ impl FilterArgs {
     }
 }
 
-/// A user or token of an argument, for a request. Of a plaintext its ID is sent alone.
-fn party(arg: Option<&str>) -> Result<String, Failure> {
-    let Some(arg) = arg else {
-        return Ok(String::new());
-    };
-    match &TokenText::all_from_paste(arg)[..] {
-        [] => Ok(TokenId::from_paste(arg).map_or_else(|| arg.to_owned(), |id| id.to_string())),
-        [token] => Ok(token.id().to_string()),
-        _ => Err(Failure::usage("give one token's ID")),
+/// For clap: reads an actor.
+fn actor(text: &str) -> Result<String, String> {
+    let uid = text.strip_prefix("local:").map(str::parse::<u32>);
+    if matches!(uid, Some(Ok(_))) {
+        return Ok(text.to_owned());
+    }
+    // `local` and `system` have the form of names.
+    user_or_token(text)
+}
+
+/// For clap: reads a user's name or ID, or a token's ID, which it takes from a plaintext, too. Refuses other text, since
+/// it may be a secret and must not be sent.
+fn user_or_token(text: &str) -> Result<String, String> {
+    if let Some(id) = TokenId::from_paste(text) {
+        return Ok(id.to_string());
+    }
+    match (&TokenText::all_from_paste(text)[..], Username::parse(text)) {
+        ([token], _) => Ok(token.id().to_string()),
+        ([], Ok(name)) => Ok(name.as_str().to_owned()),
+        _ => Err("must be a user's name or ID, or a token's ID".to_owned()),
     }
 }
 
-/// `audit verify`.
 #[derive(Args, Debug)]
 pub(super) struct Verify {
-    /// A head that was noted earlier.
+    /// A head that an earlier check printed.
     #[arg(long, value_name = "SEQUENCE:HASH", value_parser = parse_head)]
     head: Option<ChainHead>,
     #[command(flatten)]
@@ -141,10 +148,9 @@ pub(super) struct Verify {
 
 fn parse_head(text: &str) -> Result<ChainHead, String> {
     ChainHead::parse(text)
-        .ok_or_else(|| "must be as `hallpass audit verify` prints it: SEQUENCE:HASH".to_owned())
+        .ok_or_else(|| "must be SEQUENCE:HASH, as `hallpass audit verify` prints it".to_owned())
 }
 
-/// Runs `hallpass audit …`.
 pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
     match command {
         AuditCommand::List(args) => list(&args),
@@ -155,56 +161,43 @@ pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
 fn list(args: &List) -> Result<(), Failure> {
     let filter = args.filter.filter(SystemClock.now())?;
     let client = Client::new(&args.server)?;
-    let limit = args.limit.unwrap_or(usize::MAX);
     let mut usernames = HashMap::new();
-    let page = async |session: &mut Session, page_size, page_token| {
+    let get = async |session: &mut Session, page: Page| {
         let request = ListAuditEventsRequest {
-            page_size,
-            page_token,
+            page_size: page.size,
+            page_token: page.token,
             reverse: args.reverse,
             filter: Some(filter.clone()),
         };
-        let page = session.call(&request).await;
-        let page = page.map_err(Failure::by_flag)?;
-        usernames.extend(page.usernames);
-        Ok((page.events, page.next_page_token))
+        let reply = session.call(&request).await.map_err(Failure::by_flag)?;
+        usernames.extend(reply.usernames);
+        Ok((reply.events, reply.next_page_token))
     };
-    if args.output.jsonl {
-        return client.print_lines(limit, page);
-    }
-    let events = client.run(async |session| session.all_pages(limit, page).await)?;
-    if args.output.json {
-        let next_page_token = String::new();
-        return Ok(output::reply(&ListAuditEventsResponse {
-            events,
-            next_page_token,
-            usernames,
-        })?);
-    }
-    print(events, &usernames)
+    let Some(events) = client.list(args.output, args.limit, get)? else {
+        return Ok(());
+    };
+    let reply = ListAuditEventsResponse {
+        events,
+        next_page_token: String::new(),
+        usernames,
+    };
+    Ok(args.output.print(reply, print)?)
 }
 
-fn print(events: Vec<AuditEvent>, usernames: &HashMap<String, String>) -> Result<(), Failure> {
+fn print(reply: ListAuditEventsResponse) -> io::Result<()> {
     let now = SystemClock.now();
-    let name = |id: String| usernames.get(&id).cloned().unwrap_or(id);
-    let rows = events.into_iter().map(|event| {
+    let name = |id: String| reply.usernames.get(&id).cloned().unwrap_or(id);
+    // Leaves out what is true of most rows.
+    let unless = |is_usual: bool, text: String| if is_usual { "-".to_owned() } else { text };
+    let rows = reply.events.into_iter().map(|event| {
         [
             event.sequence.to_string(),
             relative_time::short(relative_time::of(event.time), now),
             or_dash(name(event.actor)),
             event.action,
             or_dash(name(event.target)),
-            // What is usual says nothing.
-            if event.outcome == "ok" {
-                "-".to_owned()
-            } else {
-                event.outcome
-            },
-            if event.count == 1 {
-                "-".to_owned()
-            } else {
-                event.count.to_string()
-            },
+            unless(event.outcome == "ok", event.outcome),
+            unless(event.count == 1, event.count.to_string()),
             or_dash(event.ip),
         ]
     });
@@ -218,23 +211,19 @@ fn print(events: Vec<AuditEvent>, usernames: &HashMap<String, String>) -> Result
         whole("COUNT"),
         text("IP"),
     ];
-    Ok(table::print(columns, rows.collect())?)
+    table::print(columns, rows.collect())
 }
 
-/// Computes the chain here, over rows as they are stored: whoever only believed the server's word for it would
-/// learn nothing of a server that lies.
+/// Computes the hash chain here, over the rows as stored, so that a server that lies is found out.
 fn verify(args: &Verify) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let mut chain = Chain::new(args.head);
     client.run(async |session| {
         let request = StreamAuditEventsRequest { after_sequence: 0 };
-        let take = |part: StreamAuditEventsResponse| {
-            for event in part.events {
-                let sequence = event.sequence;
-                let row = row(event);
-                let row = row.ok_or_else(|| {
-                    Failure::failed(format!("row {sequence} of the audit log cannot be read"))
-                })?;
+        let take = |reply: StreamAuditEventsResponse| {
+            for event in reply.events {
+                let problem = format!("row {} of the audit log is malformed", event.sequence);
+                let row = row(event).ok_or_else(|| Failure::failed(problem))?;
                 chain.check(&row);
             }
             Ok(())
@@ -266,17 +255,17 @@ fn verify(args: &Verify) -> Result<(), Failure> {
         Some(first) => Err(Failure::new(
             ExitCode::AuditBroken,
             format!(
-                "the audit log was changed, first at row {}: keep a copy of the database",
+                "the audit log was tampered with, first at row {}: keep a copy of the database",
                 first.sequence
             ),
         )),
     }
 }
 
-/// As it is stored. `None`: the server sent what no row can be.
+/// The row as stored; `None` if the server sent a malformed hash.
 fn row(event: AuditEvent) -> Option<AuditRow> {
     Some(AuditRow {
-        // A server that does not know the field writes the first one.
+        // An older server, without this field, writes format 1.
         format: event.format.max(1),
         sequence: event.sequence,
         time: relative_time::of(event.time),

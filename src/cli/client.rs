@@ -1,17 +1,16 @@
-//! How a command reaches the services: every command that works on data is a client of the same RPCs as
-//! everybody else, so what it can do here it can do from afar, and no rule is in force on one way alone.
+//! How a command reaches the services. A command that works on data calls the same RPCs as any other client, so it can
+//! do locally what it can do remotely, under the same rules.
 //!
-//! The target is a server over HTTP, a server's control socket, or a database. Where a server owns that
-//! database, its socket is used. Else the command takes the database's lock itself, and serves the services to
-//! itself through a pipe in memory. The lock is held for one [`Client::run`], which therefore never asks a
-//! person anything, walks no files and prints nothing.
+//! The target is a server over HTTP, a server's control socket, or a database. If a server owns the database, its
+//! socket is used. Otherwise the command locks the database itself and serves the RPCs to itself over a pipe in
+//! memory. The lock is held for one [`Client::run`], which therefore never prompts, walks no files and prints nothing.
 //!
-//! All three speak unary Connect over HTTP/1.1, which goes through every reverse proxy, on hyper's own client:
-//! it takes whatever stream it is handed.
+//! All three speak Connect over HTTP/1.1, which passes through every reverse proxy. hyper's client accepts any stream.
 
 mod call;
 mod connection;
 mod procedures;
+mod users;
 
 use std::{
     path::{self, PathBuf},
@@ -24,24 +23,14 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     failure::{self, Failure},
-    output,
-    usage_error::repeated,
+    output::{self, ListOutputArgs},
 };
 use crate::{
     config::{
         server_address::ServerAddress,
         target::{TargetArgs, TokenError, TokenSource, Why},
     },
-    domain::{
-        id::UserId,
-        page::MAX_PAGE_SIZE,
-        secret::Secret,
-        token_text::{TokenText, TokenTextError},
-        user::Username,
-    },
-    proto::hallpass::v1::{
-        GetUserByUsernameRequest, GetUserRequest, LookUpUserRequest, LookUpUserResponse, User,
-    },
+    domain::{page::MAX_PAGE_SIZE, secret::Secret},
     store::{OpenAs, StoreOptions},
 };
 
@@ -49,18 +38,18 @@ pub(super) use call::Session;
 use connection::Connection;
 pub(super) use procedures::{ServerStream, Unary};
 
-/// How long a command waits for a database that another process holds.
+/// How long a command waits for a database that another process has locked.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// The most entries of a list that a command can be told to stop at: more than anybody reads.
+/// The largest `--limit` of a list.
 pub(super) const MAX_LIMIT: usize = 1_000_000_000;
 
 const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
-/// What the audit log tells of a read that somebody's shell has asked for.
+/// Marks the reads of shell completion in the audit log.
 const COMPLETION_USER_AGENT: &str =
     concat!("hallpass/", env!("CARGO_PKG_VERSION"), " (completion)");
 
-/// What a command calls.
+/// Calls the RPCs of the command's target.
 pub(super) struct Client {
     runtime: Runtime,
     target: Target,
@@ -81,10 +70,10 @@ enum Target {
 }
 
 impl Client {
-    /// A client of the target that was asked for. Nothing is opened yet.
+    /// A client of the target that the arguments choose. Nothing is opened yet.
     ///
     /// # Errors
-    /// A server over HTTP needs a token, and there is none.
+    /// The target is a server over HTTP, and there is no token for it.
     pub(super) fn new(args: &TargetArgs) -> Result<Self, Failure> {
         let client = Self::with_any_token(args)?;
         match &client.target {
@@ -95,7 +84,7 @@ impl Client {
         }
     }
 
-    /// The same, for calls that need no token.
+    /// The same for calls that need no token.
     pub(super) fn with_any_token(args: &TargetArgs) -> Result<Self, Failure> {
         let chosen = args.choose()?;
         let mut token_source = None;
@@ -109,7 +98,7 @@ impl Client {
             }
             None => Target::Database(StoreOptions {
                 on_fatal: failure::end,
-                // A server that has just taken it is found by its socket: see `connection`.
+                // `connection` does the waiting, since a server that has just locked it is reached by its socket.
                 lock_wait: Duration::ZERO,
                 ..args.store.options(OpenAs::Embedded)
             }),
@@ -140,17 +129,17 @@ impl Client {
         })
     }
 
-    /// Why it works on that target.
+    /// Why this target was chosen.
     pub(super) const fn why(&self) -> Why {
         self.why
     }
 
-    /// Where the token comes from that it sends; `None`: it sends none.
+    /// Where its token comes from; `None` if it sends none.
     pub(super) const fn token_source(&self) -> Option<TokenSource> {
         self.token_source
     }
 
-    /// Whether its target is a server over HTTP, which knows callers by their tokens alone.
+    /// Whether the target is a server over HTTP, which knows callers only by their tokens.
     pub(super) const fn is_remote(&self) -> bool {
         matches!(self.target, Target::Http { .. })
     }
@@ -163,8 +152,7 @@ impl Client {
         self
     }
 
-    /// The same for a shell's completion: it waits for no lock, and a database that fails meanwhile is no matter of
-    /// the shell's.
+    /// The same for shell completion: it does not wait for a lock, and stays silent if the database fails.
     pub(super) fn for_completion(mut self) -> Self {
         self.lock_wait = Duration::ZERO;
         self.user_agent = COMPLETION_USER_AGENT;
@@ -174,7 +162,7 @@ impl Client {
         self
     }
 
-    /// What the target is, for people.
+    /// The target's name in messages.
     pub(super) fn name(&self) -> String {
         match &self.target {
             Target::Http { address, .. } => address.to_string(),
@@ -187,7 +175,7 @@ impl Client {
         }
     }
 
-    /// Runs some calls, one after the other, on one connection.
+    /// Makes calls on one connection, one after the other.
     pub(super) fn run<T>(
         &self,
         calls: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
@@ -195,7 +183,7 @@ impl Client {
         self.run_at(Some(self.lock_wait), calls)
     }
 
-    /// Runs one call on a server that runs already.
+    /// Makes one call to a running server, and never opens a database.
     pub(super) fn call_running<C: Unary>(&self, request: &C) -> Result<C::Reply, Failure> {
         self.run_at(None, async |session| session.call(request).await)
     }
@@ -228,26 +216,39 @@ impl Client {
         })
     }
 
-    /// Runs one call.
+    /// Makes one call.
     pub(super) fn call<C: Unary>(&self, request: &C) -> Result<C::Reply, Failure> {
         self.run(async |session| session.call(request).await)
     }
 
-    /// Prints all entries of a list, at most `limit`, as JSON, a line each, page by page as they come. Each page is a
-    /// [`run`](Self::run) of its own, so that whoever reads slowly keeps no database from others.
-    pub(super) fn print_lines<M: Message + Name>(
+    /// Gets a list page by page, at most `limit` entries. With `--jsonl` it prints each page as it arrives and returns
+    /// `None`. Each of these pages is a [`run`](Self::run) of its own, so that a slow reader keeps no database locked.
+    pub(super) fn list<M: Message + Name>(
         &self,
-        limit: usize,
-        mut next: impl AsyncFnMut(&mut Session, u32, String) -> Result<(Vec<M>, String), Failure>,
-    ) -> Result<(), Failure> {
-        let mut pages = Pages::of(limit);
-        while let Some((page_size, page_token)) = pages.next() {
-            let page = async |session: &mut Session| next(session, page_size, page_token).await;
-            let (entries, next_token) = self.run(page)?;
-            output::json_lines(&entries)?;
-            pages.came(entries.len(), next_token);
+        output: ListOutputArgs,
+        limit: Option<usize>,
+        mut get: impl AsyncFnMut(&mut Session, Page) -> Result<(Vec<M>, String), Failure>,
+    ) -> Result<Option<Vec<M>>, Failure> {
+        let mut pages = Pages::new(limit);
+        if output.jsonl {
+            while let Some(page) = pages.next() {
+                let got = self.run(async |session| get(session, page).await);
+                let (entries, next_token) = got?;
+                output::json_lines(&entries)?;
+                pages.arrived(entries.len(), next_token);
+            }
+            return Ok(None);
         }
-        Ok(())
+        let all = self.run(async |session| {
+            let mut all = Vec::new();
+            while let Some(page) = pages.next() {
+                let (entries, next_token) = get(session, page).await?;
+                pages.arrived(entries.len(), next_token);
+                all.extend(entries);
+            }
+            Ok(all)
+        });
+        all.map(Some)
     }
 
     fn authority_and_path(&self) -> String {
@@ -269,137 +270,41 @@ impl Client {
     }
 }
 
-/// How a person names a user. No text is both: an ID begins with a digit.
-enum UserName {
-    Id(String),
-    Username(String),
+/// A page of a list to ask for.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) size: u32,
+    pub(super) token: String,
 }
 
-impl UserName {
-    /// Reads it. Text that can be neither is refused here and not sent: it may be a secret.
-    fn parse(text: &str) -> Result<Self, Failure> {
-        if UserId::parse(text).is_some() {
-            Ok(Self::Id(text.to_owned()))
-        } else if let Ok(username) = Username::parse(text) {
-            Ok(Self::Username(username.as_str().to_owned()))
-        } else {
-            Err(no_name(text))
-        }
-    }
-}
-
-/// Tells which user there is none of.
-fn no_such_user(failure: Failure, name: &str) -> Failure {
-    if UserId::parse(name).is_none() {
-        return failure.naming(name);
-    }
-    failure.naming(format_args!(
-        "{name}; if it is a token's ID, see `hallpass token get {name}`"
-    ))
-}
-
-/// Of a text that is neither a username nor a user's ID.
-fn no_name(text: &str) -> Failure {
-    if !matches!(TokenText::from_paste(text), Err(TokenTextError::Malformed)) {
-        return Failure::usage(
-            "a user's name or ID is wanted, and a token is given: nothing of it was sent",
-        );
-    }
-    if text.trim().is_empty() {
-        return Failure::usage("a user's name or ID is wanted, and an empty text is given");
-    }
-    Failure::failed(format!(
-        "there is no such user: {}; a name is 3 to 40 of a-z, 0-9 and -, an ID 22 letters and digits",
-        repeated(text)
-    ))
-}
-
-impl Session {
-    /// The user that a person names by username or ID.
-    pub(super) async fn find_user(&mut self, name: &str) -> Result<User, Failure> {
-        let user = match UserName::parse(name)? {
-            UserName::Id(id) => {
-                let reply = self.call(&GetUserRequest { id }).await;
-                reply.map_err(|failure| no_such_user(failure, name))?.user
-            }
-            UserName::Username(username) => {
-                let reply = self.call(&GetUserByUsernameRequest { username }).await;
-                reply.map_err(|failure| no_such_user(failure, name))?.user
-            }
-        };
-        user.ok_or_else(|| self.incomplete("user"))
-    }
-
-    /// The ID, name and type of the user that a person names by username or ID. It leaves no record, as a user's data
-    /// is not read: it is for what is then done to it.
-    pub(super) async fn look_up_user(&mut self, name: &str) -> Result<LookUpUserResponse, Failure> {
-        let (id, username) = match UserName::parse(name)? {
-            UserName::Id(id) => (id, String::new()),
-            UserName::Username(username) => (String::new(), username),
-        };
-        let request = LookUpUserRequest {
-            id,
-            username,
-            with_stakes: false,
-        };
-        let reply = self.call(&request).await;
-        reply.map_err(|failure| no_such_user(failure, name))
-    }
-
-    /// The same of a user's ID, with what would break if it went.
-    pub(super) async fn look_up_impact(&mut self, id: &str) -> Result<LookUpUserResponse, Failure> {
-        let request = LookUpUserRequest {
-            id: id.to_owned(),
-            with_stakes: true,
-            ..LookUpUserRequest::default()
-        };
-        self.call(&request).await
-    }
-
-    /// All entries of a list, page by page, at most `limit`. `next` asks for a page of some size, that begins
-    /// at a page token, and answers with its entries and the next token.
-    pub(super) async fn all_pages<T>(
-        &mut self,
-        limit: usize,
-        mut next: impl AsyncFnMut(&mut Self, u32, String) -> Result<(Vec<T>, String), Failure>,
-    ) -> Result<Vec<T>, Failure> {
-        let mut items = Vec::new();
-        let mut pages = Pages::of(limit);
-        while let Some((page_size, page_token)) = pages.next() {
-            let (more, next_token) = next(self, page_size, page_token).await?;
-            pages.came(more.len(), next_token);
-            items.extend(more);
-        }
-        Ok(items)
-    }
-}
-
-/// Which page of a list is next.
+/// The pages of a list, as far as they are known.
 struct Pages {
+    /// How many entries are still wanted.
     left: usize,
-    token: Option<String>,
+    /// The token of the next page; `None` after the last one.
+    next_token: Option<String>,
 }
 
 impl Pages {
-    const fn of(limit: usize) -> Self {
+    fn new(limit: Option<usize>) -> Self {
         Self {
-            left: limit,
-            token: Some(String::new()),
+            left: limit.unwrap_or(usize::MAX),
+            next_token: Some(String::new()),
         }
     }
 
-    /// The size and the token of the next page.
-    fn next(&mut self) -> Option<(u32, String)> {
+    fn next(&mut self) -> Option<Page> {
         let wanted = u32::try_from(self.left).unwrap_or(MAX_PAGE_SIZE);
-        let page_size = wanted.min(MAX_PAGE_SIZE);
-        if page_size == 0 {
+        let size = wanted.min(MAX_PAGE_SIZE);
+        if size == 0 {
             return None;
         }
-        Some((page_size, self.token.take()?))
+        let token = self.next_token.take()?;
+        Some(Page { size, token })
     }
 
-    fn came(&mut self, entries: usize, next_token: String) {
+    fn arrived(&mut self, entries: usize, next_token: String) {
         self.left = self.left.saturating_sub(entries);
-        self.token = Some(next_token).filter(|token| !token.is_empty());
+        self.next_token = Some(next_token).filter(|token| !token.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! `hallpass config`: the settings that `serve` would run with.
+//! `hallpass config`: the settings with which `serve` would run.
 
 use clap::{ArgMatches, Args, Command, Subcommand};
 use serde_json::json;
@@ -15,15 +15,13 @@ use super::{
     table::{self, whole},
 };
 
-/// `hallpass config …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
-    /// Check the settings, and print each with where it comes from: default, env or flag. What `serve` would
-    /// refuse is refused, but for what it finds in the database and addresses that are taken.
+    /// Check the settings as `serve` does, and print each with its source: default, env or flag. The database and the
+    /// addresses are not opened.
     Check(Box<Check>),
 }
 
-/// `config check`.
 #[derive(Args, Debug)]
 pub(super) struct Check {
     #[command(flatten)]
@@ -32,10 +30,10 @@ pub(super) struct Check {
     settings: Settings,
 }
 
-/// Runs `hallpass config …`, whose arguments `matches` are.
+/// Runs `hallpass config …` with the arguments `matches`.
 pub(super) fn run(command: &ConfigCommand, matches: &ArgMatches) -> Result<(), Failure> {
     let ConfigCommand::Check(check) = command;
-    // Whether they go together, as `serve` has it; each by itself was checked when it was read.
+    // Checks the settings in combination, as `serve` does; each by itself was checked when it was parsed.
     let plan = Plan::of(&check.settings)?;
     plan.check_first_start()?;
     let matches = matches.subcommand_matches("check").unwrap_or(matches);

@@ -1,5 +1,5 @@
-//! Asking before something that is hard to undo. The question, like the name of what is worked on, goes to stderr or
-//! the terminal: stdout is for the answer of the command alone.
+//! Asks before a command does something that is hard to undo. The question and the target's name go to stderr or the
+//! terminal, since stdout is for the result.
 
 use std::{
     fs::File,
@@ -17,46 +17,41 @@ use tokio::{
 
 use super::{client::Client, failure::Failure, output};
 
-/// What a shell says of a program that Ctrl-C has ended.
+/// A shell's exit code for a program that Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
 
-/// Whether to ask before what ends many things at once, which nobody does without being asked.
+/// Asks before something that ends many things at once. Without a terminal it needs `--yes`.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct Confirmation {
-    /// Do not ask. Needed where there is no terminal to ask on.
+    /// Do not ask. Required without a terminal.
     #[arg(long, short)]
     yes: bool,
 }
 
-/// Whether to ask before what ends one thing, which a script may do as it is.
+/// Asks on a terminal before something that ends one thing. Without a terminal it goes ahead.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct TerminalConfirmation {
-    /// Do not ask. Where there is no terminal to ask on, nothing is asked.
+    /// Do not ask. Without a terminal, nothing is asked.
     #[arg(long, short)]
     yes: bool,
 }
 
 impl Confirmation {
-    /// Whether nobody is asked.
     pub(super) const fn is_given(self) -> bool {
         self.yes
     }
 
-    /// Whether there will be a way to know, for what takes long before it asks.
-    ///
-    /// # Errors
-    /// Nobody said yes, and there is no terminal to ask on.
+    /// Fails if there is no `--yes` and no terminal to ask on. For what takes long before it asks.
     pub(super) fn check(self) -> Result<(), Failure> {
         if self.yes || io::stdin().is_terminal() {
             return Ok(());
         }
-        Err(Failure::usage("give --yes: there is no terminal to ask on"))
+        Err(Failure::usage(
+            "give --yes, since there is no terminal to ask on",
+        ))
     }
 
-    /// Names what the command works on, and asks on the terminal, if nobody said yes already.
-    ///
-    /// # Errors
-    /// The answer is no, or there is no terminal.
+    /// Names the target, and asks on the terminal unless `--yes` is given. Fails if the answer is no.
     pub(super) fn ask(self, client: &Client, question: &str) -> Result<(), Failure> {
         if self.yes {
             name_target(client);
@@ -68,11 +63,8 @@ impl Confirmation {
 }
 
 impl TerminalConfirmation {
-    /// Names what the command works on, and asks where there is a terminal and nobody said yes already. Only then is
-    /// the `question` put together; `None`: there is nothing to ask.
-    ///
-    /// # Errors
-    /// The answer is no, or there is no question for a reason of its own.
+    /// Names the target, and asks if there is a terminal and no `--yes`. Only then is the `question` made; `None` asks
+    /// nothing. Fails if the answer is no.
     pub(super) fn ask(
         self,
         client: &Client,
@@ -91,10 +83,10 @@ impl TerminalConfirmation {
     }
 }
 
-/// Of what was there when it was looked up.
-pub(super) fn gone_meanwhile(failure: Failure) -> Failure {
+/// Explains a failure because something that was just looked up no longer exists.
+pub(super) fn deleted_meanwhile(failure: Failure) -> Failure {
     if failure.is_refused_as("not_found") {
-        failure.and("it was there a moment ago, so somebody else has deleted it; nothing was done")
+        failure.and("somebody else has deleted it meanwhile; nothing was done")
     } else {
         failure
     }
@@ -105,7 +97,7 @@ fn name_target(client: &Client) {
 }
 
 fn ask(client: &Client, question: &str) -> Result<(), Failure> {
-    let question = output::shown(&format!("On {}: {question}", client.name()));
+    let question = output::safe(&format!("On {}: {question}", client.name()));
     let answer = read_answer(&question)
         .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))?;
     match answer {
@@ -114,7 +106,7 @@ fn ask(client: &Client, question: &str) -> Result<(), Failure> {
     }
 }
 
-/// `None`: Ctrl-C, which is said like any other no. Once there is an answer, it ends the process as ever.
+/// `None` after Ctrl-C, which counts as no. After an answer, Ctrl-C ends the process as usual.
 fn read_answer(question: &str) -> io::Result<Option<String>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut interrupt = {
@@ -140,13 +132,13 @@ fn read_answer(question: &str) -> io::Result<Option<String>> {
     });
     let answer = answer.recv().map_err(io::Error::other)??;
     if answer.as_ref().is_none_or(|line| !line.ends_with('\n')) {
-        // What follows does not stand behind the question.
+        // Output after the question begins on its own line.
         show("\n")?;
     }
     Ok(answer)
 }
 
-/// Where a person sees it: stderr may be a file.
+/// Writes to the terminal, even if stderr is a file.
 fn show(text: &str) -> io::Result<()> {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {

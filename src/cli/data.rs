@@ -1,4 +1,4 @@
-//! `hallpass data`: looking after the database as a whole.
+//! `hallpass data`: operations on the whole database.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -16,14 +16,12 @@ use super::{
     plural,
 };
 
-/// `hallpass data …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum DataCommand {
-    /// Have the whole database read by whoever owns it, and say what is wrong with it.
+    /// Check the integrity of the whole database, and print what is wrong with it.
     Check(Check),
 }
 
-/// `data check`.
 #[derive(Args, Debug)]
 pub(super) struct Check {
     #[command(flatten)]
@@ -32,7 +30,6 @@ pub(super) struct Check {
     target: TargetArgs,
 }
 
-/// Runs `hallpass data …`.
 pub(super) fn run(command: DataCommand) -> Result<(), Failure> {
     let DataCommand::Check(args) = command;
     let client = Client::new(&args.target)?;

@@ -1,9 +1,8 @@
-//! What `hallpass` tells a script by its exit code. This table is the only one: `--help` and the README
-//! show it.
+//! The exit codes. `--help` and the README show this table.
 
 macro_rules! exit_codes {
     ($($name:ident = $code:literal, $text:literal;)*) => {
-        /// The exit codes.
+        /// An exit code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum ExitCode {
@@ -11,7 +10,7 @@ macro_rules! exit_codes {
         }
 
         impl ExitCode {
-            /// All of them, rising.
+            /// All exit codes in ascending order.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The number.
@@ -19,7 +18,7 @@ macro_rules! exit_codes {
                 self as u8
             }
 
-            /// What it says.
+            /// What it means.
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
@@ -71,10 +70,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_its_own_and_the_table_is_in_order() {
+    fn codes_are_unique_and_in_order() {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
-        // From 126 on a shell has meanings of its own: 141 is the end by SIGPIPE.
+        // Shells use codes from 126 on: 141 is SIGPIPE.
         let own = numbers.iter().filter(|number| **number != 141);
         assert!(own.max().is_some_and(|number| *number < 126));
         assert_eq!(ExitCode::Ok.number(), 0);

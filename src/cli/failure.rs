@@ -1,5 +1,4 @@
-//! Why a command did not do what it was asked: a line for people, with what helps in lines below it, and one code for
-//! scripts.
+//! Why a command failed: a message for people, lines of hints below it, and an exit code for scripts.
 
 use std::{
     error::Error as StdError,
@@ -30,14 +29,13 @@ use super::{exit_code::ExitCode, output};
 pub(super) struct Failure {
     code: ExitCode,
     message: Option<String>,
-    /// What helps, below the message.
+    /// Hints, printed below the message.
     lines: Vec<String>,
-    /// The code of the RPC that a server has refused.
+    /// The RPC error code, if a server refused a call.
     rpc: Option<String>,
 }
 
 impl Failure {
-    /// With `code`, and a sentence that says what to do.
     pub(super) fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -47,7 +45,7 @@ impl Failure {
         }
     }
 
-    /// A server has refused a call with an RPC's code.
+    /// A server refused a call.
     pub(super) fn refused(rpc: String, message: String) -> Self {
         Self {
             rpc: Some(rpc),
@@ -55,12 +53,12 @@ impl Failure {
         }
     }
 
-    /// Whether a server has refused a call with this code.
+    /// Whether a server refused a call with this RPC error code.
     pub(super) fn is_refused_as(&self, rpc: &str) -> bool {
         self.rpc.as_deref() == Some(rpc)
     }
 
-    /// Tells which one, where a server has refused a call since there is none.
+    /// Adds what does not exist, if that is why a server refused a call.
     pub(super) fn naming(self, name: impl Display) -> Self {
         if self.is_refused_as("not_found") {
             self.and(&name.to_string())
@@ -74,7 +72,7 @@ impl Failure {
         Self::new(ExitCode::Usage, message)
     }
 
-    /// With `code`, all being said already or nobody there to be told.
+    /// An exit code without a message, because all is said already or nobody reads it.
     pub(super) const fn silent(code: ExitCode) -> Self {
         Self {
             code,
@@ -84,18 +82,27 @@ impl Failure {
         }
     }
 
-    /// Whatever has no code of its own.
+    /// A failure without an exit code of its own.
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Failed, message)
     }
 
-    /// With a line below its message.
+    /// Adds a hint below the message.
     pub(super) fn with_line(mut self, line: String) -> Self {
         self.lines.push(line);
         self
     }
 
-    /// With more to say behind its message.
+    /// Adds a hint if a server refused a call with this RPC error code.
+    pub(super) fn hint_if(self, rpc: &str, hint: &str) -> Self {
+        if self.is_refused_as(rpc) {
+            self.with_line(hint.to_owned())
+        } else {
+            self
+        }
+    }
+
+    /// Appends to the message.
     pub(super) fn and(mut self, more: &str) -> Self {
         if self.code == ExitCode::ReaderGone {
             self.code = ExitCode::Failed;
@@ -107,7 +114,7 @@ impl Failure {
         self
     }
 
-    /// With the flag that set a field of the request's filter in that field's place.
+    /// Names the flag instead of the field of the request's filter that it set.
     pub(super) fn by_flag(mut self) -> Self {
         let field = |message: &str| Some(format!("--{}", message.strip_prefix("filter.")?));
         if let Some(message) = self.message.as_deref().and_then(field) {
@@ -116,7 +123,7 @@ impl Failure {
         self
     }
 
-    /// With `code` where it has none of its own.
+    /// Sets the exit code unless there is a specific one.
     pub(super) fn or_code(mut self, code: ExitCode) -> Self {
         if self.code == ExitCode::Failed {
             self.code = code;
@@ -124,48 +131,47 @@ impl Failure {
         self
     }
 
-    /// The code for scripts.
     pub(super) const fn code(&self) -> ExitCode {
         self.code
     }
 
-    /// Tells people, on stderr.
+    /// Prints it on stderr.
     pub(super) fn print(&self) {
         if let Some(text) = self.text() {
             drop(io::stderr().write_all(text.as_bytes()));
         }
     }
 
-    /// All that people are told, whole lines.
+    /// What [`print`](Self::print) prints.
     pub(super) fn text(&self) -> Option<String> {
         let message = self.message()?;
-        let lines = self.lines.iter().map(|line| output::shown(line) + "\n");
+        let lines = self.lines.iter().map(|line| output::safe(line) + "\n");
         Some(format!(
             "hallpass: {message}\n{}",
             lines.collect::<String>()
         ))
     }
 
-    /// What went wrong, on one line.
+    /// The message, on one line.
     pub(super) fn message(&self) -> Option<String> {
         let message = self.message.as_ref()?;
         let lines: Vec<_> = message.lines().map(str::trim).collect();
-        Some(output::shown(&lines.join(" ")))
+        Some(output::safe(&lines.join(" ")))
     }
 }
 
-/// What else can be done about a file that others may read. Kubernetes' `fsGroup` lets a group in at each start.
-pub(super) const OPEN_PERMISSIONS: &str = "; or, where they are meant to, as the group of a volume is, give \
+/// The alternative for a file that others may read. Kubernetes' `fsGroup` opens it to a group at each start.
+pub(super) const OPEN_PERMISSIONS: &str = "; or, if they are meant to, like the group of a volume, give \
      --allow-open-permissions (HALLPASS_ALLOW_OPEN_PERMISSIONS)";
 
-/// What else there is where a command finds no database: most likely it was called from another folder.
-const ELSEWHERE: &str = ": name the right one with --database-url (HALLPASS_DATABASE_URL), or a server with --server \
-     (HALLPASS_SERVER) or `hallpass login`. A new one is made by `hallpass serve`";
+/// What to do about a missing database. Most likely the command ran in the wrong folder.
+const NAME_THE_TARGET: &str = ": give the right one with --database-url (HALLPASS_DATABASE_URL), or a server with --server \
+     (HALLPASS_SERVER) or `hallpass login`. `hallpass serve` creates a new one";
 
-/// Behind "give the right path".
+/// Follows "give the right path".
 const BY_SETTING: &str = " with --database-url (HALLPASS_DATABASE_URL)";
 
-/// The operator stands at the machine: unlike a client, it is told the causes too.
+/// Unlike a client of the API, the operator may see the causes.
 fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -208,7 +214,7 @@ impl From<OpenError> for Failure {
             | OpenError::Database { .. } => ExitCode::CannotOpen,
         };
         let advice = match &error {
-            OpenError::Missing { .. } => ELSEWHERE,
+            OpenError::Missing { .. } => NAME_THE_TARGET,
             OpenError::FolderMissing { .. } => BY_SETTING,
             OpenError::OpenPermissions { .. } => OPEN_PERMISSIONS,
             _ => "",
@@ -227,10 +233,10 @@ impl From<Fatal> for Failure {
     }
 }
 
-/// How long the last line of a process waits for whoever reads stderr.
-const LAST_LINE: Duration = Duration::from_secs(1);
+/// How long a process that ends waits for its last line to be written.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Ends a process whose database leaves nothing to rely on, with one line that says so.
+/// Ends the process because its database can no longer be relied on.
 pub(super) fn end(fatal: Fatal) -> ! {
     let failure = Failure::from(fatal);
     let code = failure.code();
@@ -240,51 +246,34 @@ pub(super) fn end(fatal: Fatal) -> ! {
         drop(told);
     };
     drop(thread::Builder::new().spawn(tell));
-    let _told_or_late = is_told.recv_timeout(LAST_LINE);
+    let _told_or_late = is_told.recv_timeout(LAST_LINE_TIMEOUT);
     process::exit(code.number().into())
 }
 
-impl From<UnknownVariable> for Failure {
-    fn from(error: UnknownVariable) -> Self {
-        Self::usage(error.to_string())
-    }
+macro_rules! from_message {
+    ($($error:ty => $constructor:ident;)*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::$constructor(error.to_string())
+            }
+        })*
+    };
 }
 
-impl From<TokenError> for Failure {
-    fn from(error: TokenError) -> Self {
-        Self::usage(error.to_string())
-    }
+from_message! {
+    UnknownVariable => usage;
+    TokenError => usage;
+    Contradiction => usage;
+    AdminPasswordError => usage;
+    LoginError => failed;
+    PasswordFileError => failed;
 }
 
-impl From<LoginError> for Failure {
-    fn from(error: LoginError) -> Self {
-        Self::failed(error.to_string())
-    }
-}
-
-impl From<Contradiction> for Failure {
-    fn from(error: Contradiction) -> Self {
-        Self::usage(error.to_string())
-    }
-}
-
-impl From<AdminPasswordError> for Failure {
-    fn from(error: AdminPasswordError) -> Self {
-        Self::usage(error.to_string())
-    }
-}
-
-impl From<PasswordFileError> for Failure {
-    fn from(error: PasswordFileError) -> Self {
-        Self::failed(error.to_string())
-    }
-}
-
-/// Of writing to stdout.
+/// An error of writing to stdout.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // `hallpass token list | head -1`: not a failure of ours, and not a success.
+            // `hallpass token list | head -1` is neither a failure nor a success.
             io::ErrorKind::BrokenPipe => Self::silent(ExitCode::ReaderGone),
             _ => Self::failed(format!("cannot write the output: {error}")),
         }
@@ -302,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_told_nothing() {
+    fn a_closed_pipe_is_no_message() {
         let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(failure.message(), None);
     }

@@ -1,5 +1,4 @@
-//! `hallpass healthcheck`: asks the server on this machine, as an orchestrator does who can run a command
-//! but has no curl.
+//! `hallpass healthcheck`: asks the server on this machine, for orchestrators that run a command and have no curl.
 
 use std::{
     io::{self, Read, Write},
@@ -13,25 +12,23 @@ use crate::{config::server::ListenArgs, server::endpoints};
 
 use super::{exit_code::ExitCode, failure::Failure, output};
 
-/// How long connecting, and each read, may take.
+/// How long connecting and each read may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `hallpass healthcheck`.
 #[derive(Args, Debug)]
 pub(super) struct Healthcheck {
-    /// Ask only whether the process lives (`/healthz`), not whether it is ready (`/readyz`).
+    /// Ask whether the process is alive (`/healthz`), not whether it is ready (`/readyz`).
     #[arg(long)]
     live: bool,
     #[command(flatten)]
     listen: ListenArgs,
 }
 
-/// Runs `hallpass healthcheck`.
 pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
     let address = reachable(args.listen.listen);
     if address.port() == 0 {
         return Err(Failure::usage(
-            "--listen: port 0 does not tell which port the server took: give that one",
+            "--listen: give the port that the server listens on, not 0",
         ));
     }
     let (path, word) = if args.live {
@@ -42,10 +39,10 @@ pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
     match get(address, path) {
         Ok(200) => Ok(output::line(word)?),
         Ok(status) => Err(not_ready(&format!(
-            "http://{address}{path} answered {status}"
+            "http://{address}{path} responded {status}"
         ))),
         Err(error) => Err(not_ready(&format!(
-            "http://{address}{path} does not answer: {error}"
+            "http://{address}{path} does not respond: {error}"
         ))),
     }
 }
@@ -54,7 +51,7 @@ fn not_ready(why: &str) -> Failure {
     Failure::new(ExitCode::NotReady, why)
 }
 
-/// Where a server that listens on `listen` is reached from this machine.
+/// The address of a server that listens on `listen`, as seen from this machine.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -64,14 +61,14 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-/// The status that `path` is answered with.
+/// The status of the response to a GET of `path`.
 fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    // `HTTP/1.1 200`: no more of the answer is looked at.
+    // `HTTP/1.1 200`; the rest is not read.
     let mut start = [0; 12];
     stream.read_exact(&mut start)?;
     let status = start
@@ -79,7 +76,7 @@ fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
         .and_then(|status| str::from_utf8(status).ok());
     status
         .and_then(|status| status.parse().ok())
-        .ok_or_else(|| io::Error::other("this is no HTTP server"))
+        .ok_or_else(|| io::Error::other("not an HTTP server"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What would break with a token or a user, for whoever is asked before it is ended.
+//! Says what would break if a token or a user ended, for the question before it does.
 
 use std::fmt::Display;
 
@@ -43,7 +43,7 @@ pub(super) fn of_user(found: &LookUpUserResponse, now: Timestamp) -> String {
     )
 }
 
-/// `last used 3 minutes ago from 10.0.0.7`. A use of the last minute may not be written down yet.
+/// `last used 3 minutes ago from 10.0.0.7`. A use within the last minute may not be recorded yet.
 pub(super) fn last_use(last: Option<&LastUse>, now: Timestamp) -> String {
     let Some(last) = last else {
         return "never used".to_owned();
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_break_is_said() {
+    fn impact_names_last_use_tokens_and_machines() {
         let now = Timestamp::from_micros(1_800_000_000_000_000);
         let ago = |secs| relative_time::to_proto(now.minus(std::time::Duration::from_secs(secs)));
         let used = LookUpTokenResponse {

@@ -1,31 +1,31 @@
-//! What `--json` and `--jsonl` print. `--help` shows this table, and a test holds every command to it.
+//! The types that `--json` and `--jsonl` print. `--help` shows this table, and a test checks every command against it.
 
 use clap::{Arg, Command};
 
-/// What a command prints as JSON.
+/// The JSON of one command.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonShape {
     /// The command, without `hallpass`.
     pub command: &'static str,
-    /// The flag with which it prints this; empty: `--json` alone.
+    /// The flag that selects this type; empty for `--json` alone.
     pub with: &'static str,
-    /// What it prints.
+    /// Its type.
     pub form: Form,
 }
 
-/// What a JSON value is.
+/// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A message of the API, by its full name, as `ProtoJSON`.
+    /// The full name of a message of the API, printed as `ProtoJSON`.
     Message(&'static str),
-    /// An object of ours: JSON that has types for values, or the full name of a message. What has a name that ends
-    /// with `?` may be null or missing.
+    /// Another object, as JSON with types or full message names for values. Fields whose names end with `?` may be null
+    /// or missing.
     Object(&'static str),
 }
 
 const JSON: &str = "json";
 const JSONL: &str = "jsonl";
-/// The flag of [`JsonShape::with`] for lines.
+/// [`JsonShape::with`] for `--jsonl`.
 pub const LINES: &str = "--jsonl";
 
 macro_rules! reply {
@@ -50,7 +50,7 @@ const fn object(command: &'static str, with: &'static str, form: &'static str) -
     }
 }
 
-/// Of all commands that print JSON. A command that prints other things with some flags has a line for each.
+/// All commands that print JSON, with an entry for each flag that changes the type.
 pub const JSON_SHAPES: &[JsonShape] = &[
     object(
         "login",
@@ -136,7 +136,7 @@ pub const JSON_SHAPES: &[JsonShape] = &[
     ),
 ];
 
-/// `command`, whose help tells what each command below it prints.
+/// Adds the types to the help of all commands.
 pub(super) fn described(command: Command) -> Command {
     describe("", command)
 }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn help_tells_the_shape() {
+    fn help_shows_the_type() {
         let mut command = super::super::command();
         let token = command.find_subcommand_mut("token").unwrap();
         let list = token.find_subcommand_mut("list").unwrap();
@@ -228,7 +228,7 @@ mod tests {
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for text in [
             "all pages as one reply: hallpass.v1.ListTokensResponse; with --all hallpass.v1.ListAllTokensResponse; with --count",
-            "page by page as they come: hallpass.v1.Token",
+            "page by page as they arrive: hallpass.v1.Token",
         ] {
             assert!(help.contains(text), "{help}");
         }

@@ -1,4 +1,4 @@
-//! `hallpass login` and `logout`: a server to work on, with a token that is stored for it and goes to no other.
+//! `hallpass login` and `logout`: store a server to work on, with a token that is sent to no other server.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -33,13 +33,12 @@ use super::{
     time_arg::{ExpiryArg, parse_expiry},
 };
 
-/// `hallpass login`.
 #[derive(Args, Debug)]
 pub(super) struct LoginArgs {
     /// The server: `https://HOST[:PORT][/PATH]`, or `http://` on this machine.
     #[arg(value_name = "URL", value_parser = parse_url)]
     url: ServerAddress,
-    /// Sign in as this user, with a password, which is asked for.
+    /// Sign in as this user, with a password, which you are asked for.
     #[arg(
         long,
         short,
@@ -48,19 +47,19 @@ pub(super) struct LoginArgs {
         conflicts_with = "with_token"
     )]
     username: Option<String>,
-    /// Store a token that you have: it is asked for on a terminal, and read from stdin otherwise.
+    /// Store an existing token: asks for it on a terminal, and reads it from stdin otherwise.
     #[arg(long, conflicts_with_all = ["password_stdin", "password_file"])]
     with_token: bool,
     #[command(flatten)]
     password: PasswordInput,
-    /// When the token that a password makes stops being valid: a duration such as 12h, a day such as
-    /// 2027-01-01, a time such as 2027-01-01T08:00:00+01:00, or never.
+    /// When the token that a password creates expires: a duration such as 12h, a day such as 2027-01-01 (from 00:00
+    /// UTC), a time such as 2027-01-01T08:00:00+01:00, or never.
     #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = parse_expiry)]
     expires: ExpiryArg,
-    /// Where to keep the token. Not set: in a folder of yours, hallpass in `XDG_CONFIG_HOME` or ~/.config.
+    /// Where to store the token. Default: in the folder hallpass in `XDG_CONFIG_HOME` or ~/.config.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Send secrets over unencrypted `http://` to another machine, too, now and from now on.
+    /// Allow sending secrets over unencrypted `http://` to another machine, now and later.
     #[arg(
         long,
         env = "HALLPASS_INSECURE",
@@ -72,10 +71,9 @@ pub(super) struct LoginArgs {
     output: OutputArgs,
 }
 
-/// `hallpass logout`.
 #[derive(Args, Debug)]
 pub(super) struct LogoutArgs {
-    /// The server. Not set: that of the last login.
+    /// The server. Default: that of the last login.
     #[arg(value_name = "URL", value_parser = parse_url)]
     url: Option<ServerAddress>,
     #[command(flatten)]
@@ -91,25 +89,23 @@ fn parse_url(text: &str) -> Result<ServerAddress, String> {
     }
 }
 
-/// Where no token comes from stdin.
+/// A hint if stdin holds no token.
 const BY_PASSWORD: &str =
     "To log in with a password, give --username, and --password-file or --password-stdin.";
 
-/// What somebody logs in with.
 enum Credential {
     Password { username: String, password: Secret },
     Token(Secret),
 }
 
-/// Runs `hallpass login`.
 pub(super) fn login(args: LoginArgs) -> Result<(), Failure> {
     let server = &args.url;
     if server.is_open() && !args.insecure {
         return Err(Failure::usage(format!(
-            "{server} is not encrypted, and no secret must be seen: use https://, or give --insecure"
+            "{server} is not encrypted, so others could see your secret: use https://, or give --insecure"
         )));
     }
-    // Nobody shall type a secret for a server that is not there, nor for one whose token can be kept nowhere.
+    // Nobody should type a secret if the server is not there or the token cannot be stored.
     let client = Client::of_server(server.clone(), None)?;
     client.run(async |_| Ok(()))?;
     drop(Logins::open()?);
@@ -139,12 +135,12 @@ pub(super) fn login(args: LoginArgs) -> Result<(), Failure> {
     let stored = store(&args, username, &token, &plaintext, made_by_login);
     let login = stored.map_err(|failure| {
         if made_by_login {
-            failure.and(&end(server, &token.id, &plaintext))
+            failure.and(&revoke_or_say_why(server, &token.id, &plaintext))
         } else {
             failure
         }
     })?;
-    tell(&args, &login, &token)
+    print(&args, &login, &token)
 }
 
 fn credential(args: &LoginArgs) -> Result<Credential, Failure> {
@@ -156,7 +152,9 @@ fn credential(args: &LoginArgs) -> Result<Credential, Failure> {
         return password(username.clone());
     }
     if args.password.is_given() {
-        return Err(Failure::usage("give --username, whose password it is"));
+        return Err(Failure::usage(
+            "give --username, too: whose password is it?",
+        ));
     }
     if args.with_token {
         return Ok(Credential::Token(read_token()?));
@@ -173,7 +171,7 @@ fn credential(args: &LoginArgs) -> Result<Credential, Failure> {
     }
 }
 
-/// A text that is no token is not sent anywhere.
+/// Checks the token's form first, so that no other text is sent.
 fn read_token() -> Result<Secret, Failure> {
     let text = read_plaintext(&[])?;
     let token = TokenText::from_paste(text.expose())
@@ -190,7 +188,7 @@ fn ask(question: &str) -> Result<String, Failure> {
     Ok(answer.trim().to_owned())
 }
 
-/// Tells whoever lists tokens where this one is.
+/// A note that says where the token is stored.
 fn note() -> String {
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy();
@@ -198,7 +196,8 @@ fn note() -> String {
     format!("hallpass login on {host}")
 }
 
-/// Stores the login. The token that an earlier login made for that server is ended, unless others would end with it.
+/// Stores the login, and revokes the token that an earlier login to the server created, unless other tokens would end
+/// with it.
 fn store(
     args: &LoginArgs,
     username: String,
@@ -226,19 +225,19 @@ fn store(
         && before.token_id != login.token_id
     {
         let id = &before.token_id;
-        let became = match children(&args.url, id, &plaintext) {
-            0 => end(&args.url, id, &plaintext),
+        let result = match children(&args.url, id, &plaintext) {
+            0 => revoke_or_say_why(&args.url, id, &plaintext),
             count => format!(
-                "the token {id} stays, since {} made with it would end with it: `hallpass token delete {id}` does that",
+                "the token {id} stays valid, since {} created with it would end, too: `hallpass token delete {id}` revokes them",
                 plural::count(count, "token")
             ),
         };
-        output::hint(&format!("of the login before: {became}"));
+        output::hint(&format!("previous login: {result}"));
     }
     Ok(login)
 }
 
-/// How many live tokens were made with a stored one. What the server does not tell is told by whatever comes next.
+/// How many live tokens were created with a stored one; 0 if that fails, since the next call reports why.
 fn children(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> u32 {
     let token_id = token_id.to_owned();
     let client = Client::of_server(server.clone(), Some(plaintext.clone()));
@@ -246,8 +245,8 @@ fn children(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> u32 {
     found.map_or(0, |found| found.live_children)
 }
 
-/// Revokes, with itself, a token that nobody needs any more: what came of it.
-fn end(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> String {
+/// Revokes a token with itself, and says what became of it.
+fn revoke_or_say_why(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> String {
     match revoke(server, token_id, plaintext) {
         Ok(ended) => ended,
         Err(failure) => failure.message().unwrap_or_default(),
@@ -261,20 +260,20 @@ fn revoke(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> Result<
     let client = Client::of_server(server.clone(), Some(plaintext.clone()))?;
     match client.call(&request) {
         Ok(done) if done.deleted_children > 0 => Ok(format!(
-            "the token {token_id} is deleted; tokens made with it, deleted too: {}",
+            "the token {token_id} is deleted; tokens created with it, deleted too: {}",
             done.deleted_children
         )),
         Ok(_) => Ok(format!("the token {token_id} is deleted")),
         Err(failure) if failure.is_refused_as("unauthenticated") => {
-            Ok(format!("the token {token_id} was not valid any more"))
+            Ok(format!("the token {token_id} was no longer valid"))
         }
         Err(failure) => Err(failure.and(&format!(
-            "the token {token_id} is not deleted, and still good: delete it when the server can be reached"
+            "the token {token_id} is still valid, so delete it when the server can be reached"
         ))),
     }
 }
 
-fn tell(args: &LoginArgs, login: &Login, token: &Token) -> Result<(), Failure> {
+fn print(args: &LoginArgs, login: &Login, token: &Token) -> Result<(), Failure> {
     let (server, file) = (args.url.to_string(), login.token_file.display());
     if args.output.json {
         let expires = token.expire_time.map(|time| relative_time::of(Some(time)));
@@ -290,13 +289,13 @@ fn tell(args: &LoginArgs, login: &Login, token: &Token) -> Result<(), Failure> {
     let expires = relative_time::show_expiry(token.expire_time, SystemClock.now());
     output::line(&format!("logged in to {server} as {username}"))?;
     output::hint(&format!(
-        "The token {id} is in {file}; it expires: {expires}. Commands work on {server} from now on, unless told \
-         otherwise: see `hallpass status`."
+        "The token {id} is in {file}; expires: {expires}. Commands work on {server} from now on, unless another target is \
+         given: see `hallpass status`."
     ));
     Ok(())
 }
 
-/// Asks where other tokens would end with that of the login.
+/// Asks if other tokens would end with that of the login.
 fn confirm(
     confirmation: TerminalConfirmation,
     server: &ServerAddress,
@@ -311,34 +310,31 @@ fn confirm(
     confirmation.ask(&client, || {
         let tokens = plural::count(count, "token");
         Ok(Some(format!(
-            "{tokens} made with the token {token_id} of this login would end with it. Log out?"
+            "{tokens} created with the token {token_id} of this login would end, too. Log out?"
         )))
     })
 }
 
-/// Runs `hallpass logout`.
 pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     let found = match args.url {
         Some(server) => logins::find(&server)?.map(|login| (server, login)),
         None => logins::current()?,
     };
-    let (server, login) = found.ok_or_else(|| Failure::failed("nobody has logged in"))?;
+    let (server, login) = found.ok_or_else(|| Failure::failed("there is no stored login"))?;
     let revoked = match login.token() {
         Ok(plaintext) if login.made_by_login => {
             confirm(args.confirmation, &server, &login.token_id, &plaintext)?;
             revoke(&server, &login.token_id, &plaintext)
         }
         Ok(_) => Ok(format!(
-            "the token {} is still good, since it was not made by `hallpass login`",
+            "the token {} is still valid, since `hallpass login` did not create it",
             login.token_id
         )),
         Err(error) => Err(Failure::from(error)),
     };
     Logins::open()?.forget(&server)?;
-    let revoked = revoked.map_err(|failure| {
-        let forgotten = format!("the login to {server} is forgotten");
-        failure.and(&forgotten)
-    })?;
+    let revoked = revoked
+        .map_err(|failure| failure.with_line(format!("The login to {server} is forgotten.")))?;
     output::line(&format!("logged out of {server}"))?;
     output::hint(&revoked);
     Ok(())

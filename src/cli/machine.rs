@@ -1,6 +1,6 @@
 //! `hallpass machine`: users that have no password, only tokens, and a person who owns them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io};
 
 use clap::{Arg, Args, Subcommand};
 
@@ -8,77 +8,65 @@ use crate::{
     config::target::TargetArgs,
     domain::clock::{Clock, SystemClock},
     proto::hallpass::v1::{
-        CreateUserRequest, ListUsersResponse, ServerRole, SetOwnerRequest, User, UserState,
-        UserType,
+        CreateUserRequest, ListUsersResponse, SetOwnerRequest, User, UserState, UserType,
     },
 };
 
 use super::{
-    client::Client,
+    client::{Client, Session},
     failure::Failure,
     output::{self, ListOutputArgs, OutputArgs},
     relative_time,
     table::{self, text, whole},
-    user::{self, Accept, ConfirmedUserArgs, Describe, RoleArg, UserArgs, list},
+    user::{self, Accept, ConfirmedUserArgs, Describe, NewUserArgs, UserArgs},
     user_view,
 };
 
-/// `hallpass machine …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum MachineCommand {
     /// Create a machine.
+    #[command(mut_arg("role", machine_role))]
     Create(Create),
     /// List machines and who owns them.
     List(List),
     /// Show a machine.
-    #[command(alias = "show", mut_arg("user", a_machine))]
+    #[command(alias = "show", mut_arg("user", machine))]
     Get(UserArgs),
     /// Hand a machine to another person. Its tokens stay as they are.
     SetOwner(SetOwner),
     /// Set a machine's description.
-    #[command(mut_arg("user", a_machine))]
+    #[command(mut_arg("user", machine))]
     Describe(Describe),
-    /// Make all of a machine's tokens invalid, until it is reactivated.
-    #[command(alias = "disable", mut_arg("user", a_machine))]
+    /// Make all of a machine's tokens invalid until the machine is reactivated.
+    #[command(alias = "disable", mut_arg("user", machine))]
     Deactivate(ConfirmedUserArgs),
-    /// Undo a deactivation: the machine's tokens are valid again.
-    #[command(alias = "enable", mut_arg("user", a_machine))]
+    /// Reactivate a deactivated machine. Its tokens are valid again.
+    #[command(alias = "enable", mut_arg("user", machine))]
     Reactivate(UserArgs),
-    /// Delete a machine with all its tokens. Its name is never given again.
-    #[command(alias = "remove", mut_arg("user", a_machine))]
+    /// Delete a machine and all its tokens. Nobody can ever have the name again.
+    #[command(alias = "remove", mut_arg("user", machine))]
     Delete(ConfirmedUserArgs),
 }
 
-fn a_machine(arg: Arg) -> Arg {
+fn machine(arg: Arg) -> Arg {
     arg.value_name("MACHINE").help("The machine's name or ID")
 }
 
-/// `machine create`.
+fn machine_role(arg: Arg) -> Arg {
+    arg.help(
+        "What the machine may do. The admin role counts only while its owner is an active admin",
+    )
+}
+
 #[derive(Args, Debug)]
 pub(super) struct Create {
-    /// The name: 3 to 40 of a-z, 0-9 and -, beginning with a letter.
-    username: String,
     /// The person who owns it: a name or an ID.
     #[arg(long, value_name = "USER")]
     owner: String,
-    /// What the machine may do. As an admin it counts only while its owner is an active admin.
-    #[arg(long, value_enum, default_value = "member")]
-    role: RoleArg,
-    /// A description for people.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    description: String,
     #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    target: TargetArgs,
+    user: NewUserArgs,
 }
 
-/// `machine list`.
 #[derive(Args, Debug)]
 pub(super) struct List {
     /// Only machines of this person: a name or an ID.
@@ -93,7 +81,6 @@ pub(super) struct List {
     target: TargetArgs,
 }
 
-/// `machine set-owner`.
 #[derive(Args, Debug)]
 pub(super) struct SetOwner {
     /// The machine's name or ID.
@@ -106,10 +93,9 @@ pub(super) struct SetOwner {
     target: TargetArgs,
 }
 
-/// Runs `hallpass machine …`.
 pub(super) fn run(command: MachineCommand) -> Result<(), Failure> {
     match command {
-        MachineCommand::Create(args) => create(args),
+        MachineCommand::Create(args) => create(&args),
         MachineCommand::List(args) => list_machines(&args),
         MachineCommand::Get(args) => user::get(&args, Accept::Machine),
         MachineCommand::SetOwner(args) => set_owner(&args),
@@ -120,71 +106,61 @@ pub(super) fn run(command: MachineCommand) -> Result<(), Failure> {
     }
 }
 
-fn create(args: Create) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
+fn create(args: &Create) -> Result<(), Failure> {
+    let client = Client::new(&args.user.target)?;
     let created = client.run(async |session| {
         let owner = session.look_up_user(&args.owner).await?;
         let request = CreateUserRequest {
-            username: args.username,
-            password: String::new(),
-            user_type: UserType::Machine.into(),
-            role: ServerRole::from(args.role).into(),
-            description: args.description,
             owner_id: owner.id,
+            ..args.user.request(UserType::Machine)
         };
         session.call(&request).await
     })?;
-    if args.output.json {
-        return Ok(output::reply(&created)?);
-    }
-    user_view::show(args.output, created.user.unwrap_or_default(), "created")
+    args.user.show(created)
 }
 
 fn list_machines(args: &List) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
-    // People are listed with them, for the owners' names: one record in the audit log for a page, not one
-    // for each owner.
-    let (users, owner) = client.run(async |session| {
-        let owner = match &args.owner {
-            Some(name) => Some(session.look_up_user(name).await?.id),
-            None => None,
-        };
-        let users = if args.output.jsonl {
-            Vec::new()
-        } else {
-            list::all(session, args.reverse, UserState::Unspecified).await?
-        };
-        Ok((users, owner))
-    })?;
+    let mut owner_id = None;
+    if let Some(owner) = &args.owner {
+        owner_id = Some(
+            client
+                .run(async |session| session.look_up_user(owner).await)?
+                .id,
+        );
+    }
     let is_wanted = |user: &User| {
-        let is_of = |owner: &String| user.owner_id == *owner;
-        user_view::is_machine(user) && owner.as_ref().is_none_or(is_of)
+        user_view::is_machine(user) && owner_id.as_ref().is_none_or(|id| user.owner_id == *id)
     };
-    if args.output.jsonl {
-        let (reverse, state) = (args.reverse, UserState::Unspecified);
-        return client.print_lines(usize::MAX, async |session, page_size, page_token| {
-            let page = list::page(session, reverse, state, page_size, page_token).await;
-            page.map(|(users, next)| (users.into_iter().filter(is_wanted).collect(), next))
-        });
-    }
-    let machines: Vec<_> = users.iter().filter(|user| is_wanted(user)).collect();
-    if args.output.json {
-        let users = machines.into_iter().cloned().collect();
-        let next_page_token = String::new();
-        return Ok(output::reply(&ListUsersResponse {
-            users,
-            next_page_token,
-        })?);
-    }
-    print(&machines, &users)
+    let get = async |session: &mut Session, page| {
+        let page = session
+            .list_users(page, args.reverse, UserState::Unspecified)
+            .await;
+        let (mut users, next_token) = page?;
+        // The table needs the people, too, for the owners' names. To look each owner up would leave a record for each.
+        if args.output.jsonl {
+            users.retain(is_wanted);
+        }
+        Ok((users, next_token))
+    };
+    let Some(mut users) = client.list(args.output, None, get)? else {
+        return Ok(());
+    };
+    let names = users.iter();
+    let names = names.map(|user| (user.id.clone(), user.username.clone()));
+    let names: HashMap<_, _> = names.collect();
+    users.retain(is_wanted);
+    let reply = ListUsersResponse {
+        users,
+        ..ListUsersResponse::default()
+    };
+    Ok(args
+        .output
+        .print(reply, |reply| print(&reply.users, &names))?)
 }
 
-fn print(machines: &[&User], users: &[User]) -> Result<(), Failure> {
+fn print(machines: &[User], names: &HashMap<String, String>) -> io::Result<()> {
     let now = SystemClock.now();
-    let names: HashMap<_, _> = users
-        .iter()
-        .map(|user| (&user.id, &user.username))
-        .collect();
     let rows = machines.iter().map(|machine| {
         let owner = names.get(&machine.owner_id);
         [
@@ -204,7 +180,7 @@ fn print(machines: &[&User], users: &[User]) -> Result<(), Failure> {
         whole("CREATED"),
         text("DESCRIPTION"),
     ];
-    Ok(table::print(columns, rows.collect())?)
+    table::print(columns, rows.collect())
 }
 
 fn set_owner(args: &SetOwner) -> Result<(), Failure> {

@@ -1,19 +1,18 @@
-//! How many files the process may have open: each connection takes one.
+//! The limit of open files. Each connection takes one.
 //!
-//! Systems often allow 1,024 and more when asked (the soft limit and the hard one, getrlimit(2)). Without
-//! room for all connections that are let in, accepting one would fail, and silent peers could not be sent
-//! away for the sake of others.
+//! The soft limit is often 1,024, and can be raised to the hard one (getrlimit(2)). If it were lower than the maximum
+//! number of connections, accept would fail, and idle connections would not be closed in favour of new ones.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For the database, the log, the runtime: with ten readers about fifty.
-const OTHERS: u64 = 128;
+/// For the database, the log and the runtime, which take about fifty with ten readers.
+const RESERVED: u64 = 128;
 
-/// Asks for as many open files as so many connections need. Returns how many connections there can be.
+/// Raises the limit to what `connections` need. Returns how many connections are possible.
 pub(super) fn make_room(connections: usize) -> usize {
     let wanted = u64::try_from(connections)
         .unwrap_or(u64::MAX)
-        .saturating_add(OTHERS);
+        .saturating_add(RESERVED);
     let limit = getrlimit(Resource::Nofile);
     let allowed = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
     let mut files = allowed(limit.current);
@@ -40,8 +39,8 @@ pub(super) fn make_room(connections: usize) -> usize {
 }
 
 fn fitting(files: u64, connections: usize) -> usize {
-    // With hardly any files at all, the others take what they need first.
-    let room = files.saturating_sub(OTHERS).max(files / 4).max(1);
+    // A limit below the reserve still leaves a quarter for connections.
+    let room = files.saturating_sub(RESERVED).max(files / 4).max(1);
     usize::try_from(room).map_or(connections, |room| room.min(connections))
 }
 
@@ -50,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_as_many_as_set_where_files_allow_and_never_none() {
+    fn the_file_limit_bounds_connections_but_never_to_zero() {
         assert_eq!(fitting(1_152, 1_024), 1_024);
         assert_eq!(fitting(1_024, 1_024), 896);
         assert_eq!(fitting(u64::MAX, 1_024), 1_024);

@@ -1,6 +1,5 @@
-//! What goes to stdout: JSON for scripts, tables ([`super::table`]) for people. Hints and questions go to stderr, so
-//! that stdout holds the answer alone. People see all characters of what others wrote, and no token's secret in it;
-//! JSON holds the same values as the reply.
+//! Prints results to stdout: JSON for scripts, text and tables ([`super::table`]) for people. Hints and questions go to
+//! stderr. In text for people, invisible characters are escaped and token secrets redacted. JSON has the reply's values.
 
 use std::{
     borrow::Cow,
@@ -18,7 +17,7 @@ use crate::{
     proto,
 };
 
-/// How to print. What the JSON is, [`super::json_shape`] tells, and adds to the help.
+/// How to print. [`super::json_shape`] adds the JSON's type to the help.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct OutputArgs {
     /// Print JSON instead of text for people.
@@ -32,9 +31,36 @@ pub(super) struct ListOutputArgs {
     /// Print JSON instead of text for people, all pages as one reply.
     #[arg(long)]
     pub(super) json: bool,
-    /// Print JSON, an entry a line, page by page as they come.
+    /// Print JSON, one entry per line, page by page as they arrive.
     #[arg(long, conflicts_with = "json")]
     pub(super) jsonl: bool,
+}
+
+impl OutputArgs {
+    /// Prints a reply as `ProtoJSON`, or for people as `text` does.
+    pub(super) fn print<M: Message + Name>(
+        self,
+        message: M,
+        text: impl FnOnce(M) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.json {
+            reply(&message)
+        } else {
+            text(message)
+        }
+    }
+}
+
+impl ListOutputArgs {
+    /// The same for all pages of a list as one reply.
+    pub(super) fn print<M: Message + Name>(
+        self,
+        message: M,
+        text: impl FnOnce(M) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Self { json, .. } = self;
+        OutputArgs { json }.print(message, text)
+    }
 }
 
 /// Prints `value` as JSON.
@@ -42,8 +68,7 @@ pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
     exact(&visible::escape_json(&serde_json::to_string_pretty(value)?))
 }
 
-/// Prints a reply of the API as `ProtoJSON`. Fields without presence are always there, so that a script need not
-/// ask for each whether it is.
+/// Prints a reply as `ProtoJSON`. Fields without presence are always included, so that scripts need not check for them.
 pub(super) fn reply<M: Message + Name>(reply: &M) -> io::Result<()> {
     let mut text = Vec::new();
     let mut json = serde_json::Serializer::pretty(&mut text);
@@ -51,7 +76,7 @@ pub(super) fn reply<M: Message + Name>(reply: &M) -> io::Result<()> {
     exact(&visible::escape_json(&String::from_utf8_lossy(&text)))
 }
 
-/// Prints messages of the API as `ProtoJSON`, a line each.
+/// Prints messages as `ProtoJSON`, one per line.
 pub(super) fn json_lines<M: Message + Name>(messages: &[M]) -> io::Result<()> {
     let mut text = Vec::new();
     for message in messages {
@@ -64,7 +89,7 @@ pub(super) fn json_lines<M: Message + Name>(messages: &[M]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// The same as a part of what is printed.
+/// A reply as `ProtoJSON`, to be part of a larger object.
 pub(super) fn to_json<M: Message + Name>(reply: &M) -> io::Result<Value> {
     serialize(reply, serde_json::value::Serializer)
 }
@@ -78,8 +103,8 @@ fn serialize<M: Message + Name, S: Serializer>(reply: &M, json: S) -> io::Result
     written.map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// As people may be shown it, on one line: without the secrets of tokens, and with what does not show escaped.
-pub(super) fn shown(text: &str) -> String {
+/// `text` for people, on one line: token secrets redacted, invisible characters escaped.
+pub(super) fn safe(text: &str) -> String {
     let redacted = match token_search::redact(text.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(text),
         Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
@@ -89,17 +114,17 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Prints a line for people.
 pub(super) fn line(text: &str) -> io::Result<()> {
-    exact(&shown(text))
+    exact(&safe(text))
 }
 
-/// Prints a text as it is: a new token, JSON, a script.
+/// Prints text unchanged: a new token, JSON, a script.
 pub(super) fn exact(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
 }
 
-/// Prints what is known of one thing, a line each.
+/// Prints the fields of one thing, one per line.
 pub(super) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> io::Result<()> {
     let rows: Vec<_> = fields.into_iter().collect();
     let names = rows.iter().map(|(name, _)| name.len());
@@ -107,13 +132,13 @@ pub(super) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) ->
     let width = names.max().unwrap_or_default() + 3;
     let rows = rows.into_iter().map(|(name, value)| {
         let name = format!("{name}:");
-        let row = format!("{name:width$}{}", shown(&value));
+        let row = format!("{name:width$}{}", safe(&value));
         row.trim_end().to_owned()
     });
     exact(&rows.collect::<Vec<_>>().join("\n"))
 }
 
-/// What stands in a table for a text that is empty.
+/// A dash instead of an empty text.
 pub(super) fn or_dash(text: String) -> String {
     if text.is_empty() {
         "-".to_owned()
@@ -122,7 +147,7 @@ pub(super) fn or_dash(text: String) -> String {
     }
 }
 
-/// Tells a person something that is not the answer. That nobody listens is no failure.
+/// Prints a line on stderr. Ignores errors: a result does not fail because nobody reads the hints.
 pub(super) fn hint(text: &str) {
-    drop(writeln!(io::stderr(), "{}", shown(text)));
+    drop(writeln!(io::stderr(), "{}", safe(text)));
 }

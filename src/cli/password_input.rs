@@ -1,5 +1,5 @@
-//! Where a password comes from: a prompt, stdin or a file. Never an argument, which every process on the
-//! machine can read.
+//! Reads passwords and plaintexts from a prompt, stdin or a file, since every process on the machine can read
+//! arguments.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ use crate::{
     domain::secret::Secret,
 };
 
-/// Where the password comes from. Without either, it is asked for on the terminal.
+/// Where the password comes from; by default, a prompt.
 #[derive(Args, Debug)]
 pub(super) struct PasswordInput {
     /// Read the password from stdin.
@@ -29,15 +29,11 @@ pub(super) struct PasswordInput {
 }
 
 impl PasswordInput {
-    /// Whether it is said where a password is.
     pub(super) const fn is_given(&self) -> bool {
         self.password_stdin || self.password_file.is_some()
     }
 
-    /// Reads a password that there is already; a typed one once.
-    ///
-    /// # Errors
-    /// It cannot be read, or there is no terminal to ask on.
+    /// Reads an existing password. Prompts for it once.
     pub(super) fn read_once(&self) -> Result<Secret, Failure> {
         match self.read_given()? {
             Some(password) => Ok(password),
@@ -45,7 +41,7 @@ impl PasswordInput {
         }
     }
 
-    /// `None`: it is to be asked for, on the terminal.
+    /// `None` if the terminal is to prompt for it.
     fn read_given(&self) -> Result<Option<Secret>, Failure> {
         if let Some(path) = &self.password_file {
             return Ok(Some(read_password_file(path, "--password-file")?));
@@ -55,16 +51,13 @@ impl PasswordInput {
         }
         if !io::stdin().is_terminal() {
             return Err(Failure::usage(
-                "give --password-stdin or --password-file: there is no terminal to ask on",
+                "give --password-stdin or --password-file, since there is no terminal to ask on",
             ));
         }
         Ok(None)
     }
 
-    /// Reads the password; a typed one twice.
-    ///
-    /// # Errors
-    /// It cannot be read, there is no terminal to ask on, or the two differ.
+    /// Reads a new password. Prompts for it twice.
     pub(super) fn read(&self) -> Result<Secret, Failure> {
         if let Some(password) = self.read_given()? {
             return Ok(password);
@@ -81,12 +74,12 @@ impl PasswordInput {
     }
 }
 
-/// A token's plaintext from stdin, or asked for on a terminal where `from` is empty; without the white space around.
-/// It holds the arguments, of which a plaintext must be none.
+/// Reads a plaintext from stdin, or prompts for it on a terminal if there is no argument. Removes white space around it.
+/// The only valid argument is `-`.
 pub(super) fn read_plaintext(from: &[String]) -> Result<Secret, Failure> {
     if from.iter().any(|from| from != "-") {
         return Err(Failure::usage(
-            "a plaintext is never an argument: pipe it in, or leave it out and be asked. \
+            "a plaintext cannot be an argument: pipe it in, or leave it out and you are asked. \
              Others may have seen this one; if it was real, delete the token",
         ));
     }
@@ -99,21 +92,21 @@ pub(super) fn read_plaintext(from: &[String]) -> Result<Secret, Failure> {
     Ok(Secret::new(text.expose().trim().to_owned()))
 }
 
-/// Asks on the terminal for what must not be seen there.
+/// Prompts on the terminal without showing what is typed.
 pub(super) fn prompt(question: &str) -> Result<Secret, Failure> {
     ask(question)
         .map(Secret::new)
         .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))
 }
 
-/// `rpassword` asks, and then hides what is typed: what is pasted as soon as the question stands there would be seen.
+/// `rpassword` hides the input only after it has written the question. Text pasted in between would show.
 fn ask(question: &str) -> io::Result<String> {
     let terminal = File::options().read(true).write(true).open("/dev/tty")?;
-    let shown = tcgetattr(&terminal)?;
-    let mut hidden = shown.clone();
+    let before = tcgetattr(&terminal)?;
+    let mut hidden = before.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
     tcsetattr(&terminal, OptionalActions::Now, &hidden)?;
     let answer = rpassword::prompt_password(question);
-    tcsetattr(&terminal, OptionalActions::Now, &shown)?;
+    tcsetattr(&terminal, OptionalActions::Now, &before)?;
     answer
 }

@@ -1,4 +1,4 @@
-//! Numbers in sentences.
+//! Counted nouns in messages.
 
 /// `1 token`, `2 tokens`.
 pub(super) fn count(number: impl TryInto<u64>, noun: &str) -> String {
@@ -12,7 +12,7 @@ pub(super) fn of(number: impl TryInto<u64>, one: &str, many: &str) -> String {
     format!("{number} {noun}")
 }
 
-/// What so many things are called by the next word that means them.
+/// The pronoun for that many things.
 pub(super) const fn them(number: u32) -> &'static str {
     if number == 1 { "it" } else { "them" }
 }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_one_and_all_else_is_many() {
+    fn only_one_is_singular() {
         assert_eq!(count(0_u32, "token"), "0 tokens");
         assert_eq!(count(1_usize, "token"), "1 token");
         assert_eq!(count(2_u64, "token"), "2 tokens");

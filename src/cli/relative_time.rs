@@ -1,4 +1,4 @@
-//! Times for people: absolute, with how far from now beside it.
+//! Times for people: absolute and relative to now.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use crate::domain::{relative, time::Timestamp};
 
 /// `2026-11-24T23:28:56Z (3 minutes ago)`.
 pub(super) fn show(time: Timestamp, now: Timestamp) -> String {
-    // People do not read microseconds; `--json` has them.
+    // Without the microseconds, which `--json` has.
     let micros = time.as_micros();
     let seconds = Timestamp::from_micros(micros - micros.rem_euclid(1_000_000));
     format!("{seconds} ({})", relative::relative(time, now))
 }
 
-/// A time of a reply. Without one it is the beginning of 1970, which no server sends.
+/// A time of a reply; 1970 if it is missing, which no server sends.
 pub(super) fn of(time: Option<ProtoTimestamp>) -> Timestamp {
     let time = time.unwrap_or_default();
     Timestamp::parse(time.seconds, time.nanos).unwrap_or(Timestamp::from_micros(0))
 }
 
-/// A time of a request.
+/// A time for a request.
 pub(super) fn to_proto(time: Timestamp) -> ProtoTimestamp {
     let (seconds, nanos) = time.to_parts();
     ProtoTimestamp { seconds, nanos }
 }
 
-/// When a token expires: a time as [`show`] tells it, or `never`.
+/// An expiry: a time as in [`show`], or `never`.
 pub(super) fn show_expiry(time: Option<ProtoTimestamp>, now: Timestamp) -> String {
     time.map_or_else(|| "never".to_owned(), |_| show(of(time), now))
 }
 
-/// How far `time` is from `now`, for tables: `3h ago`, `in 89d`.
+/// `time` relative to `now`, for tables: `3h ago`, `in 89d`.
 pub(super) fn short(time: Timestamp, now: Timestamp) -> String {
     if time > now {
         format!("in {}", short_length(time.since(now)))
@@ -53,7 +53,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_123_456);
 
     #[test]
-    fn tables_have_a_letter_for_the_unit() {
+    fn short_times_have_one_letter_for_the_unit() {
         let days = Duration::from_hours(89 * 24);
         assert_eq!(short(NOW.minus(days), NOW), "89d ago");
         assert_eq!(short(NOW.plus(days), NOW), "in 89d");
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_expires_says_so() {
+    fn an_expiry_is_a_time_or_never() {
         assert_eq!(show_expiry(None, NOW), "never");
         assert_eq!(
             show_expiry(Some(to_proto(NOW)), NOW),

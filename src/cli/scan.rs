@@ -1,5 +1,4 @@
-//! `hallpass scan`: finding tokens where they should not be. It needs no server and no database, but to
-//! revoke them. No secret is printed, in no form.
+//! `hallpass scan`: finds leaked tokens. It only needs a server or database to revoke them, and never prints a secret.
 
 mod content;
 mod finding;
@@ -21,14 +20,13 @@ use crate::{config::target::TargetArgs, domain::id::TokenId};
 use super::{client::Client, confirmation::Confirmation, exit_code::ExitCode, failure::Failure};
 use report::{Report, Summary};
 
-/// `hallpass scan`.
 #[derive(Args, Debug)]
 pub(super) struct Scan {
     /// The files and folders to search; `-` is stdin.
     #[arg(value_name = "PATH", required_unless_present = "git")]
     paths: Vec<PathBuf>,
-    /// Search, instead of files, all that a Git repository holds: each blob, and each message of a commit or a
-    /// tag, whether or not a branch leads to it. Needs `git`. Not set to one: that of the working directory.
+    /// Search a Git repository instead of files: every blob and every message of a commit or tag, reachable or not.
+    /// Needs `git`. Default repository: that of the working directory.
     #[arg(
         long,
         value_name = "REPO",
@@ -39,15 +37,14 @@ pub(super) struct Scan {
     git: Option<PathBuf>,
     #[command(flatten)]
     walk: walk::Walk,
-    /// Do not tell of the tokens that this file lists, nor revoke them: their IDs, one a line, with comments
-    /// behind `#`.
+    /// A list of tokens to neither report nor revoke: a file with their IDs, one per line, and comments after `#`.
     #[arg(long, value_name = "FILE")]
     ignore_list: Option<PathBuf>,
-    /// Print JSON instead of text for people, an object a line as it comes.
+    /// Print JSON instead of text for people, one object per line as it is found.
     #[arg(long, visible_alias = "jsonl")]
     json: bool,
-    /// Revoke the tokens found that are live on the server or in the database, with their families: tokens that
-    /// they were rotated from or to, and all that were made with any of these.
+    /// Revoke the tokens found that are live on the server or in the database, with their families: tokens that they
+    /// were rotated from or to, and all tokens created with any of these.
     #[arg(long)]
     revoke: bool,
     #[command(flatten)]
@@ -56,7 +53,6 @@ pub(super) struct Scan {
     target: TargetArgs,
 }
 
-/// Runs `hallpass scan`.
 pub(super) fn run(args: &Scan) -> Result<(), Failure> {
     let summary = search(args)?;
     if summary.found > 0 {
@@ -69,7 +65,7 @@ pub(super) fn run(args: &Scan) -> Result<(), Failure> {
 }
 
 fn search(args: &Scan) -> Result<Summary, Failure> {
-    // What cannot be done in the end is refused before a long search.
+    // Refuses before a long search what would fail after it.
     let client = if args.revoke {
         args.confirmation.check()?;
         let client = Client::new(&args.target)?;
@@ -79,7 +75,7 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
         None
     };
     let list = args.ignore_list.as_deref();
-    // 1 is for tokens that were found, and for a revocation that was refused.
+    // Exit code 1 means that tokens were found or a revocation was refused.
     let incomplete = |failure: Failure| failure.or_code(ExitCode::ScanIncomplete);
     let ignored = list.map(read_ignore_list).transpose();
     let ignored = ignored.map_err(incomplete)?.unwrap_or_default();
@@ -94,18 +90,18 @@ fn search(args: &Scan) -> Result<Summary, Failure> {
         Some(path) => git::search(path, &report).map(|found| history = Some(found)),
         None => args.walk.search(&args.paths, &report),
     };
-    // Whatever ended the search, and before the repository is asked where each came from: what leaked is revoked.
+    // Revokes what leaked even if the search failed, and before the slow search for the commits.
     let revoked = client.map_or(Ok(()), |client| {
         revoke::revoke(&client, &report.leaked(), args.confirmation, args.json)
     });
-    let told = history.map_or(Ok(()), |history| history.tell_origins(&report));
+    let reported = history.map_or(Ok(()), |pending| pending.report(&report));
     searched.map_err(incomplete)?;
     revoked?;
-    told.map_err(incomplete)?;
+    reported.map_err(incomplete)?;
     Ok(report.finish())
 }
 
-/// Reads a list of IDs of tokens, one a line, with comments behind `#`.
+/// Reads the IDs of known tokens. All others are reported, even those that look like examples: a thief would try them.
 fn read_ignore_list(path: &Path) -> Result<HashSet<TokenId>, Failure> {
     let named = path.display();
     let text = fs::read_to_string(path)
@@ -116,10 +112,9 @@ fn read_ignore_list(path: &Path) -> Result<HashSet<TokenId>, Failure> {
         if id.is_empty() {
             continue;
         }
-        // The line may hold a whole token, so that it is not repeated.
-        let id = TokenId::parse(id).ok_or_else(|| {
-            Failure::usage(format!("{named}, line {}: not the ID of a token", n + 1))
-        })?;
+        // Does not repeat the line, since it may hold a whole token.
+        let id = TokenId::parse(id)
+            .ok_or_else(|| Failure::usage(format!("{named}, line {}: not a token's ID", n + 1)))?;
         ids.insert(id);
     }
     Ok(ids)

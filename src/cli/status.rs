@@ -1,4 +1,4 @@
-//! `hallpass status`: which server or database commands work on, why, and how it is.
+//! `hallpass status`: which server or database commands work on, why, and its state.
 
 use std::path::Path;
 
@@ -23,7 +23,6 @@ use super::{
     plural,
 };
 
-/// `hallpass status`.
 #[derive(Args, Debug)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -32,15 +31,13 @@ pub(super) struct Status {
     target: TargetArgs,
 }
 
-/// What came of asking.
 struct StatusReport {
     status: GetServerStatusResponse,
     is_embedded: bool,
-    /// Why the token was refused.
+    /// Why the token was refused, if it was.
     refused: Option<String>,
 }
 
-/// Runs `hallpass status`.
 pub(super) fn run(args: &Status) -> Result<(), Failure> {
     let client = Client::with_any_token(&args.target)?;
     let (target, why, token) = (client.name(), client.why(), token(&client));
@@ -95,7 +92,7 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
 
 fn not_chosen(database: &Path) -> String {
     format!(
-        "the database {} here: `--database-url sqlite:{}` names it",
+        "the database {} in this folder: give `--database-url sqlite:{}` to use it",
         database.display(),
         database.display()
     )
@@ -105,11 +102,11 @@ fn token(client: &Client) -> String {
     match client.token_source() {
         Some(source) => format!("that {source}"),
         None if client.is_remote() => "none".to_owned(),
-        None => "none is needed".to_owned(),
+        None => "not needed".to_owned(),
     }
 }
 
-/// A token that is refused says nothing of the server, which tells the rest without it.
+/// Asks without the token if the server refuses it.
 fn ask(client: Client) -> Result<StatusReport, Failure> {
     let (failure, client) = match call(&client) {
         Ok(report) => return Ok(report),
@@ -119,7 +116,7 @@ fn ask(client: Client) -> Result<StatusReport, Failure> {
         return Err(not_ready(failure));
     }
     let is_about_the_token = failure.is_refused_as("unauthenticated");
-    // A store that is away knows no token either.
+    // Without its database, a server cannot check tokens.
     if !is_about_the_token && !failure.is_refused_as("unavailable") {
         return Err(not_ready(failure));
     }
@@ -150,14 +147,14 @@ fn describe(report: &StatusReport) -> Vec<(&'static str, String)> {
     let status = &report.status;
     let version = &status.version;
     let server = if report.is_embedded {
-        format!("none runs on this database; commands ({version}) work on it by themselves")
+        format!("none runs on this database; commands ({version}) open it themselves")
     } else {
         format!("hallpass {version}")
     };
     let ready = match (status.ready, status.disk_full) {
         (false, _) => "no",
         (true, true) => {
-            "yes, but the disk is full: tokens are checked and revoked, and nothing else is changed"
+            "yes, but the disk is full: tokens can be checked and revoked, but nothing else can be changed"
         }
         (true, false) => "yes",
     };
@@ -195,13 +192,13 @@ fn describe_counts(counts: &ServerCounts) -> [(&'static str, String); 2] {
 fn describe_policies(policies: &ServerPolicies) -> Vec<(&'static str, String)> {
     let lifetimes = |of: &Option<TokenLifetimes>| describe_lifetimes(&of.unwrap_or_default());
     let children = if policies.token_children_forbidden {
-        "are not made with tokens"
+        "may not be created with tokens"
     } else {
-        "may be made with tokens"
+        "may be created with tokens"
     };
     let checks = match policies.token_requests_per_minute {
-        0 => "as often as asked".to_owned(),
-        often => format!("at most {} a minute", plural::count(often, "time")),
+        0 => "without a limit".to_owned(),
+        often => format!("at most {} per minute", plural::count(often, "time")),
     };
     vec![
         ("Tokens of people", lifetimes(&policies.person_tokens)),
@@ -209,7 +206,7 @@ fn describe_policies(policies: &ServerPolicies) -> Vec<(&'static str, String)> {
         (
             "All tokens",
             format!(
-                "begin with {}_, {children}, are verified {checks}; live ones a user: at most {}",
+                "begin with {}_, {children}, are verified {checks}; at most {} live ones per user",
                 policies.token_prefix, policies.max_tokens_per_user
             ),
         ),
@@ -223,8 +220,8 @@ fn describe_lifetimes(of: &TokenLifetimes) -> String {
     };
     let max = match (&of.max_ttl, of.must_expire) {
         (Some(max), _) => format!("expire after {} at most", show(max)),
-        (None, true) => "expire some day".to_owned(),
-        (None, false) => "may live for ever".to_owned(),
+        (None, true) => "must expire".to_owned(),
+        (None, false) => "may never expire".to_owned(),
     };
     match &of.default_ttl {
         Some(default) => format!("{max}; after {} by default", show(default)),

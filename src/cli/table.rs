@@ -1,5 +1,5 @@
-//! Tables for people. On a terminal a table is as wide as the terminal: what does not fit is cut where it may be.
-//! In a pipe or a file nothing is cut, so that it can be searched. A column that says nothing is left out.
+//! Tables for people. On a terminal, long texts are truncated to its width. In a pipe or a file they are not, so that they
+//! can be searched. Empty columns are left out.
 
 use std::io::{self, IsTerminal as _};
 
@@ -7,52 +7,51 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 
 use crate::config::environment;
 
-use super::output::{exact, shown};
+use super::output::{exact, safe};
 
-/// Where a terminal does not tell its width.
-const USUAL_WIDTH: u16 = 80;
+/// For a terminal that does not report its width.
+const DEFAULT_WIDTH: u16 = 80;
 
-/// A column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     header: &'static str,
-    may_be_cut: bool,
+    may_be_truncated: bool,
 }
 
-/// A column whose values are of use only as a whole, such as IDs.
+/// A column of values that are useless when truncated, such as IDs.
 pub(super) const fn whole(header: &'static str) -> Column {
     Column {
         header,
-        may_be_cut: false,
+        may_be_truncated: false,
     }
 }
 
-/// A column of texts, of which the beginning tells most.
+/// A column of texts that may be truncated.
 pub(super) const fn text(header: &'static str) -> Column {
     Column {
         header,
-        may_be_cut: true,
+        may_be_truncated: true,
     }
 }
 
-/// Prints rows below a header, a line each.
+/// Prints a header and rows, one line each.
 pub(super) fn print<const N: usize>(
     columns: [Column; N],
     rows: Vec<[String; N]>,
 ) -> io::Result<()> {
-    let rows = rows.into_iter().map(|row| row.map(|cell| shown(&cell)));
+    let rows = rows.into_iter().map(|row| row.map(|cell| safe(&cell)));
     exact(&render(columns, rows.collect(), terminal_width()))
 }
 
-/// `width`: of the terminal; `None`: there is none.
+/// `width` is the terminal's; `None` without a terminal.
 fn render<const N: usize>(
     columns: [Column; N],
     rows: Vec<[String; N]>,
     width: Option<u16>,
 ) -> String {
-    let says_nothing = |cell: &String| matches!(cell.as_str(), "" | "-");
-    // Without any row, the header tells what there could be.
-    let is_kept = |at: usize| rows.is_empty() || !rows.iter().all(|row| says_nothing(&row[at]));
+    let is_empty = |cell: &String| matches!(cell.as_str(), "" | "-");
+    // Without rows, the header keeps all columns.
+    let is_kept = |at: usize| rows.is_empty() || !rows.iter().all(|row| is_empty(&row[at]));
     let kept = std::array::from_fn::<bool, N, _>(is_kept);
     let mut table = Table::new();
     let add = |cells: Vec<String>| {
@@ -84,14 +83,14 @@ fn render<const N: usize>(
             continue;
         };
         set.set_padding((0, if at == last { 0 } else { 2 }));
-        if !column.may_be_cut {
+        if !column.may_be_truncated {
             set.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
     table.trim_fmt()
 }
 
-/// How wide the terminal is that stdout is.
+/// The width of the terminal on stdout.
 fn terminal_width() -> Option<u16> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -99,7 +98,7 @@ fn terminal_width() -> Option<u16> {
     }
     let asked = || rustix::termios::tcgetwinsize(&stdout).ok();
     let width = environment::columns().or_else(|| asked().map(|size| size.ws_col));
-    Some(width.filter(|width| *width > 0).unwrap_or(USUAL_WIDTH))
+    Some(width.filter(|width| *width > 0).unwrap_or(DEFAULT_WIDTH))
 }
 
 #[cfg(test)]
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_pipe_nothing_is_cut_and_a_column_that_says_nothing_is_left_out() {
+    fn without_a_terminal_nothing_is_truncated_and_empty_columns_are_left_out() {
         let note = "a note ".repeat(30);
         let table = render(COLUMNS, rows(note.trim()), None);
         assert!(table.contains(note.trim()), "{table}");
@@ -127,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn on_a_terminal_texts_are_cut_and_ids_are_not() {
+    fn on_a_terminal_texts_are_truncated_and_ids_are_not() {
         let note = "Ünïcödé of many words ".repeat(10);
         for width in [60_u16, 80, 120] {
             let table = render(COLUMNS, rows(&note), Some(width));
             assert_eq!(table.lines().count(), 3, "{table}");
             let widest = table.lines().map(|line| line.chars().count()).max();
             assert!(widest.unwrap() <= usize::from(width), "{table}");
-            // What there is is used.
+            // The whole width is used.
             assert!(widest.unwrap() > usize::from(width) - 12, "{table}");
             assert!(
                 table.contains("06Fw9p6yGXmoXEtA7OPaXr  ci-bot  "),
@@ -147,7 +146,7 @@ mod tests {
             table.lines().nth(1),
             Some("06Fw9p6yGXmoXEtA7OPaXr  ci-bot  short")
         );
-        // An ID is whole in any case.
+        // IDs stay whole even if they do not fit.
         let table = render(COLUMNS, rows(&note), Some(20));
         assert!(table.contains("06Fw9p6yGXmoXEtA7OPaXr"), "{table}");
     }

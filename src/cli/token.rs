@@ -1,14 +1,10 @@
-//! `hallpass token`: making, listing, showing, changing, explaining and ending tokens, and reading a token's text.
+//! `hallpass token`: create, list, show, change, check and end tokens.
 
-mod create;
-mod explain;
-mod inspect;
+mod check;
+mod issue;
 mod list;
 mod revoke;
-mod rotate;
 mod selection;
-mod update;
-mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -21,7 +17,9 @@ use crate::{
         time::Timestamp,
         token_text::TokenTextError,
     },
-    proto::hallpass::v1::{DeleteTokenRequest, GetTokenRequest, LookUpTokenRequest, Token},
+    proto::hallpass::v1::{
+        DeleteTokenRequest, GetTokenRequest, LookUpTokenRequest, Token, UpdateTokenRequest,
+    },
 };
 
 use super::{
@@ -33,56 +31,55 @@ use super::{
     plural, relative_time, user_view,
 };
 
-/// What people come for.
+/// The most frequent tasks.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  hallpass machine create ci-bot --owner alice       a machine, whose tokens these are:
+  hallpass machine create ci-bot --owner alice       a machine to have tokens
   hallpass token create ci-bot --note deploy --scope deploy --expires 90d
   hallpass token list ci-bot                         its tokens, and when each was last used
-  hallpass token get TOKEN_ID                        one of them, and from where it was used
-  hallpass token rotate TOKEN_ID --grace 1h          a new secret in its place
-  hallpass token explain - --scope deploy            why what is pasted is refused
-  hallpass token revoke --user ci-bot --dry-run      what revoking all of them would end
+  hallpass token get TOKEN_ID                        one token, and from where it was used
+  hallpass token rotate TOKEN_ID --grace 1h          replace it by a token with a new secret
+  hallpass token explain - --scope deploy            why a token that you paste is refused
+  hallpass token revoke --user ci-bot --dry-run      what revoking all its tokens would end
   hallpass user deactivate --help                    what to do when somebody leaves";
 
-/// `hallpass token …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum TokenCommand {
-    /// Create a token, and print its plaintext: the one time that it is shown.
-    Create(Box<create::Create>),
-    /// List the live tokens of a user or one's own, or with --all the tokens of all users.
+    /// Create a token and print its plaintext, which is shown only this once.
+    Create(Box<issue::Create>),
+    /// List a user's live tokens, your own by default, or with --all the tokens of all users.
     ///
-    /// A use is told within a minute. From where it came, `hallpass token get` tells.
+    /// A use is listed within a minute. `hallpass token get` also shows from where it came.
     List(list::List),
-    /// Show a token: whose it is, when and from where it was last used, and when it ends.
+    /// Show a token: whose it is, when and from where it was last used, and when it expires.
     #[command(alias = "show")]
     Get(TokenArgs),
-    /// Put a successor in a token's place, and print its plaintext: the one time that it is shown.
+    /// Replace a token by a new one and print its plaintext, which is shown only this once.
     #[command(alias = "renew")]
-    Rotate(rotate::Rotate),
+    Rotate(issue::Rotate),
     /// Change a token's note, or narrow its scopes and networks.
-    Update(update::Update),
-    /// Disable a token: it is kept and listed, but not accepted.
+    Update(Update),
+    /// Disable a token: it is still listed, but not accepted.
     Disable(TokenArgs),
-    /// Enable a token that was disabled.
+    /// Enable a disabled token.
     Enable(TokenArgs),
-    /// Tell why a token is valid or not, where it comes from, and what will end it.
-    Explain(explain::Explain),
-    /// Ask the server about a plaintext on stdin: whose it is, and whether it is good, or why not.
+    /// Explain why a token is valid or not, where it comes from, and what will end it.
+    Explain(check::Explain),
+    /// Check a plaintext on stdin with the server: whose it is, and whether it is valid or why not.
     ///
-    /// The exit code is 0 where it is valid, and 1 where it is not.
+    /// The exit code is 0 if it is valid, and 1 if it is not.
     #[command(alias = "check")]
-    Verify(verify::Verify),
-    /// Delete a token, and those that were made with it. No check that starts later accepts them.
+    Verify(check::Verify),
+    /// Delete a token and all tokens created with it. No check that starts afterwards accepts them.
     #[command(alias = "remove")]
     Delete(Delete),
-    /// Revoke many tokens at once, and those that were made with them. A dry run first tells how many.
+    /// Revoke many tokens at once, and all tokens created with them. --dry-run shows how many.
     Revoke(revoke::Revoke),
-    /// Read a plaintext from stdin, offline: is it of the form, and what is its ID?
-    Inspect(inspect::Inspect),
+    /// Check the form of a plaintext on stdin without a server, and show its ID.
+    Inspect(check::Inspect),
 }
 
-/// Commands that need no more than a token.
+/// The arguments of commands that only need a token.
 #[derive(Args, Debug)]
 pub(super) struct TokenArgs {
     /// The token's ID.
@@ -94,49 +91,71 @@ pub(super) struct TokenArgs {
     target: TargetArgs,
 }
 
-/// `token delete`.
 #[derive(Args, Debug)]
 pub(super) struct Delete {
     #[command(flatten)]
     confirmation: TerminalConfirmation,
     #[command(flatten)]
-    named: TokenArgs,
+    token: TokenArgs,
 }
 
-/// Runs `hallpass token …`.
+#[derive(Args, Debug)]
+#[group(skip)]
+pub(super) struct Update {
+    // First, since the help headings inside `token` would apply to what follows.
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    token: TokenArgs,
+}
+
+/// At least one change.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct Changes {
+    /// The new note.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// A scope to keep. May be repeated, or several separated by commas. The token loses its other scopes for good.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    scopes: Vec<String>,
+    /// A network to keep, or a part of one. May be repeated, or several separated by commas. The token loses its other
+    /// networks for good.
+    #[arg(long = "cidr", value_name = "CIDR", value_delimiter = ',')]
+    cidrs: Vec<String>,
+}
+
 pub(super) fn run(command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create(args) => create::run(*args),
+        TokenCommand::Create(args) => issue::create(*args),
         TokenCommand::List(args) => list::run(&args),
         TokenCommand::Get(args) => get(&args),
-        TokenCommand::Rotate(args) => rotate::run(args),
-        TokenCommand::Update(args) => update::run(args),
-        TokenCommand::Disable(args) => update::disable(args, true),
-        TokenCommand::Enable(args) => update::disable(args, false),
-        TokenCommand::Explain(args) => explain::run(&args),
-        TokenCommand::Verify(args) => verify::run(args),
+        TokenCommand::Rotate(args) => issue::rotate(args),
+        TokenCommand::Update(args) => update(args),
+        TokenCommand::Disable(args) => disable(&args, true),
+        TokenCommand::Enable(args) => disable(&args, false),
+        TokenCommand::Explain(args) => check::explain(args),
+        TokenCommand::Verify(args) => check::verify(args),
         TokenCommand::Delete(args) => delete(&args),
         TokenCommand::Revoke(args) => revoke::run(&args),
-        TokenCommand::Inspect(args) => inspect::run(&args),
+        TokenCommand::Inspect(args) => check::inspect(&args),
     }
 }
 
-/// Reads a token's ID from an argument. Of a plaintext that was given instead no more than its ID is used, and
-/// nothing of either is repeated.
-pub(super) fn token_id(text: &str) -> Result<TokenId, String> {
+/// For clap: reads a token's ID, or takes it from a plaintext that is given instead. Errors repeat neither.
+fn token_id(text: &str) -> Result<TokenId, String> {
     match TokenId::from_paste(text) {
         Some(id) => Ok(id),
         None => PresentedToken::from_paste(text)
             .map(|token| token.id())
-            .map_err(no_id),
+            .map_err(malformed_id),
     }
 }
 
-/// Why an argument names no token.
-fn no_id(error: TokenTextError) -> String {
+fn malformed_id(error: TokenTextError) -> String {
     match error {
         TokenTextError::Malformed => {
-            "must be a token's ID, 22 letters and digits: `hallpass token list USER` tells them"
+            "must be a token's ID, 22 letters and digits: `hallpass token list USER` shows them"
                 .to_owned()
         }
         error => format!("must be a token's ID, and the token that is given instead {error}"),
@@ -145,70 +164,89 @@ fn no_id(error: TokenTextError) -> String {
 
 fn get(args: &TokenArgs) -> Result<(), Failure> {
     let token_id = args.id.to_string();
-    let client = Client::new(&args.target)?;
-    let reply = client.call(&GetTokenRequest { token_id });
+    let reply = Client::new(&args.target)?.call(&GetTokenRequest { token_id });
     let reply = reply.map_err(|failure| failure.naming(args.id))?;
-    if args.output.json {
-        return Ok(output::reply(&reply)?);
-    }
-    let token = reply.token.unwrap_or_default();
-    let now = SystemClock.now();
-    let (last_used, state) = (last_used(&token, now), state(&token, now));
-    let created = relative_time::show(relative_time::of(token.create_time), now);
-    Ok(output::fields([
-        ("ID", token.id),
-        ("User", user_view::named(&reply.username, &token.user_id)),
-        ("Created", created),
-        (
-            "Expires",
-            relative_time::show_expiry(token.expire_time, now),
-        ),
-        ("Last used", last_used),
-        ("State", state.to_owned()),
-        ("Scopes", or_dash(token.scopes.join(" "))),
-        ("Networks", or_dash(token.allowed_cidrs.join(" "))),
-        ("Parent", or_dash(token.parent_id)),
-        ("Successor", or_dash(token.successor_id)),
-        ("Note", token.note),
-    ])?)
+    Ok(args.output.print(reply, |reply| {
+        let token = reply.token.unwrap_or_default();
+        let now = SystemClock.now();
+        let (last_used, state) = (last_used(&token, now), state(&token, now));
+        let created = relative_time::show(relative_time::of(token.create_time), now);
+        let expires = relative_time::show_expiry(token.expire_time, now);
+        output::fields([
+            ("ID", token.id),
+            ("User", user_view::named(&reply.username, &token.user_id)),
+            ("Created", created),
+            ("Expires", expires),
+            ("Last used", last_used),
+            ("State", state.to_owned()),
+            ("Scopes", or_dash(token.scopes.join(" "))),
+            ("Networks", or_dash(token.allowed_cidrs.join(" "))),
+            ("Parent", or_dash(token.parent_id)),
+            ("Successor", or_dash(token.successor_id)),
+            ("Note", token.note),
+        ])
+    })?)
 }
 
-fn delete(
-    Delete {
-        confirmation,
-        named,
-    }: &Delete,
-) -> Result<(), Failure> {
-    let id = named.id;
-    let client = Client::new(&named.target)?;
-    confirmation.ask(&client, || {
+fn update(args: Update) -> Result<(), Failure> {
+    let request = UpdateTokenRequest {
+        note: args.changes.note,
+        scopes: args.changes.scopes,
+        allowed_cidrs: args.changes.cidrs,
+        ..UpdateTokenRequest::default()
+    };
+    change(&args.token, request, "changed")
+}
+
+fn disable(args: &TokenArgs, disabled: bool) -> Result<(), Failure> {
+    let request = UpdateTokenRequest {
+        disabled: Some(disabled),
+        ..UpdateTokenRequest::default()
+    };
+    let done = if disabled { "disabled" } else { "enabled" };
+    change(args, request, done)
+}
+
+fn change(args: &TokenArgs, request: UpdateTokenRequest, done: &str) -> Result<(), Failure> {
+    let id = args.id;
+    let reply = Client::new(&args.target)?.call(&UpdateTokenRequest {
+        token_id: id.to_string(),
+        ..request
+    });
+    let reply = reply.map_err(|failure| failure.naming(id))?;
+    Ok(args
+        .output
+        .print(reply, |_| output::line(&format!("{done} {id}")))?)
+}
+
+fn delete(args: &Delete) -> Result<(), Failure> {
+    let id = args.token.id;
+    let client = Client::new(&args.token.target)?;
+    args.confirmation.ask(&client, || {
         let found = look_up(&client, id)?;
         Ok(found.map(|(impact, children)| match children {
             0 => format!("{impact}. Delete it?"),
             children => {
                 let (tokens, them) = (plural::count(children, "token"), plural::them(children));
-                format!("{impact}; {tokens} made with it would go, too. Delete it and {them}?")
+                format!("{impact}; {tokens} created with it would end, too. Delete it and {them}?")
             }
         }))
     })?;
     let token_id = id.to_string();
     let reply = client.call(&DeleteTokenRequest { token_id });
     let reply = reply.map_err(|failure| failure.naming(id))?;
-    if named.output.json {
-        output::reply(&reply)?;
-    } else if reply.already_deleted {
-        output::line(&format!("{id} was deleted before: nothing was done"))?;
-    } else {
+    Ok(args.token.output.print(reply, |reply| {
         let children = reply.deleted_children;
-        output::line(&format!(
-            "deleted {id}; tokens made with it, deleted too: {children}"
-        ))?;
-    }
-    Ok(())
+        output::line(&if reply.already_deleted {
+            format!("{id} was deleted before: nothing was done")
+        } else {
+            format!("deleted {id}; tokens created with it, deleted too: {children}")
+        })
+    })?)
 }
 
-/// What would break with a token, for a question, and how many were made with it. `None`: it is not there, as whatever
-/// is done to it will tell.
+/// What would break if a token ended, and how many tokens were created with it. `None` if it does not exist, which the
+/// call that follows reports.
 fn look_up(client: &Client, id: TokenId) -> Result<Option<(String, u32)>, Failure> {
     let token_id = id.to_string();
     match client.call(&LookUpTokenRequest { token_id }) {
@@ -217,9 +255,9 @@ fn look_up(client: &Client, id: TokenId) -> Result<Option<(String, u32)>, Failur
             Ok(Some((impact, found.live_children)))
         }
         Err(failure) if failure.is_refused_as("not_found") => Ok(None),
-        // A token that may do no more than end itself.
+        // The caller may only delete this token, not look it up.
         Err(failure) if failure.is_refused_as("permission_denied") => Ok(Some((
-            format!("what the token {id} is used for is not told"),
+            format!("you may not see what the token {id} is used for"),
             0,
         ))),
         Err(failure) => Err(failure),
@@ -227,8 +265,8 @@ fn look_up(client: &Client, id: TokenId) -> Result<Option<(String, u32)>, Failur
 }
 
 fn state(token: &Token, now: Timestamp) -> &'static str {
-    let is_over = |time| relative_time::of(Some(time)) <= now;
-    if token.expire_time.is_some_and(is_over) {
+    let is_past = |time| relative_time::of(Some(time)) <= now;
+    if token.expire_time.is_some_and(is_past) {
         "expired"
     } else if token.disabled {
         "disabled"
@@ -239,7 +277,7 @@ fn state(token: &Token, now: Timestamp) -> &'static str {
     }
 }
 
-/// As far as the server has written it down: a use is on the disk within a minute.
+/// The server may take a minute to record a use.
 fn last_used(token: &Token, now: Timestamp) -> String {
     let Some(last) = &token.last_use else {
         return "never, or within the last minute".to_owned();
@@ -248,6 +286,6 @@ fn last_used(token: &Token, now: Timestamp) -> String {
     match (&*last.ip, &*last.reporter_ip) {
         ("", _) => time,
         (ip, "") => format!("{time} from {ip}"),
-        (ip, reporter) => format!("{time} from {ip}, says {reporter}"),
+        (ip, reporter) => format!("{time} from {ip}, as reported by {reporter}"),
     }
 }

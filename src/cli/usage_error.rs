@@ -1,8 +1,5 @@
-//! What clap has to say about wrong arguments, in our form: on lines of their own what is wrong, the nearest that is
-//! right, and the help of the very command. clap's text would repeat values, which may be secrets.
-
-#[cfg(test)]
-mod tests;
+//! Usage errors: what is wrong, the closest correction, and the command's help, on a line each. clap's own messages repeat
+//! values, which may be secrets.
 
 use std::ffi::OsString;
 
@@ -14,7 +11,7 @@ use clap::{
 use super::{exit_code::ExitCode, failure::Failure};
 use crate::config::unseen::{UnseenCharacter, unseen};
 
-/// No word of ours is longer, and hardly a secret is so short: what is longer is not repeated.
+/// Longer words are not repeated: they may be secrets, and no command, flag or value is as long.
 const MAX_REPEATED: usize = 30;
 
 impl From<UnseenCharacter> for Failure {
@@ -23,7 +20,7 @@ impl From<UnseenCharacter> for Failure {
     }
 }
 
-/// The failure that clap's `error` about `args` is.
+/// Turns clap's `error` about `args` into a failure.
 pub(super) fn failure(error: &Error, args: &[OsString]) -> Failure {
     let root = super::command();
     let (command, path) = called(&root, args);
@@ -34,7 +31,7 @@ pub(super) fn failure(error: &Error, args: &[OsString]) -> Failure {
     failure.with_line(help(&path))
 }
 
-/// The same of what else is wrong with how a command was called.
+/// Adds the command's help to another usage failure.
 pub(super) fn with_help(failure: Failure, args: &[OsString]) -> Failure {
     if failure.code() == ExitCode::Usage {
         failure.with_line(help(&called(&super::command(), args).1))
@@ -47,7 +44,7 @@ fn help(path: &str) -> String {
     format!("See `{path} --help`.")
 }
 
-/// The command that `args` call, as far as they name one. A flag that is given too early may have a value.
+/// The command that `args` call, as far as they name one. A flag before its command may have a value.
 fn called<'a>(root: &'a Command, args: &[OsString]) -> (&'a Command, String) {
     let (mut command, mut path) = (root, root.get_name().to_owned());
     let mut is_behind_a_flag = false;
@@ -64,7 +61,6 @@ fn called<'a>(root: &'a Command, args: &[OsString]) -> (&'a Command, String) {
     (command, path)
 }
 
-/// What is wrong.
 fn problem(error: &Error, path: &str) -> String {
     let arg = text(error, ContextKind::InvalidArg).unwrap_or_default();
     match error.kind() {
@@ -77,19 +73,19 @@ fn problem(error: &Error, path: &str) -> String {
             let allowed = texts(error, ContextKind::ValidValue);
             let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
             match (allowed.is_empty(), value.is_empty()) {
-                (true, _) => format!("{arg} lacks its value"),
-                (_, true) => format!("{arg} lacks its value: {}", any_of(&allowed)),
+                (true, _) => format!("{arg} needs a value"),
+                (_, true) => format!("{arg} needs a value: {}", any_of(&allowed)),
                 _ => format!(
-                    "{}: {} is none of {}",
+                    "{}: {} is not one of {}",
                     name(arg),
                     repeated(value),
                     allowed.join(", ")
                 ),
             }
         }
-        // Where a password or a plaintext lands that was given by mistake.
+        // It may be a password or a plaintext.
         ErrorKind::UnknownArgument if !arg.starts_with('-') => {
-            "there is an argument too many".to_owned()
+            "there are too many arguments".to_owned()
         }
         ErrorKind::UnknownArgument => format!("`{path}` has no flag {}", repeated(arg)),
         ErrorKind::InvalidSubcommand => {
@@ -103,8 +99,11 @@ fn problem(error: &Error, path: &str) -> String {
         }
         ErrorKind::ArgumentConflict => match text(error, ContextKind::PriorArg) {
             Some(other) if other == arg => format!("{} is given twice", flag(arg)),
-            Some(other) => format!("{} and {} exclude each other", flag(arg), flag(other)),
-            None => format!("{} excludes other flags that are given", flag(arg)),
+            Some(other) => format!("{} and {} cannot be combined", flag(arg), flag(other)),
+            None => format!(
+                "{} cannot be combined with other flags that are given",
+                flag(arg)
+            ),
         },
         ErrorKind::TooManyValues => format!("{} takes no value", flag(arg)),
         _ => {
@@ -115,7 +114,7 @@ fn problem(error: &Error, path: &str) -> String {
     }
 }
 
-/// What is right and near to it.
+/// The closest correction.
 fn nearest(error: &Error, command: &Command, path: &str) -> Option<String> {
     let arg = text(error, ContextKind::InvalidArg).unwrap_or_default();
     if error.kind() == ErrorKind::UnknownArgument
@@ -125,7 +124,7 @@ fn nearest(error: &Error, command: &Command, path: &str) -> Option<String> {
             .get_arguments()
             .any(|arg| arg.get_long() == Some(name))
         {
-            return Some(format!("Give {arg} behind `{path}`."));
+            return Some(format!("Give {arg} after `{path}`."));
         }
         let value_name = name.to_uppercase().replace('-', "_");
         if command
@@ -135,17 +134,17 @@ fn nearest(error: &Error, command: &Command, path: &str) -> Option<String> {
             return Some(format!("Give {value_name} without a flag before it."));
         }
     }
-    let similar = [
+    let kinds = [
         ContextKind::SuggestedArg,
         ContextKind::SuggestedSubcommand,
         ContextKind::SuggestedValue,
     ];
-    let mut similar = similar.iter().flat_map(|kind| texts(error, *kind));
-    // clap puts the most similar last, and takes whatever begins alike for similar.
+    let mut similar = kinds.into_iter().flat_map(|kind| texts(error, kind));
+    // clap puts the most similar last, and counts everything with the same beginning as similar.
     if let Some(similar) = similar.next_back() {
         let is_flag = similar.starts_with("--");
         if is_flag && similar.len() + 2 > 2 * arg.len() {
-            // clap's own usage has the flag in it.
+            // clap's usage in the error includes the wrong flag.
             let usage = command.clone().bin_name(path).render_usage();
             return Some(usage.to_string());
         }
@@ -157,7 +156,6 @@ fn nearest(error: &Error, command: &Command, path: &str) -> Option<String> {
             let names: Vec<_> = commands.map(Command::get_name).collect();
             Some(format!("Its commands are {}.", names.join(", ")))
         }
-        // How it is called.
         ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument => {
             match error.get(ContextKind::Usage)? {
                 ContextValue::StyledStr(usage) => Some(usage.to_string()),
@@ -188,7 +186,7 @@ fn texts(error: &Error, kind: ContextKind) -> Vec<&str> {
     }
 }
 
-/// A word that somebody has written, unless it may be a secret.
+/// `word`, unless it may be a secret.
 pub(super) fn repeated(word: &str) -> &str {
     if word.len() > MAX_REPEATED {
         "[not shown]"
@@ -212,10 +210,10 @@ fn any_of(words: &[&str]) -> String {
     }
 }
 
-/// What nobody sees in the value of a setting, which is most likely why it was refused.
+/// The invisible character in a value, which is most likely why it was refused.
 fn unseen_in(error: &Error, arg: &str) -> Option<String> {
     let value = text(error, ContextKind::InvalidValue)?;
-    // Spaces between the members of a list are allowed.
+    // Spaces around the members of a list are allowed.
     let value = if is_list(&super::command(), flag(arg)) {
         value.trim_matches(' ')
     } else {
@@ -239,7 +237,7 @@ fn flag(arg: &str) -> &str {
     arg.trim_matches(|char| matches!(char, '<' | '>' | '[' | ']'))
 }
 
-/// `--listen <ADDRESS:PORT>` as `--listen (HALLPASS_LISTEN)`: the value may come from either.
+/// `--listen <ADDRESS:PORT>` as `--listen (HALLPASS_LISTEN)`, since the value may come from either.
 fn name(arg: &str) -> String {
     let flag = flag(arg);
     let variable = flag.strip_prefix("--").map(|flag| {
@@ -250,5 +248,105 @@ fn name(arg: &str) -> String {
     match variable.filter(|variable| known.contains(variable)) {
         Some(variable) => format!("{flag} ({variable})"),
         None => flag.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All lines except the last, which names the help of `command`.
+    fn refusal_of(command: &str, args: &[&str]) -> String {
+        let args: Vec<OsString> = ["hallpass"].iter().chain(args).map(Into::into).collect();
+        let error = crate::cli::command()
+            .try_get_matches_from(&args)
+            .unwrap_err();
+        let text = failure(&error, &args).text().unwrap();
+        let text = text.strip_prefix("hallpass: ").unwrap();
+        let end = format!("\nSee `{command} --help`.\n");
+        text.strip_suffix(&end)
+            .unwrap_or_else(|| panic!("{text}"))
+            .to_owned()
+    }
+
+    #[test]
+    fn a_refused_value_is_reported_by_setting_and_reason() {
+        let serve = |arg| refusal_of("hallpass serve", &["serve", arg]);
+        let passes = "--argon2-passes (HALLPASS_ARGON2_PASSES)";
+        assert_eq!(
+            serve("--argon2-passes=1"),
+            format!("{passes}: must be a whole number from 2 to 64, not 1")
+        );
+        assert_eq!(
+            serve("--argon2-passes=2\r"),
+            format!("{passes}: ends with \\r, which does not show: leave it out")
+        );
+        let member = serve("--trusted-proxy= 10.0.0.0/8, here ");
+        assert!(member.contains("is not a network"), "{member}");
+        let postgres = serve("--database-url=postgres://me:hunter2@db/x");
+        assert!(postgres.starts_with("--database-url (HALLPASS_DATABASE_URL): "));
+        assert!(!postgres.contains("hunter2"), "{postgres}");
+    }
+
+    /// Arguments, the command, and the lines.
+    const CASES: &str = "\
+user get | user get | missing: <USER> / Usage: hallpass user get <USER>
+user list --jsn | user list | `hallpass user list` has no flag --jsn / Did you mean --json?
+--json user list | user list | `hallpass user list` has no flag --json / Give --json after `hallpass user list`.
+--server http://[::1]:1 user list | user list | `hallpass user list` has no flag --server / Give --server after `hallpass user list`.
+token create --user ci-bot | token create | `hallpass token create` has no flag --user / Give USER without a flag before it.
+token revoke --all | token revoke | `hallpass token revoke` has no flag --all / Usage: hallpass token revoke [OPTIONS] [ID|-]...
+token list --note deploy | token list | `hallpass token list` has no flag --note / Usage: hallpass token list [OPTIONS] [USER]
+tokn list |  | `hallpass` has no command tokn / Did you mean token?
+data chekc | data | `hallpass data` has no command chekc / Did you mean check?
+audit remove | audit | `hallpass audit` has no command remove / Its commands are list, verify.
+user set-role bob adm | user set-role | ROLE: adm is not one of admin, member / Did you mean admin?
+token list --all --state | token list | --state <STATE> needs a value: live, disabled or expired
+token list --limit | token list | --limit <NUMBER> needs a value
+token list --limit -1 | token list | --limit: must be a whole number from 1 to 1000000000, not -1
+token rotate 0000000000000000000000 --grace -1h | token rotate | --grace: is no duration such as 90d, 36h or 10s
+token list --all --all | token list | --all is given twice
+token list bob --all | token list | USER and --all cannot be combined
+token list --json=yes | token list | --json takes no value";
+
+    #[test]
+    fn the_error_and_its_closest_correction_are_lines() {
+        for case in CASES.lines() {
+            let [args, command, lines] = case.splitn(3, " | ").collect::<Vec<_>>()[..] else {
+                panic!("{case}");
+            };
+            let args: Vec<_> = args.split(' ').collect();
+            let command = format!("hallpass {command}");
+            assert_eq!(
+                refusal_of(command.trim_end(), &args),
+                lines.replace(" / ", "\n")
+            );
+        }
+        let update = ["token", "update", "0000000000000000000000"];
+        let missing = refusal_of("hallpass token update", &update);
+        let first = "missing: --note <TEXT>, --scope <SCOPE> or --cidr <CIDR>\n";
+        assert!(missing.starts_with(first), "{missing}");
+    }
+
+    #[test]
+    fn possible_secrets_are_not_repeated() {
+        for (command, args) in [
+            ("user create", "user create alice SECRET"),
+            ("user create", "user create alice --password=SECRET"),
+            ("user create", "user create alice --password SECRET"),
+            ("user create", "user create alice --SECRET"),
+            ("user create", "user create alice hunter2"),
+            ("user set-role", "user set-role alice SECRET"),
+            ("token get", "token get SECRET"),
+            ("token list", "token list --limit SECRET"),
+            ("token list", "token list --json=SECRET"),
+            ("token", "token SECRET"),
+            ("", "SECRET"),
+        ] {
+            let args = args.replace("SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2");
+            let args: Vec<_> = args.split(' ').collect();
+            let refusal = refusal_of(format!("hallpass {command}").trim_end(), &args);
+            assert!(!refusal.contains("hunter2"), "{refusal}");
+        }
     }
 }

@@ -1,8 +1,4 @@
-//! `hallpass user`: people, and what is done to any user.
-
-mod create;
-pub(super) mod list;
-mod set_password;
+//! `hallpass user`: people, and operations on any user. `hallpass machine` shares most of them.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -10,8 +6,10 @@ use crate::{
     config::target::TargetArgs,
     domain::clock::{Clock, SystemClock},
     proto::hallpass::v1::{
-        DeactivateUserRequest, DeleteUserRequest, LookUpUserResponse, ReactivateUserRequest,
-        ServerRole, UpdateUserServerRoleRequest, UpdateUserSettingsRequest, User, UserType,
+        CreateUserRequest, CreateUserResponse, DeactivateUserRequest, DeleteUserRequest,
+        ListUsersResponse, LookUpUserResponse, ReactivateUserRequest, ServerRole,
+        SetPasswordRequest, UpdateUserServerRoleRequest, UpdateUserSettingsRequest, User,
+        UserState, UserType,
     },
 };
 
@@ -20,42 +18,41 @@ use super::{
     confirmation::{self, Confirmation},
     failure::Failure,
     impact,
-    output::{self, OutputArgs},
+    output::{self, ListOutputArgs, OutputArgs},
+    password_input::PasswordInput,
     user_view,
 };
 
-/// What a person leaves behind is theirs no more only when the machines are somebody else's, with new secrets.
-const LEAVER: &str = "\
-Somebody leaves:
+const OFFBOARDING: &str = "\
+When somebody leaves:
   hallpass user deactivate alice
   hallpass machine list --owner alice
-  hallpass machine set-owner ci-bot bob          each of them
-  hallpass token list ci-bot                     what alice may know
+  hallpass machine set-owner ci-bot bob          for each machine
+  hallpass token list ci-bot                     tokens that alice may know
   hallpass token rotate TOKEN_ID --grace 1h      or `hallpass token revoke --user ci-bot`";
 
-/// `hallpass user …`.
 #[derive(Subcommand, Debug)]
 pub(super) enum UserCommand {
     /// Create a person, who signs in with a password.
-    Create(create::Create),
+    Create(Create),
     /// List users: people and machines.
-    List(list::List),
+    List(List),
     /// Show a user.
     #[command(alias = "show")]
     Get(UserArgs),
     /// Set a person's password.
-    SetPassword(set_password::SetPasswordArgs),
+    SetPassword(SetPassword),
     /// Make a user an admin or a member.
     SetRole(SetRole),
     /// Set a user's description.
     Describe(Describe),
-    /// Make all of a user's tokens invalid, until it is reactivated. Its machines keep theirs.
-    #[command(alias = "disable", after_help = LEAVER)]
+    /// Make all of a user's tokens invalid until the user is reactivated. The user's machines keep their tokens.
+    #[command(alias = "disable", after_help = OFFBOARDING)]
     Deactivate(ConfirmedUserArgs),
-    /// Undo a deactivation: the user's tokens are valid again.
+    /// Reactivate a deactivated user. Its tokens are valid again.
     #[command(alias = "enable")]
     Reactivate(UserArgs),
-    /// Delete a user with all its tokens. Its name is never given again.
+    /// Delete a user and all its tokens. Nobody can ever have the name again.
     #[command(alias = "remove")]
     Delete(ConfirmedUserArgs),
 }
@@ -63,9 +60,9 @@ pub(super) enum UserCommand {
 /// What a user may do on the server.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum RoleArg {
-    /// May act on all users and tokens.
+    /// May manage all users and tokens.
     Admin,
-    /// May act on itself and its own machines.
+    /// May manage itself and its own machines.
     Member,
 }
 
@@ -78,45 +75,89 @@ impl From<RoleArg> for ServerRole {
     }
 }
 
-/// Accept a command is for.
+/// Which users a command accepts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Accept {
-    /// People and machines.
     AnyUser,
-    /// Machines alone.
     Machine,
 }
 
 impl Accept {
-    /// The user that is named.
-    async fn find(self, session: &mut Session, name: &str) -> Result<User, Failure> {
-        let user = session.find_user(name).await?;
-        self.check(user.user_type(), &user.username)?;
-        Ok(user)
-    }
-
-    /// What must be known of the user that is named, before something is done to it.
-    async fn look_up(
-        self,
-        session: &mut Session,
-        name: &str,
-    ) -> Result<LookUpUserResponse, Failure> {
-        let found = session.look_up_user(name).await?;
-        self.check(found.r#type(), &found.username)?;
-        Ok(found)
-    }
-
     fn check(self, kind: UserType, name: &str) -> Result<(), Failure> {
         match self {
             Self::Machine if kind != UserType::Machine => Err(Failure::failed(format!(
-                "{name} is a person, and no machine: `hallpass user` is for people, too"
+                "{name} is a person, not a machine: use `hallpass user`"
             ))),
             Self::AnyUser | Self::Machine => Ok(()),
         }
     }
 }
 
-/// Commands that need no more than a user.
+/// The arguments that every new user needs.
+#[derive(Args, Debug)]
+pub(super) struct NewUserArgs {
+    /// The name: 3 to 40 of a-z, 0-9 and -, starting with a letter.
+    username: String,
+    /// What the user may do.
+    #[arg(long, value_enum, default_value = "member")]
+    role: RoleArg,
+    /// A description for people.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    description: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+}
+
+impl NewUserArgs {
+    pub(super) fn request(&self, user_type: UserType) -> CreateUserRequest {
+        CreateUserRequest {
+            username: self.username.clone(),
+            user_type: user_type.into(),
+            role: ServerRole::from(self.role).into(),
+            description: self.description.clone(),
+            ..CreateUserRequest::default()
+        }
+    }
+
+    pub(super) fn show(&self, created: CreateUserResponse) -> Result<(), Failure> {
+        user_view::show(self.output, created.user.unwrap_or_default(), "created")
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Create {
+    // First, since the help headings inside `user` would apply to what follows.
+    #[command(flatten)]
+    password: PasswordInput,
+    #[command(flatten)]
+    user: NewUserArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct List {
+    /// Only active users.
+    #[arg(long, conflicts_with = "deactivated")]
+    active: bool,
+    /// Only deactivated users.
+    #[arg(long)]
+    deactivated: bool,
+    /// Newest first.
+    #[arg(long)]
+    reverse: bool,
+    #[command(flatten)]
+    output: ListOutputArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// The arguments of commands that only need a user.
 #[derive(Args, Debug)]
 pub(super) struct UserArgs {
     /// The user's name or ID.
@@ -127,60 +168,95 @@ pub(super) struct UserArgs {
     target: TargetArgs,
 }
 
-/// Commands that end something: they ask first.
+impl UserArgs {
+    /// Calls a procedure with the user's ID, and shows the user that it returns.
+    fn change(
+        &self,
+        accept: Accept,
+        done: &str,
+        call: impl AsyncFnOnce(&mut Session, String) -> Result<Option<User>, Failure>,
+    ) -> Result<(), Failure> {
+        let user = Client::new(&self.target)?.run(async |session| {
+            let found = session.look_up_user(&self.user).await?;
+            accept.check(found.r#type(), &found.username)?;
+            let user = call(session, found.id).await?;
+            user.ok_or_else(|| session.incomplete("user"))
+        })?;
+        user_view::show(self.output, user, done)
+    }
+}
+
+/// The arguments of commands that ask before they end a user.
 #[derive(Args, Debug)]
 pub(super) struct ConfirmedUserArgs {
     #[command(flatten)]
     confirmation: Confirmation,
     #[command(flatten)]
-    named: UserArgs,
+    user: UserArgs,
 }
 
 impl ConfirmedUserArgs {
-    /// Accept to end. What would break is looked at only if somebody is asked: an admin who does is recorded.
-    fn find(&self, accept: Accept) -> Result<(Client, LookUpUserResponse), Failure> {
+    /// Finds the user, and asks whether to end it. What would break is only read for the question, since an admin's
+    /// read is recorded.
+    fn confirm(
+        &self,
+        accept: Accept,
+        question: impl FnOnce(&str) -> String,
+    ) -> Result<(Client, LookUpUserResponse), Failure> {
         self.confirmation.check()?;
-        let client = Client::new(&self.named.target)?;
-        let name = &self.named.user;
+        let client = Client::new(&self.user.target)?;
+        let user = &self.user.user;
         let found = client.run(async |session| {
-            let mut found = accept.look_up(session, name).await?;
-            if !self.confirmation.is_given() {
-                found = session.look_up_impact(&found.id).await?;
+            if self.confirmation.is_given() {
+                session.look_up_user(user).await
+            } else {
+                session.look_up_user_with_impact(user).await
             }
-            Ok(found)
         })?;
+        accept.check(found.r#type(), &found.username)?;
+        let impact = impact::of_user(&found, SystemClock.now());
+        let question = format!("{impact}. {}", question(&found.username));
+        self.confirmation.ask(&client, &question)?;
         Ok((client, found))
     }
 }
 
-/// `user describe`.
+#[derive(Args, Debug)]
+pub(super) struct SetPassword {
+    /// Delete all of the user's tokens, too.
+    #[arg(long)]
+    delete_tokens: bool,
+    #[command(flatten)]
+    password: PasswordInput,
+    #[command(flatten)]
+    user: UserArgs,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct Describe {
-    /// The description for people from now on; an empty one is none.
-    // First here, as the headings of the flags of `named` would go on, and counted, as it comes second.
+    /// The new description for people; an empty one removes it.
+    // First, since the help headings inside `user` would apply to what follows.
     #[arg(value_name = "TEXT", index = 2)]
     description: String,
     #[command(flatten)]
-    named: UserArgs,
+    user: UserArgs,
 }
 
-/// `user set-role`.
 #[derive(Args, Debug)]
 pub(super) struct SetRole {
     /// What the user may do from now on.
     #[arg(value_enum, index = 2)]
     role: RoleArg,
     #[command(flatten)]
-    named: UserArgs,
+    user: UserArgs,
 }
 
-/// Runs `hallpass user …`.
 pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
     match command {
-        UserCommand::Create(args) => create::run(args),
-        UserCommand::List(args) => list::run(&args),
+        UserCommand::Create(args) => create(&args),
+        UserCommand::List(args) => list(&args),
         UserCommand::Get(args) => get(&args, Accept::AnyUser),
-        UserCommand::SetPassword(args) => set_password::run(&args),
+        UserCommand::SetPassword(args) => set_password(&args),
         UserCommand::SetRole(args) => set_role(&args),
         UserCommand::Describe(args) => describe(args, Accept::AnyUser),
         UserCommand::Deactivate(args) => deactivate(&args, Accept::AnyUser),
@@ -189,12 +265,44 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
     }
 }
 
-/// Runs `get`.
+fn create(args: &Create) -> Result<(), Failure> {
+    // Connects first: nobody should type a password for a server that is not there.
+    let client = Client::new(&args.user.target)?;
+    client.run(async |_| Ok(()))?;
+    let created = client.call(&CreateUserRequest {
+        password: args.password.read()?.expose().to_owned(),
+        ..args.user.request(UserType::Personal)
+    })?;
+    args.user.show(created)
+}
+
+fn list(args: &List) -> Result<(), Failure> {
+    let client = Client::new(&args.target)?;
+    let state = match (args.active, args.deactivated) {
+        (true, _) => UserState::Active,
+        (_, true) => UserState::Deactivated,
+        _ => UserState::Unspecified,
+    };
+    let get =
+        async |session: &mut Session, page| session.list_users(page, args.reverse, state).await;
+    let Some(users) = client.list(args.output, None, get)? else {
+        return Ok(());
+    };
+    let reply = ListUsersResponse {
+        users,
+        ..ListUsersResponse::default()
+    };
+    Ok(args
+        .output
+        .print(reply, |reply| user_view::list(&reply.users))?)
+}
+
 pub(super) fn get(args: &UserArgs, accept: Accept) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let (user, owner) = client.run(async |session| {
-        let user = accept.find(session, &args.user).await?;
-        // Its name is of use to people alone. Whoever may not know it sees the ID.
+        let user = session.get_user(&args.user).await?;
+        accept.check(user.user_type(), &user.username)?;
+        // The JSON has no owner's name. Who may not look the owner up sees the ID.
         let owner = if user.owner_id.is_empty() || args.output.json {
             None
         } else {
@@ -206,48 +314,59 @@ pub(super) fn get(args: &UserArgs, accept: Accept) -> Result<(), Failure> {
     user_view::show_details(args.output, user, owner)
 }
 
+fn set_password(args: &SetPassword) -> Result<(), Failure> {
+    let client = Client::new(&args.user.target)?;
+    let user = client.run(async |session| session.look_up_user(&args.user.user).await)?;
+    let reply = client.call(&SetPasswordRequest {
+        user_id: user.id,
+        old_password: String::new(),
+        new_password: args.password.read()?.expose().to_owned(),
+        delete_tokens: args.delete_tokens,
+    })?;
+    Ok(args.user.output.print(reply, |reply| {
+        let (name, count) = (user.username, reply.deleted_tokens);
+        output::line(&format!(
+            "set the password of {name}; tokens deleted: {count}"
+        ))
+    })?)
+}
+
 fn set_role(args: &SetRole) -> Result<(), Failure> {
-    let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| {
+    let server_role = ServerRole::from(args.role).into();
+    let change = async |session: &mut Session, user_id| {
         let request = UpdateUserServerRoleRequest {
-            user_id: session.look_up_user(&args.named.user).await?.id,
-            server_role: ServerRole::from(args.role).into(),
+            user_id,
+            server_role,
         };
-        let user = session.call(&request).await?.user;
-        user.ok_or_else(|| session.incomplete("user"))
-    })?;
-    user_view::show(args.named.output, user, "changed")
+        Ok(session.call(&request).await?.user)
+    };
+    args.user.change(Accept::AnyUser, "changed", change)
 }
 
-/// Runs `describe`.
 pub(super) fn describe(args: Describe, accept: Accept) -> Result<(), Failure> {
-    let client = Client::new(&args.named.target)?;
-    let user = client.run(async |session| {
+    let description = Some(args.description);
+    let change = async |session: &mut Session, user_id| {
         let request = UpdateUserSettingsRequest {
-            user_id: accept.look_up(session, &args.named.user).await?.id,
-            description: Some(args.description),
+            user_id,
+            description,
         };
-        let user = session.call(&request).await?.user;
-        user.ok_or_else(|| session.incomplete("user"))
-    })?;
-    user_view::show(args.named.output, user, "changed")
+        Ok(session.call(&request).await?.user)
+    };
+    args.user.change(accept, "changed", change)
 }
 
-/// Runs `deactivate`.
 pub(super) fn deactivate(args: &ConfirmedUserArgs, accept: Accept) -> Result<(), Failure> {
-    let (client, found) = args.find(accept)?;
-    let (impact, name) = (impact::of_user(&found, SystemClock.now()), &found.username);
-    let question = format!("{impact}. Deactivate {name} and all its tokens?");
-    args.confirmation.ask(&client, &question)?;
+    let question = |name: &str| format!("Deactivate {name} and all its tokens?");
+    let (client, found) = args.confirm(accept, question)?;
     let user = client.run(async |session| {
         let request = DeactivateUserRequest { id: found.id };
         let user = session.call(&request).await?.user;
         user.ok_or_else(|| session.incomplete("user"))
     });
-    let user = user.map_err(confirmation::gone_meanwhile)?;
+    let user = user.map_err(confirmation::deleted_meanwhile)?;
     let is_person = !user_view::is_machine(&user);
-    user_view::show(args.named.output, user, "deactivated")?;
-    // Without the question their number is not known.
+    user_view::show(args.user.output, user, "deactivated")?;
+    // Without a question the number of machines is not known.
     if is_person && (found.machines > 0 || args.confirmation.is_given()) {
         let name = found.username;
         output::hint(&format!(
@@ -257,30 +376,19 @@ pub(super) fn deactivate(args: &ConfirmedUserArgs, accept: Accept) -> Result<(),
     Ok(())
 }
 
-/// Runs `reactivate`.
 pub(super) fn reactivate(args: &UserArgs, accept: Accept) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
-    let user = client.run(async |session| {
-        let id = accept.look_up(session, &args.user).await?.id;
-        let user = session.call(&ReactivateUserRequest { id }).await?.user;
-        user.ok_or_else(|| session.incomplete("user"))
-    })?;
-    user_view::show(args.output, user, "reactivated")
+    args.change(accept, "reactivated", async |session, id| {
+        Ok(session.call(&ReactivateUserRequest { id }).await?.user)
+    })
 }
 
-/// Runs `delete`.
 pub(super) fn delete(args: &ConfirmedUserArgs, accept: Accept) -> Result<(), Failure> {
-    let (client, found) = args.find(accept)?;
-    let (impact, name) = (impact::of_user(&found, SystemClock.now()), &found.username);
-    let question = format!("{impact}. Delete {name} and all its tokens for ever?");
-    args.confirmation.ask(&client, &question)?;
-    let done = client.call(&DeleteUserRequest { id: found.id });
-    let done = done.map_err(confirmation::gone_meanwhile)?;
-    if args.named.output.json {
-        output::reply(&done)?;
-    } else {
-        let (name, count) = (found.username, done.deleted_tokens);
-        output::line(&format!("deleted {name}; tokens deleted with it: {count}"))?;
-    }
-    Ok(())
+    let question = |name: &str| format!("Delete {name} and all its tokens permanently?");
+    let (client, found) = args.confirm(accept, question)?;
+    let reply = client.call(&DeleteUserRequest { id: found.id });
+    let reply = reply.map_err(confirmation::deleted_meanwhile)?;
+    Ok(args.user.output.print(reply, |reply| {
+        let (name, count) = (found.username, reply.deleted_tokens);
+        output::line(&format!("deleted {name}; tokens deleted with it: {count}"))
+    })?)
 }

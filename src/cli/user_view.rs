@@ -1,4 +1,6 @@
-//! Users as people see them.
+//! Prints users for people.
+
+use std::io;
 
 use crate::{
     domain::clock::{Clock, SystemClock},
@@ -12,20 +14,19 @@ use super::{
     table::{self, text, whole},
 };
 
-/// A user to whom something was done, `done`.
+/// Prints what was `done` to a user.
 pub(super) fn show(output: OutputArgs, user: User, done: &str) -> Result<(), Failure> {
     if output.json {
         return Ok(output::reply(&GetUserResponse { user: Some(user) })?);
     }
     let (kind, role, state) = (kind(&user), role(&user), state(&user));
-    let text = format!(
-        "{done} {} ({}): {kind}, {role}, {state}",
-        user.username, user.id
-    );
-    Ok(output::line(&text)?)
+    let user = named(&user.username, &user.id);
+    Ok(output::line(&format!(
+        "{done} {user}: {kind}, {role}, {state}"
+    ))?)
 }
 
-/// All that is known of a user.
+/// Prints all fields of a user.
 pub(super) fn show_details(
     output: OutputArgs,
     user: User,
@@ -54,8 +55,8 @@ pub(super) fn show_details(
     ])?)
 }
 
-/// A line for each user.
-pub(super) fn list(users: &[User]) -> Result<(), Failure> {
+/// Prints a table of users.
+pub(super) fn list(users: &[User]) -> io::Result<()> {
     let now = SystemClock.now();
     let rows = users.iter().map(|user| {
         [
@@ -75,10 +76,10 @@ pub(super) fn list(users: &[User]) -> Result<(), Failure> {
         whole("CREATED"),
         text("DESCRIPTION"),
     ];
-    Ok(table::print(columns, rows.collect())?)
+    table::print(columns, rows.collect())
 }
 
-/// A user by name, as far as that is known, with its ID.
+/// `NAME (ID)`, or the ID alone if the name is unknown.
 pub(super) fn named(name: &str, id: &str) -> String {
     if name.is_empty() {
         id.to_owned()
@@ -87,12 +88,10 @@ pub(super) fn named(name: &str, id: &str) -> String {
     }
 }
 
-/// Whether it is a machine.
 pub(super) fn is_machine(user: &User) -> bool {
     user.user_type() == UserType::Machine
 }
 
-/// Whether it is a person or a machine, in a word.
 pub(super) fn kind(user: &User) -> &'static str {
     if is_machine(user) {
         "machine"
@@ -101,7 +100,6 @@ pub(super) fn kind(user: &User) -> &'static str {
     }
 }
 
-/// A role's word.
 pub(super) fn role(user: &User) -> &'static str {
     match user.role() {
         ServerRole::Admin => "admin",
@@ -109,7 +107,6 @@ pub(super) fn role(user: &User) -> &'static str {
     }
 }
 
-/// Whether it is deactivated.
 pub(super) const fn state(user: &User) -> &'static str {
     if user.deactivated {
         "deactivated"

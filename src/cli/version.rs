@@ -1,4 +1,4 @@
-//! `hallpass version`: this program's, and that of the server that its commands would call.
+//! `hallpass version`: the versions of this program and of the server that commands would call.
 
 use clap::Args;
 use serde_json::json;
@@ -11,10 +11,8 @@ use super::{
     output::{self, OutputArgs},
 };
 
-/// This program's version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// `hallpass version`.
 #[derive(Args, Debug)]
 pub(super) struct Version {
     #[command(flatten)]
@@ -23,7 +21,7 @@ pub(super) struct Version {
     target: TargetArgs,
 }
 
-/// Runs `hallpass version`. That no server answers is no failure.
+/// Runs `hallpass version`, which does not fail if no server responds.
 pub(super) fn run(args: &Version) -> Result<(), Failure> {
     let server = server(&args.target);
     if args.output.json {
@@ -38,14 +36,14 @@ pub(super) fn run(args: &Version) -> Result<(), Failure> {
     match server {
         Ok((target, version)) => output::line(&format!("server   {version} at {target}"))?,
         Err(failure) => output::hint(&format!(
-            "the server's version is not known: {}",
+            "the server's version is unknown: {}",
             failure.message().unwrap_or_default()
         )),
     }
     Ok(())
 }
 
-/// Anyone may know it, so no token is sent.
+/// Sends no token, since the version is public.
 fn server(target: &TargetArgs) -> Result<(String, String), Failure> {
     let client = Client::with_any_token(target)?.without_token();
     let status = client.call_running(&GetServerStatusRequest {})?;

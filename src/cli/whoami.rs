@@ -1,4 +1,4 @@
-//! `hallpass whoami`: as whom the server knows these commands.
+//! `hallpass whoami`: who the caller is to the server.
 
 use clap::Args;
 
@@ -15,7 +15,6 @@ use super::{
     relative_time, user_view,
 };
 
-/// `hallpass whoami`.
 #[derive(Args, Debug)]
 pub(super) struct Whoami {
     #[command(flatten)]
@@ -24,7 +23,6 @@ pub(super) struct Whoami {
     target: TargetArgs,
 }
 
-/// Runs `hallpass whoami`.
 pub(super) fn run(args: &Whoami) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let caller = client.call(&GetCurrentUserRequest {})?;
@@ -41,10 +39,10 @@ fn describe(client: &Client, caller: GetCurrentUserResponse) -> Vec<(&'static st
             ("User", caller.actor),
             (
                 "Type",
-                "a process on the server's machine, which is none of the server's users".to_owned(),
+                "a process on the server's machine, not a user".to_owned(),
             ),
             ("Role", "may do anything".to_owned()),
-            ("Token", "none is needed".to_owned()),
+            ("Token", "not needed".to_owned()),
         ]);
         return fields;
     };
@@ -67,7 +65,7 @@ fn describe(client: &Client, caller: GetCurrentUserResponse) -> Vec<(&'static st
         (
             "Scopes",
             if scopes.is_empty() {
-                "all that the user may".to_owned()
+                "all that the user may do".to_owned()
             } else {
                 scopes
             },

@@ -1,4 +1,4 @@
-//! Calls on one connection, and what their errors are to a command.
+//! Calls on one connection, and how their errors become failures of the command.
 
 use std::{fmt::Display, time::Duration};
 
@@ -23,16 +23,16 @@ use crate::{
     proto::hallpass::v1::Reason,
 };
 
-/// Longer than a server takes for a call, so that the server's own word about it is heard.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// A stream may take its time before its first message, as a check of a large database does.
-const STREAM_PATIENCE: Duration = Duration::from_hours(24);
-/// No answer of ours comes near it: this only keeps a stranger's from filling the memory.
+/// Longer than a server's own deadline for a call, so that its error arrives first.
+const REPLY_TIMEOUT: Duration = Duration::from_mins(1);
+/// A check of a large database takes long before its first message.
+const STREAM_TIMEOUT: Duration = Duration::from_hours(24);
+/// Far above any reply of Hallpass: keeps another server from filling the memory.
 const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
-/// How much is quoted of an answer that is not of the protocol.
+/// How much of a response outside the protocol an error quotes.
 const QUOTED_BYTES: usize = 80;
 
-/// Flags of a frame (connectrpc.com/docs/protocol, "Streaming response").
+/// A flag of a frame (connectrpc.com/docs/protocol, "Streaming response").
 const END_OF_STREAM: u8 = 2;
 const FRAME_HEAD_BYTES: usize = 5;
 
@@ -40,7 +40,7 @@ const FRAME_HEAD_BYTES: usize = 5;
 pub(in crate::cli) struct Session {
     sender: SendRequest<Full<Bytes>>,
     target: String,
-    /// What stands before each procedure's path.
+    /// Precedes each procedure's path.
     path: String,
     headers: HeaderMap,
     is_embedded: bool,
@@ -57,10 +57,10 @@ impl Session {
     ) -> Result<Self, Failure> {
         let lost = |error: hyper::Error| lost(&target, &error);
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
-        // It ends with the sender.
+        // Ends when the sender is dropped.
         tokio::spawn(async {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "the connection was broken off");
+                tracing::debug!(%error, "the connection was lost");
             }
         });
         let mut headers = HeaderMap::new();
@@ -70,14 +70,15 @@ impl Session {
                 .unwrap_or(authority_and_path.len()),
         );
         let authority = HeaderValue::try_from(authority);
-        let authority = authority.map_err(|_| Failure::usage("--server: the host is no host"))?;
+        let authority =
+            authority.map_err(|_| Failure::usage("--server: the host name is invalid"))?;
         headers.insert(header::HOST, authority);
         headers.insert(header::USER_AGENT, HeaderValue::from_static(user_agent));
         let version = HeaderName::from_static("connect-protocol-version");
         headers.insert(version, HeaderValue::from_static("1"));
         if let Some(bearer) = bearer {
             let value = HeaderValue::try_from(format!("Bearer {}", bearer.expose()));
-            let mut value = value.map_err(|_| Failure::usage("the token is no token"))?;
+            let mut value = value.map_err(|_| Failure::usage("the token is malformed"))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
@@ -90,35 +91,35 @@ impl Session {
         })
     }
 
-    /// Whether this process serves the calls itself, since no server runs on the database.
+    /// Whether this process serves the calls itself because no server runs on the database.
     pub(in crate::cli) const fn is_embedded(&self) -> bool {
         self.is_embedded
     }
 
-    /// Calls a procedure that answers one message.
+    /// Calls a unary procedure.
     pub(in crate::cli) async fn call<C: Unary>(
         &mut self,
         request: &C,
     ) -> Result<C::Reply, Failure> {
         let body = request.encode_to_vec().into();
-        let asked = self
-            .ask(C::PROCEDURE, "application/proto", body, PATIENCE)
+        let response = self
+            .send(C::PROCEDURE, "application/proto", body, REPLY_TIMEOUT)
             .await?;
-        let is_answer = asked.status() == 200 && is_of(&asked, "application/proto");
-        let (parts, body) = asked.into_parts();
-        let read = timeout(PATIENCE, Limited::new(body, MAX_REPLY_BYTES).collect()).await;
+        let is_reply = response.status() == 200 && is_of(&response, "application/proto");
+        let (parts, body) = response.into_parts();
+        let read = timeout(REPLY_TIMEOUT, Limited::new(body, MAX_REPLY_BYTES).collect()).await;
         let body = match read {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) => return Err(self.lost(&error)),
-            Err(_) => return Err(self.lost(&"the answer does not end")),
+            Err(_) => return Err(self.lost(&"the response does not end")),
         };
-        if !is_answer {
+        if !is_reply {
             return Err(self.refusal(&parts, &body));
         }
         C::Reply::decode(body).map_err(|error| self.unreadable(&error))
     }
 
-    /// Calls a procedure that answers any number of messages, and hands each to `take`.
+    /// Calls a server-streaming procedure and passes each message to `take`.
     pub(in crate::cli) async fn stream<C: ServerStream>(
         &mut self,
         request: &C,
@@ -130,12 +131,12 @@ impl Session {
         body.extend(length.to_be_bytes());
         body.extend(message);
         let content_type = "application/connect+proto";
-        let asked = self
-            .ask(C::PROCEDURE, content_type, body.into(), STREAM_PATIENCE)
+        let response = self
+            .send(C::PROCEDURE, content_type, body.into(), STREAM_TIMEOUT)
             .await?;
-        let is_answer = asked.status() == 200 && is_of(&asked, content_type);
-        let (parts, mut body) = asked.into_parts();
-        if !is_answer {
+        let is_reply = response.status() == 200 && is_of(&response, content_type);
+        let (parts, mut body) = response.into_parts();
+        if !is_reply {
             let body = Limited::new(body, MAX_REPLY_BYTES).collect().await;
             let body = body.map_err(|error| self.lost(&error))?.to_bytes();
             return Err(self.refusal(&parts, &body));
@@ -154,17 +155,17 @@ impl Session {
             match body.frame().await {
                 Some(Ok(frame)) => buffer.extend(frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => return Err(self.lost(&error)),
-                None => return Err(self.lost(&"the stream broke off")),
+                None => return Err(self.lost(&"the stream ended early")),
             }
         }
     }
 
-    async fn ask(
+    async fn send(
         &mut self,
         procedure: &str,
         content_type: &'static str,
         body: Bytes,
-        patience: Duration,
+        reply_timeout: Duration,
     ) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
@@ -175,10 +176,10 @@ impl Session {
         request
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
-        match timeout(patience, self.sender.send_request(request)).await {
+        match timeout(reply_timeout, self.sender.send_request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.lost(&error)),
-            Err(_) => Err(self.lost(&"it does not answer")),
+            Err(_) => Err(self.lost(&"it does not respond")),
         }
     }
 
@@ -212,20 +213,20 @@ impl Session {
         Failure::new(
             ExitCode::Unreachable,
             format!(
-                "{target} answers {status}, and not as Hallpass does: is the address right? It says: {text}"
+                "{target} responds {status}, and not like Hallpass: is the address right? The response: {text}"
             ),
         )
     }
 
-    /// Of an answer without `field`, which every server sends.
+    /// The reply lacks `field`, which every server sends.
     pub(in crate::cli) fn incomplete(&self, field: &str) -> Failure {
         let target = &self.target;
-        Failure::failed(format!("the answer of {target} lacks its {field}"))
+        Failure::failed(format!("the reply of {target} lacks its {field}"))
     }
 
     fn unreadable(&self, error: &DecodeError) -> Failure {
         let target = &self.target;
-        Failure::failed(format!("the answer of {target} cannot be read: {error}"))
+        Failure::failed(format!("the reply of {target} cannot be read: {error}"))
     }
 
     fn lost(&self, error: &dyn Display) -> Failure {
@@ -235,7 +236,7 @@ impl Session {
 
 fn lost(target: &str, error: &dyn Display) -> Failure {
     let problem = format!(
-        "the connection to {target} was lost before it had answered, so what it did is not known: {error}"
+        "the connection to {target} was lost before the reply, so it is not known whether the call took effect: {error}"
     );
     Failure::new(ExitCode::Unreachable, problem)
 }
@@ -305,21 +306,21 @@ impl Detail {
     }
 }
 
-/// What the user can do about a refusal, in terms of commands: the server's message is for every client.
+/// What to do about a refusal, in terms of commands. The server's message is for every client.
 const fn advice(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::OutlivesParent => Some(
-            "Give an earlier --expires; or use a token that lives longer, as `hallpass login --expires 365d` makes one.",
+            "Give an earlier --expires; or use a token that lives longer, such as one made by `hallpass login --expires 365d`.",
         ),
         Reason::LifetimeTooLong => {
-            Some("Give an earlier --expires; `hallpass status` tells the policies.")
+            Some("Give an earlier --expires; `hallpass status` shows the policies.")
         }
         Reason::UserOwnsMachines => Some(
-            "`hallpass machine list --owner USER` lists them, `hallpass machine set-owner MACHINE USER` hands one over.",
+            "`hallpass machine list --owner USER` lists them, `hallpass machine set-owner MACHINE USER` gives one to somebody else.",
         ),
-        // The refusal names no other token than the one that was asked for.
+        // The server's message names only the token of the request.
         Reason::AlreadyRotated => {
-            Some("`hallpass token get` of the rotated token tells which one that is.")
+            Some("`hallpass token get` of the rotated token shows which one that is.")
         }
         _ => None,
     }
@@ -330,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_taken_as_they_become_whole() {
+    fn frames_are_read_once_they_are_complete() {
         let mut buffer = BytesMut::from(&[0, 0, 0, 0, 2, b'a'][..]);
         assert_eq!(next_frame(&mut buffer), None);
         buffer.extend([b'b', 2, 0, 0, 0, 0]);

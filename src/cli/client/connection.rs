@@ -1,4 +1,4 @@
-//! The stream to the services, whichever way it goes.
+//! Connects to a server over the network or its control socket, or to one embedded in this process.
 
 use std::{
     fs, io,
@@ -30,19 +30,19 @@ use crate::{
     store::{Db, OpenError, StoreOptions},
 };
 
-/// How long it may take to reach a server over the network.
+/// How long connecting over the network may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often to look whether a database is free, or its server ready.
+/// How often to check whether a database is unlocked or its server ready.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// A stream of bytes, both ways.
+/// A byte stream in both directions.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A connection to the services.
+/// A connection to a server.
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Stream>,
-    /// Where this process serves them itself.
+    /// The server, if it runs in this process.
     pub(super) server: Option<Embedded>,
 }
 
@@ -55,9 +55,12 @@ impl Connection {
     }
 }
 
-/// Connects to the target. With `serve`, a database without a server is served here, once nobody else has it: that is
-/// waited for so long.
-pub(super) async fn open(target: &Target, serve: Option<Duration>) -> Result<Connection, Failure> {
+/// Connects to the target. With `lock_wait`, a database without a server is served by this process, after waiting that
+/// long for another process to release it.
+pub(super) async fn open(
+    target: &Target,
+    lock_wait: Option<Duration>,
+) -> Result<Connection, Failure> {
     match target {
         Target::Http { address, .. } => {
             let connected = timeout(CONNECT_TIMEOUT, over_the_network(address)).await;
@@ -69,7 +72,7 @@ pub(super) async fn open(target: &Target, serve: Option<Duration>) -> Result<Con
         }
         Target::Socket(path) => to_socket(path).await,
         Target::Database(options) => {
-            if let Some(lock_wait) = serve {
+            if let Some(lock_wait) = lock_wait {
                 return to_database(options, lock_wait).await;
             }
             let found = find_server(&options.path).await?;
@@ -83,7 +86,7 @@ async fn over_the_network(address: &ServerAddress) -> io::Result<Connection> {
         tls, host, port, ..
     } = address
     else {
-        return Err(io::Error::other("a socket is not on the network"));
+        return Err(io::Error::other("a control socket is not on the network"));
     };
     let name = host.trim_matches(['[', ']']);
     let stream = TcpStream::connect((name, *port)).await?;
@@ -111,7 +114,7 @@ fn tls_config() -> io::Result<ClientConfig> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The control socket is the one beside a database, whose owner must be the one who listens.
+/// The listener of the control socket must be the owner of the database beside it.
 async fn to_socket(path: &Path) -> Result<Connection, Failure> {
     let shown = path.display();
     let cannot = |why: &dyn std::fmt::Display| {
@@ -131,8 +134,7 @@ async fn to_socket(path: &Path) -> Result<Connection, Failure> {
     }
 }
 
-/// To the server that owns the database, or else to one of our own. Who starts or stops a server meanwhile is
-/// waited for.
+/// Connects to the server that owns the database, or else to an embedded one. Retries while a server starts or stops.
 async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Connection, Failure> {
     let until = Instant::now() + lock_wait;
     loop {
@@ -147,7 +149,7 @@ async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Conn
     }
 }
 
-/// The server that owns the database at `path`, which may be a link to it.
+/// Connects to the server that owns the database at `path`, which may be a symbolic link.
 async fn find_server(path: &Path) -> Result<Option<Connection>, Failure> {
     let Ok(path) = fs::canonicalize(path) else {
         return Ok(None);
@@ -158,7 +160,7 @@ async fn find_server(path: &Path) -> Result<Option<Connection>, Failure> {
     let socket: PathBuf = control_socket::path_of(&path);
     match control_socket::connect(&socket, database.uid()).await {
         Ok(found) => Ok(found.map(Connection::to)),
-        // Its queue is full for the moment.
+        // Its accept queue is full.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => {
             let problem = format!("cannot reach the server at {}: {error}", socket.display());
@@ -167,7 +169,7 @@ async fn find_server(path: &Path) -> Result<Option<Connection>, Failure> {
     }
 }
 
-/// The services in this process, on a database that it owns.
+/// A server in this process, on a database that it owns.
 pub(super) struct Embedded {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -187,7 +189,7 @@ impl Embedded {
         })
     }
 
-    /// Closes the database. Whoever waits for it may have it then.
+    /// Stops the server and closes the database, so that another process may open it.
     pub(super) async fn end(self) {
         drop(self.stop);
         drop(self.serving.await);

@@ -1,20 +1,18 @@
-//! The procedures that commands call, and what each answers.
+//! The procedures that commands call, with their reply types.
 
 use prost::{Message, Name};
 
 use crate::proto::hallpass::v1;
 
-/// The request of a procedure that answers one message.
+/// The request of a unary procedure.
 pub(in crate::cli) trait Unary: Message + Name {
-    /// The answer.
     type Reply: Message + Name + Default;
     /// `Service/Method` in `hallpass.v1`.
     const PROCEDURE: &'static str;
 }
 
-/// The request of a procedure that answers any number of messages.
+/// The request of a server-streaming procedure.
 pub(in crate::cli) trait ServerStream: Message + Name {
-    /// One of the answers.
     type Reply: Message + Name + Default;
     /// `Service/Method` in `hallpass.v1`.
     const PROCEDURE: &'static str;

@@ -106,7 +106,7 @@ impl Asked {
             .filter(|(value, _)| value.starts_with(current) && seen.insert(value.clone()))
             .take(MAX_CANDIDATES)
             .map(|(value, help)| {
-                let help = output::shown(&help);
+                let help = output::safe(&help);
                 let help = (!help.is_empty()).then(|| help.into());
                 CompletionCandidate::new(value).help(help)
             })

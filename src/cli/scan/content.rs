@@ -1,6 +1,5 @@
-//! What is searched for tokens: bytes that come in pieces, from wherever. They are searched as they are, and
-//! within what they encode (`encoded`, `utf16`, `archive`), each of which leads to a layer below. All of it
-//! goes forward only, in memory of a fixed size, so that a pipe and a hostile file are searched alike.
+//! Searches a stream of bytes for tokens: the bytes themselves, and what they encode (`encoded`, `utf16`, `archive`), each
+//! as a layer below. It reads forward only and in bounded memory, so that pipes and hostile files need no special care.
 
 mod archive;
 mod encoded;
@@ -18,47 +17,46 @@ use encoded::Encoded;
 use lines::Lines;
 use utf16::Utf16;
 
-/// As much as is read at a time: it fits a core's cache, and most files are read at once.
+/// The buffer for reading: fits a core's cache, and holds most files whole.
 const PIECE: usize = 256 * 1024;
 
-/// Likewise of what another layer unpacks or decodes.
+/// The buffer for what another layer unpacks or decodes.
 const INNER_PIECE: usize = 32 * 1024;
 
-/// What stays of a piece before the next: a token, and the longest header that is waited for.
+/// How much of a full buffer is kept: enough for a token, and for the longest header.
 const KEPT: usize = 8 * 1024;
 
-/// How many layers may lie above one another: Helm's base64 of base64 of gzip, in a tarball.
+/// Maximum nesting of layers. Enough for a tarball with Helm's base64 of base64 of gzip.
 const MAX_LEVEL: u8 = 5;
 
-/// A file may unpack to this and `MAX_RATIO` times its own size.
+/// A file may unpack to `MAX_UNPACKED` bytes plus `MAX_RATIO` times its own size.
 const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
 const MAX_RATIO: u64 = 100;
 
-/// What the search of a file has to say. The names say in what member of what archive, from the outermost.
+/// Receives the events of a search, with the names of the archive members around each, from the outermost.
 pub(super) type Tell<'a> = &'a mut dyn FnMut(&[String], Event);
 
-/// One thing of it.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A token, and the encoding that it was read from.
+    /// A token, and its encoding.
     Found(Location, Option<&'static str>, TokenText),
     /// A part cannot be searched.
     Unreadable(&'static str),
-    /// A part is compressed or encrypted in a way that is not unpacked.
-    Sealed,
+    /// A part is encrypted, or compressed in an unsupported way.
+    NotUnpacked,
 }
 
-/// What all layers of a file share.
+/// Shared by all layers of a file.
 struct Context<'a> {
     tell: Tell<'a>,
-    /// The members that the layer is in.
+    /// The archive members around the layer.
     names: Vec<String>,
     read: u64,
     unpacked: u64,
 }
 
 impl Context<'_> {
-    /// Tells it of a member below.
+    /// Reports an event within the members `below`.
     fn tell(&mut self, below: &[String], event: Event) {
         let depth = self.names.len();
         self.names.extend_from_slice(below);
@@ -66,7 +64,7 @@ impl Context<'_> {
         self.names.truncate(depth);
     }
 
-    /// Does `work` within these members.
+    /// Runs `work` within the members `below`.
     fn within(&mut self, below: &[String], work: impl FnOnce(&mut Self)) {
         let depth = self.names.len();
         self.names.extend_from_slice(below);
@@ -74,23 +72,23 @@ impl Context<'_> {
         self.names.truncate(depth);
     }
 
-    /// Whether so much more may be unpacked.
+    /// Counts unpacked bytes. Returns whether they are within the limit.
     fn unpack(&mut self, len: usize) -> bool {
         self.unpacked += to_u64(len);
         self.unpacked <= MAX_UNPACKED + MAX_RATIO * self.read
     }
 }
 
-/// A part of a layer: what came last, and `KEPT` bytes before it.
+/// The buffer of a layer: the newest bytes, and up to `KEPT` bytes before them.
 #[derive(Clone, Copy)]
 struct Piece<'a> {
     bytes: &'a [u8],
-    /// Where it begins in the layer.
+    /// Its offset in the layer.
     begin: u64,
-    /// Whether nothing comes behind it.
+    /// Whether the layer ends with it.
     last: bool,
     level: u8,
-    /// Whether somebody counts the lines of its members.
+    /// Whether its owner counts the lines of archive members in it.
     has_lines: bool,
 }
 
@@ -99,14 +97,14 @@ impl Piece<'_> {
         self.begin + to_u64(index)
     }
 
-    /// Where `offset` is in the bytes; their end if it is behind.
+    /// The index of `offset` in the bytes; at most their length.
     fn index(&self, offset: u64) -> usize {
         let index = usize::try_from(offset.saturating_sub(self.begin)).unwrap_or(usize::MAX);
         index.min(self.bytes.len())
     }
 }
 
-/// Something at an offset of a layer.
+/// Something found at an offset of a layer.
 #[derive(Debug)]
 struct Mark {
     offset: u64,
@@ -120,7 +118,7 @@ enum What {
     Member(String),
 }
 
-/// Bytes in which tokens are looked for. It says where they are in it; lines are the owner's to count.
+/// A stream of bytes that is searched for tokens. It reports their offsets; its owner counts the lines.
 #[derive(Debug)]
 struct Layer {
     level: u8,
@@ -148,7 +146,6 @@ impl Layer {
         }
     }
 
-    /// Makes it as new.
     fn reset(&mut self) {
         (self.filled, self.begin) = (0, 0);
         self.encoded.reset();
@@ -156,7 +153,7 @@ impl Layer {
         self.archive.reset();
     }
 
-    /// Where to put what comes next. `leave` is told what goes to make room.
+    /// The free part of the buffer. Passes to `leave` what it drops to make room.
     fn room(&mut self, mut leave: impl FnMut(&[u8])) -> &mut [u8] {
         if self.filled == self.buffer.len() {
             let gone = self.filled - KEPT;
@@ -168,7 +165,7 @@ impl Layer {
         &mut self.buffer[self.filled..]
     }
 
-    /// Searches `len` bytes that were put into the room; with `last`, what waited for more.
+    /// Searches `len` more bytes, which the caller has put into the buffer. `last` ends the layer.
     fn search(&mut self, len: usize, last: bool, context: &mut Context<'_>, marks: &mut Vec<Mark>) {
         let from = self.filled;
         self.filled += len;
@@ -192,7 +189,7 @@ impl Layer {
         self.archive.search(piece, context, marks);
     }
 
-    /// Searches what another layer decoded.
+    /// Searches bytes that another layer has decoded.
     fn push(&mut self, mut bytes: &[u8], context: &mut Context<'_>, marks: &mut Vec<Mark>) {
         while !bytes.is_empty() {
             let room = self.room(|_| ());
@@ -203,7 +200,7 @@ impl Layer {
         }
     }
 
-    /// Searches what waited for more.
+    /// Ends the layer.
     fn end(&mut self, context: &mut Context<'_>, marks: &mut Vec<Mark>) {
         self.search(0, true, context, marks);
     }
@@ -215,12 +212,12 @@ pub(super) struct Content {
     layer: Layer,
     lines: Lines,
     marks: Vec<Mark>,
-    /// The member of a tar archive that the lines are counted in.
+    /// The member of a tar archive in which lines are counted.
     member: Option<String>,
 }
 
 impl Content {
-    /// Of files; kept from file to file.
+    /// For files. Can be reused for any number of them.
     pub(super) fn new() -> Self {
         Self::at(0)
     }
@@ -234,8 +231,7 @@ impl Content {
         }
     }
 
-    /// Reads `source` to its end and tells of what is in it. How many bytes that were is told to `read`, piece
-    /// by piece.
+    /// Searches all of `source`. Passes the number of bytes to `read` as they are read.
     pub(super) fn search(
         &mut self,
         mut source: impl Read,
@@ -268,7 +264,7 @@ impl Content {
         ended
     }
 
-    /// Searches what another layer unpacked.
+    /// Searches bytes that another layer has unpacked.
     fn push(&mut self, mut bytes: &[u8], context: &mut Context<'_>) {
         while !bytes.is_empty() {
             let lines = &mut self.lines;
@@ -286,7 +282,7 @@ impl Content {
 
     fn advance(&mut self, len: usize, last: bool, context: &mut Context<'_>) {
         self.layer.search(len, last, context, &mut self.marks);
-        // A member begins before the token that it begins with.
+        // A member comes before the token at its beginning.
         let is_token = |mark: &Mark| matches!(mark.what, What::Token(..));
         self.marks.sort_by_key(|mark| (mark.offset, is_token(mark)));
         let bytes = &self.layer.buffer[..self.layer.filled];

@@ -1,4 +1,4 @@
-//! Where a token was found, and how that is written.
+//! A token that was found, and how it is printed.
 
 use serde::Serialize;
 
@@ -7,19 +7,19 @@ use crate::domain::{id::TokenId, token_search::find_tokens, token_text::TokenTex
 /// A file, or an object in a Git repository.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Source {
-    /// The commit that brought the file, or whose message it is.
+    /// The commit that introduced the file, or whose message it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) commit: Option<String>,
-    /// The object in the repository.
+    /// The object's ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) object: Option<String>,
-    /// The file, and the member of the archive that it is; none where it is the message of a commit or a tag.
+    /// The file, and the member of an archive; `None` for the message of a commit or tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<String>,
 }
 
 impl Source {
-    /// A file, or a member of an archive: `FILE!MEMBER`, as deep as it goes.
+    /// A file, or a member of nested archives: `FILE!MEMBER!MEMBER`.
     pub(super) fn file(path: String, members: &[String]) -> Self {
         let parts: Vec<_> = [path].iter().chain(members).cloned().collect();
         let path = parts.join("!");
@@ -29,7 +29,7 @@ impl Source {
         }
     }
 
-    /// `COMMIT:PATH`, or what there is of it.
+    /// `COMMIT:PATH`, or the part that is known.
     pub(super) fn show(&self) -> String {
         let object = self.commit.as_deref().or(self.object.as_deref());
         let parts = [object, self.path.as_deref()];
@@ -37,7 +37,7 @@ impl Source {
     }
 }
 
-/// Where in a file or object.
+/// A position in a file or object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Location {
     /// From 1; lines end with `\n`.
@@ -48,7 +48,7 @@ pub(super) struct Location {
     pub(super) offset: u64,
 }
 
-/// A token where it was found, without its secret.
+/// A token and its location, without the secret.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) location: Location,
@@ -57,7 +57,7 @@ pub(super) struct Finding {
     pub(super) id: TokenId,
 }
 
-/// How it is printed as JSON.
+/// A finding as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FindingJson<'a> {
@@ -88,7 +88,7 @@ impl Finding {
     /// The line for people.
     pub(super) fn show(&self, source: &Source) -> String {
         let Location { line, column, .. } = self.location;
-        let token = shown(&self.prefix, self.id.encode().as_str());
+        let token = redacted(&self.prefix, self.id.encode().as_str());
         let source = source.show();
         match self.encoding {
             Some(encoding) => format!("{source}:{line}:{column}: {token} (in {encoding})"),
@@ -108,19 +108,18 @@ impl Finding {
     }
 }
 
-/// How a token is named: without its secret.
-fn shown(prefix: &str, id: &str) -> String {
+/// A token without its secret.
+fn redacted(prefix: &str, id: &str) -> String {
     format!("{prefix}_{id}_…")
 }
 
-/// A name from outside as it can be shown: it may hold a token itself, and what would steer a terminal or
-/// forge a line.
+/// Makes a foreign name safe to print: redacts tokens in it, and escapes what would control a terminal or forge a line.
 pub(super) fn printable(name: &[u8]) -> String {
     let mut text = String::new();
     let mut at = 0;
     find_tokens(name, 0, |start, token: TokenText| {
         text.push_str(&String::from_utf8_lossy(&name[at..start]));
-        text.push_str(&shown(token.prefix(), token.id().encode().as_str()));
+        text.push_str(&redacted(token.prefix(), token.id().encode().as_str()));
         at = start + token.expose().len();
     });
     text.push_str(&String::from_utf8_lossy(&name[at..]));
@@ -136,7 +135,7 @@ mod tests {
     };
 
     #[test]
-    fn a_name_shows_no_secret_and_steers_no_terminal() {
+    fn a_printed_name_has_no_secret_and_no_control_characters() {
         let id = TokenId::from_id(Id::from_u128(7));
         let token = TokenText::generate(&TokenPrefix::default(), id);
         let name = format!("a/{0}\u{1b}[31m\n{0}.txt", token.expose());

@@ -1,6 +1,5 @@
-//! Searching what a Git repository holds: every blob, and every message of a commit or a tag, each once, whether
-//! or not a reference leads to it. `git` itself reads the objects, but it never sees the repository: only a
-//! repository of our own that has its objects (`repository`).
+//! Searches a Git repository: every blob and every message of a commit or tag once, reachable or not. `git` reads the
+//! objects, but never sees the repository itself, only a temporary one with its objects (`repository`).
 
 mod command;
 mod history;
@@ -28,16 +27,15 @@ use command::{Git, Memory, Program};
 use objects::{Kind, List, Object, Objects, Problem};
 use repository::Format;
 
-/// Where each token in a blob came from is told for so many; the rest are told at once, without.
+/// The maximum number of tokens in blobs for which commits are looked up. Further ones are reported without commits.
 const MAX_PENDING: usize = 10_000;
 
-/// The time that a search may take, and the one for origins: for any repository, and for each of so many bytes of
-/// its files. That is many times what an honest one takes.
-const TIME: Duration = Duration::from_secs(30);
-const BYTES_A_SECOND: u64 = 256 * 1024;
+/// The deadline of a search, and of the lookup of commits: `MIN_TIME`, plus the size of the repository's files at
+/// `MIN_BYTES_PER_SECOND`. An ordinary repository takes a small part of that.
+const MIN_TIME: Duration = Duration::from_secs(30);
+const MIN_BYTES_PER_SECOND: u64 = 256 * 1024;
 
-/// Objects of a usual size are read by several processes. Those that are larger, or that need more memory than
-/// these have, come last.
+/// For objects of a usual size. Larger ones, and those that need more memory, follow in the other tier.
 const USUAL: Tier = Tier {
     processes: 4,
     memory: Memory(160 * 1024),
@@ -52,25 +50,25 @@ struct Tier {
     memory: Memory,
 }
 
-/// A token in a blob, until it is known which commits brought the blob.
+/// A token in a blob, until the commits that introduced the blob are known.
 struct InBlob {
     id: String,
     members: Vec<String>,
     finding: Finding,
 }
 
-/// Where tokens were found whose origins are not known yet.
-pub(super) struct Found {
+/// The tokens in blobs whose commits are still to be looked up.
+pub(super) struct Pending {
     time: Duration,
     program: Program,
     searched: Vec<(TempDir, Mutex<Vec<InBlob>>)>,
 }
 
-/// Searches the repository that `path` is in.
+/// Searches the repository that contains `path`.
 ///
 /// # Errors
-/// There is no `git` or no repository, or nobody reads the output.
-pub(super) fn search(path: &Path, report: &Report) -> Result<Found, Failure> {
+/// There is no `git` or no repository, or the output cannot be written.
+pub(super) fn search(path: &Path, report: &Report) -> Result<Pending, Failure> {
     let program = Program::find()?;
     let repository = repository::find(path)?;
     let objects = printable(repository.objects.as_os_str().as_encoded_bytes());
@@ -78,21 +76,20 @@ pub(super) fn search(path: &Path, report: &Report) -> Result<Found, Failure> {
         report.warn(&format!("searching the repository at {objects}"));
     }
     if !repository.shallow.is_empty() {
-        let text = "it is a shallow clone: what came before is not here";
+        let text = "it is a shallow clone: it lacks the older history";
         report.unreadable(&objects, text);
     }
     if !repository.alternates.is_empty() {
-        let lent = printable(repository.alternates.trim_ascii());
-        let text =
-            format!("it borrows objects from another, which is not searched with it: {lent}");
+        let other = printable(repository.alternates.trim_ascii());
+        let text = format!("it borrows objects from a repository that is not searched: {other}");
         report.unreadable(&objects, text);
     }
     let files = repository::list_files(&repository, report);
-    let time = TIME + Duration::from_secs(files.size / BYTES_A_SECOND);
+    let time = MIN_TIME + Duration::from_secs(files.size / MIN_BYTES_PER_SECOND);
     let deadline = Instant::now() + time;
     let mut searched = Vec::new();
     for format in Format::ALL {
-        if let Some(folder) = files.repository(&repository, format)? {
+        if let Some(folder) = files.make_repository(&repository, format)? {
             let git = Git {
                 program: &program,
                 folder: folder.path(),
@@ -102,7 +99,7 @@ pub(super) fn search(path: &Path, report: &Report) -> Result<Found, Failure> {
             searched.push((folder, in_blobs));
         }
     }
-    Ok(Found {
+    Ok(Pending {
         time,
         program,
         searched,
@@ -114,7 +111,7 @@ fn search_all(git: Git<'_>, name: &str, report: &Report) -> Result<Mutex<Vec<InB
         git,
         report,
         in_blobs: Mutex::default(),
-        late: Mutex::default(),
+        is_late: Mutex::default(),
     };
     let list = Mutex::new(List::start(git)?);
     let next = || lock(&list).next_batch();
@@ -125,18 +122,15 @@ fn search_all(git: Git<'_>, name: &str, report: &Report) -> Result<Mutex<Vec<InB
         report.unreadable(name, printable(problem.as_bytes()));
     }
     large.extend(more);
-    // The smallest first: time may run out.
+    // The smallest first, since time may run out.
     large.sort_by_key(|object| object.size);
     let large = Mutex::new(large.into_iter());
     let next = || lock(&large).next().into_iter().collect();
     for object in search.run(&LARGE, &next)? {
-        report.unreadable(
-            object.id,
-            "git cannot read it, or not in the memory that it may take",
-        );
+        report.unreadable(object.id, "git cannot read it within its memory limit");
     }
-    if *lock(&search.late) {
-        report.unreadable(name, "it takes too long: the rest is not searched");
+    if *lock(&search.is_late) {
+        report.unreadable(name, "the search takes too long: the rest is not searched");
     }
     Ok(search.in_blobs)
 }
@@ -145,9 +139,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Found {
-    /// Tells of each token in a blob, once for each commit that brought the blob and each name that it had.
-    pub(super) fn tell_origins(self, report: &Report) -> Result<(), Failure> {
+impl Pending {
+    /// Reports each token, once for each commit that introduced its blob and each path of the blob there.
+    pub(super) fn report(self, report: &Report) -> Result<(), Failure> {
         for (folder, in_blobs) in self.searched {
             let in_blobs = in_blobs
                 .into_inner()
@@ -161,9 +155,9 @@ impl Found {
                 deadline: Instant::now() + self.time,
             };
             let blobs = in_blobs.iter().map(|found| found.id.clone()).collect();
-            let (origins, all) = history::origins(git, &blobs);
-            if !all {
-                report.warn("not all commits could be asked for what they brought");
+            let (commits, is_complete) = history::commits_of(git, &blobs);
+            if !is_complete {
+                report.warn("not all commits could be examined for the blobs that they introduced");
             }
             for found in in_blobs {
                 let source = |commit: Option<&String>, path: String| Source {
@@ -171,14 +165,14 @@ impl Found {
                     object: Some(found.id.clone()),
                     ..Source::file(path, &found.members)
                 };
-                match origins.get(&found.id) {
-                    Some(origins) => {
-                        for (commit, path) in origins {
-                            report.tell(&source(Some(commit), printable(path)), &found.finding)?;
+                match commits.get(&found.id) {
+                    Some(commits) => {
+                        for (commit, path) in commits {
+                            report.print(&source(Some(commit), printable(path)), &found.finding)?;
                         }
                     }
-                    // No commit that is here may have it.
-                    None => report.tell(&source(None, String::new()), &found.finding)?,
+                    // Perhaps no commit in the repository has it.
+                    None => report.print(&source(None, String::new()), &found.finding)?,
                 }
             }
         }
@@ -186,16 +180,16 @@ impl Found {
     }
 }
 
-/// What the threads of a search share.
+/// Shared by the threads of a search.
 struct Search<'a> {
     git: Git<'a>,
     report: &'a Report,
     in_blobs: Mutex<Vec<InBlob>>,
-    late: Mutex<bool>,
+    is_late: Mutex<bool>,
 }
 
 impl Search<'_> {
-    /// Searches what `next` gives until that is nothing. What its processes did not begin comes back.
+    /// Searches what `next` returns until that is empty. Returns the objects that its processes could not begin.
     fn run(
         &self,
         tier: &Tier,
@@ -210,36 +204,36 @@ impl Search<'_> {
             let mut left = Vec::new();
             for worker in workers {
                 left.extend(
-                    worker
-                        .join()
-                        .unwrap_or_else(|_| Err(Failure::failed("a thread of the search broke")))?,
+                    worker.join().unwrap_or_else(|_| {
+                        Err(Failure::failed("a thread of the search panicked"))
+                    })?,
                 );
             }
             Ok(left)
         })
     }
 
-    /// One thread's part.
+    /// The work of one thread.
     fn work(
         &self,
         memory: Memory,
         next: &impl Fn() -> Vec<Object>,
     ) -> Result<Vec<Object>, Failure> {
         let (mut content, mut process, mut left) = (Content::new(), None, Vec::new());
-        while !*lock(&self.late) {
+        while !*lock(&self.is_late) {
             let mut batch = VecDeque::from(next());
             if batch.is_empty() {
                 break;
             }
-            let mut asked = false;
+            let mut is_requested = false;
             while let Some(object) = batch.front() {
                 let objects = match &mut process {
                     Some(objects) => objects,
                     none => none.insert(Objects::start(self.git, memory)?),
                 };
-                // Where the process broke, another is asked for the rest.
-                let ready = asked || objects.ask(batch.iter()).is_ok();
-                asked = true;
+                // After a process fails, another is asked for the rest.
+                let ready = is_requested || objects.request(batch.iter()).is_ok();
+                is_requested = true;
                 let (searched, printed) = if ready {
                     self.search(objects, &mut content, object)
                 } else {
@@ -258,11 +252,11 @@ impl Search<'_> {
                     Err(Problem::NotBegun) => left.push(object),
                     Err(Problem::Broken) => self.report.unreadable(object.id, "it is damaged"),
                     Err(Problem::Late) => {
-                        *lock(&self.late) = true;
+                        *lock(&self.is_late) = true;
                         return Ok(left);
                     }
                 }
-                (process, asked) = (None, false);
+                (process, is_requested) = (None, false);
             }
         }
         Ok(left)
@@ -286,7 +280,7 @@ impl Search<'_> {
                 Event::Unreadable(problem) => {
                     return self.report.unreadable(source().show(), problem);
                 }
-                Event::Sealed => return self.report.sealed(),
+                Event::NotUnpacked => return self.report.not_unpacked(),
             };
             if !self.report.found(&token) || printed.is_err() {
                 return;
@@ -301,7 +295,7 @@ impl Search<'_> {
                 });
             } else {
                 drop(in_blobs);
-                printed = self.report.tell(&source(), &finding);
+                printed = self.report.print(&source(), &finding);
             }
         };
         let read = |bytes| self.report.read(bytes);

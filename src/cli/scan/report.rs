@@ -1,4 +1,4 @@
-//! What a search found: printed as it comes from its threads, counted, and kept for the revocation.
+//! Collects what the threads of a search find: prints it, counts it, and keeps it for the revocation.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -20,12 +20,13 @@ use super::{
     finding::{Finding, Source},
 };
 
-/// Where all threads of a search report to.
+/// Shared by all threads of a search.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
+    /// Whether the tokens are kept, to be revoked.
     keep: bool,
-    /// What is not told of.
+    /// Tokens that are not reported.
     ignored: HashSet<TokenId>,
     unit: &'static str,
     progress: ProgressBar,
@@ -41,30 +42,30 @@ struct State {
     leaked: BTreeMap<(TokenId, [u8; 32]), PresentedToken>,
 }
 
-/// How a search ended.
+/// The counts at the end of a search.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Summary {
-    /// How often a token was found.
+    /// Tokens found, each location counted.
     pub(super) found: u64,
-    /// How much could not be searched.
+    /// Files or objects that could not be searched.
     pub(super) unreadable: u64,
-    /// How often a token was found that is ignored.
+    /// Ignored tokens found.
     ignored: u64,
-    /// How many parts are compressed or encrypted in a way that is not unpacked.
-    sealed: u64,
-    /// How many files there are, where some were left out.
+    /// Parts that are encrypted, or compressed in an unsupported way.
+    not_unpacked: u64,
+    /// The number of files, if some were excluded.
     of_files: Option<u64>,
 }
 
 impl Report {
-    /// Prints as JSON or for people; `keep`: what was found is wanted in the end; `unit`: what is searched.
+    /// `unit` is what the summary counts.
     pub(super) fn new(
         json: bool,
         keep: bool,
         ignored: HashSet<TokenId>,
         unit: &'static str,
     ) -> Self {
-        // Whether or not stdout goes to a file, a person waits at the terminal.
+        // Even if stdout is a file, somebody may be watching the terminal.
         let progress = if io::stderr().is_terminal() {
             let style = ProgressStyle::with_template(
                 "{spinner} {bytes} searched, {bytes_per_sec}, {elapsed}",
@@ -89,22 +90,22 @@ impl Report {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What was counted stays true, whatever became of the thread that counted it.
+        // The counts stay correct even if a thread has panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So much more was searched.
+    /// Counts bytes searched.
     pub(super) fn read(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.progress.inc(bytes);
     }
 
-    /// One more file, or what stands for one, was begun.
+    /// Counts a file or object.
     pub(super) fn begin_file(&self) {
         self.files.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A token was found: whether it is to be told where.
+    /// Counts a token. Returns whether to report where it is.
     pub(super) fn found(&self, token: &TokenText) -> bool {
         let mut state = self.state();
         if self.ignored.contains(&token.id()) {
@@ -120,11 +121,8 @@ impl Report {
         true
     }
 
-    /// Tells where one was found.
-    ///
-    /// # Errors
-    /// Nobody reads the output.
-    pub(super) fn tell(&self, source: &Source, finding: &Finding) -> io::Result<()> {
+    /// Prints a finding. Fails if the output cannot be written.
+    pub(super) fn print(&self, source: &Source, finding: &Finding) -> io::Result<()> {
         let print = || {
             if self.json {
                 output::exact(&finding.json(source)?)
@@ -137,17 +135,17 @@ impl Report {
         self.progress.suspend(print)
     }
 
-    /// A part is compressed or encrypted in a way that is not unpacked.
-    pub(super) fn sealed(&self) {
-        self.state().summary.sealed += 1;
+    /// Counts a part that is encrypted, or compressed in an unsupported way.
+    pub(super) fn not_unpacked(&self) {
+        self.state().summary.not_unpacked += 1;
     }
 
-    /// There are so many files, some of which are left out.
-    pub(super) fn left_out(&self, of_files: u64) {
+    /// Sets the number of files if some are excluded.
+    pub(super) fn excluding(&self, of_files: u64) {
         self.state().summary.of_files = Some(of_files);
     }
 
-    /// Something could not be searched; its name is printable.
+    /// Reports that something could not be searched. The name must be printable.
     pub(super) fn unreadable(&self, name: impl Display, error: impl Display) {
         let mut state = self.state();
         state.summary.unreadable += 1;
@@ -155,7 +153,7 @@ impl Report {
         drop(state);
     }
 
-    /// Something that should be known.
+    /// Prints a warning.
     pub(super) fn warn(&self, text: &str) {
         let state = self.state();
         self.warn_locked(text);
@@ -167,12 +165,12 @@ impl Report {
             .suspend(|| output::hint(&format!("hallpass: {text}")));
     }
 
-    /// What was found so far, in the order of the tokens' births.
+    /// The tokens found so far, the oldest first.
     pub(super) fn leaked(&self) -> Vec<PresentedToken> {
         self.state().leaked.values().copied().collect()
     }
 
-    /// Says how it ended.
+    /// Prints the summary.
     pub(super) fn finish(self) -> Summary {
         self.progress.finish_and_clear();
         let state = self
@@ -194,7 +192,7 @@ impl Report {
         );
         for (what, count) in [
             ("ignored", summary.ignored),
-            ("not unpacked", summary.sealed),
+            ("not unpacked", summary.not_unpacked),
             ("not searched", summary.unreadable),
         ] {
             if count > 0 {

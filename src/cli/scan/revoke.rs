@@ -18,10 +18,10 @@ use super::super::{
     output, plural,
 };
 
-/// So many tokens go into one call.
+/// Maximum number of tokens in one call.
 const CHUNK: usize = 500;
 
-/// Revokes what of `found` is live, once somebody has said yes, and says what became of each.
+/// Revokes the live tokens of `found` after a confirmation, and prints what became of each.
 pub(super) fn revoke(
     client: &Client,
     found: &[PresentedToken],
@@ -39,14 +39,14 @@ pub(super) fn revoke(
     let is_live = |status: LeakStatus| status == LeakStatus::Live;
     let live = plan.statuses().filter(|status| is_live(*status)).count();
     if live == 0 {
-        return tell(&found, &plan, json);
+        return print(&found, &plan, json);
     }
     let tokens = plural::count(live, "live token");
     let families = plural::of(live, "its family", "their families");
     let (_, families) = families.split_once(' ').unwrap_or_default();
     let question = format!("Revoke {tokens} of {} found, with {families}?", found.len());
     if let Err(failure) = confirmation.ask(client, &question) {
-        // That tokens were found is what the exit code has to say.
+        // The exit code will report that tokens were found.
         output::hint(&format!(
             "hallpass: {}",
             failure.message().unwrap_or_default()
@@ -54,7 +54,7 @@ pub(super) fn revoke(
         return Ok(());
     }
     let done = client.run(async |session| call(session, &found, false).await)?;
-    tell(&found, &done, json)
+    print(&found, &done, json)
 }
 
 async fn call(
@@ -73,7 +73,7 @@ async fn call(
     Ok(all)
 }
 
-fn tell(
+fn print(
     found: &[LeakedToken],
     done: &RevokeLeakedTokensResponse,
     json: bool,
@@ -83,7 +83,9 @@ fn tell(
     for (leaked, status) in found.iter().zip(done.statuses()) {
         let id = &leaked.token_id;
         let (outcome, text) = match status {
-            LeakStatus::OtherSecret => ("other_secret", "not ours: the ID is, the secret is not"),
+            LeakStatus::OtherSecret => {
+                ("other_secret", "the ID is known here, with another secret")
+            }
             LeakStatus::NotLive => ("dead", "already deleted or expired"),
             LeakStatus::Live => ("revoked", "revoked"),
             LeakStatus::Unknown | LeakStatus::Unspecified => ("unknown", "unknown here"),

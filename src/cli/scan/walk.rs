@@ -1,4 +1,4 @@
-//! Searching files, folders and stdin.
+//! Searches files, folders and stdin.
 
 use std::{
     collections::HashSet,
@@ -29,39 +29,36 @@ use super::{
     report::Report,
 };
 
-/// What of folders is searched.
+/// Which files of folders are searched.
 #[derive(Args, Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
 )]
 pub(super) struct Walk {
-    /// Leave out what matches this pattern, of the kind that .gitignore has. May be repeated.
+    /// Exclude files that match this pattern, as in .gitignore. May be repeated.
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Leave out what the folders' own .gitignore, .ignore and Git's other ignore files exclude. Whoever may
-    /// write into a folder may so hide a token in it; how many files were left out is told.
+    /// Exclude what the folders' .gitignore, .ignore and Git's other ignore files exclude. Anyone who may write to a
+    /// folder can hide a token this way; the number of excluded files is reported.
     #[arg(long, overrides_with = "no_ignore")]
     use_ignore_files: bool,
-    /// Search what ignore files exclude, too, which is the default.
+    /// Search what ignore files exclude, too (the default).
     #[arg(long)]
     no_ignore: bool,
-    /// Leave hidden files and folders out.
+    /// Exclude hidden files and folders.
     #[arg(long, overrides_with = "hidden")]
     no_hidden: bool,
-    /// Search hidden files and folders, which is the default.
+    /// Search hidden files and folders, too (the default).
     #[arg(long)]
     hidden: bool,
 }
 
-/// The files that were read, by device and number.
+/// The files already read, by device and inode.
 type Seen = Mutex<HashSet<(u64, u64)>>;
 
 impl Walk {
-    /// Searches all that `paths` name.
-    ///
-    /// # Errors
-    /// Nobody reads the output, or a pattern is none.
+    /// Searches `paths`. Fails if the output cannot be written or a pattern is malformed.
     pub(super) fn search(&self, paths: &[PathBuf], report: &Report) -> Result<(), Failure> {
         let exclude = self.exclude()?;
         let is_stdin = |path: &&PathBuf| path.as_os_str() == "-";
@@ -80,8 +77,8 @@ impl Walk {
         }
         walk.standard_filters(false);
         if self.use_ignore_files || self.no_hidden || !self.exclude.is_empty() {
-            // What is left out is told: one who is told "nothing found" is to know in how much.
-            report.left_out(count(&walk));
+            // The summary must show how much "nothing found" covers.
+            report.excluding(count(&walk));
         }
         walk.standard_filters(self.use_ignore_files)
             .hidden(self.no_hidden)
@@ -108,14 +105,14 @@ impl Walk {
         let refused = |error: ignore::Error| Failure::usage(format!("--exclude: {error}"));
         let mut exclude = OverrideBuilder::new(".");
         for glob in &self.exclude {
-            // What an override does not exclude, it includes.
+            // Without the `!`, an override includes only what matches.
             exclude.add(&format!("!{glob}")).map_err(refused)?;
         }
         exclude.build().map_err(refused)
     }
 }
 
-/// How many files there are.
+/// Counts the files.
 fn count(walk: &WalkBuilder) -> u64 {
     let files = AtomicU64::new(0);
     walk.build_parallel().run(|| {
@@ -129,16 +126,16 @@ fn count(walk: &WalkBuilder) -> u64 {
     files.into_inner()
 }
 
-/// Whether it is a file, or what was named: that is read whatever it is, such as the pipe of `<(command)`.
+/// Whether it is a file. A given path is always read, even if it is a pipe, such as of `<(command)`.
 fn is_searched(entry: &DirEntry) -> bool {
-    entry.file_type().is_some_and(|kind| kind.is_file()) || is_named(entry)
+    entry.file_type().is_some_and(|kind| kind.is_file()) || is_given(entry)
 }
 
-fn is_named(entry: &DirEntry) -> bool {
+fn is_given(entry: &DirEntry) -> bool {
     entry.depth() == 0 && !entry.path().is_dir()
 }
 
-/// Searches a file that the walk came by. The error is that of the output.
+/// Searches an entry of the walk. Fails if the output cannot be written.
 fn search_entry(
     content: &mut Content,
     entry: Result<DirEntry, ignore::Error>,
@@ -156,7 +153,7 @@ fn search_entry(
         return Ok(());
     }
     let name = entry.path().as_os_str().as_bytes();
-    match open_once(entry.path(), is_named(&entry), seen) {
+    match open_once(entry.path(), is_given(&entry), seen) {
         Ok(Some(file)) => {
             report.begin_file();
             search_one(content, file, name, report)
@@ -169,18 +166,18 @@ fn search_entry(
     }
 }
 
-/// The file, unless it was opened before under another name. What was not named may have become a pipe or a
-/// link since it was listed: neither is waited for, nor followed.
-fn open_once(path: &Path, named: bool, seen: &Seen) -> io::Result<Option<File>> {
+/// Opens a file, unless it was opened before under another name. A file that was not given as a path may have become a
+/// pipe or a symbolic link since it was listed: it does not wait for the one or follow the other.
+fn open_once(path: &Path, given: bool, seen: &Seen) -> io::Result<Option<File>> {
     let mut options = File::options();
     options.read(true);
-    if !named {
+    if !given {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
         options.custom_flags(flags.cast_signed());
     }
     let file = options.open(path)?;
     let metadata = file.metadata()?;
-    if !named && !metadata.is_file() {
+    if !given && !metadata.is_file() {
         return Ok(None);
     }
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,37 +186,37 @@ fn open_once(path: &Path, named: bool, seen: &Seen) -> io::Result<Option<File>> 
         .then_some(file))
 }
 
-/// Searches what `reader` holds. The error is that of the output.
+/// Searches what `reader` returns. Fails if the output cannot be written.
 fn search_one(
     content: &mut Content,
     reader: impl io::Read,
     name: &[u8],
     report: &Report,
 ) -> io::Result<()> {
-    let shown = printable(name);
+    let name = printable(name);
     let mut printed = Ok(());
     let mut tell = |members: &[String], event| {
-        let source = Source::file(shown.clone(), members);
+        let source = Source::file(name.clone(), members);
         match event {
             Event::Found(location, encoding, token) => {
                 if report.found(&token) && printed.is_ok() {
-                    printed = report.tell(&source, &Finding::new(location, encoding, &token));
+                    printed = report.print(&source, &Finding::new(location, encoding, &token));
                 }
             }
             Event::Unreadable(problem) => {
                 report.unreadable(source.path.unwrap_or_default(), problem);
             }
-            Event::Sealed => report.sealed(),
+            Event::NotUnpacked => report.not_unpacked(),
         }
     };
     let read = content.search(reader, |bytes| report.read(bytes), &mut tell);
     if let Err(error) = read {
-        report.unreadable(shown, error);
+        report.unreadable(name, error);
     }
     printed
 }
 
-/// Tells of a folder or file that the walk could not come by; the error names it.
+/// Reports a folder or file that the walk could not read. The error names it.
 fn report_unreadable(error: &ignore::Error, report: &Report) {
     let (mut path, mut cause) = (None, error);
     loop {
@@ -234,9 +231,9 @@ fn report_unreadable(error: &ignore::Error, report: &Report) {
     }
     let name = path.map_or(&b"a file"[..], |path| path.as_os_str().as_bytes());
     let name = printable(name);
-    // The operating system's own words, without the path, which may hold a token.
+    // The system's message alone: the path may hold a token.
     match cause.io_error() {
         Some(error) => report.unreadable(name, error),
-        None => report.unreadable(name, "the walk cannot go there"),
+        None => report.unreadable(name, "it cannot be reached"),
     }
 }

@@ -1,6 +1,6 @@
 //! `hallpass token list`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io};
 
 use clap::Args;
 use pbjson_types::Timestamp as ProtoTimestamp;
@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     super::{
-        client::{Client, MAX_LIMIT, Session},
+        client::{Client, MAX_LIMIT, Page, Session},
         failure::Failure,
         output::{self, ListOutputArgs, or_dash},
         relative_time,
@@ -30,28 +30,28 @@ use super::{
     state,
 };
 
-/// Why there are no tokens of one's own where the kernel tells who calls.
-const NO_USER: &str = "whose tokens? A process on the server's machine is none of its users: give --user NAME, or --all";
+/// A process on the server's machine has no user of its own.
+const NO_USER: &str =
+    "whose tokens? Give --user NAME or --all: a command on the server's machine is not a user";
 
-/// `token list`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct List {
-    /// Whose: a name or an ID, as with --user. Left out: one's own.
+    /// The user's name or ID, as with --user. Default: yourself.
     #[arg(value_name = "USER", conflicts_with = "of_user")]
-    whose: Option<String>,
-    /// List the tokens of all users that are not deleted, expired ones included.
-    #[arg(long, conflicts_with = "whose")]
+    user: Option<String>,
+    /// List the tokens of all users that are not deleted, including expired ones.
+    #[arg(long, conflicts_with = "user")]
     all: bool,
     /// Only count them, by state.
     #[arg(long, requires = "all", conflicts_with_all = ["reverse", "limit", "jsonl"])]
     count: bool,
-    /// Only tokens that expire by then, soonest first: how long from now, such as 7d, a day or a time.
+    /// Only tokens that expire by then, soonest first: a duration from now such as 7d, a day or a time.
     #[arg(long, value_name = "WHEN", value_parser = time_arg::parse, conflicts_with = "never_expires")]
     expiring: Option<TimeArg>,
-    /// Newest first, or with --expiring what expires last.
+    /// Newest first, or with --expiring the latest expiry first.
     #[arg(long)]
     reverse: bool,
-    /// At most so many tokens. Not set: all.
+    /// Maximum number of tokens. Default: all.
     #[arg(long, value_name = "NUMBER", value_parser = number(1..=MAX_LIMIT))]
     limit: Option<usize>,
     #[command(flatten)]
@@ -62,52 +62,27 @@ pub(in crate::cli) struct List {
     target: TargetArgs,
 }
 
-/// Runs `hallpass token list`.
 pub(super) fn run(args: &List) -> Result<(), Failure> {
-    if !args.all && args.selection.is_given_beside_user(SystemClock.now()) {
+    let now = SystemClock.now();
+    if !args.all && args.selection.is_given_beside_user(now) {
         return Err(Failure::usage(
-            "give --all: the flags that select tokens go with it, but for --user",
+            "give --all: the flags that select tokens, except --user, need it",
         ));
     }
-    let expiring = args.expiring(SystemClock.now())?;
+    let expiring_before = args.expiring_before(now)?;
     let client = Client::new(&args.target)?;
-    if args.count {
-        return count(args, expiring, &client);
+    match (args.all, args.count) {
+        (false, _) => list_one_user(args, expiring_before, &client),
+        (true, false) => list_all(args, expiring_before, &client),
+        (true, true) => count(args, expiring_before, &client),
     }
-    if args.output.jsonl {
-        return print_lines(args, expiring, &client);
-    }
-    let mut usernames = HashMap::new();
-    let tokens = client.run(async |session| {
-        if args.all {
-            return list_all(session, args, expiring, &mut usernames).await;
-        }
-        let user_id = whose_id(session, args, &client).await?;
-        list_of(session, args, expiring, &user_id).await
-    })?;
-    let next_page_token = String::new();
-    match (args.output.json, args.all) {
-        (true, true) => output::reply(&ListAllTokensResponse {
-            tokens,
-            next_page_token,
-            usernames,
-        })?,
-        (true, false) => output::reply(&ListTokensResponse {
-            tokens,
-            next_page_token,
-        })?,
-        (false, true) => print_of_all(&tokens, &usernames)?,
-        (false, false) => print(&tokens)?,
-    }
-    Ok(())
 }
 
 impl List {
-    /// By when the tokens expire that are asked for.
-    fn expiring(&self, now: Timestamp) -> Result<Option<ProtoTimestamp>, Failure> {
+    fn expiring_before(&self, now: Timestamp) -> Result<Option<ProtoTimestamp>, Failure> {
         match self.expiring.map(|time| time.ahead_of(now)) {
             Some(time) if time <= now => Err(Failure::usage(
-                "--expiring must be later than now: --all --state expired lists what has expired",
+                "--expiring must be in the future: --all --state expired lists expired tokens",
             )),
             time => Ok(time.map(relative_time::to_proto)),
         }
@@ -120,120 +95,81 @@ impl List {
     ) -> Result<TokenFilter, Failure> {
         Ok(TokenFilter {
             expiring_before,
-            ..self.selection.read(session, SystemClock.now()).await?
+            ..self.selection.filter(session, SystemClock.now()).await?
         })
     }
 }
 
-/// The ID of whose tokens are listed.
-async fn whose_id(session: &mut Session, args: &List, client: &Client) -> Result<String, Failure> {
-    match args.whose.as_deref().or(args.selection.user()) {
-        Some(user) => Ok(session.look_up_user(user).await?.id),
-        // To the server, nobody is the caller.
-        None if client.is_remote() => Ok(String::new()),
-        None => Err(Failure::usage(NO_USER)),
-    }
-}
-
-fn print_lines(
+fn list_one_user(
     args: &List,
     expiring_before: Option<ProtoTimestamp>,
     client: &Client,
 ) -> Result<(), Failure> {
-    let limit = args.limit.unwrap_or(usize::MAX);
-    if !args.all {
-        let user_id = client.run(async |session| whose_id(session, args, client).await)?;
-        return client.print_lines(limit, async |session, page_size, page_token| {
-            page_of(
-                session,
-                args,
-                expiring_before,
-                &user_id,
-                page_size,
-                page_token,
-            )
-            .await
-        });
-    }
-    let filter = client.run(async |session| args.filter(session, expiring_before).await)?;
-    client.print_lines(limit, async |session, page_size, page_token| {
-        let page = page_of_all(session, args, &filter, page_size, page_token).await?;
-        Ok((page.tokens, page.next_page_token))
-    })
-}
-
-async fn list_of(
-    session: &mut Session,
-    args: &List,
-    expiring_before: Option<ProtoTimestamp>,
-    user_id: &str,
-) -> Result<Vec<Token>, Failure> {
-    let limit = args.limit.unwrap_or(usize::MAX);
-    session
-        .all_pages(limit, async |session, page_size, page_token| {
-            page_of(
-                session,
-                args,
-                expiring_before,
-                user_id,
-                page_size,
-                page_token,
-            )
-            .await
-        })
-        .await
-}
-
-async fn page_of(
-    session: &mut Session,
-    args: &List,
-    expiring_before: Option<ProtoTimestamp>,
-    user_id: &str,
-    page_size: u32,
-    page_token: String,
-) -> Result<(Vec<Token>, String), Failure> {
-    let request = ListTokensRequest {
-        page_size,
-        page_token,
-        reverse: args.reverse,
-        user_id: user_id.to_owned(),
-        expiring_before,
+    let mut user_id = None;
+    let get = async |session: &mut Session, page: Page| {
+        let user_id = match (&user_id, args.user.as_deref().or(args.selection.user())) {
+            (Some(id), _) => id,
+            (None, Some(user)) => user_id.insert(session.look_up_user(user).await?.id),
+            // The caller.
+            (None, None) if client.is_remote() => user_id.insert(String::new()),
+            (None, None) => return Err(Failure::usage(NO_USER)),
+        };
+        let request = ListTokensRequest {
+            page_size: page.size,
+            page_token: page.token,
+            reverse: args.reverse,
+            user_id: user_id.clone(),
+            expiring_before,
+        };
+        let reply = session.call(&request).await?;
+        Ok((reply.tokens, reply.next_page_token))
     };
-    let page = session.call(&request).await?;
-    Ok((page.tokens, page.next_page_token))
+    let Some(tokens) = client.list(args.output, args.limit, get)? else {
+        return Ok(());
+    };
+    let reply = ListTokensResponse {
+        tokens,
+        ..ListTokensResponse::default()
+    };
+    Ok(args.output.print(reply, |reply| {
+        let now = SystemClock.now();
+        let rows = reply.tokens.iter().map(|token| row(token, now));
+        let [id, state, used, scopes, note] = COLUMNS;
+        table::print([id, state, used, scopes, note], rows.collect())
+    })?)
 }
 
-async fn list_all(
-    session: &mut Session,
+fn list_all(
     args: &List,
     expiring_before: Option<ProtoTimestamp>,
-    usernames: &mut HashMap<String, String>,
-) -> Result<Vec<Token>, Failure> {
-    let filter = args.filter(session, expiring_before).await?;
-    let limit = args.limit.unwrap_or(usize::MAX);
-    session
-        .all_pages(limit, async |session, page_size, page_token| {
-            let page = page_of_all(session, args, &filter, page_size, page_token).await?;
-            usernames.extend(page.usernames);
-            Ok((page.tokens, page.next_page_token))
-        })
-        .await
-}
-
-async fn page_of_all(
-    session: &mut Session,
-    args: &List,
-    filter: &TokenFilter,
-    page_size: u32,
-    page_token: String,
-) -> Result<ListAllTokensResponse, Failure> {
-    let request = ListAllTokensRequest {
-        filter: Some(filter.clone()),
-        page_size,
-        page_token,
-        reverse: args.reverse,
+    client: &Client,
+) -> Result<(), Failure> {
+    let (mut filter, mut usernames) = (None, HashMap::new());
+    let get = async |session: &mut Session, page: Page| {
+        if filter.is_none() {
+            filter = Some(args.filter(session, expiring_before).await?);
+        }
+        let request = ListAllTokensRequest {
+            filter: filter.clone(),
+            page_size: page.size,
+            page_token: page.token,
+            reverse: args.reverse,
+        };
+        let reply = session.call(&request).await?;
+        usernames.extend(reply.usernames);
+        Ok((reply.tokens, reply.next_page_token))
     };
-    session.call(&request).await
+    let Some(tokens) = client.list(args.output, args.limit, get)? else {
+        return Ok(());
+    };
+    let reply = ListAllTokensResponse {
+        tokens,
+        next_page_token: String::new(),
+        usernames,
+    };
+    Ok(args.output.print(reply, |reply| {
+        print_with_users(&reply.tokens, &reply.usernames)
+    })?)
 }
 
 fn count(
@@ -245,28 +181,20 @@ fn count(
         let filter = Some(args.filter(session, expiring_before).await?);
         session.call(&CountAllTokensRequest { filter }).await
     })?;
-    if args.output.json {
-        return Ok(output::reply(&counts)?);
-    }
-    Ok(output::fields([
-        ("Live", counts.live_count.to_string()),
-        ("Disabled", counts.disabled_count.to_string()),
-        ("Expired", counts.expired_count.to_string()),
-    ])?)
+    Ok(args.output.print(counts, |counts| {
+        output::fields([
+            ("Live", counts.live_count.to_string()),
+            ("Disabled", counts.disabled_count.to_string()),
+            ("Expired", counts.expired_count.to_string()),
+        ])
+    })?)
 }
 
-fn print(tokens: &[Token]) -> Result<(), Failure> {
-    let now = SystemClock.now();
-    let rows = tokens.iter().map(|token| row(token, now)).collect();
-    let [id, state, used, scopes, note] = COLUMNS;
-    Ok(table::print([id, state, used, scopes, note], rows)?)
-}
-
-/// The same with whose they are.
-pub(super) fn print_of_all(
+/// Prints a table of tokens with a column for the user.
+pub(super) fn print_with_users(
     tokens: &[Token],
     usernames: &HashMap<String, String>,
-) -> Result<(), Failure> {
+) -> io::Result<()> {
     let now = SystemClock.now();
     let rows = tokens.iter().map(|token| {
         let user = usernames.get(&token.user_id).unwrap_or(&token.user_id);
@@ -275,7 +203,7 @@ pub(super) fn print_of_all(
     });
     let [id, state, used, scopes, note] = COLUMNS;
     let columns = [id, text("USER"), state, used, scopes, note];
-    Ok(table::print(columns, rows.collect())?)
+    table::print(columns, rows.collect())
 }
 
 const COLUMNS: [Column; 5] = [
@@ -287,35 +215,32 @@ const COLUMNS: [Column; 5] = [
 ];
 
 fn row(token: &Token, now: Timestamp) -> [String; 5] {
-    let used = token
-        .last_use
-        .as_ref()
-        .map(|last| relative_time::of(last.time));
+    let used = token.last_use.as_ref().map_or_else(
+        || "never".to_owned(),
+        |last| relative_time::short(relative_time::of(last.time), now),
+    );
     [
         token.id.clone(),
-        state_and_end(token, now),
-        used.map_or_else(
-            || "never".to_owned(),
-            |time| relative_time::short(time, now),
-        ),
+        state_and_expiry(token, now),
+        used,
         or_dash(token.scopes.join(" ")),
         or_dash(token.note.clone()),
     ]
 }
 
 /// `live, 89d left`.
-fn state_and_end(token: &Token, now: Timestamp) -> String {
+fn state_and_expiry(token: &Token, now: Timestamp) -> String {
     let state = state(token, now);
-    let Some(end) = token.expire_time else {
+    let Some(expiry) = token.expire_time else {
         return state.to_owned();
     };
-    let end = relative_time::of(Some(end));
-    if end <= now {
-        format!("{state} {}", relative_time::short(end, now))
+    let expiry = relative_time::of(Some(expiry));
+    if expiry <= now {
+        format!("{state} {}", relative_time::short(expiry, now))
     } else {
         format!(
             "{state}, {} left",
-            relative_time::short_length(end.since(now))
+            relative_time::short_length(expiry.since(now))
         )
     }
 }

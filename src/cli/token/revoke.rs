@@ -1,6 +1,5 @@
-//! `hallpass token revoke`: many tokens at once. It tells first how many, and asks. Plaintexts come from
-//! stdin, never as arguments, which every process on the machine could read. Where tokens are named and none of
-//! them ends, it fails; what only flags select may be nothing.
+//! `hallpass token revoke`: revokes many tokens at once, after a question that says how many. Plaintexts come from
+//! stdin, since every process on the machine can read arguments. It fails if tokens are named and none of them ends.
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -29,22 +28,21 @@ use super::{
         output::{self, OutputArgs},
         plural, relative_time,
     },
-    list::print_of_all,
+    list::print_with_users,
     selection::SelectionArgs,
 };
 
-/// How many tokens go into one call, which takes no more.
+/// Maximum number of named tokens in one call.
 const MAX_NAMED: usize = 1_000;
 
-/// `token revoke`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Revoke {
-    /// Tokens by ID. `-` reads IDs and plaintexts from stdin, as they were pasted, line by line. A plaintext ends its
-    /// whole family. With filters, those of them that fit.
-    // Anything is taken here, and refused below: clap would repeat it, and it may be a plaintext.
+    /// Token IDs. `-` reads lines with IDs and plaintexts from stdin. A plaintext ends its whole family. With flags that
+    /// select, only those of these tokens that match.
+    // Takes anything and refuses it later, since clap would repeat it in an error, and it may be a plaintext.
     #[arg(value_name = "ID|-", num_args = 0..)]
     tokens: Vec<String>,
-    /// Tell what would be revoked, and change nothing.
+    /// Show what would be revoked, and change nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -57,37 +55,36 @@ pub(in crate::cli) struct Revoke {
     target: TargetArgs,
 }
 
-/// Runs `hallpass token revoke`.
 pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
     if !args.dry_run {
         args.confirmation.check()?;
     }
     let named = read_named(&args.tokens)?;
-    if named.is_empty() && !args.selection.is_set(SystemClock.now()) {
+    if named.is_empty() && !args.selection.is_enough_to_revoke(SystemClock.now()) {
         return Err(Failure::usage(
-            "say which tokens: by ID, by - for stdin, or by flags such as --user; a state alone is too little",
+            "which tokens? Give IDs, - for stdin, or flags such as --user; a state alone is not enough",
         ));
     }
     let client = Client::new(&args.target)?;
     let now = SystemClock.now();
-    let filter = client.run(async |session| args.selection.read(session, now).await)?;
+    let filter = client.run(async |session| args.selection.filter(session, now).await)?;
     let revocation = Revocation { filter, named };
     let plan = || client.run(async |session| revocation.run(session, true, |_| {}).await);
     if args.dry_run {
         return show(args.output, &revocation, &plan()?, true);
     }
-    let mut of = None;
+    let mut total = None;
     if args.confirmation.is_given() {
         args.confirmation.ask(&client, "")?;
     } else {
         let plan = plan()?;
-        of = Some(plan.token_count);
+        total = Some(plan.token_count);
         if plan.token_count > 0 {
             args.confirmation
                 .ask(&client, &question(&revocation, &plan))?;
         }
     }
-    let progress = Progress::new(of);
+    let progress = Progress::new(total);
     let done = client.run(async |session| {
         let tell = |done: &RevokeTokensResponse| progress.show(done.token_count);
         revocation.run(session, false, tell).await
@@ -104,7 +101,7 @@ fn question(revocation: &Revocation, plan: &RevokeTokensResponse) -> String {
     let used = impact::last_use(plan.last_use.as_ref(), SystemClock.now());
     let children = match plan.child_count {
         0 => String::new(),
-        count => format!(", {} made with {them}", plural::count(count, "token")),
+        count => format!(", {} created with {them}", plural::count(count, "token")),
     };
     let families = if revocation.named.iter().any(|named| named.is_plaintext) {
         ", and the families of those given by plaintext"
@@ -116,9 +113,9 @@ fn question(revocation: &Revocation, plan: &RevokeTokensResponse) -> String {
 
 /// A token that was named.
 struct NamedToken {
-    /// Its ID or its plaintext; empty where it is neither.
+    /// Its ID or its plaintext; empty if it is neither.
     text: Secret,
-    /// What to call it: its ID, or the line that it is not in.
+    /// Its ID, or the line of stdin that should name it.
     label: String,
     is_plaintext: bool,
 }
@@ -142,12 +139,12 @@ impl NamedToken {
         }
     }
 
-    /// All that a line names: it is a list of tokens and IDs, or a text with tokens in it, whose IDs are then no
-    /// tokens to be revoked. A line of neither counts as one name.
+    /// The tokens in a line. If all its words are IDs or plaintexts, these; otherwise only the plaintexts, since an ID in
+    /// some other text need not be meant. A line without either counts as one malformed token.
     fn all_in(number: usize, line: &str) -> Vec<Self> {
-        let is_between = |char: char| char.is_whitespace() || matches!(char, ',' | ';');
-        let words = line.split(is_between);
-        // Not the bracket that begins a list.
+        let is_separator = |char: char| char.is_whitespace() || matches!(char, ',' | ';');
+        let words = line.split(is_separator);
+        // Skips brackets around a list.
         let words = words.filter(|word| word.contains(char::is_alphanumeric));
         let list: Option<Vec<_>> = words
             .map(|word| match TokenId::from_paste(word) {
@@ -168,7 +165,7 @@ impl NamedToken {
     }
 }
 
-/// The tokens that are named. A plaintext in an argument is refused, and not repeated.
+/// Reads the tokens that the arguments name. Refuses a plaintext in an argument, without repeating it.
 fn read_named(args: &[String]) -> Result<Vec<NamedToken>, Failure> {
     let mut named = Vec::new();
     for arg in args {
@@ -183,33 +180,32 @@ fn read_named(args: &[String]) -> Result<Vec<NamedToken>, Failure> {
         } else if let Some(id) = TokenId::from_paste(arg) {
             named.push(NamedToken::by_id(id));
         } else if let Ok(token) = TokenText::from_paste(arg) {
-            // Elsewhere it stands for its ID. Here the two do not mean the same.
+            // Other commands take its ID from it. Here the two mean different things.
             return Err(Failure::usage(format!(
-                "a plaintext is never an argument here: pipe it in, with -, to end its whole family, or give its ID {} \
-                 to end it alone",
+                "a plaintext cannot be an argument here: give - and pipe it in to end its whole family, or give its ID {} \
+                 to end only this token",
                 token.id()
             )));
         } else {
             return Err(Failure::usage(
-                "an argument is neither a token's ID, 22 letters and digits, nor -; all tokens of a user are --user NAME",
+                "an argument is neither a token's ID (22 letters and digits) nor -; for all tokens of a user give --user NAME",
             ));
         }
     }
-    // Else a filter beside an empty list would select all that fits it.
+    // With an empty list, the flags alone would select tokens.
     if named.is_empty() && !args.is_empty() {
         return Err(Failure::failed("stdin names no token: nothing was done"));
     }
     Ok(named)
 }
 
-/// What to revoke.
 struct Revocation {
     filter: TokenFilter,
     named: Vec<NamedToken>,
 }
 
 impl Revocation {
-    /// All of it, call after call, as one answer.
+    /// Makes all calls, and adds their replies up.
     async fn run(
         &self,
         session: &mut Session,
@@ -219,7 +215,7 @@ impl Revocation {
         let mut all = RevokeTokensResponse::default();
         let mut parts: Vec<&[NamedToken]> = self.named.chunks(MAX_NAMED).collect();
         if parts.is_empty() {
-            // By the filter alone.
+            // One call with the filter alone.
             parts.push(&[]);
         }
         for part in parts {
@@ -255,23 +251,24 @@ impl Revocation {
     }
 }
 
-/// How far it is, on a terminal.
+/// The progress, shown on a terminal.
 struct Progress {
-    /// Of how many, where they were counted.
-    of: Option<u32>,
+    total: Option<u32>,
     is_shown: bool,
 }
 
 impl Progress {
-    fn new(of: Option<u32>) -> Self {
+    fn new(total: Option<u32>) -> Self {
         let is_shown = io::stderr().is_terminal();
-        Self { of, is_shown }
+        Self { total, is_shown }
     }
 
-    /// That nobody listens is no failure.
     fn show(&self, done: u32) {
         if self.is_shown {
-            let of = self.of.map(|of| format!(" of {of}")).unwrap_or_default();
+            let of = self
+                .total
+                .map(|total| format!(" of {total}"))
+                .unwrap_or_default();
             let mut stderr = io::stderr();
             drop(write!(stderr, "\rrevoked {done}{of}"));
             drop(stderr.flush());
@@ -285,11 +282,9 @@ impl Progress {
     }
 }
 
-/// Tells what was done or, of a `plan`, what would be, and of each token that was named, where one was not revoked.
+/// Prints what was revoked or, for a plan, what would be. If a named token was not, it prints the outcome of each.
 ///
-/// # Errors
-/// Tokens were named, and not one of them is revoked now: whoever reported a leak must not go away believing
-/// that it is over.
+/// Fails if tokens were named and none of them has ended: who reports a leak must not believe that it is over.
 fn show(
     output: OutputArgs,
     revocation: &Revocation,
@@ -313,17 +308,17 @@ fn show(
             output::line(&format!("{text}: {count}"))?;
         }
         if is_plan && !done.first_tokens.is_empty() {
-            output::line("the first of them:")?;
-            print_of_all(&done.first_tokens, &done.usernames)?;
+            output::line("the first tokens:")?;
+            print_with_users(&done.first_tokens, &done.usernames)?;
         }
     }
-    let is_over = |outcome| {
+    let has_ended = |outcome| {
         matches!(
             outcome,
             RevocationOutcome::Revoked | RevocationOutcome::NotLive
         )
     };
-    if revocation.named.is_empty() || done.outcomes().any(is_over) {
+    if revocation.named.is_empty() || done.outcomes().any(has_ended) {
         return Ok(());
     }
     let others = others(done, is_plan).map(|(text, count)| format!("{text}: {count}"));
@@ -341,22 +336,25 @@ fn show_counts(done: &RevokeTokensResponse, is_plan: bool) -> io::Result<()> {
     let (tokens, them) = (plural::count(count, "token"), plural::them(count));
     if is_plan {
         return output::line(&format!(
-            "would revoke {tokens}, and {} made with {them}",
+            "would revoke {tokens}, and {} created with {them}",
             plural::count(done.child_count, "token")
         ));
     }
     let family = match done.family_count {
         0 => String::new(),
-        others => format!("; others of their families: {others}"),
+        others => format!("; other tokens of their families: {others}"),
     };
     output::line(&format!(
-        "revoked {tokens}; tokens made with {them}, revoked too: {}{family}",
+        "revoked {tokens}; tokens created with {them}, revoked too: {}{family}",
         done.child_count
     ))
 }
 
-/// How many of the tokens that were named are not revoked by this, for each reason that there was.
-fn others(of: &RevokeTokensResponse, is_plan: bool) -> impl Iterator<Item = (&'static str, usize)> {
+/// For each reason why named tokens are not revoked, how many.
+fn others(
+    reply: &RevokeTokensResponse,
+    is_plan: bool,
+) -> impl Iterator<Item = (&'static str, usize)> {
     [
         RevocationOutcome::Malformed,
         RevocationOutcome::NotOurs,
@@ -367,7 +365,7 @@ fn others(of: &RevokeTokensResponse, is_plan: bool) -> impl Iterator<Item = (&'s
     ]
     .into_iter()
     .map(move |outcome| {
-        let count = of.outcomes().filter(|found| *found == outcome).count();
+        let count = reply.outcomes().filter(|found| *found == outcome).count();
         (describe(outcome, is_plan), count)
     })
     .filter(|(_, count)| *count > 0)
@@ -380,8 +378,8 @@ const fn describe(outcome: RevocationOutcome, is_plan: bool) -> &'static str {
         RevocationOutcome::NotLive => "deleted or expired before",
         RevocationOutcome::NotOurs | RevocationOutcome::Unspecified => "unknown here",
         RevocationOutcome::OtherSecret => "the ID is known here, with another secret",
-        RevocationOutcome::Malformed => "no token: mistyped or cut",
+        RevocationOutcome::Malformed => "not a token: mistyped or truncated",
         RevocationOutcome::NotSelected => "not selected by the flags",
-        RevocationOutcome::Spared => "spared, since this command uses it",
+        RevocationOutcome::Spared => "not revoked, since this command uses it",
     }
 }

@@ -1,4 +1,4 @@
-//! Which of all tokens: the flags that listing and revoking have in common.
+//! The flags that select tokens, for listing and revoking.
 
 use clap::{Args, ValueEnum};
 
@@ -17,33 +17,33 @@ use super::{
     token_id,
 };
 
-/// What a token must meet, all of it.
+/// Selects the tokens that meet all conditions.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Which tokens")]
 pub(in crate::cli) struct SelectionArgs {
-    /// Tokens of this user: a name or an ID. A person's machines are users of their own.
+    /// Tokens of this user: a name or an ID. Tokens of a person's machines are not included.
     #[arg(long = "user", value_name = "USER")]
     of_user: Option<String>,
-    /// Tokens of this family: the ID of its first.
+    /// Tokens of this family: the ID of its first token.
     #[arg(long, value_name = "TOKEN_ID", value_parser = token_id)]
     family: Option<TokenId>,
-    /// Tokens made with this one.
+    /// Tokens created with this one.
     #[arg(long, value_name = "TOKEN_ID", value_parser = token_id)]
     parent: Option<TokenId>,
-    /// Tokens created then or later: how long ago, such as 90d, a day such as 2027-01-01, as it begins in UTC, or a
+    /// Tokens created at this time or later: how long ago, such as 90d, a day such as 2027-01-01 (from 00:00 UTC), or a
     /// time such as 2027-01-01T08:00:00+01:00.
     #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
     created_after: Option<TimeArg>,
-    /// Tokens created earlier.
+    /// Tokens created before this time.
     #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
     created_before: Option<TimeArg>,
-    /// Tokens created earlier and not used since. A running server writes uses down within a minute.
+    /// Tokens created before this time and not used since. A use may take a minute to be recorded.
     #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
     unused_since: Option<TimeArg>,
-    /// Tokens that name this scope.
+    /// Tokens with this scope.
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
-    /// Tokens that expire earlier: how long from now, a day or a time.
+    /// Tokens that expire before this time: a duration from now, a day or a time.
     #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
     expires_before: Option<TimeArg>,
     /// Tokens that never expire.
@@ -54,7 +54,7 @@ pub(in crate::cli) struct SelectionArgs {
     state: Option<StateArg>,
 }
 
-/// What a token can be.
+/// A state of a token.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum StateArg {
     /// Neither expired nor disabled.
@@ -76,7 +76,7 @@ impl From<StateArg> for TokenState {
 }
 
 impl SelectionArgs {
-    /// What is set of it but the user, which is known by name.
+    /// The filter without the user, whose ID the server must look up.
     fn without_user(&self, now: Timestamp) -> TokenFilter {
         let id = |id: Option<TokenId>| id.map(|id| id.to_string()).unwrap_or_default();
         let before = |arg: Option<TimeArg>| arg.map(|arg| to_proto(arg.before(now)));
@@ -92,34 +92,31 @@ impl SelectionArgs {
             expire_time_before: ahead(self.expires_before),
             expiring_before: None,
             never_expires: self.never_expires,
-            state: self
-                .state
-                .map_or(TokenState::Unspecified, TokenState::from)
-                .into(),
+            state: self.state.map_or(0, |state| TokenState::from(state).into()),
         }
     }
 
-    /// Whether anything is set that selects; a state alone is not enough to revoke by.
-    pub(super) fn is_set(&self, now: Timestamp) -> bool {
-        let but_the_state = TokenFilter {
+    /// Whether the flags select enough to revoke by, which a state alone does not.
+    pub(super) fn is_enough_to_revoke(&self, now: Timestamp) -> bool {
+        let without_state = TokenFilter {
             state: TokenState::Unspecified.into(),
             ..self.without_user(now)
         };
-        self.of_user.is_some() || but_the_state != TokenFilter::default()
+        self.of_user.is_some() || without_state != TokenFilter::default()
     }
 
-    /// Whether anything is set but the user.
+    /// Whether any flag but the user is given.
     pub(super) fn is_given_beside_user(&self, now: Timestamp) -> bool {
         self.without_user(now) != TokenFilter::default()
     }
 
-    /// The name or ID of the user.
+    /// The user's name or ID.
     pub(super) fn user(&self) -> Option<&str> {
         self.of_user.as_deref()
     }
 
-    /// The selection, as of `now`.
-    pub(super) async fn read(
+    /// The filter, with durations counted from `now`.
+    pub(super) async fn filter(
         &self,
         session: &mut Session,
         now: Timestamp,

@@ -98,7 +98,7 @@ fn ids_are_arguments_and_plaintexts_come_from_stdin_alone() {
         told.stdout.contains("deleted or expired before: 2"),
         "{told:?}"
     );
-    let malformed = "line 2 of stdin: no token: mistyped or cut";
+    let malformed = "line 2 of stdin: not a token: mistyped or truncated";
     assert!(told.stdout.contains(malformed), "{told:?}");
     assert_eq!(told.code, 0, "all that is ours is over");
 }
@@ -222,7 +222,7 @@ fn what_matched_nothing_fails_and_says_what_became_of_each() {
         for line in [
             format!("{}: the ID is known here, with another secret", id(&first)),
             format!("{unknown}: unknown here"),
-            "line 3 of stdin: no token: mistyped or cut".to_owned(),
+            "line 3 of stdin: not a token: mistyped or truncated".to_owned(),
         ] {
             assert!(
                 ran.stdout.lines().any(|told| told == line),

@@ -56,7 +56,7 @@ fn deleting_a_token_asks_and_says_what_would_break() {
         seen.contains("ago from 127.0.0.1; ") || seen.contains("now from 127.0.0.1; "),
         "{seen}"
     );
-    let question = "2 tokens made with it would go, too. Delete it and them? [y/N]";
+    let question = "2 tokens created with it would end, too. Delete it and them? [y/N]";
     assert!(seen.contains(question), "{seen}");
     assert!(!is_there(&sandbox, id));
 }
@@ -70,7 +70,7 @@ fn rotating_without_a_grace_asks_and_with_one_does_not() {
         terminal.expect("[y/N]").type_keys("\n");
         let (code, seen) = terminal.end();
         assert_eq!(code, 1, "{seen}");
-        assert!(seen.contains("Its secret ends at once"), "{seen}");
+        assert!(seen.contains("its secret ends at once"), "{seen}");
     }
     let server = sandbox.serve(&[]);
     assert!(server.accepts(&token), "nothing was done");
@@ -103,7 +103,7 @@ fn what_somebody_else_has_done_meanwhile_is_said() {
         (
             format!("token rotate {}", id(&other)),
             id(&other),
-            "was there a moment ago",
+            "somebody else has deleted it",
             1,
         ),
     ] {

@@ -143,7 +143,7 @@ fn what_a_token_may_not_make_or_rotate_is_explained() {
         command.env("HALLPASS_TOKEN", &admin);
         Ran::of(command).stderr
     };
-    let by_itself = "by that person alone";
+    let by_itself = "by that person";
     let stderr = told(&["token", "rotate", id(&alices)]);
     assert!(stderr.contains(by_itself), "{stderr}");
     let stderr = told(&["token", "create", "alice", "--expires=1h"]);
@@ -152,7 +152,7 @@ fn what_a_token_may_not_make_or_rotate_is_explained() {
     let stderr = told(&["token", "create", "ci-bot"]);
     assert!(stderr.contains("\nGive an earlier --expires; "), "{stderr}");
     let stderr = told(&["token", "create", "ci-bot", "--expires=1h"]);
-    let with = format!("It ends with the token {}, too", id(&admin));
+    let with = format!("It ends with the token {} with which", id(&admin));
     assert!(stderr.contains(&with), "{stderr}");
     assert!(!stderr.contains(by_itself), "{stderr}");
     server.stop();

@@ -176,7 +176,8 @@ fn another_login_spares_the_tokens_that_were_made_with_the_one_before() {
     let made = made_from(&laptop);
     let ran = laptop.login(&[]);
     assert!(
-        ran.stderr.contains(" stays, since 1 token made with it"),
+        ran.stderr
+            .contains(" stays valid, since 1 token created with it"),
         "{ran:?}"
     );
     assert!(laptop.server.accepts(&made));
@@ -194,7 +195,7 @@ fn logging_out_asks_where_other_tokens_would_end() {
         let (ended, seen) = terminal.end();
         assert_eq!(ended, code, "{seen}");
         let seen = seen.replace("\r\n", "");
-        assert!(seen.contains("1 token made with the token "), "{seen}");
+        assert!(seen.contains("1 token created with the token "), "{seen}");
         assert_eq!(laptop.server.accepts(&made), is_left);
         assert_eq!(laptop.run(&["whoami"]).code == 0, is_left);
     }
@@ -345,7 +346,7 @@ fn what_logout_could_not_do_is_said() {
     command.env("HOME", home.path(""));
     let refusal = Ran::of(command).refused(17);
     assert!(
-        refusal.contains(&id) && refusal.contains("still good"),
+        refusal.contains(&id) && refusal.contains("still valid"),
         "{refusal}"
     );
     assert!(refusal.contains("is forgotten"), "{refusal}");

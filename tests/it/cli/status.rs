@@ -118,7 +118,7 @@ fn everyone_is_told_version_and_readiness_callers_the_policies_and_admins_the_co
     // As `local`, with a server and without.
     let local = sandbox.print(&["status"]);
     assert!(
-        local.contains(counts) && local.contains("none is needed"),
+        local.contains(counts) && local.contains("not needed"),
         "{local}"
     );
     server.stop();
@@ -221,13 +221,13 @@ fn a_plaintext_is_verified_with_whose_it_is_or_why_not() {
         assert!(ran.stdout.contains(why), "{ran:?}");
         assert_eq!(verify(&[args, &["--json"]].concat(), text).code, 1);
     };
-    refused(&["--scope=other"], &text, "lacks a scope");
+    refused(&["--scope=other"], &text, "lacks a required scope");
     refused(&[], &bound, "--client-ip");
     refused(&["--client-ip=192.0.2.1"], &bound, "from that address");
     assert_eq!(verify(&["--client-ip=10.1.2.3"], &bound).code, 0);
     refused(&[], PASSWORD, "the form of a token");
     let others = Sandbox::set_up().create_token("admin", &[]);
-    refused(&[], &others, "none of this server's");
+    refused(&[], &others, "this server does not know it");
     sandbox.print(&["token", "disable", id]);
     refused(&[], &text, "it is disabled");
     sandbox.print(&["token", "delete", id]);

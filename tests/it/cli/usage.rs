@@ -45,7 +45,7 @@ fn what_is_wrong_what_is_right_and_the_commands_own_help_are_lines() {
         ),
         (
             &["user", "set-role", "admin", "membr"],
-            "ROLE: membr is none of admin, member\nDid you mean member?\nSee `hallpass user set-role --help`.",
+            "ROLE: membr is not one of admin, member\nDid you mean member?\nSee `hallpass user set-role --help`.",
         ),
     ] {
         assert_eq!(sandbox.run(args).refused(2), lines);
@@ -249,7 +249,7 @@ fn a_plaintext_where_an_id_is_wanted_stands_for_its_id() {
         assert!(!ran.stdout.contains(secret(&text)), "{ran:?}");
         assert!(!ran.stderr.contains(secret(&text)), "{ran:?}");
         // Others may have read it.
-        assert!(ran.stderr.contains("is to be rotated"), "{ran:?}");
+        assert!(ran.stderr.contains("rotate or delete the token"), "{ran:?}");
         ran.stdout
     };
     let shown = run(&["get", &text]);
@@ -369,6 +369,13 @@ fn a_plaintext_that_stands_for_its_id_is_not_sent_and_a_broken_one_is_not_even_s
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.stderr.contains("a token is given"), "{ran:?}");
         assert!(!ran.stderr.contains(secret(&text)), "{ran:?}");
+    }
+    for flag in ["--actor", "--target"] {
+        for broken in [&text[..70], secret(&text), &format!("{text} {bearer}"), ""] {
+            let refusal = sandbox.run(&["audit", "list", flag, broken]).refused(2);
+            assert!(refusal.contains("must be a user's name"), "{refusal}");
+            assert!(!refusal.contains(&secret(&text)[..20]), "{refusal}");
+        }
     }
     let refusal = sandbox.run(&["user", "get", &text[..70]]).refused(1);
     assert!(!refusal.contains(&secret(&text)[..20]), "{refusal}");

@@ -155,7 +155,7 @@ fn tokens_of_the_users_list_are_not_told_of() {
     let refusal = sandbox
         .run(&["scan", "leak", "--ignore-list", "list"])
         .refused(2);
-    let told = "list, line 1: not the ID of a token\nSee `hallpass scan --help`.";
+    let told = "list, line 1: not a token's ID\nSee `hallpass scan --help`.";
     assert_eq!(refusal, told);
 }
 

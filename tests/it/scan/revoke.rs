@@ -88,7 +88,7 @@ fn a_leaked_token_dies_at_once_with_its_family_and_nothing_else_does() {
         format!("{}: revoked", id(&leaked)),
         format!("{}: already deleted or expired", id(&dead)),
         format!("{}: unknown here", id(&unknown)),
-        format!("{}: not ours: the ID is, the secret is not", id(&other)),
+        format!("{}: the ID is known here, with another secret", id(&other)),
     ];
     let rest = [&first, &children[0], &children[1]];
     expected.extend(rest.map(|token| format!("{}: revoked with its family", id(token))));

@@ -1,5 +1,5 @@
-//! Compressed members, wherever in the bytes one begins: gzip and zip are unpacked for a layer below, a tar
-//! archive and what zip only stores are searched where they are, with the names of their members.
+//! Finds archive members at any offset. Compressed members of gzip and zip are unpacked for a layer below. Members of tar,
+//! and uncompressed ones of zip, are searched in place, with their names.
 
 use std::sync::LazyLock;
 
@@ -12,27 +12,27 @@ use super::{
     headers::{self, GZIP_MAGIC, Header, TAR_BLOCK, ZIP_MAGIC, ZipKind},
 };
 
-/// As much as is unpacked at once.
+/// How much is unpacked at once.
 const OUTPUT: usize = 16 * 1024;
 
-/// A gzip file ends with a checksum and a size.
-const GZIP_END: u64 = 8;
+/// The checksum and the size at the end of a gzip member.
+const GZIP_TRAILER: u64 = 8;
 
 static GZIP: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(GZIP_MAGIC));
 static ZIP: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(ZIP_MAGIC));
 
-/// Looks for members, one behind the other.
+/// Finds members, one after another.
 #[derive(Debug)]
 pub(super) struct Archive {
-    /// What is searched up to, in the layer.
+    /// The offset up to which the layer is searched.
     next: u64,
     member: Option<Box<Member>>,
-    /// Where the next header of a tar archive should be.
+    /// The offset of the next header of a tar archive.
     tar: Option<u64>,
     tar_name: Option<Vec<u8>>,
-    /// The member of the tar archive that is searched.
+    /// The tar member at the current offset.
     within: Option<String>,
-    /// Where in the piece others begin.
+    /// Where other tar members begin in this piece.
     begins: Vec<(u64, String)>,
 }
 
@@ -41,7 +41,7 @@ impl Default for Archive {
         Self {
             next: 0,
             member: None,
-            // Nothing stands before a tar archive.
+            // A tar archive begins at the beginning.
             tar: Some(0),
             tar_name: None,
             within: None,
@@ -50,16 +50,16 @@ impl Default for Archive {
     }
 }
 
-/// A member that is unpacked.
+/// A compressed member.
 #[derive(Debug)]
 struct Member {
     names: Vec<String>,
     inflate: Decompress,
     content: Content,
-    /// Whether it is one beyond doubt: three bytes may be gzip's by chance.
+    /// Whether it is certainly a member: gzip's three magic bytes occur by chance.
     certain: bool,
     gzip: bool,
-    /// Whether its data has ended, and it goes on if another gzip header follows, as in `cat a.gz b.gz`.
+    /// Whether its data has ended. It goes on if another gzip header follows, as in `cat a.gz b.gz`.
     between: bool,
 }
 
@@ -98,7 +98,7 @@ impl Archive {
         }
     }
 
-    /// Reads the headers of a tar archive that the piece has.
+    /// Reads the tar headers in the piece.
     fn read_tar(&mut self, piece: Piece<'_>, marks: &mut Vec<Mark>) {
         while let Some(at) = self.tar
             && piece.index(at) < piece.bytes.len()
@@ -125,7 +125,7 @@ impl Archive {
         }
     }
 
-    /// Looks for the next member. `None`: more has to come.
+    /// Finds the next member. `None` if it needs more bytes.
     fn find(
         &mut self,
         piece: Piece<'_>,
@@ -135,7 +135,7 @@ impl Archive {
         let from = piece.index(self.next);
         let rest = &piece.bytes[from..];
         let zip = ZIP.find(rest);
-        // What lies behind the other is found when its turn comes.
+        // A gzip header after it is found later.
         let gzip = GZIP.find(&rest[..zip.unwrap_or(rest.len())]);
         let Some(at) = gzip.or(zip) else {
             let seen = piece.bytes.len().saturating_sub(ZIP_MAGIC.len() - 1);
@@ -164,8 +164,10 @@ impl Archive {
                     self.next = begin(len);
                     match header.kind {
                         ZipKind::Deflated => self.open(name, offset, false, piece, context),
-                        ZipKind::Sealed => context.tell(&self.names(offset, name), Event::Sealed),
-                        // It is searched with what is around it.
+                        ZipKind::Unsupported => {
+                            context.tell(&self.names(offset, name), Event::NotUnpacked);
+                        }
+                        // Searched together with the bytes around it.
                         ZipKind::Stored if piece.has_lines && self.tar.is_none() => {
                             let what = What::Member(name);
                             marks.push(Mark {
@@ -195,7 +197,7 @@ impl Archive {
         within.cloned().into_iter().chain([name]).collect()
     }
 
-    /// Begins a member whose data is what comes next.
+    /// Begins a compressed member.
     fn open(
         &mut self,
         name: String,
@@ -221,11 +223,11 @@ impl Archive {
         }
     }
 
-    /// Unpacks what the piece has of the member. `None`: more has to come.
+    /// Unpacks the part of the member in the piece. `None` if it needs more bytes.
     fn unpack(&mut self, piece: Piece<'_>, context: &mut Context<'_>) -> Option<()> {
         let mut member = self.member.take()?;
         if member.between {
-            let begin = piece.index(self.next + GZIP_END);
+            let begin = piece.index(self.next + GZIP_TRAILER);
             let bytes = &piece.bytes[begin..];
             let header = if bytes.starts_with(GZIP_MAGIC) {
                 headers::gzip(bytes)
@@ -240,7 +242,7 @@ impl Archive {
                     return None;
                 }
                 Header::Is(_, len) => {
-                    self.next += GZIP_END + super::to_u64(len);
+                    self.next += GZIP_TRAILER + super::to_u64(len);
                     member.inflate.reset(false);
                     member.between = false;
                 }
@@ -270,7 +272,7 @@ impl Archive {
 }
 
 impl Member {
-    /// Unpacks `input`, until that or the member ends: how much of it that took.
+    /// Unpacks `input` until it or the member ends. Returns how much of it was used.
     fn inflate(
         &mut self,
         input: &[u8],
@@ -294,7 +296,7 @@ impl Member {
             context.within(names, |context| content.push(&output[..unpacked], context));
             match status {
                 Ok(Status::StreamEnd) => return (used, Ok(Status::StreamEnd)),
-                // With room left for more, it has unpacked all there is.
+                // The output has room left, so all of the input is unpacked.
                 Ok(status) if unpacked < OUTPUT && used == input.len() => {
                     return (used, Ok(status));
                 }
@@ -305,7 +307,7 @@ impl Member {
         }
     }
 
-    /// Nothing of it comes any more.
+    /// Ends the member.
     fn end(mut self, problem: Option<&'static str>, context: &mut Context<'_>) {
         let (names, content) = (&self.names, &mut self.content);
         context.within(names, |context| content.end(context));

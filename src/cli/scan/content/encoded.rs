@@ -1,29 +1,29 @@
-//! Base64, and tokens that are broken over lines.
+//! Finds tokens in base64, and tokens that are broken over lines.
 //!
-//! Both are long runs of the characters of base64 and of tokens, whose lines may be joined by what programs
-//! put there: indentation, quotes, `\n` in a string, `=` of quoted-printable. A run is decoded from each of
-//! its first four characters, since what stands before base64 may belong to its alphabet too (`path/`).
+//! Both are long runs of characters of the base64 alphabet, which includes a token's. The lines of a run may be separated
+//! by what programs insert: indentation, quotes, `\n` in a string, `=` of quoted-printable. A run is decoded from each of
+//! its first four characters, since text before base64 may belong to the alphabet, too (`path/`).
 
 use crate::domain::token_search::{MAX_TOKEN_LEN, MIN_TOKEN_LEN, find_tokens};
 
 use super::{Context, Layer, Mark, Piece, What, to_u64};
 
-/// A run is looked for at every so many bytes, so that each line of at least 24 is met.
+/// The distance of the offsets at which runs are looked for. Small enough to find each line of at least 24 characters.
 const STRIDE: usize = 16;
 
-/// So many characters make it worth asking how long the line is.
+/// How many characters at such an offset must belong to the alphabet before the length of the line is measured.
 const WINDOW: usize = 8;
 
-/// A run has a line of so many characters. Most words, and most names in a program, are shorter: they cost no more.
-const LINE: usize = STRIDE + WINDOW;
+/// The minimum length of a run's first line. Most words and most names in programs are shorter, and cost no more time.
+const MIN_LINE: usize = STRIDE + WINDOW;
 
-/// The most that may stand between two lines of a run.
-const MAX_SEAM: usize = 64;
+/// Maximum number of bytes between two lines of a run.
+const MAX_SEPARATOR: usize = 64;
 
-/// So many characters are decoded at once.
+/// How many characters are decoded at once.
 const BLOCK: usize = 4096;
 
-/// What a byte is worth in either alphabet of base64; `NONE`: it is in neither.
+/// The value of a byte in either base64 alphabet; `NONE` if it is in neither.
 const VALUES: [u8; 256] = {
     let mut table = [NONE; 256];
     let alphabets = [
@@ -40,42 +40,42 @@ const VALUES: [u8; 256] = {
 };
 const NONE: u8 = u8::MAX;
 
-/// Looks for runs, and decodes them for the layers below.
+/// Finds runs, and decodes them for the layers below.
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
-    /// What is searched up to, in the layer.
+    /// The offset up to which the layer is searched.
     next: u64,
-    /// What belongs to no run that comes begins before this.
-    floor: u64,
-    /// What begins at `next` belongs to the run.
+    /// No further run begins before this offset.
+    min_start: u64,
+    /// Whether the run continues at `next`.
     open: bool,
     run: Run,
-    /// From each of the first four characters.
+    /// One for decoding from each of the first four characters.
     children: Vec<Layer>,
     decoded: Vec<u8>,
 }
 
-/// A run, of which as much is kept as a token may still need.
+/// A run. It keeps only as much as a token may still need.
 #[derive(Debug, Default)]
 struct Run {
-    /// Where it begins in the layer.
+    /// Its offset in the layer.
     start: u64,
-    /// How many characters it has.
+    /// Its length in characters, so far.
     len: u64,
     chars: Vec<u8>,
-    /// Where in the layer the first of `chars` is.
+    /// The offset of `chars` in the layer.
     offset: u64,
-    /// Before which of `chars` how many bytes are left out.
-    seams: Vec<(usize, usize)>,
-    /// Up to which of `chars` broken tokens are looked for.
+    /// Indexes in `chars`, and how many bytes of separators were left out before them.
+    separators: Vec<(usize, usize)>,
+    /// The index up to which `chars` is searched for broken tokens.
     searched: usize,
-    /// Up to which they are decoded.
+    /// The index up to which `chars` is decoded.
     decoded: usize,
 }
 
 impl Encoded {
     pub(super) fn reset(&mut self) {
-        (self.next, self.floor, self.open) = (0, 0, false);
+        (self.next, self.min_start, self.open) = (0, 0, false);
     }
 
     pub(super) fn search(
@@ -91,7 +91,7 @@ impl Encoded {
                 let Some(found) = find(bytes, &mut at, piece.last) else {
                     break;
                 };
-                at = run_start(bytes, piece.index(self.floor), found);
+                at = run_start(bytes, piece.index(self.min_start), found);
                 self.run.begin(piece.offset(at));
                 self.open = true;
             }
@@ -99,7 +99,7 @@ impl Encoded {
                 Taken::All => {
                     self.flush(piece.level + 1, true, context, marks);
                     self.open = false;
-                    self.floor = piece.offset(at);
+                    self.min_start = piece.offset(at);
                 }
                 Taken::Block => self.flush(piece.level + 1, false, context, marks),
                 Taken::Piece => break,
@@ -108,13 +108,13 @@ impl Encoded {
         self.next = piece.offset(at);
     }
 
-    /// Searches what of the run was not yet.
+    /// Searches the new part of the run.
     fn flush(&mut self, level: u8, ended: bool, context: &mut Context<'_>, marks: &mut Vec<Mark>) {
         if self.run.len < to_u64(MIN_TOKEN_LEN) {
             return;
         }
         self.run.find_broken(marks);
-        // A token as base64 is a third longer than it is.
+        // Base64 makes a token a third longer.
         if self.run.len >= to_u64(MIN_TOKEN_LEN + MIN_TOKEN_LEN / 3) {
             context.within(&["base64".to_owned()], |context| {
                 self.decode(level, ended, context, marks);
@@ -130,7 +130,7 @@ impl Encoded {
                 .extend((0..4).map(|_| Layer::new(level, false)));
         }
         if ended {
-            // The last group may be short; bits of zero do no harm.
+            // Pads the last group with zero bits, which do no harm.
             run.chars.extend([b'A'; 6]);
         }
         let len = (run.chars.len() - run.decoded).saturating_sub(3) / 4 * 4;
@@ -161,15 +161,15 @@ impl Encoded {
 }
 
 impl Run {
-    /// Makes it one that begins at `start`.
+    /// Begins a new run at `start`.
     fn begin(&mut self, start: u64) {
         (self.start, self.offset, self.len) = (start, start, 0);
         (self.searched, self.decoded) = (0, 0);
         self.chars.clear();
-        self.seams.clear();
+        self.separators.clear();
     }
 
-    /// Takes what `bytes` have of it from `at` on.
+    /// Appends the part of the run in `bytes` from `at` on.
     fn take(&mut self, bytes: &[u8], at: &mut usize, last: bool) -> Taken {
         let before = self.chars.len();
         let taken = loop {
@@ -183,32 +183,32 @@ impl Run {
             if *at == bytes.len() {
                 break if last { Taken::All } else { Taken::Piece };
             }
-            match seam(&bytes[*at..], last) {
-                Seam::Between(len) => {
-                    self.seams.push((self.chars.len(), len));
+            match separator(&bytes[*at..], last) {
+                Separator::Between(len) => {
+                    self.separators.push((self.chars.len(), len));
                     *at += len;
                 }
-                Seam::Underscore => {
+                Separator::Underscore => {
                     self.chars.push(b'_');
-                    self.seams.push((self.chars.len(), 2));
+                    self.separators.push((self.chars.len(), 2));
                     *at += 3;
                 }
-                Seam::Cut => break Taken::Piece,
-                Seam::None => break Taken::All,
+                Separator::Cut => break Taken::Piece,
+                Separator::None => break Taken::All,
             }
         };
         self.len += to_u64(self.chars.len() - before);
         taken
     }
 
-    /// Tokens that stand across a seam: all others are found without.
+    /// Finds tokens with a separator inside. All others are found in the layer itself.
     fn find_broken(&mut self, marks: &mut Vec<Mark>) {
-        let (seams, offset) = (&self.seams, self.offset);
-        if !seams.is_empty() {
+        let (separators, offset) = (&self.separators, self.offset);
+        if !separators.is_empty() {
             find_tokens(&self.chars, self.searched, |start, token| {
                 let inside = start + 1..start + token.expose().len();
-                if seams.iter().any(|(at, _)| inside.contains(at)) {
-                    let before = seams.iter().filter(|(at, _)| *at <= start);
+                if separators.iter().any(|(at, _)| inside.contains(at)) {
+                    let before = separators.iter().filter(|(at, _)| *at <= start);
                     let left_out: usize = before.map(|(_, len)| len).sum();
                     marks.push(Mark {
                         offset: offset + to_u64(start + left_out),
@@ -220,7 +220,7 @@ impl Run {
         self.searched = self.chars.len();
     }
 
-    /// Drops what is not needed any more.
+    /// Drops what is no longer needed.
     fn forget(&mut self) {
         let gone = self
             .decoded
@@ -229,7 +229,7 @@ impl Run {
         self.searched -= gone;
         self.decoded -= gone;
         self.offset += to_u64(gone);
-        self.seams.retain_mut(|(at, len)| {
+        self.separators.retain_mut(|(at, len)| {
             let kept = *at > gone;
             if kept {
                 *at -= gone;
@@ -241,34 +241,34 @@ impl Run {
     }
 }
 
-/// How much of a run was taken.
+/// How far a run was appended.
 enum Taken {
     All,
-    /// As much as is decoded at once.
+    /// A block to decode.
     Block,
-    /// What there is of it, so far.
+    /// All bytes so far.
     Piece,
 }
 
-/// What stands behind the characters of a run.
-enum Seam {
-    /// So many bytes that belong between two lines.
+/// What follows the characters of a run.
+enum Separator {
+    /// This many bytes that separate two lines.
     Between(usize),
-    /// An underscore, as quoted-printable and URLs may write it.
+    /// An underscore, as quoted-printable and URLs may encode it.
     Underscore,
-    /// It may be either, which what comes will tell.
+    /// Undecided without more bytes.
     Cut,
     None,
 }
 
-fn seam(bytes: &[u8], last: bool) -> Seam {
+fn separator(bytes: &[u8], last: bool) -> Separator {
     if matches!(bytes, [b'=' | b'%', b'5', b'F' | b'f', ..]) {
-        return Seam::Underscore;
+        return Separator::Underscore;
     }
     let (mut len, mut lines) = (0, 0);
-    while len <= MAX_SEAM {
+    while len <= MAX_SEPARATOR {
         let step = match bytes[len..] {
-            [] | [b'=' | b'%' | b'\\'] | [b'=' | b'%', b'5'] if !last => return Seam::Cut,
+            [] | [b'=' | b'%' | b'\\'] | [b'=' | b'%', b'5'] if !last => return Separator::Cut,
             [b'\n', ..] => {
                 lines += 1;
                 1
@@ -283,34 +283,34 @@ fn seam(bytes: &[u8], last: bool) -> Seam {
                 b' ' | b'\t' | b'\r' | b'\\' | b'"' | b'\'' | b'>' | b'#' | b'*' | b',',
                 ..,
             ] => 1,
-            _ if lines > 0 && len <= MAX_SEAM => return Seam::Between(len),
-            _ => return Seam::None,
+            _ if lines > 0 && len <= MAX_SEPARATOR => return Separator::Between(len),
+            _ => return Separator::None,
         };
         len += step;
     }
-    Seam::None
+    Separator::None
 }
 
-/// Where the run begins that `found` is in, not before `floor`.
-fn run_start(bytes: &[u8], floor: usize, found: usize) -> usize {
+/// The start of the run around `found`, at `min_start` or later.
+fn run_start(bytes: &[u8], min_start: usize, found: usize) -> usize {
     let mut start = found;
     loop {
-        let chars = bytes[floor..start].iter().rev();
+        let chars = bytes[min_start..start].iter().rev();
         start -= chars.take_while(|byte| is_char(**byte)).count();
-        if let [b'=' | b'%', b'5', b'F' | b'f'] = bytes[start.max(floor + 1) - 1..][..3] {
+        if let [b'=' | b'%', b'5', b'F' | b'f'] = bytes[start.max(min_start + 1) - 1..][..3] {
             start -= 1;
             continue;
         }
-        let before = bytes[floor..start].iter().rev().take(MAX_SEAM);
+        let before = bytes[min_start..start].iter().rev().take(MAX_SEPARATOR);
         let between = before.take_while(|byte| !is_char(**byte)).count();
         let end = start - between;
-        // The letter of `\n` looks like the run's first.
+        // The letter of `\n` looks like the first character of a line.
         let is_escape = matches!(bytes[start], b'n' | b'r') && bytes[..start].ends_with(b"\\");
         let line = start + usize::from(is_escape);
         let joined = between > 0
-            && end > floor
+            && end > min_start
             && is_char(bytes[end - 1])
-            && matches!(seam(&bytes[end..=line], true), Seam::Between(len) if end + len == line);
+            && matches!(separator(&bytes[end..=line], true), Separator::Between(len) if end + len == line);
         if !joined {
             return start;
         }
@@ -322,23 +322,23 @@ const fn is_char(byte: u8) -> bool {
     VALUES[byte as usize] != NONE
 }
 
-/// Where a run is; where to look on in what comes is left in `at`.
+/// Finds a run from `at` on, and sets `at` to where the search continues.
 fn find(bytes: &[u8], at: &mut usize, last: bool) -> Option<usize> {
     while let Some(window) = bytes.get(*at..*at + WINDOW) {
-        // All eight without a branch for each: which is the first that is none, a processor guesses wrong too often.
+        // Checks all eight without a branch for each, which processors would often mispredict.
         let all = window
             .iter()
             .fold(0, |all, byte| all | VALUES[usize::from(*byte)]);
         if all != NONE {
             let (before, rest) = (&bytes[..*at], &bytes[*at + WINDOW..]);
-            let before = before.iter().rev().take(LINE);
+            let before = before.iter().rev().take(MIN_LINE);
             let before = before.take_while(|byte| is_char(**byte)).count();
-            let behind = rest.iter().take(LINE);
+            let behind = rest.iter().take(MIN_LINE);
             let behind = behind.take_while(|byte| is_char(**byte)).count();
-            if before + WINDOW + behind >= LINE {
+            if before + WINDOW + behind >= MIN_LINE {
                 return Some(*at);
             }
-            // How long the line is, what comes will tell.
+            // More bytes are needed to measure the line.
             if behind == rest.len() && !last {
                 return None;
             }

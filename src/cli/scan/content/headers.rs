@@ -1,40 +1,40 @@
-//! The headers of compressed files: gzip (RFC 1952), members of zip (APPNOTE 4.3.7) and of tar (POSIX ustar,
-//! with pax's and GNU's long names). They are read where the bytes come by, not from a directory at the end:
-//! that works for pipes, and finds what a directory leaves out.
+//! Parses the headers of gzip (RFC 1952), zip members (APPNOTE 4.3.7) and tar members (POSIX ustar, with the long names of
+//! pax and GNU). It does not use the directory at the end of a zip file, which pipes do not have yet and which may leave
+//! members out. Crates for these formats need a whole, well-formed archive from its beginning.
 
 use std::ops::Range;
 
-/// How many bytes of a name, or of what else has no limit, are read.
+/// Maximum bytes read of a name or another field without a limit.
 const MAX_NAME: usize = 4096;
 
-/// What of a header there is.
+/// The result of parsing a header.
 pub(super) enum Header<T> {
-    /// It has this many bytes.
+    /// A header, and its length in bytes.
     Is(T, usize),
-    /// More of it has to come.
+    /// It needs more bytes.
     Waits,
-    /// It is none.
+    /// Not a header.
     No,
 }
 
-/// Of a member of a zip archive.
+/// A header of a zip member.
 pub(super) struct Zip {
     pub(super) name: Vec<u8>,
     pub(super) kind: ZipKind,
 }
 
-/// How it is kept.
+/// How a zip member is stored.
 pub(super) enum ZipKind {
     Stored,
     Deflated,
-    /// Encrypted, or compressed in another way.
-    Sealed,
+    /// Encrypted, or compressed with another method.
+    Unsupported,
 }
 
 pub(super) const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 pub(super) const GZIP_MAGIC: &[u8] = b"\x1f\x8b\x08";
 
-/// What begins with `ZIP_MAGIC`.
+/// Parses bytes that begin with `ZIP_MAGIC`.
 pub(super) fn zip(bytes: &[u8]) -> Header<Zip> {
     let Some(fixed) = bytes.get(..30) else {
         return Header::Waits;
@@ -42,7 +42,7 @@ pub(super) fn zip(bytes: &[u8]) -> Header<Zip> {
     let number = |at: usize| u16::from_le_bytes([fixed[at], fixed[at + 1]]);
     let (version, flags, method) = (fixed[4], number(6), number(8));
     let (name_len, extra_len) = (usize::from(number(26)), usize::from(number(28)));
-    // Four bytes may be there by chance; no member is without a name, nor from a version to come.
+    // The magic bytes occur by chance. A real member has a name and an existing version.
     if version > 99 || name_len == 0 {
         return Header::No;
     }
@@ -53,21 +53,21 @@ pub(super) fn zip(bytes: &[u8]) -> Header<Zip> {
         return Header::No;
     }
     let kind = match method {
-        _ if flags & 1 == 1 => ZipKind::Sealed,
+        _ if flags & 1 == 1 => ZipKind::Unsupported,
         0 => ZipKind::Stored,
         8 => ZipKind::Deflated,
-        _ => ZipKind::Sealed,
+        _ => ZipKind::Unsupported,
     };
     let name = name.to_vec();
     Header::Is(Zip { name, kind }, 30 + name_len + extra_len)
 }
 
-/// What begins with `GZIP_MAGIC`: the name of the file that was compressed, where it has one.
+/// Parses bytes that begin with `GZIP_MAGIC`. Returns the name of the compressed file, if there is one.
 pub(super) fn gzip(bytes: &[u8]) -> Header<Option<Vec<u8>>> {
     let Some(flags) = bytes.get(3) else {
         return Header::Waits;
     };
-    // Reserved bits are zero, and systems are few.
+    // Reserved bits are zero, and only a few operating systems are defined.
     if flags & 0xe0 != 0
         || bytes
             .get(9)
@@ -111,16 +111,17 @@ pub(super) fn gzip(bytes: &[u8]) -> Header<Option<Vec<u8>>> {
     Header::Is(name, at)
 }
 
-/// Of a member of a tar archive.
+/// A header of a tar member.
 pub(super) struct Tar {
-    /// None: it is about the member that follows, whose name it may have.
+    /// `None` if the header describes the next member.
     pub(super) name: Option<Vec<u8>>,
+    /// The name of the next member, from such a header.
     pub(super) next_name: Option<Vec<u8>>,
-    /// How many bytes its content has.
+    /// In bytes.
     pub(super) size: u64,
 }
 
-/// The block of a header, and of what is about the next member the content.
+/// Parses a header block, with its content if that describes the next member.
 pub(super) fn tar(bytes: &[u8]) -> Header<Tar> {
     let Some(block) = bytes.get(..TAR_BLOCK) else {
         return Header::Waits;
@@ -166,7 +167,7 @@ pub(super) fn tar(bytes: &[u8]) -> Header<Tar> {
 
 pub(super) const TAR_BLOCK: usize = 512;
 
-/// Where GNU tar has a number of more than eight gigabytes, it is binary.
+/// GNU tar writes sizes above eight gigabytes in binary.
 fn size(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 == 0 {
         return octal(field);
@@ -185,12 +186,12 @@ fn octal(field: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 8).ok()
 }
 
-/// Up to the first zero.
+/// The field up to the first zero.
 fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// Of records `LENGTH KEY=VALUE\n`.
+/// The path in pax records, `LENGTH KEY=VALUE\n`.
 fn pax_path(mut records: &[u8]) -> Option<&[u8]> {
     while !records.is_empty() {
         let space = records.iter().position(|byte| *byte == b' ')?;

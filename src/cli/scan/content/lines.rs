@@ -1,35 +1,36 @@
-//! Counting lines, no further than is asked: most files hold no token.
+//! Counts lines, only as far as needed, since most files hold no token.
 
 use memchr::{memchr_iter, memrchr};
 
 use super::{super::finding::Location, to_u64};
 
-/// The lines of a file, or of a member that begins within it.
+/// Counts the lines of a file, or of an archive member in it.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// Where they begin in the layer.
-    origin: u64,
-    /// Where the buffer begins in the layer.
+    /// The offset of the first line in the layer.
+    start: u64,
+    /// The offset of the buffer in the layer.
     begin: u64,
-    /// Up to where in the layer lines are counted.
+    /// The count so far.
     counted: Count,
-    /// Likewise up to the buffer's beginning, or the member's: for what lies before that.
+    /// The count at the beginning of the buffer or the member, for going back.
     base: Count,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
+    /// The offset up to which lines are counted.
     to: u64,
-    /// How many have ended up to there.
+    /// How many line ends come before it.
     ended: u64,
-    /// Where the line there begins.
+    /// The offset of the line that `to` is in.
     line_start: u64,
 }
 
 impl Lines {
-    /// A member begins at `offset`: its lines are counted from there.
+    /// Begins to count the lines of a member at `offset`.
     pub(super) fn restart(&mut self, offset: u64) {
-        self.origin = offset;
+        self.start = offset;
         self.counted = Count {
             to: offset,
             ended: 0,
@@ -38,8 +39,7 @@ impl Lines {
         self.base = self.counted;
     }
 
-    /// Where `offset` is, of which the buffer `bytes` has all that was not left. What began in a piece before
-    /// is told to be where this one begins.
+    /// The location of `offset`, given the buffer. Offsets before the buffer count as its beginning.
     pub(super) fn location(&mut self, bytes: &[u8], offset: u64) -> Location {
         let offset = offset.max(self.base.to);
         if offset < self.counted.to {
@@ -49,11 +49,11 @@ impl Lines {
         Location {
             line: self.counted.ended + 1,
             column: offset - self.counted.line_start + 1,
-            offset: offset - self.origin,
+            offset: offset - self.start,
         }
     }
 
-    /// The buffer gives these bytes away.
+    /// Counts the lines in bytes that the buffer is about to drop.
     pub(super) fn leave(&mut self, bytes: &[u8]) {
         let begin = self.begin + to_u64(bytes.len());
         if begin >= self.base.to {

@@ -44,7 +44,7 @@ fn search(bytes: &[u8], piece: usize) -> (Found, Vec<&'static str>) {
             found.push((members.join("!"), location, encoding.is_some(), token));
         }
         Event::Unreadable(problem) => problems.push(problem),
-        Event::Sealed => problems.push("sealed"),
+        Event::NotUnpacked => problems.push("not unpacked"),
     };
     let mut content = Content::new();
     content
@@ -299,9 +299,9 @@ fn what_is_not_unpacked_to_its_end_is_told() {
     assert!(told(&[b"x", &damaged[..]].concat()).is_empty());
     let deep = (0..MAX_LEVEL + 2).fold(noise, |content, _| gzip(&content));
     assert_eq!(told(&deep), ["archives are nested too deep"]);
-    let mut sealed = zip("a", b"");
-    sealed[6] |= 1;
-    assert_eq!(told(&sealed), ["sealed"]);
+    let mut encrypted = zip("a", b"");
+    encrypted[6] |= 1;
+    assert_eq!(told(&encrypted), ["not unpacked"]);
 }
 
 #[test]

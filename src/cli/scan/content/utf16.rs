@@ -1,21 +1,21 @@
-//! UTF-16 of either order, with or without a mark: every other byte is zero where the text is Latin.
+//! Finds tokens in UTF-16 of either byte order, with or without a byte order mark. In Latin text every other byte is zero.
 
 use super::{Context, Layer, MAX_LEVEL, Mark, Piece};
 
-/// A text is looked for at every so many bytes, which is less than a token has.
+/// The distance of the offsets at which text is looked for: shorter than a token.
 const STRIDE: usize = 64;
 
-/// So many bytes are looked at there.
+/// How many bytes are examined at such an offset.
 const WINDOW: usize = 16;
 
-/// Narrows what it finds for the layer below.
+/// Finds UTF-16 text, and passes its low bytes to the layer below.
 #[derive(Debug, Default)]
 pub(super) struct Utf16 {
-    /// What is searched up to, in the layer.
+    /// The offset up to which the layer is searched.
     next: u64,
-    /// What belongs to no text that comes begins before this.
-    floor: u64,
-    /// Where the text began that goes on at `next`.
+    /// No further text begins before this offset.
+    min_start: u64,
+    /// The start of the text that continues at `next`.
     start: Option<u64>,
     child: Option<Box<Layer>>,
     narrow: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct Utf16 {
 
 impl Utf16 {
     pub(super) fn reset(&mut self) {
-        (self.next, self.floor, self.start) = (0, 0, None);
+        (self.next, self.min_start, self.start) = (0, 0, None);
         self.narrow.clear();
     }
 
@@ -37,35 +37,35 @@ impl Utf16 {
         let mut at = piece.index(self.next);
         loop {
             if self.start.is_none() {
-                let floor = piece.index(self.floor);
+                let min_start = piece.index(self.min_start);
                 let Some(found) = find(bytes, &mut at) else {
                     break;
                 };
-                let pairs = bytes[floor..found].rchunks_exact(2);
-                at = found - 2 * pairs.take_while(|pair| is_wide(pair)).count();
+                let pairs = bytes[min_start..found].rchunks_exact(2);
+                at = found - 2 * pairs.take_while(|pair| is_latin(pair)).count();
                 self.start = Some(piece.offset(at));
             }
             let pairs = bytes[at..].chunks_exact(2);
-            let text = pairs.take_while(|pair| is_wide(pair)).map(|pair| pair[0]);
+            let text = pairs.take_while(|pair| is_latin(pair)).map(|pair| pair[0]);
             let before = self.narrow.len();
             self.narrow.extend(text);
             at += 2 * (self.narrow.len() - before);
-            let goes_on = bytes.len() < at + 2 && !piece.last;
-            if !goes_on {
-                // The last character of the big end has its zero in front.
+            let continues = bytes.len() < at + 2 && !piece.last;
+            if !continues {
+                // In big-endian text the zero comes first, so the last character is left.
                 self.narrow.extend(bytes.get(at));
             }
-            self.decode(piece.level + 1, !goes_on, context, marks);
-            if goes_on {
+            self.decode(piece.level + 1, !continues, context, marks);
+            if continues {
                 break;
             }
-            self.floor = piece.offset(at);
+            self.min_start = piece.offset(at);
         }
         self.next = piece.offset(at);
     }
 
     fn decode(&mut self, level: u8, ended: bool, context: &mut Context<'_>, marks: &mut Vec<Mark>) {
-        debug_assert!(level <= MAX_LEVEL, "the layer above asks");
+        debug_assert!(level <= MAX_LEVEL, "the layer above checks it");
         let Some(start) = self.start else { return };
         let child = self
             .child
@@ -84,16 +84,16 @@ impl Utf16 {
     }
 }
 
-/// A Latin character in the little end's order, or the low byte of one and the high one of the next.
-fn is_wide(pair: &[u8]) -> bool {
+/// A Latin character in little-endian order; in big-endian order, the low byte of one and the high byte of the next.
+fn is_latin(pair: &[u8]) -> bool {
     pair[0] != 0 && pair[1] == 0
 }
 
-/// Where a text is; where to look on in what comes is left in `at`.
+/// Finds text from `at` on, and sets `at` to where the search continues.
 fn find(bytes: &[u8], at: &mut usize) -> Option<usize> {
     while let Some(window) = bytes.get(*at..*at + WINDOW) {
-        let pairs = |window: &[u8]| window.chunks_exact(2).all(is_wide);
-        // Most bytes are told by the first look.
+        let pairs = |window: &[u8]| window.chunks_exact(2).all(is_latin);
+        // This rules out most bytes at once.
         if window[1] == 0 && pairs(window) {
             return Some(*at);
         }

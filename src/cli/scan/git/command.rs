@@ -1,5 +1,5 @@
-//! Running `git`, on a repository of our own, with an environment of our own, and no more memory and time
-//! than it was given: what it reads may have been made to take all there is.
+//! Runs `git` on a temporary repository, with a clean environment and limited memory and time, since a repository can be
+//! made to exhaust both.
 
 use std::{
     env,
@@ -14,16 +14,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cli::failure::Failure;
 
-/// The program, at a repository.
+/// `git` in a repository.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Git<'a> {
     pub(super) program: &'a Program,
-    /// Of our own.
+    /// The temporary repository.
     pub(super) folder: &'a Path,
     pub(super) deadline: Instant,
 }
 
-/// Where `git` is.
+/// The `git` program.
 #[derive(Debug)]
 pub(super) struct Program {
     path: PathBuf,
@@ -31,8 +31,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// The first on the PATH, of whose folders only those count that do not depend on where this runs: that
-    /// may be the repository.
+    /// Finds it on the PATH, in absolute folders only: a relative one could be in the repository.
     #[expect(
         clippy::disallowed_methods,
         reason = "the PATH is the shell's, not a setting of Hallpass"
@@ -53,35 +52,34 @@ impl Program {
     }
 }
 
-/// How much memory a process may have, in KiB: as much as `ulimit` counts as data, which the files that it maps
-/// are not.
+/// The memory limit of a process in KiB, for what `ulimit` counts as data. Mapped files are not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory(pub(super) u32);
 
-/// A run of it, whose end is waited for: where the search breaks off, it is ended.
+/// A running `git`. Dropping it ends the process.
 #[derive(Debug)]
 pub(super) struct Running {
     process: Child,
-    /// Where it writes what it has to say.
+    /// The file with its stderr.
     errors: Option<PathBuf>,
 }
 
 impl Git<'_> {
-    /// Starts it with a pipe from it. One that is `asked` has a pipe to it too, and answers there what it cannot
-    /// do; what another has to say is kept for its end.
+    /// Starts it with a pipe for its output. With `has_input` it has a pipe for its input, too, and its stderr is ignored,
+    /// since it reports errors in its output.
     pub(super) fn start(
         self,
         args: &[&str],
         memory: Memory,
-        asked: bool,
+        has_input: bool,
     ) -> Result<Running, Failure> {
         let start = || -> io::Result<Running> {
-            let errors = (!asked).then(|| self.folder.join("errors"));
+            let errors = (!has_input).then(|| self.folder.join("errors"));
             let stderr = match &errors {
                 Some(errors) => File::create(errors)?.into(),
                 None => Stdio::null(),
             };
-            // The limits are the shell's to set; those that are lower already stay.
+            // The shell sets the limits. A lower one stays in force.
             let script = r#"ulimit -c 0; ulimit -S -d "$0" 2>/dev/null; exec "$@""#;
             let process = Command::new("/bin/sh")
                 .args(["-c", script, &memory.0.to_string()])
@@ -101,7 +99,11 @@ impl Git<'_> {
                 .env("GIT_NO_REPLACE_OBJECTS", "1")
                 .env("GIT_OPTIONAL_LOCKS", "0")
                 .env("GIT_TERMINAL_PROMPT", "0")
-                .stdin(if asked { Stdio::piped() } else { Stdio::null() })
+                .stdin(if has_input {
+                    Stdio::piped()
+                } else {
+                    Stdio::null()
+                })
                 .stdout(Stdio::piped())
                 .stderr(stderr)
                 .spawn()?;
@@ -112,7 +114,7 @@ impl Git<'_> {
 }
 
 impl Running {
-    /// The pipe from it, until `deadline`.
+    /// The pipe from it, to be read until `deadline`.
     pub(super) fn take_output(&mut self, deadline: Instant) -> Result<Output, Failure> {
         let output = self.process.stdout.take();
         let pipe = output.ok_or_else(|| Failure::failed("git has no output"))?;
@@ -125,32 +127,31 @@ impl Running {
         input.ok_or_else(|| Failure::failed("git has no input"))
     }
 
-    /// Waits for its end, which the end of its output announced. Whether it did all that it was told to; if not,
-    /// the first of what it had to say.
+    /// Waits for it to end after its output has ended. Fails with the first line of its stderr.
     pub(super) fn end(mut self) -> Result<(), String> {
         let status = self.process.wait();
-        let mut said = String::new();
+        let mut stderr = String::new();
         if let Some(Ok(errors)) = self.errors.as_ref().map(File::open) {
-            // A message without its end says enough.
-            drop(errors.take(300).read_to_string(&mut said));
+            // The beginning of a message is enough.
+            drop(errors.take(300).read_to_string(&mut stderr));
         }
-        match said.lines().next() {
+        match stderr.lines().next() {
             Some(line) => Err(line.to_owned()),
             None if status.as_ref().is_ok_and(ExitStatus::success) => Ok(()),
-            None => Err("it ended too early".to_owned()),
+            None => Err("it ended early".to_owned()),
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail where it has ended, which is well.
+        // Both fail if it has ended, which is fine.
         drop(self.process.kill());
         drop(self.process.wait());
     }
 }
 
-/// A pipe from a process that may never answer.
+/// A pipe from a process that may never write.
 #[derive(Debug)]
 pub(super) struct Output {
     pipe: ChildStdout,
@@ -160,7 +161,7 @@ pub(super) struct Output {
 impl Read for Output {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        // One that never stops to answer would never be waited for.
+        // A process that never stops writing would never time out in `poll`.
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }

@@ -12,16 +12,16 @@ use super::{
     command::{Git, Memory, Output, Running},
 };
 
-/// How many objects are asked for at a time: their names fit into a pipe, so that asking never waits.
+/// How many objects are requested at a time. Their names fit into a pipe, so that writing them never blocks.
 const BATCH: usize = 64;
 
-/// Objects of more bytes are left for last.
-const USUAL: u64 = 1 << 20;
+/// Larger objects, in bytes, come last.
+const MAX_USUAL_SIZE: u64 = 1 << 20;
 
-/// The names of ten million objects fit.
+/// Enough for the names of ten million objects.
 const MEMORY: Memory = Memory(1024 * 1024);
 
-/// A kind of objects that may hold a token. Trees hold names alone.
+/// A kind of object that may contain a token. Trees only contain names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Blob,
@@ -29,7 +29,6 @@ pub(super) enum Kind {
     Tag,
 }
 
-/// An object.
 #[derive(Clone, Debug)]
 pub(super) struct Object {
     pub(super) id: String,
@@ -37,7 +36,7 @@ pub(super) struct Object {
     pub(super) size: u64,
 }
 
-/// The objects, as the process names them: in the order in which packs hold them, which is the fastest to read.
+/// Lists the objects in the order of their packs, which is the fastest to read.
 #[derive(Debug)]
 pub(super) struct List {
     process: Running,
@@ -64,14 +63,14 @@ impl List {
         })
     }
 
-    /// The next objects of a usual size; none, where the list ends.
+    /// The next objects of a usual size; empty at the end of the list.
     pub(super) fn next_batch(&mut self) -> Vec<Object> {
         let mut batch = Vec::new();
         while batch.len() < BATCH
             && let Some(line) = self.next_line()
         {
             match object(&line) {
-                Some(object) if object.size > USUAL => self.large.push(object),
+                Some(object) if object.size > MAX_USUAL_SIZE => self.large.push(object),
                 Some(object) => batch.push(object),
                 None => {}
             }
@@ -110,7 +109,7 @@ impl List {
         }
     }
 
-    /// The objects that were left for last, and what was amiss.
+    /// The large objects, and a problem if there was one.
     pub(super) fn end(self) -> (Vec<Object>, Option<String>) {
         let ended = match self.problem {
             Some(problem) => Err(problem),
@@ -120,7 +119,7 @@ impl List {
     }
 }
 
-/// What a line names, `ID TYPE SIZE`, where that may hold a token.
+/// Parses `ID TYPE SIZE`. `None` for objects that cannot contain a token.
 fn object(line: &str) -> Option<Object> {
     let mut parts = line.split_ascii_whitespace();
     let id = parts.next()?.to_owned();
@@ -134,7 +133,7 @@ fn object(line: &str) -> Option<Object> {
     Some(Object { id, kind, size })
 }
 
-/// A process that answers objects in the order in which it is asked for them.
+/// Reads objects in the order in which they are requested.
 #[derive(Debug)]
 pub(super) struct Objects {
     input: ChildStdin,
@@ -145,13 +144,13 @@ pub(super) struct Objects {
 /// Why an object was not searched to its end.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// The process answered that there is none.
+    /// The repository lacks it.
     Missing,
-    /// The process broke before it gave anything of the object.
+    /// The process failed before it wrote any of the object.
     NotBegun,
-    /// It broke amid the object.
+    /// The process failed within the object.
     Broken,
-    /// There is no more time.
+    /// The deadline has passed.
     Late,
 }
 
@@ -165,8 +164,11 @@ impl Objects {
         })
     }
 
-    /// Asks for objects; all of them are to be read before more are asked for.
-    pub(super) fn ask<'a>(&mut self, objects: impl Iterator<Item = &'a Object>) -> io::Result<()> {
+    /// Requests objects. All of them must be read before more are requested.
+    pub(super) fn request<'a>(
+        &mut self,
+        objects: impl Iterator<Item = &'a Object>,
+    ) -> io::Result<()> {
         let names: String = objects.flat_map(|object| [&object.id, "\n"]).collect();
         self.input.write_all(names.as_bytes())
     }

@@ -23,21 +23,21 @@ use crate::cli::{
     scan::{finding::printable, report::Report},
 };
 
-/// A file that names a folder is no longer than this.
+/// Maximum length of a file that names a folder.
 const MAX_NAME: u64 = 4096;
 
-/// Where a repository is.
+/// A repository that was found.
 #[derive(Debug)]
 pub(super) struct Repository {
     pub(super) objects: PathBuf,
-    /// The commits at which a clone was cut, and who lent it objects, as the repository says.
+    /// Its list of the commits at which a shallow clone ends, and of the repositories that it borrows objects from.
     pub(super) shallow: Vec<u8>,
     pub(super) alternates: Vec<u8>,
-    /// Whether it is not the one at the path itself, but one that this is in or leads to.
+    /// Whether it is in a parent folder of the given path, or the path links to it.
     pub(super) is_elsewhere: bool,
 }
 
-/// The repository that `path` is in.
+/// Finds the repository that contains `path`.
 pub(super) fn find(path: &Path) -> Result<Repository, Failure> {
     let named = printable(path.as_os_str().as_encoded_bytes());
     let canonical = |path: &Path| {
@@ -51,7 +51,7 @@ pub(super) fn find(path: &Path) -> Result<Repository, Failure> {
     let Some(git_dir) = found else {
         return Err(Failure::failed(format!("not a git repository: {named}")));
     };
-    // A working tree's own has the objects elsewhere.
+    // A linked worktree has its objects elsewhere.
     let common = read_small(&git_dir.join("commondir"), MAX_NAME);
     let common = common.map_or_else(|_| git_dir.clone(), |name| join(&git_dir, name));
     let objects = canonical(&common.join("objects"))?;
@@ -65,7 +65,7 @@ pub(super) fn find(path: &Path) -> Result<Repository, Failure> {
     })
 }
 
-/// The repository's folder that `path` is or, as a file, leads to.
+/// The repository's folder: `path`, or the folder that the file `path` names.
 fn at(path: &Path) -> Option<PathBuf> {
     let folder = match read_small(path, MAX_NAME) {
         Ok(text) => join(path.parent()?, text.strip_prefix(b"gitdir: ")?.to_vec()),
@@ -81,14 +81,14 @@ fn join(folder: &Path, mut name: Vec<u8>) -> PathBuf {
     folder.join(std::ffi::OsString::from_vec(name))
 }
 
-/// What a file has, that is one: reading a pipe would wait.
+/// Reads a regular file. Reading a pipe would block.
 fn read_small(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     open_file(path)?.take(max).read_to_end(&mut content)?;
     Ok(content)
 }
 
-/// Opens what is a file, and nothing else.
+/// Opens a regular file.
 fn open_file(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = fs::OpenOptions::new()
@@ -96,12 +96,12 @@ fn open_file(path: &Path) -> io::Result<File> {
         .custom_flags(flags)
         .open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
+        return Err(io::Error::other("not a file"));
     }
     Ok(file)
 }
 
-/// Objects' names are hashes, written as hex digits.
+/// The hash of object IDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Sha1,
@@ -126,16 +126,16 @@ impl Format {
     }
 }
 
-/// Files that hold objects.
+/// The files with a repository's objects.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// By their names in the folder of objects.
+    /// With their paths in the folder of objects.
     names: Vec<(Format, PathBuf)>,
-    /// How many bytes they have.
+    /// In bytes.
     pub(super) size: u64,
 }
 
-/// Lists the files of `repository`. What is amiss is told.
+/// Lists the files with the repository's objects. Reports problems.
 pub(super) fn list_files(repository: &Repository, report: &Report) -> Files {
     let mut files = Files::default();
     let objects = &repository.objects;
@@ -157,7 +157,7 @@ pub(super) fn list_files(repository: &Repository, report: &Report) -> Files {
     for name in &packs {
         let Some(stem) = name.strip_suffix(".pack") else {
             if name.ends_with(".promisor") {
-                let text = "it is a part of a repository: it lacks objects that it would fetch";
+                let text = "it is a partial clone: it lacks objects that it would fetch";
                 report.unreadable(printable(objects.as_os_str().as_encoded_bytes()), text);
             }
             continue;
@@ -197,8 +197,8 @@ impl Files {
         }
     }
 
-    /// A repository that has those of `format`, if there are any.
-    pub(super) fn repository(
+    /// Makes a temporary repository with the objects of `format`, if there are any.
+    pub(super) fn make_repository(
         &self,
         from: &Repository,
         format: Format,
@@ -228,7 +228,7 @@ impl Files {
     }
 }
 
-/// Objects of more than a mebibyte are not held in memory, where they need not be; the rest bounds what is.
+/// Objects above a mebibyte are streamed where possible. The other settings limit the memory.
 fn config(format: Format) -> String {
     format!(
         "[core]\n\
@@ -244,8 +244,8 @@ fn config(format: Format) -> String {
     )
 }
 
-/// The commits of a repository's list at which its history was cut, without what else may be there. It is only
-/// believed in where each commit came from: the objects are all searched.
+/// The well-formed commit IDs in a list of those at which a shallow clone ends. They only affect which commits are
+/// reported: all objects are searched.
 fn shallow(list: &[u8], format: Format) -> Vec<u8> {
     let lines = list.split(|byte| *byte == b'\n');
     lines
@@ -255,12 +255,12 @@ fn shallow(list: &[u8], format: Format) -> Vec<u8> {
         .collect()
 }
 
-/// The names in a folder that are text, as all are that count.
+/// The names in a folder that are UTF-8, as all relevant ones are.
 fn read(folder: &Path, report: &Report) -> Vec<String> {
     let is_folder = folder.symlink_metadata().map(|found| found.file_type());
     let names = match is_folder {
         Ok(kind) if FileType::is_dir(&kind) => fs::read_dir(folder),
-        Ok(_) => Err(io::Error::other("it is not a folder")),
+        Ok(_) => Err(io::Error::other("not a folder")),
         Err(error) => Err(error),
     };
     let problem = match names.and_then(Iterator::collect::<io::Result<Vec<_>>>) {
