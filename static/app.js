@@ -1,18 +1,18 @@
 // @ts-check
-// The page reads well without this. It adds what only a browser knows or can do: the address that this
-// server was reached at, whether it is ready now, and copying.
+// The page works without this script, which adds the address of this server as the browser sees it, whether the
+// server is ready, and copy buttons.
 import { copyButton } from "./copy.js";
 import { showReadiness } from "./readiness.js";
 
-// The server is where this file came from: below a path, perhaps, that a proxy takes off. The address will be pasted
-// into shells, to which a link's path or host could say something with other characters than these.
+// The server's address is where this file came from, perhaps below a path that a proxy strips. It will be pasted into
+// shells, so characters of a link's path or host that a shell would interpret are percent-encoded.
 const { origin, pathname } = new URL(".", import.meta.url);
 const address = `${origin}${pathname}`
   .replace(/\/$/, "")
   .replace(/[^\w.~:/[\]%-]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
 
-for (const place of document.querySelectorAll("[data-address]")) {
-  place.textContent = address;
+for (const element of document.querySelectorAll("[data-address]")) {
+  element.textContent = address;
 }
 
 for (const block of document.querySelectorAll("[data-copy]")) {

@@ -1,7 +1,7 @@
 // @ts-check
 
 /**
- * Makes an element. Children are nodes or text: nothing is ever read as HTML.
+ * Creates an element. Children are nodes or text, which is never parsed as HTML.
  *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag

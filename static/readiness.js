@@ -2,46 +2,46 @@
 
 const EVERY_MS = 10_000;
 
-/** What is shown for each state. */
-const WORDS = { ready: "Ready", "not-ready": "Not ready", away: "Not reachable" };
+/** The text for each state. */
+const LABELS = { ready: "Ready", "not-ready": "Not ready", unreachable: "Not reachable" };
 
 /**
- * Shows in `place` whether the server is ready, and keeps it true while the page is looked at.
+ * Shows in `element` whether the server is ready, and updates it while the page is visible.
  *
- * @param {HTMLElement} place
+ * @param {HTMLElement} element
  */
-export function showReadiness(place) {
-  const look = async () => {
+export function showReadiness(element) {
+  const update = async () => {
     if (document.visibilityState === "visible") {
-      show(place, await ask());
+      show(element, await fetchState());
     }
   };
-  place.dataset.state = "asking";
-  place.textContent = "Checking";
-  look();
-  setInterval(look, EVERY_MS);
-  document.addEventListener("visibilitychange", look);
+  element.dataset.state = "checking";
+  element.textContent = "Checking";
+  update();
+  setInterval(update, EVERY_MS);
+  document.addEventListener("visibilitychange", update);
 }
 
-/** @returns {Promise<keyof typeof WORDS>} */
-async function ask() {
+/** @returns {Promise<keyof typeof LABELS>} */
+async function fetchState() {
   try {
-    const answer = await fetch(new URL("readyz", import.meta.url), { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
-    return answer.ok ? "ready" : "not-ready";
+    const response = await fetch(new URL("readyz", import.meta.url), { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
+    return response.ok ? "ready" : "not-ready";
   } catch {
-    return "away";
+    return "unreachable";
   }
 }
 
 /**
- * Touches the page only where something changed: each touch is read out.
+ * Changes the element only if the state changed, since screen readers announce each change.
  *
- * @param {HTMLElement} place
- * @param {keyof typeof WORDS} state
+ * @param {HTMLElement} element
+ * @param {keyof typeof LABELS} state
  */
-function show(place, state) {
-  if (place.dataset.state !== state) {
-    place.dataset.state = state;
-    place.textContent = WORDS[state];
+function show(element, state) {
+  if (element.dataset.state !== state) {
+    element.dataset.state = state;
+    element.textContent = LABELS[state];
   }
 }

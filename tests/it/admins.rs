@@ -1,4 +1,4 @@
-//! The last active admin stays, and a machine's admin role counts only while its owner is an active admin.
+//! The last active admin cannot be removed, and a machine's admin role counts only while its owner is an active admin.
 
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ async fn admins_who_demote_each_other_at_once_leave_one() {
 }
 
 #[tokio::test]
-async fn machines_admin_role_counts_only_while_its_owner_is_an_active_admin() {
+async fn machine_has_its_admin_role_only_while_its_owner_is_an_active_admin() {
     let app = TestApp::start().await;
     let owner = app.further_admin("owner").await;
     let robot = app.machine_with_role(&owner, "robot", ADMIN).await;

@@ -1,4 +1,4 @@
-//! The other names of our services: the same procedures, under what others call them.
+//! The aliases of our services: the same procedures under other package names.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -18,7 +18,7 @@ async fn post(app: &TestApp, path: &str, message: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn aliases_answer_as_the_canonical_procedures_do() {
+async fn aliases_behave_like_the_canonical_procedures() {
     let app = TestApp::start().await;
     let message = json!({ "userId": app.admin.id, "id": app.admin.id });
     for (canonical, prefixes) in [
@@ -62,7 +62,7 @@ async fn aliases_answer_as_the_canonical_procedures_do() {
 }
 
 #[tokio::test]
-async fn names_that_are_no_alias_are_unimplemented() {
+async fn unknown_service_names_are_unimplemented() {
     let app = TestApp::start().await;
     for path in [
         "/UserService/GetUser",

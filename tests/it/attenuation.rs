@@ -1,6 +1,6 @@
-//! What a token may do never grows, along its lineage and its family, whatever is created, rotated, updated and
-//! deleted in whatever order. Nothing is modelled: what each token may do is asked of verification itself,
-//! scope by scope and address by address, and compared with what it, its parent and its predecessor could do.
+//! A token's rights never grow along its lineage or its family, whatever is created, rotated, updated and deleted
+//! in whatever order. There is no model: verification itself says what each token may do, for every scope and
+//! address, and the test compares that with the rights of its parent, its predecessor and its own past.
 
 mod run;
 mod steps;
@@ -16,7 +16,7 @@ use self::{
 use crate::test_app::{self, TestApp};
 
 #[test]
-fn no_token_ever_outgrows_its_parent_its_predecessor_or_itself() {
+fn token_never_gains_rights_over_its_parent_predecessor_or_earlier_self() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let app = runtime.block_on(TestApp::start());
     let owner = runtime.block_on(app.person("alice"));
@@ -32,10 +32,10 @@ fn no_token_ever_outgrows_its_parent_its_predecessor_or_itself() {
             }
             Ok::<(), TestCaseError>(())
         })?;
-        // Room for the next run's tokens.
+        // Make the user's quota available to the next run.
         app.sql().execute("DELETE FROM tokens WHERE user_id = ?1", [&owner.id]).unwrap();
     });
-    // The control: all of it was done.
+    // The control: every kind of step succeeded at least once.
     for what in [
         "root",
         "child",
@@ -53,9 +53,9 @@ fn no_token_ever_outgrows_its_parent_its_predecessor_or_itself() {
     }
 }
 
-/// The control: a token that outgrows itself, its parent or its death is seen.
+/// The control: a token that exceeds its earlier self, its parent or its own end is detected.
 #[test]
-fn token_that_outgrows_its_bounds_is_seen() {
+fn token_that_gains_rights_is_detected() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let app = TestApp::start().await;
@@ -100,7 +100,7 @@ fn token_that_outgrows_its_bounds_is_seen() {
             };
             run.step(narrow).await.unwrap();
             if seen == "dead" {
-                // Of what it could do before, the death is to be the only bound.
+                // So that only its end limits it, not its earlier rights.
                 for held in &mut run.held {
                     (held.last, held.parent) = (held.born, None);
                 }

@@ -1,4 +1,4 @@
-//! `verify_audit` names what was done to the log behind our back.
+//! `verify_audit` reports any change made to the log by other means.
 
 use hallpass::domain::audit::ChainHead;
 use rusqlite::Connection;
@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::test_app::{self, TestApp, verify_audit};
 
-/// No row is named.
+/// The chain is intact.
 const WHOLE: [i64; 0] = [];
 
-/// A log of more than ten rows, and its head.
+/// Starts a server with more than ten audit rows; also returns the head.
 async fn with_a_log() -> (TestApp, ChainHead) {
     let app = TestApp::start().await;
     for _ in 0..10 {
@@ -29,7 +29,7 @@ fn execute(sql: &Connection, statement: &str) {
 }
 
 #[tokio::test]
-async fn untouched_log_is_whole_and_goes_on_from_a_noted_head() {
+async fn untouched_chain_verifies_and_continues_from_a_noted_head() {
     let (app, head) = with_a_log().await;
     app.child(&app.admin.token, json!({})).await;
     assert_eq!(broken_at(&app, None), WHOLE);
@@ -37,7 +37,7 @@ async fn untouched_log_is_whole_and_goes_on_from_a_noted_head() {
 }
 
 #[tokio::test]
-async fn any_edited_field_is_named() {
+async fn any_edited_field_is_reported() {
     let (app, _) = with_a_log().await;
     for column in [
         "time = time + 1",
@@ -72,7 +72,7 @@ async fn any_edited_field_is_named() {
 }
 
 #[tokio::test]
-async fn removed_rows_are_named() {
+async fn removed_rows_are_reported() {
     for first in [1, 5] {
         let (app, _) = with_a_log().await;
         let delete = format!("DELETE FROM audit WHERE sequence = {first}");
@@ -82,14 +82,14 @@ async fn removed_rows_are_named() {
     }
 }
 
-/// A row that goes before the log, as whoever can write to the file plants it.
+/// A row before the first one, as an attacker with write access could add it.
 const PLANTED: &str = "INSERT INTO audit (sequence, time, actor, credential_id, target, action, outcome, count, \
                        request_id, client_request_id, ip, user_agent, hash) \
                        SELECT -7, time, 'nobody', '', target, action, outcome, 1, '', '', '', '', hash \
                        FROM audit WHERE sequence = 1";
 
 #[tokio::test]
-async fn rows_below_1_are_named_streamed_and_not_shown_as_rows_of_the_log() {
+async fn rows_below_1_are_reported_and_streamed_but_never_listed() {
     let (app, _) = with_a_log().await;
     let sql = app.sql();
     let refused = sql.execute_batch(PLANTED).unwrap_err();
@@ -122,7 +122,7 @@ async fn rows_below_1_are_named_streamed_and_not_shown_as_rows_of_the_log() {
     let listed = ask(list, newest).await.ok();
     let events = listed["events"].as_array().unwrap();
     assert!(events.iter().all(|event| event["actor"] != "nobody"));
-    // And a token is explained by its own row.
+    // A token's explanation uses its own row.
     let child = app.child(&app.admin.token, json!({})).await;
     let planted = format!(
         "UPDATE audit SET action = 'token.create', target = '{}' WHERE sequence = -7",
@@ -136,7 +136,7 @@ async fn rows_below_1_are_named_streamed_and_not_shown_as_rows_of_the_log() {
 }
 
 #[tokio::test]
-async fn rows_of_before_there_was_a_format_verify_still() {
+async fn rows_of_the_first_format_still_verify() {
     let (app, _) = with_a_log().await;
     let sql = app.sql();
     execute(
@@ -151,16 +151,20 @@ async fn rows_of_before_there_was_a_format_verify_still() {
     assert_eq!(
         broken_at(&app, None),
         rows,
-        "their hashes are of the new format"
+        "the hashes now have the new format"
     );
     test_app::rechain(&sql);
     assert_eq!(broken_at(&app, None), WHOLE);
     app.child(&app.admin.token, json!({})).await;
-    assert_eq!(broken_at(&app, None), WHOLE, "a new row goes on from there");
+    assert_eq!(
+        broken_at(&app, None),
+        WHOLE,
+        "a new row continues the chain"
+    );
 }
 
 #[tokio::test]
-async fn swapped_rows_are_named() {
+async fn swapped_rows_are_reported() {
     let (app, _) = with_a_log().await;
     execute(
         &app.sql(),
@@ -173,14 +177,14 @@ async fn swapped_rows_are_named() {
 }
 
 #[tokio::test]
-async fn truncation_is_seen_with_a_noted_head_only() {
+async fn truncation_is_detected_only_with_a_noted_head() {
     let (app, head) = with_a_log().await;
     let delete = format!("DELETE FROM audit WHERE sequence > {}", head.sequence - 3);
     execute(&app.sql(), &delete);
-    assert_eq!(broken_at(&app, None), WHOLE, "the rest is a whole chain");
+    assert_eq!(broken_at(&app, None), WHOLE, "the rest is an intact chain");
     let breaks = broken_at(&app, Some(head));
     assert!(!breaks.is_empty());
-    // Nor can the log grow over it again.
+    // Later rows do not hide the truncation.
     for _ in 0..5 {
         app.child(&app.admin.token, json!({})).await;
     }

@@ -1,4 +1,4 @@
-//! The audit log: what leaves a row, and what stands in it.
+//! The audit log: what leaves a row, and what the row contains.
 
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ fn actions(rows: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn every_mutation_leaves_one_row_and_the_chain_whole() {
+async fn every_mutation_leaves_one_row_and_an_intact_chain() {
     let app = TestApp::start().await;
     for mutation in mutations::all(&app).await {
         let before = app.audit_len();
@@ -126,7 +126,7 @@ async fn refused_mutation_leaves_no_row() {
 }
 
 #[tokio::test]
-async fn children_that_go_with_a_token_are_counted_in_its_row() {
+async fn children_deleted_with_a_token_are_counted_in_its_row() {
     let app = TestApp::start().await;
     let parent = app.sign_in(&app.admin, json!({})).await;
     for _ in 0..3 {
@@ -143,7 +143,7 @@ async fn children_that_go_with_a_token_are_counted_in_its_row() {
     whole(&app);
 }
 
-/// Each read of what is another's, as `(procedure, message, action, target)`.
+/// Every read of another user's data, as `(procedure, message, action, target)`.
 fn reads(user: &str, name: &str, token: &str) -> Vec<(&'static str, Value, &'static str, String)> {
     vec![
         (
@@ -204,7 +204,7 @@ fn reads(user: &str, name: &str, token: &str) -> Vec<(&'static str, Value, &'sta
 }
 
 #[tokio::test]
-async fn admins_reads_of_others_data_are_recorded_and_nobodys_of_its_own() {
+async fn only_admin_reads_of_others_data_are_recorded() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
@@ -221,7 +221,7 @@ async fn admins_reads_of_others_data_are_recorded_and_nobodys_of_its_own() {
             assert_eq!(app.audit_len(), before + 1, "{procedure}");
         }
     }
-    // To find a user by its name is no reading: what is then done is recorded.
+    // Looking a user up by name is not recorded; what follows is.
     let before = app.audit_len();
     for message in [json!({ "id": alice.id }), json!({ "username": "alice" })] {
         let found = app.call(&app.admin.token, "UserService/LookUpUser", message);
@@ -240,7 +240,7 @@ async fn admins_reads_of_others_data_are_recorded_and_nobodys_of_its_own() {
 }
 
 #[tokio::test]
-async fn log_is_listed_a_page_at_a_time_with_its_hashes() {
+async fn log_is_listed_in_pages_with_hashes() {
     let app = TestApp::start().await;
     for _ in 0..4 {
         app.child(&app.admin.token, json!({})).await;
@@ -273,7 +273,7 @@ async fn log_is_listed_a_page_at_a_time_with_its_hashes() {
 }
 
 #[tokio::test]
-async fn user_agents_are_cut_and_escaped_and_bad_request_ids_are_dropped() {
+async fn user_agents_are_truncated_and_escaped_and_bad_request_ids_dropped() {
     let app = TestApp::start().await;
     let create = async |agent: &[u8], id: &str| {
         let mut call = Call::new("TokenService/CreateToken", json!({})).bearer(&app.admin.token);
@@ -316,10 +316,7 @@ async fn secrets_notes_and_unknown_names_never_enter_the_log() {
             |row| row.get(0),
         )
         .unwrap();
-    assert!(
-        everything.contains(&alice.id),
-        "the search finds what is there"
-    );
+    assert!(everything.contains(&alice.id), "the search works");
     let secret = token.text.rsplit('_').next().unwrap();
     for never in [secret, note, "unknown-name", "wrong-guess", &alice.password] {
         assert!(!everything.contains(never), "{never}");

@@ -1,4 +1,4 @@
-//! Refused sign-ins: in the log, but in batches and off the way of the reply.
+//! Refused sign-ins are recorded in batches, without delaying the reply.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn wrong_password(app: &TestApp, name: &str, times: usize) {
 }
 
 #[tokio::test]
-async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_a_number_per_reason() {
+async fn first_refusal_of_a_kind_is_a_row_and_the_rest_of_the_minute_a_count_per_reason() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let deleted = app.sign_in(&alice, json!({})).await;
@@ -36,7 +36,7 @@ async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_a_number_per_reason
     refused(&app, "nonsense", 7).await;
     refused(&app, "", 7).await;
     wrong_password(&app, "alice", 3).await;
-    // The second of each is throttled: no network is known to a name that nobody has.
+    // The second of each is throttled: an unknown name has no known networks.
     wrong_password(&app, "nobody", 2).await;
     wrong_password(&app, "no-one", 2).await;
     wrong_password(&app, "alice", 2).await;
@@ -57,7 +57,7 @@ async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_a_number_per_reason
         })
         .unwrap();
     let rows: Vec<_> = rows.map(Result::unwrap).collect();
-    // The rest of a reason is a number that names nobody.
+    // The other refusals with the same reason are counted in a row that names nobody.
     let (password, wrong) = ("authenticate.password", "CREDENTIALS_INVALID");
     let expected = [
         (password, wrong, "", 1),
@@ -72,7 +72,7 @@ async fn first_of_a_kind_is_a_row_and_the_rest_of_the_minute_a_number_per_reason
     assert_eq!(rows, expected);
 }
 
-/// What is known of the refused sign-ins, as (outcome, actor, kind of credential, credential, target, IP, count).
+/// A row of a refused sign-in: (outcome, actor, kind of credential, credential, target, IP, count).
 type Refused = (String, String, String, String, String, String, i64);
 
 fn refused_rows(sql: &rusqlite::Connection) -> Vec<Refused> {
@@ -99,7 +99,7 @@ fn refused_rows(sql: &rusqlite::Connection) -> Vec<Refused> {
 }
 
 #[tokio::test]
-async fn wrong_old_passwords_are_rows_that_name_who_tried() {
+async fn wrong_old_passwords_are_recorded_with_the_caller() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for _ in 0..6 {
@@ -133,9 +133,9 @@ async fn wrong_old_passwords_are_rows_that_name_who_tried() {
     assert_eq!(rows.len(), 3);
 }
 
-/// 299 dead tokens of a member, and four guesses at the admin's password from elsewhere.
+/// 299 ended tokens of a member, and four guesses at the admin's password from another network.
 #[tokio::test]
-async fn dead_tokens_do_not_hide_guesses_at_a_password() {
+async fn ended_tokens_do_not_hide_password_guesses() {
     let app = TestApp::start_with(|settings| {
         settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
@@ -177,7 +177,7 @@ async fn dead_tokens_do_not_hide_guesses_at_a_password() {
     let [rest] = counts.filter(|row| row.4.is_empty()).collect::<Vec<_>>()[..] else {
         panic!("{rows:?}");
     };
-    assert_eq!((&*rest.5, rest.6), ("", 3), "a number, and no address");
+    assert_eq!((&*rest.5, rest.6), ("", 3), "a count without an address");
     assert!(
         rows.iter()
             .all(|row| row.0 != "CREDENTIALS_INVALID" || row.5 != "203.0.113.9")
@@ -185,7 +185,7 @@ async fn dead_tokens_do_not_hide_guesses_at_a_password() {
 }
 
 #[tokio::test]
-async fn refusals_are_answered_while_the_store_cannot_be_written() {
+async fn refusals_do_not_wait_for_a_store_that_cannot_be_written() {
     let app = TestApp::start_with(|settings| settings.busy_timeout = Duration::from_mins(5)).await;
     let alice = app.person("alice").await;
     let sql = app.sql();
@@ -197,6 +197,6 @@ async fn refusals_are_answered_while_the_store_cannot_be_written() {
         refused(&app, &wrong, 2).await;
     };
     let answered = tokio::time::timeout(Duration::from_secs(20), answers).await;
-    answered.expect("off the way of the reply");
+    answered.expect("the reply does not wait for the store");
     sql.execute_batch("ROLLBACK").unwrap();
 }

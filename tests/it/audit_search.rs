@@ -8,7 +8,7 @@ use crate::test_app::{NewToken, TestApp};
 
 const LIST: &str = "AuditService/ListAuditEvents";
 
-/// All pages of what `filter` selects.
+/// All events that `filter` selects, over all pages.
 async fn all(app: &TestApp, filter: &Value, size: u32, reverse: bool) -> Vec<Value> {
     let mut request = json!({ "filter": filter, "pageSize": size, "reverse": reverse });
     let mut events = Vec::new();
@@ -23,7 +23,7 @@ async fn all(app: &TestApp, filter: &Value, size: u32, reverse: bool) -> Vec<Val
     }
 }
 
-/// `actor action target` of each; an ID by what it is called.
+/// Each event as `actor action target`, with names in place of IDs.
 fn told(events: &[Value], names: &[(&str, &str)]) -> Vec<String> {
     let field = |event: &Value, name: &str| {
         let text = event[name].as_str().unwrap_or("-").to_owned();
@@ -38,7 +38,7 @@ fn told(events: &[Value], names: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn events_are_found_by_who_to_whom_what_and_when_alone_and_together() {
+async fn events_are_found_by_actor_target_action_and_time_alone_and_combined() {
     let app = TestApp::start().await;
     let admin = &app.admin;
     let alice = app.person("alice").await;
@@ -57,7 +57,7 @@ async fn events_are_found_by_who_to_whom_what_and_when_alone_and_together() {
     app.call(&admin.token, "TokenService/GetToken", get)
         .await
         .ok();
-    // A user that is gone is found by its name, too.
+    // A deleted user is still found by its name.
     for gone in [&robot.id, &alice.id] {
         let gone = json!({ "id": gone });
         app.call(&admin.token, "UserService/DeleteUser", gone)
@@ -119,7 +119,7 @@ async fn events_are_found_by_who_to_whom_what_and_when_alone_and_together() {
         expected.reverse();
         assert_eq!(told(&found, &names), expected, "{filter}");
     }
-    // The server itself, and whoever calls on its machine: the first admin was made so.
+    // The server itself and local callers are actors, too: that is how the first admin was created.
     let system = all(&app, &json!({ "actor": "system" }), 50, false).await;
     let all_events = all(&app, &Value::Null, 250, false).await;
     let of = |actor: &str| {
@@ -133,7 +133,7 @@ async fn events_are_found_by_who_to_whom_what_and_when_alone_and_together() {
 }
 
 #[tokio::test]
-async fn purged_token_is_found_as_long_as_the_log_tells_of_it() {
+async fn purged_token_is_found_while_the_log_mentions_it() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
@@ -190,7 +190,7 @@ async fn rotation_is_found_by_either_token() {
         expected.reverse();
         assert_eq!(told(&found, &names), expected);
     }
-    // As long as the log tells of it.
+    // It is found for as long as the log mentions it.
     let filter = json!({ "target": new, "action": "token.rotate" });
     app.sql()
         .execute("DELETE FROM tokens WHERE id = ?1", [&new])
@@ -199,7 +199,7 @@ async fn rotation_is_found_by_either_token() {
 }
 
 #[tokio::test]
-async fn whom_or_what_there_is_not_is_refused_by_name() {
+async fn unknown_actor_target_or_action_is_named_in_the_refusal() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let refused = async |filter: Value, field: &str| {
@@ -224,7 +224,7 @@ async fn whom_or_what_there_is_not_is_refused_by_name() {
     let message = refused(json!({ "action": "tokens" }), "filter.action").await;
     assert!(message.contains(r#"did you mean "token"?"#), "{message}");
 
-    // Whoever may not read the log is not told who there is.
+    // A caller who may not read the log does not learn which users exist.
     for actor in ["alic", "alice"] {
         let request = json!({ "filter": { "actor": actor, "action": "nonsense" } });
         let answer = app.call(&alice.token, LIST, request).await;
@@ -233,7 +233,7 @@ async fn whom_or_what_there_is_not_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn page_token_is_for_its_filter_alone() {
+async fn page_token_is_bound_to_its_filter() {
     let app = TestApp::start().await;
     app.person("alice").await;
     app.person("bob").await;

@@ -1,4 +1,4 @@
-//! `StreamAuditEvents`: the whole audit log, for whoever verifies it or keeps a copy.
+//! `StreamAuditEvents`: the whole audit log, to verify or to copy.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -11,7 +11,7 @@ use crate::{
 
 const STREAM: &str = "AuditService/StreamAuditEvents";
 
-/// What a stream can be asked for over.
+/// The wires that can carry a stream.
 const WIRES: [Wire; 6] = [
     Wire::CURL,
     Wire::new(Protocol::Connect, Codec::Proto),
@@ -21,7 +21,7 @@ const WIRES: [Wire; 6] = [
     Wire::new(Protocol::GrpcWeb, Codec::Json),
 ];
 
-/// Makes the log so much longer.
+/// Adds `count` rows to the log.
 fn plant(app: &TestApp, rows: i64) {
     let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
                INSERT INTO audit SELECT sequence + i, time, actor, credential_id, target, action, outcome, \
@@ -46,7 +46,7 @@ fn sequences(parts: &[Value]) -> Vec<Vec<i64>> {
 }
 
 #[tokio::test]
-async fn all_rows_come_once_and_in_order_up_to_the_one_of_this_read() {
+async fn stream_sends_every_row_once_in_order_up_to_its_own() {
     let app = TestApp::start().await;
     plant(&app, 1_200);
     for wire in WIRES {
@@ -70,7 +70,7 @@ async fn all_rows_come_once_and_in_order_up_to_the_one_of_this_read() {
 }
 
 #[tokio::test]
-async fn stream_goes_on_after_a_row_and_is_empty_after_the_last() {
+async fn stream_resumes_after_a_row_and_is_empty_after_the_last() {
     let app = TestApp::start().await;
     plant(&app, 600);
     for wire in WIRES {
@@ -90,7 +90,7 @@ async fn stream_goes_on_after_a_row_and_is_empty_after_the_last() {
     }
 }
 
-/// Calls as a further admin, over HTTP/2, reads the first bytes, and reads on when `meanwhile` is done.
+/// Calls as a second admin over HTTP/2, reads the first bytes, runs `meanwhile`, and reads the rest.
 async fn stream_slowly(
     app: &TestApp,
     wire: Wire,
@@ -116,7 +116,7 @@ async fn stream_slowly(
 }
 
 #[tokio::test]
-async fn caller_who_may_not_read_any_more_gets_no_more() {
+async fn stream_stops_when_its_caller_loses_the_right_to_read() {
     let app = TestApp::start().await;
     let root = app.further_admin("root").await;
     plant(&app, 5_000);
@@ -126,7 +126,7 @@ async fn caller_who_may_not_read_any_more_gets_no_more() {
     };
     for wire in WIRES {
         let token = app.sign_in(&root, json!({})).await;
-        // The control: nothing but time goes by.
+        // The control: nothing changes meanwhile.
         let answer = stream_slowly(&app, wire, &token.text, async {}).await;
         assert!(answer.result.is_ok(), "{wire:?}: {:?}", answer.result);
         let all: Vec<_> = (1..=app.audit_len()).collect();
@@ -149,13 +149,13 @@ async fn caller_who_may_not_read_any_more_gets_no_more() {
     }
 }
 
-/// It began well, and holds nothing that was read after the end of the caller's power.
+/// The stream began normally and has no rows that were read after its caller lost access.
 fn assert_is_cut(answer: &Reply) {
     let count = sequences(&answer.messages).concat().len();
     assert!((500..=1_000).contains(&count), "{count}");
 }
 
-/// What is refused before its first message is counted as what it is.
+/// A stream that is refused before its first message is counted under that error code.
 #[tokio::test]
 async fn refused_stream_is_counted_as_refused() {
     let app = TestApp::start_with(|settings| {
@@ -178,6 +178,6 @@ async fn refused_stream_is_counted_as_refused() {
         lines.filter(of_stream).count()
     };
     assert_eq!(counted("code=\"ok\""), 0, "{metrics}");
-    // One a protocol.
+    // One per protocol.
     assert_eq!(counted("code=\"permission_denied\""), 3, "{metrics}");
 }

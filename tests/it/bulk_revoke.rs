@@ -1,4 +1,4 @@
-//! `RevokeTokens`: many tokens at once, after a leak or a change of mind.
+//! `RevokeTokens`: revokes many tokens at once.
 
 mod concurrent;
 mod crash;
@@ -68,12 +68,12 @@ async fn nothing_is_selected_by_accident() {
 }
 
 #[tokio::test]
-async fn dry_run_tells_what_the_run_revokes_and_changes_nothing() {
+async fn dry_run_reports_what_the_run_revokes_and_changes_nothing() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
     let robot = app.machine(&alice, "robot").await;
-    // A moment later, so that its ID is greater than its parent's.
+    // One microsecond later, so that its ID is greater than its parent's.
     app.clock.advance(Duration::from_millis(1));
     let for_robot = json!({ "userId": robot.id });
     let robots = app.child(&alice.token, for_robot).await;
@@ -82,7 +82,10 @@ async fn dry_run_tells_what_the_run_revokes_and_changes_nothing() {
     let before = crate::mutations::contents(&app);
     let plan = revoke(&app, json!({ "filter": filter, "dryRun": true })).await;
     assert_eq!(plan["tokenCount"], 2, "{plan}");
-    assert_eq!(plan["childCount"], 1, "the selected child is none: {plan}");
+    assert_eq!(
+        plan["childCount"], 1,
+        "a selected child is not counted as a dependent: {plan}"
+    );
     for (named, children) in [
         (vec![&alice.token], 2),
         (vec![&alice.token, &robots.text], 1),
@@ -113,7 +116,7 @@ async fn dry_run_tells_what_the_run_revokes_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn each_condition_selects_and_all_that_are_set_must_hold() {
+async fn every_condition_that_is_set_must_hold() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     app.clock.advance(Duration::from_secs(1));
@@ -161,7 +164,7 @@ async fn each_condition_selects_and_all_that_are_set_must_hold() {
             with(json!({ "unusedSince": between })),
             vec![first, &scoped.id, &late.id],
         ),
-        // A use of a moment ago is seen, which was not yet written down: the one that made the second token.
+        // A recent use that is not yet stored counts, too: the one that created the second token.
         (with(json!({ "unusedSince": middle })), vec![]),
         (json!({ "scope": "deploy" }), vec![&scoped.id]),
         (
@@ -196,7 +199,7 @@ async fn each_condition_selects_and_all_that_are_set_must_hold() {
 }
 
 #[tokio::test]
-async fn pasted_token_is_judged_by_its_secret_and_never_by_the_id_in_it_alone() {
+async fn pasted_token_is_matched_by_its_secret_not_by_its_id_alone() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let [leaked, by_id, safe, dead] = [(); 4].map(|()| json!({ "note": "x" }));
@@ -251,7 +254,7 @@ async fn pasted_token_is_judged_by_its_secret_and_never_by_the_id_in_it_alone() 
 }
 
 #[tokio::test]
-async fn who_cleans_up_is_not_locked_out_half_way() {
+async fn caller_of_a_bulk_revocation_is_not_locked_out_half_way() {
     let app = TestApp::start().await;
     let parent = app.sign_in(&app.admin, json!({})).await;
     let own = app.child(&parent.text, json!({})).await;
@@ -259,7 +262,6 @@ async fn who_cleans_up_is_not_locked_out_half_way() {
     let filter = json!({ "userId": app.admin.id });
     let request = json!({ "filter": filter });
     let done = app.call(&own.text, REVOKE, request).await.ok();
-    // The other one and the first of all.
     assert_eq!(done["tokenCount"], 2, "{done}");
     assert_eq!(done["sparedOwn"], true);
     assert!(app.accepts(&own.text).await && app.accepts(&parent.text).await);
@@ -270,7 +272,7 @@ async fn who_cleans_up_is_not_locked_out_half_way() {
 }
 
 #[tokio::test]
-async fn who_killed_my_token_is_known_of_each() {
+async fn every_revoked_token_names_who_revoked_it() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     app.clock.advance(Duration::from_millis(1));
@@ -301,7 +303,7 @@ async fn who_killed_my_token_is_known_of_each() {
         rows,
         [
             row(&child.id, 1),
-            // With the machine's, which is not Alice's.
+            // Including the machine's token, which is not Alice's.
             row(parent, 2),
         ]
     );

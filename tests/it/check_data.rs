@@ -1,4 +1,4 @@
-//! `CheckData`: what is wrong with the database, told while it is in use.
+//! `CheckData`: checks the database while it is in use.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn check(app: &TestApp, wire: Wire) -> Value {
 }
 
 #[tokio::test]
-async fn sound_database_has_no_findings_and_each_look_is_recorded() {
+async fn sound_database_has_no_findings_and_every_check_is_recorded() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     app.machine(&alice, "robot").await;
@@ -41,7 +41,7 @@ async fn sound_database_has_no_findings_and_each_look_is_recorded() {
 }
 
 #[tokio::test]
-async fn each_damage_is_a_message_of_its_own() {
+async fn each_kind_of_damage_has_its_own_message() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;

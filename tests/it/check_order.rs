@@ -1,5 +1,5 @@
 //! The order of checks: transport, authentication, body, authorisation, fields, state, quota. A request that
-//! fails two of them is told the earlier.
+//! fails two of them gets the error of the earlier one.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -41,7 +41,7 @@ async fn declared_length_comes_before_authentication_and_that_before_the_body() 
 }
 
 #[tokio::test]
-async fn create_token_alone_reads_its_body_before_it_authenticates() {
+async fn only_create_token_reads_its_body_before_authenticating() {
     let app = TestApp::start().await;
     let invalid = (400, "invalid_argument".into());
     assert_eq!(raw(&app, CREATE, "", "nonsense").await, invalid);

@@ -1,4 +1,4 @@
-//! The command line as people and scripts have it: the real binary on a folder of its own, alone and as a client
+//! The command line as people and scripts use it: the real binary in a temporary folder, by itself and as a client
 //! of a running server.
 
 mod audit;

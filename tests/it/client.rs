@@ -1,5 +1,5 @@
-//! A client for all wires, generic over procedures: requests and replies are JSON, carried as each wire has
-//! them, so that the answers of different wires can be compared.
+//! A client for all wires, generic over procedures. Requests and replies are JSON, encoded as each wire
+//! demands, so that the replies of different wires can be compared.
 
 mod connect;
 mod details;
@@ -30,7 +30,7 @@ pub(crate) use self::{
     wire::{Codec, Protocol, Wire},
 };
 
-/// One connection pool a version of HTTP, to one server.
+/// One connection pool per HTTP version, to one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) server: SocketAddr,
@@ -38,7 +38,7 @@ pub(crate) struct Client {
     http2: HttpClient<HttpConnector, Full<Bytes>>,
 }
 
-/// A whole HTTP reply.
+/// A complete HTTP response.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpResponse {
     pub(crate) head: http::response::Parts,
@@ -46,7 +46,7 @@ pub(crate) struct HttpResponse {
     pub(crate) trailers: HeaderMap,
 }
 
-/// A call, however it is carried.
+/// An RPC, independent of the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) procedure: &'a str,
@@ -104,13 +104,13 @@ impl HttpResponse {
 
 impl Client {
     pub(crate) fn new(server: SocketAddr) -> Self {
-        // Else each HTTP/2 request waits 40 ms between its head and its body.
+        // Without this, each HTTP/2 request waits 40 ms between its head and its body.
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let build = |http2| {
             HttpClient::builder(TokioExecutor::new())
                 .http2_only(http2)
-                // As small as HTTP/2 has it by default, so that a stream waits for whoever does not read it.
+                // HTTP/2's default window, so that a stream waits for a reader that does not read.
                 .http2_initial_stream_window_size(65_535)
                 .build(connector.clone())
         };
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// Makes a call and reads the answer as its wire has it.
+    /// Makes a call and decodes the reply.
     pub(crate) async fn call(&self, wire: Wire, call: Call<'_>) -> Reply {
         let procedure = Procedure::find(call.procedure);
         let request = wire.request(&procedure, &call.message);
@@ -142,7 +142,7 @@ impl Client {
         HttpResponse::read(response).await
     }
 
-    /// Sends a request. The reply's body is still to be read.
+    /// Sends a request. The body of the response is still to be read.
     pub(crate) async fn open(
         &self,
         request: Request<Bytes>,

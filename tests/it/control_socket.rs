@@ -1,5 +1,5 @@
-//! The caller `local`: who reaches the control socket needs no token, and whoever passes on what others send is
-//! turned away.
+//! The caller `local`: whoever may connect to the control socket needs no token, and forwarded requests are
+//! refused.
 
 use std::collections::BTreeSet;
 
@@ -27,11 +27,11 @@ use crate::{
 struct LocalServer {
     app: TestApp,
     socket: UnixClient,
-    /// Holds the socket.
+    /// The folder of the socket.
     _folder: TempDir,
 }
 
-/// What a request can be about.
+/// The user and tokens that requests name.
 struct Targets {
     alice: Person,
     robot: Machine,
@@ -66,7 +66,7 @@ impl LocalServer {
         }
     }
 
-    /// The audit log's rows after `since`: who did what, with which credential and from where.
+    /// The audit rows after `since`: actor, action, credential and address.
     fn rows(&self, since: i64) -> Vec<[String; 4]> {
         let sql = self.app.sql();
         let rows = "SELECT actor, action, credential_id, ip FROM audit WHERE sequence > ?1";
@@ -78,7 +78,7 @@ impl LocalServer {
     }
 }
 
-/// A request that the procedure serves.
+/// A valid request for the procedure.
 fn message(procedure: &Procedure, targets: &Targets, admin: &str) -> Value {
     let (robot, token) = (&targets.robot.id, &targets.token);
     let path = procedure.path();
@@ -90,7 +90,6 @@ fn message(procedure: &Procedure, targets: &Targets, admin: &str) -> Value {
         }),
         "UpdateToken" => json!({ "note": "seen" }),
         "VerifyToken" => json!({ "token": token.text }),
-        // A name is for who signs in.
         "CreateToken" => json!({ "username": "" }),
         "UpdateUserServerRole" => json!({ "serverRole": 1 }),
         "UpdateUserSettings" => json!({ "description": "seen" }),
@@ -110,7 +109,7 @@ fn message(procedure: &Procedure, targets: &Targets, admin: &str) -> Value {
     message
 }
 
-/// All procedures over all wires that they have.
+/// Every procedure over every wire that can carry it.
 fn all_calls() -> impl Iterator<Item = (Procedure, &'static str, Wire)> {
     let procedures = PROCEDURES.iter();
     let procedures = procedures.filter(|line| line.credentials != Credentials::Public);
@@ -129,7 +128,7 @@ fn is_about_oneself(name: &str) -> bool {
 }
 
 #[tokio::test]
-async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_users() {
+async fn every_procedure_is_served_without_a_token_and_recorded_as_local() {
     let local = LocalServer::start().await;
     let uid = getuid().as_raw();
     let mut unrecorded = BTreeSet::new();
@@ -138,7 +137,7 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
         let message = message(&procedure, &targets, &local.app.admin.id);
         let before = local.app.audit_len();
         let call = Call::new(name, message);
-        // The control: on the network the same request needs a token.
+        // The control: over the network the same request needs a token.
         let line = PROCEDURES.iter().find(|line| line.path[1..] == *name);
         let asks_none = [Credentials::HolderInMessage, Credentials::OptionalToken];
         if !asks_none.contains(&line.unwrap().credentials) {
@@ -151,7 +150,7 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
             let failure = answer.refused("failed_precondition", "WRONG_USER_TYPE");
             assert!(failure.message.contains("local"), "{failure:?}");
         } else if name.ends_with("/UndoRotation") {
-            // It came by no rotation.
+            // The token was not created by a rotation.
             answer.refused("failed_precondition", "ROTATION_FINAL");
         } else {
             assert!(
@@ -174,9 +173,8 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
         "CountUsers",
         "GetCurrentUser",
         "GetServerStatus",
-        // What is done after it is recorded.
         "LookUpUser",
-        // Who is active is not made active.
+        // An active user cannot be reactivated.
         "ReactivateUser",
         "UndoRotation",
         "VerifyToken",
@@ -184,10 +182,10 @@ async fn every_procedure_is_served_without_a_token_and_recorded_as_the_local_use
     assert_eq!(unrecorded, expected.into());
 }
 
-/// gRPC's status of what is not served.
+/// gRPC's status for unknown procedures.
 const UNIMPLEMENTED: &str = "12";
 
-/// What shows that a request is not the sender's own.
+/// Header fields of forwarded requests.
 const FORWARDING_FIELDS: [(&str, &str); 11] = [
     ("authorization", "Bearer x"),
     ("cookie", "a=b"),
@@ -208,7 +206,7 @@ fn assert_is_turned_away(answer: Reply, name: &str) {
 }
 
 #[tokio::test]
-async fn what_is_passed_on_is_turned_away_in_every_procedure_and_protocol() {
+async fn forwarded_requests_are_refused_in_every_procedure_and_protocol() {
     let local = LocalServer::start().await;
     let targets = local.targets(0).await;
     let (before, rows) = (contents(&local.app), local.app.audit_len());
@@ -228,7 +226,7 @@ async fn what_is_passed_on_is_turned_away_in_every_procedure_and_protocol() {
         (contents(&local.app), local.app.audit_len()),
         (before, rows)
     );
-    // The control: fields that say nothing of the kind.
+    // The control: unrelated fields.
     for (field, value) in [
         ("user-agent", "it/1"),
         ("x-request-id", "build-42"),
@@ -246,7 +244,7 @@ fn ask(method: &str, path: &str, content_type: &str, body: Bytes) -> Request<Byt
 }
 
 #[tokio::test]
-async fn neither_pages_nor_what_proxies_and_probes_ask_is_served() {
+async fn control_socket_serves_no_pages_and_no_endpoints_for_proxies_or_probes() {
     let local = LocalServer::start().await;
     let below = ["/forward-auth/x", "/oauth2/token", "/metrics"];
     let form = "application/x-www-form-urlencoded";
@@ -273,7 +271,7 @@ async fn neither_pages_nor_what_proxies_and_probes_ask_is_served() {
         let request = ask("POST", line.path, "application/grpc", wrap_frame(0, b""));
         let there = local.socket.send(request.clone(), HeaderMap::new(), true);
         assert_eq!(status(&there.await), UNIMPLEMENTED, "{}", line.path);
-        // The control; a watch has no end.
+        // The control; a watch never ends.
         if !line.path.ends_with("/Watch") {
             let here = local.app.client.send(request, HeaderMap::new(), true);
             assert_ne!(status(&here.await), UNIMPLEMENTED, "{}", line.path);
@@ -282,7 +280,7 @@ async fn neither_pages_nor_what_proxies_and_probes_ask_is_served() {
 }
 
 #[tokio::test]
-async fn pipe_within_the_process_is_served_alike() {
+async fn embedded_pipe_is_served_like_the_socket() {
     let app = TestApp::start().await;
     let procedure = Procedure::find("UserService/GetUser");
     let wires = Wire::ALL.into_iter().filter(|wire| !wire.is_get());

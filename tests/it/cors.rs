@@ -1,4 +1,4 @@
-//! Which pages of other origins may call.
+//! Which origins' pages may call.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -24,7 +24,7 @@ async fn preflight(app: &TestApp, origin: &str) -> HeaderMap {
         ),
     ];
     let reply = app.client.ask(Method::OPTIONS, LIST, &headers).await;
-    // Where nothing is listed nobody answers preflights, and the browser takes that for a no.
+    // Without listed origins preflights are not served, which browsers treat as a refusal.
     let allowed = reply.head.headers.contains_key(ALLOW);
     assert!(reply.head.status.is_success() || !allowed);
     reply.head.headers
@@ -83,7 +83,7 @@ async fn listed_origin_is_allowed_and_may_read_what_clients_need() {
 }
 
 #[tokio::test]
-async fn pages_may_send_what_traces_them_and_the_headers_that_are_named() {
+async fn pages_may_send_tracing_headers_and_configured_headers() {
     let app = TestApp::start_with(|settings| {
         settings.server.cors_origins = vec![LISTED.to_owned()];
         settings.server.cors_headers = vec!["x-tenant".parse().unwrap()];
@@ -123,7 +123,7 @@ async fn foreign_origin_gets_no_allow_header() {
 }
 
 #[tokio::test]
-async fn under_a_star_a_password_needs_a_listed_origin_and_a_token_does_not() {
+async fn with_a_wildcard_only_passwords_need_a_listed_origin() {
     let app = with_origins(&["*", LISTED]).await;
     let any = "https://anyone.example";
     assert_eq!(preflight(&app, any).await[ALLOW], "*");
@@ -144,5 +144,5 @@ async fn under_a_star_a_password_needs_a_listed_origin_and_a_token_does_not() {
     }
     let machine = json!({ "username": "robot", "userType": "USER_TYPE_MACHINE" });
     let machine = post(&app, any, "/hallpass.v1.UserService/CreateUser", machine).await;
-    assert_eq!(machine.head.status, 200, "no password, no question");
+    assert_eq!(machine.head.status, 200, "a token needs no listed origin");
 }

@@ -1,4 +1,4 @@
-//! `CreateToken`: notes, scopes and networks, and what of them is refused.
+//! `CreateToken`: notes, scopes and networks, valid and invalid.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::test_app::TestApp;
 const CREATE: &str = "TokenService/CreateToken";
 
 #[tokio::test]
-async fn notes_are_kept_as_they_came_and_may_be_empty_or_repeated() {
+async fn notes_are_stored_verbatim_and_may_be_empty_or_repeated() {
     let app = TestApp::start().await;
     for note in ["", "x", "x", &"é".repeat(512), "a\u{200d}b \\ \" \u{1F600}"] {
         let token = app.child(&app.admin.token, json!({ "note": note })).await;
@@ -17,7 +17,7 @@ async fn notes_are_kept_as_they_came_and_may_be_empty_or_repeated() {
 }
 
 #[tokio::test]
-async fn long_notes_and_control_characters_are_refused_without_being_shown() {
+async fn long_notes_and_control_characters_are_refused_without_an_echo() {
     let app = TestApp::start().await;
     for note in ["a\nb", "a\u{0}", "\u{7f}", "\u{85}", &"n".repeat(1_025)] {
         let answer = app.call(&app.admin.token, CREATE, json!({ "note": note }));
@@ -27,7 +27,7 @@ async fn long_notes_and_control_characters_are_refused_without_being_shown() {
 }
 
 #[tokio::test]
-async fn scopes_and_networks_come_back_sorted_and_each_once() {
+async fn scopes_and_networks_are_returned_sorted_and_deduplicated() {
     let app = TestApp::start().await;
     let message = json!({
         "scopes": ["deploy", "a/b_c.d-e:f", "hallpass:tokens:read", "deploy"],

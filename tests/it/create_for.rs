@@ -1,4 +1,4 @@
-//! `CreateToken`: for whom a caller may create.
+//! `CreateToken`: for which users a caller may create tokens.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ async fn machine_gets_tokens_from_itself_its_owner_and_admins() {
 }
 
 #[tokio::test]
-async fn whom_one_may_not_create_for_is_answered_alike_there_or_not() {
+async fn creation_for_others_is_refused_alike_whether_or_not_they_exist() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -61,7 +61,7 @@ async fn whom_one_may_not_create_for_is_answered_alike_there_or_not() {
         let answer = app.call(&alice.token, CREATE, for_user(id)).await;
         assert_eq!(answer.raw_refusal(), same, "{id}");
     }
-    // With a password too, and a machine owns nothing, not even what its owner owns.
+    // The same with a password; and a machine owns nothing, not even its owner's machines.
     let mut message = for_user(&bob.id);
     message["username"] = alice.name.clone().into();
     message["password"] = alice.password.clone().into();
@@ -76,7 +76,7 @@ async fn whom_one_may_not_create_for_is_answered_alike_there_or_not() {
 }
 
 #[tokio::test]
-async fn admin_may_not_create_for_another_person_and_is_told_of_unknown_ones() {
+async fn admin_may_not_create_for_another_person_and_unknown_users_are_not_found() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let answer = app
@@ -106,14 +106,14 @@ async fn deactivated_machine_gets_no_tokens() {
     app.child(&alice.token, for_user(&robot.id)).await;
 }
 
-/// Creates a machine for whoever is named.
+/// Creates a machine of the given owner.
 async fn machine_for(app: &TestApp, by: &str, name: &str, owner: &str) -> Reply {
     let message = json!({ "username": name, "userType": "USER_TYPE_MACHINE", "ownerId": owner });
     app.call(by, "UserService/CreateUser", message).await
 }
 
 #[tokio::test]
-async fn machine_is_made_for_oneself_and_by_admins_for_any_person() {
+async fn members_create_their_own_machines_and_admins_anyones() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let (admin, root) = (&app.admin, app.further_admin("root").await);
@@ -138,7 +138,7 @@ async fn machine_is_made_for_oneself_and_by_admins_for_any_person() {
 }
 
 #[tokio::test]
-async fn member_makes_no_machine_for_another_and_learns_nothing_of_others() {
+async fn member_cannot_create_a_machine_for_another_and_learns_nothing() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -161,12 +161,12 @@ async fn member_makes_no_machine_for_another_and_learns_nothing_of_others() {
         let raw = answer.raw_refusal();
         assert_eq!(*first.get_or_insert(raw.clone()), raw, "{id}");
     }
-    // A machine makes none, not for its owner either.
+    // A machine creates none, not even for its owner.
     for id in ["", &*own.id, &alice.id] {
         let answer = machine_for(&app, &own.token, "new", id).await;
         answer.refused("permission_denied", "PERMISSION_DENIED");
     }
-    // An admin's token that may not act as one makes one for itself alone.
+    // An admin's token without the admin scope creates machines only for its own user.
     let scopes = json!({ "scopes": ["hallpass:users:write"] });
     let limited = app.sign_in(&app.admin, scopes).await;
     let answer = machine_for(&app, &limited.text, "new", &bob.id).await;
@@ -176,7 +176,7 @@ async fn member_makes_no_machine_for_another_and_learns_nothing_of_others() {
 }
 
 #[tokio::test]
-async fn owner_is_a_person_that_is_there_and_people_have_none() {
+async fn owner_must_be_an_existing_person_and_people_have_none() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;

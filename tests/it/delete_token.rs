@@ -1,4 +1,4 @@
-//! `DeleteToken`: at once, for good, and a repeat is well.
+//! `DeleteToken`: immediate, permanent and idempotent.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn id(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn deleted_token_never_authenticates_again_not_even_after_a_restart() {
+async fn deleted_token_never_authenticates_again_even_after_a_restart() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
@@ -26,7 +26,7 @@ async fn deleted_token_never_authenticates_again_not_even_after_a_restart() {
 }
 
 #[tokio::test]
-async fn repeat_is_well_while_the_tombstone_is_kept_and_not_found_after_the_purge() {
+async fn repeated_deletion_succeeds_until_the_purge() {
     let retention = Duration::from_hours(24);
     let app = TestApp::start_with(|settings| settings.app.retention = retention).await;
     let alice = app.person("alice").await;
@@ -50,7 +50,7 @@ async fn repeat_is_well_while_the_tombstone_is_kept_and_not_found_after_the_purg
 }
 
 #[tokio::test]
-async fn unknown_and_foreign_tokens_are_the_same_not_found_and_nothing_happens() {
+async fn unknown_and_foreign_tokens_are_equally_not_found() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -97,9 +97,9 @@ async fn expired_token_can_be_deleted() {
     get.await.refused("not_found", "TOKEN_NOT_FOUND");
 }
 
-/// Deletions and checks of many tokens at once: a check that begins after the answer never succeeds.
+/// Deletes and checks many tokens concurrently: a check that begins after the reply never succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_check_that_starts_after_the_answer_succeeds() {
+async fn no_check_that_starts_after_the_reply_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let mut tokens = Vec::new();

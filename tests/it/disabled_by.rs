@@ -1,4 +1,4 @@
-//! A token that an admin disabled only an admin enables.
+//! A token that an admin disabled can be enabled only by an admin.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ async fn token(app: &TestApp, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn owner_enables_what_the_owner_disabled_and_nothing_else() {
+async fn owner_enables_only_what_the_owner_disabled() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let mine = app.sign_in(&alice, json!({})).await;
@@ -45,7 +45,7 @@ async fn owner_enables_what_the_owner_disabled_and_nothing_else() {
         "DISABLED_BY_ADMIN"
     );
     refused(&alice.token).await;
-    // To disable it again makes it nobody else's, and other changes do not touch it.
+    // Disabling it again or changing it otherwise does not change who may enable it.
     set(&app, &alice.token, &mine, true).await.ok();
     let note = json!({ "tokenId": mine.id, "note": "n" });
     let noted = app.call(&alice.token, "TokenService/UpdateToken", note);
@@ -55,7 +55,7 @@ async fn owner_enables_what_the_owner_disabled_and_nothing_else() {
     assert!(app.accepts(&mine.text).await);
     assert_eq!(token(&app, &mine.id).await.get("disabledBy"), None);
 
-    // What the owner disabled first is an admin's matter as well once an admin disabled it, and that is recorded.
+    // Once an admin disables it, too, only an admin may enable it, and that is recorded.
     set(&app, &alice.token, &mine, true).await.ok();
     let rows = app.audit_len();
     set(&app, &app.admin.token, &mine, true).await.ok();
@@ -64,7 +64,7 @@ async fn owner_enables_what_the_owner_disabled_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn machine_does_not_enable_what_its_owner_disabled_as_an_admin() {
+async fn machine_cannot_enable_what_its_owner_disabled_as_an_admin() {
     let app = TestApp::start().await;
     let robot = app.machine(&app.admin, "robot").await;
     let other = app.sign_in(&app.admin, json!({ "userId": robot.id })).await;
@@ -72,7 +72,7 @@ async fn machine_does_not_enable_what_its_owner_disabled_as_an_admin() {
     let refused = set(&app, &robot.token, &other, false).await;
     refused.refused("permission_denied", "ADMIN_REQUIRED");
     set(&app, &app.admin.token, &other, false).await.ok();
-    // The control: an owner who is no admin.
+    // The control: an owner who is not an admin.
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot-2").await;
     let other = app.sign_in(&alice, json!({ "userId": robot.id })).await;
@@ -81,7 +81,7 @@ async fn machine_does_not_enable_what_its_owner_disabled_as_an_admin() {
 }
 
 #[tokio::test]
-async fn command_on_the_servers_machine_counts_as_an_admin() {
+async fn local_command_counts_as_an_admin() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let mine = app.sign_in(&alice, json!({})).await;
@@ -99,7 +99,7 @@ async fn command_on_the_servers_machine_counts_as_an_admin() {
 }
 
 #[tokio::test]
-async fn rotation_is_not_taken_back_around_an_admin() {
+async fn undoing_a_rotation_does_not_bypass_an_admins_disabling() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let old = app.sign_in(&alice, json!({})).await;
@@ -113,13 +113,13 @@ async fn rotation_is_not_taken_back_around_an_admin() {
     set(&app, &app.admin.token, &new, true).await.ok();
     let refused = undo(&alice.token).await;
     refused.refused("permission_denied", "ADMIN_REQUIRED");
-    // The control: one that is not disabled.
+    // The control: a token that is not disabled.
     set(&app, &app.admin.token, &new, false).await.ok();
     undo(&alice.token).await.ok();
 }
 
 #[tokio::test]
-async fn explanation_says_who_enables_it() {
+async fn explanation_says_who_may_enable_the_token() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let mine = app.sign_in(&alice, json!({})).await;

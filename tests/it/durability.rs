@@ -1,12 +1,12 @@
-//! Nothing that was acknowledged is lost, whatever happens to the process, the disk, the clock or the file.
+//! Nothing acknowledged is lost, whatever happens to the process, the disk, the clock or the file.
 //!
-//! Against the real binary, since what is promised is what it does with the kernel: `kill` ends it at random
-//! moments, `power_cut` rebuilds what a disk may hold after a power cut, `disk_faults`, `full_disk`, `lock`
-//! and `clock` make its surroundings fail while it runs, `flips` changes bytes of its file, `last_use` is the
-//! one thing that a crash may lose. Each proof has a
-//! control that must fail, or it would not be known to see.
+//! The tests run the real binary, since the promise depends on its system calls: `kill` kills it at random
+//! times, `power_cut` reconstructs what a disk may hold after a power cut, `disk_faults`, `full_disk`, `lock`
+//! and `clock` make its environment fail while it runs, `flips` changes bytes of its file, and `last_use` is the
+//! one thing that a crash may lose. Each test has a control that must fail, so that the test is known to be able
+//! to detect a loss.
 //!
-//! `DURABILITY=full` runs the long form of those that have one.
+//! `DURABILITY=full` runs the long versions.
 
 mod bytes;
 mod client;
@@ -30,7 +30,6 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// Whether the long form was asked for.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the program"
@@ -39,13 +38,13 @@ fn full() -> bool {
     std::env::var_os("DURABILITY").is_some_and(|form| form == "full")
 }
 
-/// What was measured, for the one who reads the test's output.
+/// Prints measurements in the test's output.
 #[expect(clippy::print_stderr, reason = "the numbers are part of the result")]
 pub(crate) fn report(line: &str) {
     eprintln!("{line}");
 }
 
-/// A folder in memory, where there is one: for what is not about how long a disk takes.
+/// A folder in memory if possible, for tests that do not depend on the disk's speed.
 fn in_memory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() {

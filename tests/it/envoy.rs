@@ -1,4 +1,4 @@
-//! `envoy.service.auth.v3.Authorization/Check`: whether a request may pass, asked by Envoy over gRPC.
+//! `envoy.service.auth.v3.Authorization/Check`: Envoy asks over gRPC whether a request may pass.
 
 mod address;
 
@@ -14,7 +14,7 @@ use crate::{
 const CHECK: &str = "envoy.service.auth.v3.Authorization/Check";
 const GRPC: Wire = Wire::new(Protocol::Grpc, Codec::Proto);
 
-/// As Envoy asks about a request with these header fields.
+/// Envoy's message for a request with these header fields.
 pub(crate) fn check(headers: Value, address: &str, scope: Option<&str>) -> Value {
     let socket = json!({ "address": address, "portValue": 50_000 });
     let mut attributes = json!({
@@ -31,7 +31,7 @@ pub(crate) fn bearer(token: &str) -> Value {
     json!({ "authorization": format!("Bearer {token}") })
 }
 
-/// What becomes of the request: the header fields that are set, or the status with its fields and body.
+/// The decision: the header fields to set, or the status to return with its fields and body.
 async fn ask(app: &TestApp, message: Value) -> Result<Value, (u64, Value, Value)> {
     let answer = app.client.call(GRPC, Call::new(CHECK, message)).await.ok();
     verdict(&answer)
@@ -76,7 +76,7 @@ pub(crate) fn verdict(answer: &Value) -> Result<Value, (u64, Value, Value)> {
 }
 
 #[tokio::test]
-async fn request_with_a_valid_token_passes_with_its_identity_over_every_wire() {
+async fn valid_token_passes_with_its_identity_over_every_wire() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app
@@ -88,7 +88,7 @@ async fn request_with_a_valid_token_passes_with_its_identity_over_every_wire() {
         "x-auth-token-id": token.id,
         "x-auth-scopes": "a b",
     });
-    // Whatever the client wrote there: it is overwritten.
+    // The client's values are overwritten.
     let mut headers = bearer(&token.text);
     headers["x-auth-user"] = "root".into();
     let message = check(headers, "192.0.2.1", None);
@@ -98,11 +98,15 @@ async fn request_with_a_valid_token_passes_with_its_identity_over_every_wire() {
         assert_eq!(verdict(&answer), Ok(expected.clone()), "{wire:?}");
     }
     let unlimited = ask(&app, check(bearer(&alice.token), "192.0.2.1", None)).await;
-    assert_eq!(unlimited.unwrap()["x-auth-scopes"], "", "set all the same");
+    assert_eq!(
+        unlimited.unwrap()["x-auth-scopes"],
+        "",
+        "set even when empty"
+    );
 }
 
 #[tokio::test]
-async fn bad_token_is_denied_and_its_holder_alone_is_told_why() {
+async fn bad_token_is_denied_and_only_its_holder_is_told_why() {
     let app = TestApp::start().await;
     for bad in app.bad_tokens().await {
         let message = check(bearer(&bad.text), "192.0.2.1", Some("deploy"));
@@ -115,7 +119,7 @@ async fn bad_token_is_denied_and_its_holder_alone_is_told_why() {
 }
 
 #[tokio::test]
-async fn extension_that_is_not_known_is_refused_and_an_unscoped_token_is_where_it_is_denied() {
+async fn unknown_context_extension_is_refused_and_unscoped_tokens_can_be_denied() {
     let app = TestApp::start().await;
     let scoped = app
         .child(&app.admin.token, json!({ "scopes": ["a"] }))
@@ -147,7 +151,7 @@ async fn extension_that_is_not_known_is_refused_and_an_unscoped_token_is_where_i
 }
 
 #[tokio::test]
-async fn header_fields_as_they_came_are_read_each_by_itself() {
+async fn raw_header_fields_are_read_one_by_one() {
     let app = TestApp::start().await;
     let raw =
         |value: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, value);
@@ -176,7 +180,7 @@ async fn header_fields_as_they_came_are_read_each_by_itself() {
 }
 
 #[tokio::test]
-async fn only_the_authorization_of_the_request_within_the_message_counts() {
+async fn only_the_checked_requests_authorization_counts() {
     let app = TestApp::start().await;
     let token = &app.admin.token;
     let authorization = |value: &str| check(json!({ "authorization": value }), "::1", None);
@@ -194,10 +198,10 @@ async fn only_the_authorization_of_the_request_within_the_message_counts() {
         authorization(""),
         authorization(token),
         authorization(&basic(token, "")),
-        // As Envoy puts two of them together.
+        // As Envoy joins two of them.
         authorization(&format!("Bearer {token},Bearer {token}")),
     ] {
-        // The credential of the call itself is none of the request's.
+        // The credential of the call itself is not the request's.
         let call = Call::new(CHECK, message.clone()).bearer(token);
         let answer = app.client.call(GRPC, call).await.ok();
         let (status, ..) = verdict(&answer).unwrap_err();
@@ -205,14 +209,14 @@ async fn only_the_authorization_of_the_request_within_the_message_counts() {
     }
     let by_basic = check(json!({ "authorization": basic("git", token) }), "::1", None);
     assert!(ask(&app, by_basic).await.is_ok());
-    // Whoever shows a credential by which it may be believed must have a good one.
+    // A caller that presents a credential must present a valid one.
     let bad = Call::new(CHECK, check(bearer(token), "::1", None)).bearer("nonsense");
     let failure = app.client.call(GRPC, bad).await.result.unwrap_err();
     assert_eq!(failure.code, "unauthenticated");
 }
 
 #[tokio::test]
-async fn routes_may_take_api_keys_and_ask_for_basic() {
+async fn routes_may_accept_api_keys_and_challenge_with_basic() {
     let app = TestApp::start().await;
     let with = |headers: Value, extensions: Value| {
         let mut message = check(headers, "192.0.2.1", None);
@@ -228,9 +232,9 @@ async fn routes_may_take_api_keys_and_ask_for_basic() {
     assert_eq!(challenge, "Basic realm=\"hallpass\", charset=\"UTF-8\"");
 }
 
-/// By default Envoy sends all of the request's head along.
+/// By default Envoy sends the entire request head.
 #[tokio::test]
-async fn message_may_hold_the_head_of_a_browser() {
+async fn check_message_may_hold_a_browsers_request_head() {
     let app = TestApp::start().await;
     let mut headers = bearer(&app.admin.token);
     headers["cookie"] = "x".repeat(62_000).into();
@@ -246,7 +250,7 @@ async fn message_may_hold_the_head_of_a_browser() {
     let call = Call::new(CHECK, check(headers, "192.0.2.1", None));
     let failure = app.client.call(GRPC, call).await.result.unwrap_err();
     assert_eq!(failure.code, "resource_exhausted");
-    // The control: other messages stay as small as they are.
+    // The control: the limit of other messages is unchanged.
     let large = json!({ "token": "x".repeat(70_000) });
     let call = Call::new("TokenService/VerifyToken", large).bearer(&app.admin.token);
     let failure = app.client.call(GRPC, call).await.result.unwrap_err();
@@ -254,7 +258,7 @@ async fn message_may_hold_the_head_of_a_browser() {
 }
 
 #[tokio::test]
-async fn scopes_of_the_routes_configuration_are_required_together() {
+async fn all_scopes_of_a_routes_configuration_are_required() {
     let app = TestApp::start().await;
     let token = app
         .child(&app.admin.token, json!({ "scopes": ["a", "b"] }))
@@ -278,7 +282,7 @@ async fn scopes_of_the_routes_configuration_are_required_together() {
     }
 }
 
-/// Verifications are not audited: a proxy asks all day.
+/// Verifications are not audited, since proxies make so many.
 #[tokio::test]
 async fn refusals_of_verified_tokens_leave_no_row_in_the_audit_log() {
     let app = TestApp::start().await;
@@ -302,13 +306,13 @@ async fn refusals_of_verified_tokens_leave_no_row_in_the_audit_log() {
     };
     let app = app.restart().await;
     assert_eq!(rows(app.sql()), 0);
-    // The control: as a caller it leaves one.
+    // The control: as a caller's credential it leaves one.
     assert!(!app.accepts(&bad[4].text).await);
     assert_eq!(rows(app.stop().await.sql()), 1);
 }
 
 #[tokio::test]
-async fn store_that_fails_is_an_error_which_envoy_takes_for_a_no() {
+async fn store_failure_is_an_error_that_envoy_treats_as_denied() {
     let app = TestApp::start().await;
     let damage = "ALTER TABLE tokens RENAME TO hidden";
     app.sql().execute_batch(damage).unwrap();

@@ -1,4 +1,4 @@
-//! Which tokens expire soon: of one user, and of all.
+//! Listing the tokens that expire soon, of one user and of all.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::test_app::TestApp;
 const LIST: &str = "TokenService/ListTokens";
 const LIST_ALL: &str = "AdminService/ListAllTokens";
 
-/// The notes of all pages.
+/// The notes of all listed tokens, over all pages.
 async fn notes(app: &TestApp, by: &str, procedure: &str, mut request: Value) -> Vec<String> {
     let mut notes = Vec::new();
     loop {
@@ -27,7 +27,7 @@ fn days(days: u64) -> Duration {
     Duration::from_hours(days * 24)
 }
 
-/// Tokens of two users, each with when it expires in days as its note.
+/// Tokens of two users; the note says in how many days each expires.
 async fn varied(app: &TestApp) -> (String, String) {
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -59,13 +59,13 @@ async fn varied(app: &TestApp) -> (String, String) {
             call("TokenService/DeleteToken", delete).await.ok();
         }
     }
-    // One has expired since.
+    // One of them has expired by now.
     app.clock.advance(days(2));
     (alice.token, robot.id)
 }
 
 #[tokio::test]
-async fn tokens_that_expire_soon_are_listed_soonest_first() {
+async fn expiring_tokens_are_listed_soonest_first() {
     let app = TestApp::start().await;
     let (alice, robot) = varied(&app).await;
     let admin = app.admin.token.clone();
@@ -122,7 +122,7 @@ async fn tokens_that_expire_soon_are_listed_soonest_first() {
 }
 
 #[tokio::test]
-async fn page_token_is_for_its_time_alone() {
+async fn page_token_is_bound_to_its_expiry_bound() {
     let app = TestApp::start().await;
     let (alice, _) = varied(&app).await;
     let [week, year] = [7, 365].map(|number| app.clock.after(days(number)));

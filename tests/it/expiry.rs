@@ -1,4 +1,4 @@
-//! `expire_time`: what is kept of it, and which are refused.
+//! `expire_time`: which values are accepted, and how they are stored.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ const CREATE: &str = "TokenService/CreateToken";
 const MIN_SECONDS: i64 = -62_135_596_800;
 const MAX_SECONDS: i64 = 253_402_300_799;
 
-/// Creates a token over Connect binary, where a timestamp can be any two numbers. Gives back what the reply
-/// has, or the error's message.
+/// Creates a token over Connect binary, where a timestamp can be any two numbers. Returns the reply's expiry or the
+/// error's message.
 async fn create_raw(app: &TestApp, seconds: i64, nanos: i32) -> Result<ProtoTimestamp, String> {
     let message = CreateTokenRequest {
         expire_time: Some(ProtoTimestamp { seconds, nanos }),
@@ -41,7 +41,7 @@ async fn create_raw(app: &TestApp, seconds: i64, nanos: i32) -> Result<ProtoTime
     Err(error["message"].as_str().unwrap().to_owned())
 }
 
-/// What must come back: the microsecond that it lies in; `None` where it is refused.
+/// The expected result: the time rounded down to the microsecond; `None` if it is refused.
 fn expected(now: Timestamp, seconds: i64, nanos: i32) -> Option<(i64, i32)> {
     let in_range =
         (MIN_SECONDS..=MAX_SECONDS).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
@@ -50,7 +50,7 @@ fn expected(now: Timestamp, seconds: i64, nanos: i32) -> Option<(i64, i32)> {
 }
 
 #[tokio::test]
-async fn boundaries_are_exact() {
+async fn expiry_boundaries_are_exact() {
     let app = TestApp::start().await;
     let (now, now_nanos) = START.to_parts();
     for (seconds, nanos) in [
@@ -84,7 +84,7 @@ async fn boundaries_are_exact() {
 }
 
 #[test]
-fn any_timestamp_is_kept_to_the_microsecond_or_refused() {
+fn any_timestamp_is_stored_to_the_microsecond_or_refused() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (now, _) = START.to_parts();
     let app = runtime.block_on(TestApp::start_with(|settings| {
@@ -111,7 +111,7 @@ fn any_timestamp_is_kept_to_the_microsecond_or_refused() {
 }
 
 #[tokio::test]
-async fn absent_means_never_and_comes_back_unset() {
+async fn absent_expiry_means_never_and_is_returned_unset() {
     let app = TestApp::start().await;
     for message in [json!({}), json!({ "expireTime": null })] {
         let token = app.child(&app.admin.token, message).await;
@@ -124,12 +124,12 @@ async fn absent_means_never_and_comes_back_unset() {
                 |row| row.get(0),
             )
             .unwrap();
-        assert_eq!(stored, None, "null, not a magic number");
+        assert_eq!(stored, None, "stored as null, not as a magic number");
     }
 }
 
 #[tokio::test]
-async fn json_times_come_back_in_utc_and_rounded_down() {
+async fn json_times_are_returned_in_utc_and_rounded_down() {
     let app = TestApp::start().await;
     for (asked, kept) in [
         ("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z"),
@@ -165,7 +165,7 @@ async fn token_works_until_its_expiry_to_the_microsecond() {
 }
 
 #[tokio::test]
-async fn maximum_lifetime_is_named_and_never_clamped_to() {
+async fn expiry_beyond_the_maximum_is_refused_not_clamped() {
     let max = Duration::from_hours(90 * 24);
     let app = TestApp::start_with(|settings| settings.app.people.max_ttl = Some(max)).await;
     let sign_in = async |expire_time: Value| {
@@ -185,12 +185,12 @@ async fn maximum_lifetime_is_named_and_never_clamped_to() {
 }
 
 #[test]
-fn times_are_written_as_the_wire_has_them() {
+fn rfc3339_helper_writes_canonical_json_times() {
     assert_eq!(rfc3339(START), "2026-01-02T03:04:05.678901Z");
 }
 
 #[tokio::test]
-async fn never_expires_is_stronger_than_the_default_and_weaker_than_the_maximum() {
+async fn never_expires_overrides_the_default_but_not_the_maximum() {
     let day = Duration::from_hours(24);
     let app = TestApp::start_with(|settings| settings.app.people.default_ttl = Some(day)).await;
     let token = app.admin.token.clone();
@@ -218,7 +218,7 @@ async fn never_expires_is_stronger_than_the_default_and_weaker_than_the_maximum(
     answer.refused("failed_precondition", "LIFETIME_TOO_LONG");
 }
 
-/// What is made with a token that ends, ends no later, whatever it asks for.
+/// A token never outlives the token that created it, whatever the request says.
 #[tokio::test]
 async fn never_expires_does_not_outlive_the_parent() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! `ExplainToken`: all that makes a token valid or not, and the same as verification says.
+//! `ExplainToken`: every condition of a token's validity, consistent with verification.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn explain(app: &TestApp, by: &str, id: &str) -> Value {
     answer.await.ok()
 }
 
-/// The reasons of the conditions that do not hold.
+/// The reasons of the conditions that fail.
 fn broken(explanation: &Value) -> Vec<&str> {
     let conditions = explanation["conditions"].as_array().unwrap();
     assert_eq!(conditions.len(), 7);
@@ -34,7 +34,7 @@ async fn call(app: &TestApp, by: &str, procedure: &str, message: Value) -> Value
 }
 
 #[tokio::test]
-async fn valid_token_is_explained_with_its_maker_family_limits_and_end() {
+async fn valid_token_is_explained_with_creator_family_limits_and_expiry() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let expires = app.clock.after(HOUR * 2);
@@ -69,7 +69,7 @@ async fn valid_token_is_explained_with_its_maker_family_limits_and_end() {
 }
 
 #[tokio::test]
-async fn each_broken_condition_is_told_as_verification_tells_it() {
+async fn each_failed_condition_is_reported_as_verification_reports_it() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let admin = &app.admin.token;
@@ -117,7 +117,7 @@ async fn each_broken_condition_is_told_as_verification_tells_it() {
         let verified = call(&app, admin, "TokenService/VerifyToken", ask).await;
         assert_eq!(verified["reason"].as_str(), reasons.first().copied());
     }
-    // All that is broken, not only the first.
+    // Every failed condition, not only the first.
     update(&parent, json!({ "disabled": true })).await;
     let deactivate = json!({ "id": alice.id });
     call(&app, admin, "UserService/DeactivateUser", deactivate).await;
@@ -129,7 +129,7 @@ async fn each_broken_condition_is_told_as_verification_tells_it() {
 }
 
 #[tokio::test]
-async fn predecessors_later_uses_are_visible_in_its_successors_explanation() {
+async fn later_uses_of_a_predecessor_show_in_its_successors_explanation() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let old = app.sign_in(&alice, json!({})).await;
@@ -139,7 +139,7 @@ async fn predecessors_later_uses_are_visible_in_its_successors_explanation() {
     let new = NewToken::read(&reply);
     app.clock.advance(HOUR / 2);
     let used = app.clock.after(Duration::ZERO);
-    // As the batch of uses writes it.
+    // As the job writes last uses.
     let sql = "UPDATE tokens SET last_use_time = ?2, last_use_ip = '10.0.0.7' WHERE id = ?1";
     let micros = app.app.now().as_micros();
     app.sql().execute(sql, (&old.id, micros)).unwrap();
@@ -172,7 +172,7 @@ async fn predecessors_later_uses_are_visible_in_its_successors_explanation() {
 }
 
 #[tokio::test]
-async fn parents_expiry_is_an_ending_and_the_soonest_comes_first() {
+async fn parents_expiry_counts_and_the_earliest_expiry_comes_first() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let in_hours = |hours: u32| json!({ "expireTime": app.clock.after(HOUR * hours) });
@@ -181,7 +181,7 @@ async fn parents_expiry_is_an_ending_and_the_soonest_comes_first() {
     let told = explain(&app, &alice.token, &child.id).await;
     let reasons = [&told["endings"][0]["reason"], &told["endings"][1]["reason"]];
     assert_eq!(reasons, ["TOKEN_EXPIRED", "PARENT_INVALID"]);
-    // A rotation may end the parent sooner.
+    // A rotation may end the parent earlier.
     let sooner = json!({ "tokenId": parent.id, "expireTime": app.clock.after(HOUR / 2) });
     call(&app, &alice.token, "TokenService/RotateToken", sooner).await;
     let told = explain(&app, &alice.token, &child.id).await;
@@ -189,7 +189,7 @@ async fn parents_expiry_is_an_ending_and_the_soonest_comes_first() {
 }
 
 #[tokio::test]
-async fn one_that_is_not_the_callers_is_not_there_and_an_admins_look_is_recorded() {
+async fn foreign_token_is_not_found_and_an_admins_explanation_is_recorded() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -205,7 +205,7 @@ async fn one_that_is_not_the_callers_is_not_there_and_an_admins_look_is_recorded
     assert_eq!(refused(&foreign.id).await, same);
     let delete = json!({ "tokenId": foreign.id });
     call(&app, &bob.token, "TokenService/DeleteToken", delete).await;
-    assert_eq!(refused(&foreign.id).await, same, "deleted, too");
+    assert_eq!(refused(&foreign.id).await, same, "a deleted one, too");
     assert_eq!(refused("nonsense").await, same);
     let before = app.audit_len();
     explain(&app, &bob.token, &foreign.id).await;
@@ -215,7 +215,7 @@ async fn one_that_is_not_the_callers_is_not_there_and_an_admins_look_is_recorded
 }
 
 #[tokio::test]
-async fn plaintext_is_told_to_match_by_its_hash_alone() {
+async fn explanation_matches_a_plaintext_by_its_hash_only() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
@@ -233,11 +233,14 @@ async fn plaintext_is_told_to_match_by_its_hash_alone() {
     ] {
         let told = ask(hash).await.ok();
         assert_eq!(told.get("plaintextMatches"), matches, "{hash}");
-        assert_eq!(told["valid"], true, "it is about the stored token");
+        assert_eq!(
+            told["valid"], true,
+            "the explanation is about the stored token"
+        );
     }
     let told = explain(&app, &alice.token, &token.id).await;
     assert_eq!(told.get("plaintextMatches"), None);
-    // A deleted one, too.
+    // The same for a deleted token.
     let id = json!({ "tokenId": token.id });
     call(&app, &alice.token, "TokenService/DeleteToken", id).await;
     assert_eq!(ask(&own).await.ok()["plaintextMatches"], true);
@@ -247,7 +250,7 @@ async fn plaintext_is_told_to_match_by_its_hash_alone() {
         let answer = ask(&wrong.into()).await;
         answer.invalid_field("plaintext_sha256");
     }
-    // Somebody who does not own the token gets no answer about it.
+    // A caller who does not own the token gets no result.
     let bob = app.person("bob").await;
     let message = json!({ "tokenId": token.id, "plaintextSha256": own });
     let answer = app.call(&bob.token, EXPLAIN, message).await;
@@ -255,7 +258,7 @@ async fn plaintext_is_told_to_match_by_its_hash_alone() {
 }
 
 #[tokio::test]
-async fn each_check_is_named_by_what_was_checked_and_says_why_it_is_so() {
+async fn each_check_names_its_subject_and_its_reason() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let expires = app.clock.after(HOUR);
@@ -303,7 +306,7 @@ async fn each_check_is_named_by_what_was_checked_and_says_why_it_is_so() {
     ];
     assert_eq!(checks(&told)[..7], general);
     assert_eq!(checks(&told)[7..], uses);
-    assert_eq!(told.get("valid"), None, "for that use");
+    assert_eq!(told.get("valid"), None, "for this use");
     assert!(says(
         &told,
         "The token is not valid: it lacks the scope read."

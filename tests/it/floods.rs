@@ -1,4 +1,4 @@
-//! Floods: what comes in masses costs a bounded amount of memory and disk, and harms nobody else.
+//! Floods of requests take a bounded amount of memory and disk, and affect nobody else.
 
 mod memory;
 mod names;
@@ -16,15 +16,15 @@ use crate::test_app::{START, TestApp};
 
 const MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// The use case that every request begins with, since 100,000 requests would take minutes; the way there is the
-/// same for each bad bearer.
+/// Calls the use case that every request begins with, since 100,000 requests would take minutes; the code before
+/// it is the same for every bad bearer token.
 #[tokio::test]
-async fn unknown_tokens_by_the_100_000_write_at_most_600_rows_a_minute() {
+async fn hundred_thousand_unknown_tokens_write_at_most_600_rows_a_minute() {
     const BEARERS: u32 = 100_000;
     let app = TestApp::start().await;
     let before = app.audit_len();
     for n in 0..BEARERS {
-        // Well-formed, from 50,000 networks.
+        // Well-formed tokens from 50,000 networks.
         let text = TokenText::generate(&TokenPrefix::default(), TokenId::generate(START));
         let origin = ClientInfo {
             request_id: RequestId::generate(START),
@@ -48,8 +48,8 @@ async fn unknown_tokens_by_the_100_000_write_at_most_600_rows_a_minute() {
         )
         .unwrap();
     assert!(rows <= 600, "{rows} rows");
-    assert_eq!(counted, BEARERS, "none is lost from the count");
-    assert!(rows + before > 100, "and the first of them are told apart");
+    assert_eq!(counted, BEARERS, "every refusal is counted");
+    assert!(rows + before > 100, "the first ones have rows of their own");
     let bytes: i64 = sql
         .query_one(
             "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",

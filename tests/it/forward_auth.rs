@@ -1,4 +1,4 @@
-//! `/forward-auth`: whether a request may pass, asked by a reverse proxy on its behalf.
+//! `/forward-auth`: a reverse proxy asks whether a request may pass.
 
 mod credentials;
 
@@ -34,7 +34,7 @@ async fn ask(app: &TestApp, token: &str, query: &str) -> HttpResponse {
     app.client.ask(Method::GET, &path, &headers).await
 }
 
-/// What the proxy is told, if the request may pass.
+/// The identity that the proxy receives if the request may pass.
 fn identity(reply: &HttpResponse) -> Option<[String; 4]> {
     assert_eq!(reply.head.headers["cache-control"], "no-store");
     if reply.head.status != 200 {
@@ -51,7 +51,7 @@ fn identity(reply: &HttpResponse) -> Option<[String; 4]> {
 }
 
 #[tokio::test]
-async fn request_with_a_valid_token_passes_by_any_method_anywhere_below_over_both_https() {
+async fn valid_token_passes_with_any_method_on_any_subpath_over_both_http_versions() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app
@@ -64,7 +64,7 @@ async fn request_with_a_valid_token_passes_by_any_method_anywhere_below_over_bot
         "/any/path%20of/it",
         "/TokenService/GetToken",
         "//x?y=z&scope=read",
-        // Below the path, the query is the request's own.
+        // Below the path, the query is that of the checked request.
         "/x?scope=nope&scope=&unscoped=deny&at=",
         "?scope=read&at=/x?scope=nope&scopes=",
     ] {
@@ -93,7 +93,7 @@ async fn request_with_a_valid_token_passes_by_any_method_anywhere_below_over_bot
 }
 
 #[tokio::test]
-async fn refusal_of_a_head_request_has_no_body_and_tells_its_length() {
+async fn refused_head_request_has_a_length_and_no_body() {
     let app = TestApp::start().await;
     for http2 in [false, true] {
         let ask = async |method: Method| {
@@ -110,7 +110,7 @@ async fn refusal_of_a_head_request_has_no_body_and_tells_its_length() {
 }
 
 #[tokio::test]
-async fn identity_is_whole_and_overwrites_what_the_client_wrote() {
+async fn identity_headers_are_complete_and_overwrite_the_clients() {
     let app = TestApp::start().await;
     let bearer = format!("Bearer {}", app.admin.token);
     let id = &app.admin.token["hallpass_".len()..][..22];
@@ -118,13 +118,13 @@ async fn identity_is_whole_and_overwrites_what_the_client_wrote() {
     let headers = [&[("authorization", &*bearer)][..], &forged].concat();
     let reply = app.client.ask(Method::GET, PATH, &headers).await;
     let expected = ["admin", &app.admin.id, id, ""].map(str::to_owned);
-    assert_eq!(identity(&reply), Some(expected), "an empty one, too");
+    assert_eq!(identity(&reply), Some(expected), "even where it is empty");
     let reply = app.client.ask(Method::GET, PATH, &forged).await;
     assert_eq!(identity(&reply), None);
 }
 
 #[tokio::test]
-async fn bad_token_is_401_and_its_holder_alone_is_told_why() {
+async fn bad_token_is_401_and_only_its_holder_is_told_why() {
     let app = TestApp::start().await;
     for bad in app.bad_tokens().await {
         for query in ["", "?scope=deploy"] {
@@ -181,7 +181,7 @@ async fn all_scopes_of_all_parameters_are_required() {
 }
 
 #[tokio::test]
-async fn parameter_that_is_not_known_is_refused_and_nothing_passes() {
+async fn unknown_parameter_is_refused_and_nothing_passes() {
     let app = TestApp::start().await;
     for (query, told) in [
         ("?scopes=app", "did you mean \"scope\"?"),
@@ -206,7 +206,7 @@ async fn parameter_that_is_not_known_is_refused_and_nothing_passes() {
 }
 
 #[tokio::test]
-async fn token_without_scopes_does_not_pass_where_it_is_denied() {
+async fn unscoped_token_does_not_pass_where_denied() {
     let app = TestApp::start().await;
     let token = app
         .child(&app.admin.token, json!({ "scopes": ["a"] }))
@@ -223,11 +223,14 @@ async fn token_without_scopes_does_not_pass_where_it_is_denied() {
         assert_eq!(got, (403, vec![&*expected]), "{query}");
     }
     let control = ask(&app, &app.admin.token, "?scope=a").await;
-    assert!(identity(&control).is_some(), "it has all scopes elsewhere");
+    assert!(
+        identity(&control).is_some(),
+        "it passes where unscoped tokens are allowed"
+    );
 }
 
 #[tokio::test]
-async fn networks_hold_against_the_address_that_trusted_proxies_name() {
+async fn networks_apply_to_the_address_named_by_trusted_proxies() {
     let trusted = vec!["127.0.0.0/8".parse().unwrap()];
     let app = TestApp::start_with(|settings| settings.server.trusted_proxies = trusted).await;
     let token = json!({ "allowedCidrs": ["10.0.0.0/8"] });
@@ -248,7 +251,7 @@ async fn networks_hold_against_the_address_that_trusted_proxies_name() {
 }
 
 #[tokio::test]
-async fn store_that_fails_is_503_and_nothing_passes() {
+async fn store_failure_is_503_and_nothing_passes() {
     let app = TestApp::start().await;
     let damage = "ALTER TABLE tokens RENAME TO hidden";
     app.sql().execute_batch(damage).unwrap();
@@ -260,9 +263,9 @@ async fn store_that_fails_is_503_and_nothing_passes() {
     assert!(identity(&ask(&app, &app.admin.token, "").await).is_some());
 }
 
-/// An answered preflight would let the request behind it pass.
+/// A successful preflight would let the actual request pass.
 #[tokio::test]
-async fn preflight_of_a_page_is_verified_like_any_request_whatever_pages_may_call() {
+async fn forwarded_preflight_is_verified_like_any_request() {
     for origin in ["*", "https://app.example"] {
         let origins = vec![origin.to_owned()];
         let app = TestApp::start_with(|settings| settings.server.cors_origins = origins).await;
@@ -288,7 +291,7 @@ async fn preflight_of_a_page_is_verified_like_any_request_whatever_pages_may_cal
     }
 }
 
-/// Sends requests on one connection, without what their heads announce where `body` is shorter.
+/// Sends requests on one connection; `body` may be shorter than the heads announce.
 async fn exchange(socket: &mut TcpStream, head: &str, body: &[u8]) -> String {
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(body).await.unwrap();
@@ -308,9 +311,9 @@ fn head(app: &TestApp, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn body_that_is_sent_along_is_thrown_away_and_the_connection_lives() {
+async fn forwarded_body_is_discarded_and_the_connection_stays_open() {
     let app = TestApp::start_with(|settings| {
-        // However slow the machine is.
+        // So that a slow machine does not matter.
         settings.server.limits.forwarded_body_timeout = Duration::from_mins(1);
     })
     .await;
@@ -337,7 +340,7 @@ async fn body_that_is_sent_along_is_thrown_away_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn body_that_is_sent_along_over_http2_is_thrown_away_and_a_leave_is_not_waited_for() {
+async fn forwarded_http2_body_is_discarded_without_waiting_for_a_continue() {
     let app = TestApp::start().await;
     let post = |expect: bool| {
         let request = Request::post(PATH).header("authorization", bearer(&app.admin.token));
@@ -356,11 +359,11 @@ async fn body_that_is_sent_along_over_http2_is_thrown_away_and_a_leave_is_not_wa
     }
 }
 
-/// As a proxy does that hands on `Content-Length` and not the body.
+/// As a proxy does that forwards `Content-Length` but not the body.
 #[tokio::test]
-async fn body_that_is_announced_and_never_sent_does_not_delay_the_answer() {
+async fn announced_body_that_never_comes_does_not_delay_the_response() {
     let app = TestApp::start_with(|settings| {
-        // Only what waits for the body waits as long as this.
+        // Only a server that waits for the body takes this long.
         settings.server.limits.drain_timeout = Duration::from_mins(10);
         settings.server.limits.body_timeout = Duration::from_mins(10);
     })

@@ -1,4 +1,4 @@
-//! `GetToken`: one's own, and what is not for the caller is not there.
+//! `GetToken`: callers get the tokens that they may see; others do not exist for them.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn id(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn created_token_is_got_as_it_was_told() {
+async fn created_token_is_returned_unchanged() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let message = json!({
@@ -41,7 +41,7 @@ async fn created_token_is_got_as_it_was_told() {
 }
 
 #[tokio::test]
-async fn owner_admin_and_the_machine_itself_get_a_machines_token() {
+async fn machines_token_is_readable_by_owner_admin_and_machine() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -53,7 +53,7 @@ async fn owner_admin_and_the_machine_itself_get_a_machines_token() {
 }
 
 #[tokio::test]
-async fn unknown_foreign_malformed_and_deleted_are_the_same_not_found() {
+async fn unknown_foreign_malformed_and_deleted_tokens_are_equally_not_found() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -82,7 +82,7 @@ async fn unknown_foreign_malformed_and_deleted_are_the_same_not_found() {
         let answer = app.call(&alice.token, GET, id(other)).await;
         assert_eq!(answer.raw_refusal(), same, "{other}");
     }
-    // A machine does not get what its owner has.
+    // A machine cannot read its owner's tokens.
     let owners = app.sign_in(&bob, json!({})).await;
     let answer = app.call(&robot.token, GET, id(&owners.id)).await;
     assert_eq!(answer.raw_refusal(), same);

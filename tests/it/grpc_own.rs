@@ -26,7 +26,7 @@ fn status(reply: &HttpResponse) -> &str {
 }
 
 #[tokio::test]
-async fn health_is_told_of_the_server_and_each_service() {
+async fn health_covers_the_server_and_each_service() {
     let app = TestApp::start().await;
     for service in [
         "",
@@ -37,7 +37,7 @@ async fn health_is_told_of_the_server_and_each_service() {
             service: service.to_owned(),
         };
         let request = request.encode_to_vec();
-        // The server looks for itself as it starts; until then it says that it does not serve.
+        // Until the server's first check of itself it reports NOT_SERVING.
         let mut serving = false;
         while !serving {
             let reply = call(&app, "/grpc.health.v1.Health/Check", &request).await;
@@ -62,7 +62,7 @@ async fn health_is_told_of_the_server_and_each_service() {
 }
 
 #[tokio::test]
-async fn reflection_lists_the_services_and_has_their_files() {
+async fn reflection_lists_the_services_and_their_files() {
     let app = TestApp::start().await;
     for version in ["v1", "v1alpha"] {
         let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");

@@ -1,5 +1,5 @@
-//! How long a refusal takes does not tell whether what it is about is there: whatever is not for a member is
-//! looked for on the same ways, by as much work each. The statements are counted beside `app::tokens`.
+//! The duration of a refusal does not reveal whether its target exists: whatever a member may not see is looked up
+//! in the same way, with the same work. A test beside `app::tokens` counts the statements.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ const USERS: [&str; 8] = [
     "UserService/DeleteUser",
 ];
 
-/// How much work each queue of the store has had, and how often tokens were found in memory and were not.
+/// The work done by each queue of the store, and the hits and misses of the credential cache.
 async fn work(app: &TestApp) -> BTreeMap<String, u64> {
     let text = app.metrics().ask(Method::GET, "/metrics", &[]).await.body;
     let text = String::from_utf8(text.to_vec()).unwrap();
@@ -52,7 +52,7 @@ async fn work(app: &TestApp) -> BTreeMap<String, u64> {
     counts
 }
 
-/// What a refused request adds to that, after one like it.
+/// The work that a refused request adds, after a first request like it.
 async fn cost(app: &TestApp, token: &str, procedure: &str, message: &Value) -> Vec<u64> {
     let mut costs = Vec::new();
     for _ in 0..2 {
@@ -69,7 +69,7 @@ async fn cost(app: &TestApp, token: &str, procedure: &str, message: &Value) -> V
 }
 
 #[tokio::test]
-async fn what_is_not_for_a_member_is_looked_for_on_one_way() {
+async fn refusals_to_a_member_cost_the_same_lookups_whether_or_not_the_target_exists() {
     let app = TestApp::start_with(|settings| {
         settings.server.metrics_listen = Some(([127, 0, 0, 1], 0).into());
     })
@@ -119,11 +119,11 @@ async fn what_is_not_for_a_member_is_looked_for_on_one_way() {
         let all_alike = costs.iter().all(|(_, cost)| *cost == costs[0].1);
         assert!(all_alike, "{procedure}: {costs:?}");
     }
-    // The control: what is alice's own takes another way, and would be seen.
+    // The control: alice's own token takes different work, which is detected.
     let own = json!({ "tokenId": id_of(&alice.token) });
     let before = work(&app).await;
     app.call(&alice.token, TOKENS[0], own).await.ok();
     let after = work(&app).await;
     let lookup = before.keys().find(|name| name.contains("lookup")).unwrap();
-    assert_eq!(after[lookup], before[lookup], "from memory");
+    assert_eq!(after[lookup], before[lookup], "from the cache");
 }

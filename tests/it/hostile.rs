@@ -1,5 +1,5 @@
-//! What hostile and broken peers send, and what they do not: limits, malformed requests, slow sockets, floods,
-//! and a stop in the midst of it. Bytes are written by hand where no client would write them.
+//! What hostile and broken peers send or fail to send: limits, malformed requests, slow sockets, floods,
+//! and a shutdown during them. Tests write raw bytes where no client library would.
 
 mod closing;
 mod connections;

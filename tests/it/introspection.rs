@@ -26,7 +26,7 @@ async fn ask(app: &TestApp, form: &[(&str, &str)]) -> HttpResponse {
     app.client.form(PATH, &headers, form).await
 }
 
-/// The answer to a question that may be asked.
+/// The body of a successful introspection.
 async fn answer(app: &TestApp, form: &[(&str, &str)]) -> Value {
     let reply = ask(app, form).await;
     assert_eq!(reply.status_and("cache-control"), (200, vec!["no-store"]));
@@ -38,7 +38,7 @@ fn inactive() -> Value {
 }
 
 #[tokio::test]
-async fn active_token_is_told_with_its_user_scopes_and_times() {
+async fn active_token_is_returned_with_user_scopes_and_times() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let expires = Duration::from_mins(10);
@@ -69,7 +69,7 @@ async fn active_token_is_told_with_its_user_scopes_and_times() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_the_token_it_is_inactive_and_nothing_more() {
+async fn bad_token_is_inactive_and_nothing_more_is_revealed() {
     let app = TestApp::start().await;
     for bad in app.bad_tokens().await {
         let token = ("token", &*bad.text);
@@ -80,7 +80,7 @@ async fn whatever_is_wrong_with_the_token_it_is_inactive_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn scopes_and_address_are_required_where_they_are_asked_for() {
+async fn requested_scopes_and_address_are_required() {
     let app = TestApp::start().await;
     let fields = json!({ "scopes": ["a", "b"], "allowedCidrs": ["10.0.0.0/8"] });
     let token = app.child(&app.admin.token, fields).await;
@@ -100,7 +100,7 @@ async fn scopes_and_address_are_required_where_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn caller_shows_a_token_as_bearer_or_as_the_password_of_basic() {
+async fn caller_authenticates_by_bearer_or_as_the_basic_password() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for user in ["", "alice", "nobody", "hallpass"] {
@@ -112,9 +112,9 @@ async fn caller_shows_a_token_as_bearer_or_as_the_password_of_basic() {
     }
 }
 
-/// As oauth4webapi and openid-client send it: all but letters and digits is escaped.
+/// As oauth4webapi and openid-client send it: everything but letters and digits is escaped.
 #[tokio::test]
-async fn basic_is_decoded_as_a_form_and_the_secret_may_be_in_the_form() {
+async fn basic_is_form_decoded_and_the_secret_may_be_in_the_form() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = ("token", &*app.admin.token);
@@ -141,7 +141,7 @@ async fn basic_is_decoded_as_a_form_and_the_secret_may_be_in_the_form() {
         let reply = app.client.form("/oauth2/revoke", &[], &form).await;
         assert_eq!(reply.head.status, 200);
     }
-    // The control: as Bearer a token is not decoded.
+    // The control: a bearer token is not decoded.
     let bearer = format!("Bearer {escaped}");
     let headers = [("authorization", &*bearer)];
     let reply = app.client.form(PATH, &headers, &[token]).await;
@@ -149,7 +149,7 @@ async fn basic_is_decoded_as_a_form_and_the_secret_may_be_in_the_form() {
 }
 
 #[tokio::test]
-async fn client_that_shows_itself_in_two_ways_is_refused_though_each_is_good() {
+async fn client_authenticating_in_two_ways_is_refused() {
     let app = TestApp::start().await;
     let good = &*app.admin.token;
     let (bearer, basic) = (format!("Bearer {good}"), basic("ci", good));
@@ -169,7 +169,7 @@ async fn client_that_shows_itself_in_two_ways_is_refused_though_each_is_good() {
             assert_eq!(reply.json()["error"], "invalid_request");
         }
     }
-    // An empty parameter is none, and a client's name no credential.
+    // An empty parameter counts as absent, and a client's name is no credential.
     let form = [token, ("client_secret", ""), ("client_id", "ci")];
     for way in [bearer, basic] {
         let reply = app.client.form(PATH, &[way], &form).await;
@@ -179,7 +179,7 @@ async fn client_that_shows_itself_in_two_ways_is_refused_though_each_is_good() {
 }
 
 #[tokio::test]
-async fn bad_caller_is_refused_by_the_scheme_it_tried_whatever_it_asks() {
+async fn bad_caller_is_challenged_with_the_scheme_it_tried() {
     const BASIC: &str = "Basic realm=\"hallpass\", charset=\"UTF-8\"";
     let app = TestApp::start().await;
     let mut bad = vec![
@@ -234,7 +234,7 @@ async fn bad_caller_is_refused_by_the_scheme_it_tried_whatever_it_asks() {
 }
 
 #[tokio::test]
-async fn scoped_caller_needs_the_scope_before_anything_is_said_of_the_question() {
+async fn scoped_caller_needs_the_scope_before_the_request_is_validated() {
     let app = TestApp::start().await;
     let other = app.child(
         &app.admin.token,
@@ -273,7 +273,7 @@ async fn scoped_caller_needs_the_scope_before_anything_is_said_of_the_question()
 }
 
 #[tokio::test]
-async fn question_that_is_none_is_an_invalid_request() {
+async fn malformed_introspection_is_an_invalid_request() {
     let app = TestApp::start().await;
     let token = ("token", &*app.admin.token);
     for (form, named) in [
@@ -302,7 +302,7 @@ async fn question_that_is_none_is_an_invalid_request() {
 }
 
 #[tokio::test]
-async fn only_forms_by_post_are_read_and_never_the_query() {
+async fn only_posted_forms_are_read_never_the_query() {
     let app = TestApp::start().await;
     let bearer = format!("Bearer {}", app.admin.token);
     let authorization = [("authorization", &*bearer)];
@@ -336,7 +336,7 @@ async fn only_forms_by_post_are_read_and_never_the_query() {
 }
 
 #[tokio::test]
-async fn store_that_fails_is_503_and_never_inactive() {
+async fn store_failure_is_503_and_never_inactive() {
     let app = TestApp::start().await;
     let damage = "ALTER TABLE tokens RENAME TO hidden";
     app.sql().execute_batch(damage).unwrap();

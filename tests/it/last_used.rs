@@ -1,4 +1,4 @@
-//! When and from where a token was last used: told within a minute, without a write a request.
+//! When and from where a token was last used: known within a minute, without a write per request.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ const MINUTE: Duration = Duration::from_mins(1);
 const GET: &str = "TokenService/GetToken";
 const VERIFY: &str = "TokenService/VerifyToken";
 
-/// What is written of a token's last use: microseconds and address.
+/// The stored last use of a token: microseconds and address.
 fn stored(sql: &Connection, token: &NewToken) -> (Option<i64>, Option<String>) {
     let select = "SELECT last_use_time, last_use_ip FROM tokens WHERE id = ?1";
     sql.query_one(select, [&token.id], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap()
 }
 
-/// Until the job has written a use of the token, as it does once its minute is over.
+/// Waits until the job has written a use of the token, as it does after a minute.
 async fn written(app: &TestApp, token: &NewToken) {
     let sql = app.sql();
     let wait = async {
@@ -48,7 +48,7 @@ async fn verify(app: &TestApp, message: Value) -> bool {
 }
 
 #[tokio::test]
-async fn use_is_written_when_its_minute_is_over_and_shown_over_every_wire() {
+async fn use_is_written_after_its_minute_and_returned_over_every_wire() {
     let app = TestApp::start().await;
     let used = app.sign_in(&app.admin, json!({})).await;
     let unused = app.sign_in(&app.admin, json!({})).await;
@@ -83,12 +83,12 @@ async fn use_is_written_when_its_minute_is_over_and_shown_over_every_wire() {
     assert_eq!(
         app.audit_len(),
         rows,
-        "what a token does has rows of its own"
+        "only the token's actions are recorded"
     );
 }
 
 #[tokio::test]
-async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
+async fn verification_counts_as_a_use_from_the_reported_address() {
     let app = TestApp::start().await;
     let asked = app.sign_in(&app.admin, json!({})).await;
     let from = json!({ "token": asked.text, "clientIp": "::ffff:10.1.2.3" });
@@ -96,7 +96,7 @@ async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
     app.app.flush_uses(Flush::Now).await.unwrap();
     let last = get(&app, &asked).await["lastUse"].clone();
     let told = json!({ "time": rfc3339(START), "ip": "10.1.2.3", "reporterIp": "127.0.0.1" });
-    assert_eq!(last, told, "beside who says so");
+    assert_eq!(last, told, "with the caller who reported it");
     let caller: i64 = app
         .sql()
         .query_one(
@@ -105,9 +105,9 @@ async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
             |row| row.get(0),
         )
         .unwrap();
-    assert_eq!(caller, 1, "the caller's own, which asked");
+    assert_eq!(caller, 1, "the caller's own use");
 
-    // The address is of that use: where a later one has none, no older one is told in its place.
+    // The address belongs to that use: a later use without one does not keep the older address.
     app.clock.advance(Duration::from_secs(1));
     assert!(verify(&app, json!({ "token": asked.text })).await);
     app.app.flush_uses(Flush::Now).await.unwrap();
@@ -116,9 +116,9 @@ async fn verifying_a_token_is_a_use_from_the_address_that_showed_it() {
     assert_eq!(last, json!({ "time": time }));
 }
 
-/// Else whoever has stolen a token could choose what its owner reads of its last use.
+/// Otherwise a thief of a token could forge its last use.
 #[tokio::test]
-async fn token_that_asks_about_itself_is_used_from_where_it_asks() {
+async fn token_verifying_itself_is_used_from_its_own_address() {
     let app = TestApp::start().await;
     let token = app.sign_in(&app.admin, json!({})).await;
     let bearer = format!("Bearer {}", token.text);
@@ -144,7 +144,7 @@ async fn token_that_asks_about_itself_is_used_from_where_it_asks() {
 }
 
 #[tokio::test]
-async fn reverse_proxys_question_is_a_use_from_the_clients_address() {
+async fn forward_auth_counts_as_a_use_from_the_clients_address() {
     let app = TestApp::start_with(|settings| {
         settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
@@ -162,9 +162,9 @@ async fn reverse_proxys_question_is_a_use_from_the_clients_address() {
     assert_eq!(last, json!({ "time": rfc3339(START), "ip": "192.0.2.7" }));
 }
 
-/// The control: deleting a token is heard, so its credential is not answered from memory.
+/// The control: a deletion invalidates the cached credential.
 #[tokio::test]
-async fn writing_last_uses_leaves_the_credentials_in_memory() {
+async fn writing_last_uses_keeps_credentials_cached() {
     let app = TestApp::start().await;
     let token = app.sign_in(&app.admin, json!({})).await;
     let ask = async || {
@@ -181,7 +181,11 @@ async fn writing_last_uses_leaves_the_credentials_in_memory() {
     assert_ne!(stored(&app.sql(), &token), (None, None));
     let told = ask().await;
     assert_eq!(told["valid"], true);
-    assert_eq!(told["token"].get("lastUse"), None, "it would be an old one");
+    assert_eq!(
+        told["token"].get("lastUse"),
+        None,
+        "a cached credential has no current last use"
+    );
     assert_eq!(reads(), before);
     let delete = json!({ "tokenId": token.id });
     let deleted = app.call(&app.admin.token, "TokenService/DeleteToken", delete);
@@ -191,7 +195,7 @@ async fn writing_last_uses_leaves_the_credentials_in_memory() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_no_use() {
+async fn refused_request_is_not_a_use() {
     let app = TestApp::start().await;
     let limits = json!({ "scopes": ["deploy"], "allowedCidrs": ["10.0.0.0/8"] });
     let limited = app.sign_in(&app.admin, limits).await;
@@ -208,7 +212,7 @@ async fn what_is_refused_is_no_use() {
 }
 
 #[tokio::test]
-async fn clock_set_back_neither_stops_it_nor_takes_a_use_back() {
+async fn clock_set_back_neither_stops_the_job_nor_reverts_a_use() {
     let app = TestApp::start().await;
     let early = app.sign_in(&app.admin, json!({})).await;
     let late = app.sign_in(&app.admin, json!({})).await;
@@ -224,7 +228,11 @@ async fn clock_set_back_neither_stops_it_nor_takes_a_use_back() {
     app.clock.advance(MINUTE);
     written(&app, &late).await;
     let first = START.plus(MINUTE).as_micros();
-    assert_eq!(stored(&app.sql(), &early).0, Some(first), "forward only");
+    assert_eq!(
+        stored(&app.sql(), &early).0,
+        Some(first),
+        "a last use only moves forward"
+    );
     assert_eq!(stored(&app.sql(), &late).0, Some(back.as_micros()));
 
     app.clock.set(START.plus(hour));
@@ -235,7 +243,7 @@ async fn clock_set_back_neither_stops_it_nor_takes_a_use_back() {
 }
 
 #[tokio::test]
-async fn uses_that_could_not_be_written_are_written_the_next_time() {
+async fn uses_that_could_not_be_written_are_retried() {
     let app = TestApp::start().await;
     let mut tokens = Vec::new();
     for _ in 0..3 {
@@ -250,7 +258,7 @@ async fn uses_that_could_not_be_written_are_written_the_next_time() {
     app.app.flush_uses(Flush::Now).await.unwrap_err();
     app.sql().execute_batch("DROP TRIGGER planted").unwrap();
     assert_eq!(stored(&app.sql(), &tokens[0]), (None, None));
-    // A token that is no more is in nobody's way.
+    // A deleted token does not block the others.
     app.sql()
         .execute("DELETE FROM tokens WHERE id = ?1", [&tokens[2].id])
         .unwrap();
@@ -261,7 +269,7 @@ async fn uses_that_could_not_be_written_are_written_the_next_time() {
 }
 
 #[tokio::test]
-async fn stopping_writes_what_is_noted() {
+async fn shutdown_writes_pending_uses() {
     let app = TestApp::start().await;
     let token = app.sign_in(&app.admin, json!({})).await;
     assert!(app.accepts(&token.text).await);
@@ -274,7 +282,7 @@ async fn stopping_writes_what_is_noted() {
 }
 
 #[test]
-fn sigterm_writes_the_last_uses_of_the_real_server_and_the_command_line_shows_them() {
+fn sigterm_writes_last_uses_and_the_command_line_shows_them() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     let token = sandbox.create_token("ci-bot", &[]);
@@ -295,6 +303,6 @@ fn sigterm_writes_the_last_uses_of_the_real_server_and_the_command_line_shows_th
     let list = sandbox.print(&["token", "list", "ci-bot"]);
     assert!(list.contains("LAST USED"), "{list}");
     assert!(list.trim_end().ends_with("s ago"), "{list}");
-    // Showing it was none.
+    // Reading it was not a use.
     assert_eq!(shown(&sandbox)["lastUse"], last);
 }

@@ -1,4 +1,4 @@
-//! Tokens made with tokens: one level, never more than the parent may, gone with the parent.
+//! Tokens created with tokens: one level, never with more rights than the parent, deleted with the parent.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn child_names_its_parent_and_cannot_make_tokens() {
     assert_eq!(child.metadata["familyId"], child.id);
     let grandchild = app.call(&child.text, CREATE, json!({})).await;
     grandchild.refused("permission_denied", "LINEAGE_TOO_DEEP");
-    // The child may do all else.
+    // The child may do everything else.
     let list = app.call(&child.text, "TokenService/ListTokens", json!({}));
     assert_eq!(list.await.ok()["tokens"].as_array().unwrap().len(), 3);
 }
@@ -48,7 +48,7 @@ async fn child_may_not_outlive_its_parent() {
 }
 
 #[tokio::test]
-async fn child_has_no_more_scopes_than_its_parent() {
+async fn child_has_only_scopes_of_its_parent() {
     let app = TestApp::start().await;
     let scopes = json!({ "scopes": ["hallpass:tokens:write", "deploy", "build"] });
     let parent = app.sign_in(&app.admin, scopes).await;
@@ -78,7 +78,7 @@ async fn child_of_an_unscoped_parent_may_name_any_scope() {
 }
 
 #[tokio::test]
-async fn each_network_of_a_child_lies_inside_one_of_its_parents() {
+async fn each_network_of_a_child_is_inside_one_of_its_parents() {
     let app = TestApp::start().await;
     let cidrs = json!({ "allowedCidrs": ["127.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9"] });
     let parent = app.sign_in(&app.admin, cidrs).await;
@@ -105,7 +105,7 @@ async fn each_network_of_a_child_lies_inside_one_of_its_parents() {
 }
 
 #[tokio::test]
-async fn deleting_a_parent_deletes_its_live_children_and_says_how_many() {
+async fn deleting_a_parent_deletes_and_counts_its_live_children() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -142,9 +142,9 @@ async fn delete(app: &TestApp, by: &str, token: &NewToken, children: u32) {
     assert_eq!(deleted, u64::from(children));
 }
 
-/// What the parent no longer is counts at use: its narrowing here, its disabling and deletion below.
+/// The parent's current state counts at each use: its narrowing here, its disabling and deletion below.
 #[tokio::test]
-async fn narrowing_a_parent_narrows_its_children_at_use() {
+async fn narrowing_a_parent_narrows_its_children() {
     let app = TestApp::start().await;
     let parent = app.sign_in(&app.admin, json!({})).await;
     let child = app.child(&parent.text, json!({})).await;

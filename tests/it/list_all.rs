@@ -17,7 +17,7 @@ use crate::test_app::TestApp;
 const LIST: &str = "AdminService/ListAllTokens";
 const COUNT: &str = "AdminService/CountAllTokens";
 
-/// All pages of what `filter` selects.
+/// All tokens that `filter` selects, over all pages.
 async fn all(app: &TestApp, filter: &Value, size: u32, reverse: bool) -> Vec<Value> {
     let mut request = json!({ "filter": filter, "pageSize": size, "reverse": reverse });
     let mut tokens = Vec::new();
@@ -44,7 +44,7 @@ async fn counts(app: &TestApp, filter: &Value) -> [usize; 3] {
         .map(|count| usize::try_from(answer[count].as_u64().unwrap_or_default()).unwrap())
 }
 
-/// Some tokens of each kind, of two users.
+/// Creates tokens of each kind, of two users.
 async fn varied(app: &TestApp) -> (String, String) {
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -78,10 +78,10 @@ async fn varied(app: &TestApp) -> (String, String) {
     (alice.id, alice.token)
 }
 
-/// What is listed without a filter, with what only the database tells of it.
+/// All listed tokens, with columns that only the database has.
 fn state(app: &TestApp, token: &Value) -> &'static str {
     let now = app.clock.after(Duration::ZERO);
-    // Times of one form and one fraction compare as texts.
+    // Times in the same format compare as text.
     let expired = token
         .get("expireTime")
         .is_some_and(|end| end.as_str().unwrap() <= now.as_str());
@@ -133,16 +133,16 @@ async fn selects_what_the_model_does(
 }
 
 #[tokio::test]
-async fn each_filter_selects_what_it_says_and_counts_are_what_is_listed() {
+async fn each_filter_matches_the_model_and_counts_match_the_list() {
     let app = TestApp::start().await;
     let (alice, alices) = varied(&app).await;
     let parent = alices.split('_').nth(1).unwrap();
-    // So that what is listed has all uses, that of the lister too: a search for what is unused writes them down
+    // So that all uses are stored, the lister's, too: a search for unused tokens stores them
     // by itself.
     counts(&app, &json!({})).await;
     app.app.flush_uses(Flush::Now).await.unwrap();
     let everything = all(&app, &json!({}), 7, false).await;
-    // 24 less 4 deleted ones, the robot's first, Alice's and the admin's.
+    // 24 minus 4 deleted ones, plus the first tokens of the robot, Alice and the admin.
     assert_eq!(everything.len(), 24 - 4 + 3);
     let middle = everything[12]["createTime"].clone();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -224,7 +224,7 @@ async fn each_filter_selects_what_it_says_and_counts_are_what_is_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_stays_is_listed_exactly_once_whatever_comes_and_goes() {
+async fn unchanged_tokens_are_listed_exactly_once_during_changes() {
     let app = Arc::new(TestApp::start().await);
     let alice = app.person("alice").await;
     let mut stays = BTreeSet::new();
@@ -255,11 +255,11 @@ async fn what_stays_is_listed_exactly_once_whatever_comes_and_goes() {
             assert_eq!(
                 distinct.len(),
                 found.len(),
-                "one came twice: {filter} by {size}"
+                "a token was listed twice: {filter} by {size}"
             );
             assert!(
                 distinct.is_superset(&stays),
-                "one is missing: {filter} by {size}"
+                "a token is missing: {filter} by {size}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! `ListTokens`: live tokens, in order, a page at a time.
+//! `ListTokens`: live tokens in order and in pages.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::test_app::TestApp;
 
 const LIST: &str = "TokenService/ListTokens";
 
-/// The IDs of one page, and the token of the next.
+/// The IDs of one page, and the token of the next page.
 async fn page(app: &TestApp, by: &str, request: Value) -> (Vec<String>, String) {
     let reply = app.call(by, LIST, request).await.ok();
     let tokens = reply["tokens"].as_array().into_iter().flatten();
@@ -29,7 +29,7 @@ async fn all(app: &TestApp, by: &str, mut request: Value) -> Vec<Vec<String>> {
     }
 }
 
-/// Three at each of four moments; the clock stands still between those of one moment.
+/// Creates three tokens at each of four times of the fake clock.
 async fn twelve(app: &TestApp, by: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for _ in 0..4 {
@@ -45,7 +45,7 @@ async fn twelve(app: &TestApp, by: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn order_is_by_create_time_and_id_rising_or_falling() {
+async fn order_is_by_create_time_and_id_ascending_or_descending() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -108,7 +108,7 @@ async fn only_live_tokens_are_listed_disabled_ones_included() {
 }
 
 #[tokio::test]
-async fn whose_tokens_one_may_list() {
+async fn caller_may_list_only_tokens_it_may_see() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -137,7 +137,7 @@ async fn whose_tokens_one_may_list() {
 }
 
 #[tokio::test]
-async fn page_token_is_bound_to_all_that_shapes_the_list_but_not_to_its_size() {
+async fn page_token_is_bound_to_every_field_but_the_page_size() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -169,7 +169,7 @@ async fn page_token_is_bound_to_all_that_shapes_the_list_but_not_to_its_size() {
     let mut other_size = with(json!({ "userId": alice.id, "pageSize": 5 }));
     let (ids, _) = page(&app, &alice.token, other_size.clone()).await;
     assert_eq!(ids.len(), 5);
-    // It survives a restart, and an admin who lists the same list may go on with it.
+    // It survives a restart, and an admin who requests the same list may continue with it.
     let app = app.restart().await;
     let again = page(&app, &alice.token, other_size.clone()).await;
     assert_eq!(again.0, ids);

@@ -1,4 +1,4 @@
-//! Lookups of credentials wait for no list, search or count.
+//! Credential lookups never wait for a list, search or count.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::test_app::TestApp;
 async fn credentials_are_looked_up_while_every_reader_is_busy() {
     let app = TestApp::start_with(|settings| settings.readers = 1).await;
     let alice = app.person("alice").await;
-    // Two that no cache has seen.
+    // Two tokens that are not in the cache.
     let first = app.child(&alice.token, json!({})).await;
     let second = app.child(&alice.token, json!({})).await;
 
@@ -30,7 +30,7 @@ async fn credentials_are_looked_up_while_every_reader_is_busy() {
     });
     begins.await.unwrap();
 
-    assert!(app.accepts(&first.text).await, "an RPC's bearer");
+    assert!(app.accepts(&first.text).await, "a bearer token of an RPC");
     let bearer = format!("Bearer {}", second.text);
     let headers = [("authorization", &*bearer)];
     let passed = app.client.ask(Method::GET, "/forward-auth", &headers).await;
@@ -38,7 +38,7 @@ async fn credentials_are_looked_up_while_every_reader_is_busy() {
     let sign_in = json!({ "username": alice.name, "password": alice.password });
     app.call("", "TokenService/CreateToken", sign_in).await.ok();
 
-    // A control: a list waits for the reader.
+    // The control: a list waits for a reader thread.
     let list = app.call(&first.text, "TokenService/ListTokens", json!({}));
     let mut list = Box::pin(list);
     time::timeout(Duration::from_millis(200), &mut list)

@@ -1,6 +1,6 @@
 //! The one integration-test binary: a real server, a real store, real sockets; only the clock is fake.
 //!
-//! `test_app` starts the server and `client` speaks its six wires. Every other module is a theme, whose tests
+//! `test_app` starts the server and `client` calls it over every wire. Every other module is a topic, whose tests
 //! are named for what they guarantee.
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The authorisation matrix: every procedure of the descriptors by every caller on every target over every
-//! protocol, against a table that is written down here once more (`matrix/table.rs`).
+//! The authorisation matrix: every procedure of the descriptors, by every caller, on every target, over every
+//! protocol, compared with an independent table (`matrix/table.rs`).
 
 mod callers;
 mod cases;
@@ -23,7 +23,7 @@ use self::{
     table::{Permission, TABLE},
 };
 
-/// What is not as the table says; and refusals that tell apart what they must not.
+/// Cases that differ from the table, and refusals that reveal more than they may.
 fn faults(cases: &[Case]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut refusals: BTreeMap<_, &Case> = BTreeMap::new();
@@ -43,7 +43,7 @@ fn faults(cases: &[Case]) -> Vec<String> {
         if raw.is_none() || *target == Target::Empty {
             continue;
         }
-        // Whatever is refused for one reason is refused alike, to the byte.
+        // Refusals with the same reason are equal to the byte.
         let first = refusals.entry((name.clone(), got)).or_insert(case);
         if first.raw != *raw {
             let (raw, other, first) = (raw.as_ref(), first.target, first.raw.as_ref());
@@ -75,13 +75,13 @@ async fn run_all(wire: Wire) {
     assert_eq!(cases.len(), size(&fixture.callers), "{wire:?}");
 }
 
-/// How many cases there are, so that a slip in a loop cannot shrink the matrix.
+/// The expected number of cases, so that a bug in a loop cannot shrink the matrix.
 fn size(callers: &[Caller]) -> usize {
     let by_token = callers.iter().filter(|caller| !caller.by_password).count();
     let cases = TABLE.iter().map(|line| {
         let targets = match line.may {
             _ if line.is_of_tokens() => Target::ALL.len(),
-            // No user is the very token that is shown.
+            // The target "presented token" exists only for tokens.
             Permission::To { .. } => Target::ALL.len() - 1,
             _ => 1,
         };
@@ -96,38 +96,38 @@ fn size(callers: &[Caller]) -> usize {
     cases.sum()
 }
 
-/// What the list of endpoints says that a procedure takes.
+/// The credentials that a procedure takes according to the endpoint list.
 fn credentials(procedure: &str) -> Credentials {
     let listed = PROCEDURES.iter().find(|line| line.path[1..] == *procedure);
     listed.unwrap().credentials
 }
 
 #[tokio::test]
-async fn every_case_ends_as_the_table_says_over_connect_json() {
+async fn every_case_matches_the_table_over_connect_json() {
     run_all(Wire::CURL).await;
 }
 
 #[tokio::test]
-async fn every_case_ends_as_the_table_says_over_connect_binary() {
+async fn every_case_matches_the_table_over_connect_binary() {
     run_all(Wire::new(Protocol::Connect, Codec::Proto)).await;
 }
 
 #[tokio::test]
-async fn every_case_ends_as_the_table_says_over_grpc() {
+async fn every_case_matches_the_table_over_grpc() {
     run_all(Wire::new(Protocol::Grpc, Codec::Proto)).await;
 }
 
 #[tokio::test]
-async fn every_case_ends_as_the_table_says_over_grpc_web() {
+async fn every_case_matches_the_table_over_grpc_web() {
     run_all(Wire::new(Protocol::GrpcWeb, Codec::Proto)).await;
 }
 
 #[test]
-fn every_procedure_has_a_line() {
+fn every_procedure_is_in_the_table() {
     let served: BTreeSet<_> = procedures()
         .map(|procedure| procedure.path()[1..].to_owned())
         .collect();
-    // What has no caller is among the endpoints.
+    // Endpoints without a caller are tested in `endpoints`.
     let has_caller = |procedure: &String| !credentials(procedure).is_holder();
     let served: BTreeSet<_> = served.into_iter().filter(has_caller).collect();
     let lines: BTreeSet<_> = TABLE.iter().map(|line| line.procedure.to_owned()).collect();
@@ -135,7 +135,7 @@ fn every_procedure_has_a_line() {
 }
 
 #[tokio::test]
-async fn every_scope_and_every_way_of_not_being_let_in_has_its_caller() {
+async fn every_scope_and_every_refusal_reason_has_a_caller() {
     let callers = Fixture::make().await.callers;
     let names: BTreeSet<_> = callers.iter().map(|caller| &caller.name).collect();
     assert_eq!(names.len(), callers.len());

@@ -1,4 +1,4 @@
-//! `/metrics`: what is counted, in both formats, and that nothing a client sends becomes a label.
+//! `/metrics`: the counters in both formats; no label contains client input.
 
 use std::{
     collections::BTreeSet,
@@ -30,14 +30,14 @@ async fn scrape(app: &TestApp, accept: &[(&str, &str)]) -> (String, String) {
     (content_type.to_owned(), text)
 }
 
-/// The value of a sample, named as it stands in the text; 0 where there is none.
+/// The value of the sample with this name and labels; 0 if absent.
 fn sample(text: &str, name: &str) -> f64 {
     let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
     let found = lines.find(|(sample, _)| *sample == name);
     found.map_or(0.0, |(_, value)| value.parse().unwrap())
 }
 
-/// How often a bound of the server was reached, with that outcome.
+/// How often a limit of the server was reached, with this outcome.
 pub(crate) async fn load_shed(app: &TestApp, bound: &str, outcome: &str) -> f64 {
     let (_, text) = scrape(app, &[]).await;
     let name = format!("hallpass_load_shed_total{{bound=\"{bound}\",outcome=\"{outcome}\"}}");
@@ -102,7 +102,7 @@ async fn tokens_passwords_and_verifications_are_counted_by_result() {
         let call = app.call(bearer, "AuthnService/GetCurrentUser", json!({}));
         assert!(call.await.result.is_err());
     }
-    // The right password of one who may not sign in is as good as a wrong one.
+    // The right password of a user who may not sign in counts as a wrong one.
     let bob = app.person("bob").await;
     let id = json!({ "id": bob.id });
     let deactivate = app.call(&app.admin.token, "UserService/DeactivateUser", id);
@@ -166,7 +166,7 @@ async fn stored_tokens_are_counted_by_state() {
 }
 
 #[tokio::test]
-async fn openmetrics_is_served_where_it_is_asked_for_and_both_formats_say_the_same() {
+async fn openmetrics_is_served_on_request_and_both_formats_agree() {
     let app = with_metrics().await;
     let (plain_type, plain) = scrape(&app, &[]).await;
     assert_eq!(plain_type, "text/plain; version=0.0.4; charset=utf-8");
@@ -192,7 +192,7 @@ async fn openmetrics_is_served_where_it_is_asked_for_and_both_formats_say_the_sa
 }
 
 #[tokio::test]
-async fn nothing_that_a_client_sent_is_in_the_metrics() {
+async fn client_input_never_appears_in_metrics() {
     let app = with_metrics().await;
     let alice = app.person("alice").await;
     app.call(
@@ -227,7 +227,7 @@ async fn nothing_that_a_client_sent_is_in_the_metrics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_random_paths_add_no_series() {
+async fn hundred_thousand_random_paths_add_no_series() {
     let app = with_metrics().await;
     let address = app.client.server;
     let clients = (0..8).map(|client| {
@@ -259,7 +259,7 @@ async fn a_hundred_thousand_random_paths_add_no_series() {
 }
 
 #[test]
-fn the_metrics_have_an_address_of_their_own() {
+fn metrics_have_their_own_address() {
     let sandbox = Sandbox::empty();
     let mut serving = sandbox.serve(&["--metrics-listen=127.0.0.1:0"]);
     let mut line = String::new();

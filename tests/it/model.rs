@@ -1,5 +1,5 @@
-//! A state machine of tokens and users against a model: whatever is done in whatever order, the use cases
-//! answer as the model says. 256 runs of 40 steps.
+//! Compares the use cases with a model of tokens and users: in any order of steps, both must agree.
+//! 256 runs of 40 steps.
 
 mod expected;
 
@@ -24,7 +24,7 @@ use proptest::prelude::*;
 use self::expected::{Model, ROBOT};
 use crate::test_app::{self, TestApp, password_of};
 
-/// What is done. Users are numbers of [`expected`], tokens are the nth made, counted around.
+/// A step. Users are numbers of [`expected`]; numbers of tokens are taken modulo their count.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Create {
@@ -99,7 +99,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One run: the real thing beside the model.
+/// One run: the application beside the model.
 struct Run<'a> {
     app: &'a TestApp,
     local: Caller,
@@ -107,12 +107,12 @@ struct Run<'a> {
     /// ID and plaintext of each token, as the model numbers them.
     tokens: Vec<(String, String)>,
     model: Model,
-    /// The refusals that were met.
+    /// The refusals that occurred.
     met: &'a RefCell<HashSet<Reason>>,
 }
 
 impl<'a> Run<'a> {
-    /// Users that no other run has: two people, and the first one's machine.
+    /// Creates users for this run only: two people, and a machine of the first.
     async fn start(app: &'a TestApp, met: &'a RefCell<HashSet<Reason>>, number: usize) -> Self {
         let local = test_app::local(&app.app);
         let mut users: Vec<String> = Vec::new();
@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
     }
 
     async fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
-        // A token's number, where there is one yet.
+        // The token with this number, if there is any yet.
         let nth = |token: usize| token.checked_rem(self.tokens.len());
         match step {
             Step::Create { user, ttl_secs } => {
@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
                 let Some((by, token)) = nth(by).zip(nth(token)) else {
                     return Ok(());
                 };
-                // Itself as often as another.
+                // Half of the rotations are by the token itself.
                 let token = if grace % 2 == 0 { by } else { token };
                 self.rotate(by, token, grace).await
             }
@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The caller that a token stands for, where the model too says that it is valid.
+    /// Authenticates a token, in agreement with the model.
     async fn authenticate(&self, token: usize) -> Result<Option<Caller>, TestCaseError> {
         let caller = self.caller(token).await;
         let told = caller.as_ref().map(|_| ()).map_err(|reason| *reason);
@@ -359,7 +359,7 @@ impl<'a> Run<'a> {
 }
 
 #[test]
-fn use_cases_answer_as_the_model_says() {
+fn use_cases_agree_with_the_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let app = runtime.block_on(TestApp::start());
     let (number, met) = (Cell::new(0), RefCell::default());
@@ -377,7 +377,7 @@ fn use_cases_answer_as_the_model_says() {
             Ok::<(), TestCaseError>(())
         })?;
     });
-    // The control: the runs went everywhere.
+    // The control: every refusal occurred.
     for reason in [
         Reason::TokenDeleted,
         Reason::TokenExpired,

@@ -1,4 +1,4 @@
-//! One of every mutation that the API has, for the tests that hold for all of them.
+//! One request for every mutation of the API, for tests that apply to all of them.
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,18 @@ pub(crate) struct Mutation {
     pub(crate) by: String,
     pub(crate) procedure: &'static str,
     pub(crate) message: Value,
-    /// What it is called in the audit log.
+    /// Its action in the audit log.
     pub(crate) action: &'static str,
-    /// What it is done to; `None` where it is made by it.
+    /// The target's ID; `None` if the mutation creates it.
     pub(crate) target: Option<String>,
-    /// Whether it changes nothing when it is done again.
+    /// Whether a repeat succeeds and changes nothing.
     pub(crate) repeats: bool,
-    /// How many it is done to, with what goes with the target.
+    /// The count in the audit row, dependents included.
     pub(crate) count: u32,
 }
 
 impl Mutation {
-    /// One that makes something.
+    /// A mutation that creates something.
     fn new(by: &str, procedure: &'static str, action: &'static str, message: Value) -> Self {
         Self {
             by: by.to_owned(),
@@ -49,7 +49,7 @@ impl Mutation {
     }
 }
 
-/// To be done in this order. Each does something, and only once.
+/// All mutations, to be called in this order.
 pub(crate) async fn all(app: &TestApp) -> Vec<Mutation> {
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -135,7 +135,7 @@ fn of_users(admin: &str, own: &str, robot: &str, bob: &str) -> Vec<Mutation> {
     all
 }
 
-/// All users and tokens, to see whether anything has changed; but for last uses, which a job writes.
+/// All users and tokens, to detect changes; without last uses, which a job writes.
 pub(crate) fn contents(app: &TestApp) -> Vec<Vec<rusqlite::types::Value>> {
     let sql = app.sql();
     let mut all = Vec::new();

@@ -16,7 +16,7 @@ async fn from(app: &TestApp, token: &str, forwarded_for: &[&str]) -> Reply {
 }
 
 #[tokio::test]
-async fn token_works_from_its_networks_only() {
+async fn token_works_only_from_its_networks() {
     let app = TestApp::start().await;
     for (cidrs, works) in [
         (json!([]), true),

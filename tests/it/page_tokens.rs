@@ -1,4 +1,4 @@
-//! Page tokens over the wire: any change is refused.
+//! Page tokens as a client sees them: any change is refused.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ const LISTS: [&str; 4] = [
     "AdminService/ListAllTokens",
 ];
 
-/// A server with more than a page of everything, and a page token of each list.
+/// A server with more than one page of everything, and a page token of each list.
 async fn with_page_tokens() -> (TestApp, Vec<(&'static str, String)>) {
     let app = TestApp::start().await;
     app.person("alice").await;
@@ -45,19 +45,19 @@ async fn every_single_bit_flip_is_refused() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         refused(&app, list, &URL_SAFE_NO_PAD.encode(flipped)).await;
     }
-    // In its text too: the last character has bits that stand for nothing.
+    // In its text, too: the last character has unused bits.
     for bit in 0..token.len() * 7 {
         let mut flipped = token.clone().into_bytes();
         flipped[bit / 7] ^= 1 << (bit % 7);
         refused(&app, list, str::from_utf8(&flipped).unwrap()).await;
     }
-    // The control: unchanged, it is taken.
+    // The control: the unchanged token is accepted.
     let answer = app.call(&app.admin.token, list, json!({ "pageToken": token }));
     answer.await.ok();
 }
 
 #[test]
-fn page_token_that_was_not_given_is_refused() {
+fn forged_page_token_is_refused() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (app, tokens) = runtime.block_on(with_page_tokens());
     let config = ProptestConfig::with_cases(128);
@@ -74,9 +74,9 @@ fn page_token_that_was_not_given_is_refused() {
     });
 }
 
-/// The reader's pages while others write: what stays throughout appears exactly once, in its order.
+/// Pages during writes: unchanged rows appear exactly once, in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rows_that_stay_appear_exactly_once_whatever_is_written_meanwhile() {
+async fn unchanged_rows_appear_exactly_once_during_writes() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let tick = std::time::Duration::from_millis(1);

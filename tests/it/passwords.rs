@@ -14,7 +14,7 @@ async fn signs_in(app: &TestApp, person: &Person, password: &str) -> bool {
 }
 
 #[tokio::test]
-async fn ones_own_password_needs_the_old_one() {
+async fn changing_ones_own_password_needs_the_old_one() {
     let app = TestApp::start().await;
     for person in [&app.person("alice").await, &app.admin] {
         let set = async |message: Value| app.call(&person.token, SET, message).await;
@@ -33,7 +33,7 @@ async fn ones_own_password_needs_the_old_one() {
 }
 
 #[tokio::test]
-async fn admin_sets_anothers_without_the_old_one_and_may_delete_its_tokens() {
+async fn admin_resets_a_password_without_the_old_one_and_may_delete_the_tokens() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -42,12 +42,12 @@ async fn admin_sets_anothers_without_the_old_one_and_may_delete_its_tokens() {
     let answer = app.call(&app.admin.token, SET, message).await;
     assert_eq!(answer.ok(), json!({ "deletedTokens": 2 }));
     assert!(!app.accepts(&alice.token).await);
-    assert!(app.accepts(&robot.token).await, "not those of its machines");
+    assert!(app.accepts(&robot.token).await, "its machines' tokens stay");
     assert!(signs_in(&app, &alice, NEW).await);
 }
 
 #[tokio::test]
-async fn weak_passwords_are_refused_without_being_shown() {
+async fn weak_passwords_are_refused_without_an_echo() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for weak in [
@@ -79,7 +79,7 @@ async fn weak_passwords_are_refused_without_being_shown() {
 }
 
 #[tokio::test]
-async fn password_is_hashed_anew_at_sign_in_when_the_cost_rises() {
+async fn password_is_rehashed_at_sign_in_when_the_cost_rises() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let app = app

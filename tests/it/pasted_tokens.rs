@@ -1,5 +1,5 @@
-//! Tokens as people paste them: every way of asking about one or reporting one reads them alike, and what
-//! authenticates a request does not.
+//! Tokens as people paste them: every procedure that verifies or reports a token ignores white space around it; a
+//! credential of a request must be exact.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     test_app::{NewToken, Person, TestApp},
 };
 
-/// What may stand around a token.
+/// White space that may surround a token.
 const AROUND: [(&str, &str); 14] = [
     (" \t", "\r\n"),
     ("\u{feff}", "\n\n"),
@@ -50,7 +50,7 @@ async fn rotate(app: &TestApp, by: &Person, id: &str) -> NewToken {
 }
 
 #[tokio::test]
-async fn verification_and_introspection_read_what_was_pasted() {
+async fn verification_and_introspection_ignore_pasted_whitespace() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bearer = format!("Bearer {}", app.admin.token);
@@ -72,7 +72,7 @@ async fn verification_and_introspection_read_what_was_pasted() {
 }
 
 #[tokio::test]
-async fn revocations_read_what_was_pasted_and_say_what_became_of_each() {
+async fn revocations_ignore_pasted_whitespace_and_report_each_outcome() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for at in 0..=AROUND.len() {
@@ -96,9 +96,9 @@ async fn revocations_read_what_was_pasted_and_say_what_became_of_each() {
     }
 }
 
-/// The control: a header holds a token or none.
+/// The control: a header must hold exactly the token.
 #[tokio::test]
-async fn what_authenticates_a_request_is_read_strictly() {
+async fn credential_of_a_request_is_read_strictly() {
     let app = TestApp::start().await;
     let token = &app.admin.token;
     for text in [
@@ -156,7 +156,7 @@ async fn report(app: &TestApp, by: &str, how: Report, token: &NewToken) {
 }
 
 #[tokio::test]
-async fn leak_that_an_admin_reports_ends_the_family_by_every_way_alike() {
+async fn leak_reported_by_an_admin_ends_the_family_through_every_procedure() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for how in [Report::Bulk, Report::Leak, Report::OAuth] {
@@ -164,7 +164,7 @@ async fn leak_that_an_admin_reports_ends_the_family_by_every_way_alike() {
         let second = rotate(&app, &alice, &first.id).await;
         let soon = app.clock.after(std::time::Duration::from_secs(30));
         let children = [
-            // The first lives for a minute yet.
+            // The first is still within its grace period.
             app.child(&first.text, json!({ "expireTime": soon })).await,
             app.child(&second.text, json!({})).await,
         ];
@@ -181,13 +181,13 @@ async fn leak_that_an_admin_reports_ends_the_family_by_every_way_alike() {
         };
         let row = (before, &app.admin.id, action);
         let rows = sql.query_one(rows, row, |row| row.get::<_, i64>(0));
-        assert_eq!(rows.unwrap(), 4, "{how:?}: a row for each");
+        assert_eq!(rows.unwrap(), 4, "{how:?}: one row per token");
     }
     assert!(app.accepts(&alice.token).await && app.accepts(&app.admin.token).await);
 }
 
 #[tokio::test]
-async fn family_lives_on_where_its_holder_a_member_or_an_id_ends_one_of_it() {
+async fn family_survives_a_revocation_by_holder_member_or_id() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -211,7 +211,7 @@ async fn family_lives_on_where_its_holder_a_member_or_an_id_ends_one_of_it() {
     let done = app.call(&app.admin.token, "AdminService/RevokeTokens", message);
     assert_eq!(done.await.ok().get("familyCount"), None);
     assert!(!app.accepts(&first.text).await && app.accepts(&second.text).await);
-    // One that is dead already was most likely rotated for just that.
+    // An ended token was most likely rotated because of the leak.
     report_dead(&app, &first).await;
     assert!(app.accepts(&second.text).await);
 }
@@ -228,7 +228,7 @@ async fn report_dead(app: &TestApp, dead: &NewToken) {
 }
 
 #[tokio::test]
-async fn who_reports_the_predecessor_of_its_own_token_is_not_locked_out() {
+async fn reporting_the_predecessor_of_ones_own_token_locks_nobody_out() {
     let app = TestApp::start().await;
     for how in ["bulk", "oauth"] {
         let first = app.sign_in(&app.admin, json!({})).await;
@@ -249,7 +249,11 @@ async fn who_reports_the_predecessor_of_its_own_token_is_not_locked_out() {
         assert!(!app.accepts(&first.text).await);
         assert!(app.accepts(&own.text).await, "{how}");
         revoke(&own.text).await;
-        assert_eq!(app.accepts(&own.text).await, how == "bulk", "a holder may");
+        assert_eq!(
+            app.accepts(&own.text).await,
+            how == "bulk",
+            "a bulk revocation spares it"
+        );
     }
 }
 
@@ -276,11 +280,11 @@ async fn caller_of_a_revocation_is_the_actor() {
 }
 
 #[tokio::test]
-async fn as_many_plaintexts_as_a_call_may_name_fit_its_body() {
+async fn maximum_number_of_plaintexts_fits_one_request_body() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
-    // As long as with the longest prefix.
+    // As long as a token with the longest prefix.
     let long = format!("sixteen0long0pre{}", &token.text["hallpass".len()..]);
     let mut tokens = vec![long; 999];
     tokens.push(token.text.clone());
@@ -294,7 +298,7 @@ async fn as_many_plaintexts_as_a_call_may_name_fit_its_body() {
     let refused = app.call(&app.admin.token, "AdminService/RevokeTokens", message);
     let failure = refused.await.invalid_field("tokens");
     assert!(failure.message.contains("at most 1000"), "{failure:?}");
-    // The control: no other message may be as large.
+    // The control: other messages have a smaller limit.
     let long = json!({ "token": "x".repeat(70_000) });
     let refused = app.call(&app.admin.token, "TokenService/VerifyToken", long);
     refused
@@ -302,9 +306,9 @@ async fn as_many_plaintexts_as_a_call_may_name_fit_its_body() {
         .refused("resource_exhausted", "REQUEST_TOO_LARGE");
 }
 
-/// Nothing that a plaintext is put in by mistake repeats it.
+/// A field that is given a plaintext by mistake is not echoed.
 #[tokio::test]
-async fn plaintext_in_the_place_of_an_id_is_not_echoed() {
+async fn plaintext_given_as_an_id_is_not_echoed() {
     let app = TestApp::start().await;
     let token = &app.admin.token;
     for (procedure, field) in [

@@ -1,4 +1,4 @@
-//! What the operator decides about tokens: how long they live, who makes them, how often they are used.
+//! The operator's policies for tokens: lifetimes, who may create them, how often they may be used.
 
 use std::{num::NonZero, time::Duration};
 
@@ -19,7 +19,7 @@ fn posts() -> impl Iterator<Item = Wire> {
     Wire::ALL.into_iter().filter(|wire| !wire.is_get())
 }
 
-/// A person and a machine of theirs, made before the settings of the test are in force.
+/// A person and their machine, created before the test's settings apply.
 async fn with(change: impl FnOnce(&mut Settings)) -> (TestApp, Person, Machine) {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
@@ -27,7 +27,7 @@ async fn with(change: impl FnOnce(&mut Settings)) -> (TestApp, Person, Machine) 
     (app.restart_with(change).await, alice, robot)
 }
 
-/// Signs in to make a token, for a machine where `user_id` is not empty.
+/// Creates a token with a password, for a machine if `user_id` is not empty.
 async fn create(app: &TestApp, person: &Person, user_id: &str, expires: Option<Duration>) -> Reply {
     let expire_time = expires.map(|ttl| app.clock.after(ttl));
     let message = json!({
@@ -40,7 +40,7 @@ async fn create(app: &TestApp, person: &Person, user_id: &str, expires: Option<D
 }
 
 #[tokio::test]
-async fn people_and_machines_have_maximum_lifetimes_of_their_own() {
+async fn people_and_machines_have_separate_maximum_lifetimes() {
     let (app, alice, robot) = with(|settings| {
         settings.app.people.max_ttl = Some(DAY * 30);
         settings.app.machines.max_ttl = Some(DAY * 90);
@@ -54,7 +54,7 @@ async fn people_and_machines_have_maximum_lifetimes_of_their_own() {
             assert!(failure.message.ends_with(named), "{failure:?}");
         }
     }
-    // Whoever makes it: the limit is of the user that the token belongs to.
+    // Whoever creates the token, the limit depends on its user.
     let for_robot = json!({ "userId": robot.id, "expireTime": app.clock.after(DAY * 31) });
     app.child(&alice.token, for_robot).await;
     let own = json!({ "expireTime": app.clock.after(DAY * 31) });
@@ -63,7 +63,7 @@ async fn people_and_machines_have_maximum_lifetimes_of_their_own() {
 }
 
 #[tokio::test]
-async fn default_lifetime_is_given_where_none_is_asked_and_told_over_every_wire() {
+async fn default_lifetime_applies_without_an_expiry_and_is_returned_over_every_wire() {
     let (app, alice, robot) = with(|settings| {
         settings.app.people.default_ttl = Some(DAY);
         settings.app.machines.default_ttl = Some(DAY * 7);
@@ -81,11 +81,11 @@ async fn default_lifetime_is_given_where_none_is_asked_and_told_over_every_wire(
             );
         }
     }
-    // What is asked for is given.
+    // A requested expiry is used.
     let longer = create(&app, &alice, "", Some(DAY * 400)).await.ok();
     assert_eq!(longer["metadata"]["expireTime"], app.clock.after(DAY * 400));
 
-    // It is no limit that a parent's life is cut to fit: the caller is told.
+    // The default is not shortened to the parent's expiry: the request is refused.
     let parent = create(&app, &alice, "", Some(DAY.saturating_sub(TICK)))
         .await
         .ok();
@@ -98,7 +98,7 @@ async fn default_lifetime_is_given_where_none_is_asked_and_told_over_every_wire(
 }
 
 #[tokio::test]
-async fn tokens_that_never_expire_can_be_forbidden_without_a_maximum() {
+async fn tokens_without_expiry_can_be_forbidden_without_a_maximum() {
     let (app, alice, robot) = with(|settings| {
         settings.app.people.must_expire = true;
         settings.app.machines.must_expire = true;
@@ -110,12 +110,12 @@ async fn tokens_that_never_expire_can_be_forbidden_without_a_maximum() {
     assert!(failure.message.contains("must expire"), "{failure:?}");
     create(&app, &alice, "", Some(DAY * 36_500)).await.ok();
     create(&app, &alice, &robot.id, None).await.ok();
-    // What was made before is as it was.
+    // Existing tokens are unchanged.
     assert!(app.accepts(&alice.token).await);
 }
 
 #[tokio::test]
-async fn tokens_that_make_tokens_can_be_forbidden_and_signing_in_still_makes_them() {
+async fn child_tokens_can_be_forbidden_while_signing_in_still_creates_tokens() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -134,7 +134,7 @@ async fn tokens_that_make_tokens_can_be_forbidden_and_signing_in_still_makes_the
             }
         }
     }
-    // Nor by rotating another token; that one goes on as its own successor makes none more.
+    // Nor by rotating another token. Rotating itself creates no further token.
     let rotate = async |by: &str, token: &str| {
         let id = token.split('_').nth(1).unwrap();
         let rotate = json!({ "tokenId": id });
@@ -157,7 +157,7 @@ async fn tokens_that_make_tokens_can_be_forbidden_and_signing_in_still_makes_the
         assert_eq!(token.metadata.get("parentId"), None);
         assert!(app.accepts(&token.text).await);
     }
-    assert!(app.accepts(&child.text).await, "it was made before");
+    assert!(app.accepts(&child.text).await, "it was created before");
 }
 
 async fn limited(per_minute: u32) -> TestApp {
@@ -173,7 +173,7 @@ async fn verify(app: &TestApp, wire: Wire, token: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn token_used_too_often_is_told_when_to_come_back_and_never_called_invalid() {
+async fn token_over_its_rate_gets_retry_after_and_is_never_called_invalid() {
     let app = limited(4).await;
     for wire in posts() {
         let token = app.sign_in(&app.admin, json!({})).await;
@@ -203,8 +203,8 @@ async fn token_used_too_often_is_told_when_to_come_back_and_never_called_invalid
         assert_eq!(wait().await, 1, "rounded up");
         app.clock.advance(TICK);
         valid(&token).await;
-        assert_eq!(wait().await, 15, "those that were refused did not count");
-        // A clock that is set back by a day is no sentence of a day.
+        assert_eq!(wait().await, 15, "refused uses do not count");
+        // Setting the clock back by a day does not block the token for a day.
         app.clock.set(app.app.now().minus(DAY));
         assert_eq!(wait().await, 15);
         app.clock.advance(DAY);
@@ -217,7 +217,7 @@ async fn token_used_too_often_is_told_when_to_come_back_and_never_called_invalid
 }
 
 #[tokio::test]
-async fn limit_holds_for_a_token_over_all_ways_to_verify_it_and_it_may_still_be_ended() {
+async fn rate_limit_covers_every_way_to_verify_and_still_allows_revocation() {
     let app = limited(2).await;
     let token = app.sign_in(&app.admin, json!({})).await;
     let own = format!("Bearer {}", token.text);
@@ -244,7 +244,7 @@ async fn limit_holds_for_a_token_over_all_ways_to_verify_it_and_it_may_still_be_
 }
 
 #[tokio::test]
-async fn only_valid_uses_of_the_asked_token_count() {
+async fn only_valid_uses_of_the_verified_token_count() {
     let app = limited(2).await;
     let token = app
         .sign_in(&app.admin, json!({ "scopes": ["deploy"] }))
@@ -253,7 +253,7 @@ async fn only_valid_uses_of_the_asked_token_count() {
         let message = json!({ "token": token.text, "requiredScopes": [scope] });
         app.call(&app.admin.token, VERIFY, message).await
     };
-    // What it does on Hallpass is none, nor is that the caller asks.
+    // Its own calls to Hallpass do not count, nor do the verifying caller's.
     for _ in 0..5 {
         assert!(app.accepts(&token.text).await);
         assert_eq!(ask("release").await.ok()["reason"], "SCOPE_MISSING");
@@ -264,7 +264,7 @@ async fn only_valid_uses_of_the_asked_token_count() {
     ask("deploy")
         .await
         .refused("resource_exhausted", "TOKEN_RATE_LIMITED");
-    // What is not valid is said to be so, however often it is asked.
+    // An invalid token is reported as invalid, however often it is verified.
     let delete = json!({ "tokenId": token.id });
     let deleted = app.call(&app.admin.token, "TokenService/DeleteToken", delete);
     deleted.await.ok();
@@ -274,7 +274,7 @@ async fn only_valid_uses_of_the_asked_token_count() {
 }
 
 #[tokio::test]
-async fn without_a_limit_a_token_is_never_slowed() {
+async fn without_a_rate_limit_no_token_is_throttled() {
     let app = TestApp::start().await;
     for _ in 0..200 {
         let answer = verify(&app, Wire::CURL, &app.admin.token).await.ok();

@@ -8,7 +8,7 @@ use crate::test_app::TestApp;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// A server that keeps ended tokens for a day, whose first purge was now, with a token that lives a minute.
+/// A server that keeps ended tokens for a day and has purged just now, with a token that expires in a minute.
 async fn start() -> (TestApp, String) {
     let app = TestApp::start_with(|settings| settings.app.retention = DAY).await;
     assert_eq!(app.app.purge().await.unwrap(), 0);
@@ -24,11 +24,11 @@ async fn is_there(app: &TestApp, id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn clock_that_jumped_purges_nothing_until_an_operator_says_that_it_is_right() {
+async fn clock_jump_purges_nothing_until_an_operator_confirms_the_time() {
     let (app, id) = start().await;
     app.clock.advance(8 * DAY);
     assert_eq!(app.app.purge().await.unwrap(), 0);
-    // Neither audit rows of the new time nor a restart bear the clock out.
+    // Neither audit rows with the new time nor a restart confirm the clock.
     app.child(&app.admin.token, json!({})).await;
     let app = app.restart().await;
     assert_eq!(app.app.purge().await.unwrap(), 0);
@@ -37,7 +37,7 @@ async fn clock_that_jumped_purges_nothing_until_an_operator_says_that_it_is_righ
     app.app.accept_clock();
     assert_eq!(app.app.purge().await.unwrap(), 1);
     assert!(!is_there(&app, &id).await);
-    // The word was for that jump.
+    // The confirmation was for that jump only.
     let expires = json!({ "expireTime": app.clock.after(Duration::from_mins(1)) });
     app.child(&app.admin.token, expires).await;
     app.clock.advance(8 * DAY);
@@ -45,7 +45,7 @@ async fn clock_that_jumped_purges_nothing_until_an_operator_says_that_it_is_righ
 }
 
 #[tokio::test]
-async fn time_that_passes_between_purges_needs_no_word() {
+async fn ordinary_passage_of_time_needs_no_confirmation() {
     let (app, id) = start().await;
     app.clock.advance(6 * DAY);
     assert_eq!(app.app.purge().await.unwrap(), 1);
@@ -60,12 +60,12 @@ async fn time_that_passes_between_purges_needs_no_word() {
 }
 
 #[tokio::test]
-async fn the_newest_thousand_ended_tokens_of_a_user_are_kept_and_all_live_ones() {
+async fn newest_thousand_ended_tokens_and_all_live_ones_of_a_user_are_kept() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
     let now = app.app.now().as_micros();
-    // By the time of their end: 700 deleted and 800 expired, one in turn with the other, and few of another's.
+    // 700 deleted and 800 expired tokens, alternating by the time of their end, and a few of another user.
     let plant = |user: &str, kind: u8, count: u32, columns: &str| {
         let sql = format!(
             "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT {count}) \
@@ -81,7 +81,7 @@ async fn the_newest_thousand_ended_tokens_of_a_user_are_kept_and_all_live_ones()
 
     let before = app.audit_len();
     assert_eq!(app.app.purge().await.unwrap(), 500);
-    assert_eq!(app.audit_len(), before + 1, "a row for each chunk");
+    assert_eq!(app.audit_len(), before + 1, "one row per chunk");
     let count = |condition: String| -> (i64, i64) {
         let sql = format!(
             "SELECT count(*), coalesce(min(coalesce(delete_time, expire_time)), 0) FROM tokens \
@@ -100,7 +100,7 @@ async fn the_newest_thousand_ended_tokens_of_a_user_are_kept_and_all_live_ones()
 }
 
 #[tokio::test]
-async fn purge_leaves_what_is_kept_in_memory() {
+async fn purge_keeps_the_credential_cache() {
     let (app, id) = start().await;
     let alice = app.person("alice").await;
     app.clock.advance(2 * DAY);
@@ -108,9 +108,9 @@ async fn purge_leaves_what_is_kept_in_memory() {
     let (_, read) = app.app.credential_lookups();
     assert_eq!(app.app.purge().await.unwrap(), 1);
     assert!(app.accepts(&alice.token).await);
-    assert_eq!(app.app.credential_lookups().1, read, "it was in memory");
+    assert_eq!(app.app.credential_lookups().1, read, "it was in the cache");
     assert!(!is_there(&app, &id).await);
-    // A control: the deletion of a user makes all stale.
+    // The control: deleting a user invalidates the cache.
     let bob = app.person("bob").await;
     app.child(&bob.token, json!({})).await;
     let delete = json!({ "id": bob.id });

@@ -13,7 +13,7 @@ async fn with_at_most(max: u32) -> TestApp {
 }
 
 #[tokio::test]
-async fn only_live_tokens_count_disabled_ones_included() {
+async fn quota_counts_live_tokens_disabled_ones_included() {
     let app = with_at_most(3).await;
     let alice = app.person("alice").await;
     let expires = app.clock.after(Duration::from_mins(1));
@@ -46,7 +46,7 @@ async fn only_live_tokens_count_disabled_ones_included() {
 }
 
 #[tokio::test]
-async fn children_of_one_token_are_limited_over_all_machines() {
+async fn quota_of_children_spans_all_machines() {
     let app = with_at_most(3).await;
     let alice = app.person("alice").await;
     let mut machines = Vec::new();

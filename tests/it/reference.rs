@@ -1,4 +1,4 @@
-//! What the server hands out about itself: its README, its protobuf files, their descriptor set.
+//! Reference files that the server serves: README, protobuf files, their descriptor set.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -15,7 +15,7 @@ async fn get(app: &TestApp, path: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn descriptor_set_has_every_procedure_that_is_served() {
+async fn descriptor_set_has_every_served_procedure() {
     let app = TestApp::start().await;
     let set = get(&app, "/proto/hallpass.binpb").await;
     let pool = prost_reflect::DescriptorPool::decode(&set[..]).unwrap();
@@ -33,7 +33,7 @@ async fn descriptor_set_has_every_procedure_that_is_served() {
         methods.collect::<BTreeSet<_>>(),
         listed.collect::<BTreeSet<_>>()
     );
-    // Generators want the comments, too, which they have of protobuf's own files by themselves.
+    // Generators need the comments, too; they have protobuf's own files themselves.
     let set = prost_types::FileDescriptorSet::decode(&set[..]).unwrap();
     for file in set.file {
         let is_ours = !file.name().starts_with("google/protobuf/");
@@ -45,9 +45,9 @@ async fn descriptor_set_has_every_procedure_that_is_served() {
     }
 }
 
-/// By the list, as a script would.
+/// Fetches the files by the list, as a script would.
 #[tokio::test]
-async fn files_compile_to_the_descriptor_set_without_any_other() {
+async fn proto_files_compile_to_the_descriptor_set_without_others() {
     let app = TestApp::start().await;
     let list = String::from_utf8(get(&app, "/proto/").await).unwrap();
     assert_eq!(list.as_bytes(), get(&app, "/proto").await);
@@ -64,14 +64,14 @@ async fn files_compile_to_the_descriptor_set_without_any_other() {
     let compiled = protox::compile(&protos, [folder.path()]).unwrap();
     let set = fs::read(folder.path().join("hallpass.binpb")).unwrap();
     assert!(compiled.encode_to_vec() == set);
-    // The control: none of them is there for nothing.
+    // The control: none of them can be omitted.
     fs::remove_file(folder.path().join("google/rpc/status.proto")).unwrap();
     let check = "envoy/service/auth/v3/external_auth.proto";
     assert!(protox::compile([check], [folder.path()]).is_err());
 }
 
 #[tokio::test]
-async fn every_protobuf_file_and_the_readme_are_served_as_they_are() {
+async fn proto_files_and_the_readme_are_served_verbatim() {
     let app = TestApp::start().await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("proto")];
@@ -109,7 +109,7 @@ async fn every_protobuf_file_and_the_readme_are_served_as_they_are() {
 }
 
 #[tokio::test]
-async fn nothing_else_is_below_and_a_404_names_what_is() {
+async fn other_paths_are_404_and_name_what_exists() {
     let app = TestApp::start().await;
     for path in [
         "/proto/hallpass",

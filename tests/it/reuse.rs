@@ -32,7 +32,7 @@ async fn rotate(app: &TestApp, by: &Person, id: &str, grace: &str) -> NewToken {
     NewToken::read(&rotated.await.ok())
 }
 
-/// A token that was rotated away at once, longer ago than is tolerated, and its successor.
+/// A token that was rotated without a grace period, longer ago than is tolerated, and its successor.
 async fn rotated_away(app: &TestApp, alice: &Person) -> (NewToken, NewToken) {
     let old = app.sign_in(alice, json!({})).await;
     let new = rotate(app, alice, &old.id, "0s").await;
@@ -49,7 +49,7 @@ fn rows(app: &TestApp) -> Vec<(String, String, String)> {
     rows.unwrap().map(Result::unwrap).collect()
 }
 
-/// Every way in which a request presents its own credential.
+/// Every way in which a request can present its credential.
 async fn present(app: &TestApp, way: usize, token: &str) {
     let bearer_text = format!("Bearer {token}");
     let headers = [("authorization", &*bearer_text)];
@@ -83,7 +83,7 @@ async fn present(app: &TestApp, way: usize, token: &str) {
 }
 
 #[tokio::test]
-async fn rotated_secret_that_is_used_later_disables_its_family_whichever_way() {
+async fn reuse_of_a_rotated_secret_disables_its_family_by_every_way_of_use() {
     let (app, alice) = start().await;
     let bystander = app.sign_in(&alice, json!({})).await;
     for way in 0..5 {
@@ -101,11 +101,11 @@ async fn rotated_secret_that_is_used_later_disables_its_family_whichever_way() {
     assert!(app.accepts(&bystander.text).await && app.accepts(&alice.token).await);
 }
 
-/// The controls: what is no sign of a theft, or nobody's who uses it.
+/// The controls: uses that do not suggest a theft, or that do not prove knowledge of the secret.
 #[tokio::test]
 async fn nothing_else_disables_a_family() {
     let (app, alice) = start().await;
-    // Within 60 s after the old secret stopped being good, rotated with a grace period and without.
+    // Within 60 s after the old secret ended, rotated with and without a grace period.
     for grace in ["0s", "90s"] {
         let old = app.sign_in(&alice, json!({})).await;
         let new = rotate(&app, &alice, &old.id, grace).await;
@@ -117,18 +117,18 @@ async fn nothing_else_disables_a_family() {
             assert!(!app.accepts(&old.text).await);
             assert!(app.accepts(&new.text).await, "{grace}");
         }
-        // And beyond it.
+        // After that.
         app.clock.advance(TICK);
         assert!(!app.accepts(&old.text).await);
         assert!(!app.accepts(&new.text).await, "{grace}");
     }
     let count = rows(&app).len();
     let (old, new) = rotated_away(&app, &alice).await;
-    // Another secret with the ID.
+    // Another secret with the same ID.
     let id = TokenId::parse(&old.id).unwrap();
     let guess = TokenText::generate(&TokenPrefix::default(), id);
     assert!(!app.accepts(guess.expose()).await);
-    // A paste.
+    // A pasted token in a verification.
     let pasted = json!({ "token": old.text });
     let told = app.call(&app.admin.token, "TokenService/VerifyToken", pasted);
     assert_eq!(told.await.ok()["reason"], "TOKEN_DELETED");
@@ -147,7 +147,7 @@ async fn nothing_else_disables_a_family() {
         assert_eq!(reply.head.status, 200);
     }
     app.client.form("/oauth2/revoke", &[], &form).await;
-    // One that was deleted, or has expired, and never rotated.
+    // A deleted or expired token that was never rotated.
     let soon = json!({ "expireTime": app.clock.after(TICK) });
     let (expired, deleted) = (
         app.sign_in(&alice, soon).await,
@@ -161,13 +161,13 @@ async fn nothing_else_disables_a_family() {
 
     assert!(app.accepts(&new.text).await);
     assert_eq!(rows(&app).len(), count);
-    // The control of the controls.
+    // The control of the controls: a real reuse.
     assert!(!app.accepts(&old.text).await);
     assert!(!app.accepts(&new.text).await);
 }
 
 #[tokio::test]
-async fn nothing_happens_where_the_setting_is_off() {
+async fn reuse_has_no_effect_where_the_setting_is_off() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let (old, new) = rotated_away(&app, &alice).await;
@@ -179,7 +179,7 @@ async fn nothing_happens_where_the_setting_is_off() {
 }
 
 #[tokio::test]
-async fn it_happens_once_and_an_admin_alone_enables_the_family() {
+async fn reuse_acts_once_and_only_an_admin_enables_the_family() {
     let (app, alice) = start().await;
     let (old, new) = rotated_away(&app, &alice).await;
     assert!(!app.accepts(&old.text).await);
@@ -200,7 +200,7 @@ async fn it_happens_once_and_an_admin_alone_enables_the_family() {
     enable(&app, &app.admin.token).await.ok();
     let count = rows(&app).len();
 
-    // An admin has looked into it: neither this process nor the next takes it for news, nor for a successor.
+    // After an admin enabled it, further uses of the old secret change nothing, even after a restart.
     let quiet = async |app: &TestApp, token: &NewToken| {
         for _ in 0..2 {
             assert!(!app.accepts(&old.text).await);
@@ -218,7 +218,7 @@ async fn it_happens_once_and_an_admin_alone_enables_the_family() {
 }
 
 #[tokio::test]
-async fn what_its_owner_had_disabled_is_an_admins_matter_after_a_reuse() {
+async fn token_disabled_by_its_owner_needs_an_admin_after_reuse() {
     let (app, alice) = start().await;
     let (old, new) = rotated_away(&app, &alice).await;
     let update = async |by: &str, disabled: bool| {

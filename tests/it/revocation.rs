@@ -1,6 +1,6 @@
-//! Revocation is linearisable: once it is answered, no check that starts later succeeds. Eight readers check a
-//! token without a pause while it is revoked, by the server itself and by a command beside it: over sockets,
-//! and in the process itself, where nearly all checks are answered from memory.
+//! Revocation is linearisable: once it is acknowledged, no check that starts later succeeds. Eight readers check a
+//! token without a pause while it is revoked, by the server itself and by a command: over sockets,
+//! and in the process, where the cache serves nearly all checks.
 
 mod race;
 mod surfaces;
@@ -32,12 +32,12 @@ use self::{
     surfaces::verify,
 };
 
-/// In a round, where memory is looked at: at its end each reader misses once or so.
+/// Checks per round where the cache is tested: at its end each reader misses about once.
 const CHECKS: usize = 200;
 
 const ME: &str = "AuthnService/GetCurrentUser";
 
-/// Asks the server, each reader over a wire of its own.
+/// Checks over the network, each reader over another wire.
 fn ask(client: &Client) -> Verify {
     let client = client.clone();
     let wires = [
@@ -59,7 +59,7 @@ fn ask(client: &Client) -> Verify {
     })
 }
 
-/// Asks the use case itself, without a socket between.
+/// Checks by the use case, without a socket.
 fn ask_within(app: &TestApp) -> Verify {
     let origin = ClientInfo {
         request_id: RequestId::generate(app.clock.now()),
@@ -71,7 +71,7 @@ fn ask_within(app: &TestApp) -> Verify {
     Arc::new(move |_, token| {
         let (app, origin) = (app.clone(), origin.clone());
         Box::pin(async move {
-            // What is known in memory is answered without waiting for anything.
+            // Yield, since a cached check never waits.
             yield_now().await;
             match app.authenticate(&token, &origin).await {
                 Ok(_) => true,
@@ -82,7 +82,7 @@ fn ask_within(app: &TestApp) -> Verify {
     })
 }
 
-/// Half of the readers ask in one way, half in the other.
+/// Half of the readers check over the network, half by the use case.
 fn ask_both(app: &TestApp) -> Verify {
     let (outside, within) = (ask(&app.client), ask_within(app));
     Arc::new(move |reader, token| match reader % 2 {
@@ -100,7 +100,7 @@ fn ask_everywhere(client: &Client, asker: &str) -> Verify {
     })
 }
 
-/// Memory was asked, and had nearly always the answer.
+/// Asserts that the cache served nearly all checks.
 fn was_from_memory(app: &TestApp) {
     let (hits, misses) = app.app.credential_lookups();
     assert!(hits > 10 * misses, "{hits} hits, {misses} misses");
@@ -120,7 +120,7 @@ async fn delete(app: &TestApp, token: &NewToken) {
     .await;
 }
 
-/// By whoever holds it.
+/// Revokes a token by RFC 7009, as its holder.
 async fn revoke(app: &TestApp, token: &NewToken) {
     let form = [("token", &*token.text)];
     let reply = app.client.form("/oauth2/revoke", &[], &form).await;
@@ -133,7 +133,7 @@ async fn no_check_that_starts_after_a_deletion_succeeds() {
     let alice = app.person("alice").await;
     let race = Race::start(ask_both(&app)).of_at_least(CHECKS);
     for _ in 0..100 {
-        // Ten at a time, which share their commit.
+        // Ten at a time, which share a commit.
         let ten = (0..10).map(|_| app.sign_in(&alice, json!({})));
         for token in join_all(ten).await {
             race.round(&token.text, delete(&app, &token)).await;
@@ -147,7 +147,7 @@ async fn no_check_that_starts_after_a_deletion_succeeds() {
 async fn no_verification_that_starts_after_a_deletion_or_revocation_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
-    // Over a socket, but each looks two tokens up.
+    // Each check over the network looks up two tokens.
     let race = Race::start(verify(&app.client, &app.admin.token)).of_at_least(CHECKS / 4);
     for _ in 0..100 {
         let ten = (0..10).map(|_| app.sign_in(&alice, json!({})));
@@ -252,7 +252,7 @@ async fn no_check_that_starts_after_a_revocation_in_bulk_succeeds() {
     assert_eq!(race.end().await, 0);
 }
 
-/// Fewer rounds than by RPC: each is a process.
+/// Fewer rounds than by RPC, since each starts a process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_check_that_starts_after_a_command_has_ended_succeeds() {
     let sandbox = Arc::new(Sandbox::empty());
@@ -303,9 +303,9 @@ async fn no_check_that_starts_after_a_command_has_ended_succeeds() {
     assert_eq!(race.end().await, 0);
 }
 
-/// The command is a process of its own, as above, and nothing slows the checks down.
+/// The command is a separate process, as above, and nothing slows the checks down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_check_in_memory_that_starts_after_a_command_has_ended_succeeds() {
+async fn no_cached_check_that_starts_after_a_command_has_ended_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let run = async |args: &[&str]| {
@@ -338,9 +338,9 @@ async fn no_check_in_memory_that_starts_after_a_command_has_ended_succeeds() {
     was_from_memory(&app);
 }
 
-/// The control: a cache that knows a success for one second, in front of the server.
+/// The control: a cache in front of the server that keeps a success for one second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_second_cache_is_caught() {
+async fn one_second_cache_is_detected() {
     let app = TestApp::start().await;
     let alice: Person = app.person("alice").await;
     let (asked, known) = (ask(&app.client), Arc::new(Mutex::new(HashMap::new())));

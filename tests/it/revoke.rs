@@ -1,4 +1,4 @@
-//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may end it.
+//! `POST /oauth2/revoke` (RFC 7009): whoever holds a token may revoke it.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn rows(app: &TestApp, len: i64) -> Vec<(String, String, String, String, i64)> {
 }
 
 #[tokio::test]
-async fn holder_ends_the_token_and_its_children_and_is_the_actor() {
+async fn holder_revokes_the_token_with_its_children_and_is_the_actor() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let parent = app.sign_in(&alice, json!({})).await;
@@ -58,14 +58,14 @@ async fn holder_ends_the_token_and_its_children_and_is_the_actor() {
     let (user, id) = (alice.id.clone(), parent.id.clone());
     let expected = ("token.delete".to_owned(), user, id.clone(), id, 2);
     assert_eq!(rows(&app, len)[0], expected);
-    // A repeat is well, and changes nothing.
+    // A repeat succeeds and changes nothing.
     let before = mutations::contents(&app);
     done(&revoke(&app, &parent.text).await);
     assert_eq!(mutations::contents(&app), before);
 }
 
 #[tokio::test]
-async fn what_is_no_token_of_ours_is_well_and_nothing_is_done() {
+async fn unknown_token_succeeds_without_effect() {
     let app = TestApp::start().await;
     let bad = app.bad_tokens().await;
     let unknown = bad.iter().filter(|bad| bad.reason == "CREDENTIALS_INVALID");
@@ -76,9 +76,9 @@ async fn what_is_no_token_of_ours_is_well_and_nothing_is_done() {
     assert_eq!((mutations::contents(&app), app.audit_len()), before);
 }
 
-/// It might become valid again, or be valid elsewhere.
+/// It might become valid again, or be valid from another address.
 #[tokio::test]
-async fn token_that_is_not_valid_now_is_ended_too() {
+async fn token_that_is_not_currently_valid_is_revoked_too() {
     let app = TestApp::start().await;
     let bad = app.bad_tokens().await;
     let held = bad.iter().filter(|bad| bad.reason != "CREDENTIALS_INVALID");
@@ -90,7 +90,7 @@ async fn token_that_is_not_valid_now_is_ended_too() {
 }
 
 #[tokio::test]
-async fn caller_need_not_be_known_but_a_bad_one_is_refused() {
+async fn caller_may_be_absent_but_not_bad() {
     let app = TestApp::start().await;
     let scoped = app
         .child(&app.admin.token, json!({ "scopes": ["deploy"] }))
@@ -111,7 +111,7 @@ async fn caller_need_not_be_known_but_a_bad_one_is_refused() {
         assert!(!app.accepts(&token.text).await);
     }
     let token = app.child(&app.admin.token, json!({})).await;
-    // The challenge is that of the scheme it tried; both, where that is none.
+    // The challenge is for the attempted scheme, or for both if there is none.
     let with_password = basic("admin", ADMIN_PASSWORD);
     for (authorization, challenges) in [("Bearer nonsense", 1), (&with_password, 1), ("x", 2)] {
         let headers = [("authorization", authorization)];
@@ -128,7 +128,7 @@ async fn caller_need_not_be_known_but_a_bad_one_is_refused() {
 }
 
 #[tokio::test]
-async fn request_that_is_none_is_refused_and_nothing_is_done() {
+async fn malformed_request_is_refused_without_effect() {
     let app = TestApp::start().await;
     let token = ("token", &*app.admin.token);
     for form in [&[][..], &[("token", "")], &[token, token]] {
@@ -148,7 +148,7 @@ async fn request_that_is_none_is_refused_and_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn revocation_that_cannot_be_recorded_does_not_happen_and_is_503() {
+async fn revocation_that_cannot_be_recorded_is_503_and_does_not_happen() {
     let app = TestApp::start().await;
     let token = app.child(&app.admin.token, json!({})).await;
     let plant = "CREATE TRIGGER planted BEFORE INSERT ON audit \

@@ -1,4 +1,4 @@
-//! `RevokeLeakedTokens`: ending what was found where it should not be, without sending it once more.
+//! `RevokeLeakedTokens`: revokes leaked tokens by their hash, without sending them again.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn made_up(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn each_is_told_for_what_it_is_and_a_dry_run_changes_nothing() {
+async fn each_finding_is_reported_and_a_dry_run_changes_nothing() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let soon = json!({ "expireTime": app.clock.after(HOUR) });
@@ -95,13 +95,13 @@ async fn each_is_told_for_what_it_is_and_a_dry_run_changes_nothing() {
     assert_eq!(revoked(&told), [""; 0]);
     assert_eq!((contents(&app), app.audit_len()), (before, rows));
 
-    // The control: the same request in earnest.
+    // The control: the same request without a dry run.
     let done = revoke(&app, &found, false).await;
     assert_eq!(statuses(&done), expected);
     let mut ended = [&*live.id, &disabled.id];
     ended.sort_unstable();
     assert_eq!(revoked(&done), ended);
-    assert_eq!(app.audit_len(), rows + 2, "a row for each");
+    assert_eq!(app.audit_len(), rows + 2, "one row per token");
     assert!(!app.accepts(&live.text).await);
     assert!(app.accepts(&other.text).await && app.accepts(&alice.token).await);
 
@@ -120,7 +120,7 @@ async fn each_is_told_for_what_it_is_and_a_dry_run_changes_nothing() {
 }
 
 #[tokio::test]
-async fn live_ones_end_with_their_families_and_all_that_was_made_with_these() {
+async fn live_leaked_tokens_end_with_their_families_and_children() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let first = app.sign_in(&alice, json!({})).await;
@@ -142,7 +142,7 @@ async fn live_ones_end_with_their_families_and_all_that_was_made_with_these() {
 }
 
 #[tokio::test]
-async fn family_of_one_that_is_dead_already_lives_on() {
+async fn family_of_an_ended_leaked_token_survives() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let first = app.sign_in(&alice, json!({})).await;
@@ -165,7 +165,7 @@ async fn callers_own_leaked_token_ends_with_the_others() {
 }
 
 #[tokio::test]
-async fn what_is_no_finding_is_refused_by_its_field_and_nothing_is_done() {
+async fn malformed_finding_is_refused_by_field_without_effect() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
@@ -207,12 +207,12 @@ async fn what_is_no_finding_is_refused_by_its_field_and_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn callers_own_family_ends_last_so_that_the_rest_does_not_outlive_it() {
+async fn callers_own_family_is_revoked_last() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let parent = app.sign_in(&alice, json!({})).await;
     let last = app.sign_in(&alice, json!({})).await;
-    // More than one transaction takes.
+    // More than fit one transaction.
     let plant = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)
         INSERT INTO tokens (id, user_id, hash, note, create_time, scopes, allowed_cidrs, disabled, parent_id, family_id)
         SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, '', create_time, '', '', 0, id,

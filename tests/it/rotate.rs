@@ -1,4 +1,4 @@
-//! `RotateToken`: a successor takes a token's place, and never more than its place.
+//! `RotateToken`: a successor takes a token's place, never with more rights.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn get(app: &TestApp, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn successor_is_what_its_predecessor_was_over_every_wire() {
+async fn successor_has_the_attributes_of_its_predecessor_over_every_wire() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for wire in Wire::ALL.into_iter().filter(|wire| !wire.is_get()) {
@@ -62,7 +62,7 @@ async fn successor_is_what_its_predecessor_was_over_every_wire() {
 }
 
 #[tokio::test]
-async fn predecessor_lives_for_its_grace_and_not_longer() {
+async fn predecessor_is_valid_for_its_grace_period_and_no_longer() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let old = app.sign_in(&alice, json!({})).await;
@@ -78,7 +78,7 @@ async fn predecessor_lives_for_its_grace_and_not_longer() {
 }
 
 #[tokio::test]
-async fn without_a_grace_the_predecessor_is_deleted_with_the_answer() {
+async fn without_a_grace_period_the_predecessor_is_deleted_at_once() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for grace in [json!({}), json!({ "gracePeriod": "0s" })] {
@@ -95,7 +95,7 @@ async fn without_a_grace_the_predecessor_is_deleted_with_the_answer() {
 }
 
 #[tokio::test]
-async fn grace_ends_at_the_predecessors_own_expiry_at_the_latest() {
+async fn grace_period_never_outlasts_the_predecessors_expiry() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let expires = json!({ "expireTime": app.clock.after(HOUR) });
@@ -106,7 +106,7 @@ async fn grace_ends_at_the_predecessors_own_expiry_at_the_latest() {
 }
 
 #[tokio::test]
-async fn malformed_fields_are_named_after_what_the_caller_may() {
+async fn malformed_fields_are_named_only_after_authorisation() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
@@ -130,7 +130,7 @@ async fn malformed_fields_are_named_after_what_the_caller_may() {
 }
 
 #[tokio::test]
-async fn only_a_valid_token_is_rotated_and_only_once() {
+async fn only_a_valid_token_can_be_rotated_and_only_once() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -163,7 +163,7 @@ async fn only_a_valid_token_is_rotated_and_only_once() {
 }
 
 #[tokio::test]
-async fn what_one_may_not_rotate_is_not_there_to_the_byte() {
+async fn foreign_token_cannot_be_rotated_and_looks_unknown_to_the_byte() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -177,7 +177,7 @@ async fn what_one_may_not_rotate_is_not_there_to_the_byte() {
         let answer = rotate(&app, &alice.token, other, json!({})).await;
         assert_eq!(answer.raw_refusal(), same, "{other}");
     }
-    // An admin would get to know another person's secret. A machine's it may know.
+    // An admin would learn another person's secret; a machine's it may know.
     rotate(&app, &app.admin.token, &foreign.id, json!({}))
         .await
         .refused("not_found", "TOKEN_NOT_FOUND");
@@ -186,7 +186,7 @@ async fn what_one_may_not_rotate_is_not_there_to_the_byte() {
 }
 
 #[tokio::test]
-async fn token_rotates_itself_a_childs_and_a_machines_too() {
+async fn any_token_may_rotate_itself() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -197,7 +197,7 @@ async fn token_rotates_itself_a_childs_and_a_machines_too() {
     let parent = app.sign_in(&alice, json!({})).await;
     let child = app.child(&parent.text, json!({})).await;
     let sibling = app.child(&parent.text, json!({})).await;
-    // It cannot make tokens, so it gets no other's secret either.
+    // It cannot create tokens, so it may not rotate others either.
     for other in [&sibling.id, &parent.id] {
         rotate(&app, &child.text, other, json!({}))
             .await
@@ -213,7 +213,7 @@ async fn token_rotates_itself_a_childs_and_a_machines_too() {
 }
 
 #[tokio::test]
-async fn token_that_rotates_itself_gets_no_longer_life() {
+async fn token_rotating_itself_gets_no_longer_lifetime() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let expires = json!({ "expireTime": app.clock.after(HOUR) });
@@ -228,7 +228,7 @@ async fn token_that_rotates_itself_gets_no_longer_life() {
 }
 
 #[tokio::test]
-async fn token_gets_no_secret_of_one_that_may_do_more() {
+async fn token_cannot_rotate_a_token_with_more_rights() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let write = "hallpass:tokens:write";
@@ -246,7 +246,7 @@ async fn token_gets_no_secret_of_one_that_may_do_more() {
     let equal = app.sign_in(&alice, fields).await;
     rotated(&app, &limited.text, &equal.id, json!({})).await;
 
-    // Nor of one that lives longer; a child is bound by its parent anyway.
+    // Nor a token with a later expiry; a child is bound by its parent anyway.
     let soon = json!({ "expireTime": app.clock.after(HOUR) });
     let brief = app.sign_in(&alice, soon.clone()).await;
     rotate(&app, &brief.text, &more.id, json!({}))
@@ -258,7 +258,7 @@ async fn token_gets_no_secret_of_one_that_may_do_more() {
 }
 
 #[tokio::test]
-async fn default_lifetime_stays_within_the_limits_and_an_asked_one_is_refused() {
+async fn successors_default_lifetime_stays_within_the_limits_and_a_longer_one_is_refused() {
     let app = TestApp::start_with(|settings| {
         settings.app.people.max_ttl = Some(HOUR * 4);
         settings.app.machines.max_ttl = Some(HOUR * 4);
@@ -281,7 +281,7 @@ async fn default_lifetime_stays_within_the_limits_and_an_asked_one_is_refused() 
     rotate(&app, &parent.text, &parent.id, beyond)
         .await
         .refused("failed_precondition", "LIFETIME_TOO_LONG");
-    // One that never expires is from before the limit.
+    // A token without expiry, created before the limit.
     let sql = "UPDATE tokens SET expire_time = NULL WHERE id = ?1";
     app.sql().execute(sql, [&parent.id]).unwrap();
     let (next, _) = rotated(&app, &parent.text, &parent.id, json!({})).await;
@@ -289,7 +289,7 @@ async fn default_lifetime_stays_within_the_limits_and_an_asked_one_is_refused() 
 }
 
 #[tokio::test]
-async fn live_children_are_the_successors_and_survive_the_predecessor() {
+async fn live_children_move_to_the_successor_and_survive_the_predecessor() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let old = app.sign_in(&alice, json!({})).await;
@@ -302,7 +302,11 @@ async fn live_children_are_the_successors_and_survive_the_predecessor() {
         let answer = app.call(&alice.token, "TokenService/DeleteToken", message);
         answer.await.ok()
     };
-    assert_eq!(delete(&old.id).await, json!({}), "no child goes with it");
+    assert_eq!(
+        delete(&old.id).await,
+        json!({}),
+        "no child is deleted with it"
+    );
     assert!(app.accepts(&child.text).await);
     assert!(app.accepts(&new.text).await);
     assert_eq!(delete(&new.id).await, json!({ "deletedChildren": 1 }));
@@ -310,7 +314,7 @@ async fn live_children_are_the_successors_and_survive_the_predecessor() {
 }
 
 #[tokio::test]
-async fn rotation_is_outside_the_quota_but_a_family_has_a_bound() {
+async fn rotation_ignores_the_quota_but_a_family_is_bounded() {
     let app = TestApp::start_with(|settings| settings.app.max_tokens_per_user = 2).await;
     let alice = app.person("alice").await;
     let mut last = app.sign_in(&alice, json!({})).await;
@@ -330,7 +334,7 @@ async fn rotation_is_outside_the_quota_but_a_family_has_a_bound() {
 }
 
 #[tokio::test]
-async fn a_rotation_is_one_row_that_names_both_tokens() {
+async fn rotation_is_one_row_naming_both_tokens() {
     let app = TestApp::start().await;
     let old = app.sign_in(&app.admin, json!({})).await;
     for _ in 0..2 {
@@ -352,9 +356,9 @@ async fn a_rotation_is_one_row_that_names_both_tokens() {
     assert_eq!(rows, [["token.rotate", &*old.id, &*new.id]]);
 }
 
-/// A lost race: two rotations at once have one successor.
+/// Two concurrent rotations have one successor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_rotations_at_once_one_is_done() {
+async fn of_two_concurrent_rotations_one_succeeds() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for _ in 0..20 {

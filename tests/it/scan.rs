@@ -1,4 +1,4 @@
-//! `hallpass scan`: what it finds, where, and what becomes of it. Nothing that it prints holds a secret.
+//! `hallpass scan`: what it finds, where it looks, and revoking the findings. No output contains a secret.
 
 mod files;
 mod fuzz;
@@ -19,7 +19,7 @@ use crate::{
     test_app::START,
 };
 
-/// A token of no database.
+/// A well-formed token that is in no database.
 pub(crate) fn token(prefix: &str) -> String {
     let prefix = TokenPrefix::parse(prefix).unwrap();
     let text = TokenText::generate(&prefix, TokenId::generate(START));
@@ -30,7 +30,7 @@ fn id(token: &str) -> &str {
     token.split('_').nth(1).unwrap()
 }
 
-/// How a token is shown.
+/// The redacted form of a token.
 fn shown(token: &str) -> String {
     let (public, _) = token.rsplit_once('_').unwrap();
     format!("{public}_…")
@@ -43,7 +43,7 @@ fn write(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>) {
 }
 
 impl Ran {
-    /// The lines on stdout in order of their text, of a command that ended with `code`.
+    /// The sorted lines on stdout of a command that exited with `code`.
     fn found(&self, code: i32) -> Vec<String> {
         assert_eq!(self.code, code, "{self:?}");
         let mut lines: Vec<_> = self.stdout.lines().map(str::to_owned).collect();

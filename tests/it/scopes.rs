@@ -1,11 +1,11 @@
-//! What a scoped token may do on Hallpass: only what its scopes say, and never more than its user.
+//! What a scoped token may do on Hallpass: only what its scopes allow, and never more than its user.
 
 use hallpass::domain::scope::OwnScope;
 use serde_json::{Value, json};
 
 use crate::{client::Procedure, matrix::table::TABLE, test_app::TestApp};
 
-/// Each procedure that needs a scope, with a request that names nobody, and the scope.
+/// Each procedure that needs a scope, with a request without a target, and the scope.
 fn scoped_calls() -> impl Iterator<Item = (&'static str, Value, &'static str)> {
     TABLE.iter().filter_map(|line| {
         let message = Procedure::find(line.procedure).naming("x", "", "x");
@@ -13,7 +13,7 @@ fn scoped_calls() -> impl Iterator<Item = (&'static str, Value, &'static str)> {
     })
 }
 
-/// All of ours but admin.
+/// All our scopes but admin.
 const ALL: [&str; 6] = [
     "hallpass:tokens:read",
     "hallpass:tokens:write",
@@ -24,7 +24,7 @@ const ALL: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn each_procedure_needs_its_scope_and_all_others_together_do_not_help() {
+async fn each_procedure_needs_its_own_scope() {
     let app = TestApp::start().await;
     for (procedure, message, scope) in scoped_calls() {
         let others = OwnScope::ALL.iter().map(|scope| scope.as_str());
@@ -69,7 +69,7 @@ async fn get_current_user_and_deleting_itself_need_no_scope() {
 }
 
 #[tokio::test]
-async fn without_the_admin_scope_an_admins_token_acts_on_its_own_only() {
+async fn without_the_admin_scope_an_admins_token_acts_only_for_its_user() {
     let app = TestApp::start().await;
     let bob = app.person("bob").await;
     let token = app.sign_in(&app.admin, json!({ "scopes": ALL })).await;

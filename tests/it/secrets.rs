@@ -1,5 +1,5 @@
-//! Secrets stay where they belong: nothing that a caller keeps secret is found in what the server prints,
-//! stores or answers, and time does not tell known users from unknown ones.
+//! No secret leaks: nothing that a caller keeps secret appears in what the server prints,
+//! stores or returns, and timing does not reveal which users exist.
 
 mod endpoints;
 mod errors;
@@ -21,7 +21,7 @@ use self::scan::Secrets;
 const CREATE: &str = "TokenService/CreateToken";
 const SET_PASSWORD: &str = "UserService/SetPassword";
 
-/// The four protocols, the first two by GET too.
+/// The four protocols, the first two by GET, too.
 const WIRES: [Wire; 6] = [
     Wire::CURL,
     Wire::new(Protocol::Connect, Codec::Proto),
@@ -31,13 +31,13 @@ const WIRES: [Wire; 6] = [
     Wire::new(Protocol::GrpcWeb, Codec::Proto),
 ];
 
-/// A server that logs all it can, and what was answered.
+/// A server with the most verbose log, and all its responses.
 struct Watched {
     sandbox: Sandbox,
     server: Serving,
     client: Client,
     secrets: Secrets,
-    /// What refusals looked like.
+    /// The refusals so far.
     replies: Vec<u8>,
 }
 
@@ -92,7 +92,7 @@ impl Watched {
         token
     }
 
-    /// Signing in, changing passwords, and failing at it, over `wire`; notes everywhere.
+    /// Signs in and changes passwords over `wire`, with failures, and with notes everywhere.
     async fn use_over(&mut self, wire: Wire, n: usize) {
         let admin = self.secrets.get("first-admin");
         let note = self.secrets.note(&format!("note-{n}"));
@@ -143,7 +143,7 @@ impl Watched {
         answer.refused("permission_denied", "CREDENTIALS_INVALID");
         let message = json!({ "oldPassword": password, "newPassword": new });
         self.call(wire, &own.text, SET_PASSWORD, message).await.ok();
-        // Refused fields, whose values could be repeated.
+        // Refused fields, whose values might be echoed.
         for message in [
             json!({ "username": person, "password": new, "note": format!("{note}\n") }),
             json!({ "username": person, "password": new, "scopes": [format!("hallpass:{n}")] }),
@@ -158,7 +158,7 @@ impl Watched {
                 .result
                 .is_err()
         );
-        // Pasted after a leak: a right one, a wrong one, and what nobody can read.
+        // Reported as leaked: a valid token, a wrong one, and malformed text.
         let pasted = json!({ "tokens": [child.text, self.secrets.unknown_token(), new] });
         self.call(wire, &root, "AdminService/RevokeTokens", pasted)
             .await
@@ -176,7 +176,7 @@ impl Watched {
         }
     }
 
-    /// Where no secret may be: each place with what was found there.
+    /// Every place that must not contain a secret, with its contents.
     fn places(self) -> Vec<(&'static str, Vec<u8>)> {
         let pid = self.server.id();
         let read = |name: &str| fs::read(self.sandbox.path(name)).unwrap();
@@ -188,7 +188,7 @@ impl Watched {
             ),
             (
                 "environment",
-                // Root sees it, and nobody else.
+                // Only root can read it.
                 fs::read(format!("/proc/{pid}/environ")).unwrap_or_default(),
             ),
             ("database", read("hallpass.db")),
@@ -213,14 +213,14 @@ async fn run(format: &str) {
     let places = watched.places();
     let mut trace = None;
     for (place, content) in &places {
-        // What the operator stores on purpose is no leak: notes are in the database.
+        // Notes are stored in the database on purpose.
         let stored = place.contains("database") || *place == "WAL";
         assert_eq!(
             secrets.found_in(content, stored),
             Vec::<String>::new(),
             "{place}"
         );
-        // The control: each secret is found where it is planted.
+        // The control: each planted secret is found.
         assert_eq!(secrets.planted_in(content), secrets.len(), "{place}");
         if *place == "stderr" {
             trace = Some(String::from_utf8_lossy(content).into_owned());
@@ -236,19 +236,19 @@ async fn run(format: &str) {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_what_the_server_prints_stores_or_answers() {
+async fn no_secret_is_printed_stored_or_returned() {
     run("text").await;
 }
 
 #[tokio::test]
-async fn no_secret_is_in_a_log_of_json() {
+async fn no_secret_is_in_a_json_log() {
     run("json").await;
 }
 
-/// What cannot be helped: a process cannot clear the environment that it was started with, as the system shows
-/// it to root, in safe Rust. That is what the variable with `_FILE` is for; and it shows that the scan sees this place.
+/// A process cannot clear the environment that it was started with, as the kernel shows it to root, in
+/// safe Rust: use the variable with `_FILE`. This also shows that the scan covers the environment.
 #[test]
-fn password_in_a_variable_stays_visible_to_root_alone() {
+fn password_in_a_variable_is_visible_only_to_root() {
     let (sandbox, mut secrets) = (Sandbox::empty(), Secrets::default());
     let password = secrets.password("first-admin");
     let mut command = sandbox.command(&["serve", "--listen=127.0.0.1:0"]);

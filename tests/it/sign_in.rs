@@ -34,7 +34,7 @@ async fn one_of_username_and_password_alone_is_refused_even_beside_a_token() {
 }
 
 #[tokio::test]
-async fn no_credentials_are_told_apart_from_wrong_ones() {
+async fn missing_credentials_are_reported_differently_from_wrong_ones() {
     let app = TestApp::start().await;
     let missing = app.call("", CREATE, json!({})).await;
     let bearer = "Bearer realm=\"hallpass\"";
@@ -49,7 +49,7 @@ async fn no_credentials_are_told_apart_from_wrong_ones() {
 }
 
 #[tokio::test]
-async fn wrong_password_unknown_machine_and_deactivated_user_are_answered_alike() {
+async fn wrong_password_unknown_machine_and_deactivated_user_get_the_same_error() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     app.machine(&alice, "robot").await;
@@ -80,7 +80,7 @@ async fn wrong_password_unknown_machine_and_deactivated_user_are_answered_alike(
 }
 
 #[tokio::test]
-async fn authorization_header_is_never_looked_at_where_a_password_is_set() {
+async fn authorization_header_is_ignored_where_a_password_is_set() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let right = json!({ "username": "Alice", "password": alice.password });

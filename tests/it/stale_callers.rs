@@ -1,5 +1,5 @@
-//! What a caller may do is decided in the transaction that does it: one that was good when its request was
-//! checked, and is not when the request is done, does nothing.
+//! A caller's rights are decided in the transaction: a caller that was valid when its request was
+//! checked, and no longer is when the transaction runs, changes nothing.
 
 mod use_cases;
 
@@ -36,9 +36,9 @@ fn all() -> impl Iterator<Item = &'static str> {
     OWNERS.into_iter().chain(ADMINS).chain(READS)
 }
 
-/// The control: nothing but the change refuses them.
+/// The control: without the change nothing is refused.
 #[tokio::test]
-async fn caller_that_is_as_it_was_does_everything() {
+async fn unchanged_caller_may_do_everything() {
     let app = TestApp::start().await;
     let root = caller(&app, &app.admin.token).await;
     for (n, use_case) in all().enumerate() {
@@ -89,12 +89,12 @@ async fn admin_that_was_demoted_after_the_check_does_nothing_to_what_is_anothers
 }
 
 #[tokio::test]
-async fn owner_whose_machine_was_given_away_after_the_check_does_nothing_to_it() {
+async fn former_owner_changed_after_the_check_does_nothing_to_the_machine() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let target = Target::new(&app, &alice, "robot").await;
     let stale = caller(&app, &alice.token).await;
-    // The token is in memory as alice's machine's.
+    // The token is cached as that of alice's machine.
     app.app.get_token(&stale, &target.token.id).await.unwrap();
     let message = json!({ "userId": target.user_id, "ownerId": app.admin.id });
     let set = app.call(&app.admin.token, "UserService/SetOwner", message);
@@ -108,7 +108,7 @@ async fn owner_whose_machine_was_given_away_after_the_check_does_nothing_to_it()
 }
 
 #[tokio::test]
-async fn sign_in_holds_only_as_long_as_its_user_and_its_password() {
+async fn sign_in_is_valid_only_while_user_and_password_are() {
     let app = TestApp::start().await;
     let root = &app.admin.token;
     for (n, change) in ["nothing", "deactivated", "deleted", "password", "described"]
@@ -154,7 +154,7 @@ async fn sign_in_holds_only_as_long_as_its_user_and_its_password() {
     }
 }
 
-/// Two requests that know the same old password: the one that is later in setting it has no right to any more.
+/// Of two requests with the same old password, the later one is refused.
 #[tokio::test]
 async fn old_password_must_still_be_the_password_when_the_new_one_is_set() {
     let app = TestApp::start().await;
@@ -180,7 +180,7 @@ async fn old_password_must_still_be_the_password_when_the_new_one_is_set() {
 }
 
 #[tokio::test]
-async fn sign_ins_that_hash_the_password_anew_at_once_are_all_served() {
+async fn concurrent_sign_ins_that_rehash_all_succeed() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let app = app

@@ -1,4 +1,4 @@
-//! What happens when the store cannot be written: nothing, and the caller is told.
+//! A store that cannot be written: nothing happens, and the caller gets an error.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn told_nothing_inside(failure: &Failure) {
     assert!(!failure.message.contains("planted"), "{failure:?}");
 }
 
-/// The control is the same mutation without the trigger: it is done, and seen.
+/// The control is the same mutation without the trigger: it succeeds and is recorded.
 #[tokio::test]
 async fn mutation_whose_audit_row_cannot_be_written_does_not_happen() {
     let app = TestApp::start().await;
@@ -49,7 +49,7 @@ async fn purge_whose_audit_row_cannot_be_written_does_not_happen() {
 }
 
 #[tokio::test]
-async fn read_that_cannot_be_recorded_is_not_answered() {
+async fn read_that_cannot_be_recorded_is_refused() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let get = || {
@@ -64,7 +64,7 @@ async fn read_that_cannot_be_recorded_is_not_answered() {
 }
 
 #[tokio::test]
-async fn locked_database_is_unavailable_and_nothing_is_done() {
+async fn locked_database_is_unavailable_without_effect() {
     let timeout = Duration::from_millis(50);
     let app = TestApp::start_with(|settings| settings.busy_timeout = timeout).await;
     let before = mutations::contents(&app);
@@ -74,7 +74,7 @@ async fn locked_database_is_unavailable_and_nothing_is_done() {
     let answer = create().await;
     assert_eq!(answer.status, 503);
     answer.refused("unavailable", "STORE_UNAVAILABLE");
-    // Readers go on.
+    // Reads continue.
     assert!(app.accepts(&app.admin.token).await);
     let list = app.call(&app.admin.token, "TokenService/ListTokens", json!({}));
     assert_eq!(list.await.ok()["tokens"].as_array().unwrap().len(), 1);

@@ -1,5 +1,5 @@
-//! What a request says and the server does not know: refused where it changes something, for it may be a restriction,
-//! and the same over every wire.
+//! Unknown fields and enum numbers in a request: refused where the procedure changes something, since they may be
+//! restrictions, and alike over every wire.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request};
@@ -11,7 +11,7 @@ use crate::{
     test_app::TestApp,
 };
 
-/// A string of one letter in a field that no message has.
+/// A string of one letter in a field that no message defines.
 const UNKNOWN: &[u8] = &[0x9a, 0x7d, 0x01, b'x'];
 const UNKNOWN_NUMBER: u32 = 2003;
 
@@ -20,7 +20,7 @@ fn post_wires(codec: Codec) -> impl Iterator<Item = Wire> {
     wires.filter(move |wire| !wire.is_get() && wire.codec == codec)
 }
 
-/// Sends these bytes as the message.
+/// Sends bytes as the message.
 async fn send(app: &TestApp, wire: Wire, name: &str, message: &[u8]) -> Reply {
     let procedure = Procedure::find(name);
     let request = wire.request_of_bytes(&procedure, message);
@@ -49,7 +49,7 @@ async fn live_tokens(app: &TestApp) -> Value {
 }
 
 #[tokio::test]
-async fn misspelt_restriction_in_json_is_refused_over_every_wire_and_nothing_is_done() {
+async fn misspelt_json_restriction_is_refused_over_every_wire_without_effect() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.child(&alice.token, json!({ "scopes": ["a"] })).await;
@@ -131,7 +131,7 @@ async fn misspelt_restriction_in_json_is_refused_over_every_wire_and_nothing_is_
 }
 
 #[tokio::test]
-async fn unknown_field_in_protobuf_is_refused_in_our_own_procedures_with_effects_alone() {
+async fn unknown_protobuf_field_is_refused_only_in_hallpass_procedures_with_effects() {
     let app = TestApp::start().await;
     for procedure in procedures() {
         let path = procedure.path();
@@ -158,7 +158,7 @@ async fn unknown_field_in_protobuf_is_refused_in_our_own_procedures_with_effects
 }
 
 #[tokio::test]
-async fn alias_ignores_unknown_fields_of_protobuf_and_is_strict_in_json() {
+async fn alias_ignores_unknown_protobuf_fields_and_is_strict_in_json() {
     let app = TestApp::start().await;
     let bearer = format!("Bearer {}", app.admin.token);
     for service in [
@@ -188,7 +188,7 @@ async fn alias_ignores_unknown_fields_of_protobuf_and_is_strict_in_json() {
 }
 
 #[tokio::test]
-async fn procedure_without_side_effects_ignores_what_it_does_not_know_over_every_wire() {
+async fn procedure_without_side_effects_ignores_unknown_fields_over_every_wire() {
     let app = TestApp::start().await;
     for name in [
         "UserService/ListUsers",
@@ -210,7 +210,7 @@ async fn procedure_without_side_effects_ignores_what_it_does_not_know_over_every
     }
 }
 
-/// Messages with nothing but an unknown number in an enum, at any depth.
+/// Messages that have only an unknown enum number, at any depth.
 fn with_unknown_enums(message: &MessageDescriptor) -> Vec<Value> {
     let in_field = |field: prost_reflect::FieldDescriptor| {
         let values = match field.kind() {
@@ -234,7 +234,7 @@ fn with_unknown_enums(message: &MessageDescriptor) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn unknown_number_of_an_enum_is_refused_over_every_wire() {
+async fn unknown_enum_number_is_refused_over_every_wire() {
     let app = TestApp::start().await;
     let pool = DescriptorPool::decode(hallpass::proto::FILE_DESCRIPTOR_SET).unwrap();
     let services = pool
@@ -246,7 +246,6 @@ async fn unknown_number_of_an_enum_is_refused_over_every_wire() {
         let path = format!("{}/{}", method.parent_service().full_name(), method.name());
         for mut message in with_unknown_enums(&method.input()) {
             count += 1;
-            // What comes before the enum is in order.
             for (field, value) in [("username", "newcomer"), ("userId", &*app.admin.id)] {
                 if method.input().get_field_by_json_name(field).is_some() {
                     message[field] = value.into();
@@ -265,7 +264,7 @@ async fn unknown_number_of_an_enum_is_refused_over_every_wire() {
 }
 
 #[tokio::test]
-async fn parameters_of_a_content_type_make_no_difference() {
+async fn content_type_parameters_make_no_difference() {
     let app = TestApp::start().await;
     let bearer = format!("Bearer {}", app.admin.token);
     for content_type in [
@@ -299,7 +298,7 @@ async fn parameters_of_a_content_type_make_no_difference() {
 }
 
 #[tokio::test]
-async fn what_is_not_found_is_told_what_there_is() {
+async fn not_found_names_what_exists() {
     let app = TestApp::start().await;
     let meant = "did you mean /hallpass.v1.TokenService/CreateToken?";
     for (content_type, body) in [("application/json", &b"{}"[..]), ("application/proto", b"")] {

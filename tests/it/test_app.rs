@@ -1,5 +1,5 @@
-//! A Hallpass of a test's own: a real server on a free port, a real store in a temporary folder. Only the
-//! clock is fake, and passwords are hashed at little cost.
+//! A Hallpass server for one test, on a free port, with a store in a temporary folder. Only the
+//! clock is fake, and passwords are hashed at low cost.
 
 mod audit;
 mod bad_tokens;
@@ -35,14 +35,14 @@ pub(crate) use self::{
     people::{ADMIN_PASSWORD, Machine, NewToken, Person, leaked, password_of},
 };
 
-/// What a test may set.
+/// The settings that a test may change.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) app: AppOptions,
     pub(crate) server: ServerOptions,
     /// How long the store waits for a lock of another process.
     pub(crate) busy_timeout: Duration,
-    /// How many threads of the store answer lists.
+    /// The number of the store's reader threads.
     pub(crate) readers: usize,
 }
 
@@ -66,7 +66,7 @@ impl Default for Settings {
             cors_headers: vec![],
             trusted_proxies: vec![],
             log_requests: LogRequests::default(),
-            // Hashing is of low priority: on a machine that does much else it may take its time.
+            // Hashing has low priority, so it may take long on a busy machine.
             limits: Limits {
                 handler_timeout: Duration::from_mins(2),
                 ..Limits::default()
@@ -81,7 +81,7 @@ impl Default for Settings {
     }
 }
 
-/// A command on the machine of `app`.
+/// The caller of a local command.
 pub(crate) fn local(app: &App) -> Caller {
     let origin = ClientInfo {
         request_id: RequestId::generate(app.now()),
@@ -92,13 +92,13 @@ pub(crate) fn local(app: &App) -> Caller {
     Caller::local(0, origin)
 }
 
-/// A running Hallpass with an admin.
+/// A running server with an admin.
 #[derive(Debug)]
 pub(crate) struct TestApp {
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) client: Client,
     pub(crate) app: App,
-    /// What the application stands on.
+    /// The application's store.
     pub(crate) db: Db,
     /// The first admin.
     pub(crate) admin: Person,
@@ -141,7 +141,7 @@ impl TestApp {
             running,
             folder,
         };
-        // Within whatever lifetime the test allows.
+        // Within the maximum lifetime that the test sets.
         let expires = longest(&this);
         let token = this.sign_in(&this.admin, expires).await;
         this.admin.id = token.metadata["userId"].as_str().unwrap().to_owned();
@@ -149,12 +149,12 @@ impl TestApp {
         this
     }
 
-    /// Stops it, then starts it again on the same folder.
+    /// Restarts the server on the same folder.
     pub(crate) async fn restart(self) -> Self {
         self.restart_with(|_| {}).await
     }
 
-    /// Stops it, then starts it again with other settings.
+    /// Restarts the server with other settings.
     pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut stopped = self.stop().await;
         change(&mut stopped.settings);
@@ -172,7 +172,7 @@ impl TestApp {
         }
     }
 
-    /// Stops it, as a signal does: what is under way is answered, what waits is written.
+    /// Shuts down as a signal does: requests in flight are finished, pending writes are stored.
     pub(crate) async fn stop(self) -> Stopped {
         let running = self.running;
         running.stop_server.send(()).unwrap();
@@ -198,17 +198,17 @@ impl TestApp {
         self.client.call(Wire::CURL, call).await
     }
 
-    /// A client of the metrics' listener, where the settings have one.
+    /// A client of the metrics listener, if there is one.
     pub(crate) fn metrics(&self) -> Client {
         Client::new(self.running.metrics.unwrap())
     }
 
-    /// A connection of the test's own to the database. The server hears nothing of what is changed there.
+    /// A direct connection to the database. The server's cache does not notice changes through it.
     pub(crate) fn sql(&self) -> Connection {
         open(&self.folder)
     }
 
-    /// Makes the server read again what a test changed beside it.
+    /// Invalidates the server's cache after a direct change.
     pub(crate) async fn reread(&self) {
         let touch = |tx: &Tx<'_>| {
             let all = users::UserFilter::default();
@@ -218,19 +218,19 @@ impl TestApp {
         self.db.write::<_, Error>(touch).await.unwrap();
     }
 
-    /// The database, as commands are told of it.
+    /// The database's URL for commands.
     pub(crate) fn database_url(&self) -> String {
         format!("sqlite:{}", file(&self.folder).display())
     }
 
-    /// How many rows of the audit log there are.
+    /// The number of audit rows.
     pub(crate) fn audit_len(&self) -> i64 {
         self.sql()
             .query_one("SELECT count(*) FROM audit", [], |row| row.get(0))
             .unwrap()
     }
 
-    /// Whether a token is accepted.
+    /// Whether a token authenticates.
     pub(crate) async fn accepts(&self, token: &str) -> bool {
         let answer = self.call(token, "AuthnService/GetCurrentUser", json!({}));
         match answer.await.result {
@@ -241,7 +241,7 @@ impl TestApp {
     }
 }
 
-/// What is left when it has stopped.
+/// A server that has been shut down, with its folder.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     clock: Arc<FakeClock>,
@@ -251,7 +251,7 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
-    /// A connection of the test's own to the database.
+    /// A direct connection to the database.
     pub(crate) fn sql(&self) -> Connection {
         open(&self.folder)
     }
@@ -284,7 +284,7 @@ async fn launch(
     options.busy_timeout = settings.busy_timeout;
     options.readers = settings.readers;
     options.lock_wait = Duration::ZERO;
-    // A process of many tests does not end with one of them.
+    // This process runs other tests, too, so it must not exit.
     options.on_fatal = |fatal| panic!("{fatal}");
     options.metrics = settings.app.metrics.store();
     let db = open_store(&options).await;
@@ -321,7 +321,7 @@ async fn launch(
     (db, app, client, running)
 }
 
-/// Opens the store; a server that has just stopped may still be letting go of it.
+/// Opens the store; a server that has just stopped may still be releasing it.
 async fn open_store(options: &StoreOptions) -> Db {
     let opened = time::timeout(Duration::from_secs(10), async {
         loop {
@@ -331,5 +331,8 @@ async fn open_store(options: &StoreOptions) -> Db {
             }
         }
     });
-    opened.await.expect("the old server lets go").unwrap()
+    opened
+        .await
+        .expect("the old server releases the store")
+        .unwrap()
 }

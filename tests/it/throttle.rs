@@ -1,4 +1,4 @@
-//! Guessing passwords is slowed down, and a client is told for how long.
+//! Password guessing is throttled, and Retry-After says for how long.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn behind_a_proxy() -> TestApp {
     .await
 }
 
-/// A millisecond after the last one: a fake clock that stood still would be unlike any real one.
+/// Tries a password a millisecond after the last try, since a clock that stands still would be unrealistic.
 async fn try_from(app: &TestApp, ip: &str, name: &str, password: &str) -> Reply {
     app.clock.advance(Duration::from_millis(1));
     let message = json!({ "username": name, "password": password });
@@ -26,13 +26,13 @@ async fn try_from(app: &TestApp, ip: &str, name: &str, password: &str) -> Reply 
     app.client.call(Wire::CURL, call).await
 }
 
-/// Fails with a password that was checked.
+/// Asserts that a wrong password was checked.
 async fn fail(app: &TestApp, ip: &str, name: &str) {
     let answer = try_from(app, ip, name, "wrong").await;
     answer.refused("unauthenticated", "CREDENTIALS_INVALID");
 }
 
-/// Is throttled, and says for how many seconds.
+/// Asserts that the attempt is throttled; returns the seconds to wait.
 async fn wait(app: &TestApp, ip: &str, name: &str, password: &str) -> i64 {
     let answer = try_from(app, ip, name, password).await;
     let header = answer.headers["retry-after"].to_str().unwrap().to_owned();
@@ -93,7 +93,7 @@ async fn unknown_names_are_throttled_like_known_ones() {
     let app = behind_a_proxy().await;
     app.person("alice").await;
     let mut answers = Vec::new();
-    // From a network that knows neither: a guess a second.
+    // From a network that neither account knows: one guess a second.
     for name in ["alice", "nobody"] {
         for _ in 0..5 {
             app.clock.advance(Duration::from_secs(1));
@@ -109,7 +109,7 @@ async fn unknown_names_are_throttled_like_known_ones() {
 }
 
 #[tokio::test]
-async fn address_tries_20_times_at_once_and_then_10_times_a_minute_refused_ones_included() {
+async fn address_may_try_20_times_at_once_and_then_10_times_a_minute() {
     let app = behind_a_proxy().await;
     let alice = app.person("alice").await;
     let ip = "203.0.113.9";
@@ -128,9 +128,9 @@ async fn address_tries_20_times_at_once_and_then_10_times_a_minute_refused_ones_
     }
 }
 
-/// As 24 addresses did that polled: each of its own network, as fast as they can.
+/// 24 addresses of different networks poll as fast as they can.
 #[tokio::test]
-async fn owner_that_obeys_retry_after_is_admitted_in_its_turn_however_many_poll() {
+async fn owner_that_obeys_retry_after_is_admitted_however_many_poll() {
     let app = behind_a_proxy().await;
     let alice = app.person("alice").await;
     let (owner, attackers) = ("198.51.100.7", 24);
@@ -138,7 +138,7 @@ async fn owner_that_obeys_retry_after_is_admitted_in_its_turn_however_many_poll(
     let step = Duration::from_millis(250);
     let admitted = loop {
         for n in 0..attackers {
-            // An address has 10 attempts a minute: so fast they change addresses within their network.
+            // An address has 10 attempts a minute, so the pollers change addresses within their network.
             let ip = format!("203.0.{n}.{}", passed / 250 % 250);
             let attempt = try_from(&app, &ip, "alice", "wrong").await;
             match attempt.result.unwrap_err().reason() {
@@ -149,7 +149,7 @@ async fn owner_that_obeys_retry_after_is_admitted_in_its_turn_however_many_poll(
         }
         app.clock.advance(step);
         passed += 250;
-        assert!(passed < 60_000, "the owner was kept out");
+        assert!(passed < 60_000, "the owner was starved");
         if passed < due {
             continue;
         }
@@ -158,7 +158,7 @@ async fn owner_that_obeys_retry_after_is_admitted_in_its_turn_however_many_poll(
             break passed;
         };
         let seconds = refused.detail("RetryInfo").unwrap()["seconds"].as_u64();
-        assert!(due == 500, "told once, and admitted then");
+        assert!(due == 500, "one Retry-After must suffice");
         due = passed + seconds.unwrap() * 1_000;
     };
     assert!(admitted <= 27_000, "{admitted} ms");
@@ -169,7 +169,7 @@ async fn owner_that_obeys_retry_after_is_admitted_in_its_turn_however_many_poll(
 }
 
 #[tokio::test]
-async fn networks_that_signed_in_are_spared_for_thirty_days_after_a_restart_too() {
+async fn known_networks_are_exempt_for_thirty_days_even_after_a_restart() {
     let app = behind_a_proxy().await;
     let alice = app.person("alice").await;
     try_from(&app, "192.0.2.1", "alice", &alice.password)
@@ -183,10 +183,10 @@ async fn networks_that_signed_in_are_spared_for_thirty_days_after_a_restart_too(
         assert!(wait(&app, "198.51.100.7", "alice", &alice.password).await >= 1);
         let neighbour = "192.0.2.200";
         if days == 2 {
-            // The control, and 31 days after the sign-in.
+            // The control, and after 31 days.
             assert!(wait(&app, neighbour, "alice", &alice.password).await >= 1);
         } else {
-            // A failure: a sign-in would make it known anew.
+            // A failure, since a sign-in would make the network known again.
             fail(&app, neighbour, "alice").await;
         }
     }
@@ -240,7 +240,7 @@ async fn bearer_tokens_are_never_throttled() {
 }
 
 #[tokio::test]
-async fn setting_ones_own_password_is_throttled_too() {
+async fn changing_ones_own_password_is_throttled() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let new = "another drowsy lantern hums";
@@ -261,7 +261,7 @@ async fn setting_ones_own_password_is_throttled_too() {
 }
 
 #[tokio::test]
-async fn sign_ins_of_one_address_at_once_wait_for_their_turn() {
+async fn concurrent_sign_ins_of_one_address_are_queued() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let sign_in = || app.sign_in(&alice, json!({}));
@@ -271,9 +271,9 @@ async fn sign_ins_of_one_address_at_once_wait_for_their_turn() {
     }
 }
 
-/// One hash at a time, one that waits, and eight accounts that want one at once.
+/// One hash at a time, one queued, and eight accounts at once.
 #[tokio::test]
-async fn full_queue_is_told_and_costs_nobody_an_attempt() {
+async fn full_queue_is_reported_and_costs_nobody_an_attempt() {
     let app = TestApp::start_with(|settings| {
         settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         settings.app.passwords.memory_kib = 16_384;
@@ -304,9 +304,9 @@ async fn full_queue_is_told_and_costs_nobody_an_attempt() {
     }
 }
 
-/// 500 strangers at once, and 20 sign-ins from a network that is known.
+/// 500 unknown addresses at once, and 20 sign-ins from a known network.
 #[tokio::test]
-async fn strangers_by_the_500_do_not_starve_known_networks() {
+async fn five_hundred_unknown_addresses_do_not_starve_known_networks() {
     let app = TestApp::start_with(|settings| {
         settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         settings.app.passwords.memory_kib = 8_192;
@@ -323,7 +323,7 @@ async fn strangers_by_the_500_do_not_starve_known_networks() {
             answer.result.unwrap_err().reason().to_owned()
         }
     }));
-    // All at once, too, each from an address of its own in that network.
+    // Also concurrent, each from another address of that network.
     let sign_ins = futures_util::future::join_all((0..20).map(|n| {
         let (ip, app, password) = (format!("192.0.2.{n}"), &app, &alice.password);
         async move { try_from(app, &ip, "alice", password).await.result.is_ok() }

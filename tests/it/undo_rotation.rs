@@ -1,4 +1,4 @@
-//! `UndoRotation`: a rotation whose new secret nobody has seen is taken back, and no other.
+//! `UndoRotation`: only a rotation whose new secret was never used can be undone.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn get(app: &TestApp, id: &str) -> Value {
     answer.await.ok()["token"].clone()
 }
 
-/// A token of `alice` and its successor, for a minute beside each other.
+/// A token of `alice` and its successor, with a grace period of a minute.
 async fn rotated(app: &TestApp, alice: &Person, fields: Value) -> (NewToken, NewToken) {
     let old = app.sign_in(alice, fields).await;
     let message = json!({ "tokenId": old.id, "gracePeriod": "60s" });
@@ -29,7 +29,7 @@ fn undo_of(new: &NewToken) -> Value {
 }
 
 #[tokio::test]
-async fn token_is_again_what_it_was_with_its_expiry_and_its_children() {
+async fn undone_rotation_restores_the_token_its_expiry_and_its_children() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let day = Duration::from_hours(24);
@@ -51,7 +51,7 @@ async fn token_is_again_what_it_was_with_its_expiry_and_its_children() {
         app.clock.advance(Duration::from_mins(2));
         assert!(app.accepts(&old.text).await && app.accepts(&child.text).await);
         assert!(!app.accepts(&new.text).await);
-        // It can be rotated again, and a repeat finds nothing.
+        // It can be rotated again, and a repeated undo finds nothing.
         let again = app.call(&alice.token, UNDO, undo_of(&new)).await;
         again.refused("not_found", "TOKEN_NOT_FOUND");
         let message = json!({ "tokenId": old.id });
@@ -62,7 +62,7 @@ async fn token_is_again_what_it_was_with_its_expiry_and_its_children() {
 }
 
 #[tokio::test]
-async fn what_was_used_rotated_or_over_is_not_taken_back() {
+async fn used_rotated_or_ended_successor_cannot_be_undone() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let refused = async |new: &NewToken| {
@@ -72,7 +72,7 @@ async fn what_was_used_rotated_or_over_is_not_taken_back() {
             .refused(FINAL.0, FINAL.1);
         assert_eq!(app.audit_len(), before);
     };
-    // A use that is only noted yet, and one that is written down.
+    // A use that is not yet stored, and a stored one.
     let (_, used) = rotated(&app, &alice, json!({})).await;
     assert!(app.accepts(&used.text).await);
     refused(&used).await;
@@ -94,7 +94,7 @@ async fn what_was_used_rotated_or_over_is_not_taken_back() {
 }
 
 #[tokio::test]
-async fn whoever_rotated_may_change_its_mind_for_a_minute_although_the_grace_is_over() {
+async fn rotation_can_be_undone_for_a_minute_even_without_a_grace_period() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -111,7 +111,7 @@ async fn whoever_rotated_may_change_its_mind_for_a_minute_although_the_grace_is_
     };
     let undo = async |by: &str, new: &NewToken| app.call(by, UNDO, undo_of(new)).await;
     let (old, new) = rotated("0.000001s").await;
-    // An admin may rotate it, too, but has not.
+    // An admin could have rotated it, but did not.
     undo(&app.admin.token, &new).await.refused(FINAL.0, FINAL.1);
     undo(&alice.token, &new).await.ok();
     assert!(app.accepts(&old.text).await && !app.accepts(&new.text).await);
@@ -119,28 +119,32 @@ async fn whoever_rotated_may_change_its_mind_for_a_minute_although_the_grace_is_
     let (_, late) = rotated("0.000001s").await;
     app.clock.advance(Duration::from_secs(59));
     undo(&alice.token, &late).await.refused(FINAL.0, FINAL.1);
-    // What is deleted nothing brings back: with the rotation, or after it.
+    // A deleted token is never restored, whether deleted by the rotation or after it.
     let (_, new) = rotated("0s").await;
     undo(&alice.token, &new).await.refused(FINAL.0, FINAL.1);
     let (old, new) = rotated("0.000001s").await;
     let message = json!({ "tokenId": old.id });
     let deleted = app.call(&alice.token, "TokenService/DeleteToken", message);
-    assert_eq!(deleted.await.ok(), json!({}), "a deed, and no repeat");
+    assert_eq!(
+        deleted.await.ok(),
+        json!({}),
+        "a new deletion, not a repeat"
+    );
     undo(&alice.token, &new).await.refused(FINAL.0, FINAL.1);
 }
 
 #[tokio::test]
-async fn others_are_told_that_there_is_none() {
+async fn only_the_rotating_caller_may_undo() {
     let app = TestApp::start().await;
     let (alice, bob) = (app.person("alice").await, app.person("bob").await);
     let (old, new) = rotated(&app, &alice, json!({})).await;
-    // Who rotates a person's token is that person alone.
+    // Only a person rotates the person's tokens.
     for by in [&bob.token, &app.admin.token] {
         let answer = app.call(by, UNDO, undo_of(&new)).await;
         answer.refused("not_found", "TOKEN_NOT_FOUND");
     }
     assert!(app.accepts(&new.text).await);
-    // The token itself, which rotated itself and lost the answer.
+    // A token that rotated itself and lost the reply.
     let (itself, lost) = rotated(&app, &alice, json!({})).await;
     app.call(&itself.text, UNDO, undo_of(&lost)).await.ok();
     assert!(app.accepts(&itself.text).await && app.accepts(&old.text).await);

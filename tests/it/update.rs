@@ -29,7 +29,7 @@ fn last_actions(app: &TestApp, since: i64) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_set_changes_and_the_rest_stays_over_every_wire() {
+async fn only_given_fields_change_over_every_wire() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     for wire in Wire::ALL.into_iter().filter(|wire| !wire.is_get()) {
@@ -59,7 +59,7 @@ async fn what_is_set_changes_and_the_rest_stays_over_every_wire() {
             expected.as_object_mut().unwrap().extend(shown);
             assert_eq!(reply["token"], expected, "{wire:?}");
         }
-        // A note may be emptied, and what is disabled enabled: both are there as themselves.
+        // A note may be cleared and a token enabled: presence of the fields counts, not their values.
         let message = json!({ "tokenId": token.id, "note": "", "disabled": false });
         let call = Call::new(UPDATE, message).bearer(&alice.token);
         let reply = app.client.call(wire, call).await.ok();
@@ -69,7 +69,7 @@ async fn what_is_set_changes_and_the_rest_stays_over_every_wire() {
 }
 
 #[tokio::test]
-async fn disabled_token_is_refused_from_the_answer_on_with_its_children_until_it_is_enabled() {
+async fn disabled_token_and_its_children_are_refused_until_it_is_enabled() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let parent = app.sign_in(&alice, json!({})).await;
@@ -90,7 +90,7 @@ async fn disabled_token_is_refused_from_the_answer_on_with_its_children_until_it
         assert!(app.accepts(&parent.text).await);
         assert!(app.accepts(&child.text).await);
     }
-    // It may disable itself, and then not enable itself.
+    // It may disable itself, but cannot then enable itself.
     let off = json!({ "disabled": true });
     update(&app, &parent.text, &parent.id, off).await.ok();
     update(&app, &parent.text, &parent.id, json!({ "disabled": false }))
@@ -117,7 +117,7 @@ async fn nothing_is_ever_widened() {
                 .refused("failed_precondition", "EXCEEDS_TOKEN");
         }
     }
-    // What is narrowed does not come back.
+    // A removed scope cannot be restored.
     let narrower = json!({ "scopes": ["a"] });
     update(&app, &alice.token, &token.id, narrower).await.ok();
     let back = json!({ "scopes": ["a", "b"] });
@@ -130,7 +130,7 @@ async fn nothing_is_ever_widened() {
 }
 
 #[tokio::test]
-async fn narrowing_a_parent_narrows_its_children_at_use() {
+async fn narrowing_a_parent_narrows_its_children() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let parent = app.sign_in(&alice, json!({})).await;
@@ -151,7 +151,7 @@ async fn narrowing_a_parent_narrows_its_children_at_use() {
 }
 
 #[tokio::test]
-async fn deleted_and_foreign_are_not_found_and_expired_is_past_changing() {
+async fn deleted_and_foreign_tokens_are_not_found_and_expired_ones_cannot_change() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let bob = app.person("bob").await;
@@ -165,7 +165,7 @@ async fn deleted_and_foreign_are_not_found_and_expired_is_past_changing() {
     let same = unknown.clone().raw_refusal();
     unknown.refused("not_found", "TOKEN_NOT_FOUND");
     for other in [&foreign.id, &deleted.id, "nonsense"] {
-        // Not even the field is looked at.
+        // The fields are not even checked.
         for fields in [note.clone(), json!({ "note": "\n" })] {
             let answer = update(&app, &alice.token, other, fields).await;
             assert_eq!(answer.raw_refusal(), same, "{other}");
@@ -194,7 +194,7 @@ async fn malformed_fields_are_named() {
 }
 
 #[tokio::test]
-async fn each_kind_of_change_has_its_row_and_no_change_has_none() {
+async fn each_change_leaves_its_row_and_no_change_leaves_none() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.sign_in(&alice, json!({})).await;
@@ -211,7 +211,7 @@ async fn each_kind_of_change_has_its_row_and_no_change_has_none() {
             json!({ "disabled": false }),
             &["token.enable"],
         ),
-        // An admin that changes nothing is still told of what is not its own.
+        // An admin that changes nothing still reads another user's token, which is recorded.
         (
             &app.admin.token,
             json!({ "disabled": false }),

@@ -20,7 +20,7 @@ async fn create(app: &TestApp, name: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn created_user_is_got_by_id_and_by_name_as_it_was_told() {
+async fn created_user_is_returned_unchanged_by_id_and_by_name() {
     let app = TestApp::start().await;
     let message = json!({
         "username": "Alice-1",
@@ -48,7 +48,7 @@ async fn created_user_is_got_by_id_and_by_name_as_it_was_told() {
 }
 
 #[tokio::test]
-async fn usernames_have_their_form_and_are_never_reused() {
+async fn usernames_are_validated_and_never_reused() {
     let app = TestApp::start().await;
     for bad in [
         "",
@@ -109,7 +109,7 @@ async fn person_owns_at_most_100_machines() {
 }
 
 #[tokio::test]
-async fn only_a_person_that_is_there_becomes_an_owner() {
+async fn only_an_existing_person_becomes_an_owner() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -124,7 +124,7 @@ async fn only_a_person_that_is_there_becomes_an_owner() {
 }
 
 #[tokio::test]
-async fn user_with_machines_is_not_deleted_and_others_go_with_their_tokens() {
+async fn user_with_machines_is_not_deleted_and_others_are_deleted_with_their_tokens() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;
@@ -145,7 +145,7 @@ async fn user_with_machines_is_not_deleted_and_others_go_with_their_tokens() {
 }
 
 #[tokio::test]
-async fn descriptions_change_only_where_one_is_given() {
+async fn description_changes_only_where_one_is_given() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let describe = async |message: Value| {
@@ -184,7 +184,7 @@ async fn descriptions_change_only_where_one_is_given() {
 }
 
 #[tokio::test]
-async fn lists_and_counts_show_what_one_may_see_filtered_and_in_order() {
+async fn lists_and_counts_show_only_visible_users_filtered_and_in_order() {
     let app = TestApp::start().await;
     let mut expected = vec!["admin".to_owned()];
     app.clock.advance(Duration::from_secs(1));
@@ -263,7 +263,7 @@ async fn lists_and_counts_show_what_one_may_see_filtered_and_in_order() {
 }
 
 #[tokio::test]
-async fn current_user_is_told_in_both_services() {
+async fn current_user_is_returned_by_both_services() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;

@@ -1,21 +1,21 @@
-//! The table of users: every row of it for every role, on every relation of the target to the caller.
+//! The permissions on users: every rule for every role, on every relation of the target to the caller.
 
 use serde_json::{Value, json};
 
 use crate::test_app::{Machine, Person, TestApp};
 
-/// Who calls, and whom the columns of a row are about.
+/// The kind of caller, and the targets of its columns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum CallerKind {
-    /// Itself, its own machine, another person, another's machine.
+    /// Targets: itself, its own machine, another person, another's machine.
     Member,
-    /// Itself, its owner, its sibling.
+    /// Targets: itself, its owner, another machine of its owner.
     Machine,
-    /// As a member.
+    /// The same targets as a member.
     Admin,
 }
 
-/// A row: what is done, and for each column `+` done, `d` permission denied, `n` not found, `t` wrong type.
+/// A rule: the action, and for each target `+` allowed, `d` permission denied, `n` not found, `t` wrong type.
 struct Rule {
     what: &'static str,
     member: &'static str,
@@ -54,7 +54,7 @@ const RULES: [Rule; 13] = [
     rule("TokenService/DeleteToken",         "++nn", "+nn", "++++"),
 ];
 
-/// The user that something is done to.
+/// The target of an action.
 struct Target {
     id: String,
     name: String,
@@ -97,7 +97,7 @@ fn request(what: &str, target: &Target, caller: &Person, new_owner: &str) -> Val
     }
 }
 
-/// Makes everyone anew, so that no cell sees what another has done.
+/// Creates all users anew, so that the cases are independent.
 async fn cell(app: &TestApp, rule: &Rule, by: CallerKind, column: usize, n: usize) -> char {
     let caller = match by {
         CallerKind::Admin => app.further_admin(&format!("caller-{n}")).await,
@@ -140,7 +140,7 @@ async fn cell(app: &TestApp, rule: &Rule, by: CallerKind, column: usize, n: usiz
 }
 
 #[tokio::test]
-async fn every_row_holds_for_every_role() {
+async fn every_rule_holds_for_every_role() {
     let app = TestApp::start().await;
     let mut n = 0;
     for rule in &RULES {
@@ -161,7 +161,7 @@ async fn every_row_holds_for_every_role() {
 }
 
 #[tokio::test]
-async fn people_are_made_by_admins_and_machines_by_people() {
+async fn admins_create_people_and_people_create_machines() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let robot = app.machine(&alice, "robot").await;

@@ -1,4 +1,4 @@
-//! What makes a token not valid, and who is told why.
+//! What makes a token invalid, and who learns the reason.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::test_app::TestApp;
 const CURRENT: &str = "AuthnService/GetCurrentUser";
 
 #[tokio::test]
-async fn reason_is_told_to_the_holder_of_the_full_secret_only() {
+async fn reason_is_revealed_only_to_the_holder_of_the_full_secret() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let soon = json!({ "expireTime": app.clock.after(Duration::from_mins(1)) });
@@ -41,7 +41,7 @@ async fn reason_is_told_to_the_holder_of_the_full_secret_only() {
         let answer = app.call(&guess, CURRENT, json!({})).await;
         assert_eq!(answer.raw_refusal(), same, "{reason}");
     }
-    // Nor does a guess tell a token that is there from one that is not.
+    // A guess does not reveal whether a token exists.
     let unknown = alice.token.replace(&alice.token[9..20], "0000000000A");
     for guess in [&alice.token, &unknown].map(|token| with_another_secret(token)) {
         let answer = app.call(&guess, CURRENT, json!({})).await;
@@ -49,7 +49,7 @@ async fn reason_is_told_to_the_holder_of_the_full_secret_only() {
     }
 }
 
-/// The token with one character of its secret changed, and a checksum that fits.
+/// The token with one character of its secret changed and a matching checksum.
 fn with_another_secret(token: &str) -> String {
     let (body, _) = token.split_at(token.len() - 6);
     let (body, last) = body.split_at(body.len() - 1);
@@ -63,7 +63,7 @@ fn with_another_secret(token: &str) -> String {
     }
     digits.reverse();
     let changed = format!("{body}{}", String::from_utf8(digits).unwrap());
-    TokenText::parse(&changed).expect("well formed, so that it is looked up");
+    TokenText::parse(&changed).expect("a well-formed token");
     assert_ne!(changed, token);
     changed
 }
@@ -80,14 +80,14 @@ async fn deactivated_user_has_no_valid_token_until_it_is_reactivated() {
     };
     call("UserService/DeactivateUser").await;
     assert!(!app.accepts(&alice.token).await);
-    assert!(app.accepts(&robot.token).await, "its machines go on");
+    assert!(app.accepts(&robot.token).await, "its machines still work");
     call("UserService/ReactivateUser").await;
     assert!(app.accepts(&alice.token).await);
     call("UserService/ReactivateUser").await;
 }
 
 #[tokio::test]
-async fn any_well_formed_prefix_is_accepted_and_new_tokens_get_the_present_one() {
+async fn any_well_formed_prefix_is_accepted_and_new_tokens_get_the_configured_one() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let app = app

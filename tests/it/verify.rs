@@ -1,4 +1,4 @@
-//! `VerifyToken`: whose token it is, and whether it is still good.
+//! `VerifyToken`: whether a token is valid, and whose it is.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 
 const VERIFY: &str = "TokenService/VerifyToken";
 
-/// The answer's reason; `None`: valid.
+/// The reason in the reply; `None` if the token is valid.
 async fn reason(app: &TestApp, message: Value) -> Option<String> {
     let answer = app.call(&app.admin.token, VERIFY, message).await.ok();
     if answer["valid"] == true {
@@ -24,7 +24,7 @@ async fn reason(app: &TestApp, message: Value) -> Option<String> {
 }
 
 #[tokio::test]
-async fn valid_token_is_told_with_its_user_over_every_wire() {
+async fn valid_token_is_returned_with_its_user_over_every_wire() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let token = app.child(&alice.token, json!({"scopes": ["deploy"]})).await;
@@ -46,7 +46,7 @@ async fn valid_token_is_told_with_its_user_over_every_wire() {
 }
 
 #[tokio::test]
-async fn invalid_token_is_an_answer_whose_reason_needs_the_secret() {
+async fn invalid_token_is_a_reply_whose_reason_needs_the_secret() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let ask = |token: &str| json!({ "token": token });
@@ -71,7 +71,7 @@ async fn invalid_token_is_an_answer_whose_reason_needs_the_secret() {
     app.reread().await;
     app.clock.advance(Duration::from_mins(1));
 
-    // The right form and checksum, and another secret.
+    // A matching checksum with another secret.
     let forged = {
         use hallpass::domain::token_text::{TokenPrefix, TokenText};
         let id = TokenText::parse(&deleted.text).unwrap().id();
@@ -92,7 +92,7 @@ async fn invalid_token_is_an_answer_whose_reason_needs_the_secret() {
 }
 
 #[tokio::test]
-async fn deactivated_users_and_dead_parents_end_validity() {
+async fn deactivated_user_or_ended_parent_ends_validity() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let child = app.child(&alice.token, json!({})).await;
@@ -117,7 +117,7 @@ async fn deactivated_users_and_dead_parents_end_validity() {
 }
 
 #[tokio::test]
-async fn required_scopes_must_all_be_in_force() {
+async fn all_required_scopes_must_be_granted() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let scopes = json!({"scopes": ["deploy", "read"]});
@@ -127,9 +127,13 @@ async fn required_scopes_must_all_be_in_force() {
     let told = reason(&app, ask(&["deploy", "admin"])).await;
     assert_eq!(told.as_deref(), Some("SCOPE_MISSING"));
     let everything = json!({ "token": alice.token, "requiredScopes": ["whatever"] });
-    assert_eq!(reason(&app, everything).await, None, "no scopes: all");
+    assert_eq!(
+        reason(&app, everything).await,
+        None,
+        "without scopes every scope is granted"
+    );
 
-    // Its parent is narrowed afterwards.
+    // Its parent is narrowed later.
     let parent = &alice.token["hallpass_".len()..][..22];
     let narrow = |scopes: &str| {
         let sql = "UPDATE tokens SET scopes = ?2 WHERE id = ?1";
@@ -144,11 +148,15 @@ async fn required_scopes_must_all_be_in_force() {
     narrow("other");
     app.reread().await;
     let told = reason(&app, ask(&[])).await;
-    assert_eq!(told.as_deref(), Some("SCOPE_MISSING"), "none is not all");
+    assert_eq!(
+        told.as_deref(),
+        Some("SCOPE_MISSING"),
+        "no remaining scope must not mean every scope"
+    );
 }
 
 #[tokio::test]
-async fn networks_hold_against_the_clients_address_and_are_not_skipped_without_one() {
+async fn networks_apply_to_the_clients_address_and_refuse_an_unknown_one() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     let networks = json!({"allowedCidrs": ["10.0.0.0/8", "2001:db8::/32"]});
@@ -166,7 +174,7 @@ async fn networks_hold_against_the_clients_address_and_are_not_skipped_without_o
 }
 
 #[tokio::test]
-async fn malformed_fields_are_named_and_the_scope_comes_first() {
+async fn malformed_fields_are_named_after_the_scope_check() {
     let app = TestApp::start().await;
     let limited = json!({"scopes": ["hallpass:tokens:read"]});
     let limited = app.child(&app.admin.token, limited).await;

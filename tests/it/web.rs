@@ -1,4 +1,4 @@
-//! What is served beside the calls: the page, the probes, and the header fields of every reply.
+//! Endpoints beside the procedures: the page, the probes, and the header fields of every response.
 
 use http::Method;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn page_is_served_with_a_policy_that_lets_nothing_in() {
+async fn page_is_served_with_a_strict_content_security_policy() {
     let app = TestApp::start().await;
     let page = app.client.ask(Method::GET, "/", &[]).await;
     assert_eq!(page.head.status, 200);
@@ -32,7 +32,7 @@ async fn page_is_served_with_a_policy_that_lets_nothing_in() {
 }
 
 #[tokio::test]
-async fn probes_tell_life_and_readiness_apart() {
+async fn probes_distinguish_liveness_and_readiness() {
     let app = TestApp::start().await;
     for (path, word) in [("/healthz", "ok"), ("/readyz", "ready")] {
         let reply = app.client.ask(Method::GET, path, &[]).await;
@@ -65,7 +65,7 @@ async fn probes_tell_life_and_readiness_apart() {
 }
 
 #[tokio::test]
-async fn every_reply_has_a_request_id_of_ours_and_nosniff() {
+async fn every_response_has_our_request_id_and_nosniff() {
     let app = TestApp::start().await;
     let mut seen = std::collections::BTreeSet::new();
     for (method, path) in [
@@ -92,7 +92,7 @@ async fn every_reply_has_a_request_id_of_ours_and_nosniff() {
 }
 
 #[tokio::test]
-async fn unknown_page_is_not_found_as_text_and_no_call_is_stored_by_anyone() {
+async fn unknown_page_is_a_text_404_and_calls_are_never_cached() {
     let app = TestApp::start().await;
     let missing = app
         .client
@@ -101,7 +101,10 @@ async fn unknown_page_is_not_found_as_text_and_no_call_is_stored_by_anyone() {
     assert_eq!(missing.head.status, 404);
     let content_type = missing.head.headers.get("content-type");
     let json = content_type.is_some_and(|value| value.to_str().unwrap().contains("json"));
-    assert!(!json, "clients fall back only where it is no JSON");
+    assert!(
+        !json,
+        "clients derive the code from the status only if the body is not JSON"
+    );
     for token in ["", &app.admin.token] {
         let call = Call::new("TokenService/ListTokens", json!({}));
         let call = if token.is_empty() {

@@ -1,5 +1,5 @@
-//! The same requests give the same answers over every wire: one session, successes and errors of every
-//! procedure, played once a wire on a server of its own.
+//! The same requests get the same replies over every wire: one session with successes and errors of every
+//! procedure, run once per wire on a new server.
 
 mod session;
 
@@ -14,14 +14,14 @@ use crate::{
     test_app::{TestApp, leaked},
 };
 
-/// What a session got, one entry a call.
+/// The results of a session, one entry per call.
 type Transcript = Vec<(String, Result<Value, Failure>)>;
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// A message with more fields.
+/// A message with additional fields.
 fn with(message: &Value, fields: Value) -> Value {
     let mut message = message.clone();
     if let (Some(message), Value::Object(fields)) = (message.as_object_mut(), fields) {
@@ -41,7 +41,7 @@ async fn play(wire: Wire) -> Transcript {
     session.transcript
 }
 
-/// Makes a person and a machine. Gives back the person's token.
+/// Creates a person and a machine. Returns the person's token.
 async fn users(session: &mut Session, admin: &str) -> String {
     let password = "seven drowsy lanterns hum";
     let alice = json!({ "username": "alice", "password": password, "description": "é \u{1F600}" });
@@ -224,7 +224,7 @@ async fn tokens(session: &mut Session, admin: &str, own: &str) {
     session.call(admin, audit, json!({ "pageSize": 100 })).await;
 }
 
-/// Looking at all tokens, and revoking some.
+/// Lists all tokens and revokes some.
 async fn admin_of_tokens(session: &mut Session, admin: &str, own: &str, dead: &str) {
     let (list, count) = ("AdminService/ListAllTokens", "AdminService/CountAllTokens");
     let revoke = "AdminService/RevokeTokens";
@@ -278,7 +278,7 @@ async fn admin_of_tokens(session: &mut Session, admin: &str, own: &str, dead: &s
     session.call(admin, leak, json!({})).await;
 }
 
-/// Everything that only reads, of what is there.
+/// Every procedure that only reads.
 async fn reads(session: &mut Session, admin: &str, own: &str) {
     let me = session.call(own, "AuthnService/GetCurrentUser", json!({}));
     let me = text(&me.await["user"]["id"]);
@@ -290,7 +290,7 @@ async fn reads(session: &mut Session, admin: &str, own: &str) {
     }
 }
 
-/// Unauthenticated, throttled, the last admin.
+/// Refusals: unauthenticated, throttled, the last admin.
 async fn refusals(session: &mut Session, admin: &str, own: &str) {
     for procedure in procedures() {
         let path = procedure.path();
@@ -310,7 +310,7 @@ async fn refusals(session: &mut Session, admin: &str, own: &str) {
 }
 
 #[tokio::test]
-async fn same_requests_give_the_same_answers_over_every_wire() {
+async fn same_requests_get_the_same_replies_over_every_wire() {
     let expected = play(Wire::CURL).await;
     let all: BTreeSet<_> = procedures().map(|p| p.path()).collect();
     let seen = |ok: bool| -> BTreeSet<String> {
@@ -331,7 +331,7 @@ async fn same_requests_give_the_same_answers_over_every_wire() {
 }
 
 #[tokio::test]
-async fn get_is_for_procedures_without_side_effects_alone() {
+async fn get_is_only_for_procedures_without_side_effects() {
     let app = TestApp::start().await;
     let bearer = format!("Bearer {}", app.admin.token);
     for procedure in procedures() {
@@ -360,7 +360,7 @@ async fn get_is_for_procedures_without_side_effects_alone() {
 }
 
 #[tokio::test]
-async fn refused_content_type_is_answered_with_those_that_the_procedure_takes() {
+async fn refused_content_type_lists_the_accepted_ones() {
     let app = TestApp::start().await;
     for procedure in procedures() {
         let post = async |content_type: &str| {

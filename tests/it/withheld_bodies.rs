@@ -1,5 +1,5 @@
-//! Who calls is looked at again when the body has come, however long that took: a caller that has lost its token,
-//! user or role meanwhile is answered as if it came only then.
+//! The caller is checked again when the body has arrived, however long that took: a caller that has lost its token,
+//! user or role meanwhile is refused like a new request.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -39,7 +39,7 @@ const WIRES: [Wire; 4] = [
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What becomes of a caller whose body has not come yet.
+/// What happens to the caller before its body arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
     Nothing,
@@ -77,22 +77,22 @@ impl Change {
     }
 }
 
-/// A request whose head is under way and whose body is not.
+/// A request whose head was sent and whose body was not.
 struct WithheldRequest {
     release: oneshot::Sender<()>,
     reply: JoinHandle<HttpResponse>,
 }
 
 impl WithheldRequest {
-    /// Sends the head, and waits until the server has looked at the caller, who is in its memory, if it does so
-    /// before the body comes.
+    /// Sends the head, and waits until the server has authenticated the caller from its cache, if it does so
+    /// before the body.
     async fn send(app: &TestApp, request: Request<Bytes>, http2: bool, looks_now: bool) -> Self {
         let (mut head, body) = request.into_parts();
         let target = head.uri.path_and_query().unwrap();
         head.uri = format!("http://{}{target}", app.client.server)
             .parse()
             .unwrap();
-        // The end of an empty one is withheld, too: it comes in chunks.
+        // The end of an empty body is withheld, too: it is chunked.
         if !body.is_empty() {
             let length = body.len().into();
             head.headers.insert(header::CONTENT_LENGTH, length);
@@ -119,24 +119,24 @@ impl WithheldRequest {
             }
         };
         let looked = time::timeout(Duration::from_secs(20), looked).await;
-        looked.expect("the server looks at the caller before the body");
+        looked.expect("the server authenticates the caller before the body");
         Self { release, reply }
     }
 
     async fn answer(self) -> HttpResponse {
-        // It may have been answered already: then the answer says why.
+        // The server may have replied already; then the response says why.
         self.release.send(()).ok();
         self.reply.await.unwrap()
     }
 }
 
-/// How often the server has looked at a token that somebody showed.
+/// How many tokens the server has looked up.
 fn lookups(app: &TestApp) -> u64 {
     let (hits, misses) = app.app.credential_lookups();
     hits + misses
 }
 
-/// What a procedure's line says; what has no caller is not asked here.
+/// The credentials in the procedure's rule; endpoints without a caller are not tested here.
 fn credentials(procedure: &Procedure) -> Option<Credentials> {
     let line = PROCEDURES
         .iter()
@@ -151,7 +151,7 @@ fn with_callers() -> impl Iterator<Item = (Procedure, Credentials)> {
     })
 }
 
-/// A case: an admin, and a request of it for what is another's.
+/// A case: an admin and its request for another user's data.
 struct Case {
     procedure: Procedure,
     looks_now: bool,
@@ -181,7 +181,7 @@ impl Case {
         }
     }
 
-    /// The answer to the request, where `change` happens between its head and its body.
+    /// The reply to the request if `change` happens between its head and its body.
     async fn run(&self, app: &TestApp, wire: Wire, change: Change) -> Reply {
         assert!(app.accepts(&self.token.text).await);
         let mut request = wire.request(&self.procedure, &self.message);
@@ -194,7 +194,7 @@ impl Case {
     }
 }
 
-/// What an admin may ask about others.
+/// A request of an admin for another user's data.
 async fn message(app: &TestApp, n: u32, procedure: &Procedure) -> Value {
     let owner = app.person(&format!("owner-{n}")).await;
     let machine = app.machine(&owner, &format!("robot-{n}")).await;
@@ -268,31 +268,31 @@ async fn run_all(wire: Wire, changes: &[(Change, &str)]) {
 }
 
 #[tokio::test]
-async fn caller_that_is_gone_when_its_body_comes_is_refused_by_every_procedure() {
+async fn caller_that_lost_access_before_its_body_came_is_refused_by_every_procedure() {
     run_all(Wire::CURL, &Change::FATAL).await;
 }
 
 #[tokio::test]
-async fn caller_that_is_gone_when_its_body_comes_is_refused_in_every_protocol() {
+async fn caller_that_lost_access_before_its_body_came_is_refused_in_every_protocol() {
     for wire in WIRES {
         run_all(wire, &Change::FATAL[..1]).await;
     }
 }
 
-/// The control: what refuses them is not that their bodies are late.
+/// The control: a late body alone is not refused.
 #[tokio::test]
-async fn caller_that_nothing_happened_to_is_served_however_late_its_body_comes() {
+async fn unchanged_caller_is_served_however_late_its_body_comes() {
     for wire in WIRES {
         run_all(wire, &[(Change::Nothing, "")]).await;
     }
 }
 
 #[tokio::test]
-async fn admin_that_is_demoted_before_its_body_comes_does_what_a_member_may() {
+async fn admin_demoted_before_its_body_comes_has_only_a_members_rights() {
     let app = TestApp::start().await;
     let (mut n, mut refused, mut faults) = (0, 0, Vec::new());
     for (procedure, takes) in with_callers() {
-        // What a member is answered to the very same request.
+        // A member's result for the same request.
         let case = Case::new(&app, &mut n, procedure.clone(), takes, json!({})).await;
         Change::Demoted
             .happen(&app, &case.caller, &case.token)
@@ -313,7 +313,7 @@ async fn admin_that_is_demoted_before_its_body_comes_does_what_a_member_may() {
 }
 
 #[tokio::test]
-async fn oauths_clients_are_looked_at_once_the_form_has_come() {
+async fn oauth_clients_are_authenticated_after_the_form_arrived() {
     let app = TestApp::start().await;
     let root = &app.admin.token;
     for by_basic in [false, true] {
@@ -336,7 +336,7 @@ async fn oauths_clients_are_looked_at_once_the_form_has_come() {
                 .header("content-type", "application/x-www-form-urlencoded")
                 .header("authorization", authorization)
                 .body(Bytes::from(format!("token={}", asked.text)));
-            // A client's credential may be in the form, so that it is looked at once that has come.
+            // A client's credential may be in the form, so it is checked once the form has arrived.
             let held = WithheldRequest::send(&app, request.unwrap(), false, false).await;
             change.happen(&app, &app.admin, &client).await;
             let reply = held.answer().await;
@@ -347,9 +347,9 @@ async fn oauths_clients_are_looked_at_once_the_form_has_come() {
     }
 }
 
-/// The control: whoever is asked for by the caller of the head alone is answered.
+/// The control: a server that checked only the head would serve them.
 #[tokio::test]
-async fn caller_that_is_not_looked_at_again_would_be_served() {
+async fn caller_that_is_not_checked_again_would_be_served() {
     let app = TestApp::start().await;
     let token = app.child(&app.admin.token, json!({})).await;
     let origin = ClientInfo {

@@ -1,6 +1,6 @@
-"""Whether dashboard and alerts ask for nothing but what is served: check.py PLAIN OPENMETRICS FOLDER EXPRS.
+"""Checks that dashboard and alerts query only metrics that are served: check.py PLAIN OPENMETRICS FOLDER EXPRS.
 
-PLAIN and OPENMETRICS are what /metrics served, FOLDER holds dashboard and rules. Writes the dashboard's
+PLAIN and OPENMETRICS are responses of /metrics, FOLDER has dashboard and rules. Writes the dashboard's
 queries as rules to EXPRS, for promtool to parse.
 """
 
@@ -31,12 +31,12 @@ with open(f"{folder}/hallpass.rules.yml") as file:
 targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
 queries = [target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".*") for target in targets]
 assert len(queries) > 10, "a dashboard without queries"
-asked = set(re.findall(r"\bhallpass_\w+", " ".join(queries) + rules))
-missing = asked - series(plain)
+queried = set(re.findall(r"\bhallpass_\w+", " ".join(queries) + rules))
+missing = queried - series(plain)
 if missing:
     sys.exit(f"not served: {', '.join(sorted(missing))}")
 
-# Both formats serve the same; a counter's family is named without `_total`, an info's without `_info`.
+# Both formats have the same families; a counter's family is named without `_total`, an info's without `_info`.
 short = {re.sub(r"_(total|info)$", "", name) for name in families(plain)}
 if short != families(openmetrics):
     sys.exit(f"the formats differ: {sorted(short ^ families(openmetrics))}")
@@ -44,4 +44,4 @@ if short != families(openmetrics):
 with open(exprs, "w") as file:
     groups = [{"name": "dashboard", "rules": [{"record": f"q{n}", "expr": e} for n, e in enumerate(queries)]}]
     json.dump({"groups": groups}, file)
-print(f"ok - dashboard and alerts ask for {len(asked)} series, all served")
+print(f"ok - dashboard and alerts query {len(queried)} series, all served")

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034
-# What stands around a proxy: Hallpass, the application, the certificate, ports, a folder. All of it ends with the script.
-# Needs $BINARY.
+# The surroundings of a proxy: Hallpass, the application, the certificate, ports, a folder. They end with the script. Needs
+# $BINARY.
 
 readonly SOURCES=$PWD
 readonly EXAMPLES=$PWD/../../examples/proxies
-# Clients come from here, so that they differ from the proxy, whom Hallpass trusts.
+# Clients use other addresses than the proxy, which Hallpass trusts.
 readonly CLIENT=127.0.0.2 OTHER_CLIENT=127.0.0.3
 
 folder=$(mktemp -d)
@@ -26,7 +26,7 @@ finish() {
   rm -rf "$folder"
 }
 trap finish EXIT
-# Workers under another user must reach what they may read.
+# Workers under another user need access to their files.
 chmod 711 "$folder"
 mkdir "$folder/logs"
 
@@ -40,7 +40,7 @@ check() {
   fi
 }
 
-# within SECONDS COMMAND...: one of two times; a busy machine may delay the other.
+# within SECONDS COMMAND...: whether one of two runs is fast enough; a busy machine may delay the other.
 within() {
   local try before
   for try in 1 2; do
@@ -51,7 +51,7 @@ within() {
   return 1
 }
 
-# free_ports N: as many ports, one a line, that no outgoing connection gets by itself.
+# free_ports N: N free ports, one per line, outside of the range for outgoing connections.
 free_ports() {
   python3 - "$1" <<'PYTHON'
 import random, socket, sys
@@ -73,7 +73,7 @@ background() {
   children+=($!)
 }
 
-# reached PORT: waits until it is listened at.
+# reached PORT: waits until something listens at the port.
 reached() {
   local try
   for ((try = 0; try < 500; try++)); do
@@ -96,7 +96,7 @@ requests() {
   wc -l <"$folder/requests"
 }
 
-# Always at the same port, so that a proxy finds it again.
+# Always at the same port, so that a proxy can reconnect.
 start_hallpass() {
   : >"$folder/ready"
   HALLPASS_LISTEN=127.0.0.1:$HALLPASS_PORT HALLPASS_TRUSTED_PROXY=127.0.0.1/32 \
@@ -115,7 +115,7 @@ kill_hallpass() {
   hallpass=''
 }
 
-# The machine "bot", whose tokens these are; the commands reach the server by its control socket.
+# Creates the machine "bot"; commands use the server's control socket.
 make_user() {
   export HALLPASS_DATABASE_URL=sqlite:$folder/hallpass.db
   (umask 077 && head -c 18 /dev/urandom | base64 >"$folder/password")
@@ -133,8 +133,8 @@ id_of() {
   cut -d_ -f2 <<<"$1"
 }
 
-# make_browser: what a browser sends along, 54 KB in 162 fields. Over HTTP/2 each cookie is a field of its own, over
-# HTTP/1.1 all are in one. As files for curl, $folder/browser-2 and $folder/browser-1.1.
+# make_browser: a browser's request headers, 54 KB in 162 fields, as files for curl: $folder/browser-2 has one field per
+# cookie, as over HTTP/2, $folder/browser-1.1 all cookies in one field.
 make_browser() {
   local n
   for n in {1..12}; do
@@ -155,8 +155,8 @@ make_certificate() {
   cat "$folder/ssl/cert.pem" "$folder/ssl/key.pem" >"$folder/ssl/both.pem"
 }
 
-# place FILE HALLPASS_PORT SED: the example, changed by the sed script, with the ports and folders of this script in the
-# place of its own; $proxy_ports are the proxy's.
+# place FILE HALLPASS_PORT SED: prints the example, changed by the sed script, with this script's ports and folders;
+# $proxy_ports are the proxy's.
 place() {
   sed -e "$3" "$EXAMPLES/$1" | sed -E \
     -e "s/0\.0\.0\.0/127.0.0.1/; s/:( ?)443\b/:\1${proxy_ports[0]}/; s/:8081\b/:${proxy_ports[1]}/" \

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
-# How each proxy is started, and in what it differs from the others. $PWD is a folder of its own. $1 names the variant, $2
-# is the port of Hallpass, $3 a sed script that changes the example.
+# How each proxy is started, and how it differs from the others. $PWD is its folder. $1 names the variant, $2 is the port
+# of Hallpass, $3 a sed script that changes the example.
 
 start_nginx() {
   cp "$SOURCES/nginx-main.conf" nginx.conf
@@ -9,7 +9,7 @@ start_nginx() {
 }
 
 start_caddy() {
-  # It would listen at fixed ports for orders and for plain HTTP, too.
+  # Without this, Caddy would also listen at fixed ports for its admin API and for plain HTTP.
   place Caddyfile "$2" "$3" | sed 's/default_bind/admin off\n\tauto_https disable_redirects\n\t&/' >caddy.conf
   background "$1" env HOME="$PWD" XDG_DATA_HOME="$PWD" XDG_CONFIG_HOME="$PWD" \
     caddy run --config caddy.conf --adapter caddyfile
@@ -35,8 +35,8 @@ start_traefik() {
   background "$1" traefik --configFile=static.yml
 }
 
-# Takes the question to Hallpass out, and nothing else.
-declare -A WITHOUT_QUESTION=(
+# Removes only the request to Hallpass.
+declare -A WITHOUT_ASKING=(
   [nginx]='/auth_request /d'
   [caddy]='/forward_auth/,/^\t\t}/d'
   [haproxy]='/lua\.hallpass/d; /http-request deny/d'
@@ -44,7 +44,7 @@ declare -A WITHOUT_QUESTION=(
   [traefik]='/middlewares: \[hallpass/d'
 )
 
-# Leaves the client's token in, and nothing else.
+# Removes only the line that drops the client's token.
 declare -A WITH_CREDENTIAL=(
   [nginx]='/Authorization ""/d'
   [caddy]='/-Authorization/d'
@@ -53,29 +53,29 @@ declare -A WITH_CREDENTIAL=(
   [traefik]='s/\[hallpass, without-token\]/[hallpass]/'
 )
 
-# Leaves less room than a browser's head needs: without the example's lines for it, or where it needs none, with one.
+# Sets limits below a browser's head: removes the example's lines for it, or adds one where it needs none.
 declare -A WITH_SMALL_HEADS=(
   [nginx]='/large_client_header_buffers/d'
   [caddy]='s/default_bind .*/&\n\tservers {\n\t\tmax_header_size 16KiB\n\t}/'
-  [haproxy]='/tune\.http/d' # of too many bytes it would hang up over its own refusal
+  [haproxy]='/tune\.http/d' # with too many bytes it would close the connection before its response arrives
   [apache]='/LimitRequest/d'
   [traefik]='s/aliasHeadersStrategy/maxHeaderBytes: 16384\n      &/'
 )
 declare -A WHEN_TOO_LARGE=([nginx]=400 [caddy]=431 [haproxy]=400 [apache]=400 [traefik]=431)
 
-# A token as the password of Basic: mod_auth_openidc takes Bearer alone.
+# A token as the password of Basic: mod_auth_openidc accepts only Bearer.
 declare -A WHEN_BASIC=([nginx]='200 ' [caddy]='200 ' [haproxy]='200 ' [apache]='401 ' [traefik]='200 ')
 
-# How gRPC ends that goes through the proxy to Hallpass: with its status, but for Apache.
+# The gRPC status that passes the proxy from Hallpass; Apache drops it.
 declare -A GRPC_STATUS=([nginx]=0 [caddy]=0 [haproxy]=0 [apache]='' [traefik]=0)
 
-# What the client gets if Hallpass is down, if it does not answer in time, and if it answers 503.
+# What the client gets if Hallpass is down, if it does not respond in time, and if it responds with 503.
 declare -A WHEN_DOWN=([nginx]=500 [caddy]=502 [haproxy]=503 [apache]=401 [traefik]=502)
 declare -A WHEN_SLOW=([nginx]=500 [caddy]=504 [haproxy]=503 [apache]=401 [traefik]=504)
 declare -A WHEN_FAILING=([nginx]=500 [caddy]=503 [haproxy]=503 [apache]=401 [traefik]=503)
 
-# Introspection does not tell the client's address, so there a token that is bound to networks is not valid.
+# Introspection does not send the client's address, so a token that is bound to networks is invalid there.
 declare -A WHEN_BOUND=([nginx]=200 [caddy]=200 [haproxy]=200 [apache]=401 [traefik]=200)
 
-# What becomes of X_Auth_User and its like: it is dropped, or the request is refused.
+# Headers like X_Auth_User are dropped, or the request is refused.
 declare -A WHEN_ALIASED=([nginx]=200 [caddy]=200 [haproxy]=200 [apache]=400 [traefik]=200)

@@ -1,4 +1,4 @@
-"""Between a proxy and Hallpass: tap.py PORT TARGET_PORT FILE. Keeps all that the proxy sends in FILE."""
+"""Relays between a proxy and Hallpass: tap.py PORT TARGET_PORT FILE. Records what the proxy sends in FILE."""
 
 import asyncio
 import sys

@@ -1,7 +1,7 @@
 """The application behind a proxy: upstream.py PORT LOG.
 
-Answers with what it saw, in JSON; takes WebSockets and sends a frame back. Each request is a line in LOG, so that a
-check can tell that none came. Asked as if it were Hallpass, it fails.
+Responds with the request as JSON; accepts WebSockets and echoes a frame. Each request is a line in LOG, so that a
+check can detect that none came. Requests meant for Hallpass get a 503.
 """
 
 import asyncio
@@ -58,11 +58,11 @@ async def serve(reader, writer, log):
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = await read_body(reader, headers)
             seen = {"request": first, "headers": pairs, "sha256": hashlib.sha256(body).hexdigest()}
-            answer = json.dumps(seen).encode()
+            content = json.dumps(seen).encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                + f"Content-Length: {len(answer)}\r\n\r\n".encode()
-                + answer
+                + f"Content-Length: {len(content)}\r\n\r\n".encode()
+                + content
             )
         await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):

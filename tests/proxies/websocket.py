@@ -1,4 +1,4 @@
-"""A WebSocket's client: websocket.py PORT CERTIFICATE [TOKEN]. Prints the status, and the frame that came back."""
+"""A WebSocket client: websocket.py PORT CERTIFICATE [TOKEN]. Prints the status and the echoed frame."""
 
 import os
 import socket
@@ -17,13 +17,13 @@ with context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
     if token:
         request += f"Authorization: Bearer {token[0]}\r\n"
     connection.sendall((request + "\r\n").encode())
-    answer = connection.makefile("rb")
-    status = answer.readline().split()[1].decode()
-    while answer.readline().strip():
+    response = connection.makefile("rb")
+    status = response.readline().split()[1].decode()
+    while response.readline().strip():
         pass
     if status == "101":
         mask, text = os.urandom(4), b"hello"
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(text))
         connection.sendall(bytes([0x81, 0x80 | len(text)]) + mask + masked)
-        status += " " + answer.read(2 + len(text))[2:].decode()
+        status += " " + response.read(2 + len(text))[2:].decode()
     print(status)

@@ -1,4 +1,4 @@
-// Command clients is connect-go against Hallpass, in its three protocols. It prints one line a check, which
+// Command clients tests connect-go against Hallpass in its three protocols. It prints one line per check, which
 // tests/clients/run counts.
 package main
 
@@ -29,7 +29,7 @@ type call struct {
 	wire     *wire
 }
 
-// wire notes which encodings went over it, which connect-go does not tell.
+// wire records the encodings of requests and responses, which connect-go hides.
 type wire struct {
 	inner          http.RoundTripper
 	mutex          sync.Mutex
@@ -92,7 +92,7 @@ func (c call) check(name string, right bool, seen ...any) {
 	}
 }
 
-// with makes a request that carries a token.
+// with makes a request with a bearer token.
 func with[T any](token string, message *T) *connect.Request[T] {
 	request := connect.NewRequest(message)
 	request.Header().Set("Authorization", "Bearer "+token)
@@ -138,7 +138,7 @@ func (c call) session() {
 	c.check("is then unauthenticated", connect.CodeOf(err) == connect.CodeUnauthenticated, err)
 
 	_, err = c.tokens.GetToken(ctx, with(token, &hallpassv1.GetTokenRequest{}))
-	code, reason, field := told(err)
+	code, reason, field := describe(err)
 	c.check("reads an error's reason and field",
 		code == connect.CodeInvalidArgument && reason == "INVALID_FIELD" && field == "token_id", err)
 
@@ -149,15 +149,15 @@ func (c call) session() {
 	c.deadline(ctx)
 	c.gzip(ctx, token)
 
-	// Empty for the next protocol: what was made with a token goes with it.
+	// Leaves nothing for the next protocol: child tokens are deleted with their parent.
 	_, err = c.tokens.DeleteToken(ctx, with(token, &hallpassv1.DeleteTokenRequest{TokenId: signedIn.Msg.Metadata.Id}))
 	if err != nil {
 		panic(err)
 	}
 }
 
-// told is what an error tells in its code and details.
-func told(err error) (code connect.Code, reason, field string) {
+// describe returns the code of an error, and the reason and field in its details.
+func describe(err error) (code connect.Code, reason, field string) {
 	var failure *connect.Error
 	if !errors.As(err, &failure) {
 		return 0, "", ""

@@ -1,5 +1,5 @@
-// examples/web in Chromium, on another origin than Hallpass: browser.js BINARY FOLDER_OF_PAGES. Prints one line a
-// check, which tests/clients/run counts.
+// Tests examples/web in Chromium, on another origin than Hallpass: browser.js BINARY FOLDER_OF_PAGES. Prints one line
+// per check, which tests/clients/run counts.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,13 +18,13 @@ const hallpass = await startHallpass(binary, join(folder, "listed.db"), ["--cors
 const open = await startHallpass(binary, join(folder, "open.db"), ["--cors-origin", "*"]);
 const browser = await launchChromium();
 
-/** The requests that Hallpass logged with this method for a procedure. */
+/** The number of requests that Hallpass logged with this method for a procedure. */
 function logged(server, method, procedure) {
   const wanted = `method=${method} path=/hallpass.v1.TokenService/${procedure} `;
   return server.log.filter((line) => line.includes(wanted)).length;
 }
 
-/** A new page with a cache of its own, which calls this server in this protocol. */
+/** Opens a page with an empty cache that calls this server with this protocol. */
 async function openPage(origin, server, protocol) {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -35,7 +35,7 @@ async function openPage(origin, server, protocol) {
   return page;
 }
 
-/** Does something on the page, and returns what the page says of it. */
+/** Runs an action on the page and returns the message that the page shows. */
 async function act(page, action) {
   await action();
   await page.waitForFunction(() => !["", "…"].includes(document.querySelector("#message").value));
@@ -67,7 +67,7 @@ async function session(protocol, method, type, timeoutHeader) {
   check(`${protocol}: shows the next page`, ["the web example", "1", "2", "3"], await notes(page));
   check(`${protocol}: knows the last page`, true, await page.isDisabled("#more"));
 
-  // The page asked for it before: no second preflight, however often.
+  // The page has listed tokens before, so there is no second preflight.
   const before = logged(hallpass, "OPTIONS", "ListTokens");
   const reading = page.waitForRequest((request) => request.url().includes("/ListTokens"));
   for (let i = 0; i < 5; i += 1) {
@@ -79,7 +79,7 @@ async function session(protocol, method, type, timeoutHeader) {
   ]);
   const request = await reading;
   const headers = await request.allHeaders();
-  check(`${protocol}: reads as it should`, [method, type, true], [
+  check(`${protocol}: sends the expected read request`, [method, type, true], [
     request.method(),
     headers["content-type"],
     timeoutHeader in headers,
@@ -91,7 +91,7 @@ async function session(protocol, method, type, timeoutHeader) {
     said.split("\n")[1]?.split(" ")[0],
   ]);
 
-  // With the token that the page works with, the others go.
+  // Deleting the page's own token deletes its children.
   const row = page.locator("#tokens tbody tr", { hasText: "the web example" });
   check(`${protocol}: deletes a token`, "Done.", await act(page, () => row.getByRole("button").click()));
   const dead = await act(page, () => page.click("#refresh"));
@@ -105,7 +105,7 @@ async function gzip() {
   const replying = page.waitForResponse((reply) => reply.url().includes("/CreateToken"));
   await create(page, "x".repeat(1000));
   const headers = await (await replying).allHeaders();
-  check("a long reply is gzip", "gzip", headers["content-encoding"]);
+  check("a long response is compressed with gzip", "gzip", headers["content-encoding"]);
   await page.context().close();
 }
 
@@ -114,7 +114,7 @@ async function foreignOrigins() {
   const preflights = logged(hallpass, "OPTIONS", "CreateToken");
   const page = await openPage(foreign, hallpass, "Connect, JSON");
   check("a foreign origin is refused by the browser", "Unknown: Failed to fetch", await signIn(page));
-  check("after its preflight, before its password is sent", [1, 0], [
+  check("it is refused after the preflight, before the password is sent", [1, 0], [
     logged(hallpass, "OPTIONS", "CreateToken") - preflights,
     logged(hallpass, "POST", "CreateToken") - posts,
   ]);
@@ -122,7 +122,7 @@ async function foreignOrigins() {
 
   const guest = await openPage(foreign, open, "Connect, JSON");
   const said = await signIn(guest);
-  check("under `*`, a page that is not listed may not send a password", "PermissionDenied (PERMISSION_DENIED)",
+  check("with `*`, an unlisted origin may not send a password", "PermissionDenied (PERMISSION_DENIED)",
     said.split(":")[0]);
   await guest.context().close();
 }
@@ -138,5 +138,5 @@ try {
   await browser.close();
   rmSync(folder, { recursive: true });
 }
-// The page servers would keep the process.
+// The page servers would keep the process alive.
 process.exit();

@@ -1,6 +1,6 @@
-// What the checks of clients in Node.js share.
+// Shared by the Node.js clients.
 
-/** Prints a check's line. */
+/** Prints the result of a check. */
 export function check(what, expected, got) {
   const [e, g] = [JSON.stringify(expected), JSON.stringify(got)];
   console.log(e === g ? `ok - ${what}` : `FAIL - ${what}: expected ${e}, got ${g}`);

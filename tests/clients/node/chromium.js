@@ -1,8 +1,8 @@
-// The browser of the checks that need one.
+// Starts the browser.
 
 import { chromium } from "playwright-core";
 
-/** Starts Debian's Chromium without what reaches for the network by itself. */
+/** Starts Debian's Chromium without its own network requests. */
 export function launchChromium() {
   return chromium.launch({
     executablePath: "/usr/bin/chromium",

@@ -1,4 +1,4 @@
-// connect-node and connect-web (in Node.js) against Hallpass. Prints one line a check, which tests/clients/run
+// Tests connect-node and connect-web (in Node.js) against Hallpass. Prints one line per check, which tests/clients/run
 // counts.
 
 import { readFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { TokenService } from "./gen/hallpass/v1/token_pb.js";
 const baseUrl = process.env.HALLPASS;
 const password = readFileSync(process.env.PASSWORD_FILE, "utf8").trim();
 
-// Which encodings went over the wire.
+// The encodings of the last request and response.
 const seen = { sent: "", received: "" };
 const encoding = (headers) => headers.get("content-encoding") ?? headers.get("grpc-encoding") ?? "identity";
 const watch = (next) => async (request) => {
@@ -95,18 +95,18 @@ async function session(name, transport) {
   check("keeps a deadline", Code.DeadlineExceeded, late.code);
 
   const long = await tokens.createToken({ note: "x".repeat(1000) }, bearer(token));
-  // connect-web leaves compression to fetch, which sends none and does not tell what it received.
+  // connect-web leaves compression to fetch, which sends none and hides the encoding of responses.
   if (name.startsWith("connect-node")) {
     check("sends gzip", ["gzip", 1000], [seen.sent, long.metadata.note.length]);
     check("receives gzip", "gzip", seen.received);
   }
 
-  // Empty for the next transport: what was made with a token goes with it.
+  // Leaves nothing for the next transport: child tokens are deleted with their parent.
   await tokens.deleteToken({ tokenId: metadata.id }, bearer(token));
 }
 
 for (const [name, transport] of Object.entries(transports)) {
   await session(name, transport);
 }
-// HTTP/2 connections would keep the process for their idle time.
+// Idle HTTP/2 connections would keep the process alive.
 process.exit(0);

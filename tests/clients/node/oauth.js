@@ -1,5 +1,5 @@
-// oauth4webapi, and openid-client which builds on it, against Hallpass: metadata, introspection, revocation. Prints
-// one line a check, which tests/clients/run counts.
+// Tests oauth4webapi and openid-client, which builds on it, against Hallpass: metadata, introspection, revocation.
+// Prints one line per check, which tests/clients/run counts.
 
 import * as oauth from "oauth4webapi";
 import * as openid from "openid-client";
@@ -21,7 +21,7 @@ async function make(fields) {
 }
 
 const found = await oauth.discoveryRequest(issuer, { ...insecure, algorithm: "oauth2" });
-// It refuses a document whose issuer is another, or an address that is none.
+// It refuses a document with another issuer or with an invalid address.
 const server = await oauth.processDiscoveryResponse(new URL(process.env.HALLPASS), found).catch((error) => error);
 check("oauth4webapi: reads the metadata", process.env.HALLPASS, server.issuer?.replace(/\/$/, ""));
 
@@ -41,17 +41,17 @@ for (const [name, way] of Object.entries(ways)) {
   check(`oauth4webapi: ${name} introspects`, [true, "admin", "deploy", server.issuer], [active, username, scope, iss]);
   check(`oauth4webapi: ${name}: client_id is the user`, sub, client_id);
   const error = await refused(introspect(await make({ scopes: ["deploy"] })));
-  check(`oauth4webapi: ${name} of one that may not`, 401, error.status ?? error.response?.status);
+  check(`oauth4webapi: ${name} without the scope`, 401, error.status ?? error.response?.status);
   const wrong = await refused(introspect("wrong"));
-  check(`oauth4webapi: ${name} of a stranger`, 401, wrong.status ?? wrong.response?.status);
+  check(`oauth4webapi: ${name} with a wrong secret`, 401, wrong.status ?? wrong.response?.status);
   const revoked = await oauth.revocationRequest(server, client, way(secret), token, insecure);
   check(`oauth4webapi: ${name} revokes`, undefined, await oauth.processRevocationResponse(revoked));
-  check(`oauth4webapi: ${name}: it is then inactive`, { active: false }, await introspect());
+  check(`oauth4webapi: ${name}: a revoked token is inactive`, { active: false }, await introspect());
 }
 
 const none = await make({});
 const holder = await oauth.revocationRequest(server, client, oauth.None(), none, insecure);
-check("oauth4webapi: whoever holds a token revokes it", undefined, await oauth.processRevocationResponse(holder));
+check("oauth4webapi: a token can be revoked by its holder", undefined, await oauth.processRevocationResponse(holder));
 
 for (const [name, way] of Object.entries({ client_secret_basic: openid.ClientSecretBasic, client_secret_post: openid.ClientSecretPost })) {
   const options = { algorithm: "oauth2", execute: [openid.allowInsecureRequests] };

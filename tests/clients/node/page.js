@@ -1,5 +1,5 @@
-// The page that the server has at `/`, in Chromium: page.js FOLDER SITE. It is opened at $HALLPASS, at SITE and below
-// SITE/hallpass. What its buttons copy is pasted into a shell in FOLDER. Prints one line a check, which
+// Tests the server's page at `/` in Chromium: page.js FOLDER SITE. Opens it at $HALLPASS, at SITE and below
+// SITE/hallpass, and pastes what its buttons copy into a shell in FOLDER. Prints one line per check, which
 // tests/clients/run counts.
 
 import { execFileSync } from "node:child_process";
@@ -13,7 +13,7 @@ const { BINARY, HALLPASS, PASSWORD_FILE, TOKEN } = process.env;
 const example = join(import.meta.dirname, "../../../examples/web");
 const browser = await launchChromium();
 
-/** Opens an address in a browser of its own; notes what goes wrong there. */
+/** Opens an address in a new browser context and records its errors. */
 async function open(address, options = {}) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
@@ -27,7 +27,7 @@ async function open(address, options = {}) {
   return page;
 }
 
-/** Where the page's links lead, and the answers from there that are none. */
+/** Returns the page's links, and the failed responses to requests for them. */
 async function follow(page) {
   const links = await page.locator("a").evaluateAll((all) => all.map((link) => link.href));
   const dead = [];
@@ -40,7 +40,7 @@ async function follow(page) {
   return [links, dead];
 }
 
-/** What the buttons copy, one after the other. */
+/** Presses every copy button and returns the copied texts. */
 async function copyAll(page) {
   const copied = [];
   for (const button of await page.getByRole("button", { name: /^Copy / }).all()) {
@@ -52,7 +52,7 @@ async function copyAll(page) {
   return copied;
 }
 
-/** A shell in a new folder that has the first password. */
+/** Returns a function that runs scripts in a new folder with the initial password file. */
 function openShell() {
   const home = mkdtempSync(join(folder, "shell-"));
   copyFileSync(PASSWORD_FILE, join(home, "initial-admin-password"));
@@ -64,10 +64,10 @@ function openShell() {
   };
 }
 
-/** In how many days that is. */
+/** The number of days until a time. */
 const days = (time) => Math.round((new Date(time) - Date.now()) / 86_400_000);
 
-/** Bundles the snippet with the code that buf generates of the server's descriptor set, and calls what it exports. */
+/** Bundles the snippet with the code that buf generates from the server's descriptor set, and calls its export. */
 function callFromScript(snippet, base) {
   const gen = join(example, "src/gen");
   rmSync(join(gen, "hallpass"), { recursive: true });
@@ -85,10 +85,10 @@ function callFromScript(snippet, base) {
 async function works(name, base) {
   const page = await open(`${base}/`);
   await page.waitForFunction(() => document.querySelector("#state").textContent === "Ready");
-  check(`${name}: it knows that the server is ready`, "ready", await page.getAttribute("#state", "data-state"));
+  check(`${name}: it shows that the server is ready`, "ready", await page.getAttribute("#state", "data-state"));
   const display = await page.evaluate(() => getComputedStyle(document.querySelector(".call")).display);
-  check(`${name}: its style is there`, "grid", display);
-  check(`${name}: its icon is there`, true, await page.evaluate(() => document.querySelector("img").naturalWidth > 0));
+  check(`${name}: its style sheet is loaded`, "grid", display);
+  check(`${name}: its icon is loaded`, true, await page.evaluate(() => document.querySelector("img").naturalWidth > 0));
   const [links, dead] = await follow(page);
   const wanted = ["docs", "proto/", "proto/hallpass/v1/token.proto", "proto/hallpass.binpb"]
     .map((path) => `${base}/${path}`);
@@ -96,14 +96,14 @@ async function works(name, base) {
   check(`${name}: no link is dead`, [], dead);
 
   const snippets = await copyAll(page);
-  check(`${name}: each snippet has its button`, await page.locator("pre").count(), snippets.length);
-  check(`${name}: nothing goes wrong`, [], page.problems);
+  check(`${name}: each snippet has a copy button`, await page.locator("pre").count(), snippets.length);
+  check(`${name}: there are no errors`, [], page.problems);
   await page.context().close();
   const [signIn, whoami, list, revoke, command, buf, script] = snippets;
   const shell = openShell();
   const said = shell([signIn, whoami, "echo", list, "echo", revoke].join("\n"));
   const [user, tokens] = said.split("\n").map((line) => line && JSON.parse(line));
-  check(`${name}: curl: who it is, then nobody any more`, ["admin", "{}"], [user.user.username, said.split("\n")[2]]);
+  check(`${name}: curl: signs in, and the revoked token is refused`, ["admin", "{}"], [user.user.username, said.split("\n")[2]]);
   check(`${name}: curl: the token expires`, 90, days(tokens.tokens[0].expireTime));
   const made = shell(command).trim();
   const found = (token) => JSON.parse(shell(`hallpass token get ${token.split("_")[1]} --json`)).token;
@@ -117,33 +117,33 @@ async function works(name, base) {
 
 async function worksWithoutJavaScript(name, base) {
   const page = await open(`${base}/`, { javaScriptEnabled: false });
-  check(`${name}: it says what to put in`, true, await page.locator("noscript p").isVisible());
-  check(`${name}: it has no button that does nothing`, 0, await page.getByRole("button").count());
+  check(`${name}: it explains how to replace the address`, true, await page.locator("noscript p").isVisible());
+  check(`${name}: it has no buttons without a function`, 0, await page.getByRole("button").count());
   const [links, dead] = await follow(page);
   check(`${name}: no link is dead`, [[], `${base}/readyz`], [dead, links[0]]);
-  check(`${name}: nothing goes wrong`, [], page.problems);
+  check(`${name}: there are no errors`, [], page.problems);
   await page.context().close();
 }
 
-/** nginx takes `%2f..` for a way up, and a browser does not: the path is the one of whoever made the link. */
-async function saysNothingToShells() {
+/** nginx resolves `%2f..` and browsers do not, so whoever made the link controls the path that the page sees. */
+async function keepsLinksOutOfShells() {
   const page = await open(`${site}/hallpass/$(touch%20made)'%2f../`);
-  check("a link's own path: the page is there", "Ready", await page.textContent("#state:text('Ready')"));
-  check("a link's own path: the control, what it would say", true, page.url().includes("$(touch"));
+  check("a crafted link: the page loads", "Ready", await page.textContent("#state:text('Ready')"));
+  check("a crafted link: control: the address contains the command", true, page.url().includes("$(touch"));
   const snippets = await copyAll(page);
-  check("a link's own path: what is copied has nothing of it", [], snippets.filter((text) => text.includes("$(touch")));
+  check("a crafted link: no copied text contains the command", [], snippets.filter((text) => text.includes("$(touch")));
   await page.context().close();
 }
 
-/** Where no path is taken off, an absolute address would be right as well: here it is not. */
-async function isAloneBelowItsPath() {
+/** Below a path, absolute links would leave the path. */
+async function staysBelowItsPath() {
   const page = await open(`${site}/hallpass`);
-  check("below a path it is found without the slash", `${site}/hallpass/`, page.url());
+  check("below a path: it is found without the trailing slash", `${site}/hallpass/`, page.url());
   const asked = [];
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
   await page.reload();
   await page.waitForFunction(() => document.querySelector("#state").textContent === "Ready");
-  check("below a path it asks for nothing beside it", [], asked.filter((path) => !path.startsWith("/hallpass/")));
+  check("below a path: it requests nothing outside of the path", [], asked.filter((path) => !path.startsWith("/hallpass/")));
   await page.context().close();
 }
 
@@ -153,8 +153,8 @@ try {
   await works("below a path", `${site}/hallpass`);
   await worksWithoutJavaScript("without JavaScript", HALLPASS);
   await worksWithoutJavaScript("without JavaScript, below a path", `${site}/hallpass`);
-  await isAloneBelowItsPath();
-  await saysNothingToShells();
+  await staysBelowItsPath();
+  await keepsLinksOutOfShells();
 } finally {
   await browser.close();
 }

@@ -1,4 +1,4 @@
-// What the browser test starts: servers for pages, and Hallpass with the flags that it wants.
+// Starts servers for pages, and Hallpass with given flags.
 
 import { spawn } from "node:child_process";
 import { createReadStream } from "node:fs";
@@ -27,7 +27,7 @@ export async function servePages(folder) {
   return `http://127.0.0.1:${server.address().port}`;
 }
 
-/** Starts Hallpass on a new database; its address, and what it logs. */
+/** Starts Hallpass on a new database; returns its address and its log. */
 export async function startHallpass(binary, database, flags) {
   const args = ["serve", "--listen", "127.0.0.1:0", "--database-url", `sqlite:${database}`, ...flags];
   const env = { ...process.env, HALLPASS_ADMIN_PASSWORD_FILE: process.env.PASSWORD_FILE };

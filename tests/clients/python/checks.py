@@ -1,4 +1,4 @@
-"""What the checks of clients in Python share."""
+"""Shared by the Python clients."""
 
 
 def check(name, expected, seen):

@@ -1,4 +1,4 @@
-"""grpcio against Hallpass. Prints one line a check, which tests/clients/run counts."""
+"""Tests grpcio against Hallpass. Prints one line per check, which tests/clients/run counts."""
 
 import os
 import pathlib
@@ -94,7 +94,7 @@ def health():
 
 
 def reflection():
-    """Over v1alpha, which grpcio's package speaks."""
+    """Over v1alpha, which grpcio's package uses."""
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     reply = next(iter(stub.ServerReflectionInfo(iter([request]))))

@@ -1,4 +1,4 @@
-"""connect-python (connectrpc) against Hallpass, over its three protocols. Prints one line a check, which
+"""Tests connect-python (connectrpc) against Hallpass over its three protocols. Prints one line per check, which
 tests/clients/run counts."""
 
 import os

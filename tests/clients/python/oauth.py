@@ -1,5 +1,5 @@
-"""authlib against Hallpass: metadata, introspection, revocation, and a service that it guards. Prints one line a check,
-which tests/clients/run counts."""
+"""Tests authlib against Hallpass: metadata, introspection, revocation, and a protected resource. Prints one line per
+check, which tests/clients/run counts."""
 
 import os
 
@@ -25,17 +25,17 @@ def make(**fields):
 
 
 def describes():
-    """All that it checks but the endpoints of grants, which Hallpass has none of."""
+    """Validates everything but the endpoints of grants, which Hallpass does not have."""
     known = AuthorizationServerMetadata(metadata)
     for key in AuthorizationServerMetadata.REGISTRY_KEYS:
         if key not in ("authorization_endpoint", "token_endpoint"):
             getattr(known, "validate_" + key)()
-    check("takes the metadata", hallpass, known["issuer"])
+    check("accepts the metadata", hallpass, known["issuer"])
     empty = AuthorizationServerMetadata({**metadata, "response_types_supported": []})
     try:
         empty.validate_response_types_supported()
     except ValueError:
-        check("control: it refuses an empty list", True, True)
+        check("control: an empty list is refused", True, True)
 
 
 def session(method, credential=secret):
@@ -44,16 +44,16 @@ def session(method, credential=secret):
     )
 
 
-def asks(method):
+def verifies(method):
     token = make(scopes=["deploy"])
     known = session(method).introspect_token(introspection, token=token).json()
     seen = [known.get(name) for name in ("active", "username", "scope", "iss")]
     check(f"{method}: introspects", [True, "admin", "deploy", metadata["issuer"]], seen)
     wrong = session(method, "wrong").introspect_token(introspection, token=token)
-    check(f"{method}: a stranger", (401, "invalid_client"), (wrong.status_code, wrong.json()["error"]))
+    check(f"{method}: a wrong secret is refused", (401, "invalid_client"), (wrong.status_code, wrong.json()["error"]))
     check(f"{method}: revokes", 200, session(method).revoke_token(revocation, token=token).status_code)
     after = session(method).introspect_token(introspection, token=token).json()
-    check(f"{method}: it is then inactive", {"active": False}, after)
+    check(f"{method}: a revoked token is inactive", {"active": False}, after)
 
 
 class Validator(IntrospectTokenValidator):
@@ -66,24 +66,24 @@ class Request:
         self.headers = {"Authorization": "Bearer " + token}
 
 
-def guards():
+def protects():
     guard = ResourceProtector()
     guard.register_token_validator(Validator())
 
-    def enters(token):
+    def access(token):
         try:
             return guard.validate_request(["deploy"], Request(token))["username"]
         except (InsufficientScopeError, InvalidTokenError) as error:
             return error.error
 
-    check("guards a service", "admin", enters(make(scopes=["deploy", "read"])))
-    check("a token without the scope", "insufficient_scope", enters(make(scopes=["read"])))
-    # It knows no token that is not limited: make one with the scope.
-    check("a token without scopes", "insufficient_scope", enters(make()))
-    check("nonsense", "invalid_token", enters("nonsense"))
+    check("protects a resource", "admin", access(make(scopes=["deploy", "read"])))
+    check("a token without the scope is refused", "insufficient_scope", access(make(scopes=["read"])))
+    # authlib knows no unrestricted tokens, so a token needs the scope.
+    check("a token without scopes is refused", "insufficient_scope", access(make()))
+    check("a malformed token is refused", "invalid_token", access("nonsense"))
 
 
 describes()
 for way in ("client_secret_basic", "client_secret_post"):
-    asks(way)
-guards()
+    verifies(way)
+protects()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `buf curl`, in its three protocols, with the schema from the protobuf files and by reflection. It has no deadline
-# for a call alone, and sends no gzip.
+# Tests `buf curl` in its three protocols, with the schema from the protobuf files and by reflection. It has no deadline
+# per call and sends no gzip.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./checks.sh

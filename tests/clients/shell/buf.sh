@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The buf CLI as the client of a registry: it signs in and manages its tokens. It speaks TLS alone, so nginx
-# stands in front, as where people run it. The new one can no longer create tokens, the old one (buf-1.15) can.
+# Tests the buf CLI as the client of a registry: it signs in and manages its tokens. It requires TLS, so nginx
+# is in front, as in production. The current buf can no longer create tokens, the old buf-1.15 can.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./checks.sh
@@ -8,7 +8,7 @@ source ./checks.sh
 source ./tls.sh
 
 export REMOTE HOME=$folder SSL_CERT_FILE=$folder/cert.pem BUF_ALPHA_SUPPRESS_WARNINGS=1
-# Else the old one calls api.localhost.
+# Without this, buf-1.15 calls api.localhost.
 export BUF_DISABLE_API_SUBDOMAIN=1
 
 token=$TOKEN
@@ -20,7 +20,7 @@ tokens() {
 check "1.75.0 signs in" "Logged in as admin. Credentials saved to $HOME/.netrc." \
   "$(buf registry login --token-stdin "$REMOTE" <<<"$token" 2>&1)"
 rm "$HOME/.netrc"
-check "1.75.0 signs in, knows who it is and lists, as in the README" "$HOME/.netrc. Logged in as admin. my laptop" \
+check "1.75.0 signs in, shows its user and lists tokens, as documented" "$HOME/.netrc. Logged in as admin. my laptop" \
   "$(bash snippet-buf.sh 2>&1 | grep -oE "$HOME/.netrc[.]|^Logged in as admin[.]$|my laptop" | xargs)"
 rm "$HOME/.netrc"
 check "1.15.0 signs in" "Credentials saved to $HOME/.netrc." \
@@ -33,7 +33,7 @@ for buf in buf buf-1.15; do
   check "$version gets a token" "from buf" "$(tokens "$buf" get --format json --token-id "$id" "$REMOTE" | jq -r .note)"
   check "$version lists it" "$id" "$(tokens "$buf" list --format json "$REMOTE" | jq -r 'select(.note == "from buf").id')"
   check "$version deletes it" "" "$(tokens "$buf" delete --force --token-id "$id" "$REMOTE" 2>&1)"
-  check "$version tells that there is none" "Failure: a token with ID \"$id\" does not exist" \
+  check "$version reports an unknown token" "Failure: a token with ID \"$id\" does not exist" \
     "$(tokens "$buf" get --token-id "$id" "$REMOTE" 2>&1)"
   child=$(tokens buf-1.15 create --note "from buf" --ttl 1h "$REMOTE")
   id=$(id_of "$child")
@@ -42,7 +42,7 @@ done
 for note in 1 2 3; do
   tokens buf-1.15 create --note "$note" "$REMOTE" >/dev/null
 done
-# It does not print the token of the next page, so curl asks for that.
+# buf does not print the token of the next page, so curl requests it.
 next=$(curl -sS --oauth2-bearer "$token" --json '{"pageSize": 2}' "$SERVICE/ListTokens" | jq -r .nextPageToken)
 for buf in buf buf-1.15; do
   check "$("$buf" --version) lists a page of 2 after the first" "1 2" "$(

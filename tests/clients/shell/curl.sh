@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# curl, over HTTP/1.1 and HTTP/2, POST and GET.
+# Tests curl over HTTP/1.1 and HTTP/2, with POST and GET.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./checks.sh
@@ -31,7 +31,7 @@ session() {
   check "$http: is then unauthenticated" "unauthenticated TOKEN_DELETED" "$(list "$child" '{}' | error_of)"
   check "$http: reads an error's reason and field" "invalid_argument INVALID_FIELD token_id" \
     "$(call GetToken "$token" '{}' | error_of)"
-  check "$http: is told how to authenticate" \
+  check "$http: gets a WWW-Authenticate challenge" \
     'Bearer realm="hallpass", error="invalid_token", error_description="the token was deleted"' \
     "$(curl -sS "$http" -o /dev/null -w '%header{www-authenticate}' --oauth2-bearer "$child" --json '{}' "$SERVICE/ListTokens")"
 
@@ -55,7 +55,7 @@ session() {
     --data-urlencode 'message={"pageSize": 1}' "$SERVICE/ListTokens" | jq '.tokens | length')
   check "$http: lists by GET" 1 "$reply"
 
-  # Empty for the next session: what was made with a token goes with it.
+  # Leaves nothing for the next session: child tokens are deleted with their parent.
   call DeleteToken "$token" "{\"tokenId\": \"$(id_of "$token")\"}" >/dev/null
 }
 

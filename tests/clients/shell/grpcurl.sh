@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# grpcurl, which knows the services by reflection alone.
+# Tests grpcurl, which learns the services by reflection.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./checks.sh
@@ -39,7 +39,7 @@ for note in 1 2 3; do
   call TokenService/CreateToken "$token" "{\"note\": \"$note\"}" >/dev/null
 done
 check "walks pages of 2 over 5 tokens" "2 2 1" "$(pages_of list "$token")"
-# Whether it is the dialing or the call that takes too long, the deadline ends it.
+# The deadline may end the dialing or the call.
 check "keeps a deadline" "deadline exceeded" "$(by_password late |
   grpcurl -plaintext -max-time 0.01 -d @ "$ADDRESS" hallpass.v1.TokenService/CreateToken 2>&1 |
   grep -oE 'DeadlineExceeded|deadline exceeded' | head -n 1 | sed 's/DeadlineExceeded/deadline exceeded/')"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Our own commands as the client of a server far away: over TLS, through nginx, with a token.
+# Tests the hallpass command as the client of a remote server: over TLS, through nginx, with a token.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./checks.sh
@@ -11,7 +11,7 @@ hallpass() {
   "$BINARY" "$@"
 }
 
-check "a server whose certificate nobody here trusts is not told the token" "17 UnknownIssuer" \
+check "the token is not sent to a server with an untrusted certificate" "17 UnknownIssuer" \
   "$(told=$(hallpass user list 2>&1) || echo "$? $(grep -o UnknownIssuer <<<"$told")")"
 export SSL_CERT_FILE=$folder/cert.pem
 check "a user is read" admin "$(hallpass user get admin --json | jq -r .user.username)"
@@ -20,11 +20,11 @@ child=$(hallpass token create ci-bot --expires 1h --note far 2>/dev/null)
 check "a token is created" "$id far" \
   "$(hallpass token get "$(id_of "$child")" --json | jq -r '.token | .userId + " " + .note')"
 next=$(hallpass token rotate "$(id_of "$child")" 2>/dev/null)
-check "and rotated" "$(id_of "$next")" "$(hallpass token list ci-bot --json | jq -r '.tokens[].id')"
-check "a stream comes through nginx whole" "0" "$(hallpass audit verify --json | jq -r '.breaks | length')"
-check "and so does one with nothing in it" "nothing is wrong with the database" "$(hallpass data check)"
+check "a token is rotated" "$(id_of "$next")" "$(hallpass token list ci-bot --json | jq -r '.tokens[].id')"
+check "a stream passes nginx completely" "0" "$(hallpass audit verify --json | jq -r '.breaks | length')"
+check "an empty stream passes nginx" "nothing is wrong with the database" "$(hallpass data check)"
 echo "$next" >leak
-check "what was found is revoked from afar" "$(id_of "$next"): revoked" \
+check "a found token is revoked remotely" "$(id_of "$next"): revoked" \
   "$(hallpass scan leak --revoke --yes 2>/dev/null | grep ': revoked')"
-check "another host is not the one of the certificate" "not valid for name" \
+check "a certificate for another host is refused" "not valid for name" \
   "$(HALLPASS_SERVER=https://127.0.0.1:$port hallpass user list 2>&1 | grep -o "not valid for name")"

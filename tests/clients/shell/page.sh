@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The server's own page in Chromium: by itself, behind TLS, and below a path of another site.
+# Tests the server's page in Chromium: directly, behind TLS, and below a path of another site.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./tls.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The README's snippets: each prints the user's tokens, of which there is one.
+# Runs the documented snippets: each prints the user's only token.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./checks.sh

@@ -1,4 +1,4 @@
-//! Generates the client as tonic's users do; protox stands for protoc.
+//! Generates the client as tonic's users do, with protox in place of protoc.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! One run: tokens as they are held, and looking at what each may do.
+//! One random run: it holds tokens and checks the rights of each.
 
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
@@ -15,17 +15,17 @@ use hallpass::{
 use super::steps::{ADDRESSES, CIDRS, REQUESTED, SCOPES, Step};
 use crate::test_app::{Person, TestApp};
 
-/// A bit for each scope from each address.
+/// One bit for each pair of scope and address.
 pub(super) type Rights = u16;
 
 #[derive(Debug)]
 pub(super) struct HeldToken {
     pub(super) token: Token,
     pub(super) text: String,
-    /// What it could do when it was made, and at the last look.
+    /// Its rights when it was created, and at the last check.
     pub(super) born: Rights,
     pub(super) last: Rights,
-    /// Its parent now: a rotation hands it on.
+    /// Its current parent; a rotation passes it on.
     pub(super) parent: Option<usize>,
     pub(super) dead: bool,
 }
@@ -82,7 +82,6 @@ impl Run<'_> {
         self.app.app.authenticate(text, &origin).await.ok()
     }
 
-    /// The nth token's number.
     fn nth(&self, token: usize) -> Option<usize> {
         token.checked_rem(self.held.len())
     }
@@ -100,7 +99,7 @@ impl Run<'_> {
         born
     }
 
-    /// Looks at every token. Only `enabled` and its children may do more than at the last look.
+    /// Checks every token. Only `enabled` and its children may have gained rights since the last check.
     pub(super) async fn look(&mut self, enabled: Option<usize>) -> Result<(), String> {
         let mut powers = Vec::new();
         for held in &self.held {
@@ -111,15 +110,15 @@ impl Run<'_> {
             let bounds = [
                 ("what it could do at first", held.born),
                 (
-                    "what it could do before",
+                    "its earlier rights",
                     if may_grow { held.born } else { held.last },
                 ),
                 (
-                    "what its parent may do",
+                    "its parent's rights",
                     held.parent.map_or(held.born, |parent| powers[parent]),
                 ),
                 (
-                    "nothing, since it is dead",
+                    "no rights, since it has ended",
                     if held.dead { 0 } else { held.born },
                 ),
             ];
@@ -202,7 +201,7 @@ impl Run<'_> {
         self.look(enabled).await
     }
 
-    /// `None`: refused, for a reason that is not a fault.
+    /// `None`: the step was refused for a legitimate reason.
     fn refused<T>(&self, result: Result<T, Error>) -> Result<Option<T>, String> {
         match result {
             Ok(done) => Ok(Some(done)),

@@ -1,4 +1,4 @@
-//! What is done to tokens, and what is asked of them.
+//! The steps of a run, and the scopes and addresses that are checked.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ pub(super) const CIDRS: [&[&str]; 5] = [
     &["10.1.0.0/16", "192.0.2.0/24"],
     &["192.0.2.1"],
 ];
-/// What is asked for: a scope, from an address. Callers come from the first.
+/// The addresses that are checked. Callers use the first.
 pub(super) const ADDRESSES: [[u8; 4]; 4] = [
     [10, 1, 0, 1],
     [10, 2, 0, 1],
@@ -27,17 +27,17 @@ pub(super) const ADDRESSES: [[u8; 4]; 4] = [
 ];
 pub(super) const REQUESTED: [&str; 4] = ["a", "b", WRITE, "whatever"];
 
-/// Tokens are the nth made, counted around.
+/// Numbers of tokens are taken modulo their count.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// Without a parent, or with the token `by`.
+    /// Creates a token without a parent, or with the token `by`.
     Create {
         by: Option<usize>,
         scopes: usize,
         cidrs: usize,
         ttl: Option<u8>,
     },
-    /// From the command line, or by the token `by`.
+    /// Rotates from the command line, or with the token `by`.
     Rotate {
         by: Option<usize>,
         token: usize,
@@ -67,7 +67,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let token = || 0..40_usize;
     let by = || prop_oneof![1 => Just(None), 3 => token().prop_map(Some)];
     let ttl = || prop_oneof![2 => Just(None), 1 => (20..120_u8).prop_map(Some)];
-    // Mostly what is inherited, else nearly all that is asked for would be refused.
+    // Mostly inherited, since nearly all random requests would be refused.
     let scopes = || prop_oneof![3 => Just(0), 2 => 0..SCOPES.len()];
     let cidrs = || prop_oneof![3 => Just(0), 2 => 0..CIDRS.len()];
     prop_oneof![

@@ -1,4 +1,4 @@
-//! More tokens than one call and one transaction take, while others write.
+//! More tokens than fit one call or one transaction, while others write.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use crate::test_app::{self, START, TestApp, verify_audit};
 
 use super::REVOKE;
 
-/// Adds `count` tokens of a user behind the program's back; the plaintexts.
+/// Inserts `count` tokens of a user into the database and returns their plaintexts.
 pub(super) fn plant(sql: &mut Connection, user: &str, count: u64) -> Vec<String> {
     let tx = sql.transaction().unwrap();
     let add = "INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, \
@@ -41,7 +41,7 @@ pub(super) fn plant(sql: &mut Connection, user: &str, count: u64) -> Vec<String>
     texts
 }
 
-/// How many of them are deleted, also where the purge has removed them since, and how many rows say who did it.
+/// How many are deleted (purged ones included), and how many audit rows say who did it.
 pub(super) fn deleted(sql: &Connection) -> (u64, u64) {
     let count = |what: &str| {
         let count = sql.query_one(what, [], |row| row.get::<_, i64>(0));
@@ -57,7 +57,7 @@ pub(super) fn deleted(sql: &Connection) -> (u64, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_thousand_go_call_by_call_and_no_writer_fails_meanwhile() {
+async fn twenty_thousand_tokens_are_revoked_in_several_calls_and_no_writer_fails_meanwhile() {
     const MANY: u64 = 20_000;
     let app = Arc::new(TestApp::start().await);
     let alice = app.person("alice").await;
@@ -89,7 +89,7 @@ async fn twenty_thousand_go_call_by_call_and_no_writer_fails_meanwhile() {
             .ok();
         calls += 1;
         told += answer["tokenCount"].as_u64().unwrap_or_default();
-        // What is answered is done.
+        // Whatever a reply says was revoked is revoked.
         assert_eq!(deleted(&app.sql()), (told, told));
         match answer.get("nextPageToken") {
             Some(next) => request["pageToken"] = next.clone(),
@@ -106,7 +106,7 @@ async fn twenty_thousand_go_call_by_call_and_no_writer_fails_meanwhile() {
         2 * times.len()
     ));
     assert_eq!(told, MANY);
-    assert!(calls >= 2, "no call does it all");
+    assert!(calls >= 2, "one call must not suffice");
     for text in texts.iter().step_by(997) {
         assert!(!app.accepts(text).await);
     }
@@ -115,7 +115,7 @@ async fn twenty_thousand_go_call_by_call_and_no_writer_fails_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn caller_that_goes_away_stops_it_between_two_transactions() {
+async fn bulk_revocation_stops_between_transactions_when_its_caller_disconnects() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     plant(&mut app.sql(), &alice.id, 5_000);
@@ -134,12 +134,12 @@ async fn caller_that_goes_away_stops_it_between_two_transactions() {
     }
     run.abort();
     assert!(run.await.unwrap_err().is_cancelled());
-    // What has begun ends before this is written.
+    // This write queues behind a transaction that has begun.
     app.child(&app.admin.token, json!({})).await;
     let (tokens, rows) = deleted(&sql);
     assert!((1_000..5_000).contains(&tokens), "{tokens}");
     assert_eq!((tokens % 1_000, rows), (0, tokens));
-    // The rest, by another call.
+    // Another call revokes the rest.
     let rest: Value = json!({ "filter": { "userId": alice.id, "scope": "planted" } });
     let answer = app.call(&app.admin.token, REVOKE, rest).await.ok();
     assert_eq!(answer["tokenCount"], 5_000 - tokens);

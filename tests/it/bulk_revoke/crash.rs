@@ -1,4 +1,4 @@
-//! The process dies in the middle of a big revocation.
+//! The process is killed in the middle of a big revocation.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 #[test]
-fn kill_9_keeps_what_was_answered_and_whole_transactions_of_the_rest() {
+fn kill_9_keeps_acknowledged_revocations_and_only_whole_transactions() {
     let sandbox = Sandbox::empty();
     let server = sandbox.serve(&[]);
     let admin = sandbox.create_token("admin", &[]);
@@ -33,16 +33,15 @@ fn kill_9_keeps_what_was_answered_and_whole_transactions_of_the_rest() {
     let texts = plant(&mut sql, &bot, 12_000);
     let filter = json!({ "scope": "planted" });
 
-    // One call, to its end.
+    // One call that completes.
     let named: Vec<_> = texts[..700].iter().collect();
     let (status, answer) = server.call(REVOKE, &admin, &json!({ "tokens": named }));
     assert_eq!((status, &answer["tokenCount"]), (200, &json!(700)));
-    // One that is cut off.
+    // One call that is cut off.
     let answered = 700;
     let address = server.address.clone();
     let cut = thread::spawn({
         let (admin, request) = (admin.clone(), json!({ "filter": filter }));
-        // Its connection breaks.
         move || crate::cli::sandbox::call(&address, REVOKE, &admin, &request)
     });
     while deleted(&sql).0 == answered {
@@ -52,23 +51,26 @@ fn kill_9_keeps_what_was_answered_and_whole_transactions_of_the_rest() {
     assert_eq!(status.code(), None);
     assert!(
         cut.join().unwrap().is_none(),
-        "it was answered before the end"
+        "the call returned before the process was killed"
     );
 
-    // The next owner begins alone.
+    // The next owner must be the only one to open the file.
     drop(sql);
     let server = sandbox.serve(&[]);
     let sql = open();
     let (tokens, rows) = deleted(&sql);
     assert!(tokens > answered && tokens < 12_000, "{tokens}");
     assert_eq!((tokens - answered) % 1_000, 0, "whole transactions");
-    assert_eq!(rows, tokens, "each with its row");
+    assert_eq!(rows, tokens, "one row per token");
     for text in texts[..700].iter().step_by(50) {
-        assert!(!server.accepts(text), "an answered revocation is undone");
+        assert!(
+            !server.accepts(text),
+            "an acknowledged revocation was undone"
+        );
     }
     sandbox.print(&["audit", "verify"]);
     sandbox.print(&["data", "check"]);
-    // The rest, by repeating the call.
+    // Repeating the call revokes the rest.
     let mut request = json!({ "filter": filter });
     loop {
         let (status, answer) = server.call(REVOKE, &admin, &request);

@@ -8,7 +8,7 @@ use std::{
 use super::sandbox::Sandbox;
 
 #[test]
-fn what_a_command_does_is_on_record() {
+fn commands_are_recorded_in_the_audit_log() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let events = sandbox.json(&["audit", "list"])["events"].clone();
@@ -31,11 +31,11 @@ fn what_a_command_does_is_on_record() {
 }
 
 #[test]
-fn an_edited_row_is_11_and_named() {
+fn edited_audit_row_exits_with_11_and_is_reported() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let intact = sandbox.json(&["audit", "verify"]);
-    // This very read is the third.
+    // The verification itself is the third row.
     assert_eq!(intact["rows"], "3");
     assert_eq!(intact["breaks"].as_array().unwrap().len(), 0);
 
@@ -47,7 +47,7 @@ fn an_edited_row_is_11_and_named() {
 }
 
 #[test]
-fn a_log_that_was_cut_is_found_by_the_head_that_was_noted() {
+fn truncated_log_is_detected_with_a_noted_head() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let noted = sandbox.json(&["audit", "verify"])["head"].clone();
@@ -61,7 +61,7 @@ fn a_log_that_was_cut_is_found_by_the_head_that_was_noted() {
 }
 
 #[test]
-fn a_row_before_the_first_is_11_and_told_as_what_it_is() {
+fn row_before_the_first_exits_with_11_and_is_described() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     sandbox.tamper(
@@ -74,14 +74,14 @@ fn a_row_before_the_first_is_11_and_told_as_what_it_is() {
     assert_eq!(ran.code, 11, "{ran:?}");
     let told = "row 0: numbered below 1, where the log begins: planted\n";
     assert!(ran.stdout.starts_with(told), "{ran:?}");
-    assert_eq!(ran.stdout.lines().count(), 2, "the rest is whole: {ran:?}");
+    assert_eq!(ran.stdout.lines().count(), 2, "the rest is intact: {ran:?}");
     let listed = sandbox.json(&["audit", "list"])["events"].clone();
     assert_eq!(listed[0]["sequence"], "1");
 }
 
-/// One is logged at the start, and each hour from then on.
+/// The head is logged at the start and then every hour.
 #[test]
-fn the_head_in_the_log_is_one_to_verify_by() {
+fn logged_head_can_be_used_to_verify() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let server = sandbox.serve(&[]);
@@ -91,7 +91,7 @@ fn the_head_in_the_log_is_one_to_verify_by() {
         let mut heads = log
             .lines()
             .filter_map(|line| line.split_once("audit.head="));
-        // That of the server which set the sandbox up is the first row's.
+        // The server that set up the sandbox logged an earlier head.
         if let Some((_, head)) = heads.find(|(_, head)| !head.starts_with("1:")) {
             break head.split_whitespace().next().unwrap().to_owned();
         }
@@ -106,7 +106,7 @@ fn the_head_in_the_log_is_one_to_verify_by() {
 }
 
 #[test]
-fn what_is_looked_for_is_found_by_names_and_times_and_a_slip_is_told() {
+fn audit_search_takes_names_and_times_and_explains_typos() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let plaintext = sandbox.create_token("alice", &[]);
@@ -123,7 +123,7 @@ fn what_is_looked_for_is_found_by_names_and_times_and_a_slip_is_told() {
         ["user.create"]
     );
     assert_eq!(actions(&["--action=token"]), ["token.create"]);
-    // By the ID, and by what somebody pasted.
+    // By the ID, and by a pasted plaintext.
     for target in [id, &plaintext, &format!("Bearer {plaintext}")] {
         assert_eq!(
             actions(&["--target", target, "--actor=local"]),
@@ -150,7 +150,7 @@ fn what_is_looked_for_is_found_by_names_and_times_and_a_slip_is_told() {
     assert!(told.contains("user.create"), "{told}");
     for (args, word) in [
         (&["--since=yesterday"][..], "--since"),
-        // A variable that is not set must not list all.
+        // An empty shell variable must not list everything.
         (&["--actor="], "--actor"),
         (&["--target", ""], "--target"),
         (&["--since=1d", "--until=2d"], "--until"),

@@ -1,11 +1,11 @@
-//! One deed, one row: what each command leaves in the audit log, however many calls it makes.
+//! Each command leaves one row in the audit log, however many calls it makes.
 
 use serde_json::Value;
 
 use super::sandbox::{PASSWORD, Sandbox};
 
-/// The actions and counts that were recorded after the row `after`, and the number of the last row. That the log is
-/// read is recorded, too, and no part of it.
+/// The actions and counts recorded after the row `after`, and the number of the last row. Reading the log leaves a
+/// row, too, which is left out.
 fn recorded(sandbox: &Sandbox, after: u64) -> (Vec<(String, u64)>, u64) {
     let list = sandbox.json(&["audit", "list"]);
     let number = |event: &Value| event["sequence"].as_str().unwrap().parse().unwrap();
@@ -23,7 +23,7 @@ fn id(text: &str) -> &str {
 }
 
 #[test]
-fn each_command_leaves_one_row_for_what_it_does() {
+fn each_command_leaves_one_audit_row() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
@@ -50,23 +50,23 @@ fn each_command_leaves_one_row_for_what_it_does() {
         (&["token", "rotate", first, "--grace=1h"], &["token.rotate"]),
         (&["token", "rotate", second], &["token.rotate"]),
         (&["token", "delete", third], &["token.delete"]),
-        // A repeat does nothing.
+        // A repeat changes nothing and leaves no row.
         (&["token", "delete", third], &[]),
         (&["token", "revoke", first, "--yes"], &["token.revoke"]),
         (&["scan", "leak", "--revoke", "--yes"], &["token.revoke_leaked"]),
-        // What is read is recorded once, too.
+        // A read is recorded once, too.
         (&["user", "get", "ci-bot"], &["user.get"]),
         (&["machine", "list", "--owner=bob"], &["user.list"]),
         (&["token", "list", "ci-bot"], &["token.list"]),
         (&["token", "list", "--all", "--user=ci-bot"], &["token.list_all"]),
         (&["token", "revoke", "--user=ci-bot", "--dry-run"], &["token.list_all"]),
-        // Each token that is revoked is told of: the successors, and the one that was made.
+        // Every revoked token has a row: the successors and the new one.
         (&["token", "revoke", "--user=ci-bot", "--yes"], &["token.revoke"; 3]),
         (&["user", "delete", "ci-bot", "--yes"], &["user.delete"]),
     ];
     for (command, expected) in commands {
         let ran = sandbox.run_with(command, PASSWORD);
-        // `scan` tells that it has found something.
+        // `scan` exits with 1 when it finds something.
         assert!(
             ran.code == 0 || command[0] == "scan",
             "{command:?}: {ran:?}"
@@ -79,7 +79,7 @@ fn each_command_leaves_one_row_for_what_it_does() {
 }
 
 #[test]
-fn what_goes_with_something_is_counted_in_its_row() {
+fn dependent_deletions_are_counted_in_the_row() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     let [first, second, _third] = [(); 3].map(|()| sandbox.create_token("ci-bot", &[]));
@@ -95,7 +95,7 @@ fn what_goes_with_something_is_counted_in_its_row() {
         assert_eq!(rows, [(action.to_owned(), count)], "{args:?}");
         last = now;
     };
-    // The children go over to the successor.
+    // The children move to the successor.
     leaves(&["token", "rotate", id(&second)], "token.rotate", 1);
     leaves(&["token", "delete", id(&first)], "token.delete", 1 + 2);
     leaves(&["user", "delete", "ci-bot", "--yes"], "user.delete", 1 + 2);
@@ -103,7 +103,7 @@ fn what_goes_with_something_is_counted_in_its_row() {
 }
 
 #[test]
-fn logging_in_and_out_leaves_a_row_each() {
+fn login_and_logout_leave_one_row_each() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let server = sandbox.serve(&[]);

@@ -1,4 +1,4 @@
-//! `hallpass bench`: a short run of the real thing.
+//! `hallpass bench`: a short run.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ fn left_behind(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[test]
-fn every_kind_of_request_is_measured_and_nothing_is_left_behind() {
+fn bench_measures_every_kind_of_request_and_cleans_up() {
     let sandbox = Sandbox::empty();
     let report = sandbox.json(&SHORT);
     let rows: Vec<_> = report["measurements"]
@@ -57,7 +57,7 @@ fn every_kind_of_request_is_measured_and_nothing_is_left_behind() {
 }
 
 #[test]
-fn folder_that_is_not_there_is_refused() {
+fn missing_folder_is_refused() {
     let refusal = Sandbox::empty()
         .run(&["bench", "--folder=nowhere"])
         .refused(1);
@@ -68,7 +68,7 @@ fn folder_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_nothing_behind() {
+fn interrupted_bench_cleans_up() {
     let sandbox = Sandbox::empty();
     let mut command = sandbox.command(&["bench", "--duration=1h"]);
     let mut child = command
@@ -76,7 +76,7 @@ fn an_interrupted_run_leaves_nothing_behind() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Once there is a database, it has begun.
+    // The run has begun once its database exists.
     while left_behind(&sandbox).is_empty() {
         std::thread::yield_now();
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::sandbox::{Ran, Sandbox};
 
-/// With two machines, each with a token of the scope `deploy`: the plaintexts.
+/// Sets up two machines, each with a token of the scope `deploy`; returns the plaintexts.
 fn with_two() -> (Sandbox, [String; 2]) {
     let sandbox = Sandbox::set_up();
     let tokens = ["ci-bot", "other"].map(|name| {
@@ -33,7 +33,7 @@ fn answer(ran: &Ran) -> Value {
 }
 
 #[test]
-fn a_dry_run_tells_and_the_run_revokes_what_the_flags_select() {
+fn dry_run_lists_and_the_run_revokes_what_the_flags_select() {
     let (sandbox, [first, second]) = with_two();
     let server = sandbox.serve(&[]);
     let plan = sandbox.print(&["token", "revoke", "--user=ci-bot", "--dry-run"]);
@@ -67,7 +67,7 @@ fn a_dry_run_tells_and_the_run_revokes_what_the_flags_select() {
 }
 
 #[test]
-fn ids_are_arguments_and_plaintexts_come_from_stdin_alone() {
+fn ids_are_arguments_and_plaintexts_come_only_from_stdin() {
     let (sandbox, [first, second]) = with_two();
     let refusal = sandbox
         .run(&["token", "revoke", "--yes", &first])
@@ -100,11 +100,11 @@ fn ids_are_arguments_and_plaintexts_come_from_stdin_alone() {
     );
     let malformed = "line 2 of stdin: not a token: mistyped or truncated";
     assert!(told.stdout.contains(malformed), "{told:?}");
-    assert_eq!(told.code, 0, "all that is ours is over");
+    assert_eq!(told.code, 0, "every token of this server has ended");
 }
 
 #[test]
-fn nothing_is_revoked_by_too_few_words() {
+fn incomplete_command_revokes_nothing() {
     let (sandbox, _) = with_two();
     for args in [
         &["token", "revoke", "--yes"][..],
@@ -112,7 +112,7 @@ fn nothing_is_revoked_by_too_few_words() {
     ] {
         sandbox.run(args).refused(2);
     }
-    // An empty list beside a filter is not the filter alone.
+    // An empty list beside a filter must not mean the filter alone.
     let empty = sandbox.run_with(
         &["token", "revoke", "--scope=deploy", "-", "--yes"],
         "\n \n",
@@ -128,7 +128,7 @@ fn nothing_is_revoked_by_too_few_words() {
 }
 
 #[test]
-fn a_list_of_more_than_one_call_takes_is_revoked_whole() {
+fn list_longer_than_one_call_is_revoked_completely() {
     let (sandbox, [first, second]) = with_two();
     let pasted = format!("{first}\n{}{second}\n", "nonsense\n".repeat(1_200));
     let told = answer(&sandbox.run_with(&["token", "revoke", "-", "--yes", "--json"], &pasted));
@@ -139,7 +139,7 @@ fn a_list_of_more_than_one_call_takes_is_revoked_whole() {
 }
 
 #[test]
-fn all_tokens_are_listed_and_counted_by_the_same_flags() {
+fn listing_and_counting_take_the_same_flags() {
     let (sandbox, [first, second]) = with_two();
     sandbox.create_token("other", &["--expires=1h"]);
     sandbox.tamper(&format!(
@@ -184,7 +184,7 @@ fn all_tokens_are_listed_and_counted_by_the_same_flags() {
 }
 
 #[test]
-fn more_plaintexts_than_one_request_holds_are_revoked_in_several() {
+fn plaintexts_beyond_one_request_are_revoked_in_several_requests() {
     let (sandbox, [first, second]) = with_two();
     let prefix = TokenPrefix::parse("sixteen0long0pre").unwrap();
     let unknown = || {
@@ -208,7 +208,7 @@ fn more_plaintexts_than_one_request_holds_are_revoked_in_several() {
 }
 
 #[test]
-fn what_matched_nothing_fails_and_says_what_became_of_each() {
+fn revocation_that_matches_nothing_fails_and_reports_each_item() {
     let (sandbox, [first, second]) = with_two();
     let forged = TokenText::generate(&TokenPrefix::default(), TokenId::parse(id(&first)).unwrap());
     let unknown = TokenId::generate(SystemClock.now()).to_string();
@@ -233,20 +233,20 @@ fn what_matched_nothing_fails_and_says_what_became_of_each() {
     let named = sandbox.run(&["token", "revoke", &unknown, "--yes"]);
     assert_eq!(named.code, 1, "{named:?}");
     assert_eq!(live(&sandbox), 2);
-    // In part is well, and told of each.
+    // A partial success succeeds and reports each item.
     let pasted = format!("{first}\n{unknown}\n");
     let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &pasted);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains(&format!("{}: revoked\n", id(&first))));
     assert!(ran.stdout.contains(&format!("{unknown}: unknown here\n")));
-    // A repeat finds it over.
+    // A repeat reports that it has already ended.
     let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &first);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(live(&sandbox), 1);
 }
 
 #[test]
-fn lists_of_any_form_are_read_and_each_token_ends_with_its_family() {
+fn lists_in_any_format_are_read_and_each_token_ends_with_its_family() {
     let (sandbox, [first, second]) = with_two();
     let third = sandbox.create_token("other", &[]);
     let args = ["token", "rotate", id(&first), "--grace=1h"];
@@ -265,7 +265,7 @@ fn lists_of_any_form_are_read_and_each_token_ends_with_its_family() {
     for dead in [&first, &successor, &second, &third] {
         assert!(!server.accepts(dead));
     }
-    // A record of a token names that token, and no other whose ID is in it.
+    // A JSON record of a token means that token only, not others whose IDs it contains.
     let [child, parent] = [(); 2].map(|()| sandbox.create_token("other", &[]));
     let record = format!(
         "{{\"token\": \"{child}\", \"parent_id\": \"{}\"}}",
@@ -278,7 +278,7 @@ fn lists_of_any_form_are_read_and_each_token_ends_with_its_family() {
 }
 
 #[test]
-fn what_is_pasted_around_a_plaintext_on_stdin_is_no_part_of_it() {
+fn text_pasted_around_a_plaintext_is_ignored() {
     let (sandbox, [first, _]) = with_two();
     let pasted = format!("\u{feff}Bearer {first},\r\n");
     for command in ["inspect", "explain"] {
@@ -289,7 +289,7 @@ fn what_is_pasted_around_a_plaintext_on_stdin_is_no_part_of_it() {
 }
 
 #[test]
-fn what_expires_soon_is_listed_soonest_first_for_one_user_and_for_all() {
+fn expiring_tokens_are_listed_soonest_first_for_one_user_and_for_all() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     for (user, expires) in [

@@ -1,5 +1,5 @@
-//! What a shell is told when somebody presses Tab: by the real binary, called as the shells' scripts call it, and by
-//! a real bash.
+//! What Tab completes: the real binary, called as the shells' completion scripts call it, and
+//! in a real bash.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use super::{
     terminal::Terminal,
 };
 
-/// The call by which a shell asks how the last word goes on.
+/// The command by which a shell completes the last word.
 fn asking(sandbox: &Sandbox, shell: &str, words: &[&str]) -> Command {
     let mut command = sandbox.command(&[&["--", "hallpass"], words].concat());
     command
@@ -24,7 +24,7 @@ fn asking(sandbox: &Sandbox, shell: &str, words: &[&str]) -> Command {
     command
 }
 
-/// What the shell reads. Whatever there is, nothing else is said and nothing fails.
+/// What the shell reads. Completion never prints anything else and never fails.
 fn answer(command: Command) -> String {
     let ran = Ran::of(command);
     assert_eq!((ran.code, &*ran.stderr), (0, ""), "{ran:?}");
@@ -57,7 +57,7 @@ fn ids(sandbox: &Sandbox, user: &str) -> Vec<String> {
 }
 
 #[test]
-fn names_ids_and_scopes_are_completed_with_and_without_a_server() {
+fn completions_offer_names_ids_and_scopes_with_and_without_a_server() {
     let sandbox = with_tokens();
     let check = || {
         assert_eq!(
@@ -105,7 +105,7 @@ fn names_ids_and_scopes_are_completed_with_and_without_a_server() {
         );
         let ours = ask(&sandbox, &["token", "list", "--all", "--scope=hallpass:t"]);
         assert_eq!(ours.len(), 3, "{ours:?}");
-        // Other shells show what it is.
+        // Other shells show a description.
         let told = answer(asking(&sandbox, "fish", &["token", "get", &all[1]]));
         assert_eq!(told, format!("{}\tci-bot: for the website\n", all[1]));
         let told = answer(asking(&sandbox, "zsh", &["token", "create", "ca"]));
@@ -115,7 +115,7 @@ fn names_ids_and_scopes_are_completed_with_and_without_a_server() {
     let server = sandbox.serve(&[]);
     check();
     server.stop();
-    // Nothing is there yet of that name, and no secret is an argument.
+    // New names and secrets have no completions.
     for words in [
         &["user", "create", "c"][..],
         &["token", "verify", "h"],
@@ -130,7 +130,7 @@ fn names_ids_and_scopes_are_completed_with_and_without_a_server() {
         actions,
         ["user.set_owner", "user.set_password", "user.set_role"]
     );
-    // Only what can be looked for.
+    // Only actions that can be searched for.
     assert_eq!(
         ask(&sandbox, &["audit", "list", "--action", "user.get"]),
         ["user.get"]
@@ -139,7 +139,7 @@ fn names_ids_and_scopes_are_completed_with_and_without_a_server() {
 }
 
 #[test]
-fn it_asks_what_the_command_itself_would() {
+fn completion_uses_the_same_target_and_credential_as_the_command() {
     let sandbox = with_tokens();
     let elsewhere = Sandbox::empty();
     let database = format!("sqlite:{}", sandbox.path("hallpass.db").display());
@@ -152,7 +152,7 @@ fn it_asks_what_the_command_itself_would() {
     command.env("HALLPASS_DATABASE_URL", &database);
     assert_eq!(answer(command).lines().collect::<Vec<_>>(), names);
 
-    // By a stored login, as a person who sees no other people.
+    // With a stored login of a person who sees no other people.
     let server = sandbox.serve(&[]);
     let url = format!("http://{}", server.address);
     let home = |mut command: Command| {
@@ -180,10 +180,10 @@ fn it_asks_what_the_command_itself_would() {
         names
     );
     assert_eq!(asked(&["token", "get", ""]).lines().count(), 3);
-    // Nobody's reading of what is its own is on record. The list of the log is.
+    // Reading one's own data is not recorded. Listing the log is.
     assert_eq!(rows() - before, 1);
 
-    // An admin's is, and says what it was.
+    // An admin's read is recorded with its action.
     ask(&sandbox, &["user", "get", "c"]);
     let log = sandbox.json(&["audit", "list", "--reverse", "--limit=2"]);
     let read = &log["events"][1];
@@ -196,7 +196,7 @@ fn it_asks_what_the_command_itself_would() {
         "{read}"
     );
 
-    // What a token may not do is not tried.
+    // Completion does not try what the token may not do.
     let narrow = sandbox.create_token("ci-bot", &["--scope=hallpass:users:read"]);
     let before = rows();
     let mut command = asking(&elsewhere, "bash", &["token", "get", "0"]);
@@ -208,17 +208,17 @@ fn it_asks_what_the_command_itself_would() {
 }
 
 #[test]
-fn where_nothing_can_be_told_soon_nothing_is() {
+fn completion_gives_up_quickly_and_silently() {
     let quick = |command: Command| {
         let start = Instant::now();
         assert_eq!(answer(command), "");
         start.elapsed()
     };
-    // No database, and none is made.
+    // Without a database, none is created.
     let sandbox = Sandbox::empty();
     quick(asking(&sandbox, "bash", &["token", "get", "0"]));
     assert_eq!(std::fs::read_dir(sandbox.path("")).unwrap().count(), 0);
-    // A server that accepts, and says nothing. A debug build on a loaded machine needs a while, too.
+    // A server that accepts and never replies. A debug build on a loaded machine needs a while, too.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = asking(&sandbox, "bash", &["token", "get", "0"]);
     let url = format!("http://{}", silent.local_addr().unwrap());
@@ -226,9 +226,12 @@ fn where_nothing_can_be_told_soon_nothing_is() {
         .env("HALLPASS_SERVER", &url)
         .env("HALLPASS_TOKEN", "x");
     let took = quick(command);
-    assert!(took > Duration::from_millis(500), "it was asked: {took:?}");
+    assert!(
+        took > Duration::from_millis(500),
+        "it tried the server: {took:?}"
+    );
     assert!(took < Duration::from_secs(4), "{took:?}");
-    // No token, a bad address, a shell that nobody knows, a line that is none.
+    // No token, a bad address, an unknown shell, a malformed line.
     let mut command = asking(&sandbox, "bash", &["token", "get", "0"]);
     command.env("HALLPASS_SERVER", &url);
     quick(command);
@@ -239,7 +242,7 @@ fn where_nothing_can_be_told_soon_nothing_is() {
     ));
     quick(asking(&sandbox, "no-shell", &["token", "get", "0"]));
     quick(asking(&sandbox, "zsh", &["no-command", "get", "0"]));
-    // A database that another process has.
+    // A database that another process holds.
     let sandbox = with_tokens();
     assert_eq!(ask(&sandbox, &["user", "get", "ci-b"]), ["ci-bot"]);
     let held = std::fs::File::open(sandbox.path("hallpass.db")).unwrap();
@@ -247,14 +250,14 @@ fn where_nothing_can_be_told_soon_nothing_is() {
     quick(asking(&sandbox, "bash", &["user", "get", "ci-b"]));
     drop(held);
 
-    // Only a shell's script is answered so.
+    // Only a completion script gets completions.
     let mut command = sandbox.command(&["user", "get", "carol"]);
     command.env("COMPLETE", "bash");
     assert!(Ran::of(command).stdout.contains("Username:"));
 }
 
 #[test]
-fn what_others_wrote_steers_no_shell() {
+fn completed_text_never_controls_the_shell() {
     let sandbox = with_tokens();
     let secret = sandbox.create_token("ci-bot", &[]);
     sandbox.tamper(&format!(
@@ -282,7 +285,7 @@ fn what_others_wrote_steers_no_shell() {
 }
 
 #[test]
-fn many_are_cut_short() {
+fn long_completion_lists_are_truncated() {
     let sandbox = with_tokens();
     sandbox.multiply_tokens(300);
     let told: BTreeSet<_> = ask(&sandbox, &["token", "get", ""]).into_iter().collect();
@@ -290,7 +293,7 @@ fn many_are_cut_short() {
 }
 
 #[test]
-fn bash_completes_words_that_it_breaks() {
+fn bash_completes_words_that_contain_colons() {
     let sandbox = with_tokens();
     let mut bash = Terminal::run_any(
         &sandbox,
@@ -298,7 +301,7 @@ fn bash_completes_words_that_it_breaks() {
         &[("PS1", "ready> "), ("INPUTRC", "/dev/null")],
     );
     let program = env!("CARGO_BIN_EXE_hallpass");
-    // What was completed is printed, not run.
+    // Print the completed line instead of running it.
     let print = r#"hallpass() { printf '<%s>' "$@"; echo " line $((++line))"; }"#;
     let begin = format!("source <('{program}' completions bash); {print}\n");
     bash.expect("ready> ").type_keys(&begin);
@@ -317,7 +320,7 @@ fn bash_completes_words_that_it_breaks() {
             "token list --scope=deploy:w\t",
             "<token><list><--scope=deploy:web>",
         ),
-        // The control: what nobody asks to complete stays.
+        // The control: a line without Tab stays as it is.
         ("token create ci-b", "<token><create><ci-b>"),
     ];
     for ((typed, _), line) in lines.iter().zip(1..) {

@@ -1,4 +1,4 @@
-//! What is asked before something ends, on a terminal; and what goes ahead without one.
+//! Prompts before something ends, on a terminal; and what happens without one.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn id(text: &str) -> &str {
     text.split('_').nth(1).unwrap()
 }
 
-/// A machine with a token that has two children and was used.
+/// Creates a machine and a used token with two children.
 fn with_token() -> (Sandbox, String) {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
@@ -18,7 +18,7 @@ fn with_token() -> (Sandbox, String) {
         let (status, _) = server.call("TokenService/CreateToken", &token, &json!({}));
         assert_eq!(status, 200);
     }
-    // Uses are written down at the stop.
+    // Shutting down stores the uses.
     server.stop();
     (sandbox, token)
 }
@@ -28,7 +28,7 @@ fn is_there(sandbox: &Sandbox, id: &str) -> bool {
 }
 
 #[test]
-fn deleting_a_token_asks_and_says_what_would_break() {
+fn deleting_a_token_asks_and_names_the_consequences() {
     let (sandbox, token) = with_token();
     let id = id(&token);
     let delete = |keys: &str| {
@@ -36,7 +36,7 @@ fn deleting_a_token_asks_and_says_what_would_break() {
         terminal.expect("[y/N]").type_keys(keys);
         terminal.end()
     };
-    // No answer, no, what only begins like yes, the end of the input, and Ctrl-C.
+    // An empty line, no, a word that only begins like yes, the end of the input, and Ctrl-C.
     for keys in ["\n", "n\n", "yeah\n", "\x04", "\x03"] {
         let (code, seen) = delete(keys);
         assert_eq!(code, 1, "{keys:?}: {seen}");
@@ -73,7 +73,7 @@ fn rotating_without_a_grace_asks_and_with_one_does_not() {
         assert!(seen.contains("its secret ends at once"), "{seen}");
     }
     let server = sandbox.serve(&[]);
-    assert!(server.accepts(&token), "nothing was done");
+    assert!(server.accepts(&token), "the token must be unchanged");
     let (code, seen) = Terminal::run(&sandbox, &format!("token rotate {id} --grace=1h")).end();
     assert_eq!(code, 0, "{seen}");
     assert!(!seen.contains("[y/N]") && server.accepts(&token), "{seen}");
@@ -90,7 +90,7 @@ fn rotating_without_a_grace_asks_and_with_one_does_not() {
 }
 
 #[test]
-fn what_somebody_else_has_done_meanwhile_is_said() {
+fn change_made_during_the_prompt_is_reported() {
     let (sandbox, token) = with_token();
     let other = sandbox.create_token("ci-bot", &[]);
     for (command, other_deed, told, code) in [
@@ -109,7 +109,7 @@ fn what_somebody_else_has_done_meanwhile_is_said() {
     ] {
         let mut terminal = Terminal::run(&sandbox, &command);
         terminal.expect("[y/N]");
-        // No lock is held while it asks.
+        // No lock is held during the prompt.
         sandbox.print(&["token", "delete", other_deed]);
         let (ended, seen) = terminal.type_keys("y\n").end();
         assert_eq!(ended, code, "{seen}");
@@ -118,7 +118,7 @@ fn what_somebody_else_has_done_meanwhile_is_said() {
 }
 
 #[test]
-fn ending_a_user_says_how_many_tokens_end_and_when_one_was_used() {
+fn deleting_a_user_reports_its_tokens_and_their_last_use() {
     let (sandbox, _) = with_token();
     for verb in ["delete", "deactivate"] {
         let mut terminal = Terminal::run(&sandbox, &format!("user {verb} ci-bot"));
@@ -135,7 +135,7 @@ fn ending_a_user_says_how_many_tokens_end_and_when_one_was_used() {
 }
 
 #[test]
-fn without_a_terminal_deleting_and_rotating_go_ahead_and_revoking_needs_a_yes() {
+fn without_a_terminal_only_bulk_revocation_needs_yes() {
     let (sandbox, token) = with_token();
     let [second, third] = [(); 2].map(|()| sandbox.create_token("ci-bot", &[]));
     for args in [
@@ -150,7 +150,7 @@ fn without_a_terminal_deleting_and_rotating_go_ahead_and_revoking_needs_a_yes() 
         assert!(refusal.contains("--yes"), "{args:?}: {refusal}");
         assert!(is_there(&sandbox, id(&third)), "{args:?}");
     }
-    // What the answer is, is alone on stdout.
+    // Only the result is on stdout.
     let ran = sandbox.run(&["token", "rotate", id(&second), "--json"]);
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(told["predecessor"]["id"], id(&second));

@@ -1,4 +1,4 @@
-//! The control socket as others on the machine see it.
+//! The control socket as other users of the machine see it.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -7,7 +7,7 @@ use super::sandbox::{Ran, Sandbox};
 const SERVICE_UID: u32 = 10_001;
 const OTHER_UID: u32 = 12_345;
 
-/// A folder of the user `uid`, whom all of it belongs to, with a copy of the program that it may run.
+/// A folder that belongs to the user `uid`, with a copy of the program that it may run.
 fn of(uid: u32) -> Sandbox {
     let sandbox = Sandbox::empty();
     sandbox.give_to(uid);
@@ -18,7 +18,7 @@ const SERVE: [&str; 2] = ["serve", "--listen=127.0.0.1:0"];
 
 #[test]
 #[ignore = "needs root"]
-fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
+fn root_may_use_another_users_control_socket_and_others_may_not() {
     let sandbox = of(SERVICE_UID);
     let server = sandbox.serve_command(sandbox.command_of(SERVICE_UID, &SERVE));
     let list = ["user", "list"];
@@ -35,11 +35,11 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
     let refused = |sandbox: &Sandbox| Ran::of(sandbox.command_of(OTHER_UID, &list)).refused(17);
     let refusal = refused(&sandbox);
     assert!(refusal.contains("Permission denied"), "{refusal}");
-    // Even where somebody has opened the socket to all.
+    // Even where the socket's mode allows everybody.
     let socket = sandbox.path("hallpass.db.sock");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
     refused(&sandbox);
-    // With its last lines.
+    // Read the log after the shutdown.
     server.stop();
     let log = sandbox.log();
     assert!(
@@ -50,7 +50,7 @@ fn root_reaches_a_server_of_another_user_and_other_users_do_not() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
+fn command_sends_nothing_to_a_socket_of_another_user() {
     let ours = of(SERVICE_UID);
     ours.serve_command(ours.command_of(SERVICE_UID, &SERVE))
         .stop();
@@ -63,7 +63,7 @@ fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
     .unwrap();
     for uid in [0, SERVICE_UID] {
         let ran = Ran::of(ours.command_of(uid, &["user", "list"]));
-        // The owner of the database may not even connect.
+        // Not even the owner of the database may connect.
         let refusal = ran.refused(17);
         let is_told = refusal.contains("12345") || refusal.contains("Permission denied");
         assert!(is_told, "{refusal}");
@@ -74,7 +74,7 @@ fn a_stranger_who_listens_in_the_servers_place_is_told_nothing() {
 }
 
 #[test]
-fn a_path_of_200_bytes_is_no_hindrance() {
+fn control_socket_path_may_have_200_bytes() {
     let sandbox = Sandbox::empty();
     let deep = sandbox.path(&"x".repeat(200));
     fs::create_dir(&deep).unwrap();
@@ -89,7 +89,7 @@ fn a_path_of_200_bytes_is_no_hindrance() {
 }
 
 #[test]
-fn the_first_target_that_is_given_counts() {
+fn first_given_target_wins() {
     let (one, other) = (Sandbox::set_up(), Sandbox::set_up());
     other.create_person("only-there");
     let database = format!("sqlite:{}", other.path("hallpass.db").display());
@@ -123,7 +123,7 @@ fn the_first_target_that_is_given_counts() {
 }
 
 #[test]
-fn a_server_over_http_is_asked_with_a_token_that_no_argument_holds() {
+fn token_for_a_server_over_http_is_never_an_argument() {
     let sandbox = Sandbox::set_up();
     let server = sandbox.serve(&[]);
     let address = format!("--server=http://{}", server.address);
@@ -158,7 +158,7 @@ fn a_server_over_http_is_asked_with_a_token_that_no_argument_holds() {
         wrong.contains("invalid") && !wrong.contains("wrong"),
         "{wrong}"
     );
-    // What a command can do on the spot it can do from afar.
+    // A command can do remotely what it can do locally.
     let all = |args: &[&str]| {
         let mut command = elsewhere.command(&[args, &[&*address]].concat());
         command.env("HALLPASS_TOKEN", &token);

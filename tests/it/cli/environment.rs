@@ -1,5 +1,5 @@
-//! Settings as environments have them: Kubernetes', those of tools that cannot unset a variable, files with
-//! Windows' line ends. `config check` and `serve` say the same of each.
+//! Settings as real environments provide them: Kubernetes variables, variables that a tool cannot unset, files with
+//! Windows line ends. `config check` and `serve` must agree on each.
 
 use std::{
     fs::{self, Permissions},
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::sandbox::{PASSWORD, Ran, Sandbox};
 
-/// What `config check` and a first start say to these variables: nothing, or the same refusal.
+/// The result of `config check` and of a first start with these variables, which must agree.
 fn verdict(env: &[(&str, &str)], prepare: impl Fn(&Sandbox)) -> Result<(), (i32, String)> {
     let sandbox = Sandbox::empty();
     prepare(&sandbox);
@@ -23,7 +23,7 @@ fn verdict(env: &[(&str, &str)], prepare: impl Fn(&Sandbox)) -> Result<(), (i32,
     let files = || fs::read_dir(sandbox.path(".")).unwrap().count();
     let before = files();
     let checked = Ran::of(with(&["config", "check"]));
-    assert_eq!(files(), before, "{env:?}: a check makes nothing");
+    assert_eq!(files(), before, "{env:?}: a check creates nothing");
     let mut serve = with(&["serve"]);
     if !env.iter().any(|(name, _)| *name == "HALLPASS_LISTEN") {
         serve.arg("--listen=127.0.0.1:0");
@@ -79,7 +79,7 @@ const FINE: &[Variables] = &[
     &[("HALLPASS_DATABASE_URL", "sqlite:a b/../x.db")],
 ];
 
-/// With the exit code, and what the refusal says.
+/// Variables, the exit code, and part of the refusal.
 const REFUSED: &[(Variables, i32, &str)] = &[
     (
         &[("HALLPASS_LISTEN", "localhost:80")],
@@ -255,7 +255,7 @@ const REFUSED: &[(Variables, i32, &str)] = &[
 ];
 
 #[test]
-fn a_check_refuses_what_serve_refuses_and_passes_what_it_takes() {
+fn config_check_and_serve_agree_on_every_setting() {
     for fine in FINE {
         let prepare = |sandbox: &Sandbox| fs::create_dir(sandbox.path("a b")).unwrap();
         assert_eq!(verdict(fine, prepare), Ok(()), "{fine:?}");
@@ -276,7 +276,7 @@ fn a_check_refuses_what_serve_refuses_and_passes_what_it_takes() {
 }
 
 #[test]
-fn what_kubernetes_sets_for_its_services_stops_no_command() {
+fn kubernetes_service_variables_are_ignored() {
     let services: Vec<_> = ["HALLPASS", "HALLPASS_METRICS", "HALLPASS_LISTEN"]
         .iter()
         .flat_map(|service| {
@@ -301,7 +301,7 @@ fn what_kubernetes_sets_for_its_services_stops_no_command() {
 }
 
 #[test]
-fn a_variable_that_is_empty_is_not_set() {
+fn empty_variable_counts_as_unset() {
     let sandbox = Sandbox::set_up();
     let names: Vec<String> = hallpass::config::variables(&hallpass::cli::command());
     let with = |args: &[&str]| {
@@ -328,7 +328,7 @@ fn a_variable_that_is_empty_is_not_set() {
             .iter()
             .all(|setting| setting["source"] == "default")
     );
-    // As JSON, which has no time that passes meanwhile.
+    // As JSON, which has no relative times.
     let list = ["user", "list", "--json"];
     assert_eq!(with(&list).stdout, sandbox.print(&list));
     let help = with(&["serve", "--help"]).stdout;
@@ -336,7 +336,7 @@ fn a_variable_that_is_empty_is_not_set() {
 }
 
 #[test]
-fn a_token_with_what_nobody_sees_is_refused_and_not_shown() {
+fn token_with_invisible_characters_is_refused_and_not_echoed() {
     let sandbox = Sandbox::empty();
     fs::write(sandbox.path("token"), "\u{feff}abc\n").unwrap();
     for (name, value, told) in [

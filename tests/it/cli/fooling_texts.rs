@@ -1,5 +1,5 @@
-//! Texts of others that would fool who reads them: in tables and prose they are shown escaped, JSON has the same
-//! value in characters that show.
+//! Misleading text written by other users: tables and messages show it escaped, and JSON has the exact
+//! value in visible characters.
 
 use std::fs;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::sandbox::{Ran, Sandbox};
 
-/// The note says so backwards; separators, zero widths, tags and a blank letter. (Controls no note may have.)
+/// Bidirectional overrides, separators, zero-width characters, tags and a blank letter. (Notes may not have controls.)
 const FOOLING: &str = "safe \u{202e}evil\u{202c} \u{2066}x\u{2069}\u{2028}y\u{2029}\u{200b}\u{feff}\u{e0041}\u{3164}\u{fe0f}z";
 const SHOWN: &str = "safe \\u{202e}evil\\u{202c} \\u{2066}x\\u{2069}\\u{2028}y\\u{2029}\\u{200b}\\u{feff}\\u{e0041}\\u{3164}\\u{fe0f}z";
 
-/// Nothing but characters that show, and line ends.
+/// Whether all characters are visible or line ends.
 fn shows_all(text: &str) -> bool {
     let fools = |char: char| FOOLING.contains(char) && !char.is_ascii();
     !text
@@ -20,7 +20,7 @@ fn shows_all(text: &str) -> bool {
 }
 
 #[test]
-fn a_note_is_shown_escaped_and_json_has_its_value() {
+fn note_is_escaped_in_tables_and_exact_in_json() {
     let sandbox = Sandbox::set_up();
     sandbox.create_token("admin", &["--note", FOOLING]);
     sandbox.print(&[
@@ -54,7 +54,7 @@ fn a_note_is_shown_escaped_and_json_has_its_value() {
 }
 
 #[test]
-fn what_an_error_repeats_is_escaped_and_shows_no_token() {
+fn echoed_input_is_escaped_and_reveals_no_token() {
     let sandbox = Sandbox::set_up();
     let token = sandbox.create_token("admin", &[]);
     let secret = &token[token.len() - 49..];
@@ -90,12 +90,12 @@ fn what_an_error_repeats_is_escaped_and_shows_no_token() {
 }
 
 #[test]
-fn a_name_that_fools_is_escaped_in_both_logs_and_in_what_scan_finds() {
+fn misleading_name_is_escaped_in_logs_and_scan_findings() {
     for format in ["text", "json"] {
         let sandbox = Sandbox::empty();
         let folder = format!("{FOOLING}\u{9b}31m\u{7f}");
         fs::create_dir(sandbox.path(&folder)).unwrap();
-        // The file's name is logged at the start; its folder is not one of the settings that are looked at.
+        // The file's name is logged at the start; settings do not restrict the name of its folder.
         let mut command =
             sandbox.command(&["serve", "--listen=127.0.0.1:0", "--log-format", format]);
         command.current_dir(sandbox.path(&folder));
@@ -137,7 +137,7 @@ fn a_name_that_fools_is_escaped_in_both_logs_and_in_what_scan_finds() {
 }
 
 #[test]
-fn a_question_names_its_target_in_characters_that_show() {
+fn prompt_names_its_target_in_visible_characters() {
     let sandbox = Sandbox::empty();
     let folder = sandbox.path(FOOLING);
     fs::create_dir(&folder).unwrap();

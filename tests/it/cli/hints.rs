@@ -1,4 +1,4 @@
-//! What somebody tries who has not read everything, and the next step that is named then.
+//! Common mistakes, and the next step that the error suggests.
 
 use clap::Command;
 use serde_json::json;
@@ -12,7 +12,7 @@ fn id(text: &str) -> &str {
     text.split('_').nth(1).unwrap()
 }
 
-/// A machine of alice's.
+/// Creates a machine owned by alice.
 fn with_machine() -> Sandbox {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
@@ -26,7 +26,7 @@ fn examples(command: &Command, into: &mut Vec<String>) {
     let text = text.unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
     let commands = lines.filter(|line| line.starts_with("hallpass "));
-    // Behind two spaces is what the command is for.
+    // The purpose of the command follows after two spaces.
     let commands = commands.map(|line| line.split("  ").next().unwrap().to_owned());
     into.extend(commands);
     command
@@ -35,7 +35,7 @@ fn examples(command: &Command, into: &mut Vec<String>) {
 }
 
 #[test]
-fn the_examples_are_commands_that_there_are() {
+fn help_examples_are_existing_commands() {
     let command = hallpass::cli::command();
     let mut found = Vec::new();
     examples(&command, &mut found);
@@ -53,7 +53,7 @@ fn the_examples_are_commands_that_there_are() {
 }
 
 #[test]
-fn names_that_other_tools_have_are_understood() {
+fn command_names_of_other_tools_are_understood() {
     let sandbox = with_machine();
     let args = ["--name=nightly", "--ttl=90d", "--scope=deploy,push"];
     let cidrs = "--cidr=10.0.0.0/8,127.0.0.0/8";
@@ -82,7 +82,7 @@ fn names_that_other_tools_have_are_understood() {
 }
 
 #[test]
-fn a_refusal_names_the_command_that_helps() {
+fn refusal_names_the_command_that_helps() {
     let sandbox = with_machine();
     let refusal = sandbox.run(&["token", "create", "cd-bot"]).refused(1);
     assert!(refusal.contains("`hallpass machine create "), "{refusal}");
@@ -105,7 +105,7 @@ fn a_refusal_names_the_command_that_helps() {
 }
 
 #[test]
-fn a_rotated_token_leads_to_its_successor_and_tells_why_it_is_over() {
+fn rotated_token_points_to_its_successor_and_says_why_it_ended() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &["--expires=90d"]);
     let next = sandbox.print(&["token", "rotate", id(&text), "--grace=1h"]);
@@ -122,7 +122,7 @@ fn a_rotated_token_leads_to_its_successor_and_tells_why_it_is_over() {
     assert!(ran.stdout.contains(id(&last)), "{ran:?}");
     let ran = sandbox.run_with(&["token", "verify"], &next);
     assert!(ran.stdout.contains("or was rotated"), "{ran:?}");
-    // A token that merely expired is not said to have been rotated.
+    // A token that merely expired is not reported as rotated.
     let short = sandbox.create_token("ci-bot", &["--expires=1s"]);
     let server = sandbox.serve(&[]);
     while server.accepts(&short) {}
@@ -132,7 +132,7 @@ fn a_rotated_token_leads_to_its_successor_and_tells_why_it_is_over() {
 }
 
 #[test]
-fn what_a_token_may_not_make_or_rotate_is_explained() {
+fn refused_creation_or_rotation_with_a_token_is_explained() {
     let sandbox = with_machine();
     let admin = sandbox.create_token("admin", &["--expires=1d"]);
     let alices = sandbox.create_token("alice", &["--expires=1h"]);
@@ -148,7 +148,7 @@ fn what_a_token_may_not_make_or_rotate_is_explained() {
     assert!(stderr.contains(by_itself), "{stderr}");
     let stderr = told(&["token", "create", "alice", "--expires=1h"]);
     assert!(stderr.contains(by_itself), "{stderr}");
-    // Without --expires it would outlive the token that it is made with.
+    // Without --expires it would outlive the token that creates it.
     let stderr = told(&["token", "create", "ci-bot"]);
     assert!(stderr.contains("\nGive an earlier --expires; "), "{stderr}");
     let stderr = told(&["token", "create", "ci-bot", "--expires=1h"]);
@@ -159,7 +159,7 @@ fn what_a_token_may_not_make_or_rotate_is_explained() {
 }
 
 #[test]
-fn the_machines_of_somebody_who_leaves_are_told() {
+fn deactivating_an_owner_mentions_its_machines() {
     let sandbox = with_machine();
     let mut terminal = Terminal::run(&sandbox, "user deactivate alice");
     terminal.expect("[y/N]").type_keys("y\n");
@@ -170,7 +170,7 @@ fn the_machines_of_somebody_who_leaves_are_told() {
     assert!(seen.contains(list), "{seen}");
     let ran = sandbox.run(&["user", "deactivate", "alice", "--yes"]);
     assert!(ran.stderr.contains(list), "{ran:?}");
-    // Whoever has none is not told of any.
+    // Nothing is said of machines if there are none.
     let ran = sandbox.run(&["user", "deactivate", "ci-bot", "--yes"]);
     assert!(!ran.stderr.contains("achines of"), "{ran:?}");
     sandbox.create_person("bob");
@@ -188,7 +188,7 @@ fn the_machines_of_somebody_who_leaves_are_told() {
 }
 
 #[test]
-fn a_mistyped_token_is_told_from_an_unknown_one() {
+fn mistyped_token_is_distinguished_from_an_unknown_one() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &[]);
     let last = if text.ends_with('A') { 'B' } else { 'A' };
@@ -199,7 +199,7 @@ fn a_mistyped_token_is_told_from_an_unknown_one() {
 }
 
 #[test]
-fn a_use_that_is_not_written_down_yet_is_not_denied() {
+fn last_use_not_yet_written_is_mentioned() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &[]);
     let shown = sandbox.print(&["token", "get", id(&text)]);

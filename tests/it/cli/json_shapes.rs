@@ -1,4 +1,4 @@
-//! What `--json` and `--jsonl` print, held to the table that the help shows and to the descriptors.
+//! What `--json` and `--jsonl` print, compared with the table in the help and with the descriptors.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::sandbox::{PASSWORD, Ran, Sandbox};
 
-/// Whether `value` is of the message `name`, with no field that it has not, and with all that have no presence.
+/// Whether `value` is a message `name`: no unknown field, and every field without presence is there.
 fn is_message(name: &str, value: &Value) -> Result<(), String> {
     let descriptor = proto::pool()
         .get_message_by_name(name)
@@ -72,14 +72,14 @@ fn is_of(form: Form, value: &Value) -> Result<(), String> {
     }
 }
 
-/// Runs commands, and keeps which shapes were seen.
+/// Runs commands and records which shapes occurred.
 struct ShapeChecker {
     sandbox: Sandbox,
     seen: BTreeSet<(&'static str, &'static str)>,
 }
 
 impl ShapeChecker {
-    /// What a command prints with `--json`, or with `--jsonl` where `with` is that; `with` is given, too.
+    /// What a command prints with `--json`, or with `--jsonl` if `with` is that; `with` is passed on, too.
     fn check(&mut self, command: &str, with: &str, more: &[&str], stdin: &str) -> Value {
         let shape = JSON_SHAPES
             .iter()
@@ -105,7 +105,7 @@ impl ShapeChecker {
         } else {
             vec![serde_json::from_str(&ran.stdout).unwrap()]
         };
-        // What scan has found comes before what became of it.
+        // A finding comes before its revocation.
         let last = values
             .last()
             .unwrap_or_else(|| panic!("{args:?} prints nothing"));
@@ -125,7 +125,7 @@ impl ShapeChecker {
 }
 
 #[test]
-fn every_command_prints_the_json_that_its_help_tells() {
+fn every_command_prints_the_json_that_its_help_documents() {
     let sandbox = Sandbox::set_up();
     let server = sandbox.serve(&[]);
     let url = format!("http://{}", server.address);
@@ -224,7 +224,7 @@ fn every_command_prints_the_json_that_its_help_tells() {
 }
 
 #[test]
-fn a_field_too_many_too_few_or_of_another_type_is_seen() {
+fn extra_missing_or_mistyped_field_is_detected() {
     let user = "hallpass.v1.GetUserResponse";
     assert!(is_message(user, &json!({})).is_ok());
     assert!(is_message(user, &json!({ "usr": {} })).is_err());
@@ -249,7 +249,6 @@ fn a_field_too_many_too_few_or_of_another_type_is_seen() {
     }
 }
 
-/// A database with 600 tokens, with long notes.
 fn with_many() -> Sandbox {
     let sandbox = Sandbox::set_up();
     sandbox.create_token("admin", &[&*format!("--note={}", "n".repeat(900))]);
@@ -265,7 +264,7 @@ fn with_many() -> Sandbox {
 }
 
 #[test]
-fn lists_of_many_pages_are_one_document_or_a_line_an_entry() {
+fn long_lists_are_one_json_document_or_one_line_per_entry() {
     let sandbox = with_many();
     let lines = |args: &[&str]| -> Vec<Value> {
         let lines = sandbox.print(&[args, &["--jsonl"]].concat());
@@ -299,7 +298,7 @@ fn lists_of_many_pages_are_one_document_or_a_line_an_entry() {
 }
 
 #[test]
-fn a_reader_that_goes_ends_a_list_as_it_ends_other_programs() {
+fn closed_pipe_ends_a_list_as_it_ends_other_programs() {
     let sandbox = with_many();
     for form in [&["--jsonl"][..], &["--json"], &[]] {
         let args = [&["token", "list", "--all"][..], form].concat();
@@ -309,10 +308,10 @@ fn a_reader_that_goes_ends_a_list_as_it_ends_other_programs() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // `head -1`: what is printed is more than a pipe holds.
+        // As with `head -1`: the output is larger than a pipe's buffer.
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut String::new()).unwrap();
-        // Whoever reads slowly keeps the database from nobody.
+        // A slow reader blocks nobody from the database.
         sandbox.print(&["user", "get", "admin"]);
         drop(stdout);
         let output = child.wait_with_output().unwrap();

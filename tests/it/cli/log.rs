@@ -1,4 +1,4 @@
-//! The server's log when its reader is slow, gone or was never there: it is the log that suffers, not service.
+//! The server's log when its reader is slow, gone or was never there: log lines are lost, service is not affected.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use rustix::{
 
 use super::sandbox::{Sandbox, Serving, ended};
 
-/// More than the last flush may take, and less than for ever, on a machine that has much else to do.
+/// Longer than the last flush may take, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 const SERVE: [&str; 3] = [
@@ -24,7 +24,7 @@ const SERVE: [&str; 3] = [
     "--metrics-listen=127.0.0.1:0",
 ];
 
-/// A pipe that takes nothing more.
+/// A pipe whose buffer is full.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();
@@ -41,14 +41,14 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Asks it to end, which it does in time and order.
+/// Shuts the server down, which must end cleanly and in time.
 fn stop(mut serving: Serving) {
     let process = Pid::from_raw(i32::try_from(serving.id()).unwrap()).unwrap();
     kill_process(process, Signal::TERM).unwrap();
     assert_eq!(serving.ended(TIMEOUT).code(), Some(0));
 }
 
-/// Asks for `requests` pages that are not there, by paths of this length, and gets all answers.
+/// Requests `requests` unknown pages with paths of this length, and reads all responses.
 fn ask(address: &str, requests: usize, path_len: usize) {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -61,7 +61,7 @@ fn ask(address: &str, requests: usize, path_len: usize) {
         socket.write_all(request.repeat(10).as_bytes()).unwrap();
         let mut replies = String::new();
         while replies.matches("HTTP/1.1 404").count() < 10 {
-            let read = socket.read(&mut buffer).expect("an answer in time");
+            let read = socket.read(&mut buffer).expect("a response in time");
             assert!(read > 0, "closed");
             replies.push_str(str::from_utf8(&buffer[..read]).unwrap());
         }
@@ -88,7 +88,7 @@ fn dropped(metrics: &str) -> u64 {
 }
 
 #[test]
-fn a_reader_that_has_gone_changes_nothing_but_the_count_of_dropped_lines() {
+fn closed_log_reader_only_increases_dropped_lines() {
     let sandbox = Sandbox::empty();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut serving = sandbox.serve_to(sandbox.command(&SERVE), writer);
@@ -104,7 +104,7 @@ fn a_reader_that_has_gone_changes_nothing_but_the_count_of_dropped_lines() {
 }
 
 #[test]
-fn a_reader_that_stalls_loses_lines_and_is_told_how_many_when_it_is_back() {
+fn stalled_log_reader_loses_lines_and_is_told_how_many() {
     let sandbox = Sandbox::empty();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut serving = sandbox.serve_to(sandbox.command(&SERVE), writer);
@@ -123,14 +123,14 @@ fn a_reader_that_stalls_loses_lines_and_is_told_how_many_when_it_is_back() {
 }
 
 #[test]
-fn a_reader_that_stalls_delays_the_end_by_no_more_than_the_last_flush() {
+fn stalled_log_reader_delays_shutdown_only_by_the_last_flush() {
     for (signals, code) in [(1, 0), (2, 1)] {
         let sandbox = Sandbox::empty();
         let (reader, writer) = std::io::pipe().unwrap();
         let mut serving = sandbox.serve_to(sandbox.command(&SERVE), writer);
-        // More than a pipe holds.
+        // More than a pipe's buffer holds.
         ask(&serving.address, 100, 1_000);
-        // What is under way keeps the server from its end.
+        // A request in flight delays the shutdown.
         let _open = (signals == 2).then(|| {
             let mut socket = TcpStream::connect(&serving.address).unwrap();
             socket
@@ -139,7 +139,7 @@ fn a_reader_that_stalls_delays_the_end_by_no_more_than_the_last_flush() {
                     Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n",
                 )
                 .unwrap();
-            // Its body is waited for, by who authenticates its caller after it.
+            // CreateToken waits for the body before it authenticates.
             socket.read_exact(&mut [0; b"HTTP/1.1 100".len()]).unwrap();
             socket
         });
@@ -157,7 +157,7 @@ fn a_reader_that_stalls_delays_the_end_by_no_more_than_the_last_flush() {
 }
 
 #[test]
-fn a_failure_ends_the_process_with_its_code_though_nobody_reads_why() {
+fn failure_exits_with_its_code_even_if_stderr_is_not_read() {
     let sandbox = Sandbox::empty();
     let (_reader, writer) = full_pipe();
     let mut command = sandbox.command(&["serve", "--database-url=sqlite:not-there/x.db"]);
@@ -167,7 +167,7 @@ fn a_failure_ends_the_process_with_its_code_though_nobody_reads_why() {
         .spawn()
         .unwrap();
     let code = ended(&mut child, TIMEOUT).code();
-    // The control: the same where somebody does.
+    // The control: the same with a reader.
     let ran = sandbox.run(&["serve", "--database-url=sqlite:not-there/x.db"]);
     assert!(
         ran.stderr.starts_with("hallpass: ") && ran.code > 1,
@@ -177,7 +177,7 @@ fn a_failure_ends_the_process_with_its_code_though_nobody_reads_why() {
 }
 
 #[test]
-fn a_stdout_that_nobody_reads_stops_nothing_either() {
+fn unread_stdout_blocks_nothing() {
     let sandbox = Sandbox::empty();
     let (_reader, writer) = full_pipe();
     let mut child = sandbox
@@ -187,7 +187,7 @@ fn a_stdout_that_nobody_reads_stops_nothing_either() {
         .spawn()
         .unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
-    // By then it listens for signals.
+    // After this line it handles signals.
     let mut lines = stderr.lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("created the user admin")));
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
@@ -196,7 +196,7 @@ fn a_stdout_that_nobody_reads_stops_nothing_either() {
 }
 
 #[test]
-fn a_stderr_that_takes_nothing_from_the_start_stops_nothing() {
+fn stderr_that_was_never_read_blocks_nothing() {
     for to in ["/dev/full", "&-"] {
         let sandbox = Sandbox::empty();
         let script = format!("exec \"$0\" \"$@\" 2>{to}");
@@ -222,7 +222,7 @@ fn a_stderr_that_takes_nothing_from_the_start_stops_nothing() {
 }
 
 #[test]
-fn the_last_lines_are_there_after_an_ordinary_end() {
+fn last_log_lines_are_written_before_exit() {
     let sandbox = Sandbox::empty();
     sandbox.serve(&[]).stop();
     let log = sandbox.log();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::sandbox::{PASSWORD, Sandbox, Serving};
 
-/// A request by hand, and the status that it is answered with.
+/// The status of a request without a client library.
 fn get(serving: &Serving, path: &str, token: &str) -> u16 {
     let mut socket = TcpStream::connect(&serving.address).unwrap();
     let request = format!(
@@ -36,7 +36,7 @@ fn introspect(serving: &Serving, caller: &str, token: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// The lines of requests: level, path, and what is told of credential, token, user and reason.
+/// The access log's lines: level, path, credential, token, user and reason.
 fn requests(sandbox: &Sandbox) -> Vec<(String, String, [Value; 4])> {
     let log = sandbox.log();
     let json = log.lines().filter(|line| line.starts_with('{'));
@@ -56,7 +56,7 @@ fn id(token: &str) -> &str {
     token.split('_').nth(1).unwrap()
 }
 
-/// What a token's holder, a stranger, probes and people do in a day.
+/// Typical requests of token holders, unknown callers, probes and people.
 fn a_day(sandbox: &Sandbox, which: &[&str]) -> (String, String, String) {
     sandbox.create_person("alice");
     let user = sandbox.json(&["user", "get", "alice"])["user"]["id"].clone();
@@ -103,7 +103,7 @@ fn a_day(sandbox: &Sandbox, which: &[&str]) -> (String, String, String) {
 }
 
 #[test]
-fn a_line_names_token_user_kind_of_credential_and_the_reason_of_a_refusal() {
+fn access_log_names_token_user_credential_kind_and_reason() {
     let sandbox = Sandbox::set_up();
     let (good, deleted, user) = a_day(&sandbox, &["--log-requests=all"]);
     let (good_id, deleted_id) = (id(&good), id(&deleted));
@@ -172,7 +172,7 @@ fn a_line_names_token_user_kind_of_credential_and_the_reason_of_a_refusal() {
 }
 
 #[test]
-fn probes_and_checks_that_went_well_are_at_level_debug_unless_all_are_asked_for() {
+fn successful_probes_and_checks_are_logged_at_debug_unless_all_is_set() {
     for (which, at_info) in [
         (&[][..], 12),
         (&["--log-requests=default"][..], 12),
@@ -183,7 +183,7 @@ fn probes_and_checks_that_went_well_are_at_level_debug_unless_all_are_asked_for(
         a_day(&sandbox, which);
         assert_eq!(requests(&sandbox).len(), at_info, "{which:?}");
 
-        // Nothing is lost where one looks closer.
+        // At level debug nothing is missing.
         let sandbox = Sandbox::set_up();
         a_day(&sandbox, &[&["--log-level=hallpass=debug"], which].concat());
         let found = requests(&sandbox);

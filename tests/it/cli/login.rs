@@ -1,4 +1,4 @@
-//! Logging in and out, what is left of a login on the disk, and where its token goes.
+//! Logging in and out, what a login leaves on the disk, and which servers get its token.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use super::{
     terminal::Terminal,
 };
 
-/// A server, and a laptop elsewhere with a home of its own.
+/// A server, and a client machine with its own home directory.
 struct Laptop {
     server_side: Sandbox,
     server: Serving,
@@ -95,7 +95,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_password_makes_a_token_that_expires_is_kept_for_one_user_and_ends_at_logout() {
+fn login_stores_an_expiring_private_token_that_ends_at_logout() {
     let laptop = Laptop::new();
     let ran = laptop.login(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -117,13 +117,13 @@ fn a_password_makes_a_token_that_expires_is_kept_for_one_user_and_ends_at_logout
     for file in files {
         let path = file.unwrap().path();
         assert_eq!(mode(&path), 0o600, "{path:?}");
-        // Neither of what is printed is it.
+        // The token is not in the output.
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains(PASSWORD));
         assert!(!ran.stderr.contains(text.trim()) && !ran.stdout.contains(text.trim()));
     }
 
-    // It is used where nothing else is given.
+    // The stored token is used where no other is given.
     let me = laptop.json(&["whoami"]);
     assert_eq!(me["user"]["username"], "alice");
     assert_eq!(me["token"]["id"], token["id"]);
@@ -146,7 +146,7 @@ fn a_password_makes_a_token_that_expires_is_kept_for_one_user_and_ends_at_logout
 }
 
 #[test]
-fn another_login_ends_the_token_of_the_one_before() {
+fn another_login_ends_the_previous_token() {
     let laptop = Laptop::new();
     laptop.login(&[]);
     let first = laptop.tokens();
@@ -158,7 +158,7 @@ fn another_login_ends_the_token_of_the_one_before() {
     assert!(ran.stderr.contains("in 12 hours"), "{ran:?}");
 }
 
-/// A token for a machine, made from the laptop: its plaintext.
+/// The plaintext of a machine's token, created from the client machine.
 fn made_from(laptop: &Laptop) -> String {
     laptop
         .server_side
@@ -170,7 +170,7 @@ fn made_from(laptop: &Laptop) -> String {
 }
 
 #[test]
-fn another_login_spares_the_tokens_that_were_made_with_the_one_before() {
+fn another_login_keeps_tokens_made_with_the_previous_one() {
     let laptop = Laptop::new();
     laptop.login(&[]);
     let made = made_from(&laptop);
@@ -185,7 +185,7 @@ fn another_login_spares_the_tokens_that_were_made_with_the_one_before() {
 }
 
 #[test]
-fn logging_out_asks_where_other_tokens_would_end() {
+fn logout_asks_when_child_tokens_would_end() {
     let laptop = Laptop::new();
     laptop.login(&[]);
     let made = made_from(&laptop);
@@ -202,7 +202,7 @@ fn logging_out_asks_where_other_tokens_would_end() {
 }
 
 #[test]
-fn a_token_is_stored_once_the_server_has_said_whose_it_is_and_stays_good_after_logout() {
+fn given_token_is_stored_after_the_server_accepts_it_and_stays_valid_after_logout() {
     let laptop = Laptop::new();
     let token = laptop.server_side.create_token("alice", &["--expires=1d"]);
     let login = ["login", &laptop.url()];
@@ -218,7 +218,7 @@ fn a_token_is_stored_once_the_server_has_said_whose_it_is_and_stays_good_after_l
     assert_eq!(laptop.json(&["whoami"])["user"]["username"], "alice");
     assert_eq!(laptop.run(&["logout"]).code, 0);
     assert!(laptop.server.accepts(&token));
-    // Nothing of it is left here.
+    // Nothing of it is left on the disk.
     for file in fs::read_dir(laptop.folder()).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(!text.contains(&token));
@@ -226,7 +226,7 @@ fn a_token_is_stored_once_the_server_has_said_whose_it_is_and_stays_good_after_l
 }
 
 #[test]
-fn a_token_file_may_be_named_and_no_link_is_followed() {
+fn token_file_may_be_named_and_links_are_not_followed() {
     let laptop = Laptop::new();
     let ran = laptop.login(&["--token-file=mine"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -234,7 +234,7 @@ fn a_token_file_may_be_named_and_no_link_is_followed() {
     assert_eq!(mode(&file), 0o600);
     assert_eq!(laptop.json(&["whoami"])["user"]["username"], "alice");
 
-    // One that others could have read is not believed.
+    // A file that others could have read is refused.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let refusal = laptop.run(&["whoami"]).refused(2);
     assert!(refusal.contains("chmod"), "{refusal}");
@@ -247,7 +247,7 @@ fn a_token_file_may_be_named_and_no_link_is_followed() {
     let refusal = laptop.login(&["--token-file=link"]).refused(1);
     assert!(refusal.contains("link"), "{refusal}");
     assert_eq!(fs::read(laptop.home.path("theirs")).unwrap(), b"kept");
-    // The token that could not be kept is no more.
+    // The token that could not be stored has been revoked.
     assert!(laptop.tokens().is_empty());
 
     fs::remove_dir_all(laptop.folder()).unwrap();
@@ -258,10 +258,10 @@ fn a_token_file_may_be_named_and_no_link_is_followed() {
 }
 
 #[test]
-fn a_stored_token_goes_to_its_own_server_alone() {
+fn stored_token_is_sent_only_to_its_own_server() {
     let laptop = Laptop::new();
     laptop.login(&[]);
-    // The same host by another name, another service below a path of it, and another port.
+    // The same host by another name, a path on the same host, and another port.
     let port = laptop.server.address.rsplit_once(':').unwrap().1.to_owned();
     let localhost = format!("--server=http://localhost:{port}");
     let refusal = laptop.run(&["whoami", &localhost]).refused(2);
@@ -272,16 +272,16 @@ fn a_stored_token_goes_to_its_own_server_alone() {
     let thief = TcpListener::bind("127.0.0.1:0").unwrap();
     let elsewhere = format!("http://{}", thief.local_addr().unwrap());
     laptop.run(&["whoami", "--server", &elsewhere]).refused(2);
-    // Named, its own server gets it.
+    // Its own server gets it when named.
     let own = format!("--server={}", laptop.url());
     assert_eq!(laptop.json(&["whoami", &own])["user"]["username"], "alice");
-    // What the environment gives goes before it.
+    // A token in the environment takes precedence.
     let mut command = laptop.command(&["whoami"]);
     command.env("HALLPASS_TOKEN", "hallpass_wrong");
     Ran::of(command).refused(1);
 }
 
-/// A server that answers each call with a redirection to `to`, and tells what it was sent.
+/// A server that redirects each call to `to`, and reports what it received.
 fn redirecting(to: String) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -316,14 +316,14 @@ fn redirections_are_not_followed() {
 }
 
 #[test]
-fn a_login_over_an_open_line_needs_insecure() {
+fn login_over_plain_http_needs_insecure() {
     let home = Sandbox::empty();
     let refusal = home.run(&["login", "http://192.0.2.1", "--with-token"]);
     let refusal = refusal.refused(2);
     assert!(refusal.contains("--insecure"), "{refusal}");
     home.run(&["login", "unix:hallpass.db.sock"]).refused(2);
     home.run(&["login", "tokens.example"]).refused(2);
-    // Without a home there is no place for it.
+    // Without a home directory it cannot be stored.
     let server = Sandbox::set_up();
     let server = server.serve(&[]);
     let url = format!("http://{}", server.address);
@@ -332,7 +332,7 @@ fn a_login_over_an_open_line_needs_insecure() {
 }
 
 #[test]
-fn what_logout_could_not_do_is_said() {
+fn logout_reports_what_it_could_not_do() {
     let laptop = Laptop::new();
     laptop.login(&[]);
     let id = laptop.tokens()[0]["id"].as_str().unwrap().to_owned();
@@ -358,7 +358,7 @@ fn what_logout_could_not_do_is_said() {
 }
 
 #[test]
-fn on_a_terminal_name_and_password_are_asked_for_and_the_password_is_not_shown() {
+fn login_prompts_for_name_and_hidden_password() {
     let laptop = Laptop::new();
     let mut terminal = Terminal::run(&laptop.home, &format!("login {}", laptop.url()));
     terminal.expect("Username").type_keys("alice\n");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::sandbox::{PASSWORD, Sandbox};
 
 #[test]
-fn a_person_is_created_shown_changed_and_deleted() {
+fn person_can_be_created_shown_changed_and_deleted() {
     let sandbox = Sandbox::set_up();
     let create = [
         "user",
@@ -38,7 +38,7 @@ fn a_person_is_created_shown_changed_and_deleted() {
 }
 
 #[test]
-fn people_read_how_long_ago_in_tables_and_when_beside_it_otherwise() {
+fn tables_show_relative_times_and_details_show_both() {
     let sandbox = Sandbox::set_up();
     let list = sandbox.print(&["user", "list"]);
     let [header, admin] = list.lines().collect::<Vec<_>>()[..] else {
@@ -58,7 +58,7 @@ fn people_read_how_long_ago_in_tables_and_when_beside_it_otherwise() {
 }
 
 #[test]
-fn a_password_comes_from_stdin_or_a_file_and_is_checked() {
+fn password_comes_from_stdin_or_a_file_and_is_checked() {
     let sandbox = Sandbox::set_up();
     std::fs::write(sandbox.path("secret"), PASSWORD).unwrap();
     sandbox.print(&["user", "create", "alice", "--password-file=secret"]);
@@ -66,7 +66,7 @@ fn a_password_comes_from_stdin_or_a_file_and_is_checked() {
     assert_eq!(sandbox.run_with(&set, "a longer one than before").code, 0);
     let refusal = sandbox.run_with(&set, "short").refused(1);
     assert!(!refusal.contains("short"), "{refusal}");
-    // Without a terminal nobody can be asked.
+    // Without a terminal there is no prompt.
     sandbox.run(&["user", "create", "carol"]).refused(2);
     sandbox
         .run(&["user", "create", "carol", PASSWORD])
@@ -74,7 +74,7 @@ fn a_password_comes_from_stdin_or_a_file_and_is_checked() {
 }
 
 #[test]
-fn what_is_hard_to_undo_needs_yes_where_nobody_can_be_asked() {
+fn without_a_terminal_destructive_commands_need_yes() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     for command in ["deactivate", "delete"] {
@@ -88,7 +88,7 @@ fn what_is_hard_to_undo_needs_yes_where_nobody_can_be_asked() {
 }
 
 #[test]
-fn the_last_admin_stays() {
+fn last_admin_cannot_be_removed() {
     let sandbox = Sandbox::set_up();
     sandbox
         .run(&["user", "set-role", "admin", "member"])
@@ -102,7 +102,7 @@ fn the_last_admin_stays() {
 }
 
 #[test]
-fn a_machine_has_an_owner_who_can_change() {
+fn machine_has_an_owner_that_can_be_changed() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     sandbox.run(&["machine", "create", "ci-bot"]).refused(2);
@@ -152,7 +152,7 @@ fn lists_have_an_order_and_filters() {
 }
 
 #[test]
-fn the_servers_next_request_sees_what_a_command_did() {
+fn next_request_sees_what_a_command_did() {
     let sandbox = Sandbox::set_up();
     let server = sandbox.serve(&[]);
     sandbox.create_person("alice");
@@ -164,7 +164,7 @@ fn the_servers_next_request_sees_what_a_command_did() {
     sandbox.print(&["user", "reactivate", "ci-bot"]);
     assert!(server.accepts(&token));
 
-    // And what it tells has the names and forms that the API's answers have.
+    // The JSON output has the names and forms of the API's replies.
     let (_, answer) = server.call("AuthnService/GetCurrentUser", &token, &json!({}));
     let told = sandbox.json(&["user", "get", "ci-bot"]);
     for (field, value) in answer["user"].as_object().unwrap() {

@@ -1,4 +1,4 @@
-//! What stands where a file should be: links to nothing, directories, pipes; and secrets that come through one.
+//! Dangling links, directories and pipes in place of files; and secrets that come through a pipe.
 
 use std::{
     fs::{self, Permissions},
@@ -23,7 +23,7 @@ fn make_pipe(path: &Path) {
 }
 
 #[test]
-fn a_database_that_is_no_file_is_refused_and_nothing_is_made() {
+fn database_path_that_is_not_a_file_is_refused_and_nothing_is_created() {
     let sandbox = Sandbox::empty();
     symlink("elsewhere/new.db", sandbox.path("link.db")).unwrap();
     fs::create_dir(sandbox.path("elsewhere")).unwrap();
@@ -64,7 +64,7 @@ fn a_database_that_is_no_file_is_refused_and_nothing_is_made() {
 }
 
 #[test]
-fn what_stands_beside_a_database_in_its_logs_place_is_refused() {
+fn non_file_in_place_of_the_wal_is_refused() {
     for suffix in ["-wal", "-shm", "-journal"] {
         let sandbox = Sandbox::set_up();
         let beside = sandbox.path(&format!("hallpass.db{suffix}"));
@@ -79,7 +79,7 @@ fn what_stands_beside_a_database_in_its_logs_place_is_refused() {
 }
 
 #[test]
-fn a_pipe_where_the_first_password_would_be_is_refused_at_once() {
+fn pipe_in_place_of_the_initial_password_file_is_refused_at_once() {
     let sandbox = Sandbox::empty();
     make_pipe(&sandbox.path("initial-admin-password"));
     let refusal = sandbox.run(&["config", "check"]).refused(1);
@@ -108,7 +108,7 @@ fn a_pipe_where_the_first_password_would_be_is_refused_at_once() {
 }
 
 #[test]
-fn the_first_password_may_come_through_a_pipe_and_a_signal_ends_the_wait_for_it() {
+fn initial_password_may_come_through_a_pipe_and_a_signal_ends_the_wait() {
     for signal in [None, Some(Signal::TERM), Some(Signal::INT)] {
         let sandbox = Sandbox::empty();
         let pipe = sandbox.path("pipe");
@@ -120,7 +120,7 @@ fn the_first_password_may_come_through_a_pipe_and_a_signal_ends_the_wait_for_it(
             sandbox.serve_command(command).stop();
             writer.join().unwrap().unwrap();
             assert!(!sandbox.path("initial-admin-password").exists());
-            // A later start does not wait for it.
+            // A later start does not wait for the password.
             let mut command = sandbox.command(&["serve", "--listen=127.0.0.1:0"]);
             command.env("HALLPASS_ADMIN_PASSWORD_FILE", "pipe");
             sandbox.serve_command(command).stop();
@@ -128,7 +128,7 @@ fn the_first_password_may_come_through_a_pipe_and_a_signal_ends_the_wait_for_it(
         };
         let log = fs::File::create(sandbox.path("serve.log")).unwrap();
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        // Its database is there: now it waits for the password.
+        // Once its database exists it waits for the password.
         let deadline = Instant::now() + TIMEOUT;
         while fs::metadata(sandbox.path("hallpass.db-reserve")).is_err() {
             assert!(Instant::now() < deadline, "{}", sandbox.log());
@@ -150,7 +150,7 @@ fn the_first_password_may_come_through_a_pipe_and_a_signal_ends_the_wait_for_it(
 }
 
 #[test]
-fn a_signal_ends_the_wait_for_a_database_that_another_has() {
+fn signal_ends_the_wait_for_a_locked_database() {
     let sandbox = Sandbox::empty();
     let holder = sandbox.serve(&[]);
     let log = fs::File::create(sandbox.path("second.log")).unwrap();
@@ -172,7 +172,7 @@ fn a_signal_ends_the_wait_for_a_database_that_another_has() {
 }
 
 #[test]
-fn a_token_may_come_through_the_shells_process_substitution() {
+fn token_may_come_through_process_substitution() {
     let sandbox = Sandbox::empty();
     let server = sandbox.serve(&[]);
     let token = sandbox.create_token("admin", &[]);
@@ -188,9 +188,9 @@ fn a_token_may_come_through_the_shells_process_substitution() {
     server.stop();
 }
 
-/// A volume with an `fsGroup`: the group may read and write all files there, anew at each start.
+/// A Kubernetes volume with an `fsGroup`: the group may read and write all files there, set anew at each start.
 #[test]
-fn files_that_a_volumes_group_may_read_are_refused_with_the_flag_that_allows_them() {
+fn group_readable_files_are_refused_and_the_flag_that_allows_them_is_named() {
     let sandbox = Sandbox::set_up();
     let open = |name: &str, mode| {
         fs::set_permissions(sandbox.path(name), Permissions::from_mode(mode)).unwrap();
@@ -208,7 +208,7 @@ fn files_that_a_volumes_group_may_read_are_refused_with_the_flag_that_allows_the
     sandbox.print(&["user", "list", "--allow-open-permissions"]);
     sandbox.serve(&["--allow-open-permissions"]).stop();
 
-    // Of a first start that a crash cut short there is a password, and no user.
+    // A first start that crashed leaves a password file and no user.
     open("initial-admin-password", 0o660);
     fs::remove_file(sandbox.path("hallpass.db")).unwrap();
     let start = ["serve", "--listen=127.0.0.1:0", "--log-level=error"];
@@ -216,7 +216,7 @@ fn files_that_a_volumes_group_may_read_are_refused_with_the_flag_that_allows_the
     assert!(refusal.contains("others may read it"), "{refusal}");
     assert!(refusal.contains("--allow-open-permissions"), "{refusal}");
     sandbox.serve(&["--allow-open-permissions"]).stop();
-    // Of others than that group nobody spoke.
+    // The flag covers the group only.
     open("initial-admin-password", 0o664);
     fs::remove_file(sandbox.path("hallpass.db")).unwrap();
     let ran: Ran = sandbox.run(&[&start[..], &["--allow-open-permissions"]].concat());

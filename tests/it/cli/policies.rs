@@ -1,10 +1,10 @@
-//! The operator's policies: refused where they contradict each other, and kept by commands, too, which have
+//! The operator's policies: refused where they contradict each other, and obeyed by commands, too, which take
 //! them from the server, or from the last one that ran on the database.
 
 use super::sandbox::{Ran, Sandbox};
 
 #[test]
-fn a_default_lifetime_longer_than_the_maximum_is_refused_before_anything_starts() {
+fn default_lifetime_beyond_the_maximum_is_refused_at_start() {
     let sandbox = Sandbox::set_up();
     let contradiction = [
         "--max-machine-token-ttl=30d",
@@ -27,7 +27,7 @@ fn a_default_lifetime_longer_than_the_maximum_is_refused_before_anything_starts(
 }
 
 #[test]
-fn token_create_keeps_the_policies_of_the_server_and_of_the_last_one() {
+fn token_create_obeys_the_policies_of_the_current_or_last_server() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     let create = |user: &str, args: &[&str]| -> Ran {
@@ -43,12 +43,12 @@ fn token_create_keeps_the_policies_of_the_server_and_of_the_last_one() {
         assert!(refusal.contains("at most 30d"), "{refusal}");
         let refusal = create("admin", &["--expires=31d"]).refused(1);
         assert!(refusal.contains("at most 30d"), "{refusal}");
-        // Whole seconds and not the longest: what runs on a clock of its own is not on the microsecond.
+        // Whole seconds, below the maximum: the process has its own clock.
         assert!(expires(create("admin", &["--expires=29d"])));
         assert!(expires(create("ci-bot", &[])), "the default");
         assert!(
             !expires(create("ci-bot", &["--expires=never"])),
-            "it was asked for"
+            "the requested expiry"
         );
     };
     let policies = [

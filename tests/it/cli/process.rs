@@ -1,4 +1,4 @@
-//! The process itself: which signals end it, who may look into it, what it warns of.
+//! The process: which signals end it, who may inspect it, what it warns about.
 
 use std::{
     os::unix::process::CommandExt as _,
@@ -27,7 +27,7 @@ fn is_alive(server: &Serving) -> bool {
 }
 
 #[test]
-fn signals_with_other_ends_do_not_end_the_server_and_are_logged() {
+fn unrelated_signals_do_not_stop_the_server_and_are_logged() {
     let sandbox = Sandbox::empty();
     let server = sandbox.serve(&[]);
     let pid = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
@@ -46,8 +46,8 @@ fn signals_with_other_ends_do_not_end_the_server_and_are_logged() {
     server.stop();
 }
 
-/// To a process of the same user that may not trace, as a neighbour in the same container is. Only root can play
-/// both parts.
+/// Run by a process of the same user without the right to trace, like another process in the same container. Only
+/// root can set this up.
 fn as_nobody(sandbox: &Sandbox, args: &[&str]) -> std::process::Command {
     if rustix::process::geteuid().is_root() {
         sandbox.command_of(NOBODY, args)
@@ -57,7 +57,7 @@ fn as_nobody(sandbox: &Sandbox, args: &[&str]) -> std::process::Command {
 }
 
 #[test]
-fn nobody_of_the_same_user_reads_the_environment_or_memory_of_a_process() {
+fn other_processes_of_the_user_cannot_read_environment_or_memory() {
     let sandbox = Sandbox::empty();
     if rustix::process::geteuid().is_root() {
         sandbox.give_to(NOBODY);
@@ -85,7 +85,7 @@ fn nobody_of_the_same_user_reads_the_environment_or_memory_of_a_process() {
     assert_eq!(core, ["0", "0"]);
     server.stop();
 
-    // A command that holds a token, too. It waits for its second line.
+    // A command that holds a token, too. It waits for a second line of stdin.
     let mut command = as_nobody(&sandbox, &["token", "revoke", "--yes", "-"]);
     let mut child = command
         .env("HALLPASS_TOKEN", "a-token")
@@ -100,7 +100,7 @@ fn nobody_of_the_same_user_reads_the_environment_or_memory_of_a_process() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    // The control: what does not hide is seen.
+    // The control: an ordinary process is readable.
     let mut sleeper = std::process::Command::new("cat");
     if rustix::process::geteuid().is_root() {
         sleeper.uid(NOBODY).gid(NOBODY);
@@ -119,7 +119,7 @@ fn nobody_of_the_same_user_reads_the_environment_or_memory_of_a_process() {
 }
 
 #[test]
-fn plain_http_beyond_loopback_is_warned_of_unless_a_proxy_is_named() {
+fn plain_http_beyond_loopback_warns_unless_a_proxy_is_trusted() {
     for (args, is_warned) in [
         (&["--listen=0.0.0.0:0"][..], true),
         (&["--listen=[::]:0"], true),

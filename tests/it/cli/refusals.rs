@@ -11,10 +11,10 @@ const LIST: &[&str] = &["user", "list"];
 const SERVE: &[&str] = &["serve", "--listen=127.0.0.1:0", "--log-level=error"];
 
 #[test]
-fn a_missing_database_or_folder_is_3_and_nothing_is_created() {
+fn missing_database_or_folder_exits_with_3_and_creates_nothing() {
     let sandbox = Sandbox::empty();
     let refusal = sandbox.run(LIST).refused(3);
-    // Most likely it was called from another folder: to make a new database is the last thing to do.
+    // Most likely the command ran in the wrong folder, so it must not suggest a new database first.
     let places = [
         "--database-url",
         "HALLPASS_DATABASE_URL",
@@ -35,17 +35,14 @@ fn a_missing_database_or_folder_is_3_and_nothing_is_created() {
 }
 
 #[test]
-fn a_file_that_is_no_database_of_ours_is_4_and_stays_as_it_was() {
+fn foreign_file_exits_with_4_and_is_left_unchanged() {
     let sandbox = Sandbox::empty();
     let file = sandbox.path("hallpass.db");
-    fs::write(&file, "something dear to someone").unwrap();
+    fs::write(&file, "not a database").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     sandbox.run(LIST).refused(4);
     sandbox.run(SERVE).refused(4);
-    assert_eq!(
-        fs::read_to_string(&file).unwrap(),
-        "something dear to someone"
-    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "not a database");
 
     let other = Sandbox::empty();
     other.tamper("CREATE TABLE recipes (name TEXT); PRAGMA application_id = 4711");
@@ -54,7 +51,7 @@ fn a_file_that_is_no_database_of_ours_is_4_and_stays_as_it_was() {
 }
 
 #[test]
-fn a_file_that_others_may_read_is_5_unless_told() {
+fn file_readable_by_others_exits_with_5_unless_allowed() {
     let sandbox = Sandbox::set_up();
     fs::set_permissions(sandbox.path("hallpass.db"), Permissions::from_mode(0o644)).unwrap();
     let refusal = sandbox.run(LIST).refused(5);
@@ -64,8 +61,8 @@ fn a_file_that_others_may_read_is_5_unless_told() {
 }
 
 #[test]
-fn a_folder_that_is_not_writable_is_6() {
-    // The one folder in which not even root can create a file.
+fn unwritable_folder_exits_with_6() {
+    // A folder in which not even root can create a file.
     let refusal = Sandbox::empty()
         .run(&[SERVE, &["--database-url=sqlite:/sys/hallpass.db"]].concat())
         .refused(6);
@@ -73,7 +70,7 @@ fn a_folder_that_is_not_writable_is_6() {
 }
 
 #[test]
-fn a_newer_schema_is_7_for_all_and_an_older_one_is_8_for_all_but_serve() {
+fn newer_schema_exits_with_7_and_an_older_one_with_8_except_for_serve() {
     let sandbox = Sandbox::set_up();
     sandbox.tamper("PRAGMA user_version = 9999");
     let before = fs::read(sandbox.path("hallpass.db")).unwrap();
@@ -87,7 +84,7 @@ fn a_newer_schema_is_7_for_all_and_an_older_one_is_8_for_all_but_serve() {
 }
 
 #[test]
-fn a_second_server_is_9_and_the_first_goes_on() {
+fn second_server_exits_with_9_and_the_first_keeps_running() {
     let sandbox = Sandbox::set_up();
     let first = sandbox.serve(&[]);
     sandbox.run(SERVE).refused(9);
@@ -97,7 +94,7 @@ fn a_second_server_is_9_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_damaged_database_is_12_and_what_is_wrong_is_named() {
+fn damaged_database_exits_with_12_and_names_the_damage() {
     let sandbox = Sandbox::set_up();
     assert_eq!(
         sandbox.json(&["data", "check"])["findings"]
@@ -113,7 +110,7 @@ fn a_damaged_database_is_12_and_what_is_wrong_is_named() {
 }
 
 #[test]
-fn whatever_else_keeps_a_database_closed_is_10_and_the_cause_is_told() {
+fn any_other_open_failure_exits_with_10_and_names_the_cause() {
     let sandbox = Sandbox::empty();
     fs::write(sandbox.path("file"), "").unwrap();
     let below_a_file = "--database-url=sqlite:file/hallpass.db";

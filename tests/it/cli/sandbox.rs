@@ -1,4 +1,4 @@
-//! A folder of its own for the real binary: what it runs there, and the server that it starts there.
+//! A temporary folder in which tests run the real binary as a command and as a server.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A password that the policy takes.
+/// A password that the policy accepts.
 pub(crate) const PASSWORD: &str = "wander maple kettle drum";
 
 /// A working directory for commands.
@@ -26,7 +26,7 @@ pub(crate) struct Sandbox {
     folder: TempDir,
 }
 
-/// What a command answered.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -35,7 +35,6 @@ pub(crate) struct Ran {
 }
 
 impl Sandbox {
-    /// With nothing in it.
     pub(crate) fn empty() -> Self {
         Self {
             folder: TempDir::new().unwrap(),
@@ -53,7 +52,7 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    /// A command in this folder, with no environment but what the test gives it.
+    /// A command in this folder, with only the environment that the test gives it.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
         command
@@ -64,10 +63,10 @@ impl Sandbox {
         command
     }
 
-    /// Gives the folder to the user `uid`, with a copy of the program, since its own folder may be closed to others.
+    /// Gives the folder to the user `uid`, with a copy of the program, whose own folder may be unreadable for others.
     pub(crate) fn give_to(&self, uid: u32) {
-        // By another process: a child that some other test has just forked could hold it open for writing, as this
-        // process would have it, and what is open for writing cannot be run.
+        // Copied by another process: a child that another test has just forked could inherit this process's open
+        // file, and a file that is open for writing cannot be executed.
         let copied = Command::new("cp")
             .arg(env!("CARGO_BIN_EXE_hallpass"))
             .arg(self.path("hallpass"))
@@ -102,32 +101,32 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A command that does not read its stdin has gone before this is written.
+        // A command that does not read its stdin may end before this is written.
         drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
         Ran::from(child.wait_with_output().unwrap())
     }
 
-    /// What a command that succeeds prints.
+    /// Runs a command that must succeed and returns its stdout.
     pub(crate) fn print(&self, args: &[&str]) -> String {
         let ran = self.run(args);
         assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
         ran.stdout
     }
 
-    /// What a command that succeeds prints with `--json`.
+    /// The same with `--json`, parsed.
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let mut args = args.to_vec();
         args.push("--json");
         serde_json::from_str(&self.print(&args)).unwrap()
     }
 
-    /// A person with [`PASSWORD`].
+    /// Creates a person with [`PASSWORD`].
     pub(crate) fn create_person(&self, name: &str) {
         let ran = self.run_with(&["user", "create", name, "--password-stdin"], PASSWORD);
         assert_eq!(ran.code, 0, "{ran:?}");
     }
 
-    /// A new token of a user, with `args`: its plaintext.
+    /// Creates a token of a user with `args` and returns its plaintext.
     pub(crate) fn create_token(&self, user: &str, args: &[&str]) -> String {
         let printed = self.print(&[&["token", "create", user], args].concat());
         printed.strip_suffix('\n').unwrap().to_owned()
@@ -137,7 +136,7 @@ impl Sandbox {
         self.serve_command(self.command(&[&["serve", "--listen=127.0.0.1:0"], args].concat()))
     }
 
-    /// Starts a server, and returns when it has said that it is ready.
+    /// Starts a server and waits until it is ready.
     pub(crate) fn serve_command(&self, command: Command) -> Serving {
         let log = File::options()
             .create(true)
@@ -174,13 +173,13 @@ impl Sandbox {
         fs::read_to_string(self.path("serve.log")).unwrap()
     }
 
-    /// Changes the database behind the program's back.
+    /// Changes the database directly.
     pub(crate) fn tamper(&self, sql: &str) {
         let database = rusqlite::Connection::open(self.path("hallpass.db")).unwrap();
         database.execute_batch(sql).unwrap();
     }
 
-    /// Adds so many copies of each token without a note, with IDs and times of their own.
+    /// Adds `copies` copies of each token without a note, with their own IDs and times.
     pub(super) fn multiply_tokens(&self, count: usize) {
         self.tamper(&format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -206,14 +205,14 @@ impl Ran {
         }
     }
 
-    /// A failure, as all are: this code, nothing on stdout, one line on stderr; its text is given back. Below it may be
-    /// a line that says what helps. The line of one who called it wrongly has more below it, and the last names the
+    /// Asserts a failure with this code, nothing on stdout and one line on stderr, whose text is returned. A hint may
+    /// follow on another line. A usage error may have more lines, the last of which names the
     /// command's help.
     pub(crate) fn refused(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
         assert_eq!(self.stdout, "");
         let (before, line) = self.stderr.split_once("hallpass: ").unwrap();
-        // What destroys names its target first, and a secret in an argument is warned of.
+        // Destructive commands name their target first, and a secret in an argument causes a warning.
         let is_warning =
             |line: &str| line.starts_with("on sqlite:") || line.contains("in an argument");
         assert!(before.lines().all(is_warning), "{before}");
@@ -229,7 +228,7 @@ impl Ran {
     }
 }
 
-/// A running server; killed where a test forgets it.
+/// A running server, killed on drop.
 pub(crate) struct Serving {
     child: Child,
     pub(crate) address: String,
@@ -242,7 +241,7 @@ impl Serving {
         self.child.id()
     }
 
-    /// Asks it to end, and waits until it has: how, and what else it printed on stdout.
+    /// Sends a signal and waits for the end: returns the status and what else was printed on stdout.
     pub(crate) fn end(mut self, signal: Signal) -> (ExitStatus, String) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         let mut rest = String::new();
@@ -254,7 +253,7 @@ impl Serving {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// How it ends, which it does within this time.
+    /// Waits for the end within this time; returns the status.
     pub(crate) fn ended(&mut self, within: Duration) -> ExitStatus {
         ended(&mut self.child, within)
     }
@@ -264,12 +263,12 @@ impl Serving {
         assert_eq!(status.code(), Some(0));
     }
 
-    /// Calls a procedure by Connect JSON with `token`: the status and the answer.
+    /// Calls a procedure over Connect JSON with `token`: the status and the reply.
     pub(crate) fn call(&self, procedure: &str, token: &str, message: &Value) -> (u16, Value) {
         call(&self.address, procedure, token, message).unwrap()
     }
 
-    /// Whether `token` is accepted.
+    /// Whether `token` authenticates.
     pub(crate) fn accepts(&self, token: &str) -> bool {
         let (status, _) = self.call("AuthnService/GetCurrentUser", token, &serde_json::json!({}));
         assert!(matches!(status, 200 | 401), "{status}");
@@ -277,7 +276,7 @@ impl Serving {
     }
 }
 
-/// How a process ends, which it does within this time; if not, it is killed.
+/// Waits for a process to end within this time, or kills it and fails.
 pub(crate) fn ended(child: &mut Child, within: Duration) -> ExitStatus {
     let start = Instant::now();
     while start.elapsed() < within {
@@ -297,7 +296,7 @@ impl Drop for Serving {
     }
 }
 
-/// Calls a procedure of the server at `address`; `None`: it has gone before it answered.
+/// Calls a procedure of the server at `address`; `None`: the server went away before it replied.
 pub(crate) fn call(
     address: &str,
     procedure: &str,
@@ -315,7 +314,7 @@ pub(crate) fn call(
     )
     .unwrap();
     let mut answer = String::new();
-    // A process that is killed may leave a reset behind, or an end.
+    // A killed process closes its connections with a reset or an end.
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();

@@ -11,7 +11,7 @@ use crate::client::{Call, Client, Reply, Wire};
 const PASSWORD_FILE: &str = "initial-admin-password";
 
 #[test]
-fn the_first_start_leaves_a_password_that_is_deleted_when_it_is_changed() {
+fn first_start_writes_a_password_file_that_is_deleted_when_the_password_changes() {
     let sandbox = Sandbox::empty();
     let server = sandbox.serve(&[]);
     let file = sandbox.path(PASSWORD_FILE);
@@ -32,7 +32,7 @@ fn the_first_start_leaves_a_password_that_is_deleted_when_it_is_changed() {
 }
 
 #[test]
-fn a_given_password_is_used_once_and_later_starts_say_that_it_is_ignored() {
+fn given_admin_password_is_used_once_and_later_starts_warn_that_it_is_ignored() {
     let sandbox = Sandbox::empty();
     fs::write(sandbox.path("secret"), format!("{PASSWORD}\n")).unwrap();
     let with_file = || {
@@ -44,7 +44,7 @@ fn a_given_password_is_used_once_and_later_starts_say_that_it_is_ignored() {
     assert!(!sandbox.path(PASSWORD_FILE).exists());
     assert!(!sandbox.log().contains("is ignored"));
 
-    // By then the secret may be gone.
+    // A later start does not need the secret.
     fs::remove_file(sandbox.path("secret")).unwrap();
     sandbox.serve_command(with_file()).stop();
     let log = sandbox.log();
@@ -53,7 +53,7 @@ fn a_given_password_is_used_once_and_later_starts_say_that_it_is_ignored() {
 }
 
 #[test]
-fn a_first_start_without_the_promised_password_creates_no_user() {
+fn first_start_without_the_named_password_creates_no_user() {
     let sandbox = Sandbox::empty();
     let with = |name: &str, value: &str| {
         let mut command = sandbox.command(&["serve", "--listen=127.0.0.1:0", "--log-level=error"]);
@@ -73,7 +73,7 @@ fn a_first_start_without_the_promised_password_creates_no_user() {
 }
 
 #[test]
-fn both_signals_end_the_server_in_order_and_stdout_holds_one_line() {
+fn both_signals_shut_down_cleanly_and_stdout_has_one_line() {
     let sandbox = Sandbox::empty();
     for signal in [Signal::TERM, Signal::INT] {
         let (status, rest) = sandbox.serve(&[]).end(signal);
@@ -83,7 +83,7 @@ fn both_signals_end_the_server_in_order_and_stdout_holds_one_line() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_a_failure_that_names_it() {
+fn address_in_use_is_named_in_the_failure() {
     let sandbox = Sandbox::empty();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("--listen={}", taken.local_addr().unwrap());
@@ -94,7 +94,7 @@ fn an_address_that_is_taken_is_a_failure_that_names_it() {
 }
 
 #[test]
-fn json_logs_are_one_object_a_line() {
+fn json_logs_are_one_object_per_line() {
     let sandbox = Sandbox::empty();
     sandbox.serve(&["--log-format=json"]).stop();
     let log = sandbox.log();
@@ -108,9 +108,9 @@ fn json_logs_are_one_object_a_line() {
     }
 }
 
-/// Whatever is recorded of a request has the ID that its client got.
+/// Everything logged about a request has the ID that its client received.
 #[tokio::test]
-async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
+async fn each_request_leaves_one_line_and_its_errors_have_the_same_id() {
     for format in ["json", "text"] {
         let sandbox = Sandbox::empty();
         let server = sandbox.serve(&["--log-format", format]);
@@ -120,7 +120,7 @@ async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
             client.call(Wire::CURL, list.bearer("hp_none"))
         };
         let refused: Reply = list().await;
-        // A row that no program of ours wrote.
+        // A corrupt row.
         sandbox.tamper("PRAGMA ignore_check_constraints = ON; UPDATE users SET role = 'king'");
         let sign_in = json!({ "username": "admin", "password": PASSWORD });
         let failed = Call::new("TokenService/CreateToken", sign_in);
@@ -158,7 +158,7 @@ async fn requests_leave_one_line_each_and_what_went_wrong_has_the_same_id() {
 }
 
 #[test]
-fn a_healthcheck_tells_a_ready_server_from_one_that_is_away() {
+fn healthcheck_distinguishes_a_ready_server_from_a_missing_one() {
     let sandbox = Sandbox::empty();
     let server = sandbox.serve(&[]);
     let listen = format!("--listen={}", server.address);

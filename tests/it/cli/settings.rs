@@ -17,7 +17,7 @@ fn setting(answer: &Value, name: &str) -> Value {
 }
 
 #[test]
-fn each_setting_is_told_with_its_source_and_a_flag_wins_over_the_environment() {
+fn config_check_shows_each_source_and_flags_win_over_the_environment() {
     let env = [
         ("HALLPASS_LISTEN", "0.0.0.0:80"),
         ("HALLPASS_RETENTION", "30d"),
@@ -66,7 +66,7 @@ fn secrets_are_redacted() {
 }
 
 #[test]
-fn a_value_that_is_not_allowed_is_refused_by_name_and_reason() {
+fn bad_value_is_refused_by_name_and_reason() {
     let sandbox = Sandbox::empty();
     let refusal = check(&sandbox, &[], &[("HALLPASS_ARGON2_MEMORY_KIB", "1024")]).refused(2);
     let named =
@@ -80,7 +80,7 @@ fn a_value_that_is_not_allowed_is_refused_by_name_and_reason() {
 }
 
 #[test]
-fn an_unknown_variable_stops_every_command_and_the_likely_one_is_named() {
+fn unknown_variable_stops_every_command_and_the_likely_one_is_named() {
     let sandbox = Sandbox::empty();
     for args in [&["serve"][..], &["user", "list"], &["config", "check"]] {
         let mut command = sandbox.command(args);
@@ -110,7 +110,7 @@ fn help_shows_defaults_variables_and_exit_codes() {
 }
 
 #[test]
-fn no_command_is_help_on_stderr_and_2() {
+fn missing_command_prints_help_on_stderr_and_exits_with_2() {
     let ran = Sandbox::empty().run(&[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(ran.stderr.contains("Usage: hallpass"), "{ran:?}");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::sandbox::{PASSWORD, Ran, Sandbox};
 
 #[test]
-fn status_tells_the_target_and_why_it_is_that_one() {
+fn status_names_the_target_and_why_it_was_chosen() {
     let (one, other) = (Sandbox::set_up(), Sandbox::set_up());
     let server = other.serve(&[]);
     let url = format!("http://{}", server.address);
@@ -37,7 +37,7 @@ fn status_tells_the_target_and_why_it_is_that_one() {
         ("HALLPASS_DATABASE_URL", &*database),
     ];
     is(status(&[], &[]), &here, "default");
-    // The stored login goes before the default database, and after all that is named.
+    // The stored login takes precedence over the default database only.
     let mut login = one.command(&["login", &url, "--with-token"]);
     fs::write(one.path("token"), &token).unwrap();
     login
@@ -73,7 +73,7 @@ fn status_tells_the_target_and_why_it_is_that_one() {
 }
 
 #[test]
-fn everyone_is_told_version_and_readiness_callers_the_policies_and_admins_the_counts() {
+fn status_shows_everyone_readiness_callers_policies_and_admins_counts() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     sandbox.print(&["machine", "create", "ci-bot", "--owner=alice"]);
@@ -112,10 +112,10 @@ fn everyone_is_told_version_and_readiness_callers_the_policies_and_admins_the_co
     }
     assert!(status(&admin, &[]).contains("2 live, 0 disabled, 0 expired"));
 
-    // A token that is refused says nothing of the server.
+    // A refused token reveals nothing about the server.
     let told = status("hallpass_wrong", &[]);
     assert!(told.contains("which is refused"), "{told}");
-    // As `local`, with a server and without.
+    // As `local`, with a server and without one.
     let local = sandbox.print(&["status"]);
     assert!(
         local.contains(counts) && local.contains("not needed"),
@@ -128,7 +128,7 @@ fn everyone_is_told_version_and_readiness_callers_the_policies_and_admins_the_co
 }
 
 #[test]
-fn a_server_that_is_not_there_or_not_ready_is_told_by_the_exit_code() {
+fn status_exit_code_reports_a_missing_or_unready_server() {
     let sandbox = Sandbox::set_up();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let nobody = format!("--server=http://{}", free.unwrap());
@@ -147,7 +147,7 @@ fn a_server_that_is_not_there_or_not_ready_is_told_by_the_exit_code() {
 }
 
 #[test]
-fn version_tells_that_of_the_program_and_that_of_a_server_that_answers() {
+fn version_prints_the_program_and_the_server() {
     let sandbox = Sandbox::set_up();
     let version = env!("CARGO_PKG_VERSION");
     let ran = sandbox.run(&["version"]);
@@ -161,7 +161,7 @@ fn version_tells_that_of_the_program_and_that_of_a_server_that_answers() {
         told.contains(&format!("server   {version} at sqlite:")),
         "{told}"
     );
-    // Anyone may know.
+    // No token is needed.
     let url = format!("--server=http://{}", server.address);
     let told = Sandbox::empty().json(&["version", &url]);
     assert_eq!(told["server"]["version"], version);
@@ -170,7 +170,7 @@ fn version_tells_that_of_the_program_and_that_of_a_server_that_answers() {
 }
 
 #[test]
-fn whoever_needs_no_token_is_told_so() {
+fn whoami_says_when_no_token_is_needed() {
     let sandbox = Sandbox::set_up();
     let uid = rustix::process::getuid().as_raw();
     let local = format!("local:{uid}");
@@ -189,7 +189,7 @@ fn whoever_needs_no_token_is_told_so() {
 }
 
 #[test]
-fn a_plaintext_is_verified_with_whose_it_is_or_why_not() {
+fn token_verify_prints_the_owner_or_the_reason() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     let text = sandbox.create_token("ci-bot", &["--scope=deploy", "--expires=36h"]);
@@ -209,7 +209,7 @@ fn a_plaintext_is_verified_with_whose_it_is_or_why_not() {
     let refused = |args: &[&str], text: &str, why: &str| {
         let ran = verify(args, text);
         assert_eq!(ran.code, 1, "{ran:?}");
-        // Of what is no token at all there is no more to say.
+        // Malformed text gets no details.
         let is_token = text.starts_with("hallpass_");
         let more = ran.stderr.starts_with("`hallpass token explain -` ");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Tables as wide as the terminal, with names instead of IDs; colours.
+//! Tables fit the terminal and have names instead of IDs; colours.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn with_tokens() -> Sandbox {
 }
 
 #[test]
-fn a_table_has_names_words_one_time_and_no_column_that_says_nothing() {
+fn tables_use_names_and_omit_empty_columns() {
     let sandbox = with_tokens();
     let list = sandbox.print(&["token", "list", "--all"]);
     let [header, machines, admins] = list.lines().collect::<Vec<_>>()[..] else {
@@ -32,10 +32,10 @@ fn a_table_has_names_words_one_time_and_no_column_that_says_nothing() {
     assert!(machines.contains("  ci-bot  live, 90d left"), "{list}");
     assert!(
         machines.contains("website deploys the website"),
-        "whole: {list}"
+        "not truncated: {list}"
     );
     assert!(admins.contains("  admin   live, 12h left"), "{list}");
-    // Nobody has scopes or a note here.
+    // No token here has scopes or a note, so there are no such columns.
     let own = sandbox.print(&["token", "list", "admin"]);
     let header = own.lines().next().unwrap();
     assert!(
@@ -52,7 +52,7 @@ fn a_table_has_names_words_one_time_and_no_column_that_says_nothing() {
         told.contains("ci-bot (") && told.contains("Z (in 90 days)"),
         "{told}"
     );
-    // Of what was done by and to users, too.
+    // The audit log, too, has names of users.
     sandbox.print(&["user", "deactivate", "ci-bot", "--yes"]);
     sandbox.print(&["user", "delete", "ci-bot", "--yes"]);
     let log = sandbox.print(&["audit", "list"]);
@@ -65,7 +65,7 @@ fn a_table_has_names_words_one_time_and_no_column_that_says_nothing() {
 }
 
 #[test]
-fn a_table_fits_the_terminal_and_uses_it() {
+fn tables_fit_and_fill_the_terminal() {
     let sandbox = with_tokens();
     sandbox.serve(&[]).stop();
     for width in ["80", "120"] {
@@ -92,7 +92,7 @@ fn a_table_fits_the_terminal_and_uses_it() {
 }
 
 #[test]
-fn five_hundred_rows_are_no_more_work_than_their_pages() {
+fn listing_costs_one_call_per_page_not_per_row() {
     let sandbox = with_tokens();
     sandbox.multiply_tokens(498);
     let before = sandbox.json(&["audit", "list"])["events"]
@@ -103,9 +103,9 @@ fn five_hundred_rows_are_no_more_work_than_their_pages() {
     let list = sandbox.print(&["token", "list", "--all"]);
     let took = start.elapsed();
     assert_eq!(list.lines().count(), 501);
-    // A debug build on a loaded machine: what asked for each row would take far longer.
+    // Generous for a debug build on a loaded machine; one call per row would take far longer.
     assert!(took < Duration::from_secs(10), "{took:?}");
-    // Two pages are two reads on record, and the list of the log itself is one.
+    // Two pages leave two rows, and listing the log leaves one.
     let after = sandbox.json(&["audit", "list"])["events"]
         .as_array()
         .unwrap()
@@ -114,7 +114,7 @@ fn five_hundred_rows_are_no_more_work_than_their_pages() {
 }
 
 #[test]
-fn no_color_holds_for_the_log() {
+fn no_color_applies_to_the_log() {
     let sandbox = Sandbox::set_up();
     let colours = |variables: &[(&str, &str)]| {
         let mut terminal = Terminal::run_with(&sandbox, "serve --listen=127.0.0.1:0", variables);
@@ -123,13 +123,13 @@ fn no_color_holds_for_the_log() {
         assert_eq!(code, 0, "{seen}");
         seen.contains("\x1b[")
     };
-    // The control: a terminal has colours.
+    // The control: without NO_COLOR a terminal gets colours.
     assert!(colours(&[("NO_COLOR", "")]));
     assert!(!colours(&[("NO_COLOR", "1")]));
 }
 
 #[test]
-fn one_token_is_not_tokens() {
+fn one_token_is_printed_in_the_singular() {
     let sandbox = with_tokens();
     let revoke = |args: &[&str]| {
         let ran = sandbox.run(&[&["token", "revoke", "--user=ci-bot", "--yes"], args].concat());

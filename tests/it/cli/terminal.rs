@@ -1,4 +1,4 @@
-//! What is asked and shown on a terminal only. `script` of util-linux gives each command one.
+//! Prompts and output on a terminal. util-linux's `script` provides the terminal.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use super::sandbox::{PASSWORD, Sandbox};
 
-/// A command on a terminal of its own.
+/// A command on its own terminal.
 pub(super) struct Terminal {
     child: Child,
     seen: String,
@@ -19,21 +19,21 @@ impl Terminal {
         Self::run_with(sandbox, args, &[])
     }
 
-    /// With these variables, too.
+    /// The same with environment variables.
     pub(super) fn run_with(sandbox: &Sandbox, args: &str, variables: &[(&str, &str)]) -> Self {
         let command = format!("'{}' {args}", env!("CARGO_BIN_EXE_hallpass"));
         Self::run_any(sandbox, &command, variables)
     }
 
-    /// The same of any program.
+    /// The same for any program.
     pub(super) fn run_any(sandbox: &Sandbox, command: &str, variables: &[(&str, &str)]) -> Self {
-        // No shell stays in between: its exit code is not the command's.
+        // `exec`, since a shell in between would replace the exit code.
         let command = format!("exec {command}");
         let child = Command::new("script")
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
             .current_dir(sandbox.path(""))
             .env_remove("SHELL")
-            // No login of whoever runs this counts.
+            // A stored login of the person who runs the tests must not be used.
             .env("HOME", sandbox.path(""))
             .env_remove("XDG_CONFIG_HOME")
             .env("TERM", "xterm")
@@ -46,7 +46,7 @@ impl Terminal {
         Self { child, seen }
     }
 
-    /// Waits until `text` is shown.
+    /// Waits until the output contains `text`.
     pub(super) fn expect(&mut self, text: &str) -> &mut Self {
         let stdout = self.child.stdout.as_mut().unwrap();
         while !self.seen.contains(text) {
@@ -64,7 +64,7 @@ impl Terminal {
         self
     }
 
-    /// Waits for the end: the exit code, and all that was shown.
+    /// Waits for the end; returns the exit code and all output.
     pub(super) fn end(&mut self) -> (i32, String) {
         let stdout = self.child.stdout.as_mut().unwrap();
         stdout.read_to_string(&mut self.seen).unwrap();
@@ -81,7 +81,7 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn the_first_password_is_shown_and_control_c_ends_the_server_in_order() {
+fn first_password_is_shown_on_a_terminal_and_control_c_shuts_down_cleanly() {
     let sandbox = Sandbox::empty();
     let mut terminal = Terminal::run(&sandbox, "serve --listen=127.0.0.1:0");
     terminal.expect("hallpass listening on").type_keys("\x03");
@@ -95,7 +95,7 @@ fn the_first_password_is_shown_and_control_c_ends_the_server_in_order() {
 }
 
 #[test]
-fn a_typed_password_is_asked_for_twice_and_not_shown() {
+fn typed_password_is_asked_for_twice_and_not_echoed() {
     let sandbox = Sandbox::set_up();
     let create = |again: &str| {
         let mut terminal = Terminal::run(&sandbox, "user create alice");
@@ -114,7 +114,7 @@ fn a_typed_password_is_asked_for_twice_and_not_shown() {
 }
 
 #[test]
-fn what_is_hard_to_undo_is_asked_about_and_no_is_the_default() {
+fn destructive_commands_ask_and_default_to_no() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let delete = |answer: &str| {
@@ -129,7 +129,7 @@ fn what_is_hard_to_undo_is_asked_about_and_no_is_the_default() {
 }
 
 #[test]
-fn found_tokens_are_revoked_once_somebody_says_yes() {
+fn found_tokens_are_revoked_after_a_yes() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "bot", "--owner=admin"]);
     let token = sandbox.create_token("bot", &[]);
@@ -150,7 +150,7 @@ fn found_tokens_are_revoked_once_somebody_says_yes() {
 }
 
 #[test]
-fn a_revocation_tells_how_many_asks_and_shows_how_far_it_is() {
+fn bulk_revocation_counts_asks_and_shows_progress() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     let texts = [(); 3].map(|()| sandbox.create_token("ci-bot", &[]));

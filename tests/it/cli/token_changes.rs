@@ -16,7 +16,7 @@ fn with_machine() -> Sandbox {
 }
 
 #[test]
-fn rotating_prints_the_successor_alone_and_the_server_knows_both() {
+fn rotate_prints_only_the_successor_and_both_tokens_work() {
     let sandbox = with_machine();
     let server = sandbox.serve(&[]);
     let old = sandbox.create_token("ci-bot", &["--expires=90d", "--note=CI"]);
@@ -33,7 +33,7 @@ fn rotating_prints_the_successor_alone_and_the_server_knows_both() {
         "{list}"
     );
 
-    // As the API answers it.
+    // As the API returns it.
     let told = sandbox.json(&["token", "rotate", id(new)]);
     assert!(!server.accepts(new));
     let last = told["token"].as_str().unwrap();
@@ -59,7 +59,7 @@ fn rotating_prints_the_successor_alone_and_the_server_knows_both() {
 }
 
 #[test]
-fn a_token_is_described_narrowed_disabled_and_enabled() {
+fn token_can_be_described_narrowed_disabled_and_enabled() {
     let sandbox = with_machine();
     let server = sandbox.serve(&[]);
     let text = sandbox.create_token("ci-bot", &["--scope=a", "--scope=b"]);
@@ -88,7 +88,7 @@ fn a_token_is_described_narrowed_disabled_and_enabled() {
 }
 
 #[test]
-fn a_token_is_explained_by_its_id_or_by_a_plaintext_on_stdin() {
+fn token_is_explained_by_id_or_by_plaintext_on_stdin() {
     let sandbox = with_machine();
     let server = sandbox.serve(&[]);
     let text = sandbox.create_token("ci-bot", &["--note=not in a sentence"]);
@@ -111,7 +111,7 @@ fn a_token_is_explained_by_its_id_or_by_a_plaintext_on_stdin() {
 
     let ran = sandbox.run_with(&["token", "explain", "-"], &format!("{text}\n"));
     assert!(ran.stdout.contains("  secret is right: yes\n"), "{ran:?}");
-    // The same ID with the secret of another.
+    // The same ID with another token's secret.
     let forged = forge(&text, &sandbox.create_token("ci-bot", &[]));
     let explain = ["token", "explain", "-", "--json"];
     let ran = sandbox.run_with(&explain, &forged);
@@ -121,7 +121,7 @@ fn a_token_is_explained_by_its_id_or_by_a_plaintext_on_stdin() {
     let by_id: Value = serde_json::from_str(&by_id.stdout).unwrap();
     assert_eq!(by_id.get("plaintextMatches"), None);
 
-    // As the API answers it; what has its default is left out there.
+    // As the API returns it, which omits default values.
     let message = json!({ "tokenId": id(&text) });
     let (_, answer) = server.call("TokenService/ExplainToken", &text, &message);
     for (field, value) in answer.as_object().unwrap() {
@@ -138,7 +138,7 @@ fn a_token_is_explained_by_its_id_or_by_a_plaintext_on_stdin() {
     server.stop();
 }
 
-/// A token with the ID of one and the secret of another, with its checksum.
+/// A well-formed token with the ID of one token and the secret of another.
 fn forge(of: &str, other: &str) -> String {
     let secret = &other.split('_').nth(2).unwrap()[..43];
     let body = format!("hallpass_{}_{secret}", id(of));
@@ -148,7 +148,7 @@ fn forge(of: &str, other: &str) -> String {
 }
 
 #[test]
-fn what_is_no_token_cannot_be_explained_and_is_not_repeated() {
+fn text_that_is_no_token_is_not_explained_or_echoed() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &[]);
     for args in [

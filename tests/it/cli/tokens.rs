@@ -11,7 +11,7 @@ fn with_machine() -> Sandbox {
 }
 
 #[test]
-fn creating_prints_the_plaintext_alone_and_it_is_never_shown_again() {
+fn create_prints_only_the_plaintext_and_never_again() {
     let sandbox = with_machine();
     let ran = sandbox.run(&["token", "create", "ci-bot", "--note=CI job"]);
     let text = ran.stdout.strip_suffix('\n').unwrap();
@@ -24,7 +24,7 @@ fn creating_prints_the_plaintext_alone_and_it_is_never_shown_again() {
 }
 
 #[test]
-fn a_token_is_shown_as_the_api_shows_it_until_it_is_deleted() {
+fn token_get_matches_the_api_until_deletion() {
     let sandbox = with_machine();
     let server = sandbox.serve(&[]);
     let created = sandbox.json(&[
@@ -67,7 +67,7 @@ fn a_token_is_shown_as_the_api_shows_it_until_it_is_deleted() {
 }
 
 #[test]
-fn an_expiry_is_told_and_the_servers_limits_hold_here_too() {
+fn expiry_is_printed_and_the_servers_limits_apply() {
     let sandbox = with_machine();
     let token = sandbox.json(&[
         "token",
@@ -90,7 +90,7 @@ fn an_expiry_is_told_and_the_servers_limits_hold_here_too() {
         .run(&["token", "create", "ci-bot", "--expires=tomorrow"])
         .refused(2);
 
-    // Of the last server, once it has gone.
+    // Those of the last server, once it has stopped.
     let policies = [
         "--max-token-ttl=30d",
         "--max-tokens-per-user=3",
@@ -107,7 +107,7 @@ fn an_expiry_is_told_and_the_servers_limits_hold_here_too() {
 }
 
 #[test]
-fn inspecting_needs_no_database_and_takes_no_argument() {
+fn inspect_needs_no_database_and_no_argument() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &[]);
     let elsewhere = Sandbox::empty();
@@ -128,10 +128,10 @@ fn inspecting_needs_no_database_and_takes_no_argument() {
 }
 
 #[test]
-fn a_list_pages_through_everything_once() {
+fn list_pages_through_everything_once() {
     let sandbox = with_machine();
     sandbox.create_token("ci-bot", &[]);
-    // More than two pages of 250; a thousand commands would take longer.
+    // More than two pages of 250, inserted directly to save time.
     sandbox.tamper(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
          INSERT INTO tokens (id, user_id, hash, note, create_time, expire_time, scopes, allowed_cidrs,

@@ -1,5 +1,5 @@
-//! Servers that start, stop, die and come back while a command is at its prompt: what the command then says is
-//! done is done, and no command that waits for a person keeps a server from starting.
+//! Servers start, stop, crash and restart while a command waits at its prompt: what the command then reports as
+//! done is done, and a command at a prompt never keeps a server from starting.
 
 use std::{fs, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     terminal::Terminal,
 };
 
-/// What happens while the command waits.
+/// What happens to the server during the prompt.
 #[derive(Clone, Copy, Debug)]
 enum ServerChange {
     Started,
@@ -48,7 +48,7 @@ impl ServerChange {
     }
 }
 
-/// Runs `args` on a terminal up to `prompt`, lets it happen, and types `answers`: what the command said.
+/// Runs `args` on a terminal up to `prompt`, changes the server, and types `answers`. Returns the output.
 fn run(
     sandbox: &Sandbox,
     meanwhile: ServerChange,
@@ -75,7 +75,7 @@ fn with_token() -> (Sandbox, String) {
 
 #[test]
 #[ignore = "needs script of util-linux"]
-fn scan_revokes_where_the_database_is_served_by_then() {
+fn scan_revokes_through_whoever_owns_the_database_after_the_prompt() {
     for meanwhile in ServerChange::ALL {
         let (sandbox, token) = with_token();
         fs::write(sandbox.path("leak"), &token).unwrap();
@@ -92,7 +92,7 @@ fn scan_revokes_where_the_database_is_served_by_then() {
 
 #[test]
 #[ignore = "needs script of util-linux"]
-fn bulk_revocation_is_done_where_the_database_is_served_by_then() {
+fn bulk_revocation_goes_through_whoever_owns_the_database_after_the_prompt() {
     for meanwhile in ServerChange::ALL {
         let (sandbox, token) = with_token();
         let revoke = "token revoke --user ci-bot";
@@ -104,7 +104,7 @@ fn bulk_revocation_is_done_where_the_database_is_served_by_then() {
 
 #[test]
 #[ignore = "needs script of util-linux"]
-fn a_password_is_set_where_the_database_is_served_by_then() {
+fn password_is_set_through_whoever_owns_the_database_after_the_prompt() {
     let new = "another maple kettle drum";
     let keys = format!("{new}\n");
     let dialogue = [("New password: ", &*keys), ("Again: ", &*keys)];
@@ -128,9 +128,9 @@ fn a_password_is_set_where_the_database_is_served_by_then() {
     }
 }
 
-/// Nothing asks here, so the server comes and goes all the time.
+/// These commands have no prompt, so the server starts and stops all the time.
 #[test]
-fn a_token_that_was_shown_is_there_whoever_owned_the_database() {
+fn printed_token_exists_whoever_owned_the_database() {
     let (sandbox, _) = with_token();
     let sandbox = std::sync::Arc::new(sandbox);
     let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -148,7 +148,7 @@ fn a_token_that_was_shown_is_there_whoever_owned_the_database() {
                 } else {
                     Signal::TERM
                 });
-                // Now and then a command has the database to itself.
+                // Sometimes a command owns the database itself.
                 std::thread::sleep(Duration::from_millis(20));
                 turns += 1;
             }
@@ -160,7 +160,7 @@ fn a_token_that_was_shown_is_there_whoever_owned_the_database() {
         let ran = sandbox.run(&["token", "create", "ci-bot", "--expires=1d"]);
         match ran.code {
             0 => shown.push(ran.stdout.trim().to_owned()),
-            // The server died under it. What was not shown may be there, and the message says no more than that.
+            // The server crashed during the call. An unprinted token may exist; the message claims no more.
             _ => assert!(ran.stderr.contains("was lost"), "{ran:?}"),
         }
     }
@@ -169,7 +169,7 @@ fn a_token_that_was_shown_is_there_whoever_owned_the_database() {
     assert!(shown.len() > 10, "{} of 40", shown.len());
     let server = sandbox.serve(&[]);
     for token in &shown {
-        assert!(server.accepts(token), "a token that was shown is lost");
+        assert!(server.accepts(token), "a printed token was lost");
     }
     server.stop();
     sandbox.print(&["audit", "verify"]);

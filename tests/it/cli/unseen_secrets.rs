@@ -1,4 +1,4 @@
-//! A secret that could not be shown: what was made is undone, or it is said what was not.
+//! A secret that could not be printed: the change is undone, or the error says what could not be undone.
 
 use std::{fs::File, process::Stdio};
 
@@ -12,7 +12,7 @@ fn with_machine() -> Sandbox {
     sandbox
 }
 
-/// Runs a command whose output cannot be written: its line on stderr.
+/// Runs a command whose output cannot be written; returns its line on stderr.
 fn run_into_a_full_disk(sandbox: &Sandbox, args: &[&str]) -> String {
     let mut command = sandbox.command(args);
     command.stdout(Stdio::from(
@@ -28,7 +28,7 @@ fn tokens(sandbox: &Sandbox) -> Value {
 }
 
 #[test]
-fn a_token_that_nobody_has_seen_is_deleted_again() {
+fn token_that_could_not_be_printed_is_deleted() {
     let sandbox = with_machine();
     let check = || {
         for args in [
@@ -47,7 +47,7 @@ fn a_token_that_nobody_has_seen_is_deleted_again() {
 }
 
 #[test]
-fn a_rotation_that_nobody_has_seen_is_taken_back() {
+fn rotation_that_could_not_be_printed_is_undone() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &["--expires=90d"]);
     let before = tokens(&sandbox);
@@ -67,16 +67,16 @@ fn a_rotation_that_nobody_has_seen_is_taken_back() {
     rotate();
     assert!(server.accepts(&text));
 
-    // The control: shown, it is rotated.
+    // The control: a printed rotation stays.
     let new = sandbox.print(&["token", "rotate", id]);
     assert!(server.accepts(new.trim()) && !server.accepts(&text));
     server.stop();
 }
 
 #[test]
-fn what_could_not_be_undone_is_said() {
+fn failed_undo_is_reported() {
     let sandbox = with_machine();
-    // A database in which no token ends.
+    // A database in which no token can be revoked.
     sandbox.tamper(
         "CREATE TRIGGER no_end BEFORE UPDATE OF delete_time ON tokens BEGIN SELECT RAISE(ABORT, 'no'); END",
     );

@@ -1,4 +1,4 @@
-//! A command that was called wrongly, or on the wrong thing: what people are told, and what is understood all the same.
+//! Commands with wrong arguments or the wrong target: the error message, and what is understood nevertheless.
 
 use std::{
     io::{Read as _, Write as _},
@@ -22,13 +22,13 @@ fn id(text: &str) -> &str {
     text.split('_').nth(1).unwrap()
 }
 
-/// What nobody may see of a token again.
+/// The secret part of a plaintext.
 fn secret(text: &str) -> &str {
     text.rsplit('_').next().unwrap()
 }
 
 #[test]
-fn what_is_wrong_what_is_right_and_the_commands_own_help_are_lines() {
+fn usage_error_names_the_mistake_the_correction_and_the_help() {
     let sandbox = Sandbox::empty();
     for (args, lines) in [
         (
@@ -71,7 +71,7 @@ fn what_is_wrong_what_is_right_and_the_commands_own_help_are_lines() {
             "{refusal}"
         );
     }
-    // Also where not clap has found it.
+    // Also for mistakes that clap does not find.
     let inspect = ["token", "inspect", "not-a-dash"];
     let refusal = sandbox.run(&inspect).refused(2);
     assert!(
@@ -87,7 +87,7 @@ fn what_is_wrong_what_is_right_and_the_commands_own_help_are_lines() {
 }
 
 #[test]
-fn a_list_of_tokens_is_ones_own_where_no_user_is_named() {
+fn token_list_defaults_to_the_callers_own() {
     let sandbox = with_machine();
     sandbox.create_person("alice");
     let own = sandbox.create_token("ci-bot", &[]);
@@ -135,7 +135,7 @@ fn a_list_of_tokens_is_ones_own_where_no_user_is_named() {
 }
 
 #[test]
-fn a_machine_is_shown_described_deactivated_reactivated_and_deleted_and_a_person_is_not() {
+fn machine_commands_refuse_people() {
     let sandbox = with_machine();
     let machine = |args: &[&str]| sandbox.json(&[&["machine"], args].concat());
     let got = machine(&["get", "ci-bot"]);
@@ -178,7 +178,7 @@ fn a_machine_is_shown_described_deactivated_reactivated_and_deleted_and_a_person
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn missing_user_or_token_is_named() {
     let sandbox = with_machine();
     let check = || {
         for args in [
@@ -214,7 +214,7 @@ fn what_is_not_there_is_named() {
     let server = sandbox.serve(&[]);
     check();
 
-    // A client of the API, whose request names two.
+    // A client of the API whose request names two fields.
     let admin = sandbox.json(&["user", "get", "admin"])["user"]["id"].clone();
     let machine = sandbox.json(&["machine", "get", "ci-bot"])["user"]["id"].clone();
     let token = sandbox.create_token("admin", &[]);
@@ -239,7 +239,7 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
-fn a_plaintext_where_an_id_is_wanted_stands_for_its_id() {
+fn plaintext_is_accepted_in_place_of_an_id() {
     let sandbox = with_machine();
     let server = sandbox.serve(&[]);
     let text = sandbox.create_token("ci-bot", &[]);
@@ -248,7 +248,7 @@ fn a_plaintext_where_an_id_is_wanted_stands_for_its_id() {
         assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
         assert!(!ran.stdout.contains(secret(&text)), "{ran:?}");
         assert!(!ran.stderr.contains(secret(&text)), "{ran:?}");
-        // Others may have read it.
+        // Others may have read an argument.
         assert!(ran.stderr.contains("rotate or delete the token"), "{ran:?}");
         ran.stdout
     };
@@ -287,7 +287,7 @@ fn a_plaintext_where_an_id_is_wanted_stands_for_its_id() {
     }
     let new = run(&["rotate", &text, "--grace=1h"]);
     assert!(server.accepts(&text) && server.accepts(new.trim_end()));
-    // Where the two mean different things, it is said which is which.
+    // Where ID and plaintext mean different things, the message distinguishes them.
     let refusal = sandbox.run(&["token", "revoke", &text, "--yes"]).refused(2);
     assert!(
         refusal.contains("family") && refusal.contains(id(&text)),
@@ -300,7 +300,7 @@ fn a_plaintext_where_an_id_is_wanted_stands_for_its_id() {
     server.stop();
 }
 
-/// What a command sends that has the plaintext `text` among its arguments.
+/// The bytes that a command sends when the plaintext `text` is among its arguments.
 fn sent(sandbox: &Sandbox, args: &[&str], bearer: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("--server=http://{}", listener.local_addr().unwrap());
@@ -329,7 +329,7 @@ fn sent(sandbox: &Sandbox, args: &[&str], bearer: &str) -> String {
 }
 
 #[test]
-fn a_plaintext_that_stands_for_its_id_is_not_sent_and_a_broken_one_is_not_even_shown() {
+fn plaintext_given_as_an_id_is_never_sent_and_a_broken_one_is_never_echoed() {
     let sandbox = with_machine();
     let [text, bearer] = [(); 2].map(|()| sandbox.create_token("ci-bot", &[]));
     for args in [
@@ -345,7 +345,7 @@ fn a_plaintext_that_stands_for_its_id_is_not_sent_and_a_broken_one_is_not_even_s
     ] {
         let args = [&["token"], args].concat();
         let bytes = sent(&sandbox, &[&args[..], &[&text]].concat(), &bearer);
-        // The control: what is sent is seen.
+        // The control: the capture sees what is sent.
         assert!(
             bytes.contains(&bearer) && bytes.contains(id(&text)),
             "{bytes}"

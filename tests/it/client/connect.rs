@@ -1,4 +1,4 @@
-//! What only Connect has: the query of a GET, errors as JSON, the end of a stream.
+//! Connect's own encodings: the query of a GET, errors as JSON, the end of a stream.
 
 use base64::{
     Engine,

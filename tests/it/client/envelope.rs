@@ -1,4 +1,4 @@
-//! What gRPC and gRPC-web have: messages with a prefix, the status in trailers.
+//! gRPC and gRPC-web: messages with a prefix, the status in trailers.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The codes of Connect and gRPC, by gRPC's numbers.
+/// Connect's names for gRPC's status numbers.
 pub(crate) const CODES: [&str; 17] = [
     "ok",
     "canceled",
@@ -65,10 +65,10 @@ pub(crate) fn split(mut body: &[u8]) -> Vec<(u8, &[u8])> {
     frames
 }
 
-/// The messages of frames that must have no flags.
+/// The messages of frames, which must have no flags.
 pub(super) fn plain(frames: Vec<(u8, &[u8])>) -> Vec<&[u8]> {
     let messages = frames.into_iter().map(|(flags, message)| {
-        assert_eq!(flags, 0, "no plain message");
+        assert_eq!(flags, 0, "a message without flags");
         message
     });
     messages.collect()

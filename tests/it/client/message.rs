@@ -1,4 +1,4 @@
-//! Messages: JSON made what a codec carries and back, by the descriptors that the server publishes.
+//! Converts messages between JSON and a codec by the descriptors that the server publishes.
 
 use std::sync::LazyLock;
 
@@ -16,11 +16,11 @@ use super::Codec;
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap());
 
-/// A procedure, as the descriptors have it.
+/// A procedure of the descriptors.
 #[derive(Clone, Debug)]
 pub(crate) struct Procedure(MethodDescriptor);
 
-/// All procedures but health's, which anyone may ask and whose Watch has no end.
+/// All procedures but health's, which are public and whose Watch never ends.
 pub(crate) fn procedures() -> impl Iterator<Item = Procedure> {
     POOL.services()
         .filter(|service| service.full_name() != "grpc.health.v1.Health")
@@ -29,7 +29,7 @@ pub(crate) fn procedures() -> impl Iterator<Item = Procedure> {
 }
 
 impl Procedure {
-    /// By `Service/Method`, in `hallpass.v1` where no other package is named.
+    /// Finds `Service/Method`, in `hallpass.v1` unless another package is named.
     pub(crate) fn find(name: &str) -> Self {
         let path = if name.contains('.') {
             format!("/{name}")
@@ -65,7 +65,7 @@ impl Procedure {
         self.0.input().get_field_by_name("token_id").is_some()
     }
 
-    /// A request that names, in whatever fields it has for that, this user and this token, and nothing else.
+    /// A request that names only this user and this token, in the fields that the message has for that.
     pub(crate) fn naming(&self, user_id: &str, username: &str, token_id: &str) -> Value {
         let fields = self.0.input();
         let named = fields.fields().filter_map(|field| {
@@ -87,7 +87,7 @@ impl Procedure {
         }
     }
 
-    /// The reply's canonical JSON. One that has an unknown field, or that cannot be read, is a fault.
+    /// The reply's canonical JSON. Unknown fields and undecodable replies fail the test.
     pub(super) fn decode(&self, codec: Codec, bytes: &[u8]) -> Value {
         let message = match codec {
             Codec::Json => parse(self.0.output(), &serde_json::from_slice(bytes).unwrap()),

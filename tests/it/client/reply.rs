@@ -1,4 +1,4 @@
-//! What a call got, the same for all wires.
+//! The result of a call, the same for all wires.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
-    /// The message; of a stream, a list of all its messages.
+    /// The message; for a stream, a list of all its messages.
     pub(crate) result: Result<Value, Failure>,
-    /// What a stream sent, also where it ended with a failure.
+    /// The messages of a stream, even if it ended with a failure.
     pub(crate) messages: Vec<Value>,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// As it came.
+    /// The undecoded response.
     pub(crate) body: Bytes,
 }
 
 #[derive(Clone, PartialEq)]
 pub(crate) struct Failure {
-    /// The code's name, as Connect has it.
+    /// The code's name in the Connect protocol.
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) details: Vec<Value>,
@@ -36,7 +36,7 @@ impl Reply {
         }
     }
 
-    /// The refusal, which must have this code and reason.
+    /// Asserts a refusal with this code and reason.
     #[track_caller]
     pub(crate) fn refused(self, code: &str, reason: &str) -> Failure {
         let failure = match self.result {
@@ -51,7 +51,7 @@ impl Reply {
         failure
     }
 
-    /// An invalid field, named by a `BadRequest` too.
+    /// Asserts a refusal of this field, which `BadRequest` names, too.
     #[track_caller]
     pub(crate) fn invalid_field(self, field: &str) -> Failure {
         let failure = self.refused("invalid_argument", "INVALID_FIELD");
@@ -62,7 +62,7 @@ impl Reply {
         failure
     }
 
-    /// The refusal as it came: status, header fields, body, but the request's ID and the date.
+    /// The undecoded refusal without the request ID and the date: status, header fields, body.
     #[track_caller]
     pub(crate) fn raw_refusal(self) -> (StatusCode, Vec<(String, String)>, Bytes) {
         assert!(self.result.is_err(), "not refused: {:?}", self.result);
@@ -75,7 +75,7 @@ impl Reply {
     }
 }
 
-/// Header fields but those that differ between any two replies, sorted.
+/// The sorted header fields without those that differ between any two responses.
 fn without_request_id(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut fields: Vec<_> = headers
         .iter()
@@ -87,7 +87,7 @@ fn without_request_id(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 impl Failure {
-    /// The one reason that each error carries.
+    /// The reason that every error carries.
     #[track_caller]
     pub(crate) fn reason(&self) -> &str {
         let info = self.detail("ErrorInfo").expect("every error has a reason");
@@ -95,7 +95,7 @@ impl Failure {
         info["reason"].as_str().unwrap()
     }
 
-    /// The one detail of this type.
+    /// The only detail of this type.
     #[track_caller]
     pub(crate) fn detail(&self, name: &str) -> Option<&Value> {
         let mut details = self.details.iter().filter(|detail| detail["type"] == name);

@@ -1,4 +1,4 @@
-//! The same calls over a stream that is there already: a Unix socket, or a pipe.
+//! The same calls over an existing stream: a Unix socket or a pipe.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{Call, HttpResponse, Procedure, Protocol, Reply, Wire};
 
-/// A server behind a Unix socket. Each request has a connection of its own.
+/// A server behind a Unix socket. Each request uses a new connection.
 #[derive(Clone, Debug)]
 pub(crate) struct UnixClient(pub(crate) PathBuf);
 

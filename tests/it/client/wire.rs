@@ -1,4 +1,4 @@
-//! The wires: a protocol with a codec each.
+//! A wire is a protocol with a codec.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connect with JSON: what curl and the tests of semantics speak.
+    /// Connect with JSON, which curl and most tests use.
     pub(crate) const CURL: Self = Self::new(Protocol::Connect, Codec::Json);
 
     pub(crate) const ALL: [Self; 8] = [
@@ -74,7 +74,7 @@ impl Wire {
         self.request_of_bytes(procedure, &procedure.encode(self.codec, message))
     }
 
-    /// With the message as these bytes, which may be none.
+    /// A request with these bytes as the message, which need not be valid.
     pub(crate) fn request_of_bytes(self, procedure: &Procedure, message: &[u8]) -> Request<Bytes> {
         let path = procedure.path();
         if self.is_get() {
@@ -120,7 +120,7 @@ impl Wire {
             }
             protocol => {
                 assert_eq!(content_type, self.content_type(procedure));
-                assert_eq!(reply.head.status, 200, "errors are told at the end");
+                assert_eq!(reply.head.status, 200, "errors come in the last frame");
                 if procedure.is_stream() {
                     let (sent, end) = match protocol {
                         Protocol::Connect => connect::stream(&reply),

@@ -1,11 +1,11 @@
-//! A file of the model: bytes that can be written anywhere and cut.
+//! A file of the disk model: bytes that can be overwritten and truncated.
 
 use std::ops::Range;
 
-/// What a disk writes whole.
+/// The unit that a disk writes atomically.
 pub(super) const SECTOR: usize = 512;
 
-/// A change of a file that is not yet safe.
+/// A change of a file that is not yet synced.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Write { offset: usize, data: Vec<u8> },
@@ -13,7 +13,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Makes the change; a write only where it is within `part` of the file.
+    /// Applies the change; a write only within `part` of the file.
     fn apply_part(&self, file: &mut Vec<u8>, part: &Range<usize>) {
         match self {
             Self::Truncate { size } => file.resize(*size, 0),
@@ -34,7 +34,7 @@ impl Change {
         self.apply_part(file, &(0..usize::MAX));
     }
 
-    /// Of a write, only the sectors that `keep` says; anything else whole or not at all.
+    /// Applies only the sectors of a write that `keep` selects; other changes entirely or not at all.
     pub(super) fn apply_torn(&self, file: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
         match self {
             Self::Truncate { .. } => {

@@ -1,5 +1,5 @@
-//! A blocking client of Connect JSON on one connection. The asynchronous one of the other tests pools its
-//! connections; here it counts which connection an answer went over, and when one broke.
+//! A blocking Connect JSON client on a single connection. The other tests' asynchronous client pools its
+//! connections; here it matters which connection carried a reply, and when one broke.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -12,15 +12,13 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tonic_types::pb::ErrorInfo;
 
-/// Longer than whatever the server may wait.
+/// Longer than any wait of the server.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// One connection.
 pub(super) struct Client {
     stream: BufReader<TcpStream>,
 }
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -28,7 +26,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// `ok`, or the error's code with its reason.
+    /// `ok`, or the error's code and reason.
     pub(super) fn outcome(&self) -> String {
         if self.status == 200 {
             return "ok".to_owned();
@@ -103,7 +101,7 @@ impl Client {
                 None => break,
             }
         }
-        let mut body = vec![0; length.expect("every answer is of one piece")];
+        let mut body = vec![0; length.expect("every response has a Content-Length")];
         self.stream.read_exact(&mut body)?;
         let body = serde_json::from_slice(&body)?;
         Ok(Reply { status, body })

@@ -21,7 +21,7 @@ fn sign_in(client: &mut Client, password: &str) -> Reply {
 
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn clock_that_jumps_loses_nothing_and_locks_nobody_out() {
+fn clock_jump_loses_nothing_and_locks_nobody_out() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(None);
     let mut tracked = TrackedServer::start(recorder.serve(folder.path()));
@@ -35,7 +35,7 @@ fn clock_that_jumps_loses_nothing_and_locks_nobody_out() {
     let check = |client: &mut Client, token: &str| client.check(token).unwrap().outcome();
 
     for offset in [BACK, 0, FORWARD, BACK, FORWARD, 0] {
-        // Just failed sign-ins must not turn into a lock of thirty days.
+        // Recent failures must not lock the user out for thirty days.
         for _ in 0..6 {
             let outcome = sign_in(&mut client, "a wrong password of the tests").outcome();
             assert!(
@@ -59,7 +59,7 @@ fn clock_that_jumps_loses_nothing_and_locks_nobody_out() {
         };
         assert_eq!(check(&mut client, &expiring), expected);
         tracked.look(false);
-        // What is made in one time lives and dies in another.
+        // Tokens created before a jump are used and deleted after it.
         tracked.create().unwrap();
         tracked.create().unwrap();
         let live = tracked.some_live();

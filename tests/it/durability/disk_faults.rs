@@ -1,4 +1,4 @@
-//! The disk fails: calls of the running server get EIO or EROFS, as a kernel gives them.
+//! The disk fails: system calls of the running server return EIO, EROFS or ENOSPC, as the kernel would.
 
 use hallpass::cli::exit_code::ExitCode;
 
@@ -15,13 +15,13 @@ const ENOSPC: i64 = 28;
 const EROFS: i64 = 30;
 const EDQUOT: i64 = 122;
 
-/// Makes `knobs` fail with `error`, then no more.
+/// Makes the calls of `knobs` fail with `error` for a while, then stops.
 fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(None);
     let mut tracked = TrackedServer::start(recorder.serve(folder.path()));
     for _ in 0..3 {
-        // What was just written is in the log alone, and not in the readers' memory.
+        // A fresh write is only in the log, not in the readers' page caches.
         tracked.create().unwrap();
         for knob in knobs {
             recorder.set(*knob, error);
@@ -43,7 +43,7 @@ fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
         report(&format!(
             "{name}: {calls} calls failed, {refused} of 10 writes refused, {answered} reads answered, {failed} unavailable"
         ));
-        assert!(calls > 0, "the fault was never met");
+        assert!(calls > 0, "the fault never occurred");
         recorder.set(Knob::FailedCalls, 0);
         if reads_go_on {
             assert_eq!(refused, 10);
@@ -53,7 +53,9 @@ fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
         for knob in knobs {
             recorder.set(*knob, 0);
         }
-        tracked.create().expect("it recovers without a restart");
+        tracked
+            .create()
+            .expect("the server recovers without a restart");
         tracked.look(false);
     }
     tracked.finish(folder.path());
@@ -61,14 +63,14 @@ fn fail(name: &str, knobs: &[Knob], error: i64, reads_go_on: bool) {
 
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn writes_that_fail_are_unavailable_and_checks_go_on() {
+fn failed_writes_are_unavailable_and_checks_continue() {
     fail("EIO on write", &[Knob::Write], EIO, true);
 }
 
-/// `SQLite` knows one error alone as a full disk; this one means the same.
+/// `SQLite` recognises only ENOSPC as a full disk; EDQUOT means the same.
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn quota_that_is_used_up_is_a_full_disk_and_a_disk_that_fails_is_none() {
+fn exhausted_quota_counts_as_a_full_disk_and_an_io_error_does_not() {
     for (error, is_full) in [(EDQUOT, true), (ENOSPC, true), (EIO, false)] {
         let folder = tempfile::tempdir().unwrap();
         let recorder = Recorder::new(None);
@@ -84,18 +86,18 @@ fn quota_that_is_used_up_is_a_full_disk_and_a_disk_that_fails_is_none() {
         );
         recorder.set(Knob::Write, 0);
         let live = tracked.some_live();
-        tracked.delete(live).expect("revocations have room");
+        tracked.delete(live).expect("a revocation has space");
         wait_for_room(&mut tracked);
         tracked.look(false);
         tracked.finish(folder.path());
     }
 }
 
-/// Whatever the error is: of the log, at whose sync a commit is answered, or of the database's file, at a
-/// checkpoint or at the end.
+/// Whatever the error, and whichever file it hits: the log, whose sync acknowledges a commit, or the database's
+/// file at a checkpoint or at shutdown.
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn sync_that_fails_ends_the_process_and_nothing_acknowledged_is_lost() {
+fn failed_sync_ends_the_process_and_loses_nothing_acknowledged() {
     for knob in [Knob::Sync, Knob::DatabaseSync] {
         for error in [EIO, ENOSPC, EDQUOT] {
             let folder = tempfile::tempdir().unwrap();
@@ -104,9 +106,9 @@ fn sync_that_fails_ends_the_process_and_nothing_acknowledged_is_lost() {
             recorder.set(knob, error);
             let mut answered = 0;
             while let Ok(outcome) = tracked.try_create() {
-                assert_eq!(outcome, Ok(()), "whether it is there is not known");
+                assert_eq!(outcome, Ok(()), "the result of this write is unknown");
                 answered += 1;
-                assert!(answered < 2_000, "the fault was never met");
+                assert!(answered < 2_000, "the fault never occurred");
             }
             let known = tracked.known();
             let ended = tracked.server.ended();
@@ -115,9 +117,12 @@ fn sync_that_fails_ends_the_process_and_nothing_acknowledged_is_lost() {
             report(&format!(
                 "{error} at {knob:?}: ended after {answered} creates"
             ));
-            // Nor is a start more than it can be.
+            // A start fails the same way.
             let again = Server::spawn(recorder.serve(folder.path()));
-            expect(&again.err().expect("no sync works"), ExitCode::SyncFailed);
+            expect(
+                &again.err().expect("every sync fails"),
+                ExitCode::SyncFailed,
+            );
             recorder.set(knob, 0);
             TrackedServer::again(recorder.serve(folder.path()), known).finish(folder.path());
         }
@@ -126,14 +131,14 @@ fn sync_that_fails_ends_the_process_and_nothing_acknowledged_is_lost() {
 
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn reads_that_fail_are_unavailable_and_never_a_wrong_answer() {
+fn failed_reads_are_unavailable_and_never_a_wrong_reply() {
     fail("EIO on read", &[Knob::Read], EIO, false);
 }
 
-/// What the kernel does to open files after an error of the disk; it refuses an operator's remount while a
-/// file is open for writing.
+/// The kernel remounts read-only after a disk error even while files are open for writing, which it refuses to an
+/// operator, so the recorder simulates it.
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn disk_that_turns_read_only_is_unavailable_for_writes_and_checks_go_on() {
+fn read_only_disk_refuses_writes_and_checks_continue() {
     fail("EROFS", &[Knob::Write, Knob::Open], EROFS, true);
 }

@@ -1,7 +1,7 @@
-//! What a disk may hold after a power cut: all that was synced, and any part of the rest.
+//! What a disk may hold after a power cut: everything that was synced, and any part of the rest.
 //!
-//! A file's data is safe once the file was synced, its name once the folder was: the model promises no more
-//! than POSIX does. Names change in order, as a journal has them; data in any order.
+//! A file's data is durable once the file was synced, its name once the folder was: no more than POSIX
+//! promises. Names change in order, as in a journal; data in any order.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use rand::{RngExt as _, rngs::StdRng};
 
 use super::{bytes::Change, recording::Event};
 
-/// What is kept of that which was not synced.
+/// What the disk keeps of unsynced changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kept {
     Nothing,
@@ -39,14 +39,14 @@ enum NameChange {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     files: Vec<File>,
-    /// The file that has the inode now.
+    /// The file that currently has the inode.
     by_inode: BTreeMap<u64, usize>,
     names: BTreeMap<String, usize>,
     pending_names: Vec<NameChange>,
 }
 
 impl Disk {
-    /// `counts`: a sync or a write that does not count does nothing.
+    /// Applies an event; a sync or write with `counts` false has no effect.
     pub(super) fn apply(&mut self, event: &Event, counts: bool) {
         match event {
             Event::Create { name, inode } => {
@@ -92,7 +92,7 @@ impl Disk {
         &mut self.files[self.by_inode[&inode]]
     }
 
-    /// What the disk holds if the power goes now.
+    /// What the disk holds if the power is cut now.
     pub(super) fn image(&self, kept: Kept, dice: &mut StdRng) -> Image {
         let mut names = self.names.clone();
         let changed = match kept {
@@ -106,7 +106,7 @@ impl Disk {
         let mut content = |file: &usize| {
             let File { safe, pending } = &self.files[*file];
             let mut content = safe.clone();
-            // As often nearly nothing as nearly all.
+            // A random share, so that sometimes nearly nothing and sometimes nearly everything is kept.
             let share = dice.random_range(0.0..1.0);
             for change in pending {
                 match kept {

@@ -1,7 +1,7 @@
-//! A byte of the file changes by itself.
+//! A byte of the database's file changes.
 //!
-//! `SQLite` keeps no checksums, so not every change can be seen. What must hold whatever byte it is: no crash,
-//! no code that is not documented, nobody let in who was not, nothing shown of someone else's.
+//! `SQLite` keeps no checksums, so not every change can be detected. Whatever the byte: no crash, no
+//! undocumented exit code, nobody authenticated who was not, nothing revealed of another user.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ use super::{
     server::{PASSWORD, Server, database, serve},
 };
 
-/// What is asked of each damaged database, and what a whole one answers.
+/// A request to each damaged database, and the reply of the undamaged one.
 struct Probe {
     procedure: &'static str,
     bearer: String,
@@ -38,7 +38,7 @@ struct Probe {
 
 struct Original {
     bytes: Vec<u8>,
-    /// The IDs of all tokens, whosever they are.
+    /// The IDs of all tokens of all users.
     tokens: Vec<String>,
     questions: Vec<Probe>,
 }
@@ -51,7 +51,7 @@ const GET: &str = "TokenService/GetToken";
 const LIST: &str = "TokenService/ListTokens";
 
 impl Probe {
-    /// With the answer as it is now.
+    /// Stores the current reply as the expected one.
     fn new(client: &mut Client, procedure: &'static str, bearer: &str, message: Value) -> Self {
         let reply = client.call(procedure, bearer, &message).unwrap();
         Self {
@@ -63,7 +63,7 @@ impl Probe {
     }
 }
 
-/// Two people and a machine; tokens that live, were deleted, or have expired.
+/// Sets up two people and a machine, with live, deleted and expired tokens.
 fn original() -> Original {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
@@ -134,20 +134,20 @@ fn original() -> Original {
     }
 }
 
-/// What one flip did, at worst.
+/// The worst effect of one flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
-    /// All is answered as before.
+    /// All replies are unchanged.
     None,
-    /// The server did not start, with a documented code.
+    /// The server did not start and exited with a documented code.
     Refused,
-    /// Some answers were unavailable, the rest as before.
+    /// Some replies were unavailable, the others unchanged.
     Unavailable,
-    /// A right that there was is no longer there: a changed hash is a wrong token.
+    /// A right was lost: a changed hash is a wrong token.
     Denied,
-    /// The changed field of one's own is shown as it is now.
+    /// A field of the caller's own data was returned as changed.
     Altered,
-    /// Someone was let in, or shown what is not theirs.
+    /// Someone was authenticated wrongly, or got another user's data.
     Wrong,
 }
 
@@ -195,8 +195,8 @@ fn effect(original: &Original, folder: &Path) -> (Effect, String) {
             );
         }
     }
-    // It also takes a write, or says that it cannot.
-    let admin = &original.questions.last().expect("there are some").bearer;
+    // A write succeeds or is reported as unavailable.
+    let admin = &original.questions.last().expect("there are probes").bearer;
     let outcome = client.create(admin, "after").unwrap().outcome();
     assert!(
         !outcome.starts_with("internal"),
@@ -212,7 +212,7 @@ fn effect(original: &Original, folder: &Path) -> (Effect, String) {
     worst
 }
 
-/// A token's last use is no part of the answer: asking changes it.
+/// Removes last uses, which the probes themselves change.
 fn without_uses(body: &Value) -> Value {
     let mut body = body.clone();
     let mut tokens: Vec<&mut Value> = Vec::new();
@@ -244,8 +244,8 @@ fn judge(outcome: &str, body: &Value, expected: &(String, Value), tokens: &[Stri
     }
 }
 
-/// Nothing of another token or user: at most fields are not what they were (an ID too: it is in the list's
-/// index), or some tokens are missing.
+/// Whether nothing of another token or user appears: at most fields differ (IDs, too, which are in the list's
+/// index), or tokens are missing.
 fn only_fields_differ(now: &Value, was: &Value, tokens: &[String]) -> bool {
     let ids = |value: &Value| -> Vec<String> {
         let tokens = value["tokens"].as_array().cloned().unwrap_or_default();
@@ -263,7 +263,7 @@ fn only_fields_differ(now: &Value, was: &Value, tokens: &[String]) -> bool {
 }
 
 #[test]
-fn flipped_byte_lets_nobody_in_and_crashes_nothing() {
+fn flipped_byte_authenticates_nobody_and_crashes_nothing() {
     let original = original();
     let run = |thread: u64| {
         let mut dice = StdRng::seed_from_u64(500 + thread);
@@ -303,12 +303,12 @@ fn flipped_byte_lets_nobody_in_and_crashes_nothing() {
         original.bytes.len()
     ));
     assert_eq!(tallied.get(&Effect::Wrong), None);
-    // The flips were met, in more than one way.
+    // The flips had more than one kind of effect.
     assert!(tallied.len() >= 3, "{tallied:?}");
     assert_eq!(planted(&original), Effect::Wrong);
 }
 
-/// The control: a deletion that is taken back in the file, as an unlucky flip could.
+/// The control: undoes a deletion in the file, as an unlucky flip could.
 fn planted(original: &Original) -> Effect {
     let folder = in_memory();
     let place = folder.path().join("planted");

@@ -1,4 +1,4 @@
-//! A disk without room, and one that is read-only at the start: real ones, in memory.
+//! A full disk, and one that is read-only at the start: real file systems in memory.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use super::{
     tracked_server::{TrackedServer, UNAVAILABLE},
 };
 
-/// A file system of its own.
+/// A mounted file system.
 struct Disk {
     folder: TempDir,
 }
@@ -42,7 +42,7 @@ impl Disk {
         mount(&["-o", &format!("remount,bind,{mode}")], self.path());
     }
 
-    /// Takes all the room that is left.
+    /// Uses up all free space.
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
         let mut filler = fs::File::create(&path).unwrap();
@@ -78,7 +78,7 @@ fn mount(args: &[&str], folder: &Path) {
     assert!(status.success(), "mounting needs root");
 }
 
-/// `/readyz`: its status and text.
+/// The status and text of `/readyz`.
 pub(super) fn ready(server: &Server) -> (u16, String) {
     let mut stream = TcpStream::connect(server.address).unwrap();
     let request = "GET /readyz HTTP/1.1\r\nHost: hallpass\r\nConnection: close\r\n\r\n";
@@ -94,7 +94,7 @@ fn is_ready(server: &Server) -> bool {
     ready(server) == (200, "ready".to_owned())
 }
 
-/// Creates tokens until the disk is full; how many. The log has room left in itself.
+/// Creates tokens until the disk is full and returns how many; the log has some free space of its own.
 fn create_until_full(tracked: &mut TrackedServer) -> u32 {
     let mut created = 0;
     let outcome = loop {
@@ -107,7 +107,7 @@ fn create_until_full(tracked: &mut TrackedServer) -> u32 {
     created
 }
 
-/// Creates tokens again as soon as there is room.
+/// Waits until tokens can be created again.
 pub(super) fn wait_for_room(tracked: &mut TrackedServer) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while tracked.create().is_err() {
@@ -115,7 +115,7 @@ pub(super) fn wait_for_room(tracked: &mut TrackedServer) {
     }
 }
 
-/// With enough tokens to revoke.
+/// Starts a server with enough tokens to revoke.
 fn start(disk: &Disk) -> TrackedServer {
     let mut tracked = TrackedServer::start(serve(disk.path()));
     for _ in 0..60 {
@@ -124,7 +124,7 @@ fn start(disk: &Disk) -> TrackedServer {
     tracked
 }
 
-/// Only revocations are written, and `/readyz` says so.
+/// Asserts that only revocations are written, and that `/readyz` says so.
 fn expect_revocations_alone(tracked: &mut TrackedServer) {
     for _ in 0..10 {
         let live = tracked.some_live();
@@ -133,13 +133,13 @@ fn expect_revocations_alone(tracked: &mut TrackedServer) {
         tracked.look(false);
     }
     let (status, text) = ready(&tracked.server);
-    assert_eq!(status, 200, "tokens are checked here: {text}");
+    assert_eq!(status, 200, "tokens can still be checked: {text}");
     assert!(text.contains("the disk is full"), "{text}");
 }
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
-fn on_a_full_disk_tokens_are_revoked_and_checked_and_room_is_enough_to_recover() {
+fn full_disk_still_allows_revocations_and_checks_and_free_space_is_enough_to_recover() {
     let disk = Disk::mount("24m");
     let mut tracked = start(&disk);
     let mut accepted = 0;
@@ -153,14 +153,14 @@ fn on_a_full_disk_tokens_are_revoked_and_checked_and_room_is_enough_to_recover()
         tracked.look(false);
     }
     report(&format!(
-        "full disk: {accepted} creates found room in the log, then revocations alone"
+        "full disk: {accepted} creates fit the log, then only revocations"
     ));
     tracked.finish(disk.path());
 }
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
-fn revocation_that_meets_the_full_disk_first_is_written() {
+fn first_revocation_on_a_full_disk_is_written() {
     let disk = Disk::mount("24m");
     let mut tracked = start(&disk);
     let filler = disk.fill();
@@ -177,10 +177,10 @@ fn revocation_that_meets_the_full_disk_first_is_written() {
     tracked.finish(disk.path());
 }
 
-/// A control: without the reserve there is no room for a revocation either.
+/// The control: without the reserve there is no space for a revocation either.
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
-fn on_a_full_disk_without_the_reserve_nothing_is_written_and_nothing_lost() {
+fn full_disk_without_the_reserve_writes_nothing_and_loses_nothing() {
     let disk = Disk::mount("24m");
     let mut tracked = start(&disk);
     fs::remove_file(disk.path().join("hallpass.db-reserve")).unwrap();
@@ -196,11 +196,11 @@ fn on_a_full_disk_without_the_reserve_nothing_is_written_and_nothing_lost() {
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
-fn revocations_on_a_full_disk_survive_a_kill_and_go_on_after_it() {
+fn revocations_on_a_full_disk_survive_kill_9_and_continue_after_it() {
     let disk = Disk::mount("24m");
     let mut tracked = start(&disk);
     let filler = disk.fill();
-    // Killed before the reserve was needed, then after it.
+    // Killed before the reserve was used, then after it.
     for _ in 0..2 {
         tracked.server.kill();
         tracked.server = Server::start(disk.path());
@@ -216,12 +216,12 @@ fn revocations_on_a_full_disk_survive_a_kill_and_go_on_after_it() {
 
 #[test]
 #[ignore = "needs root to mount a file system: tests/run runs this"]
-fn first_start_on_a_full_disk_is_refused_in_words() {
+fn first_start_on_a_full_disk_is_refused_with_an_explanation() {
     let disk = Disk::mount("24m");
     let filler = disk.fill();
     let refused = Server::spawn(serve(disk.path()))
         .err()
-        .expect("there is no room");
+        .expect("the disk is full");
     expect(&refused, ExitCode::CannotOpen);
     fs::remove_file(filler).unwrap();
     TrackedServer::start(serve(disk.path())).finish(disk.path());

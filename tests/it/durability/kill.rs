@@ -1,4 +1,4 @@
-//! The process dies, at any moment, while it writes for many.
+//! The process is killed at random times while several clients write.
 
 use std::{path::Path, process::Output, thread, time::Duration};
 
@@ -13,17 +13,17 @@ use super::{
 
 const WRITERS: usize = 4;
 const ROUNDS: u64 = 50;
-/// A bound of the project: what a user sees of a crash.
+/// How long a user may notice a crash.
 const MAX_RESTART_TIME: Duration = Duration::from_secs(2);
 
-/// A token that was answered.
+/// A token whose creation was acknowledged.
 #[derive(Clone, Debug)]
 struct Token {
     text: String,
     state: State,
 }
 
-/// Creates and deletes until the server is gone. Deletes also what it is given: tokens of earlier rounds.
+/// Creates and deletes tokens until the server is gone. Also deletes the given tokens of earlier rounds.
 fn write(server: &Server, admin: &str, mut tokens: Vec<Token>, seed: u64) -> Vec<Token> {
     let mut dice = StdRng::seed_from_u64(seed);
     let Ok(mut client) = Client::connect(server.address) else {
@@ -54,7 +54,7 @@ fn write(server: &Server, admin: &str, mut tokens: Vec<Token>, seed: u64) -> Vec
     }
 }
 
-/// Each token does what was acknowledged; where either is right, it stays with what it did.
+/// Checks that each token is as acknowledged; where both outcomes are allowed, the first observed one must stay.
 fn check(server: &Server, tokens: &mut [Token]) {
     let mut client = Client::connect(server.address).unwrap();
     for token in tokens {
@@ -75,7 +75,7 @@ fn check(server: &Server, tokens: &mut [Token]) {
     }
 }
 
-/// Verifies the audit log from the head that was noted before, and returns its head.
+/// Verifies the audit log from the noted head, and returns the new head.
 fn verify_audit(folder: &Path, noted: Option<&str>) -> String {
     let mut command = hallpass(folder, &["audit", "verify", "--json"]);
     if let Some(noted) = noted {
@@ -91,7 +91,7 @@ fn verify_audit(folder: &Path, noted: Option<&str>) -> String {
     verdict["head"].as_str().expect("a head").to_owned()
 }
 
-/// Whether it started in time; on a busy machine, compared with one that has nothing to recover.
+/// Whether it started in time; on a busy machine, compared with a start that has nothing to recover.
 fn is_quick(server: &Server) -> bool {
     server.started_in <= MAX_RESTART_TIME || {
         let empty = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ fn kill_9_loses_nothing_acknowledged_and_the_server_is_back_within_2_s() {
                 .zip(slices)
                 .map(|(seed, tokens)| scope.spawn(move || write(served, admin, tokens, seed)))
                 .collect();
-            // A moment is what is wanted here, not an event.
+            // A random time is wanted here, not an event.
             thread::sleep(moment);
             server.signal_kill();
             writers
@@ -129,7 +129,7 @@ fn kill_9_loses_nothing_acknowledged_and_the_server_is_back_within_2_s() {
         slowest = slowest.max(server.started_in);
         assert!(is_quick(&server), "{:?}", server.started_in);
         for tokens in &mut slices {
-            // Of those of earlier rounds, some; the last comparison is over all.
+            // Some of the earlier rounds' tokens; the final comparison covers all.
             let old = tokens.len().saturating_sub(60);
             check(&server, &mut tokens[old..]);
             for token in &mut tokens[..old] {
@@ -154,6 +154,6 @@ fn kill_9_loses_nothing_acknowledged_and_the_server_is_back_within_2_s() {
         "kill -9: {ROUNDS} rounds, {} creates and {deleted} deletes, {losses:?}, slowest restart {slowest:?}",
         tokens.len()
     ));
-    assert!(deleted > 100, "too little happened to see anything");
+    assert!(deleted > 100, "too few deletions to prove anything");
     assert_eq!(losses.sum(), 0, "{losses:?}");
 }

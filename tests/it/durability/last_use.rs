@@ -1,4 +1,4 @@
-//! Last uses are kept in memory for a minute, so a crash may lose a minute of them, and nothing else.
+//! Last uses stay in memory for a minute, so a crash may lose one minute of them and nothing else.
 
 use std::{
     thread,
@@ -44,9 +44,9 @@ fn kill_9_loses_the_last_uses_of_the_last_minute_and_nothing_else() {
     assert_eq!(client.check(&early).unwrap().outcome(), "ok");
     tracked.server.kill();
     assert_eq!(last_use(&early), written);
-    // The control: were each use written at once, this would prove nothing.
+    // The control: the last uses were not yet written.
     assert_eq!(last_use(&late), None);
-    // Nobody else may have the file open at a start.
+    // No other process may have the file open at a start.
     drop(sql);
     tracked.server = Server::start(folder.path());
     tracked.finish(folder.path());

@@ -1,5 +1,5 @@
-//! Another process holds the database, for longer than any request may take; it wants to own it, too; or the
-//! file is no longer the one at its path.
+//! Another process locks the database for longer than any request may take, or wants to own it, too; or the
+//! file at the path is replaced.
 
 use std::{
     fs,
@@ -19,13 +19,13 @@ use super::{
 };
 
 const LOCK_HELD_FOR: Duration = Duration::from_secs(12);
-/// A check that waited for the lock would take as long as a write does.
+/// A check that waited for the lock would take longer.
 const MAX_CHECK_TIME: Duration = Duration::from_secs(4);
-/// No answer may take longer than the server's deadline for a request.
+/// The server's deadline for a request.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[test]
-fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_recover() {
+fn foreign_lock_blocks_only_writes_and_its_release_is_enough_to_recover() {
     let folder = tempfile::tempdir().unwrap();
     let mut tracked = TrackedServer::start(serve(folder.path()));
     let other = Connection::open(database(folder.path())).unwrap();
@@ -33,7 +33,7 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
     let begun = Instant::now();
     let released = AtomicBool::new(false);
     let write = |wait: Duration| {
-        // Staggered: some come while the writer already waits for the lock.
+        // Staggered, so that some arrive while the writer already waits for the lock.
         thread::sleep(wait);
         let mut client = tracked.client();
         let mut outcomes = Vec::new();
@@ -76,7 +76,7 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
     assert!(refused > 0);
     assert!(slowest < MAX_CHECK_TIME, "{slowest:?}");
     for (outcome, took) in &outcomes {
-        // Those that still waited when the lock went are done.
+        // Writes that still waited when the lock was released succeed.
         assert!(
             outcome == UNAVAILABLE || outcome == "ok",
             "{outcome} after {took:?}"
@@ -91,13 +91,13 @@ fn outside_lock_is_unavailable_for_writes_checks_go_on_and_its_end_is_enough_to_
 }
 
 #[test]
-fn second_server_waits_and_is_told_by_whom_the_database_is_held() {
+fn second_server_waits_and_is_told_who_holds_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let tracked = TrackedServer::start(serve(folder.path()));
     let begun = Instant::now();
     let refused = Server::spawn(serve(folder.path()))
         .err()
-        .expect("it is taken");
+        .expect("the database is owned");
     assert!(begun.elapsed() >= Duration::from_secs(10));
     expect(&refused, ExitCode::AlreadyServed);
     let by = format!("process {} (hallpass)", tracked.server.id());
@@ -105,12 +105,16 @@ fn second_server_waits_and_is_told_by_whom_the_database_is_held() {
     thread::scope(|scope| {
         let waits = scope.spawn(|| Server::spawn(serve(folder.path())));
         tracked.server.stop();
-        waits.join().unwrap().expect("it is let in").stop();
+        waits
+            .join()
+            .unwrap()
+            .expect("it starts after the first has stopped")
+            .stop();
     });
 }
 
 #[test]
-fn server_ends_once_its_file_was_moved_replaced_or_deleted() {
+fn server_exits_once_its_file_is_moved_replaced_or_deleted() {
     let replace = |database: &Path| {
         let copy = database.with_extension("copy");
         fs::copy(database, &copy).unwrap();

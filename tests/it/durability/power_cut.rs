@@ -1,4 +1,4 @@
-//! The power goes: at any moment, and the disk keeps any part of what it was not told to make safe.
+//! The power is cut at any time, and the disk keeps any part of what was not synced.
 
 use std::{cell::Cell, collections::BTreeMap, fs, os::unix::fs::PermissionsExt, thread};
 
@@ -16,20 +16,20 @@ use super::{
     server::database,
 };
 
-/// What came of all images of one setting.
+/// The results of all images of one setting.
 #[derive(Debug, Default)]
 struct ImageResults {
     images: usize,
     acknowledged: usize,
     damaged: usize,
     losses: Losses,
-    /// By what the disk kept.
+    /// By what the disk kept of unsynced writes.
     lost_by_kept: BTreeMap<Kept, usize>,
     first: Option<String>,
 }
 
 struct ImageChecker {
-    /// Each image has a name of its own: a thread that still closes the database of the one before would delete the
+    /// Each image has its own folder: a thread that still closes the previous image's database would delete the
     /// log of the next.
     folder: TempDir,
     images: Cell<usize>,
@@ -46,7 +46,7 @@ impl ImageChecker {
         }
     }
 
-    /// Starts on the image, looks through it and compares it.
+    /// Starts on the image, checks it and compares it with what was acknowledged.
     fn judge(&self, image: &Image, known: &[(&str, State)]) -> Result<Losses, String> {
         let folder = |image: usize| self.folder.path().join(image.to_string());
         let before = self.images.replace(self.images.get() + 1);
@@ -114,7 +114,7 @@ fn cut_power(
 
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn power_cut_loses_nothing_acknowledged_and_a_weaker_setting_would() {
+fn power_cut_loses_nothing_acknowledged_but_would_with_a_weaker_setting() {
     let run = RecordedRun::record(if full() { 800 } else { 400 });
     let cuts = run.cuts(if full() { 600 } else { 240 });
     assert!(cuts.len() >= 200);
@@ -145,17 +145,17 @@ fn power_cut_loses_nothing_acknowledged_and_a_weaker_setting_would() {
     ));
     assert_eq!((full.losses.sum(), full.damaged), (0, 0), "{full:?}");
     assert!(full.acknowledged > 0);
-    // The controls: however they fail, they do.
+    // The controls must lose something.
     for control in [normal, off] {
         assert!(control.losses.sum() + control.damaged > 0, "{control:?}");
     }
 }
 
-/// A kernel that could not write a page takes it for written and goes on showing it: the next process reads
-/// what the disk does not have.
+/// A kernel that fails to write a page marks it clean and keeps it in its cache: the next process reads
+/// data that the disk does not have.
 #[test]
 #[ignore = "needs a C compiler: tests/run runs this"]
-fn power_cut_after_syncs_that_failed_loses_nothing_acknowledged() {
+fn power_cut_after_failed_syncs_loses_nothing_acknowledged() {
     let run = RecordedRun::record_lives(if full() { 80 } else { 25 });
     let (of_log, of_database) = run.failed_syncs();
     let mut cuts = run.cuts(if full() { 300 } else { 120 });
@@ -164,7 +164,7 @@ fn power_cut_after_syncs_that_failed_loses_nothing_acknowledged() {
     cuts.sort_unstable();
     let kept = [Kept::Nothing, Kept::Some, Kept::Torn, Kept::All];
     let outcome = cut_power(&run, &cuts, Synchronous::Full, &kept);
-    // The control: an owner that builds on the log as it reads it.
+    // The control: an owner that trusts the log as it reads it.
     let kept = [Kept::Nothing, Kept::Some, Kept::Some, Kept::Torn];
     let trusting = cut_power(&run, &recoveries, Synchronous::Trusting, &kept);
     report(&format!(
@@ -174,7 +174,10 @@ fn power_cut_after_syncs_that_failed_loses_nothing_acknowledged() {
         cuts.len(),
         recoveries.len(),
     ));
-    assert!(of_log > 5 && of_database > 5, "too few to see anything");
+    assert!(
+        of_log > 5 && of_database > 5,
+        "too few failures to prove anything"
+    );
     assert_eq!(
         (outcome.losses.sum(), outcome.damaged),
         (0, 0),

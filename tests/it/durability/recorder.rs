@@ -1,4 +1,4 @@
-//! The recorder of `recorder.c`: built once, preloaded into a server, and told what shall fail.
+//! `recorder.c`: built once, preloaded into a server, and told which calls must fail.
 
 use std::{
     fs::{self, File},
@@ -12,22 +12,22 @@ use tempfile::NamedTempFile;
 
 use super::server::serve;
 
-/// What a test can change while the server runs.
+/// What a test can set while the server runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Knob {
-    /// The error that each write to a file of the folder fails with; 0: none.
+    /// The error of every write to a file of the folder; 0: none.
     Write = 0,
-    /// Likewise each read.
+    /// The error of every read.
     Read = 1,
-    /// Likewise each sync.
+    /// The error of every sync.
     Sync = 2,
-    /// Likewise each opening for writing.
+    /// The error of every opening for writing.
     Open = 3,
-    /// How far the wall clock is off.
+    /// The offset of the wall clock in seconds.
     ClockOffsetSecs = 4,
-    /// How many calls were made to fail: read by the test.
+    /// How many calls have failed, read by the test.
     FailedCalls = 5,
-    /// The error that each sync of the database's own file fails with, such as a checkpoint makes.
+    /// The error of every sync of the database's file, such as a checkpoint makes.
     DatabaseSync = 6,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// One that records to `log`, or only makes things fail.
+    /// A recorder that writes to `log`, or one that only makes calls fail.
     pub(super) fn new(log: Option<PathBuf>) -> Self {
         let control = NamedTempFile::new().unwrap();
         control.as_file().set_len(64).unwrap();
@@ -74,7 +74,7 @@ impl Recorder {
     }
 }
 
-/// Compiled by the first test that needs it.
+/// Compiles the library on first use.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
@@ -92,7 +92,7 @@ fn library() -> &'static Path {
             .status()
             .expect("there is a C compiler");
         assert!(compiled.success());
-        // Loaded at once by each server; nothing else ever needs the file by its present name.
+        // Each server loads it at its start; nothing needs the file afterwards.
         let stable = folder.join("recorder.so");
         fs::rename(&library, &stable).unwrap();
 

@@ -1,6 +1,6 @@
-//! What the recorder wrote down: the calls of the server, in the kernel's order.
+//! The recorded calls of the server, in the kernel's order.
 
-/// A call. Files are named by their inode, which the file system may give out again.
+/// A call. Files are identified by their inode, which the file system may reuse.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     Create {
@@ -19,7 +19,7 @@ pub(super) enum Event {
     Sync {
         inode: u64,
     },
-    /// The kernel takes what it could not write for written: a later sync says nothing of it.
+    /// The kernel marks pages that it could not write as clean: a later sync does not report them.
     SyncFailed {
         inode: u64,
     },
@@ -27,13 +27,13 @@ pub(super) enum Event {
     Unlink {
         name: String,
     },
-    /// The beginning of an answer to the client at this port of its own.
+    /// The beginning of a response to the client with this port.
     Reply {
         port: u16,
     },
 }
 
-/// Reads a log. Its layout is `struct head` of recorder.c, then the data.
+/// Reads a recording: `struct head` of recorder.c, then the data, repeated.
 pub(super) fn read(mut log: &[u8]) -> Vec<Event> {
     let mut events = Vec::new();
     while !log.is_empty() {
@@ -71,22 +71,20 @@ pub(super) fn read(mut log: &[u8]) -> Vec<Event> {
     events
 }
 
-/// Which syncs of a recording count. The program always runs with synchronous=FULL; that a weaker setting
-/// would have lost something is shown on the very same recording, less the syncs that it leaves out.
+/// Which syncs of a recording count. The program always runs with synchronous=FULL; ignoring the syncs that a
+/// weaker setting omits shows on the same recording what that setting would have lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Synchronous {
-    /// All of them.
     Full,
-    /// Of the log only those around a checkpoint: before pages go into the database, and of the log's new
+    /// Of the log's syncs only those around a checkpoint: before pages go into the database, and of the log's new
     /// header. A commit does not wait for the disk.
     Normal,
-    /// None.
     Off,
-    /// All, but what an owner writes anew of the log before it builds on it is not written.
+    /// All, but the owner's rewrite of the log at its start is ignored.
     Trusting,
 }
 
-/// For each event whether it counts: all but the syncs that a weaker setting leaves out.
+/// For each event whether it counts: all but the syncs that a weaker setting omits.
 pub(super) fn counting(events: &[Event], synchronous: Synchronous) -> Vec<bool> {
     let mut log = None;
     let mut counts = Vec::with_capacity(events.len());
@@ -108,7 +106,7 @@ pub(super) fn counting(events: &[Event], synchronous: Synchronous) -> Vec<bool> 
     counts
 }
 
-/// `SQLite` itself writes a header or a frame at a time.
+/// Whether the owner rewrites the log: `SQLite` itself writes one header or frame at a time.
 pub(super) fn writes_anew(event: &Event, log: Option<u64>) -> bool {
     matches!(event, Event::Write { inode, offset, data }
         if Some(*inode) == log && offset % (1 << 20) == 0 && (*offset > 0 || data.len() != 32))
@@ -118,7 +116,7 @@ fn is_header(before: &[Event]) -> bool {
     matches!(before.last(), Some(Event::Write { offset: 0, data, .. }) if data.len() == 32)
 }
 
-/// The next write goes elsewhere than into the log.
+/// Whether the next write is not to the log.
 fn begins_checkpoint(after: &[Event], log: u64) -> bool {
     let next = after.iter().find_map(|event| match event {
         Event::Write { inode, .. } | Event::Truncate { inode, .. } => Some(*inode),

@@ -1,4 +1,4 @@
-//! What is in a database after something happened to it, against what was acknowledged before.
+//! Compares a database after a fault with what was acknowledged before.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,25 +14,25 @@ use rusqlite::{Connection, OpenFlags};
 use super::{client::id_of, server::database};
 use crate::test_app::verify_audit;
 
-/// What is known of a token from the answers.
+/// What the replies say about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Its creation was acknowledged, its deletion never asked for.
+    /// Its creation was acknowledged, its deletion never requested.
     Live,
-    /// Its deletion was asked for and not acknowledged.
+    /// Its deletion was requested and not acknowledged.
     Either,
     /// Its deletion was acknowledged.
     Deleted,
 }
 
-/// What does not agree.
+/// The differences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Losses {
-    /// Acknowledged creations that are gone.
+    /// Acknowledged creations that are missing.
     pub(super) lost: usize,
     /// Acknowledged deletions that are undone.
     pub(super) back: usize,
-    /// Tokens that nobody asked to be deleted and are.
+    /// Tokens that are deleted without a request.
     pub(super) deleted: usize,
     /// Acknowledged changes without a row in the audit log.
     pub(super) unaudited: usize,
@@ -56,7 +56,7 @@ pub(super) fn compare(folder: &Path, known: &[(&str, State)]) -> rusqlite::Resul
         .prepare("SELECT action, target, count(*) FROM audit GROUP BY action, target")?
         .query_map((), |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
         .collect::<Result<_, _>>()?;
-    // The purge leaves a user its newest ended tokens alone, and tells how many it took.
+    // The purge keeps only a user's newest ended tokens, and records how many it removed.
     let purged: i64 = connection.query_one(
         "SELECT coalesce(sum(count), 0) FROM audit WHERE action = 'token.purge'",
         [],
@@ -66,7 +66,9 @@ pub(super) fn compare(folder: &Path, known: &[(&str, State)]) -> rusqlite::Resul
     let mut losses = Losses::default();
     for (token, state) in known {
         let id = id_of(token);
-        let hash = TokenText::parse(token).expect("it was answered").hash();
+        let hash = TokenText::parse(token)
+            .expect("an acknowledged token")
+            .hash();
         let mut audit = |action: &str| {
             if audited.get(&(action.to_owned(), id.clone())) != Some(&1) {
                 losses.unaudited += 1;
@@ -90,7 +92,7 @@ pub(super) fn compare(folder: &Path, known: &[(&str, State)]) -> rusqlite::Resul
     Ok(losses)
 }
 
-/// Opens the database in `folder` as `serve` does, and looks through all of it: one sentence a finding.
+/// Opens the database in `folder` as `serve` does and checks it all; one sentence per finding.
 pub(super) async fn findings(folder: &Path) -> Result<Vec<String>, String> {
     let options = StoreOptions::new(database(folder), OpenAs::Serve);
     let db = Db::open(&options).map_err(|error| format!("{error}: {error:?}"))?;
@@ -103,7 +105,7 @@ pub(super) async fn findings(folder: &Path) -> Result<Vec<String>, String> {
     Ok(findings)
 }
 
-/// How many of each, for a report.
+/// Counts equal items for a report.
 pub(super) fn tally<T: Ord + Clone>(tally: &mut BTreeMap<T, usize>, what: &T, count: usize) {
     *tally.entry(what.clone()).or_default() += count;
 }

@@ -1,4 +1,4 @@
-//! A run of the real binary under the recorder, and what was promised at each moment of it.
+//! A recorded run of the real binary, and what was acknowledged at each point of it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,17 +24,16 @@ const WRITERS: usize = 4;
 const MOST_RECOVERY_CUTS: usize = 60;
 pub(super) const SEED: u64 = 0x5eed;
 
-/// What a client asked for, in order, and was answered.
+/// What a client requested, in order, and the result.
 enum Sent {
     Create(String),
     Delete(String),
-    /// A deletion whose answer did not come: whether it happened is not promised.
+    /// A deletion without a reply: it may have happened or not.
     TryDelete(String),
-    /// Whatever else was answered.
+    /// Any other reply.
     Nothing,
 }
 
-/// A run of the real binary.
 pub(super) struct RecordedRun {
     pub(super) events: Vec<Event>,
     /// By the client's port.
@@ -42,12 +41,12 @@ pub(super) struct RecordedRun {
 }
 
 impl RecordedRun {
-    /// Creates and deletes tokens, from the first start on an empty folder to an orderly end.
+    /// Creates and deletes tokens, from the first start on an empty folder to a clean shutdown.
     pub(super) fn record(operations: usize) -> Self {
         Self::record_with(1, operations, |_, _| {})
     }
 
-    /// Likewise over many lives of the server, each of which but the last ends by a sync that fails.
+    /// The same over many starts of the server, each of which but the last ends with a failed sync.
     pub(super) fn record_lives(lives: usize) -> Self {
         const ERRORS: [i64; 3] = [5, 28, 122];
         let mut dice = StdRng::seed_from_u64(SEED);
@@ -71,7 +70,7 @@ impl RecordedRun {
         let mut asked: HashMap<u16, Vec<Sent>> = HashMap::new();
         let (mut admin, mut live) = (None, vec![Vec::new(); WRITERS]);
         for life in 1..=lives {
-            let server = Server::spawn(recorder.serve(folder.path())).expect("it serves");
+            let server = Server::spawn(recorder.serve(folder.path())).expect("the server starts");
             let admin = &*admin.get_or_insert_with(|| {
                 let mut client = Client::connect(server.address).unwrap();
                 let admin = client.sign_in(PASSWORD).unwrap().text("token");
@@ -99,7 +98,7 @@ impl RecordedRun {
                 live.push(still_live);
             }
             if life < lives {
-                // At the latest when it empties the log.
+                // At the latest when the server truncates the log.
                 expect(&server.terminated(), ExitCode::SyncFailed);
                 recorder.set(Knob::Sync, 0);
                 recorder.set(Knob::DatabaseSync, 0);
@@ -111,7 +110,7 @@ impl RecordedRun {
         Self { events, asked }
     }
 
-    /// Moments at which an owner has begun to build on the log that it found: while it copies that into the
+    /// Points at which an owner has begun to use the log that it found: while it copies the log into the
     /// database's file.
     pub(super) fn cuts_in_recoveries(&self) -> Vec<usize> {
         let (mut log, mut base, mut cuts) = (None, None, Vec::new());
@@ -134,7 +133,7 @@ impl RecordedRun {
         cuts.into_iter().step_by(step).collect()
     }
 
-    /// How many syncs failed: of the log, and of the database's own file.
+    /// How many syncs of the log and of the database's file failed.
     pub(super) fn failed_syncs(&self) -> (usize, usize) {
         let mut inode_of_database = None;
         let (mut of_log, mut of_database) = (0, 0);
@@ -153,12 +152,11 @@ impl RecordedRun {
         (of_log, of_database)
     }
 
-    /// How many answers there were.
     pub(super) fn answers(&self) -> usize {
         self.asked.values().map(Vec::len).sum()
     }
 
-    /// The tokens as they must be if the power goes before the event `cut`.
+    /// The tokens as they must be if the power is cut before the event `cut`.
     pub(super) fn known(&self, cut: usize) -> Vec<(&str, State)> {
         let mut answered: HashMap<u16, usize> = HashMap::new();
         for event in &self.events[..cut] {
@@ -167,7 +165,7 @@ impl RecordedRun {
             }
         }
         let answered = |port| answered.get(port).copied().unwrap_or(0);
-        // Over all clients first what was made: whoever deletes a token may be another than made it.
+        // All clients' creations first, since another client may delete a token.
         let mut known: BTreeMap<&str, State> = BTreeMap::new();
         for (port, asked) in &self.asked {
             for asked in &asked[..answered(port)] {
@@ -182,7 +180,7 @@ impl RecordedRun {
                     continue;
                 };
                 let is_done = at < answered(port) && matches!(asked, Sent::Delete(_));
-                // Whoever has not come yet asks for nothing yet.
+                // A client without replies so far has requested nothing.
                 if let Some(state) = known.get_mut(token.as_str()) {
                     *state = if is_done {
                         State::Deleted
@@ -195,8 +193,8 @@ impl RecordedRun {
         known.into_iter().collect()
     }
 
-    /// Moments spread over all, and again over the first start, and those right after an answer: what was
-    /// promised last is what is lost first.
+    /// Points spread over the whole run, over the first start, and right after replies: the latest
+    /// acknowledgement is the first to be lost.
     pub(super) fn cuts(&self, count: usize) -> Vec<usize> {
         let mut dice = StdRng::seed_from_u64(SEED);
         let answers: Vec<_> = (0..self.events.len())
@@ -213,10 +211,10 @@ impl RecordedRun {
     }
 }
 
-/// What a writer knows at the end: its port, what it asked for, and its tokens that live.
+/// A writer's result: its port, its requests, and its live tokens.
 type Written = (u16, Vec<Sent>, Vec<String>);
 
-/// Creates and deletes over one connection, until it has done enough or the server is gone.
+/// Creates and deletes over one connection until it has done enough or the server is gone.
 fn write(
     server: SocketAddr,
     before: &HashMap<u16, Vec<Sent>>,
@@ -225,7 +223,7 @@ fn write(
     operations: usize,
     mut live: Vec<String>,
 ) -> Written {
-    // A port of its own, by which the recorder knows it.
+    // The recorder identifies the client by its port.
     let mut client = loop {
         match Client::connect(server) {
             Ok(client) if before.contains_key(&client.port()) => {}

@@ -1,4 +1,4 @@
-//! The real binary, serving a folder of the test's own.
+//! The real binary as a server on a test's folder.
 
 use std::{
     fs::File,
@@ -16,18 +16,17 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The first admin's password.
 pub(super) const PASSWORD: &str = "a long password of the tests";
 
-/// A serving process. It is killed when it goes out of scope.
+/// A server process, killed on drop.
 pub(super) struct Server {
     child: Child,
     _stdout: BufReader<ChildStdout>,
     log: File,
-    /// Where it listens.
     pub(super) address: SocketAddr,
-    /// From its start to its being ready.
+    /// The time from its start until it was ready.
     pub(super) started_in: Duration,
 }
 
-/// How a server ended that did not come to serve, or not to an orderly end.
+/// How a server ended that did not start or did not shut down cleanly.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: ExitStatus,
@@ -39,7 +38,7 @@ pub(super) fn database(folder: &Path) -> PathBuf {
     folder.join("hallpass.db")
 }
 
-/// The binary with a command, on the database in `folder`.
+/// The binary with a subcommand, on the database in `folder`.
 pub(super) fn hallpass(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
     command
@@ -52,7 +51,7 @@ pub(super) fn hallpass(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Arguments and environment of a server: no two of these tests meet a limit that is not their subject.
+/// Arguments and environment of a server, with limits so high that these tests do not reach them.
 pub(super) fn serve(folder: &Path) -> Command {
     let mut command = hallpass(folder, &["serve", "--listen", "127.0.0.1:0"]);
     command
@@ -62,7 +61,7 @@ pub(super) fn serve(folder: &Path) -> Command {
     command
 }
 
-/// That it ended with `code`, and did not panic.
+/// Asserts that it ended with `code` and did not panic.
 pub(super) fn expect(refused: &Refused, code: ExitCode) {
     let number = i32::from(code.number());
     assert_eq!(refused.status.code(), Some(number), "{}", refused.log);
@@ -74,7 +73,7 @@ impl Server {
         Self::spawn(serve(folder)).expect("it serves")
     }
 
-    /// Starts `command` and waits until it serves or ends.
+    /// Starts `command` and waits until it is ready or has ended.
     pub(super) fn spawn(mut command: Command) -> Result<Self, Refused> {
         let log = tempfile::tempfile().unwrap();
         command
@@ -82,7 +81,7 @@ impl Server {
             .stderr(log.try_clone().unwrap());
         let begun = Instant::now();
         let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let started_in = begun.elapsed();
@@ -107,7 +106,7 @@ impl Server {
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
-    /// kill -9, without waiting for the end: others may still be using the server.
+    /// kill -9 without waiting for the end.
     pub(super) fn signal_kill(&self) {
         self.signal(Signal::KILL);
     }
@@ -118,25 +117,24 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, to its orderly end.
+    /// SIGTERM and a clean shutdown.
     pub(super) fn stop(self) {
         expect(&self.terminated(), ExitCode::Ok);
     }
 
-    /// SIGTERM, to whatever end.
+    /// SIGTERM and any end.
     pub(super) fn terminated(self) -> Refused {
         self.signal(Signal::TERM);
         self.ended()
     }
 
-    /// How it ended, once it has by itself.
+    /// Waits until it ends by itself.
     pub(super) fn ended(mut self) -> Refused {
         let status = self.child.wait().unwrap();
         let log = self.log();
         Refused { status, log }
     }
 
-    /// Its process.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -145,7 +143,6 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// What it has logged so far.
     pub(super) fn log(&self) -> String {
         text(&self.log)
     }
@@ -158,7 +155,7 @@ impl Drop for Server {
     }
 }
 
-/// Read without moving the position, which the file shares with the process that writes it.
+/// Reads without moving the file position, which the writing process shares.
 fn text(log: &File) -> String {
     let length = usize::try_from(log.metadata().unwrap().len()).unwrap();
     let mut text = vec![0; length];

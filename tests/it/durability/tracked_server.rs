@@ -1,4 +1,4 @@
-//! A server with tokens of which is known what they are, while something fails around it.
+//! A server whose tokens' acknowledged states are known while faults are injected.
 
 use std::{io, path::Path, process::Command};
 
@@ -10,18 +10,18 @@ use super::{
     server::{PASSWORD, Server},
 };
 
-/// What a store that cannot be used answers.
+/// The error of a store that cannot be used.
 pub(super) const UNAVAILABLE: &str = "unavailable STORE_UNAVAILABLE";
 pub(super) const DELETED: &str = "unauthenticated TOKEN_DELETED";
 
 const CREATE: &str = "TokenService/CreateToken";
 
-/// The log grows, and with it the need for room.
+/// Long notes make the log grow, and with it the space it needs.
 fn long_note() -> Value {
     json!({ "note": "n".repeat(1_000) })
 }
 
-/// The server and what it has acknowledged.
+/// A server and what it has acknowledged.
 pub(super) struct TrackedServer {
     pub(super) server: Server,
     pub(super) admin: String,
@@ -42,7 +42,7 @@ impl TrackedServer {
         tracked
     }
 
-    /// Starts `command` on a folder in which `tokens` are.
+    /// Starts `command` on a folder that has `tokens`.
     pub(super) fn again(command: Command, tokens: Vec<(String, State)>) -> Self {
         let server = Server::spawn(command).expect("it serves");
         let mut client = Client::connect(server.address).unwrap();
@@ -55,12 +55,11 @@ impl TrackedServer {
         }
     }
 
-    /// What was acknowledged.
     pub(super) fn known(&self) -> Vec<(String, State)> {
         self.tokens.clone()
     }
 
-    /// Another connection: an answer that was refused may have closed the one there was.
+    /// A new connection: a refusal may have closed the old one.
     pub(super) fn client(&self) -> Client {
         Client::connect(self.server.address).unwrap()
     }
@@ -73,13 +72,13 @@ impl TrackedServer {
         self.client.call(procedure, bearer, message).unwrap()
     }
 
-    /// Creates a token, and knows of it once that is acknowledged.
+    /// Creates a token and notes it once that is acknowledged.
     pub(super) fn create(&mut self) -> Result<(), String> {
         let reply = self.call(CREATE, &self.admin.clone(), &long_note());
         self.know(&reply)
     }
 
-    /// Likewise, on a server that may not be there any more.
+    /// The same on a server that may have ended.
     pub(super) fn try_create(&mut self) -> io::Result<Result<(), String>> {
         let reply = self.client.call(CREATE, &self.admin, &long_note())?;
         Ok(self.know(&reply))
@@ -93,7 +92,7 @@ impl TrackedServer {
         Ok(())
     }
 
-    /// Deletes the token `at` and knows of it likewise. A deletion that fails has not happened.
+    /// Deletes the token `at` and notes it likewise. A failed deletion has no effect.
     pub(super) fn delete(&mut self, at: usize) -> Result<(), String> {
         let (admin, id) = (self.admin.clone(), id_of(&self.tokens[at].0));
         let reply = self.call(
@@ -114,11 +113,11 @@ impl TrackedServer {
         self.tokens
             .iter()
             .position(live)
-            .expect("there are live ones")
+            .expect("there are live tokens")
     }
 
-    /// Asks for the last twenty tokens and the list. Each is answered as it is or, where `may_fail`, as
-    /// unavailable: nothing else, whatever happens. How many were answered, and how many were not.
+    /// Gets the last twenty tokens and the list. Each reply must be correct or, where `may_fail`, unavailable.
+    /// Returns how many were correct and how many unavailable.
     pub(super) fn look(&mut self, may_fail: bool) -> (usize, usize) {
         let (mut answered, mut failed) = (0, 0);
         let from = self.tokens.len().saturating_sub(20);
@@ -143,7 +142,7 @@ impl TrackedServer {
         let reply = self.call("TokenService/ListTokens", &admin, &message);
         if reply.outcome() == "ok" {
             let listed = reply.body["tokens"].as_array().map_or(0, Vec::len);
-            assert_eq!(listed, 3, "a list that is short: {reply:?}");
+            assert_eq!(listed, 3, "an incomplete list: {reply:?}");
             answered += 1;
         } else {
             assert!(may_fail && reply.outcome() == UNAVAILABLE, "{reply:?}");
@@ -153,11 +152,11 @@ impl TrackedServer {
         (answered, failed)
     }
 
-    /// All is as it was acknowledged, now and after a kill -9, and nothing panicked.
+    /// Asserts that everything is as acknowledged, now and after a kill -9, and that nothing panicked.
     pub(super) fn finish(mut self, folder: &Path) {
-        self.create().expect("it recovered by itself");
+        self.create().expect("the server recovered by itself");
         let live = self.some_live();
-        self.delete(live).expect("it recovered by itself");
+        self.delete(live).expect("the server recovered by itself");
         assert_eq!(self.look(false).1, 0);
         self.server.kill();
         assert!(

@@ -1,4 +1,4 @@
-//! From where a token is used that Envoy asks about, and of whom that is believed.
+//! The address from which a token is used according to Envoy, and which callers are trusted to report it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 use super::{CHECK, GRPC, ask, bearer, check, verdict};
 
 #[tokio::test]
-async fn networks_hold_against_the_clients_address_behind_trusted_proxies() {
+async fn networks_apply_to_the_clients_address_behind_trusted_proxies() {
     let trusted = ["192.0.2.0/24", "127.0.0.1/32"].map(|net| net.parse().unwrap());
     let trusted = trusted.to_vec();
     let app = TestApp::start_with(|settings| settings.server.trusted_proxies = trusted).await;
@@ -39,12 +39,15 @@ async fn networks_hold_against_the_clients_address_behind_trusted_proxies() {
     }
     let unknown =
         json!({ "attributes": { "request": { "http": { "headers": bearer(&token.text) } } } });
-    assert!(ask(&app, unknown).await.is_err(), "no address is not any");
+    assert!(
+        ask(&app, unknown).await.is_err(),
+        "an unknown address is not allowed"
+    );
 }
 
-/// Anyone can write a message. Who is not believed is seen to come from where it comes from.
+/// Anyone can send a message. For an untrusted caller the address of its own connection counts.
 #[tokio::test]
-async fn address_is_believed_of_trusted_proxies_and_of_callers_who_may_verify() {
+async fn reported_address_is_trusted_only_from_proxies_and_callers_who_may_verify() {
     let app = TestApp::start().await;
     let make = async |fields: Value| app.child(&app.admin.token, fields).await;
     let verifier = make(json!({ "scopes": ["hallpass:tokens:verify"] })).await;
@@ -73,18 +76,25 @@ async fn address_is_believed_of_trusted_proxies_and_of_callers_who_may_verify() 
         let answer = app.client.call(GRPC, call).await;
         answer.result.map(|answer| verdict(&answer).is_ok())
     };
-    // A stranger.
+    // A caller without a credential.
     assert!(!claim(&app, &bound, inside, "").await.unwrap());
     assert!(claim(&app, &local, inside, "").await.unwrap());
     let seen = (json!(here), Value::Null);
-    assert_eq!(last_use(&app, &local.id).await, seen, "not what it claims");
-    // Callers who may verify, and one who may not.
+    assert_eq!(
+        last_use(&app, &local.id).await,
+        seen,
+        "not the claimed address"
+    );
     for caller in [&verifier.text, &app.admin.token] {
         assert!(claim(&app, &bound, inside, caller).await.unwrap());
         assert!(!claim(&app, &local, inside, caller).await.unwrap());
     }
     let told = (json!(inside), json!(here));
-    assert_eq!(last_use(&app, &bound.id).await, told, "with who told it");
+    assert_eq!(
+        last_use(&app, &bound.id).await,
+        told,
+        "with the caller who reported it"
+    );
     let failure = claim(&app, &bound, inside, &other.text).await.unwrap_err();
     assert_eq!(failure.code, "permission_denied");
     // A trusted proxy.

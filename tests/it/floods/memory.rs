@@ -1,8 +1,8 @@
-//! What the system says of a process's memory.
+//! The memory of a process according to the kernel.
 
 use std::fs;
 
-/// A line of `/proc/PID/status` in KiB, such as `VmHWM`: the most that was ever resident.
+/// A value of `/proc/PID/status` in KiB, such as `VmHWM`, the peak of the resident memory.
 pub(super) fn kib(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();

@@ -1,4 +1,4 @@
-//! 200 sign-ins at once, at the real binary with the hashing cost that it has by default.
+//! 200 concurrent sign-ins to the real binary with its default hashing cost.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const CONCURRENT: usize = 200;
 
-/// Wrong passwords, each for a name and from a network of its own: no throttle stands in their way.
+/// Sends wrong passwords, each for another name and from another network, so that none is throttled.
 async fn flood(client: &Client, round: usize) -> Vec<(Duration, Reply)> {
     let attempts = (0..CONCURRENT).map(|n| async move {
         let message = json!({ "username": format!("name-{round}-{n}"), "password": "wrong" });
@@ -26,7 +26,7 @@ async fn flood(client: &Client, round: usize) -> Vec<(Duration, Reply)> {
     join_all(attempts).await
 }
 
-/// How long token requests take, one after the other, while `busy` goes on or for as many as `least`.
+/// Durations of sequential token requests while `busy` runs, but at least `least` of them.
 async fn measure(
     client: &Client,
     token: &str,
@@ -50,7 +50,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stderr, reason = "what was measured is worth reading")]
-async fn sign_ins_by_the_200_are_bounded_and_harm_no_token_request() {
+async fn two_hundred_sign_ins_are_bounded_and_delay_no_token_request() {
     let sandbox = Sandbox::empty();
     let server = sandbox.serve(&["--trusted-proxy=127.0.0.0/8", "--handler-timeout=60s"]);
     sandbox.create_person("alice");
@@ -80,7 +80,7 @@ async fn sign_ins_by_the_200_are_bounded_and_harm_no_token_request() {
                     assert!(answer.headers.contains_key("retry-after"));
                     refused.push(took);
                 }
-                // Addresses that share a lane wait for each other, for two seconds at most.
+                // Addresses that share a queue wait for each other, for two seconds at most.
                 ("resource_exhausted", "SIGN_IN_THROTTLED") => {
                     assert!(failure.detail("RetryInfo").is_some(), "{failure:?}");
                     shared += 1;
@@ -88,23 +88,26 @@ async fn sign_ins_by_the_200_are_bounded_and_harm_no_token_request() {
                 other => panic!("{other:?}"),
             }
         }
-        // 64 places, less who shares a lane; more only as far as places come free while the flood comes in.
+        // The queue has 64 slots, minus shared ones; more are checked only as slots become free during the flood.
         assert!((60..=110).contains(&checked), "{checked} were checked");
-        assert!(shared <= 20, "{shared} shared a lane");
+        assert!(shared <= 20, "{shared} shared a queue");
         refused.sort();
         let slowest = percentile(&refused, 95);
-        assert!(slowest < Duration::from_secs(1), "at once: {slowest:?}");
+        assert!(
+            slowest < Duration::from_secs(1),
+            "refusals must be immediate: {slowest:?}"
+        );
     }
     let most = memory::kib(server.id(), "VmHWM");
     eprintln!("p99 (flooded, calm, requests): {rounds:?}; VmHWM {idle} KiB, then {most} KiB");
-    // One thread's 19 MiB, and what 200 connections and requests take.
+    // One thread's 19 MiB, and the memory of 200 connections and requests.
     assert!(
         most <= idle + 19 * 1024 + 16 * 1024,
         "{idle} KiB, then {most} KiB"
     );
     rounds.sort();
     let (flooded, calm, _) = rounds[rounds.len() / 2];
-    // Or what the machine itself does to a calm server, where that is worse.
+    // Or the p99 of an idle server on this machine, if that is worse.
     let bar = Duration::from_millis(50).max(calm * 2);
     assert!(flooded <= bar, "median of p99: {flooded:?}, calm {calm:?}");
 }

@@ -1,4 +1,4 @@
-//! In which ways a request may show its token, how it is asked for one, and how large its head may be.
+//! How a request may present its token, how it is challenged, and how large its head may be.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -48,7 +48,7 @@ async fn only_one_authorization_header_counts_and_never_a_cookie_or_the_query() 
 
 /// As git, docker and pip send it.
 #[tokio::test]
-async fn password_of_basic_is_the_token_whatever_the_user_name() {
+async fn basic_password_is_the_token_whatever_the_user_name() {
     let app = TestApp::start().await;
     for user in ["", "admin", "x-access-token", "__token__"] {
         let authorization = basic(user, &app.admin.token);
@@ -57,13 +57,13 @@ async fn password_of_basic_is_the_token_whatever_the_user_name() {
         let told = identity(&reply).expect("it passes");
         assert_eq!(
             told[0], "admin",
-            "whose token it is, not who it says: {user}"
+            "the token's user, not the stated one: {user}"
         );
     }
 }
 
 #[tokio::test]
-async fn challenge_is_basic_where_that_is_asked_for() {
+async fn challenge_is_basic_where_configured() {
     let app = TestApp::start().await;
     let scoped = app
         .child(&app.admin.token, json!({ "scopes": ["a"] }))
@@ -87,13 +87,13 @@ async fn challenge_is_basic_where_that_is_asked_for() {
     let headers = [("authorization", &*good)];
     let missing = format!("{PATH}?challenge=basic&scope=b");
     let reply = app.client.ask(Method::GET, &missing, &headers).await;
-    // No other credential of that kind would do, so nobody is asked for one.
+    // No other credential would help, so there is no challenge.
     let challenge = "Bearer realm=\"hallpass\", error=\"insufficient_scope\", scope=\"b\"";
     assert_eq!(reply.status_and("www-authenticate"), (403, vec![challenge]));
 }
 
 #[tokio::test]
-async fn api_key_counts_where_it_is_asked_for_and_there_is_no_authorization() {
+async fn api_key_counts_only_where_configured_and_without_authorization() {
     let app = TestApp::start().await;
     let token = &*app.admin.token;
     let (bearer, wrong) = (format!("Bearer {token}"), "Bearer nonsense");
@@ -119,9 +119,9 @@ async fn api_key_counts_where_it_is_asked_for_and_there_is_no_authorization() {
     }
 }
 
-/// A browser's head comes with all cookies of its site.
+/// A browser sends all cookies of the site.
 #[tokio::test]
-async fn head_of_a_browser_passes_where_a_proxy_hands_it_on_and_nowhere_else() {
+async fn large_browser_head_is_accepted_only_where_proxies_forward_it() {
     let app = TestApp::start().await;
     let bearer = bearer(&app.admin.token);
     let ask = async |path: &str, http2: bool, fields: &[(&'static str, usize, usize)]| {
@@ -156,7 +156,7 @@ async fn head_of_a_browser_passes_where_a_proxy_hands_it_on_and_nowhere_else() {
             }
         }
     }
-    // As browsers split a cookie over HTTP/2: one field in so many pieces.
+    // Over HTTP/2 browsers split a cookie into many fields.
     let crumbs = [("cookie", 180, 300)];
     assert_eq!(ask(PATH, true, &crumbs).await, 200);
     assert_eq!(ask(PATH, true, &[("cookie", 500, 20)]).await, 200);

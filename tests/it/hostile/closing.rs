@@ -1,4 +1,4 @@
-//! Whoever closes a connection after a reply says so in it (RFC 9112, 9.6), and whoever does not, does not.
+//! A response says `Connection: close` if and only if the server closes the connection after it (RFC 9112, 9.6).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn head(path: &str, fields: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_refusal_that_closes_says_so() {
+async fn every_response_that_closes_the_connection_says_so() {
     let test = TestApp::start_with(|settings| {
         let limits = &mut settings.server.limits;
         limits.drain_bytes = 1024;
@@ -87,7 +87,12 @@ async fn every_refusal_that_closes_says_so() {
                 .write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
                 .await;
             assert_eq!(
-                socket.read().await.expect("it lives").head.status,
+                socket
+                    .read()
+                    .await
+                    .expect("the connection stays open")
+                    .head
+                    .status,
                 200,
                 "{what}"
             );

@@ -1,4 +1,4 @@
-//! How many connections, streams and open files there may be, and what happens beyond.
+//! Limits of connections, streams and open files, and what happens beyond them.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::test_app::TestApp;
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const MAX_CONNECTIONS: usize = 4;
-/// Long enough for an ordinary request, and not to be waited for.
+/// Long enough for an ordinary request, short enough to wait for nothing.
 const BRIEFLY: Duration = Duration::from_millis(300);
 
 fn half_a_request(token: &str) -> String {
@@ -30,7 +30,7 @@ fn half_a_request(token: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_too_many_waits_for_one_that_is_busy() {
+async fn connection_over_the_limit_waits_while_others_are_busy() {
     let test = TestApp::start_with(|settings| {
         settings.server.limits.max_connections = MAX_CONNECTIONS;
         settings.server.limits.max_connections_per_network = Some(MAX_CONNECTIONS + 1);
@@ -42,7 +42,7 @@ async fn a_connection_too_many_waits_for_one_that_is_busy() {
         socket
             .write(half_a_request(&test.admin.token).as_bytes())
             .await;
-        // It is heard: it is asked for the rest.
+        // The request is in flight: the server asks for the body.
         socket.await_continue().await;
         busy.push(socket);
     }
@@ -54,20 +54,20 @@ async fn a_connection_too_many_waits_for_one_that_is_busy() {
 
     busy[0].write(b"{}").await;
     assert_eq!(verdict(&busy[0].read().await.unwrap()), "ok");
-    // Now the first is silent, and makes room.
+    // Now the first is idle, and is evicted.
     assert_eq!(verdict(&waiting.read().await.unwrap()), "ok");
     for socket in &mut busy[1..] {
         socket.write(b"{}").await;
         assert_eq!(
             verdict(&socket.read().await.unwrap()),
             "ok",
-            "a busy one stays"
+            "a busy connection stays"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_hundred_and_first_stream_is_refused_and_the_others_are_served() {
+async fn hundred_and_first_stream_is_refused_and_the_others_are_served() {
     let test = TestApp::start().await;
     let mut socket = RawHttp2::connect(test.client.server).await;
     let bearer = format!("Bearer {}", test.admin.token);
@@ -124,7 +124,7 @@ async fn the_hundred_and_first_stream_is_refused_and_the_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silent_sockets_lock_nobody_out_of_a_server_that_may_open_few_files() {
+async fn idle_sockets_lock_nobody_out_when_few_files_may_be_open() {
     let process = Process::start_with_open_files(256);
     let good = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     let mut silent = Vec::new();
@@ -143,7 +143,7 @@ async fn silent_sockets_lock_nobody_out_of_a_server_that_may_open_few_files() {
 }
 
 #[tokio::test]
-async fn only_the_methods_of_a_page_are_served() {
+async fn only_methods_of_an_endpoint_are_served() {
     let test = TestApp::start().await;
     let mut socket = Http1::connect(test.client.server).await;
     for (method, status) in [

@@ -1,4 +1,4 @@
-//! A stop by signal: what is under way is answered, what is new is refused, and it does not take long.
+//! Shutdown by a signal: requests in flight are finished, new ones are refused, and it does not take long.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::{
     verdict::verdict,
 };
 
-/// For what comes at its own time, on a busy machine.
+/// Generous, for a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
-/// A request that waits for the database, and is certainly under way.
+/// A request that waits for the database, so that it is certainly in flight.
 async fn held(process: &Process) -> Http1 {
     let mut socket = Http1::connect(process.address).await;
     let message = r#"{"note":"held"}"#;
@@ -47,7 +47,7 @@ async fn half(process: &Process) -> Http1 {
     socket
 }
 
-/// Until new connections are refused: the signal was heard.
+/// Waits until new connections are refused, so that the signal has been handled.
 async fn refuses(process: &Process) {
     let refused = tokio::time::timeout(TIMEOUT, async {
         while TcpStream::connect(process.address).await.is_ok() {
@@ -58,7 +58,7 @@ async fn refuses(process: &Process) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_under_way_is_answered_and_what_is_new_refused() {
+async fn requests_in_flight_are_finished_and_new_ones_refused() {
     let process = Process::start(&["--handler-timeout=5s"]);
     let lock = process.sql();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -70,14 +70,14 @@ async fn what_is_under_way_is_answered_and_what_is_new_refused() {
     multiplexed.ask(&good).await.unwrap();
     let create = MessageFormat::JSON.request(CREATE, &process.token, b"{}");
     let second = multiplexed.begin(&create).await.unwrap();
-    // An answer on the same connection: what was sent before it has been heard.
+    // A response on the same connection: the server has read what was sent before.
     multiplexed.ask(&good).await.unwrap();
 
     process.signal(Signal::TERM);
     refuses(&process).await;
     assert!(
         idle.is_closed_within(REPLY_TIMEOUT).await,
-        "an idle connection keeps it"
+        "an idle connection delays the shutdown"
     );
     lock.execute_batch("COMMIT").unwrap();
     assert_eq!(verdict(&waiting.read().await.unwrap()), "ok");
@@ -89,8 +89,8 @@ async fn what_is_under_way_is_answered_and_what_is_new_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_takes_no_longer_than_a_handler_may() {
-    // A body that never comes is waited for, for 10 seconds, or for as long as a handler may take.
+async fn shutdown_takes_no_longer_than_a_handler_may() {
+    // The server waits 10 seconds for a body that never comes, or as long as a handler may take.
     let process = Process::start(&["--handler-timeout=1s"]);
     let mut patient = Process::start(&["--handler-timeout=1m"]);
     let mut halves = Vec::new();
@@ -101,12 +101,12 @@ async fn a_stop_takes_no_longer_than_a_handler_may() {
     }
     let status = process.ended(TIMEOUT).await;
     assert_eq!(status.code(), Some(0));
-    // By no clock, which a busy machine would belie: the control was told before, and may take longer.
+    // Compared with a control instead of a clock, which a busy machine would distort: the control was stopped earlier,
     assert!(patient.is_running());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_ends_the_server_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
         let process = Process::start(&["--handler-timeout=1m"]);
         let lock = process.sql();
@@ -115,7 +115,7 @@ async fn a_second_signal_ends_it_at_once() {
         process.signal(Signal::TERM);
         refuses(&process).await;
         process.signal(signal);
-        // An end in order would be told by 0.
+        // A clean shutdown would exit with 0.
         let status = process.ended(TIMEOUT).await;
         assert_eq!(status.code(), Some(1));
         drop((lock, waiting));

@@ -1,4 +1,4 @@
-//! Floods on one connection: of requests, which are all served, and of requests taken back.
+//! Floods on one connection: of requests, which are all served, and of cancelled requests.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use super::{
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const MANY: usize = 10_000;
-/// Requests under way at a time.
 const CONCURRENT: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +48,7 @@ async fn one_http2_connection_serves_ten_thousand_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_streams_opened_and_reset_harm_nobody_else() {
+async fn ten_thousand_reset_streams_affect_nobody_else() {
     let mut process = Process::start(&["--log-level=warn"]);
     let request = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     let mut other = Http1::connect(process.address).await;
@@ -61,7 +60,7 @@ async fn ten_thousand_streams_opened_and_reset_harm_nobody_else() {
         connections += 1;
         let mut attacker = Http2::connect(process.address).await;
         while opened < MANY {
-            // Ended by the server, it comes back.
+            // Reconnect when the server ends the connection.
             let Ok((response, mut stream)) = attacker.open(&request).await else {
                 break;
             };

@@ -1,4 +1,4 @@
-//! What every reply has, whatever it says and however it was asked for.
+//! Header fields that every response has.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
 const CHECK_DATA: &str = "/hallpass.v1.AdminService/CheckData";
 
-/// Requests of every outcome, and whether they are calls.
+/// Requests with every kind of result, and whether they are calls.
 fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     let ask = |method: &str, uri: &str| {
         let request = Request::builder().method(method).uri(uri);
@@ -121,7 +121,7 @@ fn requests(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     all
 }
 
-/// Calls of a stream, and refused ones.
+/// Successful and refused calls of a stream.
 fn of_streams(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     let shapes = MessageFormat::ALL
         .map(MessageFormat::of_streams)
@@ -137,7 +137,7 @@ fn of_streams(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     requests.collect()
 }
 
-/// A POST and a GET for everything that is served.
+/// A POST and a GET for every endpoint.
 fn to_endpoints(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
     let ask = |method: &str, endpoint: &Endpoint| {
         let request = Request::builder().method(method).uri(endpoint.path);
@@ -151,7 +151,7 @@ fn to_endpoints(token: &str) -> Vec<(&'static str, Request<Bytes>, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_reply_has_its_id_and_is_neither_sniffed_nor_stored() {
+async fn every_response_has_an_id_and_forbids_sniffing_and_caching() {
     let test = TestApp::start_with(|settings| {
         settings.server.cors_origins = vec![ORIGIN.to_owned()];
     })
@@ -163,7 +163,7 @@ async fn every_reply_has_its_id_and_is_neither_sniffed_nor_stored() {
     let heads = requests.iter().filter(|(_, ask, _)| ask.method() == "HEAD");
     let expected = 2 * requests.len() - heads.count();
     for (name, request, is_call) in requests {
-        // A reply to HEAD has a length and no body.
+        // A response to HEAD has a length and no body.
         let mut http1 = Http1::connect(test.client.server).await;
         let mut http2 = Http2::connect(test.client.server).await;
         let mut replies = vec![http2.ask(&request).await.unwrap()];
@@ -192,10 +192,10 @@ async fn every_reply_has_its_id_and_is_neither_sniffed_nor_stored() {
     assert_eq!(count, expected);
 }
 
-/// Such bytes never become a request, so nothing of ours can be in the answer. It is hyper's: a status, no
-/// word, and the end of the connection.
+/// Such bytes never become a request, so the response is hyper's: a status, no text,
+/// and the end of the connection.
 #[tokio::test]
-async fn what_is_no_http_gets_a_status_and_no_more() {
+async fn bytes_that_are_not_http_get_a_bare_status() {
     let test = TestApp::start().await;
     let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(300_000));
     for (bytes, status) in [("x y z\r\n\r\n", 400), (&*long, 431)] {

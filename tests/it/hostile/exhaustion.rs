@@ -1,5 +1,5 @@
-//! Crowds of connections that hold what they can without a credential: others are served meanwhile. Without the
-//! bounds, in the control, nobody is.
+//! Many connections without a credential that hold all they can: others are served meanwhile. In the control,
+//! without the limits, nobody is.
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const MAX_CONNECTIONS: usize = 24;
-/// What is not to be reached.
+/// A time limit that is never reached.
 const UNREACHED: Duration = Duration::from_hours(1);
 
-/// A health Watch without an end.
+/// A health Watch that never ends.
 fn watch() -> Vec<u8> {
     let head = fields(&[
         (":method", "POST"),
@@ -44,7 +44,7 @@ fn watch() -> Vec<u8> {
     .concat()
 }
 
-/// A sign-in whose body does not come.
+/// A sign-in whose body never comes.
 fn slow_body() -> Vec<u8> {
     format!(
         "POST {CREATE} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
@@ -67,7 +67,7 @@ async fn start(change: impl FnOnce(&mut Limits)) -> TestApp {
     .await
 }
 
-/// As it was: whoever is busy stays, wherever it comes from.
+/// Without the limits: a busy connection stays, whatever its network.
 fn unbounded(limits: &mut Limits) {
     bounded(limits);
     limits.max_connections_per_network = Some(usize::MAX);
@@ -76,20 +76,20 @@ fn unbounded(limits: &mut Limits) {
     limits.eviction_min_age = UNREACHED;
 }
 
-/// From so many networks, by turns.
+/// Opens connections from this many networks in rotation.
 async fn crowd(test: &TestApp, count: usize, networks: u8, opening: &[u8]) -> Vec<TcpStream> {
     let mut all = Vec::new();
     for n in 0..count {
         let network = u8::try_from(n % usize::from(networks)).unwrap();
         let mut stream = stream_from([127, 0, network, 1], test.client.server).await;
-        // It may be closed again by now.
+        // The server may have closed it already.
         drop(stream.write_all(opening).await);
         all.push(stream);
     }
     all
 }
 
-/// Whether an ordinary request from that address is answered, as soon as a server must that has other things to do.
+/// Whether an ordinary request from that address is served, within the time that a busy server may take.
 async fn is_served(test: &TestApp, address: [u8; 4]) -> bool {
     let request = MessageFormat::JSON.request(CURRENT_USER, &test.admin.token, b"{}");
     let asked = tokio::time::timeout(REPLY_TIMEOUT, async {
@@ -121,7 +121,7 @@ async fn open_ones(crowd: &[TcpStream]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_without_a_credential_keeps_nobody_out() {
+async fn many_unauthenticated_connections_lock_nobody_out() {
     for (opening, networks) in [
         (watch(), 1),
         (watch(), 50),
@@ -136,12 +136,12 @@ async fn a_crowd_without_a_credential_keeps_nobody_out() {
                 "{networks} networks"
             );
         }
-        // As it is for a neighbour of theirs, once they are no longer quite new.
+        // A client in the same network is served, too, once the connections are no longer new.
         let served = tokio::time::timeout(REPLY_TIMEOUT * 5, async {
             while !is_served(&test, [127, 0, 0, 9]).await {}
         });
         assert!(served.await.is_ok(), "{networks} networks");
-        // One more waits to be admitted.
+        // One more waits to be accepted.
         let few = tokio::time::timeout(REPLY_TIMEOUT * 5, async {
             while open_ones(&crowd).await > MAX_CONNECTIONS + 1 {}
         });
@@ -156,12 +156,12 @@ async fn a_crowd_without_a_credential_keeps_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn control_without_the_bounds_a_crowd_keeps_everybody_out() {
+async fn control_without_limits_many_connections_lock_everybody_out() {
     for opening in [watch(), slow_body()] {
         let test = start(unbounded).await;
         assert!(is_served(&test, [127, 0, 200, 1]).await);
-        // Who is admitted and has not begun to ask makes room, so that a machine that is slow to hear them may be left
-        // with fewer than it admits. Then more come, until all who are admitted are busy.
+        // A connection without a request is evicted, so a slow machine may be left with fewer than the limit. Open more
+        // until all accepted ones are busy.
         let mut all = Vec::new();
         let shut_out = tokio::time::timeout(REPLY_TIMEOUT * 10, async {
             loop {
@@ -176,7 +176,7 @@ async fn control_without_the_bounds_a_crowd_keeps_everybody_out() {
     }
 }
 
-/// A request that shows a credential, and whose body does not come.
+/// A request with a credential whose body never comes.
 async fn held(test: &TestApp, address: [u8; 4]) -> Http1 {
     let mut socket = Http1::connect_from(address, test.client.server).await;
     let head = format!(
@@ -190,7 +190,7 @@ async fn held(test: &TestApp, address: [u8; 4]) -> Http1 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_has_half_of_the_connections_and_is_told_so() {
+async fn one_network_may_hold_half_of_the_connections() {
     let test = TestApp::start_with(|settings| {
         bounded(&mut settings.server.limits);
         settings.server.metrics_listen = Some(([127, 0, 0, 1], 0).into());
@@ -204,7 +204,7 @@ async fn a_network_has_half_of_the_connections_and_is_told_so() {
     let mut one_more = Http1::connect_from([127, 0, 5, 2], test.client.server).await;
     let ping = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
     one_more.write(ping).await;
-    let reply = one_more.read().await.expect("it is told why");
+    let reply = one_more.read().await.expect("the refusal names the reason");
     assert_eq!(reply.head.status, 503);
     assert_eq!(reply.head.headers["connection"], "close");
     assert!(reply.head.headers.contains_key("retry-after"));
@@ -213,7 +213,7 @@ async fn a_network_has_half_of_the_connections_and_is_told_so() {
     assert_same(refused, 1.0);
 
     assert!(is_served(&test, [127, 0, 6, 1]).await);
-    // A proxy stands for many.
+    // A trusted proxy may hold more.
     let mut proxied = Vec::new();
     for _ in 0..MAX_CONNECTIONS / 2 - 1 {
         proxied.push(held(&test, [127, 0, 77, 1]).await);
@@ -234,12 +234,12 @@ fn few_bodies_and_streams(limits: &mut Limits) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_and_streams_that_make_room_or_find_none_are_counted() {
+async fn evicted_and_refused_bodies_and_streams_are_counted() {
     for (opening, bound) in [
         (slow_body(), "anonymous_bodies"),
         (watch(), "anonymous_streams"),
     ] {
-        // Each from a network of its own. Where nothing is ever old enough to make room, all others are refused.
+        // Each from a different network. If nothing is ever old enough to be evicted, all others are refused.
         for (outcome, min_age) in [("evicted", Duration::ZERO), ("refused", UNREACHED)] {
             let test = start(|limits| {
                 few_bodies_and_streams(limits);
@@ -254,7 +254,7 @@ async fn bodies_and_streams_that_make_room_or_find_none_are_counted() {
             assert!(counted.await.is_ok(), "{bound} {outcome}");
             assert_same(load_shed(&test, bound, outcome).await, 6.0);
             if bound == "anonymous_bodies" {
-                // Each is told so; which ones it meets is a matter of chance.
+                // Each gets an error; which ones are affected is random.
                 let mut told: FuturesUnordered<_> = crowd.iter_mut().map(status).collect();
                 for _ in 0..6 {
                     let next = tokio::time::timeout(REPLY_TIMEOUT * 5, told.next()).await;
@@ -265,7 +265,7 @@ async fn bodies_and_streams_that_make_room_or_find_none_are_counted() {
     }
 }
 
-/// Of the reply that comes before the connection is closed.
+/// The status of the response before the connection is closed.
 async fn status(stream: &mut TcpStream) -> String {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.unwrap();

@@ -1,4 +1,4 @@
-//! A small request that unpacks to 200 MB: memory stays bounded, in every protocol.
+//! A small request that decompresses to 200 MB: memory stays bounded in every protocol.
 
 use bytes::Bytes;
 use http::Request;
@@ -14,23 +14,23 @@ use super::{
 const MEGABYTE: usize = 1024 * 1024;
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
-/// What each bomb may cost. Unpacked, it has 200 MB.
+/// The memory that each bomb may take.
 const MARGIN_KIB: u64 = 16 * 1024;
 
-/// gzip allows several pieces one after the other.
+/// gzip allows several members one after the other.
 fn bomb(megabytes: usize) -> Vec<u8> {
     gzip(&vec![b' '; MEGABYTE]).repeat(megabytes)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gzip_bomb_of_200_mb_is_refused_and_takes_no_memory() {
+async fn gzip_bomb_of_200_mb_is_refused_and_takes_no_memory() {
     let process = Process::start(&["--log-level=warn"]);
     let mut http1 = Http1::connect(process.address).await;
     let mut http2 = Http2::connect(process.address).await;
     let good = MessageFormat::JSON.request(CURRENT_USER, &process.token, b"{}");
     http1.ask(&good).await.unwrap();
     let before = process.peak_memory_kib();
-    // The first is small enough as a body, and is unpacked; the second is refused for its own length.
+    // The first is small enough as a body and is decompressed; the second is refused for its compressed length.
     let small = bomb(10);
     assert!(small.len() < 64 * 1024, "{}", small.len());
     let large = bomb(200);
@@ -48,7 +48,7 @@ async fn a_gzip_bomb_of_200_mb_is_refused_and_takes_no_memory() {
             }
         }
     }
-    // About as much as a request target holds.
+    // About as much as fits a request target.
     let message = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, bomb(1));
     let get = format!("{CURRENT_USER}?encoding=json&compression=gzip&base64=1&message={message}");
     let get = Request::get(get).header("authorization", format!("Bearer {}", process.token));

@@ -1,5 +1,5 @@
-//! Streams that show no credential, health's Watch and reflection: what they tell, when they end, and that nobody
-//! has to wait for them.
+//! Streams without a credential, health's Watch and reflection: what they send, when they end, and that they delay
+//! nobody.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const UNAVAILABLE: &str = "14";
-/// What is far off.
+/// A time limit that is never reached.
 const UNREACHED: Duration = Duration::from_hours(1);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -58,7 +58,7 @@ impl Stream {
         Self::open(server, WATCH, &message, true).await
     }
 
-    /// The next message, if the stream goes on; an error: nothing comes within the time.
+    /// The next message, `None` at the end of the stream, or an error if nothing comes in time.
     async fn next(&mut self, within: Duration) -> Result<Option<Bytes>, Elapsed> {
         let data = tokio::time::timeout(within, self.reply.data()).await?;
         Ok(data.map(Result::unwrap))
@@ -75,7 +75,7 @@ impl Stream {
             .status()
     }
 
-    /// How it ends.
+    /// Waits for the end and returns the trailers.
     async fn end(&mut self) -> HeaderMap {
         assert_eq!(self.next(TIMEOUT).await, Ok(None), "it ends");
         self.reply.trailers().await.unwrap().expect("trailers")
@@ -84,7 +84,7 @@ impl Stream {
 
 async fn serving(server: std::net::SocketAddr) -> Stream {
     let mut stream = Stream::watch(server, "hallpass.v1.TokenService").await;
-    // The server looks for itself as it starts; until then it says that it does not serve.
+    // Until the server's first check of itself it reports NOT_SERVING.
     if stream.status().await != ServingStatus::Serving {
         assert_eq!(stream.status().await, ServingStatus::Serving);
     }
@@ -92,8 +92,8 @@ async fn serving(server: std::net::SocketAddr) -> Stream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_is_told_to_who_watches_and_waits_for_no_stream() {
-    // As long as the stop would wait for what is under way.
+async fn watchers_learn_of_a_shutdown_and_no_stream_delays_it() {
+    // As long as the shutdown would wait for requests in flight.
     let process = Process::start(&["--handler-timeout=10m"]);
     let mut watch = serving(process.address).await;
     let mut unknown = Stream::watch(process.address, "nothing").await;
@@ -103,7 +103,7 @@ async fn a_stop_is_told_to_who_watches_and_waits_for_no_stream() {
         .next(TIMEOUT)
         .await
         .expect("in time")
-        .expect("an answer");
+        .expect("a reply");
     process.signal(Signal::TERM);
     assert_eq!(watch.status().await, ServingStatus::NotServing);
     for stream in [&mut watch, &mut unknown, &mut reflection] {
@@ -113,11 +113,11 @@ async fn a_stop_is_told_to_who_watches_and_waits_for_no_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_there_is_not_is_unknown_and_watched_all_the_same() {
+async fn unknown_service_can_be_watched() {
     let test = TestApp::start().await;
     let mut unknown = Stream::watch(test.client.server, "nothing").await;
     assert_eq!(unknown.status().await, ServingStatus::ServiceUnknown);
-    // What is not to come cannot be awaited.
+    // The absence of a message can only be tested with a timeout.
     assert!(
         unknown.next(REPLY_TIMEOUT / 8).await.is_err(),
         "it stays open"
@@ -125,7 +125,7 @@ async fn a_service_that_there_is_not_is_unknown_and_watched_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_ends_after_its_time_and_says_that_one_may_come_again() {
+async fn watch_ends_after_its_maximum_age_and_invites_a_retry() {
     let test = TestApp::start_with(|settings| {
         settings.server.limits.anonymous_stream_timeout = Duration::from_millis(200);
     })
@@ -136,7 +136,7 @@ async fn a_watch_ends_after_its_time_and_says_that_one_may_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_oldest_stream_makes_room_for_a_new_one() {
+async fn oldest_stream_is_evicted_for_a_new_one() {
     for (most, is_bounded) in [(2, true), (usize::MAX, false)] {
         let test = TestApp::start_with(|settings| {
             let limits = &mut settings.server.limits;
@@ -167,7 +167,7 @@ async fn the_oldest_stream_makes_room_for_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reflection_ends_when_its_client_has_said_all() {
+async fn reflection_ends_when_its_client_is_done() {
     let test = TestApp::start().await;
     for messages in [0, 1, 3] {
         let server = test.client.server;
@@ -177,7 +177,7 @@ async fn reflection_ends_when_its_client_has_said_all() {
                 .next(TIMEOUT)
                 .await
                 .expect("in time")
-                .expect("an answer");
+                .expect("a reply");
             let list = wrap_frame(0, b"\x3a\x01*");
             stream.request.send_data(list, false).unwrap();
         }
@@ -185,14 +185,14 @@ async fn reflection_ends_when_its_client_has_said_all() {
             .next(TIMEOUT)
             .await
             .expect("in time")
-            .expect("an answer");
+            .expect("a reply");
         stream.request.send_data(Bytes::new(), true).unwrap();
         assert_eq!(stream.end().await["grpc-status"], "0");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_is_listed_and_told_in_json_too() {
+async fn health_is_listed_and_available_as_json() {
     let test = TestApp::start().await;
     let _serving = serving(test.client.server).await;
     let json = async |path: &str, message: Value| {

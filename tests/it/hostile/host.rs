@@ -1,4 +1,4 @@
-//! Which host a request names, and where: `Host`, `:authority`, or, in HTTP/1.0, nowhere.
+//! How a request names its host: `Host`, `:authority`, or, in HTTP/1.0, not at all.
 
 use super::{
     http1::{Http1, REPLY_TIMEOUT},

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 socket that sends the bytes it is told to, and reads replies one after the other.
+//! An HTTP/1.1 connection that sends given bytes and reads responses one after the other.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::client::HttpResponse;
 
-/// No answer may take longer than this, however broken the question.
+/// No response may take longer than this, however broken the request.
 pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Http1 {
@@ -36,43 +36,43 @@ impl Http1 {
         Self { stream, buffer }
     }
 
-    /// Sends. That the peer has closed is for the reader to find out.
+    /// Sends bytes; reading shows whether the peer has closed.
     pub(super) async fn write(&mut self, bytes: &[u8]) {
         let written = timeout(REPLY_TIMEOUT * 5, self.stream.write_all(bytes)).await;
         drop(written.expect("the server does not read"));
     }
 
-    /// Says that nothing more will come.
+    /// Closes the sending half.
     pub(super) async fn finish(&mut self) {
         drop(self.stream.shutdown().await);
     }
 
-    /// Sends a request, and reads its reply; `None`: the server closed.
+    /// Sends a request and reads its response; `None`: the server closed.
     pub(super) async fn ask(&mut self, request: &Request<Bytes>) -> Option<HttpResponse> {
         self.write(&bytes_of(request)).await;
         self.read().await
     }
 
-    /// The next reply, which must come in time; `None`: the server closed.
+    /// The next response, which must come in time; `None`: the server closed.
     pub(super) async fn read(&mut self) -> Option<HttpResponse> {
         self.read_within(REPLY_TIMEOUT).await
     }
 
     pub(super) async fn read_within(&mut self, time: Duration) -> Option<HttpResponse> {
         let reply = timeout(time, self.read_reply()).await;
-        reply.unwrap_or_else(|_| panic!("no answer in {time:?}"))
+        reply.unwrap_or_else(|_| panic!("no response in {time:?}"))
     }
 
-    /// Whether the server has closed, or does so in time.
+    /// Whether the server has closed or closes in time.
     pub(super) async fn is_closed_within(&mut self, time: Duration) -> bool {
         let closed = timeout(time, async { while self.fill().await {} });
         closed.await.is_ok()
     }
 
-    /// Until the server asks for the body: the request is under way.
+    /// Waits until the server asks for the body, so that the request is in flight.
     pub(super) async fn await_continue(&mut self) {
         let head = timeout(REPLY_TIMEOUT, self.take_until(b"\r\n\r\n")).await;
-        let head = head.expect("no answer").expect("closed");
+        let head = head.expect("no response").expect("closed");
         assert_eq!(head, b"HTTP/1.1 100 Continue");
     }
 
@@ -123,7 +123,7 @@ impl Http1 {
         }
     }
 
-    /// What comes before `end`.
+    /// The bytes before `end`.
     async fn take_until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
         loop {
             let found = self.buffer.windows(end.len()).position(|part| part == end);
@@ -149,7 +149,7 @@ impl Http1 {
         Some(std::mem::replace(&mut self.buffer, rest))
     }
 
-    /// Whether there was more. A reset is an end too.
+    /// Whether there was more. A reset counts as the end.
     async fn fill(&mut self) -> bool {
         self.buffer.reserve(16 * 1024);
         let count = self.stream.read_buf(&mut self.buffer).await;
@@ -172,7 +172,7 @@ fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
     lines.map(field).collect()
 }
 
-/// A request as HTTP/1.1 has it, with a Host and a length where it names none.
+/// A request in HTTP/1.1's format, with Host and Content-Length added where missing.
 pub(super) fn bytes_of(request: &Request<Bytes>) -> Vec<u8> {
     let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri()).into_bytes();
     let headers = request.headers();

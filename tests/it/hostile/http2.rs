@@ -1,4 +1,4 @@
-//! One HTTP/2 connection, by the `h2` crate: requests on it, one after the other or many at a time.
+//! One HTTP/2 connection with the `h2` crate, for sequential or concurrent requests.
 
 use std::net::SocketAddr;
 
@@ -31,7 +31,7 @@ impl Http2 {
         Self { server, sender }
     }
 
-    /// Sends a request, and reads its reply, which must come in time.
+    /// Sends a request and reads its response, which must come in time.
     pub(super) async fn ask(
         &mut self,
         request: &Request<Bytes>,
@@ -42,7 +42,7 @@ impl Http2 {
         };
         timeout(REPLY_TIMEOUT, reply)
             .await
-            .expect("no answer in two seconds")
+            .expect("a response in two seconds")
     }
 
     /// Sends a request.
@@ -82,7 +82,7 @@ impl Http2 {
     }
 }
 
-/// The whole reply.
+/// The complete response.
 pub(super) async fn read(response: ResponseFuture) -> Result<HttpResponse, h2::Error> {
     let (head, mut body) = response.await?.into_parts();
     let mut all = Vec::new();

@@ -1,5 +1,5 @@
-//! Limits of size and number: what is at the limit is accepted, one more is refused, in the caller's own
-//! protocol, and the connection goes on.
+//! Limits of size and number: a request at the limit is accepted, one beyond it is refused in the caller's own
+//! protocol, and the connection stays open.
 
 use bytes::Bytes;
 use http::Request;
@@ -18,7 +18,7 @@ const HEADER: usize = 16 * 1024;
 const FIELDS: usize = 64;
 const TARGET: usize = 8 * 1024;
 
-/// A connection of each version, used throughout.
+/// A connection of each HTTP version, used throughout.
 struct Pair {
     token: String,
     http1: Http1,
@@ -45,7 +45,7 @@ impl Pair {
         }
     }
 
-    /// The verdict on a request, after which a good one is served on the same connection.
+    /// The result of a request, after which a good one is served on the same connection.
     async fn verdict(&mut self, http2: bool, request: &Request<Bytes>) -> String {
         let reply = self.ask(http2, request).await;
         let good = MessageFormat::JSON.request(CURRENT_USER, &self.token, b"{}");
@@ -55,7 +55,7 @@ impl Pair {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_of_a_message_holds_after_decompression_in_every_protocol() {
+async fn message_limit_applies_after_decompression_in_every_protocol() {
     let mut pair = Pair::open().await;
     let token = pair.token.clone();
     for format in MessageFormat::ALL {
@@ -76,7 +76,7 @@ async fn the_limit_of_a_message_holds_after_decompression_in_every_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_of_a_message_holds_where_its_length_is_not_told() {
+async fn message_limit_applies_without_a_declared_length() {
     let mut pair = Pair::open().await;
     for (bytes, expected) in [(BODY, "ok"), (BODY + 1, "resource_exhausted")] {
         let head = format!(
@@ -106,7 +106,7 @@ async fn the_limit_of_a_message_holds_where_its_length_is_not_told() {
     }
 }
 
-/// The bytes and the number of the header fields, as they are sent.
+/// The size and the number of the header fields as they are sent.
 fn size(request: &Request<Bytes>, http2: bool) -> (usize, usize) {
     let fields = request.headers().iter();
     let bytes: usize = fields
@@ -121,7 +121,7 @@ fn size(request: &Request<Bytes>, http2: bool) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limits_of_a_header_are_told_in_every_protocol() {
+async fn header_limits_are_reported_in_every_protocol() {
     let mut pair = Pair::open().await;
     let token = pair.token.clone();
     for format in MessageFormat::ALL {
@@ -160,7 +160,7 @@ async fn the_limits_of_a_header_are_told_in_every_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limits_of_a_header_hold_outside_of_the_protocols() {
+async fn header_limits_apply_to_plain_http_too() {
     let mut pair = Pair::open().await;
     let get = |uri: String| Request::get(uri).body(Bytes::new()).unwrap();
     for http2 in [false, true] {

@@ -1,4 +1,4 @@
-//! Broken requests, generated over all procedures and protocols: each is refused as the client's fault, in
+//! Broken requests for every procedure and protocol: each is refused as the client's fault, in
 //! its own protocol and in time, and the next request is served.
 
 mod content;
@@ -31,13 +31,13 @@ struct Case {
 
 #[derive(Clone, Copy)]
 enum Expected {
-    /// The verdict.
+    /// This result.
     Is(&'static str),
-    /// A procedure may know better than to mind, or mind in its own way.
+    /// Success or any client error, depending on the procedure.
     NotTheServersFault,
 }
 
-/// The connections that all cases share: none of them may break one.
+/// Connections that all cases share: no case may break one.
 struct Connections {
     server: SocketAddr,
     good: Request<Bytes>,
@@ -86,10 +86,10 @@ impl Connections {
     }
 }
 
-/// What any caller may ask, and what changes nothing.
+/// A procedure that any caller may call and that changes nothing.
 const GOOD: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
-/// Sends all of them; how many there were.
+/// Sends all cases; returns how many there were.
 async fn run(cases: Vec<Case>) -> usize {
     let test = TestApp::start().await;
     let mut connections = Connections::open(test.client.server, &test.admin.token).await;

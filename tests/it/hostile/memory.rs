@@ -1,4 +1,4 @@
-//! Bodies, heads and replies that are held without an end: what they take in memory is bounded, and callers with a
+//! Unfinished bodies and heads and unread responses: their memory is bounded, and callers with a
 //! credential are served meanwhile.
 
 use std::{net::SocketAddr, time::Duration};
@@ -20,7 +20,7 @@ use crate::{metrics::load_shed, test_app::TestApp};
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
-/// Of a body; it is never whole.
+/// The size of a part of a body, which is never completed.
 const PART: usize = 16 * 1024;
 const PARTS: usize = 3;
 const UNREACHED: Duration = Duration::from_hours(1);
@@ -47,7 +47,7 @@ async fn unfinished(server: SocketAddr, address: [u8; 4], streams: usize) -> Unf
             break;
         };
         for _ in 0..PARTS {
-            // Sent as the server makes room for it; a stream that was refused takes no more.
+            // Sent as the flow-control window allows; a refused stream takes no more.
             drop(body.send_data(Bytes::from_static(&[b' '; PART]), false));
         }
         all.push((response, body));
@@ -58,7 +58,7 @@ async fn unfinished(server: SocketAddr, address: [u8; 4], streams: usize) -> Unf
     }
 }
 
-/// How many of them are refused: until there are so many, or the time is over.
+/// Waits until `enough` are refused or the time is over; returns how many are.
 async fn refused(all: &mut [UnfinishedBodies], enough: usize, time: Duration) -> usize {
     let mut responses: FuturesUnordered<_> = all
         .iter_mut()
@@ -111,7 +111,7 @@ async fn bodies_beyond_the_budget_are_refused_and_callers_with_a_credential_serv
     for n in 0..10 {
         all.push(unfinished(server, [127, 0, n, 1], 20).await);
     }
-    // 200 bodies of 48 KiB; the budget, with the allowances, has room for 26.
+    // 200 bodies of 48 KiB; the budget and the allowances hold 26.
     let count = refused(&mut all, 170, REPLY_TIMEOUT * 5).await;
     assert!(count >= 170, "{count} were refused");
     let counted = load_shed(&test, "memory", "refused").await;
@@ -164,7 +164,7 @@ async fn unfinished_bodies_and_heads_take_at_most_200_mib() {
             assert!(is_served(process.address, &process.token).await, "{n}");
         }
     }
-    // Heads of which the end does not come.
+    // Heads that never end.
     let mut heads = Vec::new();
     for n in 0..400_u16 {
         let address = [127, 1, u8::try_from(n % 100).unwrap(), 1];

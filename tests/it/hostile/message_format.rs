@@ -1,4 +1,4 @@
-//! The forms in which a message can be sent: content type, framing, codec.
+//! The formats in which a message can be sent: content type, framing, codec.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -18,11 +18,11 @@ pub(super) struct MessageFormat {
     pub(super) content_type: &'static str,
     pub(super) framing: Framing,
     pub(super) json: bool,
-    /// Only gRPC must have it.
+    /// HTTP/2, which only gRPC requires.
     pub(super) http2: bool,
-    /// The header field that names how the message is compressed.
+    /// The header field that names the compression of the message.
     pub(super) encoding: &'static str,
-    /// The header field that names the caller's deadline, and one of 50 ms.
+    /// The header field of the caller's deadline, and a value of 50 ms.
     pub(super) timeout: (&'static str, &'static str),
 }
 
@@ -39,7 +39,7 @@ impl MessageFormat {
         timeout: CONNECT,
     };
 
-    /// All of them. HTTP/1.1 and HTTP/2 take turns where both are possible.
+    /// All formats. HTTP/1.1 and HTTP/2 alternate where both are possible.
     pub(super) const ALL: [Self; 8] = [
         Self::JSON,
         Self {
@@ -60,7 +60,7 @@ impl MessageFormat {
         Self::grpc("application/grpc-web-text", Framing::Base64, false, false),
     ];
 
-    /// Those that a procedure is called in. What answers with a stream is called over Connect in its other form.
+    /// The formats for a procedure. Connect has another one for streams.
     pub(super) fn of(procedure: &Procedure) -> [Self; 8] {
         let mut all = Self::ALL;
         if procedure.is_stream() {
@@ -71,7 +71,7 @@ impl MessageFormat {
         all
     }
 
-    /// The first of them.
+    /// The JSON format for a procedure.
     pub(super) fn json_of(procedure: &Procedure) -> Self {
         let [first, ..] = Self::of(procedure);
         first
@@ -109,7 +109,7 @@ impl MessageFormat {
         self.framed(path, token, 0, message)
     }
 
-    /// A request whose message is packed, and says so.
+    /// A request whose message is compressed and declared so.
     pub(super) fn packed(self, path: &str, token: &str, packed: &[u8]) -> Request<Bytes> {
         let request = self.framed(path, token, 1, packed);
         with(request, self.encoding, "gzip")
@@ -123,7 +123,7 @@ impl MessageFormat {
         self.raw(path, token, &body)
     }
 
-    /// A request whose body, before base64, is this.
+    /// A request with this body, before base64.
     pub(super) fn raw(self, path: &str, token: &str, body: &[u8]) -> Request<Bytes> {
         let body = match self.framing {
             Framing::Base64 => STANDARD.encode(body).into(),
@@ -135,14 +135,14 @@ impl MessageFormat {
         request.body(body).unwrap()
     }
 
-    /// A message that every procedure can read, of this many bytes.
+    /// A message of this many bytes that every procedure can decode.
     pub(super) fn padded(self, bytes: usize) -> Vec<u8> {
         if self.json {
             let mut message = b"{}".to_vec();
             message.resize(bytes, b' ');
             return message;
         }
-        // An unknown field of 4,000: its tag has three bytes, its length three.
+        // Unknown fields of 4,000 bytes: a tag of three bytes and a length of up to three.
         let length = bytes - 5;
         let mut message = vec![0x82, 0xfa, 0x01];
         let mut rest = length - 1;
@@ -156,7 +156,7 @@ impl MessageFormat {
     }
 }
 
-/// With one more header field.
+/// Adds a header field.
 pub(super) fn with(mut request: Request<Bytes>, name: &str, value: &str) -> Request<Bytes> {
     let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
     let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
@@ -164,7 +164,7 @@ pub(super) fn with(mut request: Request<Bytes>, name: &str, value: &str) -> Requ
     request
 }
 
-/// `message`, packed.
+/// `message`, compressed with gzip.
 pub(super) fn gzip(message: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

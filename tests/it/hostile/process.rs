@@ -1,4 +1,4 @@
-//! The real binary, where a process matters: its signals, its memory, its open files.
+//! The real binary as a process: its signals, its memory, its open files.
 
 use std::{
     fs::{self, File},
@@ -24,7 +24,7 @@ impl Process {
         Self::start_by(Command::new(env!("CARGO_BIN_EXE_hallpass")), args)
     }
 
-    /// With at most so many open files, until it asks for more.
+    /// With this soft limit of open files.
     pub(super) fn start_with_open_files(soft_limit: u32) -> Self {
         let mut shell = Command::new("sh");
         let script = format!("ulimit -S -n {soft_limit} && exec \"$0\" \"$@\"");
@@ -62,12 +62,12 @@ impl Process {
         }
     }
 
-    /// A connection of the test's own to the database.
+    /// A direct connection to the database.
     pub(super) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.folder.path().join("hallpass.db")).unwrap()
     }
 
-    /// The most memory that it ever had, in KiB.
+    /// The peak of its resident memory in KiB.
     pub(super) fn peak_memory_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -82,7 +82,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Until it has ended: how.
+    /// Waits for the end; returns the status.
     pub(super) async fn ended(mut self, within: Duration) -> ExitStatus {
         let start = Instant::now();
         while start.elapsed() < within {

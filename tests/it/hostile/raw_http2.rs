@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: frames that no client would send, and what comes back, as far as a test wants to know.
+//! Raw HTTP/2: frames that no client would send, and the frames that come back.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -32,7 +32,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// Header fields as HPACK has them at its plainest: literals without an index (RFC 7541, 6.2.2).
+/// Header fields in HPACK's simplest encoding: literals without indexing (RFC 7541, 6.2.2).
 pub(super) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -68,7 +68,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The status, where these are the first header fields of a connection.
+    /// The status, if these are the first header fields of a connection.
     pub(super) fn status(&self) -> u16 {
         match self.payload[..] {
             [0x88, ..] => 200,
@@ -77,7 +77,7 @@ impl Frame {
             [0x8c, ..] => 400,
             [0x8d, ..] => 404,
             [0x8e, ..] => 500,
-            // A literal for the name :status; its three digits in Huffman's code, or plain.
+            // A literal with the name :status and three digits, in Huffman's code or plain.
             [0x08..=0x0e | 0x48..=0x4e, length, a, b, c, ..] if length & 0x80 == 0 => {
                 let digits = [a, b, c].map(|digit| u16::from(digit - b'0'));
                 digits[0] * 100 + digits[1] * 10 + digits[2]
@@ -114,7 +114,7 @@ fn huffman_digits(bytes: &[u8]) -> u16 {
 pub(super) struct RawHttp2(TcpStream);
 
 impl RawHttp2 {
-    /// With the preface and empty settings sent.
+    /// Connects and sends the preface and empty settings.
     pub(super) async fn connect(server: SocketAddr) -> Self {
         Self::over(TcpStream::connect(server).await.unwrap()).await
     }

@@ -1,4 +1,4 @@
-//! 2,000 peers that hold a connection and do as little with it as they can. They are got rid of in 20 s, and
+//! 2,000 peers that hold a connection and do as little with it as possible. They are closed within 20 s, and
 //! others are served meanwhile; `axum::serve`, the control, keeps them.
 
 use std::{
@@ -29,10 +29,10 @@ use super::{
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const OF_EACH_KIND: usize = 400;
 const CLOSED_WITHIN: Duration = Duration::from_secs(20);
-/// The bound of ordinary requests. Where a server that nobody attacks takes longer in the same seconds, the
-/// machine is busy, and that is what they are compared with.
+/// The limit for ordinary requests. If a server without slow peers takes longer at the same time, the machine is
+/// busy, and its p99 is the limit.
 const P99: Duration = Duration::from_millis(50);
-/// Between five of them: all are there in a second or two.
+/// After every five connections, so that all are open in a second or two.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(3);
 const DRIP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -41,15 +41,15 @@ enum SlowPeer {
     Silent,
     DrippingHeader,
     DrippingBody,
-    /// It asks for more than the system's buffers hold, and reads nothing. That costs the server work, so
-    /// that there are few.
+    /// Requests more than the kernel's buffers hold, and reads nothing. That costs the server work, so there are
+    /// few of these.
     StalledHttp1,
-    /// It asks once, and leaves no room for a single byte of the body.
+    /// Sends one request with a flow-control window of zero.
     StalledHttp2,
     IdleHttp2,
 }
 
-/// All kinds by turns. Of the stalled readers one in forty speaks HTTP/1.1.
+/// All kinds in rotation. One in forty of the stalled readers speaks HTTP/1.1.
 fn kinds() -> impl Iterator<Item = [SlowPeer; 5]> {
     (0..OF_EACH_KIND).map(|turn| {
         let stalled = if turn % 40 == 0 {
@@ -68,7 +68,7 @@ fn kinds() -> impl Iterator<Item = [SlowPeer; 5]> {
 }
 
 impl SlowPeer {
-    /// What it says at first.
+    /// The first bytes that a peer sends.
     fn opening(self, token: &str) -> Vec<u8> {
         match self {
             Self::Silent => vec![],
@@ -94,7 +94,7 @@ impl SlowPeer {
         }
     }
 
-    /// What it says again and again.
+    /// The bytes that a peer sends repeatedly.
     fn drip(self) -> Vec<u8> {
         match self {
             Self::Silent => vec![],
@@ -114,11 +114,11 @@ impl SlowPeer {
         stream
     }
 
-    /// Until the server closes.
+    /// Holds the connection until the server closes it.
     async fn hold(self, mut stream: TcpStream) {
         let drip = self.drip();
         if self == Self::StalledHttp1 {
-            // It must not read: that it is closed shows when it writes.
+            // It must not read; a failing write shows that the connection is closed.
             while stream.write_all(&drip).await.is_ok() {
                 sleep(DRIP_INTERVAL).await;
             }
@@ -141,7 +141,7 @@ impl SlowPeer {
     }
 }
 
-/// All slow sockets. What is still running holds one that is open.
+/// Opens all slow sockets. A task that still runs holds an open one.
 async fn open_all(server: SocketAddr, token: &str) -> JoinSet<SlowPeer> {
     let mut held = JoinSet::new();
     for kinds in kinds() {
@@ -152,13 +152,13 @@ async fn open_all(server: SocketAddr, token: &str) -> JoinSet<SlowPeer> {
                 kind
             });
         }
-        // They drip out of step, and all on their own machines: here they share ours with the server.
+        // Staggered, since here they share the machine with the server.
         sleep(CONNECT_INTERVAL).await;
     }
     held
 }
 
-/// Ordinary requests, by turns on a new connection and on one that is kept; how long each took.
+/// Durations of ordinary requests, alternating between a new and a kept connection.
 struct OrdinaryClient {
     server: SocketAddr,
     request: http::Request<bytes::Bytes>,
@@ -203,7 +203,7 @@ fn allow_open_files() {
     setrlimit(Resource::Nofile, all).unwrap();
 }
 
-/// `axum::serve`, with a page of the same size and a route that reads a body.
+/// `axum::serve` with a page of the same size and a route that reads a body.
 async fn control() -> SocketAddr {
     let page = include_str!("../../../static/index.html");
     let router = Router::new()
@@ -216,7 +216,7 @@ async fn control() -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_slow_sockets_are_closed_and_others_served_meanwhile() {
+async fn two_thousand_slow_sockets_are_closed_while_others_are_served() {
     allow_open_files();
     let attacked = Process::start(&["--log-level=warn"]);
     let quiet = Process::start(&["--log-level=warn"]);
@@ -264,7 +264,7 @@ async fn two_thousand_slow_sockets_are_closed_and_others_served_meanwhile() {
     );
 }
 
-/// How many are open after that time.
+/// How many are still open after this time.
 async fn still_open(mut held: JoinSet<SlowPeer>, after: Duration) -> usize {
     drop(timeout(after, async { while held.join_next().await.is_some() {} }).await);
     let open = held.len();

@@ -1,6 +1,6 @@
-//! Requests within requests. Behind a proxy that reads lengths in another way than we do, what is a body to
-//! one is a request to the other; here each shape must end as one answer at most, or none, and what is
-//! smuggled is never executed: it would delete a token.
+//! Request smuggling. Behind a proxy that reads lengths differently, a body to one is a request to the
+//! other. Here each attack must get at most one response, and the smuggled request, which would delete a token,
+//! must never be executed.
 
 use super::{http1::Http1, verdict::verdict};
 use crate::test_app::TestApp;
@@ -8,12 +8,12 @@ use crate::test_app::TestApp;
 const DELETE: &str = "/hallpass.v1.TokenService/DeleteToken";
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
-/// How the outer request says where it ends.
+/// How the outer request declares its end.
 struct Attack {
     name: &'static str,
     /// Header fields. `{all}` is the length of the body, `{chunk}` that of the smuggled request.
     fields: &'static str,
-    /// The body, with `{it}` for the smuggled request.
+    /// The body. `{it}` is the smuggled request.
     body: &'static str,
 }
 
@@ -197,21 +197,24 @@ impl Victim {
         .into_bytes()
     }
 
-    /// Sends it; at most one answer may come, and the token must live on.
+    /// Sends the attack: at most one response may come, and the token must survive.
     async fn survives(&self, name: &str, bytes: &[u8]) -> Option<String> {
         let mut socket = Http1::connect(self.test.client.server).await;
         socket.write(bytes).await;
         socket.finish().await;
         let first = socket.read().await.map(|reply| verdict(&reply));
         let second = socket.read().await;
-        assert!(second.is_none(), "{name}: a second answer after {first:?}");
+        assert!(
+            second.is_none(),
+            "{name}: a second response after {first:?}"
+        );
         assert!(self.test.accepts(&self.token).await, "{name}: executed");
         first
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_within_a_request_is_never_executed() {
+async fn smuggled_request_is_never_executed() {
     let victim = Victim::new().await;
     let post = format!("POST {CURRENT_USER} HTTP/1.1");
     let get = format!("GET {CURRENT_USER}?encoding=json&message=%7B%7D HTTP/1.1");
@@ -235,7 +238,7 @@ async fn a_request_within_a_request_is_never_executed() {
         .await;
     assert_ne!(said.as_deref(), Some("ok"));
 
-    // The control: asked for in the open, it is executed.
+    // The control: sent openly, the request is executed.
     let open = victim.wrap(&post, "Content-Length: 2", "{}{it}");
     let mut socket = Http1::connect(victim.test.client.server).await;
     socket.write(&open).await;
@@ -246,7 +249,7 @@ async fn a_request_within_a_request_is_never_executed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_body_of_a_refused_request_is_never_taken_for_the_next_one() {
+async fn body_of_a_refused_request_is_never_parsed_as_the_next_request() {
     let victim = Victim::new().await;
     let post = |path: &str| format!("POST {path} HTTP/1.1");
     let filled = format!("{}{{it}}", " ".repeat(4_000));
@@ -298,7 +301,7 @@ async fn the_body_of_a_refused_request_is_never_taken_for_the_next_one() {
     ] {
         let bytes = victim.wrap(&post(path), fields, body);
         let said = victim.survives(name, &bytes).await;
-        // Where more was sent than is read, the answer may be lost with the connection.
+        // If more was sent than read, the response may be lost with the connection.
         assert!(
             said.as_deref().is_none_or(|said| said == expected),
             "{name}: {said:?}"

@@ -1,5 +1,5 @@
-//! Request targets that only mean a procedure after somebody has tidied them up: nobody does here, so that
-//! what a proxy let through by its path is what is served.
+//! Request targets that name a procedure only after normalisation, which the server does not do: what a
+//! proxy allowed by its path is what is served.
 
 use bytes::Bytes;
 use http::Request;
@@ -8,7 +8,7 @@ use super::{http1::Http1, message_format::MessageFormat, verdict::verdict};
 use crate::test_app::TestApp;
 
 #[tokio::test]
-async fn a_path_is_taken_as_it_stands() {
+async fn path_is_never_normalised() {
     let test = TestApp::start().await;
     let mut socket = Http1::connect(test.client.server).await;
     for (target, expected) in [

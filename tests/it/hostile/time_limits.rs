@@ -1,4 +1,4 @@
-//! Limits of time, shortened: what comes in time is served, what does not ends, in the caller's own protocol.
+//! Shortened time limits: a request in time is served, a late one ends in the caller's own protocol.
 
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,15 @@ use crate::test_app::TestApp;
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 const SHORT: Duration = Duration::from_millis(400);
-/// Where something comes in half the time, a busy machine may take as long again to notice it.
+/// Extra time for a busy machine.
 const TOLERANCE: Duration = Duration::from_millis(1_600);
 
 async fn in_half_the_time() {
-    // Nothing happens that could be awaited: that is the point.
+    // There is no event to wait for: the test needs time to pass.
     tokio::time::sleep(TOLERANCE / 2).await;
 }
 
-/// How long it takes until the server closes.
+/// The time until the server closes.
 async fn closed_after(socket: &mut Http1) -> Duration {
     let start = Instant::now();
     assert!(
@@ -40,7 +40,7 @@ fn good(token: &str) -> Request<Bytes> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_byte_and_the_header_have_a_time_each() {
+async fn first_byte_and_header_have_separate_time_limits() {
     let test = TestApp::start_with(|settings| {
         settings.server.limits.first_byte_timeout = TOLERANCE;
         settings.server.limits.header_timeout = TOLERANCE;
@@ -62,7 +62,7 @@ async fn the_first_byte_and_the_header_have_a_time_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http2_that_asks_nothing_is_ended_like_a_header_that_does_not_come() {
+async fn idle_http2_connection_ends_like_a_missing_header() {
     let test = TestApp::start_with(|settings| settings.server.limits.header_timeout = SHORT).await;
     let mut silent = RawHttp2::connect(test.client.server).await;
     let mut told = false;
@@ -71,7 +71,7 @@ async fn http2_that_asks_nothing_is_ended_like_a_header_that_does_not_come() {
     }
     assert!(told, "no GOAWAY");
 
-    // One that has asked once may be idle.
+    // A connection that has made a request may be idle.
     let mut asking = Http2::connect(test.client.server).await;
     asking.ask(&good(&test.admin.token)).await.unwrap();
     in_half_the_time().await;
@@ -79,7 +79,7 @@ async fn http2_that_asks_nothing_is_ended_like_a_header_that_does_not_come() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_late_is_told_in_every_protocol() {
+async fn late_body_is_a_timeout_in_every_protocol() {
     let test = TestApp::start_with(|settings| settings.server.limits.body_timeout = SHORT).await;
     for format in MessageFormat::ALL {
         let message: &[u8] = if format.json { b"{}" } else { b"" };
@@ -100,15 +100,15 @@ async fn a_body_that_is_late_is_told_in_every_protocol() {
             socket.write(&bytes_of(&late)).await;
             let reply = socket.read_within(SHORT + REPLY_TIMEOUT).await.unwrap();
             assert_eq!(verdict(&reply), "deadline_exceeded", "{format:?}");
-            // HTTP/1.1 does not allow more: what comes next might be the body.
+            // HTTP/1.1 cannot continue: the next bytes might be the body.
             closed_after(&mut socket).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_ends_at_the_sooner_of_its_own_deadline_and_the_servers() {
-    /// Far from both, so that a busy machine does not blur which it was.
+async fn call_ends_at_the_earlier_of_its_own_and_the_servers_deadline() {
+    /// Far from both, so that a busy machine does not blur which deadline was met.
     const FAR_OFF: Duration = Duration::from_mins(1);
     for (servers, least) in [(SHORT, SHORT), (FAR_OFF, Duration::ZERO)] {
         let test = TestApp::start_with(|settings| {
@@ -145,7 +145,7 @@ async fn a_call_ends_at_the_sooner_of_its_own_deadline_and_the_servers() {
                 assert_eq!(verdict(&reply), "deadline_exceeded", "{format:?}");
                 assert!(time >= least, "{format:?}: {time:?}");
             }
-            // A read needs no lock: the connections live, and so does the server.
+            // A read needs no lock: connections and server still work.
             let good = good(&test.admin.token);
             assert_eq!(verdict(&http1.ask(&good).await.unwrap()), "ok");
             assert_eq!(verdict(&http2.ask(&good).await.unwrap()), "ok");
@@ -155,7 +155,7 @@ async fn a_call_ends_at_the_sooner_of_its_own_deadline_and_the_servers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_connection_is_ended_and_not_before_its_time() {
+async fn idle_connection_ends_at_its_timeout_and_not_before() {
     let test =
         TestApp::start_with(|settings| settings.server.limits.idle_timeout = TOLERANCE).await;
     let good = good(&test.admin.token);

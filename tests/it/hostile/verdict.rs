@@ -1,4 +1,4 @@
-//! What a reply says, whatever the protocol.
+//! The result of a response in any protocol.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use crate::client::{CODES, END_OF_STREAM, HttpResponse, split_frame};
 
-/// `ok`, the code of an error in the caller's own protocol, or such as `http 415` outside of all.
+/// `ok`, an error code of the caller's protocol, or a status like `http 415` outside of any protocol.
 pub(super) fn verdict(reply: &HttpResponse) -> String {
     let content_type = text(reply, "content-type");
     let status = reply.head.status.as_u16();
     if content_type.starts_with("application/grpc") {
-        assert_eq!(status, 200, "gRPC tells errors in trailers");
+        assert_eq!(status, 200, "gRPC sends errors in trailers");
         return CODES[grpc_status(reply, content_type)].to_owned();
     }
     if content_type.starts_with("application/connect+") {
-        assert_eq!(status, 200, "streams tell errors at their end");
+        assert_eq!(status, 200, "streams send errors at their end");
         let frames = split_frame(&reply.body);
         let (flags, end) = *frames.last().expect("a stream has an end");
         assert_eq!(flags, END_OF_STREAM);
@@ -43,7 +43,7 @@ fn grpc_status(reply: &HttpResponse, content_type: &str) -> usize {
         return number(status.expect("a status").to_str().unwrap());
     }
     let body = if content_type.starts_with("application/grpc-web-text") {
-        // A stream's frames are padded each.
+        // Each frame of a stream has its own padding.
         let groups = reply.body.chunks(4);
         groups
             .flat_map(|four| STANDARD.decode(four).unwrap())
@@ -65,8 +65,8 @@ pub(super) fn text<'a>(reply: &'a HttpResponse, name: &str) -> &'a str {
     value.map_or("", |value| value.to_str().unwrap())
 }
 
-/// Whether the server takes the blame, or says that somebody behind it is to blame: never for what a
-/// client did.
+/// Whether the response blames the server or a backend, which must never happen for a client's
+/// mistake.
 pub(super) fn blames_the_server(reply: &HttpResponse) -> bool {
     let status = reply.head.status.as_u16();
     let code = verdict(reply);

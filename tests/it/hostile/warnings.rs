@@ -1,4 +1,4 @@
-//! A peer that has a library warn of it again and again does not fill the log.
+//! A peer that provokes warnings of a library again and again does not fill the log.
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +10,21 @@ use super::{
 };
 
 #[tokio::test]
-async fn acknowledged_pings_that_nobody_sent_leave_a_few_lines_and_their_number() {
+async fn unsolicited_ping_acks_are_logged_a_few_times_and_counted() {
     let mut process = Process::start(&[]);
     let mut peer = RawHttp2::connect(process.address).await;
     let flood = frame(PING, ACK, 0, &[7; 8]).repeat(1_000);
     for _ in 0..50 {
         peer.write(&flood).await;
     }
-    // What comes back for this one says that all before were read.
+    // The reply to this ping shows that the server has read all before it.
     peer.write(&frame(PING, 0, 0, b"the last")).await;
     loop {
         let frame = peer.read(Duration::from_secs(20)).await.unwrap();
-        assert_ne!(frame.kind, GOAWAY, "the control: they are not refused");
+        assert_ne!(
+            frame.kind, GOAWAY,
+            "the control: the server does not refuse them"
+        );
         if frame.kind == PING && frame.payload == b"the last" {
             break;
         }

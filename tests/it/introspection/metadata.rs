@@ -1,4 +1,4 @@
-//! The metadata that says where introspection and revocation are (RFC 8414), and what the server is called.
+//! The metadata that locates introspection and revocation (RFC 8414), and the issuer.
 
 use hallpass::server::PublicUrl;
 use http::Method;
@@ -9,7 +9,7 @@ use crate::test_app::TestApp;
 use super::PATH;
 
 #[tokio::test]
-async fn metadata_names_the_endpoints_as_the_client_sees_them() {
+async fn metadata_names_the_endpoints_under_the_clients_host() {
     let app = TestApp::start().await;
     let path = "/.well-known/oauth-authorization-server";
     let ask = async |app: &TestApp, headers: &[(&str, &str)]| {
@@ -32,7 +32,7 @@ async fn metadata_names_the_endpoints_as_the_client_sees_them() {
     methods[2] = "none";
     let revocation = &told["revocation_endpoint_auth_methods_supported"];
     assert_eq!(revocation, &json!(methods));
-    // RFC 8414 §3.2, and authlib takes an empty list for none.
+    // RFC 8414 §3.2; and authlib treats an empty list as absent.
     let lists = told
         .as_object()
         .unwrap()
@@ -57,7 +57,7 @@ async fn metadata_names_the_endpoints_as_the_client_sees_them() {
 }
 
 #[tokio::test]
-async fn public_url_is_the_issuer_and_the_base_of_all_addresses_whatever_the_host() {
+async fn public_url_is_the_issuer_whatever_the_host() {
     let url = "https://example.com/tokens";
     let app = TestApp::start_with(|settings| {
         settings.server.public_url = Some(PublicUrl::parse(url).unwrap());
@@ -66,8 +66,8 @@ async fn public_url_is_the_issuer_and_the_base_of_all_addresses_whatever_the_hos
     .await;
     let path = "/.well-known/oauth-authorization-server";
     let forged = [("host", "evil.example"), ("x-forwarded-proto", "http")];
-    // The second is where clients look for it (RFC 8414 §3.1), the first what a proxy makes of the issuer's path
-    // with the well-known one behind it.
+    // Clients use the second path (RFC 8414 §3.1); the first is what a proxy makes of the issuer's path
+    // followed by the well-known one.
     for path in [path, &format!("{path}/tokens")] {
         let reply = app.client.ask(Method::GET, path, &forged).await;
         let told = reply.json();
@@ -88,7 +88,7 @@ async fn public_url_is_the_issuer_and_the_base_of_all_addresses_whatever_the_hos
     let form = [("token", &*token)];
     let reply = app.client.form(PATH, &headers, &form).await;
     assert_eq!(reply.json()["iss"], url);
-    // The control: without it, whoever asks makes the name up.
+    // The control: without it, the client's Host determines the issuer.
     let app = app.restart_with(|settings| settings.server.public_url = None);
     let reply = app.await.client.form(PATH, &headers, &form).await;
     assert_eq!(reply.json()["iss"], "http://evil.example");

@@ -1,4 +1,4 @@
-//! The callers: each way of not being let in, and each way of being let in with less than all.
+//! The callers: one for each reason of being refused, and one for each restriction of a valid credential.
 
 use hallpass::domain::{
     id::TokenId,
@@ -10,7 +10,7 @@ use crate::test_app::{NewToken, TestApp};
 
 use super::fixture::{Caller, CallerUser, Users};
 
-/// Who the valid callers are.
+/// The users of the valid callers.
 #[derive(Debug)]
 pub(super) struct Roles {
     pub(super) member: CallerUser,
@@ -97,7 +97,7 @@ pub(super) async fn make(
     callers
 }
 
-/// Those who do not hold a secret of ours.
+/// Callers without one of our secrets.
 async fn strangers(app: &TestApp, users: &Users, roles: &Roles, unknown: &str) -> Vec<Caller> {
     let token = app.sign_in(&users.alice, json!({})).await;
     let stranger = |name: &str| caller(name, &token, &roles.member);
@@ -118,7 +118,7 @@ async fn strangers(app: &TestApp, users: &Users, roles: &Roles, unknown: &str) -
     ]
 }
 
-/// Those whose tokens are real, and not valid.
+/// Callers with real tokens that are not valid.
 async fn invalid(app: &TestApp, users: &Users, roles: &Roles) -> Vec<Caller> {
     let alice = &users.alice;
     let member =
@@ -154,7 +154,7 @@ async fn invalid(app: &TestApp, users: &Users, roles: &Roles) -> Vec<Caller> {
     call("UserService/DeactivateUser", json!({ "id": users.dora.id })).await;
     call("UserService/DeactivateUser", json!({ "id": users.paul.id })).await;
     call("UserService/DeleteUser", json!({ "id": users.dave.id })).await;
-    // What no procedure does yet, or what the cascade hides: validity is looked at on use all the same.
+    // States that no procedure produces, or that cascades hide: validity is checked at use nevertheless.
     let sql = app.sql();
     let set = |what: &str, token: &NewToken| {
         let sql = sql.execute(
@@ -187,7 +187,7 @@ async fn invalid(app: &TestApp, users: &Users, roles: &Roles) -> Vec<Caller> {
     ]
 }
 
-/// Those who are let in.
+/// Callers with a valid credential.
 async fn valid(app: &TestApp, users: &Users, roles: &Roles) -> Vec<Caller> {
     let (alice, root) = (&users.alice, &users.root);
     let token = |text: &str| NewToken {

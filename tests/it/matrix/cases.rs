@@ -1,4 +1,4 @@
-//! Running the cases: each request, what came of it, and that what was refused changed nothing.
+//! Runs the cases: sends each request, records the result, and checks that a refused one changed nothing.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::{
     table::Rule,
 };
 
-/// A case that was run.
+/// The result of a case.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) line: &'static Rule,
@@ -20,11 +20,11 @@ pub(super) struct Case {
     pub(super) target: Target,
     pub(super) expected: String,
     pub(super) got: String,
-    /// A refusal as it came, but for the request's ID.
+    /// The undecoded refusal without the request's ID.
     pub(super) raw: Option<String>,
 }
 
-/// Puts users and tokens back to what they were.
+/// A snapshot of users and tokens that can be restored.
 #[derive(Debug)]
 pub(super) struct Snapshot(Connection);
 
@@ -43,13 +43,12 @@ impl Snapshot {
         Self(sql)
     }
 
-    /// The last row of the audit log.
     fn head(&self) -> i64 {
         let last = "SELECT max(sequence) FROM audit";
         self.0.query_one(last, [], |row| row.get(0)).unwrap()
     }
 
-    /// What a caller's first row after `head` says that it did.
+    /// The action in the caller's first audit row after `head`.
     fn recorded(&self, head: i64, caller: &Caller) -> Option<String> {
         let sql = "SELECT action FROM audit WHERE sequence > ?1 AND actor = ?2 AND outcome = 'ok' \
                    ORDER BY sequence LIMIT 1";
@@ -71,7 +70,7 @@ impl Snapshot {
 }
 
 impl Fixture {
-    /// Every case of `line` by `caller`.
+    /// Runs every case of `rule` by `caller`.
     pub(super) async fn run(
         &self,
         undo: &Snapshot,
@@ -162,7 +161,7 @@ fn outcome(line: &Rule, answer: Reply) -> (String, Option<String>) {
     }
 }
 
-/// Names the target in the fields that the request has for that, and says what some need besides.
+/// Names the target in the request's fields, and adds the other required fields.
 fn request(line: &Rule, target: &TargetUser, caller: &Caller, fixture: &Fixture) -> Value {
     let TargetUser { id, name, token_id } = target;
     let mut message = Procedure::find(line.procedure).naming(id, name, token_id);
@@ -172,7 +171,6 @@ fn request(line: &Rule, target: &TargetUser, caller: &Caller, fixture: &Fixture)
             "username": caller.who.oneself.name,
             "password": caller.who.password,
         }),
-        // A name is for who signs in.
         ("CreateToken", _) => json!({ "username": "" }),
         ("CreateUser", "person") => {
             json!({ "username": "newcomer", "password": "seven drowsy lanterns hum" })

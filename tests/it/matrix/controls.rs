@@ -1,4 +1,4 @@
-//! Controls: the matrix sees one check that is missing, and one answer that is another than the table's.
+//! Controls: the matrix detects one missing check, and one reply that differs from the table.
 
 use super::{
     Fixture, Snapshot, faults,
@@ -16,7 +16,7 @@ async fn count(fixture: &Fixture, undo: &Snapshot, caller: &str) -> usize {
     faults(&cases).len()
 }
 
-/// Each takes away, from the data, what one check looks at: as if that check were not made.
+/// Each changes the data that one check reads, as if that check were missing.
 const DOCTORED: [(&str, &str); 12] = [
     (
         "member",
@@ -59,14 +59,14 @@ const DOCTORED: [(&str, &str); 12] = [
 ];
 
 #[tokio::test]
-async fn one_check_that_looks_away_is_seen() {
+async fn one_missing_check_is_detected() {
     let fixture = Fixture::make().await;
     let undo = Snapshot::new(&fixture);
     for (caller, doctor) in DOCTORED {
         assert_eq!(count(&fixture, &undo, caller).await, 0, "{caller}: before");
         fixture.app.sql().execute_batch(doctor).unwrap();
         fixture.app.reread().await;
-        // What the cases undo is what is true now.
+        // The changed state is what the cases restore.
         let doctored = Snapshot::new(&fixture);
         assert!(count(&fixture, &doctored, caller).await > 0, "{doctor}");
         undo.undo();
@@ -74,7 +74,7 @@ async fn one_check_that_looks_away_is_seen() {
 }
 
 #[tokio::test]
-async fn one_answer_that_is_not_the_tables_is_seen() {
+async fn one_wrong_expectation_is_detected() {
     let fixture = Fixture::make().await;
     let undo = Snapshot::new(&fixture);
     let caller = &fixture.callers[fixture.callers.len() - 1];

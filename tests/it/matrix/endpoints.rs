@@ -1,5 +1,5 @@
-//! The endpoints at which tokens are verified and ended without our procedures, by every caller. The
-//! expectation is DESIGN's §5 written down once more.
+//! The HTTP endpoints at which tokens are verified and revoked, by every caller. The
+//! expectation is written independently of the code.
 
 use std::collections::BTreeSet;
 
@@ -19,12 +19,12 @@ use super::{
 
 #[derive(Clone, Copy, Debug)]
 enum Endpoint {
-    /// Asking about the admin's token.
+    /// Verifies the admin's token.
     IntrospectByBearer,
     IntrospectByBasic,
-    /// Ending a token that is not there, as a caller.
+    /// Revokes an unknown token, as a caller.
     RevokeAsCaller,
-    /// Ending the token that one holds, without a caller.
+    /// Revokes the presented token, without a caller.
     RevokeItself,
     ForwardAuth,
     ForwardAuthWithScope,
@@ -59,16 +59,16 @@ impl Endpoint {
     }
 }
 
-/// What takes a token otherwise than as a caller's, is here.
+/// Every endpoint that takes a token in another way is in `ALL`.
 #[test]
-fn every_endpoint_of_the_list_is_asked() {
+fn every_listed_endpoint_is_tested() {
     let asked: BTreeSet<_> = ALL.map(Endpoint::path).into();
     let listed = endpoints::all()
         .filter(|line| line.credentials.is_holder() || line.credentials == Credentials::Client);
     assert_eq!(asked, listed.map(|line| line.path).collect());
 }
 
-/// What proxies are told of whoever may pass.
+/// The identity that proxies receive for a caller that may pass.
 fn identity(caller: &Caller) -> String {
     let user = &caller.who.oneself;
     let mut scopes = caller.scopes.clone().unwrap_or_default();
@@ -80,7 +80,7 @@ fn identity(caller: &Caller) -> String {
     )
 }
 
-/// How it is to end.
+/// The expected result.
 fn expected(endpoint: Endpoint, caller: &Caller) -> String {
     let refused = caller.refused.is_some();
     let holds_a_secret = caller
@@ -108,7 +108,7 @@ fn expected(endpoint: Endpoint, caller: &Caller) -> String {
     }
 }
 
-/// How it ends.
+/// The actual result.
 async fn run(fixture: &Fixture, undo: &Snapshot, endpoint: Endpoint, caller: &Caller) -> String {
     let client = &fixture.app.client;
     let token = match endpoint {
@@ -208,7 +208,7 @@ async fn faults(fixture: &Fixture, undo: &Snapshot, caller: &Caller) -> Vec<Stri
 }
 
 #[tokio::test]
-async fn every_case_ends_as_is_expected() {
+async fn every_endpoint_case_ends_as_expected() {
     let fixture = Fixture::make().await;
     let undo = Snapshot::new(&fixture);
     let callers = fixture.callers.iter().filter(|caller| !caller.by_password);
@@ -220,12 +220,12 @@ async fn every_case_ends_as_is_expected() {
     assert!(all.is_empty(), "{}", all.join("\n"));
 }
 
-/// The control: each takes away what one check looks at, as if that check were not made.
+/// The control: each changes the data that one check reads, as if that check were missing.
 #[tokio::test]
-async fn one_check_that_looks_away_is_seen() {
+async fn one_missing_check_is_detected() {
     let fixture = Fixture::make().await;
     let undo = Snapshot::new(&fixture);
-    // All but these look at what was taken away.
+    // All endpoints but these depend on the changed data.
     let (revoke, itself) = (&[RevokeAsCaller, RevokeItself][..], &[RevokeItself][..]);
     for (name, doctor, others) in [
         (
@@ -257,7 +257,7 @@ async fn one_check_that_looks_away_is_seen() {
         assert_eq!(faults(&fixture, &undo, caller).await, [""; 0], "{name}");
         fixture.app.sql().execute_batch(doctor).unwrap();
         fixture.app.reread().await;
-        // What a case undoes is what is true now.
+        // The changed state is what the cases restore.
         let doctored = Snapshot::new(&fixture);
         let faults = faults(&fixture, &doctored, caller).await;
         assert_eq!(faults.len(), ALL.len() - others.len(), "{name}: {faults:?}");

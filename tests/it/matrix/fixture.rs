@@ -1,4 +1,4 @@
-//! Whom the matrix is about: users in all standings, their tokens, and what each caller's targets are.
+//! The users and tokens of the matrix, in every state, and each caller's targets.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::test_app::{Machine, NewToken, Person, START, TestApp};
 
 use super::callers;
 
-/// What a request names, as seen from the caller.
+/// The target of a request, relative to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Target {
-    /// The caller's user; of tokens, another one of it.
+    /// The caller's user, or another token of that user.
     Oneself,
-    /// The very token that the caller shows.
+    /// The token that the caller presents.
     Itself,
-    /// A machine of the caller; for a machine, one of its owner.
+    /// A machine of the caller; for a machine, another machine of its owner.
     OwnMachine,
     OtherPerson,
     OthersMachine,
-    /// Was there, and is deleted.
+    /// A deleted user or token.
     Gone,
     Missing,
     Malformed,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
     Machine,
 }
 
-/// A user that can be named, and a token of it.
+/// A user that a request can name, with one of its tokens.
 #[derive(Clone, Debug)]
 pub(super) struct TargetUser {
     pub(super) id: String,
@@ -58,14 +58,13 @@ pub(super) struct TargetUser {
     pub(super) token_id: String,
 }
 
-/// A user that calls, and its targets.
+/// A calling user and its targets.
 #[derive(Clone, Debug)]
 pub(super) struct CallerUser {
     pub(super) kind: Kind,
-    /// Whether its role counts as admin's.
+    /// Whether it acts as an admin.
     pub(super) admin: bool,
     pub(super) password: String,
-    /// How many users it may see.
     pub(super) sees: usize,
     pub(super) sees_as_admin: usize,
     pub(super) oneself: TargetUser,
@@ -74,22 +73,22 @@ pub(super) struct CallerUser {
     pub(super) others_machine: TargetUser,
 }
 
-/// A line of callers.
+/// A caller.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) name: String,
-    /// What it shows; empty: nothing.
+    /// The presented token; may be empty.
     pub(super) token: String,
     pub(super) token_id: String,
-    /// Why it is not let in.
+    /// The reason why it is not authenticated.
     pub(super) refused: Option<&'static str>,
-    /// What its token is limited to.
+    /// The scopes of its token.
     pub(super) scopes: Option<Vec<String>>,
-    /// Its token is limited to networks.
+    /// Whether its token is limited to networks.
     pub(super) is_bound: bool,
-    /// Its token was made with a token.
+    /// Whether its token has a parent.
     pub(super) is_child: bool,
-    /// It shows a password instead, which is for creating tokens alone.
+    /// Whether it presents a password instead, which only `CreateToken` accepts.
     pub(super) by_password: bool,
     pub(super) who: CallerUser,
 }
@@ -101,18 +100,17 @@ impl Caller {
     }
 }
 
-/// All that the matrix needs.
 #[derive(Debug)]
 pub(super) struct Fixture {
     pub(super) app: TestApp,
     pub(super) callers: Vec<Caller>,
     pub(super) gone: TargetUser,
     pub(super) missing: TargetUser,
-    /// A token that nobody calls with.
+    /// A token that no caller uses.
     pub(super) leaked: NewToken,
 }
 
-/// The people and machines before they are anyone's targets.
+/// The people and machines from which the targets are chosen.
 #[derive(Debug)]
 pub(super) struct Users {
     pub(super) alice: Person,
@@ -128,7 +126,7 @@ pub(super) struct Users {
 }
 
 const ADMIN: &str = "SERVER_ROLE_ADMIN";
-/// With the first admin, without dave.
+/// Including the first admin, without dave.
 const ALL_USERS: usize = 14;
 
 impl Fixture {
@@ -208,10 +206,10 @@ impl Fixture {
         let roles = callers::Roles {
             // Herself, robot, spare, promoted.
             member: person(alice, 4, who(&alice_named, &robot, &droid)),
-            // Its owner is as foreign to a machine as anyone.
+            // A machine's owner is foreign to the machine, too.
             machine: of_alice(who(&robot, &spare, &droid)),
             others_machine: of_alice(who(&droid, &drone, &robot)),
-            // Its owner is a member, so that its role counts for nothing.
+            // Its owner is a member, so its admin role does not count.
             promoted: who(&promoted, &robot, &droid),
             admin_machine: admin(who(&engine, &gear, &droid)),
             admin: admin(person(root, 3, who(&root_named, &gear, &droid))),
@@ -234,7 +232,6 @@ impl Fixture {
         }
     }
 
-    /// The user and token that a case names.
     pub(super) fn named(&self, caller: &Caller, target: Target) -> TargetUser {
         let text = |text: &str| TargetUser {
             id: text.to_owned(),
@@ -252,7 +249,7 @@ impl Fixture {
             Target::OthersMachine => caller.who.others_machine.clone(),
             Target::Gone => self.gone.clone(),
             Target::Missing => self.missing.clone(),
-            // As long as any ID that is looked at.
+            // A malformed ID within the maximum length.
             Target::Malformed => text(&"No such form!!!! ".repeat(16)[..256]),
             Target::Empty => text(""),
         }

@@ -1,34 +1,34 @@
-//! The expectation: DESIGN's §2, §3 and §6 written down once more, as data. Nothing of it is taken from the
-//! code under test but what a request has fields for.
+//! The expected permissions as data, written independently. Nothing is taken from the
+//! code under test but the fields of the requests.
 
 use super::fixture::{Caller, Kind, Target};
 use crate::client::Procedure;
 
-/// What an admin may act on.
+/// Whose data an admin may act on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Admin {
     All,
     Machines,
 }
 
-/// How what is not for the caller is answered, and what is not there with it.
+/// How requests for foreign or unknown targets are refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Foreign {
     Denied,
     NotFound,
 }
 
-/// What a request that names nobody means.
+/// The meaning of a request without a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Empty {
     Oneself,
     InvalidField,
 }
 
-/// Who may, by the table of §6.
+/// Who may call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Permission {
-    /// Depending on what the target is to the caller.
+    /// Depends on the relation of the target to the caller.
     To {
         oneself: bool,
         owner: bool,
@@ -36,18 +36,18 @@ pub(super) enum Permission {
         foreign: Foreign,
         empty: Empty,
     },
-    /// Everyone, and sees so many users.
+    /// Everyone; the reply has this many users.
     See,
     Everyone,
-    /// Whoever shows no token, too; and is told so much.
+    /// Also callers without a token; the reply has this much.
     Anyone,
-    /// People, since a machine owns nothing.
+    /// Only people, since a machine owns nothing.
     People,
     AdminPeople,
     Admins,
 }
 
-/// What the target's state then refuses.
+/// The state of the target that is required.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Precondition {
     Nothing,
@@ -57,19 +57,19 @@ pub(super) enum Precondition {
     Successor,
 }
 
-/// A line of the expectation.
+/// The expectation for a procedure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     /// `package.Service/Method`.
     pub(crate) procedure: &'static str,
-    /// Which of several requests of that procedure.
+    /// Distinguishes several requests of the same procedure.
     pub(super) variant: &'static str,
     pub(crate) scope: Option<&'static str>,
     pub(super) may: Permission,
     pub(super) needs: Precondition,
-    /// Whether it changes something.
+    /// Whether the procedure changes something.
     pub(super) changes: bool,
-    /// What it is called in the audit log.
+    /// Its action in the audit log.
     pub(super) audit: &'static str,
 }
 
@@ -97,7 +97,7 @@ const fn to(
     }
 }
 
-/// Admins alone: denied to others before anything is looked up.
+/// Admins only: others are denied before any lookup.
 const ADMINS: Permission = to(
     false,
     false,
@@ -207,7 +207,7 @@ impl Rule {
         Procedure::find(self.procedure).names_a_token()
     }
 
-    /// The targets that its request can name.
+    /// The targets that the request can name.
     pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
         let named = matches!(self.may, Permission::To { .. });
         let tokens = self.is_of_tokens();
@@ -219,8 +219,8 @@ impl Rule {
         })
     }
 
-    /// What the case, which ended well and `changed` something or not, is to leave in the audit log: changes,
-    /// and what an admin reads of others.
+    /// The action that a successful case leaves in the audit log: a change, or
+    /// an admin's read of others' data.
     pub(super) fn recorded(
         &self,
         caller: &Caller,
@@ -241,7 +241,7 @@ impl Rule {
         (recorded && !self.audit.is_empty()).then(|| self.audit.to_owned())
     }
 
-    /// How the case is to end, in the order of checks: authentication, authorisation, fields, state.
+    /// The expected result, in the order of checks: authentication, authorisation, fields, state.
     pub(super) fn expected(&self, caller: &Caller, target: Target) -> String {
         if self.may == Permission::Anyone && caller.token.is_empty() {
             return "ok 0".to_owned();
@@ -304,7 +304,7 @@ impl Rule {
             Target::Missing | Target::Malformed | Target::Gone if !by_admin => {
                 return hidden.to_owned();
             }
-            // A deletion may be repeated by one who might have made it, and is explained.
+            // A deletion may be repeated by anyone who may delete, and a deleted token can be explained.
             Target::Gone if ["DeleteToken", "ExplainToken"].contains(&self.method()) => {
                 return OK.to_owned();
             }
@@ -323,21 +323,21 @@ impl Rule {
         let owns = target == Target::OwnMachine && caller.who.kind == Kind::Person;
         let reach = by_admin && (admin == Admin::All || kind == Kind::Machine);
         if !(is_own && oneself || owns && owner || reach) {
-            // That one is there is no secret from oneself.
+            // Callers know that they themselves exist.
             return if is_own { DENIED } else { hidden }.to_owned();
         }
-        // No token gets to know the secret of one that may do more.
+        // No token learns the secret of a token with more rights.
         let limited = caller.scopes.is_some() || caller.is_bound;
         if self.method() == "RotateToken" && target != Target::Itself && limited {
             return EXCEEDS.to_owned();
         }
         match (self.needs, kind) {
-            // No token of this world came by rotation.
+            // No token here was created by a rotation.
             (Precondition::Successor, _) => "failed_precondition ROTATION_FINAL",
             (Precondition::Machine, Kind::Person) | (Precondition::Person, Kind::Machine) => {
                 WRONG_TYPE
             }
-            // All people of this world who are targets own machines.
+            // All people here who are targets own machines.
             (Precondition::NoMachines, Kind::Person) => "failed_precondition USER_OWNS_MACHINES",
             _ => OK,
         }

@@ -1,4 +1,4 @@
-//! The model: DESIGN's words about tokens, as plainly as they can be written.
+//! The model: the rules for tokens, written as simply as possible.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ struct Token {
     deleted: bool,
     disabled: bool,
     rotated: bool,
-    /// The first of its family.
+    /// The first token of a family.
     family: usize,
 }
 
@@ -45,7 +45,7 @@ impl Model {
         !token.deleted && token.expires.is_none_or(|end| self.now < end)
     }
 
-    /// Whether a token is valid, or why not.
+    /// Whether a token is valid, or the reason why not.
     pub(super) fn check(&self, token: usize) -> Result<(), Reason> {
         let token = &self.tokens[token];
         if token.deleted {
@@ -66,12 +66,12 @@ impl Model {
         }
     }
 
-    /// Whether `user` may act on what is `other`'s.
+    /// Whether `user` may act on data of `other`.
     fn reaches(user: usize, other: usize) -> bool {
         user == other || (user == OWNER && other == ROBOT)
     }
 
-    /// Makes a token for `user`, with the valid token `parent` or else by the command line.
+    /// Creates a token for `user`, with the valid token `parent` or from the command line.
     pub(super) fn create(
         &mut self,
         user: usize,
@@ -184,7 +184,7 @@ impl Model {
         Ok(())
     }
 
-    /// When the live tokens of `user` were made, and their numbers.
+    /// The creation times and numbers of `user`'s live tokens.
     pub(super) fn list(&self, by: usize, user: usize) -> Result<Vec<(Timestamp, usize)>, Reason> {
         if !Self::reaches(self.tokens[by].user, user) {
             return Err(Reason::PermissionDenied);
@@ -194,7 +194,7 @@ impl Model {
         Ok(live.map(|(number, token)| (token.made, number)).collect())
     }
 
-    /// Deletes a token and its live children, and says how many these were.
+    /// Deletes a token and its live children; returns the number of children.
     pub(super) fn delete(&mut self, by: usize, token: usize) -> Result<u32, Reason> {
         if !Self::reaches(self.tokens[by].user, self.tokens[token].user) {
             return Err(Reason::TokenNotFound);

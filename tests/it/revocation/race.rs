@@ -1,4 +1,4 @@
-//! Readers that check one token after the other, and count the checks that should have failed.
+//! Readers that check one token after the other and count the checks that should have failed.
 
 use std::{
     pin::Pin,
@@ -10,21 +10,20 @@ use std::{
 
 use tokio::{sync::Notify, task::JoinSet};
 
-/// Whether a token is accepted, as asked by a reader.
+/// Checks whether a token is accepted, for the given reader.
 pub(super) type Verify =
     Arc<dyn Fn(usize, String) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 const READERS: usize = 8;
 
-/// One token's life.
+/// The race for one token.
 #[derive(Debug)]
 struct Round {
     token: String,
-    /// Its revocation was answered.
+    /// Whether its revocation was acknowledged.
     revoked: AtomicBool,
-    /// Which readers found it valid before, and which finished a check that started after.
+    /// The readers that found it valid before, and those that finished a check that started after.
     valid: [AtomicBool; READERS],
-    /// How many checks found it valid.
     found_valid: AtomicUsize,
     after: [AtomicBool; READERS],
 }
@@ -60,13 +59,13 @@ impl Race {
         }
     }
 
-    /// With so many checks at least that find each token valid: on a slow machine a round would else have few.
+    /// Requires at least this many successful checks per token, which a slow machine might not reach otherwise.
     pub(super) const fn of_at_least(mut self, checks: usize) -> Self {
         self.least = checks;
         self
     }
 
-    /// Revokes `token` while all readers check it; ends when each has finished a check that started after.
+    /// Revokes `token` while all readers check it; returns when each has finished a check that started after.
     pub(super) async fn round(&self, token: &str, revoke: impl Future<Output = ()>) {
         let round = Arc::new(Round {
             token: token.to_owned(),
@@ -87,7 +86,7 @@ impl Race {
         self.until(|| round.after.iter().all(|after| after.load(SeqCst)))
             .await;
         *self.shared.round.lock().unwrap() = None;
-        // Nobody still checks it when the test goes on, perhaps to undo the revocation.
+        // No reader still checks it when the test continues.
         self.until(|| Arc::strong_count(&round) == 1).await;
     }
 
@@ -97,7 +96,7 @@ impl Race {
         }
     }
 
-    /// Stops the readers: how many checks succeeded that should not have.
+    /// Stops the readers; returns the number of checks that should have failed.
     pub(super) async fn end(self) -> usize {
         self.shared.ended.store(true, SeqCst);
         self.shared.begun.notify_waiters();

@@ -1,4 +1,4 @@
-//! Verification without being the caller: the surfaces of a service, a proxy and Envoy.
+//! Verification of somebody else's token: by a service, a proxy and Envoy.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 
 use super::race::Verify;
 
-/// Asks the server, each reader on a surface of its own; `asker` is the token of one who may ask about others.
+/// Checks over the network, each reader by another endpoint; `asker` is a token that may verify others.
 pub(super) fn verify(client: &Client, asker: &str) -> Verify {
     let (client, asker) = (client.clone(), asker.to_owned());
     Arc::new(move |reader, token: String| {

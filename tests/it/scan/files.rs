@@ -15,7 +15,7 @@ use crate::cli::sandbox::Sandbox;
 
 use super::{id, shown, token, write};
 
-/// As much as is read at a time.
+/// The size of a read.
 const READ_SIZE: usize = 256 * 1024;
 
 #[test]
@@ -39,7 +39,7 @@ fn tokens_are_found_in_files_of_every_kind() {
         &b"b();".repeat(50_000),
     );
     plant("no-end", b"", b"");
-    // Before, over and behind each place where a piece may end, and one far behind.
+    // Before, across and behind each boundary of a read, and one far behind.
     for at in (READ_SIZE - 90..READ_SIZE + 90)
         .step_by(7)
         .chain([3 * READ_SIZE - 40, 20 * READ_SIZE])
@@ -51,7 +51,7 @@ fn tokens_are_found_in_files_of_every_kind() {
 }
 
 #[test]
-fn what_is_no_token_is_not_found() {
+fn text_that_is_no_token_is_not_found() {
     let sandbox = Sandbox::empty();
     let token = token("hallpass");
     let mut mistyped = token.clone();
@@ -78,7 +78,7 @@ fn what_is_no_token_is_not_found() {
 }
 
 #[test]
-fn nothing_is_left_out_but_what_the_user_excludes_and_that_is_told() {
+fn only_excluded_files_are_skipped_and_that_is_reported() {
     let sandbox = Sandbox::empty();
     let token = token("hallpass");
     write(&sandbox, ".gitignore", "target\n*.log\n");
@@ -92,7 +92,7 @@ fn nothing_is_left_out_but_what_the_user_excludes_and_that_is_told() {
     ] {
         write(&sandbox, name, &token);
     }
-    // Whoever wrote the tree wrote this, too.
+    // Ignore files are part of the untrusted tree.
     write(&sandbox, "sub/.ignore", "*\n");
     write(&sandbox, ".ignore", "*\n");
     write(&sandbox, ".rgignore", "*\n");
@@ -135,7 +135,7 @@ fn nothing_is_left_out_but_what_the_user_excludes_and_that_is_told() {
 }
 
 #[test]
-fn tokens_of_the_users_list_are_not_told_of() {
+fn ignored_tokens_are_not_reported() {
     let sandbox = Sandbox::empty();
     let tokens = [token("hallpass"), token("acme")];
     write(&sandbox, "leak", tokens.join("\n"));
@@ -150,7 +150,7 @@ fn tokens_of_the_users_list_are_not_told_of() {
     write(&sandbox, "leak", &tokens[0]);
     let ran = sandbox.run(&["scan", "leak", "--ignore-list", "list"]);
     assert!(ran.found(0).is_empty());
-    // A token in full is no ID, and is not repeated.
+    // A plaintext is not an ID, and is not echoed.
     write(&sandbox, "list", &tokens[0]);
     let refusal = sandbox
         .run(&["scan", "leak", "--ignore-list", "list"])
@@ -160,7 +160,7 @@ fn tokens_of_the_users_list_are_not_told_of() {
 }
 
 #[test]
-fn tokens_are_found_in_what_encodes_and_packs_them() {
+fn tokens_are_found_in_encodings_and_archives() {
     let sandbox = Sandbox::empty();
     let token = token("hallpass");
     let shown = shown(&token);
@@ -210,7 +210,7 @@ fn tokens_are_found_in_what_encodes_and_packs_them() {
 }
 
 #[test]
-fn what_would_never_end_is_not_waited_for() {
+fn endless_files_are_skipped() {
     let sandbox = Sandbox::empty();
     write(&sandbox, "a/real", token("hallpass"));
     mknodat(CWD, sandbox.path("a/pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
@@ -232,7 +232,7 @@ fn links_are_not_followed_and_no_file_is_read_twice() {
     let ran = sandbox.run(&["scan", "a", "a/real", "./a"]);
     assert_eq!(ran.found(1).len(), 1, "{ran:?}");
     assert!(ran.stderr.contains("searched: 1 files"), "{ran:?}");
-    // What is named is what is meant.
+    // A link named as an argument is followed.
     let ran = sandbox.run(&["scan", "a/link"]);
     assert_eq!(ran.found(1).len(), 1, "{ran:?}");
 }

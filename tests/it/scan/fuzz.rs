@@ -1,5 +1,5 @@
-//! Repositories and archives that chance made: whatever they are, a scan runs nothing of theirs, ends, takes
-//! little memory, and exits as it should. `SCAN_FUZZ=3000` makes so many; `SCAN_FUZZ_FROM` is the first seed.
+//! Random repositories and archives: whatever they are, a scan runs nothing of theirs, ends, takes
+//! little memory, and has the right exit code. `SCAN_FUZZ` is the number of cases, `SCAN_FUZZ_FROM` the first seed.
 
 mod archives;
 mod repositories;
@@ -24,17 +24,16 @@ use super::{
 };
 use rng::SeededRng;
 
-/// How many are made where nobody says.
+/// The default number of cases.
 const SHORT: u64 = 60;
 
-/// What a case has for each scan to find.
 struct Case {
     args: Vec<String>,
-    /// Whether it is whole, so that the token in it must be found.
+    /// Whether it is undamaged, so that the token in it must be found.
     is_whole: bool,
 }
 
-/// A number that the environment may set.
+/// A number from the environment, or the default.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the program"
@@ -46,7 +45,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn whatever_is_scanned_nothing_runs_and_it_ends() {
+fn scan_runs_nothing_and_ends_on_random_repositories_and_archives() {
     let (count, from) = (number("SCAN_FUZZ", SHORT), number("SCAN_FUZZ_FROM", 0));
     let (next, codes) = (AtomicU64::new(from), Mutex::new(BTreeMap::new()));
     let slowest = Mutex::new((Duration::ZERO, 0));
@@ -69,13 +68,13 @@ fn whatever_is_scanned_nothing_runs_and_it_ends() {
         }
     });
     let (codes, slowest) = (codes.into_inner().unwrap(), slowest.into_inner().unwrap());
-    // For whoever reads the test's output.
+    // A summary in the test's output.
     writeln!(
         io::stdout(),
         "{count} cases from {from}; scans by kind and exit code: {codes:?}; slowest: {slowest:?}"
     )
     .unwrap();
-    // The control: there were cases of every outcome.
+    // The control: every kind of result occurred.
     for kind in ["repository", "archive"] {
         for code in [1, 14] {
             assert!(codes.contains_key(&(kind, code)), "{codes:?}");
@@ -109,7 +108,7 @@ fn try_one(seed: u64) -> Vec<(&'static str, i32)> {
         }
         let secret = token.rsplit('_').next().unwrap();
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret));
-        // What is told steers no terminal.
+        // The output has no control characters.
         let printed = [&*ran.stdout, &*ran.stderr].concat();
         let controls = printed.chars().filter(|char| char.is_control());
         assert!(

@@ -8,7 +8,7 @@ use crate::cli::sandbox::{Ran, Sandbox};
 
 use super::{id, shown, token, write};
 
-/// Runs `git` in the sandbox's folder `repo`, and gives what it prints.
+/// Runs `git` in the sandbox's folder `repo` and returns its output.
 pub(super) fn git(sandbox: &Sandbox, args: &[&str]) -> String {
     let output = Command::new("git")
         .args([
@@ -37,7 +37,7 @@ pub(super) fn repository() -> Sandbox {
     sandbox
 }
 
-/// Commits all there is, and gives the commit's ID.
+/// Commits everything and returns the commit's ID.
 pub(super) fn commit(sandbox: &Sandbox, message: &str) -> String {
     git(sandbox, &["add", "--all"]);
     git(sandbox, &["commit", "--quiet", "--message", message]);
@@ -50,7 +50,7 @@ pub(super) fn scan(sandbox: &Sandbox, args: &[&str]) -> Ran {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn a_token_is_found_in_each_commit_that_brought_it_after_it_was_deleted() {
+fn token_is_found_in_each_commit_that_added_it() {
     let sandbox = repository();
     let token = token("hallpass");
     assert!(scan(&sandbox, &[]).found(0).is_empty());
@@ -92,7 +92,7 @@ fn a_token_is_found_in_each_commit_that_brought_it_after_it_was_deleted() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn branches_tags_merges_and_messages_are_history_too() {
+fn branches_tags_merges_and_messages_are_searched() {
     let sandbox = repository();
     let tokens: Vec<_> = (0..5).map(|_| token("hallpass")).collect();
     git(&sandbox, &["checkout", "--quiet", "-b", "side"]);
@@ -138,7 +138,7 @@ pub(super) fn commit_empty(sandbox: &Sandbox, message: &str) -> String {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn many_objects_of_all_sizes_are_each_searched_once() {
+fn every_object_is_searched_once() {
     let sandbox = repository();
     let token = token("hallpass");
     for n in 0..500_usize {
@@ -163,7 +163,7 @@ fn many_objects_of_all_sizes_are_each_searched_once() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn what_a_shallow_clone_lacks_is_told_of() {
+fn history_missing_from_a_shallow_clone_is_reported() {
     let sandbox = repository();
     commit_empty(&sandbox, "second");
     let from = format!("file://{}", sandbox.path("repo").display());
@@ -188,7 +188,7 @@ fn what_a_shallow_clone_lacks_is_told_of() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn what_is_no_repository_is_refused() {
+fn folder_without_a_repository_is_refused() {
     let sandbox = Sandbox::empty();
     let refusal = sandbox.run(&["scan", "--git"]).refused(14);
     assert_eq!(refusal, "not a git repository: .");
@@ -198,7 +198,7 @@ fn what_is_no_repository_is_refused() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn a_repository_is_found_as_git_finds_it() {
+fn repository_is_found_as_git_finds_it() {
     let sandbox = repository();
     let token = token("hallpass");
     write(&sandbox, "repo/sub/leak", &token);
@@ -226,7 +226,7 @@ fn a_repository_is_found_as_git_finds_it() {
         "clone/sub",
     ] {
         let ran = sandbox.run(&["scan", "--git", path]);
-        // Where it is not there but leads elsewhere, that is told.
+        // A link to another repository is reported.
         let elsewhere = matches!(path, "repo/sub" | "tree" | "clone" | "clone/sub");
         assert_eq!(
             ran.stderr.contains("searching the repository at"),
@@ -239,7 +239,7 @@ fn a_repository_is_found_as_git_finds_it() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn a_repository_of_sha_256_is_searched_like_any() {
+fn sha_256_repository_is_searched() {
     let sandbox = Sandbox::empty();
     let token = token("hallpass");
     write(&sandbox, "repo/leak", &token);
@@ -252,7 +252,7 @@ fn a_repository_of_sha_256_is_searched_like_any() {
 }
 
 #[test]
-fn without_git_the_refusal_says_so() {
+fn missing_git_is_named_in_the_refusal() {
     let sandbox = Sandbox::empty();
     let mut command = sandbox.command(&["scan", "--git"]);
     command.env("PATH", sandbox.path("nowhere"));

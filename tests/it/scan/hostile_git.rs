@@ -1,5 +1,5 @@
-//! Repositories that were made to run something, to hide something, or to take all there is, and an environment
-//! that points elsewhere.
+//! Repositories made to run programs, to hide tokens, or to exhaust resources, and an environment
+//! that points to another repository.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use super::{
     shown, token, write,
 };
 
-/// A program that leaves a trace when it is run, and its trace.
+/// A program that leaves a file when it runs, and the path of that file.
 pub(super) fn canary(sandbox: &Sandbox) -> (String, PathBuf) {
     let (program, trace) = (sandbox.path("canary"), sandbox.path("trace"));
     let script = format!("#!/bin/sh\necho \"$0 $*\" >>{}\n", trace.display());
@@ -48,7 +48,7 @@ pub(super) fn programs(canary: &str) -> String {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn nothing_that_a_repository_names_is_run() {
+fn programs_named_by_a_repository_are_never_run() {
     let sandbox = repository();
     let token = token("hallpass");
     let (canary, trace) = canary(&sandbox);
@@ -72,13 +72,13 @@ fn nothing_that_a_repository_names_is_run() {
         ] {
             fs::copy(&canary, sandbox.path(&format!("repo/.git/hooks/{hook}"))).unwrap();
         }
-        // What is wanted and missing would be fetched.
+        // Git would fetch missing objects.
         let missing = sandbox.path("repo/.git/refs/heads/missing");
         fs::write(missing, "0123456789012345678901234567890123456789\n").unwrap();
         assert_eq!(scan(&sandbox, &[]).found(1).len(), 1);
         assert!(!trace.exists(), "{:?}", fs::read_to_string(&trace));
     }
-    // The control: whoever asks git there runs it.
+    // The control: git itself runs the program.
     let mut status = Command::new("git");
     status.args(["status"]).current_dir(sandbox.path("repo"));
     status.env_remove("GIT_DIR").output().unwrap();
@@ -87,7 +87,7 @@ fn nothing_that_a_repository_names_is_run() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn a_git_of_the_repositorys_own_is_not_run() {
+fn git_binary_inside_the_repository_is_not_run() {
     let sandbox = repository();
     let (canary, trace) = canary(&sandbox);
     fs::copy(canary, sandbox.path("repo/git")).unwrap();
@@ -100,7 +100,7 @@ fn a_git_of_the_repositorys_own_is_not_run() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn the_environment_leads_to_no_other_repository_and_no_other_settings() {
+fn git_environment_variables_are_ignored() {
     let sandbox = repository();
     let (canary, trace) = canary(&sandbox);
     let other = repository();
@@ -142,7 +142,7 @@ fn the_environment_leads_to_no_other_repository_and_no_other_settings() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn no_history_is_hidden() {
+fn repository_cannot_hide_history() {
     let sandbox = repository();
     let first = git(&sandbox, &["rev-parse", "HEAD"]);
     let token = token("hallpass");
@@ -197,7 +197,7 @@ fn no_history_is_hidden() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn what_cannot_be_read_is_told_and_in_the_exit_code() {
+fn unreadable_objects_are_reported_and_set_the_exit_code() {
     let sandbox = repository();
     write(&sandbox, "repo/more", "more\n");
     commit(&sandbox, "more");
@@ -228,7 +228,7 @@ fn what_cannot_be_read_is_told_and_in_the_exit_code() {
     fs::write(sandbox.path(&loose), &whole).unwrap();
     assert_eq!(scan(&sandbox, &[]).code, 0);
 
-    // Nor is another repository searched because this one says so.
+    // A repository cannot redirect the search to another one.
     let other = repository();
     write(&other, "repo/leak", token("hallpass"));
     commit(&other, "leak");
@@ -252,8 +252,8 @@ fn what_cannot_be_read_is_told_and_in_the_exit_code() {
     is_told("a broken index");
 }
 
-/// Commits, to the branch `bomb`, trees of ten levels, each of which has the one below ten times: they name the file
-/// `name` ten billion times.
+/// Commits to the branch `bomb` trees of ten levels, each with ten links to the one below, so that they contain the
+/// file `name` ten billion times.
 pub(super) fn commit_bomb(sandbox: &Sandbox, name: &str) {
     let mut object = git(sandbox, &["hash-object", "-w", name]);
     let mut mode = "100644 blob";
@@ -283,7 +283,7 @@ pub(super) fn commit_bomb(sandbox: &Sandbox, name: &str) {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn a_small_repository_takes_little_memory_and_time() {
+fn small_hostile_repository_takes_little_memory_and_time() {
     let sandbox = repository();
     let token = token("hallpass");
     write(&sandbox, "repo/leak", &token);
@@ -296,7 +296,7 @@ fn a_small_repository_takes_little_memory_and_time() {
     assert_eq!(ran.found(1), expected);
 }
 
-/// Runs a command that may take a minute, and a gibibyte of memory in each process.
+/// Runs a command with a limit of one minute, and of a gibibyte of memory per process.
 pub(super) fn bounded(sandbox: &Sandbox, args: &[&str]) -> Ran {
     let mut command = Command::new("timeout");
     command

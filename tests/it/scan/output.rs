@@ -7,7 +7,7 @@ use crate::cli::sandbox::Sandbox;
 use super::{id, token, write};
 
 #[test]
-fn json_is_an_object_a_line() {
+fn json_is_one_object_per_line() {
     let sandbox = Sandbox::empty();
     let tokens = [token("hallpass"), token("acme")];
     write(&sandbox, "a.txt", format!("é {}\n{}", tokens[0], tokens[1]));
@@ -26,7 +26,7 @@ fn json_is_an_object_a_line() {
 }
 
 #[test]
-fn no_secret_is_printed_wherever_it_stands() {
+fn no_secret_is_ever_printed() {
     let sandbox = Sandbox::set_up();
     sandbox.print(&["machine", "create", "bot", "--owner=admin"]);
     let tokens = [
@@ -55,7 +55,7 @@ fn no_secret_is_printed_wherever_it_stands() {
             let secret = token.rsplit('_').next().unwrap();
             for output in [&ran.stdout, &ran.stderr] {
                 assert!(!output.contains(secret), "{args:?}: {ran:?}");
-                // A part of it tells much, too.
+                // Nor a large part of it.
                 assert!(!output.contains(&secret[..20]), "{args:?}: {ran:?}");
             }
         }
@@ -63,7 +63,7 @@ fn no_secret_is_printed_wherever_it_stands() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_of_counted_and_in_the_exit_code() {
+fn unreadable_files_are_reported_counted_and_set_the_exit_code() {
     let sandbox = Sandbox::empty();
     write(&sandbox, "clean", "nothing");
     write(&sandbox, "leak", token("hallpass"));
@@ -76,12 +76,12 @@ fn what_cannot_be_read_is_told_of_counted_and_in_the_exit_code() {
     );
     assert!(ran.stderr.contains("not searched: 1"), "{ran:?}");
     let ran = sandbox.run(&["scan", "away", "leak"]);
-    assert_eq!(ran.found(1).len(), 1, "what was found counts more");
+    assert_eq!(ran.found(1).len(), 1, "findings determine the exit code");
     assert!(ran.stderr.contains("not searched: 1"), "{ran:?}");
 }
 
 #[test]
-fn without_a_terminal_there_is_no_progress_and_one_line_in_the_end() {
+fn without_a_terminal_there_is_one_summary_line_and_no_progress() {
     let sandbox = Sandbox::empty();
     write(&sandbox, "leak", token("hallpass"));
     let ran = sandbox.run(&["scan", "leak"]);
@@ -90,7 +90,7 @@ fn without_a_terminal_there_is_no_progress_and_one_line_in_the_end() {
 }
 
 #[test]
-fn nothing_to_search_is_a_wrong_call() {
+fn missing_search_target_is_a_usage_error() {
     let sandbox = Sandbox::empty();
     sandbox.run(&["scan"]).refused(2);
     sandbox.run(&["scan", "--git", "--no-ignore"]).refused(2);

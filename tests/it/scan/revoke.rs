@@ -30,7 +30,7 @@ fn with_machine_in(sandbox: Sandbox) -> (Sandbox, Serving) {
     (sandbox, server)
 }
 
-/// The IDs that the audit log has as revoked for a leak.
+/// The IDs that were revoked as leaked, according to the audit log.
 fn recorded(sandbox: &Sandbox) -> Vec<String> {
     let events = sandbox.json(&["audit", "list"])["events"].clone();
     let events = events.as_array().unwrap().iter();
@@ -47,7 +47,7 @@ fn child(server: &Serving, parent: &str) -> String {
 }
 
 #[test]
-fn a_leaked_token_dies_at_once_with_its_family_and_nothing_else_does() {
+fn leaked_token_is_revoked_with_its_family_and_nothing_else() {
     let (sandbox, server) = with_machine();
     let new = || sandbox.create_token("bot", &[]);
     let (first, leaked, other) = (new(), new(), new());
@@ -70,7 +70,7 @@ fn a_leaked_token_dies_at_once_with_its_family_and_nothing_else_does() {
         found.map(|token| format!("token: {token}\n")).concat(),
     );
 
-    // Nobody is there to ask, so nothing is even searched.
+    // Without a terminal for the prompt it does not even search.
     let refusal = sandbox.run(&["scan", "leaks", "--revoke"]).refused(2);
     assert!(refusal.contains("--yes"), "{refusal}");
     assert!(server.accepts(&leaked));
@@ -106,7 +106,7 @@ fn a_leaked_token_dies_at_once_with_its_family_and_nothing_else_does() {
 }
 
 #[test]
-fn the_family_of_a_token_that_is_dead_already_lives_on() {
+fn family_of_an_already_ended_token_survives() {
     let (sandbox, server) = with_machine();
     let (old, new) = (
         sandbox.create_token("bot", &[]),
@@ -129,7 +129,7 @@ fn the_family_of_a_token_that_is_dead_already_lives_on() {
 }
 
 #[test]
-fn a_family_larger_than_a_transaction_goes_as_a_whole_with_a_row_for_each() {
+fn family_larger_than_a_transaction_is_revoked_completely_with_a_row_each() {
     let (sandbox, server) = with_machine();
     let (leaked, more) = (
         sandbox.create_token("bot", &[]),
@@ -156,12 +156,12 @@ fn a_family_larger_than_a_transaction_goes_as_a_whole_with_a_row_for_each() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn a_token_is_revoked_before_the_search_for_its_origins_which_may_take_long() {
+fn token_is_revoked_before_the_slow_search_for_its_commits() {
     let (sandbox, server) = with_machine_in(repository());
     let leaked = sandbox.create_token("bot", &[]);
     write(&sandbox, "repo/leak", &leaked);
     commit(&sandbox, "leak");
-    // It names a file without a token: what it was asked for is never enough.
+    // Git sees many files without a token.
     commit_bomb(&sandbox, "README");
     let mut command = sandbox.command(&["scan", "--git", "repo", "--revoke", "--yes"]);
     command
@@ -174,7 +174,7 @@ fn a_token_is_revoked_before_the_search_for_its_origins_which_may_take_long() {
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, format!("{}: revoked\n", id(&leaked)));
     assert!(!server.accepts(&leaked));
-    // The control: the search for origins is not over.
+    // The control: the search for commits is still running.
     assert!(scan.try_wait().unwrap().is_none());
     scan.kill().unwrap();
     scan.wait().unwrap();
@@ -183,7 +183,7 @@ fn a_token_is_revoked_before_the_search_for_its_origins_which_may_take_long() {
 
 #[test]
 #[ignore = "needs git: tests/run installs it and runs this"]
-fn a_token_is_revoked_where_its_origins_cannot_be_found() {
+fn token_is_revoked_even_if_its_commits_cannot_be_found() {
     let (sandbox, server) = with_machine_in(repository());
     let leaked = sandbox.create_token("bot", &[]);
     write(&sandbox, "repo/leak", &leaked);
@@ -203,7 +203,7 @@ fn a_token_is_revoked_where_its_origins_cannot_be_found() {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_refused_before_the_search() {
+fn missing_database_is_refused_before_the_search() {
     let sandbox = Sandbox::empty();
     write(&sandbox, "leak", token("hallpass"));
     sandbox
@@ -212,7 +212,7 @@ fn a_database_that_is_not_there_is_refused_before_the_search() {
 }
 
 #[test]
-fn a_revocation_that_is_refused_is_told_as_such() {
+fn refused_revocation_is_reported() {
     let (sandbox, server) = with_machine();
     let leaked = sandbox.create_token("bot", &[]);
     write(&sandbox, "leak", &leaked);

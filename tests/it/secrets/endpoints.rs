@@ -1,5 +1,5 @@
-//! Tokens in forms, in Basic, at forward-auth and within Envoy's questions: good ones, bad ones, and where
-//! none belong.
+//! Tokens in forms, in Basic, at forward-auth and within Envoy's messages: good ones, bad ones, and in places
+//! where none belong.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};

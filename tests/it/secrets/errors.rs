@@ -13,7 +13,7 @@ impl Watched {
         let message = json!({ "username": "admin", "password": admin });
         let token = self.token(WIRES[0], "", message.clone()).await.text;
         let note = self.secrets.note("note while broken");
-        // A hash that none of ours could be, then a table that is not there, then one that cannot grow.
+        // A malformed hash, then a missing table, then a table that cannot grow.
         for (break_it, mend_it) in [
             (
                 "UPDATE users SET password_hash = 'x' || password_hash WHERE username = 'admin'",
@@ -45,7 +45,7 @@ impl Watched {
         }
     }
 
-    /// Messages that cannot be decoded, with a secret in them, and secrets where none belong.
+    /// Undecodable messages that contain a secret, and secrets in places where none belong.
     async fn send_broken_messages(&mut self) {
         let secret = self.secrets.password("in a broken message");
         let token = self.secrets.unknown_token();

@@ -1,4 +1,4 @@
-//! Unique secrets, and looking for them in bytes however they may have been written there.
+//! Unique secrets, and searching bytes for them in any encoding.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use hallpass::domain::{
@@ -16,7 +16,7 @@ enum Kind {
     Username,
 }
 
-/// What was kept secret, by name.
+/// The secrets by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Secrets(Vec<(Kind, String, String)>);
 
@@ -40,13 +40,13 @@ impl Secrets {
         self.add(Kind::Note, name, Self::word())
     }
 
-    /// Of nobody: names of users that there are may be told.
+    /// An unknown name: those of existing users may appear.
     pub(super) fn username(&mut self, n: usize) -> String {
         let name = format!("u{}", &Self::word()[..30].to_lowercase());
         self.add(Kind::Username, &format!("stranger-{n}"), name)
     }
 
-    /// The part of it that only its holder knows.
+    /// The secret part of a token.
     pub(super) fn token(&mut self, text: &str) {
         let secret = text.split('_').nth(2).unwrap()[..43].to_owned();
         self.add(Kind::Token, "token", secret);
@@ -67,7 +67,7 @@ impl Secrets {
         self.0.len()
     }
 
-    /// Which are in `content`; where it is `stored`, notes may be.
+    /// The secrets in `content`; notes are allowed if it is `stored`.
     pub(super) fn found_in(&self, content: &[u8], stored: bool) -> Vec<String> {
         let kept = self.0.iter();
         kept.filter(|(kind, ..)| !(stored && *kind == Kind::Note))
@@ -76,8 +76,8 @@ impl Secrets {
             .collect()
     }
 
-    /// How many of them are found when each is written into `content`, in turn in plain, as a list of bytes,
-    /// and within base64.
+    /// How many are found when each is written into `content`: in plain, as a list of bytes
+    /// or within base64.
     pub(super) fn planted_in(&self, content: &[u8]) -> usize {
         let end = &content[content.len().saturating_sub(1_000)..];
         let found = self.0.iter().enumerate().filter(|(n, (.., secret))| {
@@ -92,11 +92,11 @@ impl Secrets {
     }
 }
 
-/// In plain, as Rust prints lists of bytes, or in base64 at any offset.
+/// Whether `content` has it in plain, as Rust prints lists of bytes, or in base64 at any offset.
 fn contains(content: &[u8], secret: &str) -> bool {
     let bytes = format!("{:?}", secret.as_bytes());
     let within_base64 = (0..3).map(|offset| {
-        // What is left of a secret of which the neighbours' bits are cut off.
+        // Without the characters that share bits with their neighbours.
         let cut = &secret.as_bytes()[(3 - offset) % 3..];
         STANDARD_NO_PAD
             .encode(&cut[..cut.len() / 3 * 3])

@@ -1,8 +1,8 @@
-//! How long a refusal takes does not tell why: a Mann-Whitney U test at α = 0.01 between wrong passwords of
+//! The duration of a refusal does not reveal its reason: a Mann-Whitney U test at α = 0.01 between wrong passwords of
 //! known users and names that cannot sign in.
 //!
-//! One run in a hundred rejects what is alike, so what is rejected is measured anew: only three in a row count,
-//! one in a million. What is different is rejected every time.
+//! One run in a hundred rejects equal distributions, so a rejection is measured again: only three in a row count,
+//! one in a million. Different distributions are rejected every time.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 const ALPHA: f64 = 0.01;
-/// Few enough tries each that none is throttled.
+/// So few tries per user that none is throttled.
 const USERS: usize = 13;
 
 /// The two-sided p-value by the normal approximation, which is good from 20 samples on. Ties do not happen.
@@ -51,14 +51,14 @@ fn count(n: usize) -> f64 {
 
 async fn measure(app: &TestApp, names: &[&str; 2], n: usize) -> [Duration; 2] {
     let mut took = [Duration::ZERO; 2];
-    // Side by side, so that what slows the machine slows both; each first as often as second.
+    // Alternating, so that a slow machine affects both; each is first as often as second.
     for turn in 0..2 {
         let which = (turn + n) % 2;
         let name = format!("{}-{}", names[which], n % USERS);
         let message = json!({ "username": name, "password": "a wrong one, as long as any" });
         let from = format!("10.0.{n}.{which}");
         let call = Call::new("TokenService/CreateToken", message).header("x-forwarded-for", &from);
-        // Networks that an account does not know have a guess a second.
+        // Unknown networks of an account have one guess a second.
         app.clock.advance(Duration::from_secs(1));
         let begin = Instant::now();
         let answer = app.client.call(Wire::CURL, call).await;
@@ -69,9 +69,9 @@ async fn measure(app: &TestApp, names: &[&str; 2], n: usize) -> [Duration; 2] {
 }
 
 #[tokio::test]
-async fn known_users_cannot_be_told_from_others_by_time() {
+async fn known_and_unknown_users_take_the_same_time() {
     let app = TestApp::start_with(|settings| {
-        // The cost that a server has by default: what remains is some microseconds of it.
+        // With the default hashing cost, of which differences are only microseconds.
         settings.app.passwords = HasherOptions::default();
         settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
@@ -108,7 +108,7 @@ async fn known_users_cannot_be_told_from_others_by_time() {
                 other.push(b);
             }
             ps.push(mann_whitney(&known, &other));
-            // Old failures are forgotten, so that they do not throttle the next run.
+            // Old failures expire, so that they do not throttle the next run.
             app.clock.advance(Duration::from_hours(24));
             if ps.last().is_some_and(|p| *p >= ALPHA) {
                 break;
@@ -118,9 +118,9 @@ async fn known_users_cannot_be_told_from_others_by_time() {
     }
 }
 
-/// The control: without the work against nobody's hash, the first run tells.
+/// The control: without the dummy hash, the first run rejects.
 #[tokio::test]
-async fn answer_without_the_dummy_hash_is_told_by_time() {
+async fn missing_dummy_hash_is_detected_by_time() {
     let hasher = Hasher::start(&HasherOptions::default()).unwrap();
     let right = Secret::new("seven drowsy lanterns hum".to_owned());
     let stored = hasher.hash(NewPassword::parse(&right, "alice").unwrap());
@@ -149,7 +149,7 @@ async fn answer_without_the_dummy_hash_is_told_by_time() {
         }
     }
     assert!(mann_whitney(&known, &unknown) < ALPHA);
-    // And it does not tell apart what is the same: each second sample of one row from the others.
+    // And it does not reject equal distributions: the odd samples of a series against the even ones.
     let (even, odd): (Vec<_>, Vec<_>) = known.chunks_exact(2).map(|two| (two[0], two[1])).unzip();
     assert!(mann_whitney(&even, &odd) > 1e-6);
 }

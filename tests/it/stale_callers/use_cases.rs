@@ -1,4 +1,4 @@
-//! The use cases, each by its name.
+//! The use cases by name.
 
 use hallpass::{
     app::{
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::test_app::{NewToken, Person, TestApp};
 
-/// What a use case is about.
+/// The users and tokens of a use case.
 pub(super) struct Target {
     pub(super) user_id: String,
     pub(super) name: String,
@@ -29,7 +29,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// A machine of `owner`, and a person.
+    /// Creates a machine of `owner`, and a person.
     pub(super) async fn new(app: &TestApp, owner: &Person, name: &str) -> Self {
         let machine = app.machine(owner, name).await;
         let person = app.person(&format!("{name}-person")).await;
@@ -47,7 +47,7 @@ impl Target {
     }
 }
 
-/// What changes something, for the owner of a machine.
+/// Use cases that change something, for the owner of a machine.
 pub(super) const OWNERS: [&str; 8] = [
     "create token",
     "update token",
@@ -58,7 +58,7 @@ pub(super) const OWNERS: [&str; 8] = [
     "describe user",
     "deactivate user",
 ];
-/// Likewise, and for admins alone.
+/// The same for admins only.
 pub(super) const ADMINS: [&str; 10] = [
     "create person",
     "create admin machine",
@@ -131,7 +131,7 @@ fn update(target: &Target, note: Option<&str>, disabled: Option<bool>) -> Update
     }
 }
 
-/// What changes tokens.
+/// Use cases that change tokens.
 async fn change_token(
     app: &App,
     use_case: &str,
@@ -193,7 +193,7 @@ async fn change_token(
     }
 }
 
-/// What changes users.
+/// Use cases that change users.
 async fn change_user(
     app: &App,
     use_case: &str,
@@ -245,7 +245,7 @@ async fn change_user(
     }
 }
 
-/// What changes nothing.
+/// Use cases that change nothing.
 async fn read(app: &App, use_case: &str, caller: &Caller, target: &Target) -> Result<(), Error> {
     let Target {
         user_id,

@@ -1,4 +1,4 @@
-//! The audit log as it is stored, without a read of it that would be a row of its own.
+//! The stored audit log, read directly, since reading it by the API adds a row.
 
 use hallpass::domain::{
     audit::{AuditRow, ChainHash, ChainHead},
@@ -7,7 +7,7 @@ use hallpass::domain::{
 };
 use rusqlite::{Connection, Row};
 
-/// What verifying the chain finds.
+/// Verifies the chain.
 pub(crate) fn verify_audit(
     sql: &Connection,
     noted: Option<ChainHead>,
@@ -20,7 +20,7 @@ pub(crate) fn verify_audit(
     Ok(chain.finish())
 }
 
-/// Computes the hashes of all rows anew, each by its format.
+/// Recomputes the hashes of all rows, each in its format.
 pub(crate) fn rechain(sql: &Connection) {
     let mut select = sql
         .prepare("SELECT * FROM audit ORDER BY sequence")

@@ -10,19 +10,19 @@ use serde_json::json;
 
 use super::TestApp;
 
-/// A text that is no valid token.
+/// A token that is not valid.
 #[derive(Clone, Debug)]
 pub(crate) struct BadToken {
     pub(crate) text: String,
     /// The reason of `VerifyToken`.
     pub(crate) reason: &'static str,
-    /// Where the full secret is right: what its holder is told.
+    /// The message for a holder of the full secret.
     pub(crate) told: &'static str,
 }
 
 impl TestApp {
-    /// One of each kind, none of which may be used. The clock goes on by an hour, and a user `dora` is
-    /// deactivated.
+    /// One token of each kind. Advances the clock by an hour, and deactivates a user
+    /// `dora`.
     pub(crate) async fn bad_tokens(&self) -> Vec<BadToken> {
         let alice = self.person("alice").await;
         let dora = self.person("dora").await;

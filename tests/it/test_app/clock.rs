@@ -1,4 +1,4 @@
-//! The one fake: a clock that stands still until it is told to go on.
+//! The fake clock: it stands still until a test advances it.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -34,13 +34,13 @@ impl FakeClock {
         self.0.store(time.as_micros(), Ordering::SeqCst);
     }
 
-    /// The time so much later than now, as JSON has it.
+    /// The time `by` after now in JSON's format.
     pub(crate) fn after(&self, by: Duration) -> String {
         rfc3339(self.now().plus(by))
     }
 }
 
-/// A time as canonical `ProtoJSON` has it: 0, 3, 6 or 9 digits of the second's fraction.
+/// A time in canonical `ProtoJSON`: 0, 3, 6 or 9 fractional digits.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     let (seconds, nanos) = time.to_parts();
     let time = prost_types::Timestamp { seconds, nanos };

@@ -1,4 +1,4 @@
-//! Users and tokens, made through the API.
+//! Users and tokens, created through the API.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hallpass::domain::token_text::TokenText;
@@ -8,7 +8,7 @@ use super::TestApp;
 
 pub(crate) const ADMIN_PASSWORD: &str = "vexed marmots juggle quince";
 
-/// A person, with a token that may do all that the person may.
+/// A person with an unrestricted token.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) id: String,
@@ -17,14 +17,14 @@ pub(crate) struct Person {
     pub(crate) token: String,
 }
 
-/// A machine, with such a token.
+/// A machine with an unrestricted token.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) id: String,
     pub(crate) token: String,
 }
 
-/// A token just made.
+/// A newly created token.
 #[derive(Clone, Debug)]
 pub(crate) struct NewToken {
     pub(crate) id: String,
@@ -58,7 +58,7 @@ impl NewToken {
     }
 }
 
-/// A plaintext as it is told to a server that need not know it.
+/// A finding for `RevokeLeakedTokens`: ID and hash of a plaintext.
 pub(crate) fn leaked(text: &str) -> Value {
     let text = TokenText::parse(text).unwrap();
     let hash = STANDARD.encode(text.hash().as_bytes());
@@ -70,12 +70,12 @@ pub(crate) fn password_of(name: &str) -> String {
 }
 
 impl TestApp {
-    /// A member.
+    /// Creates a member.
     pub(crate) async fn person(&self, name: &str) -> Person {
         self.create_person(name, "SERVER_ROLE_MEMBER").await
     }
 
-    /// A further admin.
+    /// Creates a second admin.
     pub(crate) async fn further_admin(&self, name: &str) -> Person {
         self.create_person(name, "SERVER_ROLE_ADMIN").await
     }
@@ -98,7 +98,7 @@ impl TestApp {
         person
     }
 
-    /// A machine of `owner`. Its token has no parent.
+    /// Creates a machine of `owner` with a token without a parent.
     pub(crate) async fn machine(&self, owner: &Person, name: &str) -> Machine {
         let role = "SERVER_ROLE_MEMBER";
         self.machine_with_role(owner, name, role).await
@@ -120,7 +120,7 @@ impl TestApp {
         Machine { id, token }
     }
 
-    /// Makes a token with a password, so that it has no parent.
+    /// Creates a token with a password, so that it has no parent.
     pub(crate) async fn sign_in(&self, person: &Person, fields: Value) -> NewToken {
         let mut message = json!({ "username": person.name, "password": person.password });
         if let Value::Object(fields) = fields {
@@ -129,7 +129,7 @@ impl TestApp {
         self.create(message, "").await
     }
 
-    /// Makes a token with a token, which becomes its parent.
+    /// Creates a token with a token, which becomes its parent.
     pub(crate) async fn child(&self, parent: &str, fields: Value) -> NewToken {
         self.create(fields, parent).await
     }

@@ -1,4 +1,4 @@
-//! A session over one wire, and what it got, with names for what is random.
+//! A session over one wire and its results, with random values replaced by names.
 
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ impl Session {
     }
 
     pub(super) async fn call(&mut self, by: &str, procedure: &str, message: Value) -> Value {
-        // GET is for one message without side effects; the rest goes by POST.
+        // GET is for unary procedures without side effects; the rest goes by POST.
         let found = Procedure::find(procedure);
         let wire = if self.wire.is_get() && !found.takes_get() {
             Wire::new(Protocol::Connect, self.wire.codec)
         } else {
             self.wire
         };
-        // Each at a moment of its own, so that what is listed has one order.
+        // Each call at another time, so that lists have a defined order.
         self.app.clock.advance(Duration::from_millis(1));
         let call = Call::new(procedure, message);
         let call = if by.is_empty() { call } else { call.bearer(by) };
@@ -51,7 +51,7 @@ impl Session {
         answer.result.unwrap_or_default()
     }
 
-    /// Rotates a new token and takes that back, twice.
+    /// Rotates a new token and undoes that, twice.
     pub(super) async fn undo_a_rotation(&mut self, by: &str) {
         let made = self.call(by, "TokenService/CreateToken", json!({})).await;
         let id = &made["metadata"]["id"];
@@ -74,7 +74,7 @@ impl Session {
     }
 }
 
-/// Names for what is random, by the order in which it is first seen.
+/// Names for random values, in the order of their first occurrence.
 #[derive(Default)]
 struct Names(Vec<String>);
 
@@ -90,7 +90,7 @@ impl Names {
                 format!("random {index}").into()
             }
             Value::String(text) if text.contains(' ') => {
-                // A sentence, with IDs in it perhaps.
+                // A sentence may contain IDs.
                 let words = text.split(' ').map(|word| {
                     let bare = word.trim_end_matches(['.', ',', ':', ';']);
                     if is_random(bare) {

@@ -27,7 +27,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// config is what Envoy's configuration says about asking.
+// config is the part of Envoy's configuration for ext_authz.
 type config struct {
 	filter            *authz.ExtAuthz
 	extensions        map[string]string
@@ -39,7 +39,7 @@ type config struct {
 	maxHeaderBytes    int
 }
 
-// load reads a bootstrap file and, unless it is "-", the file of a filter that takes the place of its own.
+// load reads a bootstrap file and, unless it is "-", a file with a filter that replaces the bootstrap's.
 func load(path, filterPath string) (*config, error) {
 	var whole bootstrap.Bootstrap
 	if err := read(path, &whole); err != nil {
@@ -61,7 +61,7 @@ func load(path, filterPath string) (*config, error) {
 	if err := first.GetTypedConfig().UnmarshalTo(&filter); err != nil {
 		return nil, err
 	}
-	// The application's is the first.
+	// The first cluster is the application's.
 	routed := manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes()[0]
 	var route authz.ExtAuthzPerRoute
 	if err := routed.GetTypedPerFilterConfig()[first.GetName()].UnmarshalTo(&route); err != nil {
@@ -80,7 +80,7 @@ func load(path, filterPath string) (*config, error) {
 	}, nil
 }
 
-// orElse is Envoy's default where the configuration says nothing.
+// orElse is Envoy's default for an absent value.
 func orElse(said *wrapperspb.UInt32Value, otherwise int) int {
 	if said == nil {
 		return otherwise
@@ -88,7 +88,7 @@ func orElse(said *wrapperspb.UInt32Value, otherwise int) int {
 	return int(said.GetValue())
 }
 
-// read fills a message from YAML as Envoy does, and checks its rules and those of whatever it packs.
+// read fills a message from YAML as Envoy does, and validates it and the messages inside of it.
 func read(path string, into proto.Message) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -105,7 +105,7 @@ func read(path string, into proto.Message) error {
 	if err := protojson.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	// The walk enters what an Any packs, too.
+	// The walk enters messages inside of an Any, too.
 	return protorange.Range(into.ProtoReflect(), func(at protopath.Values) error {
 		message, ok := at.Index(-1).Value.Interface().(interface{ Interface() proto.Message })
 		if !ok {
@@ -122,7 +122,7 @@ func read(path string, into proto.Message) error {
 	})
 }
 
-// endpoint is where the one server of a cluster is.
+// endpoint is the address of a cluster's only server.
 func (c *config) endpoint(name string) (string, error) {
 	for _, cluster := range c.clusters {
 		if cluster.GetName() == name {
@@ -134,7 +134,7 @@ func (c *config) endpoint(name string) (string, error) {
 	return "", errors.New("no such cluster: " + name)
 }
 
-// matches says whether one of the patterns does; only those kinds are known that the examples have.
+// matches says whether one of the patterns matches; it supports only the kinds in the examples.
 func matches(patterns *matcher.ListStringMatcher, name string) bool {
 	for _, pattern := range patterns.GetPatterns() {
 		switch kind := pattern.GetMatchPattern().(type) {

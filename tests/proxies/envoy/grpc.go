@@ -72,8 +72,8 @@ func denied(by *auth.DeniedHttpResponse) verdict {
 	return verdict{Status: status, Headers: headers}
 }
 
-// changed are the request's headers with those that Hallpass sets. Envoys differ in what they take for an overwriting
-// header and an empty one; only what all of them take for it counts here.
+// changed are the request's headers with those that Hallpass sets. Versions of Envoy differ in how they treat
+// overwriting and empty headers; only what all versions accept counts here.
 func changed(headers map[string]string, by *auth.OkHttpResponse) map[string]string {
 	for _, name := range by.GetHeadersToRemove() {
 		delete(headers, strings.ToLower(name))

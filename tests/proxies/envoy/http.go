@@ -20,7 +20,7 @@ func (c *config) askOverHTTP(received request) (verdict, error) {
 	for name, value := range c.allowed(received.headers) {
 		question.Header.Set(name, value)
 	}
-	// Envoy adds itself, as the one who asks.
+	// Envoy appends its own address.
 	question.Header.Add("X-Forwarded-For", "127.0.0.1")
 	client := http.Client{
 		Timeout: service.GetServerUri().GetTimeout().AsDuration(),

@@ -1,10 +1,10 @@
-// Command envoy asks Hallpass as Envoy's filter ext_authz does, for there is no Envoy in any package registry. It reads
-// Envoy's own configuration by Envoy's own schema, and its client is generated from Envoy's protobuf files; what the
-// filter does around them is written here after Envoy's documentation.
+// Command envoy asks Hallpass as Envoy's filter ext_authz does, since Envoy is in no package registry. It reads Envoy's
+// configuration by Envoy's schema, and its client is generated from Envoy's protobuf files; the rest of the filter is
+// implemented here after Envoy's documentation.
 //
 //	envoy BOOTSTRAP FILTER|- CLIENT_ADDRESS PATH [NAME: VALUE]...
 //
-// prints the status that the client would get, and the headers that the application or the client would see.
+// prints the status that the client would get, and the headers that the application or the client would get.
 package main
 
 import (
@@ -15,14 +15,14 @@ import (
 	"strings"
 )
 
-// request is what a client has sent, its headers by their lower-cased names.
+// request is a client's request, with lower-cased header names.
 type request struct {
 	client  string
 	path    string
 	headers map[string]string
 }
 
-// verdict is what becomes of it. At 200 the headers are the request's on its way on, else the answer's.
+// verdict is the result. At 200 the headers are those of the forwarded request, otherwise those of the response.
 type verdict struct {
 	Status  int               `json:"status"`
 	Headers map[string]string `json:"headers"`
@@ -63,7 +63,7 @@ func main() {
 	}
 }
 
-// isTooLarge tells of the headers as they come: over HTTP/2, each cookie is in one of its own.
+// isTooLarge checks the headers as received: over HTTP/2, each cookie has its own field.
 func (c *config) isTooLarge(headers []string) bool {
 	bytes := 0
 	for _, header := range headers {
@@ -72,12 +72,12 @@ func (c *config) isTooLarge(headers []string) bool {
 	return len(headers) > c.maxHeaders || bytes > c.maxHeaderBytes
 }
 
-// refuse is the connection manager's answer, before its filters hear of the request.
+// refuse is the connection manager's response, before its filters get the request.
 func refuse(request) (verdict, error) {
 	return verdict{Status: http.StatusRequestHeaderFieldsTooLarge}, nil
 }
 
-// received is what the connection manager hands to its filters.
+// received is the request that the connection manager passes to its filters.
 func (c *config) received(client, path string, headers []string) request {
 	seen := map[string]string{}
 	for _, header := range headers {
@@ -95,7 +95,7 @@ func (c *config) received(client, path string, headers []string) request {
 	return request{client: client, path: path, headers: seen}
 }
 
-// allowed are the headers that Hallpass gets to see.
+// allowed are the headers that Hallpass gets.
 func (c *config) allowed(headers map[string]string) map[string]string {
 	patterns := c.filter.GetAllowedHeaders()
 	seen := map[string]string{}

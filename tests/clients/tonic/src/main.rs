@@ -1,4 +1,4 @@
-//! tonic against Hallpass. Prints one line a check, which tests/clients/run counts.
+//! Tests tonic against Hallpass. Prints one line per check, which tests/clients/run counts.
 
 use std::{env, error::Error, fmt::Debug, fs, time::Duration};
 
@@ -56,7 +56,7 @@ async fn create(
 #[tokio::main]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the script that runs all clients tells them through the environment"
+    reason = "the script that runs all clients configures them through the environment"
 )]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::var("HALLPASS")?;
@@ -79,7 +79,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut late = Request::new(by_password(password.trim()));
     late.set_timeout(Duration::from_millis(2));
     let refused = tokens.create_token(late).await.map(drop);
-    // tonic calls it cancelled where its own clock was the faster one.
+    // tonic reports cancelled if its own timer fires first.
     let over = [Code::DeadlineExceeded, Code::Cancelled];
     let is_over = refused.is_err_and(|status| over.contains(&status.code()));
     check("keeps a deadline", true, is_over);

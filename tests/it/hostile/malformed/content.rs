@@ -1,4 +1,4 @@
-//! Methods, content types, versions and timeouts that no protocol has.
+//! Methods, content types, versions and timeouts that no protocol allows.
 
 use http::{HeaderValue, Method};
 
@@ -24,7 +24,7 @@ const CONTENT_TYPES: [&str; 13] = [
     "*/*",
 ];
 
-/// Connect's for what answers with one message, and its for what answers with a stream.
+/// Connect's content types for unary procedures, and those for streams.
 const ONE_MESSAGE: [&str; 2] = ["application/json", "application/proto"];
 const A_STREAM: [&str; 2] = ["application/connect+json", "application/connect+proto"];
 
@@ -32,7 +32,7 @@ const CONNECT_TIMEOUTS: [&str; 8] = ["", "0", "-1", "+1", "1.5", "1s", "0x10", "
 const GRPC_TIMEOUTS: [&str; 8] = ["", "0S", "S", "1", "-1S", "1s", "123456789S", "1 S"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn methods_types_versions_and_timeouts_that_are_none_are_refused_in_every_procedure() {
+async fn invalid_methods_content_types_versions_and_timeouts_are_refused_in_every_procedure() {
     let mut cases = Vec::new();
     for procedure in procedures() {
         let path = procedure.path();

@@ -1,4 +1,4 @@
-//! Frames, compression and base64 that are not what they say they are.
+//! Frames, compression and base64 that contradict their declaration.
 
 use super::{
     super::message_format::{Framing, MessageFormat, gzip, with},
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::client::{procedures, wrap_frame};
 
-/// Bodies of the framed protocols, before base64, and what is said of them (`RPC_STACK.md`, row 18).
+/// Bodies of the framed protocols, before base64, and the expected error.
 fn framed(message: &[u8]) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let whole = wrap_frame(0, message);
     let flags = |flags| wrap_frame(flags, message).to_vec();
@@ -31,7 +31,7 @@ fn framed(message: &[u8]) -> Vec<(&'static str, Vec<u8>, &'static str)> {
             [&whole[..], &[0]].concat(),
             "unimplemented",
         ),
-        // The table says internal: gRPC's specification asks for it.
+        // gRPC's specification demands `internal` here.
         (
             "packed without an encoding",
             wrap_frame(1, &gzip(message)).to_vec(),
@@ -40,7 +40,7 @@ fn framed(message: &[u8]) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-/// What is not gzip.
+/// Bytes that are not gzip.
 fn not_gzip(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let packed = gzip(message);
     let mut wrong_sum = packed.clone();
@@ -56,7 +56,7 @@ fn not_gzip(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frames_and_encodings_that_lie_are_refused_in_every_procedure() {
+async fn inconsistent_frames_and_encodings_are_refused_in_every_procedure() {
     let mut cases = Vec::new();
     for procedure in procedures() {
         let path = procedure.path();

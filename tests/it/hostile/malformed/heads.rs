@@ -1,5 +1,5 @@
 //! HTTP/1.1 that is broken below the protocols: request lines, header fields, lengths, chunks. Each case has
-//! a connection of its own, and leaves every other served.
+//! its own connection; all others are served meanwhile.
 
 use super::{
     super::{
@@ -145,7 +145,7 @@ fn bodies(path: &str, token: &str) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn broken_http_is_refused_or_closed_in_time_and_harms_nobody_else() {
+async fn broken_http1_is_refused_or_closed_in_time_and_affects_nobody_else() {
     let test = TestApp::start().await;
     let server = test.client.server;
     let token = &test.admin.token;
@@ -166,8 +166,8 @@ async fn broken_http_is_refused_or_closed_in_time_and_harms_nobody_else() {
                 assert!(!blames_the_server(&reply), "{shown:?}: {}", verdict(&reply));
                 *counts.entry(verdict(&reply)).or_default() += 1;
             }
-            // What follows the first head here is at most its own body.
-            assert!(replies <= 2, "{shown:?}: {replies} replies");
+            // What follows the first head is at most its body.
+            assert!(replies <= 2, "{shown:?}: {replies} responses");
             let next = Http1::connect(server).await.ask(&good).await;
             assert_eq!(verdict(&next.unwrap()), "ok", "after {shown:?}");
         }

@@ -1,9 +1,9 @@
-//! Messages that are no messages: in every procedure, every protocol and both codecs.
+//! Undecodable messages for every procedure, every protocol and both codecs.
 
 use super::{super::message_format::MessageFormat, Case, Expected, run};
 use crate::client::procedures;
 
-/// What no reader of protobuf accepts, whatever the fields are.
+/// Bytes that no protobuf decoder accepts, whatever the fields are.
 const NOT_PROTO: [(&str, &[u8]); 14] = [
     ("a tag that is cut off", b"\xfa"),
     ("a varint that is cut off", b"\xc0\x3e\xff\xff"),
@@ -33,7 +33,7 @@ const NOT_PROTO: [(&str, &[u8]); 14] = [
     ("the end of a group that did not begin", b"\xc4\x3e"),
 ];
 
-/// What some procedures have a field for, and others do not know.
+/// Messages that are valid or not depending on the procedure's fields.
 const ODD_PROTO: [(&str, &[u8]); 6] = [
     ("a string that is not UTF-8", b"\x0a\x02\xff\xfe"),
     ("an overlong UTF-8 sequence", b"\x0a\x02\xc0\xaf"),
@@ -77,7 +77,7 @@ const ODD_JSON: [(&str, &[u8]); 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_that_are_none_are_refused_in_every_procedure_and_protocol() {
+async fn undecodable_messages_are_refused_in_every_procedure_and_protocol() {
     let deep_groups = [0xc3, 0x3e].repeat(20_000);
     let deep_lists = [b"{\"x\":".to_vec(), vec![b'['; 50_000]].concat();
     let mut cases = Vec::new();

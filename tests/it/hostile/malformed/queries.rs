@@ -1,4 +1,4 @@
-//! Connect GET: queries that hold no request, or more than one.
+//! Connect GET: queries without a request, or with more than one.
 
 use bytes::Bytes;
 use http::Request;
@@ -64,7 +64,7 @@ const QUERIES: [(&str, &str); 27] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn queries_that_hold_no_one_request_are_refused_in_every_procedure() {
+async fn get_queries_without_exactly_one_request_are_refused_in_every_procedure() {
     let mut cases = Vec::new();
     for procedure in procedures() {
         for (query, expected) in QUERIES {

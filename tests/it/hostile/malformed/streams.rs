@@ -10,7 +10,7 @@ use super::super::{
 use super::{Connections, GOOD};
 use crate::test_app::TestApp;
 
-/// What is said to the first stream.
+/// What happens to the first stream.
 #[derive(Debug, PartialEq)]
 enum StreamResult {
     Status(u16),
@@ -176,7 +176,7 @@ fn bad_frames() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What is said to stream 1, or of the whole connection.
+/// What happens to stream 1, or to the whole connection.
 async fn outcome(socket: &mut RawHttp2) -> StreamResult {
     loop {
         let Some(frame) = socket.read(REPLY_TIMEOUT).await else {

@@ -1,4 +1,4 @@
-//! Files of all that is unpacked and decoded, within one another, whole or damaged.
+//! Nested archives and encodings, whole or damaged.
 
 use std::io::Write;
 
@@ -25,7 +25,7 @@ pub(super) fn make(rng: &mut SeededRng, sandbox: &Sandbox, token: &str) -> Vec<C
             _ => token.repeat(rng.below(400)).into_bytes(),
         };
         content.extend(format!("\n{token}\n").bytes());
-        // A search goes as deep as this.
+        // The maximum depth of a search.
         for _ in 0..rng.below(4) {
             content = pack(rng, &content);
         }

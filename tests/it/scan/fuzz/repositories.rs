@@ -1,4 +1,4 @@
-//! Repositories with all that a hostile one may have.
+//! Repositories with everything that a hostile one may contain.
 
 use std::{
     fs,
@@ -39,7 +39,7 @@ pub(super) fn make(rng: &mut SeededRng, sandbox: &Sandbox, canary: &str, token: 
     vec![history, files]
 }
 
-/// Commits, in the stream that `git fast-import` reads: one process makes it all.
+/// Builds commits with one `git fast-import`.
 fn build(rng: &mut SeededRng, sandbox: &Sandbox, token: &str) {
     let format = *rng.pick(&["sha1", "sha1", "sha1", "sha256"]);
     write(sandbox, "repo/work", "x");
@@ -99,11 +99,11 @@ fn git(sandbox: &Sandbox, args: &[&str], input: &[u8]) {
     assert!(output.status.success(), "{args:?}: {output:?}");
 }
 
-/// Adds what no search of the objects may heed.
+/// Adds settings that the search must ignore.
 fn mislead(rng: &mut SeededRng, sandbox: &Sandbox, canary: &str) {
     let noise = rng.bytes(40);
     let id = format!("{:040x}", rng.number());
-    // What was harmed before is left as it is.
+    // Files that are already damaged stay as they are.
     let add = |name: &str, content: &[u8]| {
         let path = sandbox.path(&format!("repo/.git/{name}"));
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {

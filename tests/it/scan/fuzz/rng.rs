@@ -1,8 +1,7 @@
-//! Chance that a seed repeats.
+//! A seeded random number generator.
 
 use std::{collections::hash_map::DefaultHasher, hash::Hasher};
 
-/// A sequence of numbers, the same for the same seed.
 pub(super) struct SeededRng {
     seed: u64,
     drawn: u64,
@@ -46,7 +45,7 @@ impl SeededRng {
         bytes
     }
 
-    /// Changes some of it: bits, a part cut off, doubled, put elsewhere or overwritten.
+    /// Flips bits, or cuts off, doubles, moves or overwrites a part.
     pub(super) fn damage(&mut self, content: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             if content.is_empty() {

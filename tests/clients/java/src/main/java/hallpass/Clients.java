@@ -118,11 +118,11 @@ public final class Clients {
     check("Spring Security: introspects", "admin", principal.getAttribute("username"));
     check("Spring Security: the user is client and subject", principal.getName(), principal.getAttribute("client_id"));
     check("Spring Security: the issuer", HALLPASS, String.valueOf((Object) principal.getAttribute("iss")));
-    check("Spring Security: a token with the scope", true, enter.apply(scoped));
-    // It knows no token that is not limited: make one with the scope.
-    check("Spring Security: a token without scopes", false, enter.apply(unscoped));
-    check("Spring Security: nonsense", "InvalidBearerTokenException", enter.apply("nonsense"));
+    check("Spring Security: a token with the scope is accepted", true, enter.apply(scoped));
+    // Spring knows no unrestricted tokens, so a token needs the scope.
+    check("Spring Security: a token without scopes is refused", false, enter.apply(unscoped));
+    check("Spring Security: a malformed token is refused", "InvalidBearerTokenException", enter.apply("nonsense"));
     tokens.deleteToken(DeleteTokenRequest.newBuilder().setTokenId(scoped.split("_")[1]).build());
-    check("Spring Security: once it is deleted", "InvalidBearerTokenException", enter.apply(scoped));
+    check("Spring Security: a deleted token is refused", "InvalidBearerTokenException", enter.apply(scoped));
   }
 }
