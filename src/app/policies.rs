@@ -114,11 +114,11 @@ impl App {
         if before.as_ref() == Some(&known) {
             return Ok(());
         }
-        let is_change = before.is_some();
+        let change = before.map(|_| system_event(now, "policies.set", ""));
         self.write(move |tx| {
             meta::set_policies(tx, &text)?;
-            if is_change {
-                audit::append(tx, system_event(now, "policies.set", ""))?;
+            if let Some(event) = &change {
+                audit::append(tx, event.clone())?;
             }
             Ok(())
         })

@@ -81,7 +81,7 @@ impl fmt::Debug for Id {
 }
 
 /// The 22 characters of an identifier.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub struct IdText([u8; ID_LEN]);
 
 impl fmt::Debug for IdText {

@@ -32,6 +32,9 @@ pub struct StoreOptions {
     pub max_log_bytes: u64,
     /// Maximum number of queued reads, and of queued writes. Beyond it, work is refused.
     pub max_waiting: usize,
+    /// For tests: runs each write, rolls it back and runs it again, as an engine may after a conflict. A write whose
+    /// statements or parameters differ the second time fails.
+    pub rerun_writes: bool,
     /// Ends the process. Nobody gets an answer after this is called, since nothing can be relied on any more.
     pub on_fatal: fn(Fatal) -> !,
     /// Where the store's metrics are counted.
@@ -50,6 +53,7 @@ impl StoreOptions {
             busy_timeout: Duration::from_secs(5),
             max_log_bytes: 256 << 20,
             max_waiting: 4_096,
+            rerun_writes: false,
             on_fatal: abort,
             metrics: StoreMetrics::default(),
         }

@@ -112,6 +112,7 @@ impl Engine {
                 freshness: Freshness::default(),
                 checkpointer: Checkpointer::default(),
                 open_reads: OpenReads::default(),
+                rerun_writes: options.rerun_writes,
             }),
         };
         engine.start(options)?;

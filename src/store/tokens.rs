@@ -26,13 +26,16 @@ use super::{
     error::Error,
     tx::{Row, Tx},
 };
-use crate::domain::{
-    cidr::CidrSet,
-    id::{TokenId, UserId},
-    note::Note,
-    scope::ScopeSet,
-    token::{DisabledBy, LastUse, Token},
-    token_text::TokenHash,
+use crate::{
+    domain::{
+        cidr::CidrSet,
+        id::{TokenId, UserId},
+        note::Note,
+        scope::ScopeSet,
+        token::{DisabledBy, LastUse, Token},
+        token_text::TokenHash,
+    },
+    metrics::TokenCounts,
 };
 
 macro_rules! columns {
@@ -112,6 +115,17 @@ fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
             }),
         },
         reuse_time: row.opt_time(at + 16)?,
+    })
+}
+
+/// Decodes the number of active, disabled, expired and deleted tokens.
+fn decode_counts(row: &Row<'_>) -> Result<TokenCounts, Error> {
+    let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
+    Ok(TokenCounts {
+        active: number(0)?,
+        disabled: number(1)?,
+        expired: number(2)?,
+        deleted: number(3)?,
     })
 }
 

@@ -4,7 +4,12 @@
 //! The engine is an enum, to which a second one would be added, so that the SQL is written once and no trait is
 //! needed.
 
-use std::{iter, net::IpAddr};
+use std::{
+    cell::RefCell,
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    iter,
+    net::IpAddr,
+};
 
 use super::{
     error::Error,
@@ -19,7 +24,12 @@ use crate::domain::{id::TokenId, time::Timestamp, token::LastUse};
 pub struct Tx<'a> {
     engine: Engine<'a>,
     notes: Notes,
+    /// `None` but in tests that run each write twice.
+    trace: Option<RefCell<Trace>>,
 }
+
+/// The statements that a piece of work ran, each with a hash of its parameters.
+pub(super) type Trace = Vec<(String, u64)>;
 
 #[derive(Debug)]
 enum Engine<'a> {
@@ -31,6 +41,27 @@ impl<'a> Tx<'a> {
         Self {
             engine: Engine::Sqlite(session),
             notes: Notes::default(),
+            trace: None,
+        }
+    }
+
+    /// Records the statements that run.
+    pub(super) fn traced(self) -> Self {
+        Self {
+            trace: Some(RefCell::default()),
+            ..self
+        }
+    }
+
+    /// The statements that ran, if they were recorded.
+    pub(super) fn take_trace(&mut self) -> Option<Trace> {
+        self.trace.take().map(RefCell::into_inner)
+    }
+
+    fn record(&self, sql: &str, params: &[Value<'_>]) {
+        if let Some(trace) = &self.trace {
+            let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(params);
+            trace.borrow_mut().push((sql.to_owned(), hash));
         }
     }
 
@@ -145,6 +176,7 @@ impl<'a> Tx<'a> {
     }
 
     fn run(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
+        self.record(sql, params);
         match &self.engine {
             Engine::Sqlite(session) => session.execute(sql, params),
         }
@@ -197,6 +229,7 @@ impl<'a> Tx<'a> {
         params: &[Value<'_>],
         take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Error>,
     ) -> Result<(), Error> {
+        self.record(sql, params);
         match &self.engine {
             Engine::Sqlite(session) => {
                 session.each(sql, params, &mut |row| take(&Row(RowOf::Sqlite(row))))

@@ -6,7 +6,7 @@ use crate::domain::{
 };
 
 /// A parameter of a statement, or a column of a row.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(super) enum Value<'a> {
     Null,
     Int(i64),

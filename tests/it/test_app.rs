@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) busy_timeout: Duration,
     /// The number of the store's reader threads.
     pub(crate) readers: usize,
+    /// Whether the store runs each write twice, to see that an engine may do so after a conflict.
+    pub(crate) rerun_writes: bool,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Default for Settings {
             server,
             busy_timeout: Duration::from_secs(5),
             readers: 2,
+            rerun_writes: true,
         }
     }
 }
@@ -283,6 +286,7 @@ async fn launch(
     let mut options = StoreOptions::new(file(folder), OpenAs::Serve);
     options.busy_timeout = settings.busy_timeout;
     options.readers = settings.readers;
+    options.rerun_writes = settings.rerun_writes;
     options.lock_wait = Duration::ZERO;
     // This process runs other tests, too, so it must not exit.
     options.on_fatal = |fatal| panic!("{fatal}");

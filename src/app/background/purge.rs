@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    domain::time::Timestamp,
+    domain::{audit::AuditEvent, time::Timestamp},
     store::{self, Tx, audit, meta, tokens},
 };
 
@@ -85,14 +85,14 @@ impl App {
         let mut purged = 0;
         loop {
             let now = self.now();
-            let (chunk, target) = (chunk.clone(), target.to_owned());
+            let (chunk, event) = (chunk.clone(), system_event(now, "token.purge", target));
             let removed = self
                 .write(move |tx| {
                     let removed = chunk(tx)?;
                     if removed > 0 {
-                        let mut event = system_event(now, "token.purge", &target);
-                        event.count = u32::try_from(removed).unwrap_or(u32::MAX);
-                        audit::append(tx, event)?;
+                        let count = u32::try_from(removed).unwrap_or(u32::MAX);
+                        let event = event.clone();
+                        audit::append(tx, AuditEvent { count, ..event })?;
                     }
                     Ok(removed)
                 })

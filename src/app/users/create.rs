@@ -118,6 +118,7 @@ impl App {
         let hash = self.hasher().hash(password).await?;
         let now = self.now();
         let id = UserId::generate(now);
+        let event = super::super::audit::system_event(now, "user.create", id);
         self.write(move |tx| {
             if !users::is_empty(tx)? {
                 return Ok(None);
@@ -133,10 +134,7 @@ impl App {
                 deactivated: false,
             };
             users::insert(tx, &user, Some(hash.as_str()))?;
-            audit::append(
-                tx,
-                super::super::audit::system_event(now, "user.create", id),
-            )?;
+            audit::append(tx, event.clone())?;
             Ok(Some(user))
         })
         .await

@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     task::Poll,
@@ -16,6 +16,7 @@ mod lookups;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::*;
+use crate::domain::user::Username;
 use crate::store::{
     OpenAs, Unavailable,
     samples::{Folder, hash, person, token},
@@ -297,4 +298,47 @@ async fn a_queued_read_whose_caller_is_gone_is_skipped() {
     drop(gate);
     names(&db).await;
     assert!(!ran.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_write_that_runs_twice_is_kept_once() {
+    let folder = Folder::new();
+    let mut options = folder.options(OpenAs::Serve);
+    options.rerun_writes = true;
+    let db = Db::open(&options).unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (counted, add) = (Arc::clone(&runs), add_user("once"));
+    let work = move |tx: &Tx<'_>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        add(tx)
+    };
+    db.write(work).await.unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert_eq!(names(&db).await, ["once"]);
+    let refused = db.write(add_user("once")).await;
+    assert!(matches!(refused, Err(Error::Constraint { .. })));
+}
+
+/// The control: without the second run, both are accepted.
+#[tokio::test]
+async fn a_write_that_depends_on_more_than_its_transaction_is_caught_when_it_runs_twice() {
+    for rerun_writes in [false, true] {
+        let folder = Folder::new();
+        let mut options = folder.options(OpenAs::Serve);
+        options.rerun_writes = rerun_writes;
+        let db = Db::open(&options).unwrap();
+        let draws = |tx: &Tx<'_>| users::insert(tx, &person("drawn"), None);
+        let runs = AtomicUsize::new(0);
+        let counts = move |tx: &Tx<'_>| {
+            let name = format!("user-{}", runs.fetch_add(1, Ordering::SeqCst));
+            users::username_taken(tx, &Username::parse(&name).unwrap()).map(drop)
+        };
+        for caught in [db.write(draws).await, db.write(counts).await] {
+            match caught {
+                Err(Error::Statement { .. }) => assert!(rerun_writes),
+                other => assert!(other.is_ok() && !rerun_writes, "{other:?}"),
+            }
+        }
+        assert_eq!(names(&db).await.is_empty(), rerun_writes);
+    }
 }

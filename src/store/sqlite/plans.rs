@@ -15,7 +15,6 @@ use rusqlite::{Connection, Statement, StatementStatus, config::DbConfig};
 use super::{in_memory, transaction};
 use crate::{
     domain::{
-        audit::AuditEvent,
         id::{TokenId, UserId},
         page::Position,
         token::{LastUse, Token, TokenState},
@@ -23,7 +22,7 @@ use crate::{
     },
     store::{
         Tx, audit, known_networks, meta,
-        samples::{NOW, hash, machine, person, token},
+        samples::{NOW, event, hash, machine, person, token},
         tokens::{self, StateFilter, TokenFilter},
         users::{self, KindFilter, UserFilter},
     },
@@ -266,7 +265,7 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     users::mark_deleted(tx, user, NOW).unwrap();
     tokens::purge_ended(tx, user, NOW, 100, 100).unwrap();
     tokens::purge(tx, NOW, 100).unwrap();
-    audit::append(tx, event()).unwrap();
+    audit::append(tx, event("planted")).unwrap();
     meta::set_purge_time(tx, NOW).unwrap();
     let network = "192.0.2.0/24".parse().unwrap();
     known_networks::record(tx, user, network, NOW).unwrap();
@@ -274,24 +273,6 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     known_networks::purge(tx, NOW).unwrap();
     known_networks::delete_of_user(tx, user).unwrap();
     audit::list_all(tx, None, 100).unwrap();
-}
-
-fn event() -> AuditEvent {
-    AuditEvent {
-        time: NOW,
-        actor: String::new(),
-        credential_kind: "",
-        credential_id: String::new(),
-        target: String::new(),
-        action: "planted",
-        outcome: "ok",
-        count: 0,
-        request_id: String::new(),
-        successor_id: String::new(),
-        client_request_id: String::new(),
-        ip: String::new(),
-        user_agent: String::new(),
-    }
 }
 
 /// Runs all reads and writes for a user with one token.

@@ -12,6 +12,7 @@ pub(super) struct Shared {
     pub(super) freshness: Freshness,
     pub(super) checkpointer: Checkpointer,
     pub(super) open_reads: OpenReads,
+    pub(super) rerun_writes: bool,
     /// A command has none.
     pub(super) reserve: Option<Reserve>,
 }

@@ -1,7 +1,7 @@
 //! The single writer thread. It commits all queued requests in one transaction, each in a savepoint of its own, and
 //! never waits for more to arrive, so batching does not delay a lone request.
 
-use std::time::Instant;
+use std::{error::Error as StdError, time::Instant};
 
 use rusqlite::Connection;
 
@@ -10,7 +10,7 @@ use crate::store::{
     error::{Error, Unavailable},
     freshness::Invalidations,
     job::Job,
-    tx::Tx,
+    tx::{Trace, Tx},
 };
 
 /// Maximum number of writes in a commit.
@@ -127,8 +127,16 @@ fn run_in_savepoint(
     if let Err(fault) = fault::statement(connection, "SAVEPOINT write") {
         return (Some(Invalidations::default()), Some(fault));
     }
-    let tx = Tx::sqlite(Session::new(connection));
+    let mut tx = Tx::sqlite(Session::new(connection));
+    let mut first_run = None;
+    if shared.rerun_writes {
+        first_run = run_and_undo(connection, job);
+        tx = tx.traced();
+    }
     let succeeded = job.run(&tx);
+    if let Err(fault) = compare(first_run, tx.take_trace()) {
+        return (Some(Invalidations::default()), Some(fault));
+    }
     if let Some(error) = tx.failed_sync() {
         shared.lock.end_on_failed_sync(&error);
     }
@@ -149,6 +157,32 @@ fn run_in_savepoint(
     };
     let ended = undone.and_then(|()| fault::statement(connection, "RELEASE write"));
     (changes, ended.err())
+}
+
+/// Runs the job and undoes it, as after a conflict, and returns the statements that it ran.
+fn run_and_undo(connection: &Connection, job: &mut dyn Job) -> Option<Trace> {
+    let mut tx = Tx::sqlite(Session::new(connection)).traced();
+    job.run(&tx);
+    if !connection.is_autocommit() {
+        // If this fails, so does the second run.
+        drop(fault::statement(connection, "ROLLBACK TO write"));
+    }
+    tx.take_trace()
+}
+
+/// Refuses a write that did something else the second time: one that draws the time or randomness, or changes what it
+/// captured.
+fn compare(first: Option<Trace>, second: Option<Trace>) -> Result<(), Error> {
+    let (first, second) = (first.unwrap_or_default(), second.unwrap_or_default());
+    if first == second {
+        return Ok(());
+    }
+    let differs = first.iter().zip(&second).find(|(one, other)| one != other);
+    let sql = differs.map_or("another number of statements", |(_, (sql, _))| sql);
+    let source = format!("a write does something else when it runs again: {sql}");
+    Err(Error::Statement {
+        source: Box::<dyn StdError + Send + Sync>::from(source).into(),
+    })
 }
 
 /// Turns a failed write into a full disk, if that is the cause.

@@ -2,9 +2,8 @@
 //! those that expire in the future. With an OR of both conditions, the engine would pass over every expired row.
 
 use super::{
-    COLUMNS, decode,
+    COLUMNS, decode, decode_counts,
     filter::{Lifetime, TokenFilter},
-    search::decode_counts,
 };
 use crate::{
     domain::{

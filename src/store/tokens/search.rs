@@ -3,7 +3,7 @@
 //! `live.rs`, which scans no other rows.
 
 use super::{
-    COLUMNS, decode,
+    COLUMNS, decode, decode_counts,
     filter::{Members, TokenFilter, UNEXPIRED},
     live,
 };
@@ -15,12 +15,7 @@ use crate::{
         token::Token,
     },
     metrics::TokenCounts,
-    store::{
-        conditions::Conditions,
-        error::Error,
-        tx::{Row, Tx},
-        value::Value,
-    },
+    store::{conditions::Conditions, error::Error, tx::Tx, value::Value},
 };
 
 /// Maximum number of rows that a call scans. Smaller in unit tests, which need to exceed it.
@@ -306,17 +301,6 @@ pub fn count_by_state(
     );
     let params = [now.into(), after.into(), until.into()];
     Ok(tx.find(&sql, &params, decode_counts)?.unwrap_or_default())
-}
-
-/// Decodes the number of active, disabled, expired and deleted tokens.
-pub(super) fn decode_counts(row: &Row<'_>) -> Result<TokenCounts, Error> {
-    let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
-    Ok(TokenCounts {
-        active: number(0)?,
-        disabled: number(1)?,
-        expired: number(2)?,
-        deleted: number(3)?,
-    })
 }
 
 /// The token, if `filter` selects it.
