@@ -5,7 +5,7 @@
 //! [`exit_code`].
 
 mod audit;
-mod bench;
+pub mod bench;
 mod client;
 mod completions;
 mod config;

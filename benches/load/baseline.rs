@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Router, routing::post};
 use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use hallpass::{
+    cli::bench::load::Result,
     metrics::LoadShed,
     proto::{
         FILE_DESCRIPTOR_SET,
@@ -23,8 +24,6 @@ use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
 use tower::layer::util::Identity;
 
-use crate::Result;
-
 /// As `hallpass serve` has it.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -41,7 +40,7 @@ pub(crate) async fn listen() -> Result<TcpListener> {
     Ok(listener)
 }
 
-/// A handler that answers with a small body, under `axum::serve`.
+/// A handler that responds with a small body, under `axum::serve`.
 pub(crate) fn serve_bare() -> Result<()> {
     runtime()?.block_on(async {
         let routes = Router::new().route("/bare", post(|_: bytes::Bytes| async { "hello" }));

@@ -1,15 +1,14 @@
 //! A load on the real server: what a request costs, beside a bare handler on the same machine in the same
-//! minutes. Rates of one run are compared with each other, never with those of another run: the scenarios
-//! take turns, round by round, and each ratio is told with its spread over the rounds.
+//! minutes. Rates are compared within a run, never between runs: every round measures all scenarios, and each ratio
+//! is printed with its spread over the rounds.
 //!
 //! The servers are processes of their own, so that CPU time and memory can be read from `/proc`:
 //! `hallpass serve`, and this very program for what it is compared with ([`baseline`], [`pool`]).
 
 mod args;
 mod baseline;
-mod client;
+mod calls;
 mod goals;
-mod measure;
 mod pool;
 mod process;
 mod report;
@@ -17,15 +16,10 @@ mod scenarios;
 mod seed;
 mod start;
 mod sustained;
-mod verifying;
-
-use std::error::Error;
 
 use args::{Args, Role};
 use clap::Parser;
-
-/// Whatever goes wrong ends the run.
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+use hallpass::cli::bench::load::Result;
 
 fn main() -> Result<()> {
     let args = Args::parse();
@@ -39,6 +33,9 @@ fn main() -> Result<()> {
 
 fn measure(args: &Args) -> Result<()> {
     let servers = process::Binaries::find(args)?;
+    if args.one_core {
+        process::pin_load()?;
+    }
     // One thread: what the load costs must not take both cores from the servers.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,7 +47,7 @@ fn measure(args: &Args) -> Result<()> {
         }
         start::report(args, &servers).await?;
         let mut all = scenarios::prepare(args, &servers).await?;
-        measure::rounds(args, &mut all).await?;
+        all.measure(args).await?;
         report::table(&all);
         goals::report(&all, &args.tokens);
         Ok(())

@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use axum::{Router, extract::State, http::HeaderMap, routing::post};
 use hallpass::{
+    cli::bench::load::Result,
     domain::{
         clock::{Clock, SystemClock},
         id::TokenId,
@@ -17,10 +18,7 @@ use prost::Message;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{TransactionBehavior, params};
 
-use crate::{
-    Result,
-    baseline::{listen, runtime},
-};
+use crate::baseline::{listen, runtime};
 
 const CONNECTIONS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,21 +1,25 @@
-//! The servers: found or built, started, asked what they cost.
+//! The servers: found or built, and started.
 
 use std::{
-    fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    ffi::OsStr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::{Command, Stdio, id},
 };
 
-use crate::{Result, args::Args};
+use hallpass::cli::bench::{load::Result, server::Server};
+
+use crate::args::Args;
+
+/// With `--one-core`.
+const SERVER_CORE: &str = "0";
+const LOAD_CORE: &str = "1";
 
 /// The programs.
 pub(crate) struct Binaries {
     /// The hallpass that is measured, and the one beside it.
     pub(crate) hallpass: Vec<PathBuf>,
     log_level: String,
+    one_core: bool,
 }
 
 impl Binaries {
@@ -29,13 +33,14 @@ impl Binaries {
         Ok(Self {
             hallpass: hallpass.collect(),
             log_level: args.log_level.clone(),
+            one_core: args.one_core,
         })
     }
 
     /// `hallpass serve`, with its settings' defaults but for a free port and quotas out of the way. Its log
     /// is written, and thrown away by the system.
     pub(crate) fn serve(&self, which: usize, database: &Path) -> Result<Server> {
-        let mut command = Command::new(&self.hallpass[which]);
+        let mut command = self.command(&self.hallpass[which]);
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--max-tokens-per-user", "1000000000"])
@@ -43,18 +48,39 @@ impl Binaries {
             .arg(&self.log_level)
             .arg("--database-url")
             .arg(format!("sqlite:{}", database.display()));
-        Server::start(command)
+        Ok(Server::start(command.stderr(Stdio::null()))?)
     }
 
     /// This program as one of the servers.
-    pub(crate) fn role(role: &str, database: Option<&Path>) -> Result<Server> {
-        let mut command = Command::new(std::env::current_exe()?);
+    pub(crate) fn role(&self, role: &str, database: Option<&Path>) -> Result<Server> {
+        let mut command = self.command(std::env::current_exe()?);
         command.args(["--role", role]);
         if let Some(database) = database {
             command.arg("--database").arg(database);
         }
-        Server::start(command)
+        Ok(Server::start(command.stderr(Stdio::null()))?)
     }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        if !self.one_core {
+            return Command::new(program);
+        }
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", SERVER_CORE]).arg(program);
+        command
+    }
+}
+
+/// Keeps this thread, which the load runs on, away from the server's core.
+pub(crate) fn pin_load() -> Result<()> {
+    let status = Command::new("taskset")
+        .args(["--pid", "--cpu-list", LOAD_CORE, &id().to_string()])
+        .stdout(Stdio::null())
+        .status()?;
+    if !status.success() {
+        return Err("the load needs a core of its own".into());
+    }
+    Ok(())
 }
 
 fn build() -> Result<PathBuf> {
@@ -70,57 +96,4 @@ fn build() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let folder = program.ancestors().nth(2).ok_or("no target folder")?;
     Ok(folder.join("hallpass"))
-}
-
-/// A server that listens. It is killed when this is dropped.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) address: SocketAddr,
-}
-
-impl Server {
-    fn start(mut command: Command) -> Result<Self> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let stdout = child.stdout.take().ok_or("no stdout")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().rsplit_once("http://").map(|(_, a)| a.parse());
-        if let Some(Ok(address)) = address {
-            return Ok(Self { child, address });
-        }
-        drop(child.kill());
-        drop(child.wait());
-        Err(format!("{command:?} did not start").into())
-    }
-
-    /// The CPU time of all its threads so far. The system tells it in hundredths of a second.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Behind the name, which may hold anything, the 12th and 13th are utime and stime.
-        let (_, fields) = stat.rsplit_once(')').ok_or("stat has no name")?;
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks = ticks
-            .map(str::parse::<u64>)
-            .sum::<std::result::Result<u64, _>>()?;
-        Ok(Duration::from_millis(ticks * 10))
-    }
-
-    /// Its resident memory, in KiB.
-    pub(crate) fn resident_kib(&self) -> Result<u32> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        Ok(number.ok_or("no VmRSS")?.parse()?)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }

@@ -1,11 +1,13 @@
-//! What is printed of the turns.
+//! What is printed of the measurements.
 
 use std::{
     fs,
     io::{Write, stdout},
 };
 
-use crate::{Result, measure::Turn, scenarios::Prepared};
+use hallpass::cli::bench::load::Result;
+
+use crate::scenarios::{Measured, Scenarios};
 
 /// The median, and the least and the most.
 #[derive(Clone, Copy, Debug)]
@@ -55,22 +57,26 @@ pub(crate) fn machine() -> Result<()> {
     Ok(())
 }
 
-/// A line a scenario. Each figure is the median over the rounds, with the least and the most.
-pub(crate) fn table(all: &Prepared) {
+/// A row a scenario. Each figure is the median over the rounds, with the least and the most. How many cores the server
+/// kept busy tells whether the load was enough.
+pub(crate) fn table(all: &Scenarios) {
     line("");
-    line("| scenario | clients | calls/s | CPU µs/call | p50 µs | p99 µs | resident MiB |");
-    line("|---|---|---|---|---|---|---|");
-    for scenario in &all.scenarios {
-        let of = |value: fn(&Turn) -> f64| Spread::of(scenario.turns.iter().map(value)).whole();
+    line(
+        "| scenario | clients | calls/s | CPU µs/call | cores busy | p50 µs | p99 µs | resident MiB |",
+    );
+    line("|---|---|---|---|---|---|---|---|");
+    for scenario in &all.list {
+        let of = |value: fn(&Measured) -> f64| Spread::of(scenario.rounds.iter().map(value));
         line(&format!(
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {:.2} | {} | {} | {} |",
             scenario.name,
             scenario.clients,
-            of(|turn| turn.rate),
-            of(|turn| turn.cpu_us),
-            of(|turn| turn.p50_us),
-            of(|turn| turn.p99_us),
-            of(|turn| turn.resident_mib),
+            of(|round| round.rate).whole(),
+            of(|round| round.cpu_us).whole(),
+            of(|round| round.rate * round.cpu_us / 1e6).median,
+            of(|round| round.p50_us).whole(),
+            of(|round| round.p99_us).whole(),
+            of(|round| round.resident_mib).whole(),
         ));
     }
 }

@@ -1,35 +1,22 @@
-//! What is measured: which call, on which server, by how many clients.
+//! What is measured: which load, on which server, by how many clients; and the rounds.
 
-use std::{
-    cell::Cell,
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{path::PathBuf, sync::Arc};
 
-use bytes::Bytes;
-use hallpass::proto::hallpass::v1::{
-    CreateTokenRequest, GetTokenRequest, ListTokensRequest, ListTokensResponse,
+use hallpass::cli::bench::{
+    load::{Client, Load, Result, measure},
+    requests::{Wire, post},
+    server::Server,
 };
-use prost::Message;
+use http::Version;
 use tempfile::TempDir;
 
 use crate::{
-    Result,
     args::Args,
-    client::{Call, Client, Wire},
-    measure::Turn,
-    process::{Binaries, Server},
+    calls::{among, checks, create, get, list, page_at_depth, whoami},
+    process::Binaries,
     seed::Seed,
-    verifying::checks,
 };
 
-const GET: &str = "/hallpass.v1.TokenService/GetToken";
-const LIST: &str = "/hallpass.v1.TokenService/ListTokens";
-pub(crate) const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
-const CURRENT: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
-
-/// The depth of the page that is compared with the first.
-const DEPTH: u32 = 100_000;
 const CLIENTS: usize = 8;
 
 const WIRES: [(&str, Wire); 3] = [
@@ -38,47 +25,48 @@ const WIRES: [(&str, Wire); 3] = [
     ("grpc", Wire::Grpc),
 ];
 
-/// Makes the next call.
-pub(crate) type Next = Box<dyn Fn() -> Call>;
+/// What a scenario showed in a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) rate: f64,
+    pub(crate) cpu_us: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) resident_mib: f64,
+}
 
-/// A scenario and what its turns showed.
 pub(crate) struct Scenario {
     pub(crate) name: String,
-    pub(crate) server: usize,
-    pub(crate) wire: Wire,
     pub(crate) clients: usize,
-    pub(crate) next: Next,
-    pub(crate) turns: Vec<Turn>,
+    pub(crate) rounds: Vec<Measured>,
+    server: usize,
+    load: Arc<Load>,
 }
 
 /// Everything that runs, and what is measured on it.
-pub(crate) struct Prepared {
-    pub(crate) servers: Vec<Server>,
-    pub(crate) scenarios: Vec<Scenario>,
-    /// The databases, which go when the servers have gone.
+pub(crate) struct Scenarios {
+    pub(crate) list: Vec<Scenario>,
+    servers: Vec<Server>,
+    /// The databases, which are deleted when the servers have ended.
     folder: TempDir,
 }
 
 /// Starts the servers.
-pub(crate) async fn prepare(args: &Args, binaries: &Binaries) -> Result<Prepared> {
+pub(crate) async fn prepare(args: &Args, binaries: &Binaries) -> Result<Scenarios> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let mut all = Prepared {
-        servers: vec![Binaries::role("bare", None)?, Binaries::role("noop", None)?],
-        scenarios: vec![],
+    let mut all = Scenarios {
+        list: vec![],
+        servers: vec![binaries.role("bare", None)?],
         folder,
     };
-    let bare = || call("/bare", None, Bytes::new());
-    all.add(args, "bare axum", 0, Wire::Proto, CLIENTS, Box::new(bare));
+    all.add(args, "bare axum", CLIENTS, || {
+        Load::new(vec![post("/bare")])
+    });
+    all.servers.push(binaries.role("noop", None)?);
     for (name, wire) in WIRES {
-        let noop = move || call(CURRENT, None, nothing_in(wire));
-        all.add(
-            args,
-            &format!("noop {name}"),
-            1,
-            wire,
-            CLIENTS,
-            Box::new(noop),
-        );
+        all.add(args, &format!("noop {name}"), CLIENTS, || {
+            Load::new(vec![whoami(wire, "")])
+        });
     }
     for tokens in &args.tokens {
         let seed = Seed::get(*tokens).await?;
@@ -89,232 +77,100 @@ pub(crate) async fn prepare(args: &Args, binaries: &Binaries) -> Result<Prepared
             all.add_hallpass(args, &seed, &suffix).await?;
         }
         let path = all.copy(&seed, &format!("{tokens}-pool"))?;
-        all.servers.push(Binaries::role("pool", Some(&path))?);
+        all.servers.push(binaries.role("pool", Some(&path))?);
         all.add_creates(args, &seed, &format!("pool {tokens}"));
     }
     Ok(all)
 }
 
-impl Prepared {
+impl Scenarios {
+    /// Measures all, round by round.
+    pub(crate) async fn measure(&mut self, args: &Args) -> Result<()> {
+        for round in 0..args.rounds {
+            eprintln!("round {} of {}", round + 1, args.rounds);
+            for scenario in &mut self.list {
+                let server = &self.servers[scenario.server];
+                let (load, clients) = (&scenario.load, scenario.clients);
+                let measured = measure(server, load, clients, args.duration).await?;
+                scenario.rounds.push(Measured {
+                    rate: measured.rate,
+                    cpu_us: measured.cpu_us.ok_or("the system tells no CPU time")?,
+                    p50_us: measured.p50_us,
+                    p99_us: measured.p99_us,
+                    resident_mib: resident_mib(server)?,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn copy(&self, seed: &Seed, name: &str) -> Result<PathBuf> {
         let path = self.folder.path().join(format!("{name}.db"));
         seed.copy_to(&path)?;
         Ok(path)
     }
 
-    fn add(
-        &mut self,
-        args: &Args,
-        name: &str,
-        server: usize,
-        wire: Wire,
-        clients: usize,
-        next: Next,
-    ) {
+    /// Adds a scenario of the server that was started last.
+    fn add(&mut self, args: &Args, name: &str, clients: usize, load: impl FnOnce() -> Load) {
         if args.wants(name) {
-            self.scenarios.push(Scenario {
+            self.list.push(Scenario {
                 name: name.to_owned(),
-                server,
-                wire,
                 clients,
-                next,
-                turns: vec![],
+                rounds: vec![],
+                server: self.servers.len() - 1,
+                load: Arc::new(load()),
             });
         }
     }
 
-    /// The scenarios of the server that was started last.
     async fn add_hallpass(&mut self, args: &Args, seed: &Seed, suffix: &str) -> Result<()> {
-        let server = self.servers.len() - 1;
-        let readers = shared(&seed.bearers.readers);
+        let readers = &seed.bearers.readers;
+        let gets = |wire| Load::new(among(readers, |bearer, target| get(wire, bearer, target)));
+        let lists = |page: &str| Load::new(among(readers, |bearer, _| list(bearer, 0, page)));
         for (name, wire) in WIRES {
-            let whoami = picking(&readers, move |bearer, _| {
-                call(CURRENT, Some(bearer), nothing_in(wire))
+            self.add(args, &format!("whoami {name}{suffix}"), CLIENTS, || {
+                Load::new(among(readers, |bearer, _| whoami(wire, bearer)))
             });
-            self.add(
-                args,
-                &format!("whoami {name}{suffix}"),
-                server,
-                wire,
-                CLIENTS,
-                whoami,
-            );
         }
-        for (name, wire, clients) in [
-            ("get json", Wire::Json, CLIENTS),
-            ("get proto", Wire::Proto, CLIENTS),
-            ("get grpc", Wire::Grpc, CLIENTS),
-            ("get alone", Wire::Proto, 1),
-        ] {
-            let next = gets(&readers, wire);
-            self.add(
-                args,
-                &format!("{name}{suffix}"),
-                server,
-                wire,
-                clients,
-                next,
-            );
+        for (name, wire) in WIRES {
+            let name = format!("get {name}{suffix}");
+            self.add(args, &name, CLIENTS, || gets(wire));
         }
-        for (name, wire, next) in checks(&readers) {
-            let name = format!("{name}{suffix}");
-            self.add(args, &name, server, wire, CLIENTS, next);
+        let name = format!("get alone{suffix}");
+        self.add(args, &name, 1, || gets(Wire::Proto));
+        for (name, load) in checks(readers) {
+            self.add(args, &format!("{name}{suffix}"), CLIENTS, || load);
         }
-        let first = lists(&readers, String::new());
-        self.add(
-            args,
-            &format!("list{suffix}"),
-            server,
-            Wire::Proto,
-            CLIENTS,
-            first,
-        );
-        if args.wants("list deep")
-            && let Some(page) = page_at_depth(&self.servers[server], &readers[0]).await?
-        {
-            let deep = lists(&readers, page);
-            self.add(
-                args,
-                &format!("list deep{suffix}"),
-                server,
-                Wire::Proto,
-                CLIENTS,
-                deep,
-            );
+        let name = format!("list{suffix}");
+        self.add(args, &name, CLIENTS, || lists(""));
+        if args.wants("list deep") {
+            let server = &self.servers[self.servers.len() - 1];
+            let mut client = Client::connect(server.address, Version::HTTP_11).await?;
+            if let Some(page) = page_at_depth(&mut client, &readers[0]).await? {
+                let name = format!("list deep{suffix}");
+                self.add(args, &name, CLIENTS, || lists(&page));
+            }
         }
         self.add_creates(args, seed, &format!("create{suffix}"));
         Ok(())
     }
 
     fn add_creates(&mut self, args: &Args, seed: &Seed, name: &str) {
-        let creators = shared(&seed.bearers.creators);
-        let server = self.servers.len() - 1;
         for clients in [1, 16, 64] {
-            let next = creates(&creators);
-            self.add(
-                args,
-                &format!("{name} x{clients}"),
-                server,
-                Wire::Proto,
-                clients,
-                next,
-            );
+            let name = format!("{name} x{clients}");
+            // Each creator in turn: children of one token stay few.
+            let creators = seed.bearers.creators.iter();
+            self.add(args, &name, clients, || {
+                Load::new(creators.map(|bearer| create(bearer)).collect())
+            });
         }
     }
 }
 
-/// The empty message.
-fn nothing_in(wire: Wire) -> Bytes {
-    Bytes::from_static(if wire == Wire::Json { b"{}" } else { b"" })
-}
-
-pub(crate) fn shared(bearers: &[String]) -> Rc<[Rc<str>]> {
-    bearers
-        .iter()
-        .map(|bearer| Rc::from(bearer.as_str()))
-        .collect()
-}
-
-/// Calls by one of `bearers` about another, in an order without a pattern that is the same in each run.
-pub(crate) fn picking(
-    bearers: &Rc<[Rc<str>]>,
-    make: impl Fn(Rc<str>, &str) -> Call + 'static,
-) -> Next {
-    let bearers = Rc::clone(bearers);
-    let state = Cell::new(0x9E37_79B9_7F4A_7C15_u64);
-    Box::new(move || {
-        // xorshift64
-        let pick = || {
-            let mut x = state.get();
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            state.set(x);
-            let length = u64::try_from(bearers.len()).expect("a length fits 64 bits");
-            &bearers[usize::try_from(x % length).expect("less than a length")]
-        };
-        let (caller, target) = (Rc::clone(pick()), pick());
-        make(caller, target)
-    })
-}
-
-pub(crate) fn gets(readers: &Rc<[Rc<str>]>, wire: Wire) -> Next {
-    picking(readers, move |bearer, target| {
-        let target = target.split('_').nth(1).unwrap_or_default();
-        let message = if wire == Wire::Json {
-            format!(r#"{{"tokenId":"{target}"}}"#).into()
-        } else {
-            let token_id = target.to_owned();
-            GetTokenRequest { token_id }.encode_to_vec().into()
-        };
-        call(GET, Some(bearer), message)
-    })
-}
-
-pub(crate) fn lists(readers: &Rc<[Rc<str>]>, page_token: String) -> Next {
-    let message = Bytes::from(list_request(0, page_token));
-    picking(readers, move |bearer, _| {
-        call(LIST, Some(bearer), message.clone())
-    })
-}
-
-/// A create by each bearer in turn: children of one token stay few.
-pub(crate) fn creates(creators: &Rc<[Rc<str>]>) -> Next {
-    let (creators, turn) = (Rc::clone(creators), Cell::new(0_usize));
-    let message = CreateTokenRequest {
-        note: "deploys the shop".to_owned(),
-        ..CreateTokenRequest::default()
-    };
-    let message = Bytes::from(message.encode_to_vec());
-    Box::new(move || {
-        turn.set((turn.get() + 1) % creators.len());
-        call(
-            CREATE,
-            Some(Rc::clone(&creators[turn.get()])),
-            message.clone(),
-        )
-    })
-}
-
-pub(crate) fn call(path: &'static str, bearer: Option<Rc<str>>, message: Bytes) -> Call {
-    Call {
-        path,
-        bearer,
-        message,
-    }
-}
-
-fn list_request(page_size: u32, page_token: String) -> Vec<u8> {
-    ListTokensRequest {
-        page_size,
-        page_token,
-        ..ListTokensRequest::default()
-    }
-    .encode_to_vec()
-}
-
-/// The page token behind [`DEPTH`] entries; none where the list is shorter.
-async fn page_at_depth(server: &Server, bearer: &Rc<str>) -> Result<Option<String>> {
-    const PAGE: u32 = 250;
-    let mut client = Client::connect(server.address, Wire::Proto).await?;
-    let mut page = String::new();
-    for _ in 0..DEPTH / PAGE {
-        let request = call(
-            LIST,
-            Some(Rc::clone(bearer)),
-            list_request(PAGE, page).into(),
-        );
-        page = ListTokensResponse::decode(client.call(request).await?)?.next_page_token;
-        if page.is_empty() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(page))
-}
-
-/// The size of a database's write-ahead log, in bytes.
-pub(crate) fn wal_bytes(database: &Path) -> u64 {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
-    std::fs::metadata(name).map_or(0, |file| file.len())
+/// The resident memory of a server, in MiB.
+pub(crate) fn resident_mib(server: &Server) -> Result<f64> {
+    let bytes = server
+        .resident_bytes()
+        .ok_or("the system tells no memory")?;
+    Ok(f64::from(u32::try_from(bytes >> 10)?) / 1024.0)
 }

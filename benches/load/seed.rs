@@ -2,7 +2,7 @@
 //! works on a copy.
 //!
 //! Half of the tokens are one person's, `alice`: she reads and lists. The others are spread over machines,
-//! which create: a token may have only so many children, so many tokens take turns.
+//! which create in turn, since a token may have only so many children.
 
 use std::{
     fs,
@@ -11,6 +11,7 @@ use std::{
 };
 
 use hallpass::{
+    cli::bench::load::Result,
     domain::{
         cidr::CidrSet,
         clock::{Clock, SystemClock},
@@ -26,8 +27,6 @@ use hallpass::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-
 const MACHINES: u64 = 4_000;
 /// How many of alice's tokens call and are read.
 const READERS: u64 = 5_000;
@@ -41,13 +40,6 @@ pub(crate) struct Bearers {
     pub(crate) readers: Vec<String>,
     /// A token of each machine.
     pub(crate) creators: Vec<String>,
-}
-
-/// A text in the form of a token that nobody has made.
-pub(crate) fn unknown() -> String {
-    let id = TokenId::generate(SystemClock.now());
-    let text = TokenText::generate(&TokenPrefix::default(), id);
-    text.expose().to_owned()
 }
 
 /// A database with `tokens` tokens.
@@ -100,15 +92,15 @@ async fn fill(database: &Path, count: u64) -> Result<Bearers> {
     for from in (0..count).step_by(usize::try_from(CHUNK)?) {
         let mut chunk = Vec::new();
         for n in from..(from + CHUNK).min(count) {
-            let (is_alice, turn) = (n % 2 == 0, n / 2);
-            let machine = usize::try_from(turn % MACHINES)?;
+            let (is_alice, nth) = (n % 2 == 0, n / 2);
+            let machine = usize::try_from(nth % MACHINES)?;
             // A microsecond apart each, up to now.
             let time = Timestamp::from_micros(now.as_micros() - i64::try_from(count - n)?);
             let (token, text) = token(if is_alice { owner } else { ids[machine] }, time)?;
-            if is_alice && turn % every == 0 {
+            if is_alice && nth % every == 0 {
                 bearers.readers.push(text.expose().to_owned());
             }
-            if !is_alice && turn < MACHINES {
+            if !is_alice && nth < MACHINES {
                 bearers.creators.push(text.expose().to_owned());
             }
             chunk.push((token, text.hash()));

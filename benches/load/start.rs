@@ -1,16 +1,23 @@
-//! The start: how long until the first answer, how much memory before the first sign-in, how large the
+//! The start: how long until the first reply, how much memory before the first sign-in, how large the
 //! program is.
 
-use std::{fs, time::Duration, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use bytes::Bytes;
+use hallpass::cli::bench::{
+    load::{Client, Result},
+    requests::Wire,
+};
+use http::StatusCode;
 
 use crate::{
-    Result,
     args::Args,
-    client::{Call, Client, Wire},
+    calls::whoami,
     process::Binaries,
     report::{Spread, line},
+    scenarios::resident_mib,
     seed::Seed,
 };
 
@@ -30,25 +37,17 @@ pub(crate) async fn report(args: &Args, binaries: &Binaries) -> Result<()> {
         for _ in 0..STARTS {
             let begin = Instant::now();
             let server = binaries.serve(which, &path)?;
-            let mut client = Client::connect(server.address, Wire::Json).await?;
-            // Any answer of an RPC will do, and this one needs the store.
-            let call = Call {
-                path: "/hallpass.v1.AuthnService/GetCurrentUser",
-                bearer: seed
-                    .bearers
-                    .readers
-                    .first()
-                    .map(|text| text.as_str().into()),
-                message: Bytes::from_static(b"{}"),
-            };
-            client.call(call).await?;
+            // Any procedure will do that needs the store.
+            let request = whoami(Wire::Json, &seed.bearers.readers[0]);
+            let mut client = Client::connect(server.address, request.version()).await?;
+            client.send(request, StatusCode::OK).await?;
             millis.push(begin.elapsed().as_secs_f64() * 1e3);
             tokio::time::sleep(Duration::from_millis(200)).await;
-            idle.push(f64::from(server.resident_kib()?) / 1024.0);
+            idle.push(resident_mib(&server)?);
         }
         let size = fs::metadata(program)?.len();
         line(&format!("{}:", program.display()));
-        tell("start to the first answer, ms", Spread::of(millis));
+        tell("start to the first reply, ms", Spread::of(millis));
         tell("resident after it, MiB", Spread::of(idle));
         line(&format!(
             "  size, MiB: {:.1}",

@@ -1,148 +1,222 @@
-//! The load: a thread a client, each sends the next request when it has the answer to the last.
+//! The load generator of `hallpass bench` and of benches/load: clients with a connection each, kept open, that send the
+//! next request when the last one is answered. How many threads they share is the runtime's choice.
 
 use std::{
-    io, thread,
-    time::{Duration, Instant},
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use serde_json::Value;
-
-use crate::cli::failure::Failure;
-
-use super::{
-    client::Client,
-    interrupt::Interrupt,
-    server::Server,
-    tasks::{self, Task},
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use http::{Request, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
 };
 
-/// Before a measurement begins: connections are made, memory is warm.
+use super::server::Server;
+
+/// Whatever goes wrong ends the measurement.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Connections are made and caches warmed before a measurement begins.
 const WARM_UP: Duration = Duration::from_millis(200);
-/// So many tokens are made with one token.
-const MAKERS: u32 = 16;
+/// How long a response may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Requests of one kind, which the clients share and send in turn.
+#[derive(Debug)]
+pub struct Load {
+    requests: Vec<Request<Full<Bytes>>>,
+    expected: StatusCode,
+    next: AtomicUsize,
+}
+
+impl Load {
+    /// Requests that succeed. There is at least one, and all are of the same HTTP version.
+    pub fn new(requests: Vec<Request<Full<Bytes>>>) -> Self {
+        Self::expecting(StatusCode::OK, requests)
+    }
+
+    /// Requests to which every response has the status `expected`.
+    pub const fn expecting(expected: StatusCode, requests: Vec<Request<Full<Bytes>>>) -> Self {
+        Self {
+            requests,
+            expected,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// A client for these requests.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn connect(&self, address: SocketAddr) -> Result<Client> {
+        Client::connect(address, self.requests[0].version()).await
+    }
+
+    /// Sends the next request.
+    ///
+    /// # Errors
+    /// The response has another status than expected, or does not come.
+    pub async fn call(&self, client: &mut Client) -> Result<Bytes> {
+        let nth = self.next.fetch_add(1, Relaxed) % self.requests.len();
+        client.send(self.requests[nth].clone(), self.expected).await
+    }
+}
+
+/// A client with an open connection.
+#[derive(Debug)]
+pub enum Client {
+    /// HTTP/1.1.
+    Http1(http1::SendRequest<Full<Bytes>>),
+    /// HTTP/2.
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn connect(address: SocketAddr, version: Version) -> Result<Self> {
+        let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
+        stream.set_nodelay(true)?;
+        let io = TokioIo::new(stream);
+        // The next request learns what ended a connection.
+        Ok(if version == Version::HTTP_2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+            tokio::spawn(connection);
+            Self::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(io).await?;
+            tokio::spawn(connection);
+            Self::Http1(sender)
+        })
+    }
+
+    /// Sends a request, and gives the body of the response.
+    ///
+    /// # Errors
+    /// The response has another status than `expected`, or does not come.
+    pub async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        expected: StatusCode,
+    ) -> Result<Bytes> {
+        let response = async {
+            let response = match self {
+                Self::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
+                Self::Http2(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
+            };
+            let (parts, body) = response.into_parts();
+            Ok::<_, hyper::Error>((parts, body.collect().await?))
+        };
+        let (parts, body) = timeout(PATIENCE, response).await??;
+        let grpc_status = body
+            .trailers()
+            .or(Some(&parts.headers))
+            .and_then(|fields| fields.get("grpc-status"));
+        let is_expected =
+            parts.status == expected && grpc_status.is_none_or(|status| status == "0");
+        let body = body.to_bytes();
+        if is_expected {
+            return Ok(body);
+        }
+        let text = String::from_utf8_lossy(&body);
+        Err(format!("{} {:?} {text}", parts.status, parts.headers).into())
+    }
+}
 
 /// What a measurement showed.
-#[derive(Debug)]
-pub(super) struct Turn {
-    /// How long each request took, sorted.
-    pub(super) times: Vec<Duration>,
-    pub(super) elapsed: Duration,
-    /// Of the server.
-    pub(super) cpu: Option<Duration>,
+#[derive(Clone, Copy, Debug)]
+pub struct Measurement {
+    /// Responses a second.
+    pub rate: f64,
+    /// The median time to a response, in microseconds.
+    pub p50_us: f64,
+    /// 99 % of the responses took at most so many microseconds.
+    pub p99_us: f64,
+    /// CPU time of the server, in microseconds a request, where the system tells it.
+    pub cpu_us: Option<f64>,
 }
 
-/// Makes `count` tokens, and gives their plaintexts.
-pub(super) fn make_tokens(
+/// Measures `server` for `length`, while `clients` clients send the requests of `load`.
+///
+/// # Errors
+/// A request failed.
+pub async fn measure(
     server: &Server,
-    count: u32,
-    interrupt: &Interrupt,
-) -> Result<Vec<String>, Failure> {
-    let first = plaintext(&server.sign_in().map_err(failed)?)?;
-    let makers = thread::scope(|threads| {
-        let make = |nth| {
-            let (first, count) = (&first, count / MAKERS + u32::from(nth < count % MAKERS));
-            threads.spawn(move || {
-                let mut client = Client::connect(server.address).map_err(failed)?;
-                let request = tasks::create(first);
-                let one = |_| {
-                    interrupt.check()?;
-                    plaintext(client.ask(&request).map_err(failed)?)
-                };
-                (0..count).map(one).collect::<Result<Vec<_>, Failure>>()
-            })
-        };
-        let makers: Vec<_> = (0..MAKERS).map(make).collect();
-        let joined = makers.into_iter().map(|maker| maker.join().map_err(died)?);
-        joined.collect::<Result<Vec<_>, Failure>>()
-    })?;
-    Ok(makers.concat())
-}
-
-/// Measures one task for `length`.
-pub(super) fn turn(
-    server: &Server,
-    task: Task,
+    load: &Arc<Load>,
     clients: usize,
-    tokens: &[String],
     length: Duration,
-    interrupt: &Interrupt,
-) -> Result<Turn, Failure> {
-    let requests: Vec<Vec<u8>> = if task == Task::Create {
-        // A token that was made with another cannot make any.
-        vec![task.request(&plaintext(&server.sign_in().map_err(failed)?)?)]
-    } else {
-        tokens.iter().map(|token| task.request(token)).collect()
-    };
-    let connect = || Client::connect(server.address);
-    let connected: io::Result<Vec<Client>> = (0..clients).map(|_| connect()).collect();
-    let mut connected = connected.map_err(failed)?;
-    ask_all(&mut connected, &requests, WARM_UP, interrupt)?;
-    let (cpu, begin) = (server.cpu(), Instant::now());
-    let mut times = ask_all(&mut connected, &requests, length, interrupt)?;
-    let elapsed = begin.elapsed();
-    let after = server.cpu();
-    interrupt.check()?;
-    times.sort_unstable();
-    Ok(Turn {
-        times,
-        elapsed,
-        cpu: after.zip(cpu).map(|(after, cpu)| after.saturating_sub(cpu)),
-    })
-}
-
-fn ask_all(
-    clients: &mut [Client],
-    requests: &[Vec<u8>],
-    length: Duration,
-    interrupt: &Interrupt,
-) -> Result<Vec<Duration>, Failure> {
-    let end = Instant::now() + length;
-    let count = clients.len();
-    thread::scope(|threads| {
-        let asking: Vec<_> = clients
-            .iter_mut()
-            .enumerate()
-            .map(|(nth, client)| {
-                // Each begins elsewhere, so that they do not ask for the same at once.
-                let next = requests.iter().cycle().skip(requests.len() * nth / count);
-                threads.spawn(move || ask_until(client, next, end, interrupt))
-            })
-            .collect();
-        let times = asking.into_iter().map(|asked| asked.join().map_err(died)?);
-        Ok(times.collect::<Result<Vec<_>, Failure>>()?.concat())
-    })
-}
-
-fn ask_until<'a>(
-    client: &mut Client,
-    requests: impl Iterator<Item = &'a Vec<u8>>,
-    end: Instant,
-    interrupt: &Interrupt,
-) -> Result<Vec<Duration>, Failure> {
-    let mut times = Vec::new();
-    for request in requests {
-        let begin = Instant::now();
-        if begin >= end || interrupt.came() {
-            break;
-        }
-        client.ask(request).map_err(failed)?;
-        times.push(begin.elapsed());
+) -> Result<Measurement> {
+    let connect = (0..clients).map(|_| load.connect(server.address));
+    let connected = try_join_all(connect).await?;
+    let begin = Instant::now() + WARM_UP;
+    let mut calls = JoinSet::new();
+    for client in connected {
+        calls.spawn(call_until(client, Arc::clone(load), begin, begin + length));
     }
-    Ok(times)
+    sleep_until(begin).await;
+    let cpu = server.cpu();
+    let mut times = Vec::new();
+    while let Some(called) = calls.join_next().await {
+        times.extend(called??);
+    }
+    let elapsed = begin.elapsed();
+    let cpu = server.cpu().zip(cpu);
+    times.sort_unstable();
+    let count = f64::from(u32::try_from(times.len()).unwrap_or(u32::MAX));
+    Ok(Measurement {
+        rate: count / elapsed.as_secs_f64(),
+        p50_us: percentile(&times, 50),
+        p99_us: percentile(&times, 99),
+        cpu_us: cpu.map(|(after, before)| micros(after.saturating_sub(before)) / count.max(1.0)),
+    })
 }
 
-/// The plaintext in an answer to a create.
-fn plaintext(answer: &[u8]) -> Result<String, Failure> {
-    let answer: Option<Value> = serde_json::from_slice(answer).ok();
-    let token = answer.as_ref().and_then(|answer| answer["token"].as_str());
-    let token = token.ok_or_else(|| Failure::failed("the server made no token"))?;
-    Ok(token.to_owned())
+/// Calls until `end`. How long those took that began at `begin` or later.
+async fn call_until(
+    mut client: Client,
+    load: Arc<Load>,
+    begin: Instant,
+    end: Instant,
+) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    loop {
+        let sent = Instant::now();
+        if sent >= end {
+            return Ok(times);
+        }
+        load.call(&mut client).await?;
+        if sent >= begin {
+            times.push(sent.elapsed());
+        }
+    }
 }
 
-fn failed(error: io::Error) -> Failure {
-    Failure::failed(format!("the server does not answer: {error}"))
+/// Of sorted times.
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().map_or(0.0, micros)
 }
 
-fn died(_: Box<dyn std::any::Any + Send>) -> Failure {
-    Failure::failed("a client's thread panicked")
+/// A time in microseconds.
+pub fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::cli::{output, table};
 
-use super::load::Turn;
+use super::load::{Measurement, micros};
 
-/// A line of the report. Times are in microseconds.
+/// A row of the report.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
@@ -30,15 +30,14 @@ struct Report<'a> {
 }
 
 impl Row {
-    pub(super) fn new(what: &'static str, clients: usize, turn: &Turn) -> Self {
-        let calls = f64::from(u32::try_from(turn.times.len()).unwrap_or(u32::MAX));
+    pub(super) const fn new(what: &'static str, clients: usize, measured: &Measurement) -> Self {
         Self {
             what,
             clients,
-            per_second: calls / turn.elapsed.as_secs_f64(),
-            p50_micros: quantile(&turn.times, 50),
-            p99_micros: quantile(&turn.times, 99),
-            cpu_micros: turn.cpu.map(|cpu| micros(cpu) / calls.max(1.0)),
+            per_second: measured.rate,
+            p50_micros: measured.p50_us,
+            p99_micros: measured.p99_us,
+            cpu_micros: measured.cpu_us,
         }
     }
 }
@@ -86,16 +85,6 @@ pub(super) fn print(
         output::line(&format!("The server has {} MiB resident.", bytes >> 20))?;
     }
     output::line("Server and clients shared this machine: where they do not, it is faster.")
-}
-
-/// Of sorted times.
-fn quantile(sorted: &[Duration], percent: usize) -> f64 {
-    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(at).copied().map_or(0.0, micros)
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }
 
 fn whole(number: f64) -> String {

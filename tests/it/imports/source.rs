@@ -12,7 +12,7 @@ use syn::{
 
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
-    /// Its module path; empty for `lib.rs`, `main` for `main.rs`.
+    /// Its module path; empty for the root, `main` for the `main.rs` beside a `lib.rs`.
     pub(crate) module: Vec<String>,
     pub(crate) text: String,
 }
@@ -27,7 +27,12 @@ pub(super) enum Import {
 
 /// All files of `src/` but those of tests.
 pub(crate) fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_in("src", "lib")
+}
+
+/// All files of the crate in `folder` but those of tests. The file `root` is its root.
+pub(super) fn sources_in(folder: &str, root_file: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     walk(&root, &mut files);
     let sources = files.into_iter().map(|path| {
@@ -35,7 +40,7 @@ pub(crate) fn sources() -> Vec<Source> {
         let module: Vec<_> = relative
             .iter()
             .map(|part| part.to_str().unwrap().to_owned())
-            .filter(|part| part != "lib")
+            .filter(|part| part != root_file)
             .collect();
         let text = fs::read_to_string(&path).unwrap();
         Source { path, module, text }
@@ -95,7 +100,8 @@ impl Finder {
             return;
         };
         let absolute = match first.as_str() {
-            "crate" | "hallpass" => rest.to_vec(),
+            "crate" => rest.to_vec(),
+            "hallpass" if self.module == ["main"] => rest.to_vec(),
             "self" => [&self.module, rest].concat(),
             "super" => {
                 let ups = path.iter().take_while(|part| *part == "super").count();
