@@ -45,7 +45,10 @@ use clap::{
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{
-    config::{Settings, environment, unseen::refuse_unseen, variables},
+    config::{
+        Settings, environment, file::SettingsFile, invisible::refuse_invisible, variables,
+        with_variables,
+    },
     domain::token_text::TokenText,
 };
 use exit_code::ExitCode;
@@ -141,7 +144,8 @@ enum Commands {
 
 /// The command line as clap sees it.
 pub fn command() -> Command {
-    take_negative_numbers(json_shape::described(Cli::command())).after_help(exit_code::help())
+    let command = with_variables(json_shape::described(Cli::command()));
+    take_negative_numbers(command).after_help(exit_code::help())
 }
 
 /// Makes `--limit -1` a value, which is refused with the range, instead of an unknown flag `-1`. The parsers of these
@@ -165,7 +169,7 @@ fn take_negative_numbers(command: Command) -> Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     hide_memory();
     let args: Vec<_> = args.into_iter().collect();
-    if completions::answer(&args) {
+    if completions::complete(&args) {
         return ExitCode::Ok;
     }
     match parse_and_run(&args) {
@@ -192,7 +196,8 @@ fn hide_memory() {
 fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
     warn_of_plaintexts(args);
     let command = command();
-    let matches = match environment::without_empty(command.clone()).try_get_matches_from(args) {
+    let parser = environment::without_empty(command.clone());
+    let matches = match parser.clone().try_get_matches_from(args) {
         Ok(matches) => matches,
         // `--help` and `--version` are errors to clap. The help names all variables.
         Err(error) if !error.use_stderr() => {
@@ -206,11 +211,16 @@ fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
         }
         Err(error) => return Err(usage_error::failure(&error, args)),
     };
-    let cli =
-        Cli::from_arg_matches(&matches).map_err(|error| usage_error::failure(&error, args))?;
-    check_environment(&command, &matches)
-        .and_then(|()| dispatch(cli.command, &matches))
-        .map_err(|failure| usage_error::with_help(failure, args))
+    let usage_error = |error| usage_error::failure(&error, args);
+    let run = || {
+        check_environment(&command, &matches)?;
+        let file = SettingsFile::find(&matches)?;
+        let matches = file.apply(parser).try_get_matches_from(args);
+        let matches = matches.map_err(usage_error)?;
+        let cli = Cli::from_arg_matches(&matches).map_err(usage_error)?;
+        dispatch(cli.command, &matches, &file)
+    };
+    run().map_err(|failure| usage_error::with_help(failure, args))
 }
 
 /// Warns of secrets among the arguments, whether or not the command succeeds.
@@ -227,10 +237,10 @@ fn warn_of_plaintexts(args: &[OsString]) {
 
 fn check_environment(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
     environment::refuse_unknown(&variables(command))?;
-    Ok(refuse_unseen(command, matches)?)
+    Ok(refuse_invisible(command, matches)?)
 }
 
-fn dispatch(command: Commands, matches: &ArgMatches) -> Result<(), Failure> {
+fn dispatch(command: Commands, matches: &ArgMatches, file: &SettingsFile) -> Result<(), Failure> {
     if !matches!(command, Commands::Serve(_)) {
         logging::start_for_command();
     }
@@ -248,7 +258,7 @@ fn dispatch(command: Commands, matches: &ArgMatches) -> Result<(), Failure> {
         Commands::Data(command) => data::run(command),
         Commands::Config(command) => {
             let matches = matches.subcommand_matches("config").unwrap_or(matches);
-            config::run(&command, matches)
+            config::run(&command, matches, file)
         }
         Commands::Scan(args) => scan::run(&args),
         Commands::Healthcheck(args) => healthcheck::run(&args),
@@ -293,8 +303,8 @@ mod tests {
         commands(&command(), &mut found);
         for command in found {
             for arg in command.get_arguments() {
-                let is_file_or_switch =
-                    !arg.get_action().takes_values() || arg.get_id().as_str() == "password_file";
+                let is_file_or_switch = !arg.get_action().takes_values()
+                    || arg.get_id().as_str().ends_with("password_file");
                 assert!(is_file_or_switch || !arg.get_id().as_str().contains("password"));
             }
         }

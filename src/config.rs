@@ -1,68 +1,69 @@
-//! The settings: each is a flag and, for those in `ENV`, an environment variable of the same name
-//! (`--database-url` is `HALLPASS_DATABASE_URL`). They are grouped by the room that they are for, so that
-//! a command takes the groups that it needs, and become the `Options` that store, app and server define:
-//! those know nothing of flags. The environment is read here alone; only `main` and `cli` import this.
+//! The settings: each is a flag and an environment variable (`--database-url` is `HALLPASS_DATABASE_URL`), declared once, for
+//! clap: `env` in its declaration says that there is a variable. They are grouped by layer, so that a command takes
+//! the groups that it needs, and become the `Options` that store, app and server define. The environment is read here
+//! alone; only `main` and `cli` import this module.
 //!
 //! A value is checked when it is read, and refused with the setting's name and the reason.
 
 pub mod app;
-mod contradiction;
 pub mod effective;
 pub mod environment;
+pub mod file;
+pub mod invisible;
+mod kubernetes;
 pub mod log;
 pub mod logins;
-pub mod number;
-pub mod password_file;
-pub mod policies;
 mod private_file;
+pub mod secrets;
 pub mod server;
 pub mod server_address;
 pub mod store;
 pub mod target;
-pub mod unseen;
-mod values;
+pub mod values;
 
-use clap::{Args, Command};
+use std::{net::SocketAddr, time::Duration};
 
-use crate::{app::AppOptions, server::ServerOptions};
-pub use contradiction::Contradiction;
+use clap::{Arg, Args, Command, builder::BoolishValueParser};
+
+use crate::{app::AppOptions, domain::lifetime, server::ServerOptions};
+use environment::ENV_PREFIX;
 
 /// All settings: what `serve` takes and `config check` prints.
 #[derive(Args, Debug)]
 pub struct Settings {
-    /// Where to listen, and how much to take in.
+    /// Where to listen, which peers to trust, and how much to accept.
     #[command(flatten)]
     pub server: server::ServerArgs,
     /// The database.
     #[command(flatten)]
     pub store: store::StoreArgs,
-    /// Which tokens may be made.
+    /// Which tokens may be created, and how they may be used.
     #[command(flatten)]
     pub tokens: app::TokenArgs,
-    /// What tokens may be used for, and how often.
-    #[command(flatten)]
-    pub uses: policies::UseArgs,
     /// How passwords are hashed.
     #[command(flatten)]
     pub passwords: app::PasswordArgs,
-    /// How long what is over is kept.
+    /// How long ended tokens are kept.
     #[command(flatten)]
     pub retention: app::RetentionArgs,
     /// What is logged.
     #[command(flatten)]
     pub log: log::LogArgs,
+    /// Where other settings are.
+    #[command(flatten)]
+    pub file: file::FileArgs,
 }
 
 impl Settings {
     /// The options of the use cases and of the server.
     ///
     /// # Errors
-    /// Two settings cannot both be.
-    pub fn options(&self) -> Result<(AppOptions, ServerOptions), Contradiction> {
+    /// Two settings exclude each other.
+    pub fn options(&self) -> Result<(AppOptions, ServerOptions), SettingsConflict> {
         Ok((self.app_options()?, self.server.options()?))
     }
 
-    fn app_options(&self) -> Result<AppOptions, Contradiction> {
+    fn app_options(&self) -> Result<AppOptions, SettingsConflict> {
         let mut options = AppOptions {
             retention: self.retention.retention,
             passwords: self.passwords.options(),
@@ -71,9 +72,58 @@ impl Settings {
             ..AppOptions::default()
         };
         self.tokens.apply(&mut options)?;
-        self.uses.apply(&mut options);
         Ok(options)
     }
+}
+
+/// Two settings that are valid alone and exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsConflict {
+    /// No token could be created with this default.
+    #[error(
+        "--default-{kind}-token-ttl (HALLPASS_DEFAULT_{}_TOKEN_TTL): must be at most {}, which is the maximum",
+        kind.to_uppercase(),
+        lifetime::show(*max)
+    )]
+    Lifetime {
+        /// Of whose tokens.
+        kind: &'static str,
+        /// The maximum lifetime.
+        max: Duration,
+    },
+    /// Only one of them could be listened on.
+    #[error(
+        "--metrics-listen (HALLPASS_METRICS_LISTEN): {metrics} is where --listen has the server itself: give another port"
+    )]
+    Address {
+        /// Where the metrics would be.
+        metrics: SocketAddr,
+    },
+}
+
+/// Gives each argument that is declared with `env` the variable of its name, whose value help does not show. A
+/// switch takes yes and no from it.
+pub fn with_variables(command: Command) -> Command {
+    let with_variable = |arg: Arg| {
+        let Some(long) = arg.get_env().and(arg.get_long()) else {
+            return arg;
+        };
+        let variable = variable_of(long);
+        let arg = if arg.get_action().takes_values() {
+            arg
+        } else {
+            arg.value_parser(BoolishValueParser::new())
+        };
+        arg.env(variable).hide_env_values(true)
+    };
+    command
+        .mut_args(with_variable)
+        .mut_subcommands(with_variables)
+}
+
+/// The variable of the flag `--long`.
+pub fn variable_of(long: &str) -> String {
+    format!("{ENV_PREFIX}{}", long.to_uppercase().replace('-', "_"))
 }
 
 /// The names of all variables that `command` or one below it reads, each once, sorted.
@@ -90,7 +140,7 @@ pub fn variables(command: &Command) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
 
@@ -102,13 +152,13 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
         let args = ["probe"].iter().chain(args);
-        Probe::try_parse_from(args).map(|probe| probe.settings)
+        let matches = with_variables(Probe::command()).try_get_matches_from(args)?;
+        Settings::from_arg_matches(&matches)
     }
 
     #[test]
     fn every_setting_has_the_variable_of_its_name_and_a_description() {
-        use clap::CommandFactory;
-        let command = Probe::command();
+        let command = with_variables(Probe::command());
         for arg in command.get_arguments() {
             let long = arg.get_long().expect("settings have long flags");
             let variable = format!("HALLPASS_{}", long.to_uppercase().replace('-', "_"));
@@ -140,7 +190,6 @@ mod tests {
         assert_eq!(options.cors_headers, ["x-tenant", "x-trace"]);
         let hours = settings
             .tokens
-            .lifetimes
             .max_token_ttl
             .map(|ttl| ttl.as_secs() / 3_600);
         assert_eq!(hours, Some(36));
@@ -185,7 +234,7 @@ mod tests {
             "--default-person-token-ttl=90d",
         ]);
         let fits = fits.unwrap();
-        let days = |ttl: Option<std::time::Duration>| ttl.map(|ttl| ttl.as_secs() / 86_400);
+        let days = |ttl: Option<Duration>| ttl.map(|ttl| ttl.as_secs() / 86_400);
         assert_eq!(days(fits.people.max_ttl), Some(90));
         assert_eq!(days(fits.machines.max_ttl), Some(30));
         assert_eq!(days(fits.machines.default_ttl), Some(30));

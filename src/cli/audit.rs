@@ -9,7 +9,7 @@ use clap::{
 use serde_json::json;
 
 use crate::{
-    config::{number::number, target::TargetArgs},
+    config::{target::TargetArgs, values::number},
     domain::{
         audit::{AuditRow, ChainHash, ChainHead},
         audit_action,

@@ -29,7 +29,7 @@ use tokio::{
 
 use super::{failure::Failure, output, plural};
 use crate::{
-    config::{environment::ADMIN_PASSWORD, number::number},
+    config::{environment::ADMIN_PASSWORD, values::number},
     domain::{
         clock::{Clock, SystemClock},
         duration,

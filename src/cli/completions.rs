@@ -1,10 +1,10 @@
-//! `hallpass completions`: a script by which a shell asks this program how a word goes on. Commands and flags are
-//! known here; names, IDs and scopes are asked of what the command on the line works on.
+//! `hallpass completions`: a script by which a shell asks this program for completions. Commands and flags are known here;
+//! names, IDs and scopes come from the server or database that the command line names.
 //!
-//! Whoever presses a key waits, and expects an answer or none: no question, no message, no failure, nothing that
-//! takes longer than [`PATIENCE`].
+//! Somebody who presses a key waits for candidates or none: no prompt, no message, no failure, and never longer than
+//! [`PATIENCE`].
 
-mod ask;
+mod candidates;
 
 use std::{
     env,
@@ -22,12 +22,12 @@ use clap_complete::{
 
 use super::{failure::Failure, output};
 use crate::config::environment;
-use ask::{Asked, Question};
+use candidates::{Completion, ValueKind};
 
-/// How long it takes in all, at most.
+/// The maximum duration of a completion.
 const PATIENCE: Duration = Duration::from_millis(900);
-/// The variable with the shell's name, by which the script asks.
-const ASKED_BY: &str = "COMPLETE";
+/// The variable in which the script gives the shell's name.
+const SHELL_VARIABLE: &str = "COMPLETE";
 
 /// `hallpass completions`.
 #[derive(Args, Debug)]
@@ -44,8 +44,8 @@ pub(super) fn run(args: &Completions) -> Result<(), Failure> {
     Ok(output::exact(script.trim())?)
 }
 
-/// The script for a shell, which calls `program`: by its name where it was found by its name, so that the script
-/// outlives an update.
+/// The script for a shell. It calls `program` by its name if it was found by its name, so that the script outlives an
+/// update.
 fn script(shell: Shell, program: &OsStr) -> Result<String, Failure> {
     let program = Path::new(program);
     let program = match program.components().count() {
@@ -54,7 +54,7 @@ fn script(shell: Shell, program: &OsStr) -> Result<String, Failure> {
     };
     let program = program.to_string_lossy();
     if shell == Shell::Bash {
-        // clap's own does not know of words that readline has broken, as it breaks every scope.
+        // clap's own script does not rejoin words that readline splits, as it splits every scope.
         let quoted = format!("'{}'", program.replace('\'', r"'\''"));
         return Ok(include_str!("completions/bash.sh").replace("COMPLETER", &quoted));
     }
@@ -62,49 +62,56 @@ fn script(shell: Shell, program: &OsStr) -> Result<String, Failure> {
     let shells = Shells::builtins();
     let completer = shells.completer(&shell.to_string());
     let completer = completer.expect("all shells of one list are in the other");
-    completer.write_registration(ASKED_BY, "hallpass", "hallpass", &program, &mut script)?;
+    completer.write_registration(
+        SHELL_VARIABLE,
+        "hallpass",
+        "hallpass",
+        &program,
+        &mut script,
+    )?;
     Ok(String::from_utf8_lossy(&script).into_owned())
 }
 
-/// Answers where a shell asks: as `hallpass -- WORD…`, which is no command, with [`ASKED_BY`]. Whether one has.
-pub(super) fn answer(args: &[OsString]) -> bool {
+/// Prints candidates if a shell asks for them: as `hallpass -- WORD…`, which is no command, with [`SHELL_VARIABLE`].
+/// Whether one does.
+pub(super) fn complete(args: &[OsString]) -> bool {
     if args.get(1).is_none_or(|arg| arg != "--") {
         return false;
     }
-    let asked = Arc::new(Asked {
+    let completion = Arc::new(Completion {
         words: args[2..].to_vec(),
-        until: Instant::now() + PATIENCE,
+        deadline: Instant::now() + PATIENCE,
     });
     let command = || {
         std::panic::set_hook(Box::new(|_| {}));
         let current = match environment::completed_word() {
-            Some(index) => asked.words.get(index),
-            None => asked.words.last(),
+            Some(index) => completion.words.get(index),
+            None => completion.words.last(),
         };
         let wants_flags = current.is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
-        with_completers(super::command(), &asked, wants_flags)
+        with_completers(super::command(), &completion, wants_flags)
     };
     let folder = env::current_dir().ok();
-    let answered =
+    let completed =
         CompleteEnv::with_factory(command).try_complete(args.to_vec(), folder.as_deref());
-    // A shell that is unknown and a word that cannot be completed are errors to clap.
-    answered.unwrap_or(true)
+    // To clap, an unknown shell and a word without candidates are errors.
+    completed.unwrap_or(true)
 }
 
-/// Flags that nobody has begun to type come only where there is nothing else, so that what is the one value there is
+/// Flags that nobody has begun to type are offered only where there are no other candidates, so that a single value
 /// completes.
-fn with_completers(command: Command, asked: &Arc<Asked>, wants_flags: bool) -> Command {
+fn with_completers(command: Command, completion: &Arc<Completion>, wants_flags: bool) -> Command {
     let complete = |arg: Arg| {
         let arg = if wants_flags || arg.is_positional() {
             arg
         } else {
             arg.hide(true)
         };
-        match Question::of(&arg) {
-            Some(question) => {
-                let asked = Arc::clone(asked);
+        match ValueKind::of(&arg) {
+            Some(kind) => {
+                let completion = Arc::clone(completion);
                 arg.add(ArgValueCompleter::new(move |current: &OsStr| {
-                    asked.answer(question, current)
+                    completion.candidates(kind, current)
                 }))
             }
             None if arg.get_value_hint() == ValueHint::AnyPath => {
@@ -117,10 +124,10 @@ fn with_completers(command: Command, asked: &Arc<Asked>, wants_flags: bool) -> C
         .disable_help_flag(!wants_flags)
         .disable_version_flag(!wants_flags)
         .mut_args(complete)
-        .mut_subcommands(|sub| with_completers(sub, asked, wants_flags))
+        .mut_subcommands(|sub| with_completers(sub, completion, wants_flags))
 }
 
-/// Files and folders, but for names that would steer a terminal or break a line.
+/// Files and folders, except names that would control a terminal or break a line.
 fn paths(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut found = PathCompleter::any().complete(current);
     found.retain(|path| {
@@ -142,7 +149,7 @@ mod tests {
     fn every_shell_has_a_script_that_calls_the_program() {
         for shell in Shell::value_variants() {
             let by_name = script(*shell, OsStr::new("hallpass")).unwrap();
-            assert!(by_name.contains(ASKED_BY), "{by_name}");
+            assert!(by_name.contains(SHELL_VARIABLE), "{by_name}");
             let by_path = script(*shell, OsStr::new("./it's/hallpass")).unwrap();
             let folder = env::current_dir().unwrap();
             assert!(by_path.contains(folder.to_str().unwrap()), "{by_path}");
@@ -151,7 +158,7 @@ mod tests {
 
     fn value_names(command: &Command, found: &mut BTreeSet<String>) {
         for arg in command.get_arguments() {
-            if arg.get_action().takes_values() && Question::of(arg).is_none() {
+            if arg.get_action().takes_values() && ValueKind::of(arg).is_none() {
                 let names = arg.get_value_names().unwrap_or_default();
                 found.extend(names.iter().map(ToString::to_string));
             }
@@ -161,9 +168,9 @@ mod tests {
         }
     }
 
-    /// What names something that is there is completed, and its value's name is how that is known.
+    /// An argument that names something in the database is recognised by the name of its value.
     #[test]
-    fn no_argument_that_names_what_is_there_is_left_out() {
+    fn every_argument_that_names_something_stored_is_completed() {
         let mut found = BTreeSet::new();
         value_names(&super::super::command(), &mut found);
         for name in &found {

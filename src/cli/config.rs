@@ -6,6 +6,8 @@ use serde_json::json;
 use crate::config::{
     Settings,
     effective::{self, Source},
+    file::{self, SettingsFile},
+    with_variables,
 };
 
 use super::{
@@ -17,9 +19,11 @@ use super::{
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
-    /// Check the settings as `serve` does, and print each with its source: default, env or flag. The database and the
+    /// Check the settings as `serve` does, and print each with its source: default, file, env or flag. The database and the
     /// addresses are not opened.
     Check(Box<Check>),
+    /// Print a settings file, for --config, with each setting, its description and its default.
+    Example,
 }
 
 #[derive(Args, Debug)]
@@ -30,15 +34,21 @@ pub(super) struct Check {
     settings: Settings,
 }
 
-/// Runs `hallpass config …` with the arguments `matches`.
-pub(super) fn run(command: &ConfigCommand, matches: &ArgMatches) -> Result<(), Failure> {
-    let ConfigCommand::Check(check) = command;
+/// Runs `hallpass config …` with the arguments `matches`, whose defaults `file` gives.
+pub(super) fn run(
+    command: &ConfigCommand,
+    matches: &ArgMatches,
+    file: &SettingsFile,
+) -> Result<(), Failure> {
+    let ConfigCommand::Check(check) = command else {
+        return Ok(output::exact(file::example().trim_end())?);
+    };
     // Checks the settings in combination, as `serve` does; each by itself was checked when it was parsed.
     let plan = Plan::of(&check.settings)?;
     plan.check_first_start()?;
     let matches = matches.subcommand_matches("check").unwrap_or(matches);
-    let mut settings =
-        effective::settings(&Settings::augment_args(Command::new("settings")), matches);
+    let command = with_variables(Settings::augment_args(Command::new("settings")));
+    let mut settings = effective::settings(&command, matches, file);
     settings.push(effective::admin_password(&plan.password));
     if check.output.json {
         output::json(&json!({ "settings": settings }))?;

@@ -13,10 +13,11 @@ use std::{
 use crate::{
     app,
     config::{
-        Contradiction,
-        environment::{AdminPasswordError, UnknownVariable},
+        SettingsConflict,
+        environment::UnknownVariable,
+        file::SettingsFileError,
         logins::LoginError,
-        password_file::PasswordFileError,
+        secrets::{SecretError, SecretFileError},
         target::TokenError,
     },
     store::{Fatal, OpenError},
@@ -263,10 +264,11 @@ macro_rules! from_message {
 from_message! {
     UnknownVariable => usage;
     TokenError => usage;
-    Contradiction => usage;
-    AdminPasswordError => usage;
+    SettingsConflict => usage;
+    SettingsFileError => usage;
+    SecretError => usage;
     LoginError => failed;
-    PasswordFileError => failed;
+    SecretFileError => failed;
 }
 
 /// An error of writing to stdout.

@@ -8,7 +8,10 @@ use std::{
 
 use clap::Args;
 
-use crate::{config::server::ListenArgs, server::endpoints};
+use crate::{
+    config::{file::FileArgs, server::ListenArgs},
+    server::endpoints,
+};
 
 use super::{exit_code::ExitCode, failure::Failure, output};
 
@@ -22,6 +25,8 @@ pub(super) struct Healthcheck {
     live: bool,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    _file: FileArgs,
 }
 
 pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {

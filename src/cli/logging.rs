@@ -1,13 +1,12 @@
-//! Where log records go: stderr, as lines for people or as JSON for a collector. A record that is made while a
-//! request is served has its ID as `request.id`.
+//! The log on stderr: lines for people, or JSON for a collector. A record that is made while a request is served has the
+//! request's ID as `request.id`.
 //!
-//! The server's records, its panics and its last words go through one queue to one thread, so that no reader of
-//! stderr, nor its absence, can stop, delay or end service. Commands write to stderr directly.
+//! The server's records, panics and last error go through one queue to one thread, so that a slow or missing reader of
+//! stderr cannot stop or delay the service. Commands write to stderr directly.
 
-mod json;
+mod format;
 mod limit;
 mod queue;
-mod text;
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -43,16 +42,16 @@ use limit::Limit;
 pub(super) use queue::Lines;
 use queue::Output;
 
-/// Writes a record, as the library has it.
+/// The library's form of a function that writes a record.
 type Format<S> = fn(&FmtContext<'_, S, DefaultFields>, Writer<'_>, &Event<'_>) -> std::fmt::Result;
 
-/// The log's own records, which no limit holds back.
+/// The target of the log's own records, which are not limited.
 const TARGET: &str = module_path!();
 
 /// How long the end of the process waits for the last lines to be written.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
-/// How often somebody looks whether there is something to tell of what was left out.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the log reports how many records were left out.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// The server's log, which is flushed when this is dropped.
 pub(super) struct Log {
@@ -60,54 +59,54 @@ pub(super) struct Log {
     limit: Limit,
 }
 
-/// Starts the server's log, which counts what it drops in `metrics`, and from now on has all panics, too.
+/// Starts the server's log, which counts dropped lines in `metrics`, and has panics logged from now on.
 ///
 /// # Errors
-/// There is no thread to be had, or no file descriptor.
+/// A thread or a file descriptor cannot be had.
 pub(super) fn start(args: &LogArgs, metrics: Metrics) -> io::Result<Log> {
     let log = Log {
         lines: Lines::new(metrics),
         limit: Limit::default(),
     };
     let format: Format<_> = match args.log_format {
-        LogFormat::Text => text::format,
-        LogFormat::Json => json::format,
+        LogFormat::Text => format::text,
+        LogFormat::Json => format::json,
     };
     let layer = fmt::layer()
         .with_writer(log.lines.clone())
         .with_ansi(io::stderr().is_terminal() && !environment::no_color())
-        // It would be told by `eprintln!`, which panics where nobody reads.
+        // It would use `eprintln!`, which panics when the reader is gone.
         .log_internal_errors(false)
         .event_format(format);
     let subscriber = registry()
         .with(EnvFilter::new(&args.log_level))
         .with(log.limit.clone())
         .with(layer);
-    // Only a test that runs two servers in one process finds a log that has been started already.
+    // It fails only in a test that starts two servers in one process.
     drop(subscriber.try_init());
 
-    // Not by way of std's handle, whose lock a stalled write would keep.
+    // Not through std's handle, whose lock a stalled write would hold.
     let mut stderr = Output::new(File::from(io::stderr().as_fd().try_clone_to_owned()?));
     let (lines, limit) = (log.lines.clone(), log.limit.clone());
     thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || {
             loop {
-                let dropped = lines.write_next(&mut stderr, LOOK_EVERY);
+                let dropped = lines.write_next(&mut stderr, REPORT_EVERY);
                 if dropped > 0 {
                     tracing::warn!(
                         lines = dropped,
                         "log lines were dropped: whoever reads stderr was slow or gone"
                     );
                 }
-                limit.tell(Instant::now());
+                limit.report(Instant::now());
             }
         })?;
     panic::set_hook(Box::new(log_panic));
     Ok(log)
 }
 
-/// The standard library's own hook writes to stderr, and waits there.
+/// The standard library's own hook blocks on a stalled stderr.
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let (thread, backtrace) = (thread::current(), Backtrace::capture());
     let is_captured = backtrace.status() == BacktraceStatus::Captured;
@@ -121,16 +120,16 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
 }
 
 impl Log {
-    /// The way of other lines to stderr.
+    /// The queue, for other lines.
     pub(super) const fn lines(&self) -> &Lines {
         &self.lines
     }
 
-    /// Tells why the server ends, where it failed: behind all that was logged before.
-    pub(super) fn last_words(&self, ended: Result<(), Failure>) -> Result<(), Failure> {
+    /// Queues the error with which the server ends, after all that was logged before.
+    pub(super) fn last_error(&self, ended: Result<(), Failure>) -> Result<(), Failure> {
         ended.map_err(|failure| {
             if failure.code() == ExitCode::Usage {
-                // Nothing was started, and what helps follows.
+                // Nothing was started, and the failure has lines of help.
                 return failure;
             }
             if let Some(text) = failure.text() {
@@ -143,16 +142,16 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.limit.tell_all();
+        self.limit.report_all();
         self.lines.flush(LAST_FLUSH);
     }
 }
 
-/// Starts the log of a command: warnings only, without the clutter.
+/// Starts the log of a command: warnings alone, without time and target.
 pub(super) fn start_for_command() {
     let log = fmt()
         .with_env_filter(EnvFilter::new("warn"))
-        .with_writer(|| ForPeople)
+        .with_writer(|| Hints)
         .log_internal_errors(false);
     drop(
         log.without_time()
@@ -162,10 +161,10 @@ pub(super) fn start_for_command() {
     );
 }
 
-/// stderr, to which a record comes as one write.
-struct ForPeople;
+/// stderr. A record arrives as one write.
+struct Hints;
 
-impl Write for ForPeople {
+impl Write for Hints {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         output::hint(String::from_utf8_lossy(record).trim_end_matches('\n'));
         Ok(record.len())

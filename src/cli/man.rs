@@ -1,4 +1,4 @@
-//! `hallpass man`: manual pages out of what `--help` says, for whoever packages this program.
+//! `hallpass man`: manual pages made from `--help`, for packagers.
 
 use std::{fs, io, path::PathBuf};
 
@@ -16,7 +16,7 @@ use super::{exit_code::ExitCode, failure::Failure, output, version::VERSION};
 /// `hallpass man`.
 #[derive(Args, Debug)]
 pub(super) struct ManArgs {
-    /// The folder to write the pages to, one a command. Left out: print the page of `hallpass` itself.
+    /// The folder to write the pages to, one for each command. Left out: print the page of `hallpass` itself.
     #[arg(value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
@@ -45,7 +45,7 @@ pub(super) fn run(args: &ManArgs) -> Result<(), Failure> {
     ))?)
 }
 
-/// The pages of a command and of all below it, with the names of their files.
+/// The pages of a command and of its subcommands, with the names of their files.
 fn all(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
     if command.is_hide_set() {
         return Ok(());
@@ -57,10 +57,10 @@ fn all(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> 
 }
 
 fn man(command: &Command) -> Man {
-    // clap's own page would run the lines of the table of exit codes together.
+    // clap_mangen would join the lines of the table of exit codes.
     let command = command.clone().after_help(Resettable::<StyledStr>::Reset);
     Man::new(command)
-        // An empty argument; without one, the next would be taken for the date. No page hangs on a day.
+        // An empty argument: without one, the next would be taken for the date, and pages are the same every day.
         .date("\"\"")
         .source(format!("Hallpass {VERSION}"))
         .manual("Hallpass")

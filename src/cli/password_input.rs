@@ -12,7 +12,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::failure::Failure;
 use crate::{
-    config::password_file::{read_password, read_password_file, read_pasted},
+    config::secrets::{read_pasted, read_secret, read_secret_file},
     domain::secret::Secret,
 };
 
@@ -44,10 +44,10 @@ impl PasswordInput {
     /// `None` if the terminal is to prompt for it.
     fn read_given(&self) -> Result<Option<Secret>, Failure> {
         if let Some(path) = &self.password_file {
-            return Ok(Some(read_password_file(path, "--password-file")?));
+            return Ok(Some(read_secret_file(path, "--password-file")?));
         }
         if self.password_stdin {
-            return Ok(Some(read_password(io::stdin().lock(), "stdin")?));
+            return Ok(Some(read_secret(io::stdin().lock(), "stdin")?));
         }
         if !io::stdin().is_terminal() {
             return Err(Failure::usage(

@@ -15,7 +15,11 @@ use tokio::{
 
 use crate::{
     app::{App, AppOptions, bootstrap},
-    config::{Settings, environment::AdminPassword},
+    config::{
+        Settings,
+        environment::ADMIN_PASSWORD,
+        secrets::{ADMIN_PASSWORD_FILE, SecretSource, read_secret_file},
+    },
     domain::clock::SystemClock,
     metrics::Metrics,
     server::{Server, ServerOptions, control_socket},
@@ -28,28 +32,31 @@ use super::{
     open_files, output,
 };
 
-/// How long stdout waits for the log.
+/// How long the lines on stdout wait for the log to be written.
 const BEFORE_STDOUT: Duration = Duration::from_secs(1);
 
-/// What `serve` will run with: the settings, parsed and checked against each other.
+/// The settings of `serve`, parsed and checked against each other.
 pub(super) struct Plan {
     app: AppOptions,
     server: ServerOptions,
     store: StoreOptions,
-    /// Of the first admin.
-    pub(super) password: AdminPassword,
-    /// Its file, without links.
+    /// The password of the first admin.
+    pub(super) password: SecretSource,
+    /// The file of the database, without links.
     database: PathBuf,
     has_database: bool,
 }
 
 impl Plan {
-    /// Checks all that can be told before the database is opened: whether the settings go together, and whether
-    /// the database can be where it is said to be.
+    /// Checks what can be checked before the database is opened: whether the settings fit together, and whether the
+    /// database can be at its path.
     pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
         let (app, mut server) = settings.options()?;
         server.log_requests = settings.log.log_requests;
-        let password = AdminPassword::find()?;
+        let password = SecretSource::find(
+            ADMIN_PASSWORD,
+            settings.passwords.admin_password_file.as_deref(),
+        )?;
         let store = settings.store.options(OpenAs::Serve);
         let (database, has_database) = store::locate(&store)?;
         let socket = control_socket::path_of(&database);
@@ -66,19 +73,19 @@ impl Plan {
         })
     }
 
-    /// Checks what only a first start asks for. What may come through a pipe can be read once, so it is not.
+    /// Checks what only a first start needs. A pipe can be read only once, so it is not read here.
     pub(super) fn check_first_start(&self) -> Result<(), Failure> {
         if self.has_database {
             return Ok(());
         }
         let given = match &self.password {
-            AdminPassword::NotSet => None,
-            AdminPassword::Given(password) => Some(password.clone()),
-            AdminPassword::File(path) => {
+            SecretSource::NotSet => None,
+            SecretSource::Variable(password) => Some(password.clone()),
+            SecretSource::File(path) => {
                 if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
                     return Ok(());
                 }
-                Some(AdminPassword::read_file(path)?)
+                Some(read_secret_file(path, ADMIN_PASSWORD_FILE)?)
             }
         };
         bootstrap::check(&self.app, given.as_ref()).map_err(first_start::failure)
@@ -89,7 +96,7 @@ impl Plan {
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     let metrics = Metrics::default();
     let log = logging::start(&settings.log, metrics.clone()).map_err(cannot_start)?;
-    log.last_words(start(settings, metrics, log.lines()))
+    log.last_error(start(settings, metrics, log.lines()))
 }
 
 fn cannot_start(error: io::Error) -> Failure {
@@ -118,13 +125,13 @@ fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failu
 async fn serve(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(), Failure> {
     let no_signals =
         |error: io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
-    // Before anything else: a signal that comes early is not lost, and ends the server in order.
+    // Before anything else: an early signal is not lost, and stops the server in order.
     let stop = signals::stop(log.clone()).map_err(no_signals)?;
     signals::ignore_others().map_err(no_signals)?;
     let mut stop = Box::pin(stop);
     let (server, app) = tokio::select! {
         biased;
-        // While it waits for the database or a password that comes through a pipe, nothing is under way yet.
+        // Nothing is under way yet while it waits for the database, or for a password from a pipe.
         () = &mut stop => return Ok(()),
         ready = get_ready(plan, accept_clock, log) => ready?,
     };
@@ -135,12 +142,12 @@ async fn serve(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(), Failur
         drop(stop_jobs);
         ended
     };
-    // Not a task of its own: a job that panics must end the server, not be missed for weeks.
+    // Not a task of its own: a job that panics must end the server, and not go unnoticed for weeks.
     let (ended, ()) = tokio::join!(serving, app.run_jobs(stopped));
     ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
 }
 
-/// All until the first request could be answered.
+/// Everything before the first request can be served.
 async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Server, App), Failure> {
     let db = open(plan.store).await?;
     tracing::info!(path = %plan.database.display(), "the database is open");
@@ -156,10 +163,10 @@ async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Serve
     let server = Server::bind(app.clone(), options)
         .await
         .map_err(|(address, error)| cannot_listen(&address, &error))?;
-    // Who names a proxy has one, which is what speaks TLS.
+    // Whoever names a proxy has one, which speaks TLS.
     if !server.local_addr().ip().to_canonical().is_loopback() && !names_a_proxy {
         tracing::warn!(
-            "listening on {} without TLS: who is on the way can read passwords and tokens; put a proxy that \
+            "listening on {} without TLS: others on the network can read passwords and tokens; put a proxy that \
              speaks TLS in front and name it with --trusted-proxy, or listen on loopback",
             server.local_addr()
         );
@@ -167,18 +174,18 @@ async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Serve
     Ok((server, app))
 }
 
-/// On a thread that the end of the process does not wait for: another process may have the database.
+/// Opens the database on a thread that the end of the process does not wait for: another process may have it.
 async fn open(options: StoreOptions) -> Result<Db, Failure> {
     let (done, is_open) = oneshot::channel::<Result<Db, OpenError>>();
     let open = move || drop(done.send(Db::open(&options)));
     let thread = thread::Builder::new().name("open".to_owned());
     thread.spawn(open).map_err(cannot_start)?;
-    let opened = is_open.await.expect("the thread answers before it ends");
+    let opened = is_open.await.expect("the thread sends before it ends");
     Ok(opened?)
 }
 
-/// Tells on stdout where the server is, once the log has what came before. A thread of its own may wait there for
-/// as long as nobody reads.
+/// Prints the addresses to stdout once the log is written up to here, on a thread of its own, which may block for as
+/// long as nobody reads.
 fn announce(server: &Server, log: Lines) {
     let listening = format!("hallpass listening on http://{}", server.local_addr());
     let metrics = server.metrics_addr();

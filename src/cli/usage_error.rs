@@ -9,13 +9,16 @@ use clap::{
 };
 
 use super::{exit_code::ExitCode, failure::Failure};
-use crate::config::unseen::{UnseenCharacter, unseen};
+use crate::config::{
+    invisible::{InvisibleCharacter, invisible_character},
+    variable_of, variables,
+};
 
 /// Longer words are not repeated: they may be secrets, and no command, flag or value is as long.
 const MAX_REPEATED: usize = 30;
 
-impl From<UnseenCharacter> for Failure {
-    fn from(error: UnseenCharacter) -> Self {
+impl From<InvisibleCharacter> for Failure {
+    fn from(error: InvisibleCharacter) -> Self {
         Self::usage(format!("{}: {}", name(&error.flag), error.reason))
     }
 }
@@ -66,7 +69,7 @@ fn problem(error: &Error, path: &str) -> String {
     match error.kind() {
         ErrorKind::ValueValidation => {
             let reason = std::error::Error::source(error).map(ToString::to_string);
-            let reason = unseen_in(error, arg).or(reason).unwrap_or_default();
+            let reason = invisible_in(error, arg).or(reason).unwrap_or_default();
             format!("{}: {reason}", name(arg))
         }
         ErrorKind::InvalidValue => {
@@ -211,7 +214,7 @@ fn any_of(words: &[&str]) -> String {
 }
 
 /// The invisible character in a value, which is most likely why it was refused.
-fn unseen_in(error: &Error, arg: &str) -> Option<String> {
+fn invisible_in(error: &Error, arg: &str) -> Option<String> {
     let value = text(error, ContextKind::InvalidValue)?;
     // Spaces around the members of a list are allowed.
     let value = if is_list(&super::command(), flag(arg)) {
@@ -219,7 +222,7 @@ fn unseen_in(error: &Error, arg: &str) -> Option<String> {
     } else {
         value
     };
-    unseen(value)
+    invisible_character(value)
 }
 
 fn is_list(command: &Command, flag: &str) -> bool {
@@ -240,11 +243,8 @@ fn flag(arg: &str) -> &str {
 /// `--listen <ADDRESS:PORT>` as `--listen (HALLPASS_LISTEN)`, since the value may come from either.
 fn name(arg: &str) -> String {
     let flag = flag(arg);
-    let variable = flag.strip_prefix("--").map(|flag| {
-        let name = flag.to_uppercase().replace('-', "_");
-        format!("HALLPASS_{name}")
-    });
-    let known = crate::config::variables(&super::command());
+    let variable = flag.strip_prefix("--").map(variable_of);
+    let known = variables(&super::command());
     match variable.filter(|variable| known.contains(variable)) {
         Some(variable) => format!("{flag} ({variable})"),
         None => flag.to_owned(),

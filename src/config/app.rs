@@ -1,94 +1,128 @@
-//! The settings of the use cases: which tokens may be made, how passwords are hashed, what is kept how long.
-//! A command takes those that bear on what it does, so that it keeps the same limits as the server.
+//! The settings of the use cases: which tokens may be created and how they are used, how passwords are hashed, and how
+//! long data is kept.
 
-use std::time::Duration;
+use std::{num::NonZero, path::PathBuf, time::Duration};
 
-use clap::{Args, builder::BoolishValueParser};
+use clap::Args;
 
-use super::{contradiction::Contradiction, number::number, policies::LifetimeArgs, values};
+use super::{SettingsConflict, values};
 use crate::{
     app::{AppOptions, passwords::HasherOptions},
-    domain::token_text::TokenPrefix,
+    domain::{lifetime::LifetimePolicy, token_text::TokenPrefix},
 };
 
-/// Which tokens may be made.
+/// Which tokens may be created, and how they may be used.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct TokenArgs {
-    /// What new tokens begin with: 3 to 16 of a-z and 0-9.
-    #[arg(
-        long,
-        env = "HALLPASS_TOKEN_PREFIX",
-        hide_env_values = true,
-        value_name = "PREFIX",
-        default_value = "hallpass",
-        value_parser = values::token_prefix
-    )]
+    /// The prefix of new tokens: 3 to 16 characters of a-z and 0-9.
+    #[arg(long, env, value_name = "PREFIX", default_value = "hallpass")]
+    #[arg(value_parser = values::token_prefix)]
     pub token_prefix: TokenPrefix,
 
-    /// How long they live.
-    #[command(flatten)]
-    pub lifetimes: LifetimeArgs,
+    /// The maximum lifetime of a new token, such as 90d. Not set: no limit, and tokens may never expire.
+    #[arg(long, env, value_name = "DURATION", value_parser = values::duration)]
+    pub max_token_ttl: Option<Duration>,
 
-    /// How many live tokens a user may have, and how many a token may have made.
-    #[arg(
-        long,
-        env = "HALLPASS_MAX_TOKENS_PER_USER",
-        hide_env_values = true,
-        value_name = "NUMBER",
-        default_value = "500",
-        value_parser = number(1..=u32::MAX)
-    )]
+    /// The maximum lifetime of a person's new token. The shorter limit applies.
+    #[arg(long, env, value_name = "DURATION", value_parser = values::duration)]
+    pub max_person_token_ttl: Option<Duration>,
+
+    /// The maximum lifetime of a machine's new token. The shorter limit applies.
+    #[arg(long, env, value_name = "DURATION", value_parser = values::duration)]
+    pub max_machine_token_ttl: Option<Duration>,
+
+    /// The lifetime of a person's new token that is requested without one. Not set: it never expires.
+    #[arg(long, env, value_name = "DURATION", value_parser = values::duration)]
+    pub default_person_token_ttl: Option<Duration>,
+
+    /// The lifetime of a machine's new token that is requested without one. Not set: it never expires.
+    #[arg(long, env, value_name = "DURATION", value_parser = values::duration)]
+    pub default_machine_token_ttl: Option<Duration>,
+
+    /// Refuse new tokens that never expire. A maximum lifetime implies it.
+    #[arg(long, env)]
+    pub forbid_never_expiring: bool,
+
+    /// The maximum number of live tokens of a user, and of live tokens that were created with one token.
+    #[arg(long, env, value_name = "NUMBER", default_value = "500")]
+    #[arg(value_parser = values::number(1..=u32::MAX))]
     pub max_tokens_per_user: u32,
+
+    /// Refuse to create tokens with a token: only users who sign in with a password create them.
+    #[arg(long, env)]
+    pub forbid_token_children: bool,
+
+    /// Disable a token and its whole family when a rotated secret authenticates a request more than 60 s after its
+    /// grace period: then two parties hold it. Only an admin can enable the tokens again.
+    #[arg(long, env)]
+    pub disable_family_on_reuse: bool,
+
+    /// How often a token may be verified in a minute, and at once: 1 to 60000. Not set: no limit.
+    #[arg(long, env, value_name = "NUMBER", value_parser = values::number(1..=60_000_u32))]
+    pub token_requests_per_minute: Option<u32>,
 }
 
 impl TokenArgs {
     /// Writes these settings into `options`.
     ///
     /// # Errors
-    /// Two of them cannot both be.
-    pub fn apply(&self, options: &mut AppOptions) -> Result<(), Contradiction> {
+    /// A default lifetime is longer than its maximum, so that no token could be created with it.
+    pub fn apply(&self, options: &mut AppOptions) -> Result<(), SettingsConflict> {
+        let policy = |kind, max_ttl: Option<Duration>, default_ttl| {
+            let max_ttl = max_ttl.into_iter().chain(self.max_token_ttl).min();
+            match (default_ttl, max_ttl) {
+                (Some(default), Some(max)) if default > max => {
+                    Err(SettingsConflict::Lifetime { kind, max })
+                }
+                _ => Ok(LifetimePolicy {
+                    max_ttl,
+                    default_ttl,
+                    must_expire: self.forbid_never_expiring,
+                }),
+            }
+        };
+        options.people = policy(
+            "person",
+            self.max_person_token_ttl,
+            self.default_person_token_ttl,
+        )?;
+        options.machines = policy(
+            "machine",
+            self.max_machine_token_ttl,
+            self.default_machine_token_ttl,
+        )?;
         options.token_prefix = self.token_prefix.clone();
         options.max_tokens_per_user = self.max_tokens_per_user;
-        self.lifetimes.apply(options)
+        options.forbid_token_children = self.forbid_token_children;
+        options.disable_family_on_reuse = self.disable_family_on_reuse;
+        options.token_requests_per_minute = self.token_requests_per_minute.and_then(NonZero::new);
+        Ok(())
     }
 }
 
-/// How passwords are hashed.
+/// The first admin's password, and how passwords are hashed.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Passwords")]
 pub struct PasswordArgs {
-    /// How much memory argon2id takes for a password, in KiB. It may only rise.
-    #[arg(
-        long,
-        env = "HALLPASS_ARGON2_MEMORY_KIB",
-        hide_env_values = true,
-        value_name = "KIB",
-        default_value = "19456",
-        value_parser = number(19_456..=1_048_576_u32)
-    )]
+    /// A file that holds the password of the user admin, whom the first start creates; or set `HALLPASS_ADMIN_PASSWORD`.
+    /// Not set: a password is generated.
+    #[arg(long, env, value_name = "FILE")]
+    pub admin_password_file: Option<PathBuf>,
+
+    /// The memory that argon2id uses for a password, in KiB. It can only be raised.
+    #[arg(long, env, value_name = "KIB", default_value = "19456")]
+    #[arg(value_parser = values::number(19_456..=1_048_576_u32))]
     pub argon2_memory_kib: u32,
 
-    /// How often argon2id goes over that memory. It may only rise.
-    #[arg(
-        long,
-        env = "HALLPASS_ARGON2_PASSES",
-        hide_env_values = true,
-        value_name = "NUMBER",
-        default_value = "2",
-        value_parser = number(2..=64_u32)
-    )]
+    /// The number of passes that argon2id makes over that memory. It can only be raised.
+    #[arg(long, env, value_name = "NUMBER", default_value = "2")]
+    #[arg(value_parser = values::number(2..=64_u32))]
     pub argon2_passes: u32,
 
-    /// How many threads hash passwords: 1 or 2. Each holds its memory while it works.
-    #[arg(
-        long,
-        env = "HALLPASS_HASHER_THREADS",
-        hide_env_values = true,
-        value_name = "NUMBER",
-        default_value = "1",
-        value_parser = number(1..=2_u8)
-    )]
+    /// The number of threads that hash passwords: 1 or 2. Each holds its memory while it works.
+    #[arg(long, env, value_name = "NUMBER", default_value = "1")]
+    #[arg(value_parser = values::number(1..=2_u8))]
     pub hasher_threads: u8,
 }
 
@@ -104,28 +138,18 @@ impl PasswordArgs {
     }
 }
 
-/// How long what is over is kept.
+/// How long ended tokens are kept.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct RetentionArgs {
-    /// How long deleted and expired tokens are kept before they are purged: of each user, the newest 1,000.
-    #[arg(
-        long,
-        env = "HALLPASS_RETENTION",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "90d",
-        value_parser = values::duration
-    )]
+    /// How long expired, revoked and rotated tokens are kept before they are purged, and the newest 1,000 of each user
+    /// at most.
+    #[arg(long, env, value_name = "DURATION", default_value = "90d")]
+    #[arg(value_parser = values::duration)]
     pub retention: Duration,
 
-    /// Purge although the clock is more than seven days past the last purge: it is right, and the server was
-    /// off. It counts for the first purge after this start.
-    #[arg(
-        long,
-        env = "HALLPASS_ACCEPT_CLOCK",
-        hide_env_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
+    /// Purge although the clock is more than seven days past the last purge, because the clock is right and the server
+    /// was off. Applies to the first purge after this start.
+    #[arg(long, env)]
     pub accept_clock: bool,
 }

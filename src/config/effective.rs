@@ -1,11 +1,11 @@
-//! The settings as they are in effect, and where each comes from: what `hallpass config check` prints.
+//! The settings in effect, and the source of each: what `hallpass config check` prints.
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 use serde::Serialize;
 
-use super::environment::{ADMIN_PASSWORD, ADMIN_PASSWORD_FILE, AdminPassword};
+use super::{environment::ADMIN_PASSWORD, file::SettingsFile, secrets::SecretSource};
 
-/// What stands in the place of a secret.
+/// Shown instead of a secret.
 pub const REDACTED: &str = "[secret]";
 
 /// A setting in effect.
@@ -25,6 +25,8 @@ pub struct Effective {
 pub enum Source {
     /// Nobody set it.
     Default,
+    /// The settings file.
+    File,
     /// The environment.
     Env,
     /// The command line.
@@ -36,14 +38,16 @@ impl Source {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Default => "default",
+            Self::File => "file",
             Self::Env => "env",
             Self::Flag => "flag",
         }
     }
 }
 
-/// All settings of `command`, as `matches` has them. The values are those that were checked.
-pub fn settings(command: &Command, matches: &ArgMatches) -> Vec<Effective> {
+/// All settings of `command`, as `matches` has them, where `file` gave the defaults. The values are those that were
+/// checked.
+pub fn settings(command: &Command, matches: &ArgMatches, file: &SettingsFile) -> Vec<Effective> {
     command
         .get_arguments()
         .filter(|arg| arg.get_env().is_some())
@@ -59,6 +63,7 @@ pub fn settings(command: &Command, matches: &ArgMatches) -> Vec<Effective> {
                 source: match matches.value_source(id) {
                     Some(ValueSource::CommandLine) => Source::Flag,
                     Some(ValueSource::EnvVariable) => Source::Env,
+                    _ if file.gives(id) => Source::File,
                     _ => Source::Default,
                 },
             }
@@ -66,19 +71,14 @@ pub fn settings(command: &Command, matches: &ArgMatches) -> Vec<Effective> {
         .collect()
 }
 
-/// The first admin's password: that it is set, never what it is.
-pub fn admin_password(password: &AdminPassword) -> Effective {
-    let (name, value, source) = match password {
-        AdminPassword::NotSet => (ADMIN_PASSWORD, None, Source::Default),
-        AdminPassword::Given(_) => (ADMIN_PASSWORD, Some(REDACTED.to_owned()), Source::Env),
-        AdminPassword::File(path) => (
-            ADMIN_PASSWORD_FILE,
-            Some(path.to_string_lossy().into_owned()),
-            Source::Env,
-        ),
+/// Whether the first admin's password is set, never what it is.
+pub fn admin_password(password: &SecretSource) -> Effective {
+    let (value, source) = match password {
+        SecretSource::Variable(_) => (Some(REDACTED.to_owned()), Source::Env),
+        SecretSource::NotSet | SecretSource::File(_) => (None, Source::Default),
     };
     Effective {
-        name: name.to_owned(),
+        name: ADMIN_PASSWORD.to_owned(),
         value,
         source,
     }
@@ -89,18 +89,21 @@ mod tests {
     use clap::{Args, FromArgMatches};
 
     use super::*;
-    use crate::{config::Settings, domain::secret::Secret};
+    use crate::{
+        config::{Settings, with_variables},
+        domain::secret::Secret,
+    };
 
     #[test]
-    fn each_setting_is_told_with_its_source() {
-        let command = Settings::augment_args(Command::new("probe"));
+    fn each_setting_is_shown_with_its_source() {
+        let command = with_variables(Settings::augment_args(Command::new("probe")));
         let matches = command.clone().get_matches_from([
             "probe",
             "--max-body-bytes=64KiB",
             "--trusted-proxy=::1,10.0.0.0/8",
         ]);
         Settings::from_arg_matches(&matches).unwrap();
-        let all = settings(&command, &matches);
+        let all = settings(&command, &matches, &SettingsFile::default());
         let find = |name: &str| all.iter().find(|setting| setting.name == name).unwrap();
         assert_eq!(find("--max-body-bytes").value.as_deref(), Some("64KiB"));
         assert_eq!(find("--max-body-bytes").source, Source::Flag);
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_admin_password_is_redacted() {
-        let secret = AdminPassword::Given(Secret::new("correct horse battery".to_owned()));
+        let secret = SecretSource::Variable(Secret::new("correct horse battery".to_owned()));
         let setting = admin_password(&secret);
         assert_eq!(setting.value.as_deref(), Some("[secret]"));
         assert_eq!(setting.source, Source::Env);

@@ -1,12 +1,9 @@
-//! What is read from the environment beside the settings that clap reads: whether a variable is unknown or empty,
-//! and secrets, which are never flags.
-
-mod kubernetes;
+//! The environment, beside the settings that clap reads: variables that are empty or unknown, and those that are
+//! no flags.
 
 use std::{
     env,
     ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
 };
 
 use clap::{
@@ -14,63 +11,26 @@ use clap::{
     builder::{OsStr as ArgName, Resettable},
 };
 
-use super::{
-    password_file::{PasswordFileError, read_password_file},
-    unseen::unseen,
-};
-use crate::domain::secret::Secret;
+use super::kubernetes;
 
-/// What the name of every variable of ours begins with.
+/// The beginning of the names of all our variables.
 pub const ENV_PREFIX: &str = "HALLPASS_";
-/// The password of the user `admin` that the first start creates.
-pub const ADMIN_PASSWORD: &str = "HALLPASS_ADMIN_PASSWORD";
-/// The file that holds that password.
-pub const ADMIN_PASSWORD_FILE: &str = "HALLPASS_ADMIN_PASSWORD_FILE";
 
+/// The password of the user `admin`, whom the first start creates.
+pub const ADMIN_PASSWORD: &str = "HALLPASS_ADMIN_PASSWORD";
 /// The token for a server over HTTP.
 pub const TOKEN: &str = "HALLPASS_TOKEN";
+/// Variables without a flag.
+const SECRETS: [&str; 2] = [ADMIN_PASSWORD, TOKEN];
 
-/// Variables that have no flag: an argument can be read by every process on the machine.
-const SECRETS: [&str; 3] = [ADMIN_PASSWORD, ADMIN_PASSWORD_FILE, TOKEN];
-
-/// The variable's value. One that is empty is not set: to be empty is all that some tools can do to unset one.
+/// The variable's value. An empty one counts as not set: some tools cannot unset a variable.
 pub(super) fn variable(name: impl AsRef<OsStr>) -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "config is the one place")]
     let value = env::var_os(name);
     value.filter(|value| !value.is_empty())
 }
 
-/// The secret that a variable holds.
-///
-/// # Errors
-/// It is no text, or holds what nobody sees.
-pub(super) fn secret(name: &'static str, value: OsString) -> Result<Secret, SecretError> {
-    let text = value
-        .into_string()
-        .map_err(|_| SecretError::NotUtf8(name))?;
-    match unseen(&text) {
-        None => Ok(Secret::new(text)),
-        Some(reason) => Err(SecretError::Unseen { name, reason }),
-    }
-}
-
-/// Why a variable holds no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// Not a text.
-    #[error("{0} is not UTF-8 text")]
-    NotUtf8(&'static str),
-    /// It would be part of the secret.
-    #[error("{name} {reason}")]
-    Unseen {
-        /// The variable.
-        name: &'static str,
-        /// What it holds that nobody sees, and where.
-        reason: String,
-    },
-}
-
-/// The command as if the variables that are empty were not set, for what is parsed. Its help lacks them.
+/// The command, for parsing, without the variables that are empty. Its help lacks them.
 pub fn without_empty(command: Command) -> Command {
     let unless_empty = |arg: Arg| {
         let is_empty = |name: &OsStr| variable(name).is_none();
@@ -85,10 +45,10 @@ pub fn without_empty(command: Command) -> Command {
         .mut_subcommands(without_empty)
 }
 
-/// Refuses a `HALLPASS_*` variable that is none of `known`, so that a slip of the pen is no silent default.
+/// Refuses a `HALLPASS_*` variable that is none of `known`, so that a misspelt one is not silently ignored.
 ///
 /// # Errors
-/// The first unknown variable, with the known one that is most like it.
+/// The first unknown variable, with the most similar known one.
 pub fn refuse_unknown(known: &[String]) -> Result<(), UnknownVariable> {
     #[expect(clippy::disallowed_methods, reason = "config is the one place")]
     let variables = env::vars_os();
@@ -111,39 +71,42 @@ fn find_unknown(
     // The environment has no order of its own: the same mistake gets the same message.
     unknown.sort_unstable();
     let name = unknown.into_iter().next()?;
-    let similar = known
-        .iter()
-        .map(String::as_str)
-        .chain(SECRETS)
-        .map(|known| (likeness(known, &name), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, known)| known.to_owned());
+    let known = known.iter().map(String::as_str).chain(SECRETS);
+    let tail = |name: &str| name.trim_start_matches(ENV_PREFIX).to_owned();
+    let similar = most_similar(&tail(&name), known, tail).map(str::to_owned);
     Some(UnknownVariable { name, similar })
 }
 
-/// From 0 to 1. The prefix that all have in common counts nothing.
-fn likeness(known: &str, name: &str) -> f64 {
-    let tail = |name: &str| name.trim_start_matches(ENV_PREFIX).to_owned();
-    strsim::jaro(&tail(known), &tail(name))
+/// The one of `known` that somebody who wrote `name` most likely meant, compared by what `tail` gives of it.
+pub(super) fn most_similar<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    tail: impl Fn(&str) -> String,
+) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro(&tail(known), name), known))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, known)| known)
 }
 
-/// How wide the terminal is, where somebody says so.
+/// The width of the terminal, if the environment says.
 pub fn columns() -> Option<u16> {
     variable("COLUMNS")?.to_str()?.parse().ok()
 }
 
-/// Which word of a line a shell asks to complete, where its script says so.
+/// Which word of the line to complete, if the shell's script says.
 pub fn completed_word() -> Option<usize> {
     variable("_CLAP_COMPLETE_INDEX")?.to_str()?.parse().ok()
 }
 
-/// Whether colours are unwanted (no-color.org), or the terminal has none.
+/// Whether to print no colours: nobody wants them (no-color.org), or the terminal has none.
 pub fn no_color() -> bool {
     variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|name| name == "dumb")
 }
 
-/// A variable that looks like one of ours, but is none.
+/// A variable with our prefix that does not exist.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the environment variable {name} is unknown: {}", advice(.similar.as_deref()))]
 pub struct UnknownVariable {
@@ -158,83 +121,13 @@ fn advice(similar: Option<&str>) -> String {
     }
 }
 
-/// Where the environment has the first admin's password.
-#[derive(Debug)]
-pub enum AdminPassword {
-    /// Neither variable is set.
-    NotSet,
-    /// In the variable itself.
-    Given(Secret),
-    /// In a file, or what else is there. Only a first start reads it: a secret may be gone when it has served.
-    File(PathBuf),
-}
-
-impl AdminPassword {
-    /// Looks for `HALLPASS_ADMIN_PASSWORD` and `HALLPASS_ADMIN_PASSWORD_FILE`.
-    ///
-    /// # Errors
-    /// Both are set, or the first holds no password.
-    pub fn find() -> Result<Self, AdminPasswordError> {
-        Self::from_values(variable(ADMIN_PASSWORD), variable(ADMIN_PASSWORD_FILE))
-    }
-
-    fn from_values(
-        text: Option<OsString>,
-        file: Option<OsString>,
-    ) -> Result<Self, AdminPasswordError> {
-        match (text, file) {
-            (None, None) => Ok(Self::NotSet),
-            (Some(_), Some(_)) => Err(AdminPasswordError::Both),
-            (Some(text), None) => Ok(Self::Given(secret(ADMIN_PASSWORD, text)?)),
-            (None, Some(file)) => match unseen(&file.to_string_lossy()) {
-                None => Ok(Self::File(file.into())),
-                Some(reason) => Err(SecretError::Unseen {
-                    name: ADMIN_PASSWORD_FILE,
-                    reason,
-                }
-                .into()),
-            },
-        }
-    }
-
-    /// The password. Where it comes through a pipe, this waits for whoever writes it.
-    ///
-    /// # Errors
-    /// Its file cannot be read, or holds no password.
-    pub fn read(self) -> Result<Option<Secret>, PasswordFileError> {
-        match self {
-            Self::NotSet => Ok(None),
-            Self::Given(password) => Ok(Some(password)),
-            Self::File(path) => Self::read_file(&path).map(Some),
-        }
-    }
-
-    /// The password in the file at `path`.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds no password.
-    pub fn read_file(path: &Path) -> Result<Secret, PasswordFileError> {
-        read_password_file(path, ADMIN_PASSWORD_FILE)
-    }
-}
-
-/// Why the environment gives no password.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminPasswordError {
-    /// Two answers to one question.
-    #[error("{ADMIN_PASSWORD} and {ADMIN_PASSWORD_FILE} are both set: unset one of them")]
-    Both,
-    /// Not a password.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn unknown(variables: &[(&str, &str)]) -> Option<UnknownVariable> {
-        let known = ["HALLPASS_LISTEN", "HALLPASS_DATABASE_URL"].map(str::to_owned);
+        let known = ["LISTEN", "DATABASE_URL", "ADMIN_PASSWORD_FILE"];
+        let known = known.map(|name| format!("{ENV_PREFIX}{name}"));
         let variables = variables
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
@@ -260,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_or_ours_is_not_unknown() {
+    fn an_empty_or_known_variable_is_not_unknown() {
         for ours in [
             ("HALLPASS_LISTEN", "127.0.0.1:1"),
             ("HALLPASS_ADMIN_PASSWORD", "x"),
@@ -271,23 +164,5 @@ mod tests {
         ] {
             assert_eq!(unknown(&[ours]), None);
         }
-    }
-
-    #[test]
-    fn the_admin_password_comes_from_one_place_and_is_never_shown() {
-        let text = || Some(OsString::from("correct horse battery"));
-        let given = AdminPassword::from_values(text(), None).unwrap();
-        assert_eq!(format!("{given:?}"), "Given([secret])");
-        assert!(matches!(
-            AdminPassword::from_values(text(), text()),
-            Err(AdminPasswordError::Both)
-        ));
-        let unseen = AdminPassword::from_values(Some("battery\r".into()), None).unwrap_err();
-        assert_eq!(
-            unseen.to_string(),
-            "HALLPASS_ADMIN_PASSWORD ends with \\r, which does not show: leave it out"
-        );
-        let file = AdminPassword::from_values(None, Some("/nowhere/at/all".into())).unwrap();
-        assert!(matches!(file.read(), Err(PasswordFileError::Read { .. })));
     }
 }

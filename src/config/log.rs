@@ -9,37 +9,16 @@ use crate::server::LogRequests;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Log")]
 pub struct LogArgs {
-    /// How the log is written to stderr.
-    #[arg(
-        long,
-        env = "HALLPASS_LOG_FORMAT",
-        hide_env_values = true,
-        value_name = "FORMAT",
-        default_value = "text",
-        value_enum
-    )]
+    /// The format of the log on stderr.
+    #[arg(long, env, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug, trace, or directives such as info,hallpass=debug.
-    #[arg(
-        long,
-        env = "HALLPASS_LOG_LEVEL",
-        hide_env_values = true,
-        value_name = "LEVEL",
-        default_value = "info",
-        value_parser = values::log_level
-    )]
+    /// What to log: error, warn, info, debug, trace, or directives such as info,hallpass=debug.
+    #[arg(long, env, value_name = "LEVEL", default_value = "info", value_parser = values::log_level)]
     pub log_level: String,
 
-    /// Which requests are in the log at level info; the others are at debug.
-    #[arg(
-        long,
-        env = "HALLPASS_LOG_REQUESTS",
-        hide_env_values = true,
-        value_name = "WHICH",
-        default_value = "default",
-        value_enum
-    )]
+    /// Which requests to log at level info. The others are logged at debug.
+    #[arg(long, env, value_name = "WHICH", default_value = "default")]
     pub log_requests: LogRequests,
 }
 
@@ -53,11 +32,11 @@ impl ValueEnum for LogRequests {
             Self::All => ("all", "Every request"),
             Self::Default => (
                 "default",
-                "All but health probes and checks of tokens that went well",
+                "All but health probes and successful checks of tokens",
             ),
             Self::Errors => (
                 "errors",
-                "What was refused or failed: statuses from 400 on, other codes than ok, tokens found invalid",
+                "Refused and failed requests: statuses from 400 on, codes other than ok, invalid tokens",
             ),
         };
         Some(PossibleValue::new(name).help(help))

@@ -9,26 +9,25 @@ use clap::Args;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{contradiction::Contradiction, number::number, values};
+use super::{SettingsConflict, values};
 use crate::server::{LogRequests, PublicUrl, ServerOptions, limits::Limits};
 
 /// Where to listen.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server")]
 pub struct ListenArgs {
-    /// The address and port to listen on; port 0 takes a free one.
+    /// The address and port to listen on. Port 0 picks a free port.
     #[arg(
         long,
-        env = "HALLPASS_LISTEN",
-        hide_env_values = true,
+        env,
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080",
-        value_parser = values::socket_address
+        default_value = "127.0.0.1:8080"
     )]
+    #[arg(value_parser = values::socket_address)]
     pub listen: SocketAddr,
 }
 
-/// Where to listen, whom to believe and how much to take in.
+/// Where to listen, which peers to trust, and how much to accept.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
@@ -36,110 +35,53 @@ pub struct ServerArgs {
     #[command(flatten)]
     pub listen: ListenArgs,
 
-    /// The address and port to serve /metrics on, for Prometheus: for the operator's network, it asks for no
-    /// credential. Not set: nowhere.
-    #[arg(
-        long,
-        env = "HALLPASS_METRICS_LISTEN",
-        hide_env_values = true,
-        value_name = "ADDRESS:PORT",
-        value_parser = values::socket_address
-    )]
+    /// The address and port to serve /metrics on, for Prometheus. It asks for no credential: choose one that only the
+    /// operator's network reaches. Not set: no metrics are served.
+    #[arg(long, env, value_name = "ADDRESS:PORT", value_parser = values::socket_address)]
     pub metrics_listen: Option<SocketAddr>,
 
-    /// The address that clients know this server by, such as `https://tokens.example.com`, a path in it too: OAuth's
-    /// issuer, and what all addresses in answers begin with. Not set: the Host of each request, which its sender
-    /// may make up.
-    #[arg(
-        long,
-        env = "HALLPASS_PUBLIC_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        value_parser = PublicUrl::parse
-    )]
+    /// The URL by which clients reach this server, including a path if there is one, such as
+    /// `https://tokens.example.com`. It is the OAuth issuer, and all URLs in responses begin with it. Not set: the Host
+    /// header of each request, which its sender may make up.
+    #[arg(long, env, value_name = "URL", value_parser = PublicUrl::parse)]
     pub public_url: Option<PublicUrl>,
 
-    /// An origin that browsers may call from, such as `https://console.example.com`, or *. May be repeated;
-    /// in the environment, separated by commas. Not set: the server's own origin only.
-    #[arg(
-        long,
-        env = "HALLPASS_CORS_ORIGIN",
-        hide_env_values = true,
-        value_name = "ORIGIN",
-        value_delimiter = ',',
-        value_parser = values::origin
-    )]
+    /// An origin whose pages may call this server, such as `https://console.example.com`, or * for all. May be
+    /// repeated; in the environment, separated by commas. Not set: only the server's own origin.
+    #[arg(long, env, value_name = "ORIGIN", value_delimiter = ',', value_parser = values::origin)]
     pub cors_origin: Vec<String>,
 
-    /// A request header that pages of those origins may send, beside those of the protocols and of tracing
-    /// (traceparent, tracestate, baggage, sentry-trace), such as x-tenant. May be repeated; in the environment,
-    /// separated by commas.
-    #[arg(
-        long,
-        env = "HALLPASS_CORS_HEADER",
-        hide_env_values = true,
-        value_name = "NAME",
-        value_delimiter = ',',
-        value_parser = values::cors_header
-    )]
+    /// A request header that pages from those origins may send, such as x-tenant, in addition to those of the protocols
+    /// and of tracing (traceparent, tracestate, baggage, sentry-trace). May be repeated; in the environment, separated
+    /// by commas.
+    #[arg(long, env, value_name = "NAME", value_delimiter = ',', value_parser = values::cors_header)]
     pub cors_header: Vec<HeaderName>,
 
-    /// A network of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8. May be repeated;
-    /// in the environment, separated by commas. Not set: the header is ignored.
-    #[arg(
-        long,
-        env = "HALLPASS_TRUSTED_PROXY",
-        hide_env_values = true,
-        value_name = "CIDR",
-        value_delimiter = ',',
-        value_parser = values::network
-    )]
+    /// A network of reverse proxies whose X-Forwarded-For header is trusted, such as 10.0.0.0/8. May be repeated; in
+    /// the environment, separated by commas. Not set: the header is ignored.
+    #[arg(long, env, value_name = "CIDR", value_delimiter = ',', value_parser = values::network)]
     pub trusted_proxy: Vec<IpNet>,
 
-    /// The size of the largest message, after decompression: bytes, or such as 64KiB.
-    #[arg(
-        long,
-        env = "HALLPASS_MAX_BODY_BYTES",
-        hide_env_values = true,
-        value_name = "SIZE",
-        default_value = "65536",
-        value_parser = values::size_bytes
-    )]
+    /// The maximum size of a message after decompression, in bytes or such as 64KiB.
+    #[arg(long, env, value_name = "SIZE", default_value = "65536")]
+    #[arg(value_parser = values::size_bytes)]
     pub max_body_bytes: usize,
 
-    /// How long a request may take.
-    #[arg(
-        long,
-        env = "HALLPASS_HANDLER_TIMEOUT",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "10s",
-        value_parser = values::duration
-    )]
+    /// The maximum duration of a request.
+    #[arg(long, env, value_name = "DURATION", default_value = "10s")]
+    #[arg(value_parser = values::duration)]
     pub handler_timeout: Duration,
 
-    /// How long a connection may stay open without a request; in HTTP/2 it ends with GOAWAY. Let a proxy in front
-    /// give up its idle connections sooner, lest it sends a request on one that is just being closed.
-    #[arg(
-        long,
-        env = "HALLPASS_IDLE_TIMEOUT",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "1m",
-        value_parser = values::duration
-    )]
+    /// How long a connection may stay open without a request; over HTTP/2 it is closed with GOAWAY. Give a reverse
+    /// proxy a shorter timeout for its idle connections, or it may send a request on one that is just being closed.
+    #[arg(long, env, value_name = "DURATION", default_value = "1m")]
+    #[arg(value_parser = values::duration)]
     pub idle_timeout: Duration,
 
-    /// How many connections may be open at once. Half of them may come from one network (/24, /48), but for those
-    /// of --trusted-proxy.
-    #[arg(
-        long,
-        env = "HALLPASS_MAX_CONNECTIONS",
-        hide_env_values = true,
-        value_name = "NUMBER",
-        default_value = "1024",
-        value_parser = number(1..=u32::MAX)
-    )]
+    /// The maximum number of open connections. Half of them may come from one network (/24, /48), unless it is one of
+    /// --trusted-proxy.
+    #[arg(long, env, value_name = "NUMBER", default_value = "1024")]
+    #[arg(value_parser = values::number(1..=u32::MAX))]
     pub max_connections: u32,
 }
 
@@ -147,14 +89,12 @@ impl ServerArgs {
     /// The server's options.
     ///
     /// # Errors
-    /// Two of these settings cannot both be.
-    pub fn options(&self) -> Result<ServerOptions, Contradiction> {
+    /// Two of these settings exclude each other.
+    pub fn options(&self) -> Result<ServerOptions, SettingsConflict> {
         let listen = self.listen.listen;
-        match self.metrics_listen {
-            Some(metrics) if overlap(listen, metrics) => {
-                return Err(Contradiction::Address { metrics });
-            }
-            _ => {}
+        let metrics = self.metrics_listen;
+        if let Some(metrics) = metrics.filter(|metrics| overlap(listen, *metrics)) {
+            return Err(SettingsConflict::Address { metrics });
         }
         Ok(ServerOptions {
             listen,
@@ -176,9 +116,9 @@ impl ServerArgs {
     }
 }
 
-/// Whether both would take the same port of the same address. 0 is another port each time.
+/// Whether both take the same port of the same address. Port 0 is a different port each time.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    // `[::]` takes IPv4's connections too.
+    // `[::]` accepts IPv4 connections as well.
     let covers = |one: IpAddr, other: IpAddr| {
         one == other || (one.is_unspecified() && (one.is_ipv6() || other.is_ipv4()))
     };

@@ -12,24 +12,13 @@ use crate::store::{OpenAs, StoreOptions};
 #[command(next_help_heading = "Database")]
 pub struct StoreArgs {
     /// The database: sqlite:PATH, relative to the working directory.
-    #[arg(
-        long,
-        env = "HALLPASS_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        default_value = "sqlite:hallpass.db",
-        value_parser = values::database_url
-    )]
+    #[arg(long, env, value_name = "URL", default_value = "sqlite:hallpass.db")]
+    #[arg(value_parser = values::database_url)]
     pub database_url: PathBuf,
 
-    /// Work on a database file that others on this machine may read, too, such as the group of a Kubernetes
-    /// volume (`fsGroup`).
-    #[arg(
-        long,
-        env = "HALLPASS_ALLOW_OPEN_PERMISSIONS",
-        hide_env_values = true,
-        value_parser = clap::builder::BoolishValueParser::new()
-    )]
+    /// Accept a database file that other users of this machine can read, such as the group of a Kubernetes volume
+    /// (`fsGroup`).
+    #[arg(long, env)]
     pub allow_open_permissions: bool,
 }
 
@@ -42,10 +31,10 @@ impl StoreArgs {
         }
     }
 
-    /// Where the first start leaves the password that it makes up: beside the database.
+    /// Where the first start leaves the password that it generates: beside the database.
     pub fn initial_password_file(&self) -> PathBuf {
         let file = self.database_url.with_file_name("initial-admin-password");
-        // People are told of it: where it is must not hang on where they stand.
+        // Messages name it, and must be right in any working directory.
         path::absolute(&file).unwrap_or(file)
     }
 }

@@ -3,19 +3,21 @@
 //! The first that is given: `--server`, `--database-url`, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the stored
 //! login, the default database. A flag names what this one command is about, so it beats a variable of either kind.
 
-use std::{ffi::OsString, fmt, path::PathBuf};
-
-use clap::{
-    ArgMatches, Args, Command, FromArgMatches, builder::BoolishValueParser, error::Error,
-    parser::ValueSource,
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
 };
 
+use clap::{ArgMatches, Args, Command, FromArgMatches, error::Error, parser::ValueSource};
+
 use super::{
-    environment::{SecretError, TOKEN, secret, variable, without_empty},
+    environment::{TOKEN, variable, without_empty},
     logins::{self, Login, LoginError},
-    password_file::{PasswordFileError, read_password_file},
+    secrets::{SecretError, SecretFileError, SecretSource, read_secret_file},
     server_address::ServerAddress,
     store::StoreArgs,
+    with_variables,
 };
 use crate::domain::secret::Secret;
 
@@ -23,52 +25,34 @@ use crate::domain::secret::Secret;
 const TOKEN_FILE: &str = "--token-file, HALLPASS_TOKEN_FILE";
 
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Target")]
 struct TargetFlags {
-    /// Work on a server instead of a database: `https://HOST[:PORT][/PATH]`, `http://` on this machine,
-    /// or unix:PATH for a control socket. Over HTTP the token is that of --token-file, `HALLPASS_TOKEN`,
-    /// `HALLPASS_TOKEN_FILE` or `hallpass login`. `SSL_CERT_FILE` names authorities to trust instead of this machine's.
-    #[arg(
-        long,
-        env = "HALLPASS_SERVER",
-        hide_env_values = true,
-        value_name = "URL",
-        value_parser = ServerAddress::parse,
-        help_heading = "Target"
-    )]
+    /// Work on a server instead of a database: `https://HOST[:PORT][/PATH]`, `http://` on this machine, or unix:PATH for
+    /// a control socket. Over HTTP the token comes from --token-file, `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FILE` or
+    /// `hallpass login`. `SSL_CERT_FILE` names the certificate authorities to trust instead of this machine's.
+    #[arg(long, env, value_name = "URL", value_parser = ServerAddress::parse)]
     server: Option<ServerAddress>,
 
     /// A file that holds the token for --server.
-    #[arg(
-        long,
-        env = "HALLPASS_TOKEN_FILE",
-        hide_env_values = true,
-        value_name = "FILE",
-        help_heading = "Target"
-    )]
+    #[arg(long, env, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Send the token over unencrypted `http://` to another machine, too.
-    #[arg(
-        long,
-        env = "HALLPASS_INSECURE",
-        hide_env_values = true,
-        value_parser = BoolishValueParser::new(),
-        help_heading = "Target"
-    )]
+    /// Send the token over unencrypted `http://` even to another machine.
+    #[arg(long, env)]
     insecure: bool,
 
     #[command(flatten)]
     store: StoreArgs,
 }
 
-/// What was asked for, by flags and variables.
+/// What flags and variables say.
 #[derive(Debug)]
 pub struct TargetArgs {
     /// The server that a flag or a variable names.
     server: Option<ServerAddress>,
     /// The database.
     pub store: StoreArgs,
-    /// What names either; `None`: nothing does.
+    /// Which of them names either; `None`: none does.
     given: Option<Why>,
     token_file: Option<PathBuf>,
     token_file_is_a_flag: bool,
@@ -142,11 +126,10 @@ pub struct Target {
 }
 
 impl TargetArgs {
-    /// What a command line that is not finished asks for, by its flags so far and the environment; `None`: that
-    /// cannot be read.
+    /// What the flags of an unfinished command line and the environment say; `None`: they cannot be parsed.
     pub fn of_unfinished(words: &[OsString]) -> Option<Self> {
         let command = TargetFlags::augment_args(Command::new("line").no_binary_name(true));
-        let command = without_empty(command);
+        let command = without_empty(with_variables(command));
         let (mut flags, mut words) = (Vec::new(), words.iter().filter_map(|word| word.to_str()));
         while let Some(word) = words.by_ref().find(|word| word.starts_with("--")) {
             let (flag, value) = match word.split_once('=') {
@@ -168,7 +151,7 @@ impl TargetArgs {
     /// Chooses the target.
     ///
     /// # Errors
-    /// The stored logins matter, and cannot be read.
+    /// The stored logins are needed, and cannot be read.
     pub fn choose(&self) -> Result<Target, LoginError> {
         let (server, why, login) = match (&self.server, self.given) {
             (Some(server @ ServerAddress::Http { .. }), Some(why)) => {
@@ -186,9 +169,9 @@ impl TargetArgs {
     /// The token for a server over HTTP, and where it comes from; `None`: there is none.
     ///
     /// # Errors
-    /// There is more than one, or it would be sent in the clear.
+    /// There is more than one, or it would be sent unencrypted.
     pub fn token(&self, target: &Target) -> Result<Option<(Secret, TokenSource)>, TokenError> {
-        let file = self.token_file.as_ref();
+        let file = self.token_file.as_deref();
         let login = target.login.as_ref();
         let token = choose_token(variable(TOKEN), file, self.token_file_is_a_flag, login)?;
         let server = target.server.as_ref().filter(|server| server.is_open());
@@ -200,7 +183,7 @@ impl TargetArgs {
     }
 }
 
-/// Shells hand on words as they were typed.
+/// Shells pass words on as they were typed.
 fn unquoted(word: &str) -> &str {
     let within = |quote| word.strip_prefix(quote)?.strip_suffix(quote);
     within('"').or_else(|| within('\'')).unwrap_or(word)
@@ -208,48 +191,45 @@ fn unquoted(word: &str) -> &str {
 
 fn choose_token(
     text: Option<OsString>,
-    file: Option<&PathBuf>,
+    file: Option<&Path>,
     file_is_a_flag: bool,
     login: Option<&Login>,
 ) -> Result<Option<(Secret, TokenSource)>, TokenError> {
-    Ok(Some(match (text, file) {
-        (Some(_), Some(_)) if !file_is_a_flag => return Err(TokenError::Both),
-        (_, Some(file)) => {
+    let text = text.filter(|_| !file_is_a_flag);
+    Ok(match SecretSource::of(TOKEN, text, file)? {
+        SecretSource::Variable(token) => Some((token, TokenSource::Variable)),
+        SecretSource::File(file) => {
             let source = if file_is_a_flag {
                 TokenSource::Flag
             } else {
                 TokenSource::FileVariable
             };
-            (read_password_file(file, TOKEN_FILE)?, source)
+            Some((read_secret_file(&file, TOKEN_FILE)?, source))
         }
-        (Some(text), None) => (secret(TOKEN, text)?, TokenSource::Variable),
-        (None, None) => match login {
-            Some(login) => (login.token()?, TokenSource::Login),
-            None => return Ok(None),
+        SecretSource::NotSet => match login {
+            Some(login) => Some((login.token()?, TokenSource::Login)),
+            None => None,
         },
-    }))
+    })
 }
 
 /// Why there is no token to send.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Nobody gave one.
+    /// There is none.
     #[error(
         "{0} needs a token: run `hallpass login {0}`, set {TOKEN} or {TOKEN}_FILE, or give --token-file"
     )]
     Missing(ServerAddress),
-    /// Two answers to one question.
-    #[error("{TOKEN} and {TOKEN}_FILE are both set: unset one of them")]
-    Both,
     /// Not a token.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// Anyone on the way could read it.
+    /// Others could read it on the network.
     #[error("{0} is not encrypted, and a token must not be seen: use https://, or give --insecure")]
     Open(ServerAddress),
     /// The file cannot be read.
     #[error(transparent)]
-    File(#[from] PasswordFileError),
+    File(#[from] SecretFileError),
     /// The stored login cannot be read.
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -302,7 +282,7 @@ mod tests {
     use super::*;
 
     fn target(args: &[&str]) -> TargetArgs {
-        let command = TargetArgs::augment_args(Command::new("probe"));
+        let command = with_variables(TargetArgs::augment_args(Command::new("probe")));
         let args = ["probe"].iter().chain(args);
         TargetArgs::from_arg_matches(&command.get_matches_from(args)).unwrap()
     }
@@ -321,19 +301,22 @@ mod tests {
     #[test]
     fn a_token_comes_from_one_place() {
         let text = || Some(OsString::from("secret"));
-        let file = PathBuf::from("/nowhere/at/all");
+        let file = Path::new("/nowhere/at/all");
         let chosen = |text, file, flag| choose_token(text, file, flag, None);
         let (token, source) = chosen(text(), None, false).unwrap().unwrap();
         assert_eq!((token.expose(), source), ("secret", TokenSource::Variable));
-        let both = chosen(text(), Some(&file), false);
-        assert!(matches!(both, Err(TokenError::Both)));
-        let flag = chosen(text(), Some(&file), true);
+        let both = chosen(text(), Some(file), false);
+        assert!(matches!(
+            both,
+            Err(TokenError::Secret(SecretError::Both(_)))
+        ));
+        let flag = chosen(text(), Some(file), true);
         assert!(matches!(flag, Err(TokenError::File(_))));
         assert!(matches!(chosen(None, None, false), Ok(None)));
     }
 
     #[test]
-    fn a_token_never_goes_in_the_clear() {
+    fn a_token_is_never_sent_unencrypted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "secret").unwrap();

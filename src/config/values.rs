@@ -1,13 +1,36 @@
-//! The texts that settings are written in: durations, sizes, networks, origins, the database's URL. Each
-//! parser answers with the reason of a refusal, in words that fit behind the setting's name.
+//! The texts that settings are written in: durations, sizes, networks, origins, the database's URL. The error of each
+//! parser is the reason of the refusal, worded to follow the setting's name.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
+};
 
 use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::domain::{self, cidr::CidrSet, token_text::TokenPrefix};
+
+/// The longest value that a refusal repeats. No number is longer, and most secrets are.
+const MAX_REPEATED: usize = 24;
+
+/// Reads a whole number of `range`, and refuses others with the range: clap's own parser does not name it.
+pub fn number<T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => {
+            let (from, to) = (range.start(), range.end());
+            let form = format!("must be a whole number from {from} to {to}");
+            Err(if text.is_empty() || text.len() > MAX_REPEATED {
+                form
+            } else {
+                format!("{form}, not {text}")
+            })
+        }
+    }
+}
 
 /// Reads `90d`, `36h`, `10s` or a sum such as `1h 30min`; never zero.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -71,7 +94,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     else {
         return Err(FORM.to_owned());
     };
-    // What was parsed is written again and compared, so that no path, user or stray case is left over.
+    // What was parsed is written again and compared: a path, a user or an upper-case letter makes a difference.
     let host_and_port = match (scheme, authority.port_u16()) {
         ("http", Some(80)) | ("https", Some(443)) => {
             return Err("must not name the scheme's own port: browsers leave it out".to_owned());
@@ -87,8 +110,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// What the browser or a proxy says of a request, never its page: a page that could say it would speak in their
-/// name.
+/// Headers that the browser or a proxy sets. A page that could set them would speak in their name.
 const NOT_FOR_PAGES: [&str; 8] = [
     "cookie",
     "forwarded",
@@ -106,14 +128,15 @@ pub(super) fn cors_header(text: &str) -> Result<HeaderName, String> {
     let text = member(text);
     if text == "*" {
         return Err(
-            "must be the name of one header: * would allow all that are to come".to_owned(),
+            "must be the name of one header: * would allow headers that do not exist yet"
+                .to_owned(),
         );
     }
     let name = HeaderName::try_from(text)
         .map_err(|_| "must be the name of a header, such as x-tenant".to_owned())?;
     let begins = |prefix: &&str| name.as_str().starts_with(prefix);
     if NOT_FOR_PAGES.contains(&name.as_str()) || NOT_FOR_PAGES_PREFIXES.iter().any(begins) {
-        return Err("is said by browsers and proxies, and must not be left to pages".to_owned());
+        return Err("is set by browsers and proxies, and must not be left to pages".to_owned());
     }
     Ok(name)
 }
@@ -136,12 +159,12 @@ pub(super) fn database_url(text: &str) -> Result<PathBuf, String> {
         return Err("must name a file, such as sqlite:hallpass.db".to_owned());
     }
     if path.contains('?') {
-        return Err("takes no parameters behind the path".to_owned());
+        return Err("takes no parameters after the path".to_owned());
     }
     Ok(PathBuf::from(path))
 }
 
-/// Reads the first part of new tokens.
+/// Reads the prefix of new tokens.
 pub(super) fn token_prefix(text: &str) -> Result<TokenPrefix, String> {
     TokenPrefix::parse(text).map_err(|error| error.to_string())
 }
@@ -150,7 +173,7 @@ pub(super) fn token_prefix(text: &str) -> Result<TokenPrefix, String> {
 pub(super) fn log_level(text: &str) -> Result<String, String> {
     let text: Vec<_> = text.split(',').map(member).collect();
     let text = text.join(",");
-    // A bare word would be taken for the name of a module: a misspelt level would log everything.
+    // A bare word would be read as the name of a module, so a misspelt level would log everything.
     let bare_words_are_levels = text
         .split(',')
         .filter(|part| !part.contains('='))
@@ -167,6 +190,20 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_names_the_range_and_a_value_that_is_no_secret() {
+        let read = number(1..=512_u32);
+        assert_eq!(read("512"), Ok(512));
+        for bad in ["0", "513", "-1", "1.5", "abc", "99999999999999999999"] {
+            let refusal = format!("must be a whole number from 1 to 512, not {bad}");
+            assert_eq!(read(bad), Err(refusal));
+        }
+        for unshown in ["", "correct horse battery staple"] {
+            let refusal = "must be a whole number from 1 to 512".to_owned();
+            assert_eq!(read(unshown), Err(refusal));
+        }
+    }
 
     #[test]
     fn durations_need_a_unit_and_are_never_zero() {

@@ -1,9 +1,8 @@
-//! How often a minute one warning may be in the log: a peer that causes the same one again and again must not
-//! fill a disk with it, nor hide the others. What is left out is counted, and told after the minute.
+//! Limits how often the same warning is logged in a minute: a peer that causes it again and again must not fill the disk
+//! or hide other warnings. Records that are left out are counted, and the count is logged after the minute.
 //!
-//! The warnings of libraries and our own are limited alike, each place in the code by itself. Requests, which are
-//! at level info, are not: there is one line for each. What is below info is only there where somebody asked for
-//! all of it.
+//! Warnings of libraries and our own are limited alike, each callsite by itself. Requests, at level info, are not: each
+//! has its line. Levels below info are logged only if somebody asks for all of it.
 
 use std::{
     collections::HashMap,
@@ -14,7 +13,7 @@ use std::{
 use tracing::{Event, Level, Metadata, Subscriber, callsite::Identifier};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// How many records a place may make in a window.
+/// The maximum number of records of a callsite in a window.
 const MAX_RECORDS: u64 = 20;
 const WINDOW: Duration = Duration::from_mins(1);
 
@@ -23,37 +22,40 @@ const WINDOW: Duration = Duration::from_mins(1);
 pub(super) struct Limit(Arc<Mutex<HashMap<Identifier, Window>>>);
 
 struct Window {
-    place: &'static Metadata<'static>,
+    callsite: &'static Metadata<'static>,
     start: Instant,
     records: u64,
 }
 
 impl Limit {
-    /// Tells what was left out in windows that are over at `now`.
-    pub(super) fn tell(&self, now: Instant) {
+    /// Logs how many records were left out of windows that have ended at `now`.
+    pub(super) fn report(&self, now: Instant) {
         let is_over = |window: &Window| now.duration_since(window.start) >= WINDOW;
-        self.tell_of(is_over);
+        self.report_if(is_over);
     }
 
-    /// Tells what was left out, because the process ends.
-    pub(super) fn tell_all(&self) {
-        self.tell_of(|_| true);
+    /// Logs how many records were left out of all windows: the process ends.
+    pub(super) fn report_all(&self) {
+        self.report_if(|_| true);
     }
 
-    fn tell_of(&self, is_over: impl Fn(&Window) -> bool) {
-        // Collected first: what is told comes through here again, and must not find the lock taken.
+    fn report_if(&self, is_over: impl Fn(&Window) -> bool) {
+        // Collected first: what is logged here comes through this layer, which takes the lock.
         let over: Vec<Window> = self
             .lock()
             .extract_if(|_, window| is_over(window))
             .map(|(_, window)| window)
             .collect();
-        for Window { place, records, .. } in over {
+        for Window {
+            callsite, records, ..
+        } in over
+        {
             let left_out = records.saturating_sub(MAX_RECORDS);
             if left_out > 0 {
                 tracing::warn!(
                     records = left_out,
-                    of.target = place.target(),
-                    of.line = place.line(),
+                    of.target = callsite.target(),
+                    of.line = callsite.line(),
                     "records were left out: too many of one kind came in a minute"
                 );
             }
@@ -68,16 +70,18 @@ impl Limit {
 
 impl<S: Subscriber> Layer<S> for Limit {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        let place = event.metadata();
-        if *place.level() > Level::WARN || place.target().starts_with(super::TARGET) {
+        let callsite = event.metadata();
+        if *callsite.level() > Level::WARN || callsite.target().starts_with(super::TARGET) {
             return true;
         }
         let mut windows = self.lock();
-        let window = windows.entry(place.callsite()).or_insert_with(|| Window {
-            place,
-            start: Instant::now(),
-            records: 0,
-        });
+        let window = windows
+            .entry(callsite.callsite())
+            .or_insert_with(|| Window {
+                callsite,
+                start: Instant::now(),
+                records: 0,
+            });
         window.records += 1;
         window.records <= MAX_RECORDS
     }
@@ -93,7 +97,7 @@ mod tests {
     };
 
     #[test]
-    fn one_kind_of_warning_is_limited_by_itself_and_what_is_left_out_is_told_after_the_minute() {
+    fn each_warning_is_limited_by_itself_and_what_is_left_out_is_counted_after_the_minute() {
         let (limit, written) = (Limit::default(), Written::default());
         let writer = written.clone();
         let log = registry().with(limit.clone()).with(
@@ -107,11 +111,11 @@ mod tests {
                 tracing::info!("request");
             }
             tracing::warn!(target: "some_library", "once");
-            limit.tell(Instant::now());
+            limit.report(Instant::now());
             assert_eq!(text_of(&written).matches("left out").count(), 0);
-            limit.tell(Instant::now() + WINDOW);
+            limit.report(Instant::now() + WINDOW);
             tracing::warn!(target: "some_library", "once more");
-            limit.tell_all();
+            limit.report_all();
         });
         let text = text_of(&written);
         let count = |what: &str| text.matches(what).count();

@@ -1,9 +1,8 @@
-//! Lines on their way to stderr: a queue that is bounded in bytes, and that one thread writes out.
+//! The queue of log lines for stderr: bounded in bytes, and written by one thread.
 //!
-//! Whoever logs never waits. When the reader of stderr is slow or gone, lines are dropped and counted, and once
-//! it reads again it is told how many. tracing-appender's non-blocking writer would do the first half, but its
-//! bound is a number of lines, and its guard prints to stderr by itself: with nobody there that is a panic, with
-//! a full pipe an end that never comes.
+//! Logging never waits. When the reader of stderr is slow or gone, lines are dropped and counted, and the count is
+//! logged once it reads again. tracing-appender's non-blocking writer is bounded in lines instead, and its guard prints
+//! to stderr itself: that panics when the reader is gone, and blocks for ever on a full pipe.
 
 use std::{
     borrow::Cow,
@@ -19,18 +18,18 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{domain::token_search, metrics::Metrics};
 
-/// Most bytes that wait; as many may be being written.
+/// The maximum of queued bytes; as many again may be being written.
 const MAX_QUEUED_BYTES: usize = 1024 * 1024;
-/// Room for a backtrace, which is one line, too.
+/// Enough for a backtrace, which is one line.
 pub(super) const MAX_LINE_BYTES: usize = 32 * 1024;
-/// A pipe takes so much as a whole (POSIX's `PIPE_BUF` on Linux): lines of several writers do not mix.
+/// A pipe takes up to so many bytes atomically (POSIX's `PIPE_BUF` on Linux): lines of several writers do not mix.
 const MAX_WRITE_BYTES: usize = 4096;
-/// How long the first line waits for others, with which it is written at once: to wake the thread and to write
-/// for each line by itself would cost a request more than its whole line.
+/// How long the first line waits for others to be written with: waking the thread and writing for every line would cost
+/// a request more than its line does.
 const LINGER: Duration = Duration::from_millis(5);
-/// So much is not waited for any more.
+/// With so many bytes queued, the thread waits no longer.
 const PLENTY_BYTES: usize = 64 * 1024;
-/// How soon a descriptor that another process has made non-blocking is tried again.
+/// How soon a write is tried again on a descriptor that another process has made non-blocking.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// The queue. Clones share it.
@@ -42,7 +41,7 @@ struct Queue {
     has_lines: Condvar,
     is_idle: Condvar,
     metrics: Metrics,
-    /// Who writes, and has room always: it tells of what was dropped.
+    /// The thread that writes. It logs how many lines were dropped, so it may exceed the bound.
     writer: OnceLock<ThreadId>,
 }
 
@@ -51,9 +50,9 @@ struct State {
     /// Whole lines.
     waiting: Vec<u8>,
     is_writing: bool,
-    /// Somebody waits for the lines to be written.
+    /// A flush waits.
     is_urgent: bool,
-    /// How many lines were dropped since somebody was told.
+    /// How many lines were dropped since that was last logged.
     dropped: u64,
 }
 
@@ -95,12 +94,12 @@ impl Lines {
         drop(self.0.is_idle.wait_timeout_while(state, time, is_busy));
     }
 
-    /// Writes what is there, once something is, or returns after `time`. How many lines had been dropped before
-    /// and are to be told, which is none while nobody can hear it.
+    /// Waits for lines, for at most `time`, and writes them. Returns how many lines had been dropped before; 0 while
+    /// nothing can be written.
     pub(super) fn write_next(&self, out: &mut Output<impl Write>, time: Duration) -> u64 {
         let is_empty = |state: &mut State| state.waiting.is_empty();
         let mut state = self.lock();
-        // Only now: what the last call made its caller tell is there, too.
+        // Only now: what the caller logged after the last call is queued as well.
         state.is_writing = false;
         self.0.is_idle.notify_all();
         let waited = self.0.has_lines.wait_timeout_while(state, time, is_empty);
@@ -163,7 +162,7 @@ impl<'a> MakeWriter<'a> for Lines {
 /// Where the lines go.
 pub(super) struct Output<W> {
     out: W,
-    /// A failure has cut a line.
+    /// A failure cut a line.
     in_line: bool,
 }
 
@@ -175,7 +174,7 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Writes whole lines, and gives back what could not be written.
+    /// Writes whole lines, and returns what could not be written.
     fn write<'a>(&mut self, mut lines: &'a [u8]) -> &'a [u8] {
         if self.in_line && self.try_write(b"\n").is_ok() {
             self.in_line = false;
@@ -200,7 +199,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// As many whole lines as are written at once, or one that is longer.
+/// As many whole lines as one write takes, or a single longer one.
 fn first_piece(lines: &[u8]) -> Option<&[u8]> {
     let within = &lines[..lines.len().min(MAX_WRITE_BYTES)];
     let end = memrchr(b'\n', within).or_else(|| memchr(b'\n', lines))?;
@@ -226,4 +225,170 @@ fn count(lines: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    use super::*;
+    use crate::metrics::Format;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn dropped(metrics: &Metrics) -> u64 {
+        let text = metrics.encode(Format::Prometheus);
+        let mut lines = text.lines();
+        let sample = lines.find_map(|line| line.strip_prefix("hallpass_log_lines_dropped_total "));
+        sample.unwrap().parse().unwrap()
+    }
+
+    /// Takes at most so many bytes at a time, and fails once at an offset.
+    #[derive(Default)]
+    struct Reader {
+        most: usize,
+        read: Vec<u8>,
+        fails_at: Option<(usize, ErrorKind)>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut most = bytes.len().min(self.most);
+            if let Some((at, error)) = self.fails_at {
+                if self.read.len() == at {
+                    self.fails_at = None;
+                    return Err(error.into());
+                }
+                most = most.min(at - self.read.len());
+            }
+            self.read.extend_from_slice(&bytes[..most]);
+            Ok(most)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_counts_lines_and_reports_the_count_once() {
+        let metrics = Metrics::default();
+        let lines = Lines::new(metrics.clone());
+        let line = [&[b'x'; 99][..], b"\n"].concat();
+        let room = u64::try_from(MAX_QUEUED_BYTES / line.len()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| (0..room + 7).for_each(|_| lines.push(&line)));
+        });
+        assert_eq!(dropped(&metrics), 7);
+        let mut out = Output::new(Reader {
+            most: 1_000,
+            ..Reader::default()
+        });
+        assert_eq!(lines.write_next(&mut out, LONG), 7);
+        assert_eq!(count(&out.out.read), room);
+        // What the writer tells has room even if others have filled the queue again.
+        thread::scope(|scope| {
+            scope.spawn(|| (0..room).for_each(|_| lines.push(&line)));
+        });
+        lines.push(b"7 lines were dropped\n");
+        assert_eq!(lines.write_next(&mut out, LONG), 0);
+        assert!(out.out.read.ends_with(b"\n7 lines were dropped\n"));
+        assert_eq!(lines.write_next(&mut out, Duration::ZERO), 0);
+        assert_eq!(dropped(&metrics), 7);
+    }
+
+    #[test]
+    fn unwritten_lines_are_counted_and_the_next_line_begins_anew() {
+        let metrics = Metrics::default();
+        let lines = Lines::new(metrics.clone());
+        let mut out = Output::new(Reader {
+            most: 4,
+            fails_at: Some((8, ErrorKind::StorageFull)),
+            ..Reader::default()
+        });
+        lines.push(b"first\nsecond\nthird\n");
+        assert_eq!(
+            lines.write_next(&mut out, LONG),
+            0,
+            "nothing can be written"
+        );
+        assert_eq!(dropped(&metrics), 2);
+        lines.push(b"fourth\n");
+        assert_eq!(lines.write_next(&mut out, LONG), 2);
+        assert_eq!(out.out.read, b"first\nse\nfourth\n");
+    }
+
+    #[test]
+    fn passing_errors_lose_nothing() {
+        for passing in [ErrorKind::Interrupted, ErrorKind::WouldBlock] {
+            let metrics = Metrics::default();
+            let lines = Lines::new(metrics.clone());
+            let mut out = Output::new(Reader {
+                most: 100,
+                fails_at: Some((3, passing)),
+                ..Reader::default()
+            });
+            lines.push(b"first\nsecond\n");
+            assert_eq!(lines.write_next(&mut out, LONG), 0);
+            assert_eq!(
+                (&out.out.read[..], dropped(&metrics)),
+                (&b"first\nsecond\n"[..], 0)
+            );
+        }
+    }
+
+    /// Blocks until it is released.
+    struct Stalled(Sender<()>, Receiver<()>);
+
+    impl Write for Stalled {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(()).unwrap();
+            self.1.recv().unwrap();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_flush_waits_for_what_is_being_written_but_not_for_ever() {
+        let lines = Lines::new(Metrics::default());
+        let (began, begins) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel();
+        let writer = lines.clone();
+        let thread = thread::spawn(move || {
+            let mut out = Output::new(Stalled(began, goes_on));
+            writer.write_next(&mut out, LONG);
+            writer.write_next(&mut out, Duration::ZERO);
+        });
+        lines.push(b"a line\n");
+        begins.recv().unwrap();
+        lines.flush(Duration::from_millis(1));
+        assert!(lines.lock().is_writing, "the flush gave up");
+        // The control: with a reader, it waits until all is written.
+        go_on.send(()).unwrap();
+        lines.flush(LONG);
+        assert!(!lines.lock().is_writing);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_cut_between_characters() {
+        for shift in 0..3 {
+            let line = format!("{}{}\n", "x".repeat(shift), "é".repeat(MAX_LINE_BYTES));
+            let cut = cut(line.as_bytes()).into_owned();
+            assert!((MAX_LINE_BYTES - 1..=MAX_LINE_BYTES).contains(&cut.len()));
+            assert!(String::from_utf8(cut).unwrap().ends_with("é [cut]\n"));
+        }
+        assert_eq!(&*cut(b"short\n"), b"short\n");
+    }
+
+    #[test]
+    fn pieces_are_whole_lines_that_a_pipe_takes_as_one() {
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        let lines = line.repeat(10);
+        assert_eq!(first_piece(&lines).unwrap().len(), 4_000);
+        let long = [&[b'x'; 5_000][..], b"\nmore\n"].concat();
+        assert_eq!(first_piece(&long).unwrap().len(), 5_001);
+        assert_eq!(first_piece(b""), None);
+    }
+}

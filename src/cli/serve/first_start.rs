@@ -1,4 +1,4 @@
-//! The first start, on an empty database: the user `admin`, and how people learn to sign in.
+//! The first start, on an empty database: creates the user `admin`, and prints how to sign in.
 
 use std::{
     io::{self, IsTerminal},
@@ -12,7 +12,10 @@ use crate::{
         App,
         bootstrap::{BootstrapError, BootstrapResult, OthersMayRead},
     },
-    config::environment::{ADMIN_PASSWORD, AdminPassword},
+    config::{
+        environment::ADMIN_PASSWORD,
+        secrets::{ADMIN_PASSWORD_FILE, SecretSource, read_secret_file},
+    },
     domain::{secret::Secret, visible},
 };
 
@@ -21,14 +24,14 @@ use super::super::{
     logging::Lines,
 };
 
-/// On an empty database, creates the first admin and tells how to sign in.
+/// On an empty database, creates the first admin and prints how to sign in.
 pub(super) async fn first_start(
     app: &App,
-    password: AdminPassword,
+    password: SecretSource,
     log: &Lines,
 ) -> Result<(), Failure> {
-    let is_given = !matches!(password, AdminPassword::NotSet);
-    // Only a first start needs it. A later one does not mind that its file is gone, or is a pipe.
+    let is_given = !matches!(password, SecretSource::NotSet);
+    // Only a first start needs it. For a later one, its file may be gone, or be a pipe.
     let is_first = app.has_no_users().await?;
     let given = if is_first {
         read(password).await?
@@ -64,14 +67,19 @@ pub(super) async fn first_start(
     Ok(())
 }
 
-/// On a thread that the end of the process does not wait for: it may be a pipe that nobody writes to.
-async fn read(password: AdminPassword) -> Result<Option<Secret>, Failure> {
+/// Reads a file on a thread that the end of the process does not wait for: it may be a pipe that nobody writes to.
+async fn read(password: SecretSource) -> Result<Option<Secret>, Failure> {
+    let path = match password {
+        SecretSource::NotSet => return Ok(None),
+        SecretSource::Variable(password) => return Ok(Some(password)),
+        SecretSource::File(path) => path,
+    };
     let (done, is_read) = oneshot::channel();
-    let read = move || drop(done.send(password.read()));
+    let read = move || drop(done.send(read_secret_file(&path, ADMIN_PASSWORD_FILE)));
     let thread = thread::Builder::new().name("secret".to_owned());
     thread.spawn(read).map_err(super::cannot_start)?;
-    let read = is_read.await.expect("the thread answers before it ends");
-    Ok(read?)
+    let read = is_read.await.expect("the thread sends before it ends");
+    Ok(Some(read?))
 }
 
 pub(in crate::cli) fn failure(error: BootstrapError) -> Failure {

@@ -1,4 +1,4 @@
-//! What the server does about signals.
+//! How the server handles signals.
 
 use std::{io, process, time::Duration};
 
@@ -7,10 +7,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::super::{exit_code::ExitCode, logging::Lines};
 
 /// How long a second signal waits for its line in the log.
-const LAST_WORD: Duration = Duration::from_millis(100);
+const LAST_FLUSH: Duration = Duration::from_millis(100);
 
-/// Completes when the process is told to stop. Told once more, the process ends at once: whoever asks twice
-/// does not want to wait, and the store is safe at any moment.
+/// Completes on a signal to stop. A second one ends the process at once: somebody does not want to wait, and the
+/// store is safe at any time.
 pub(super) fn stop(log: Lines) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -21,20 +21,20 @@ pub(super) fn stop(log: Lines) -> io::Result<impl Future<Output = ()>> {
         }
     };
     Ok(async move {
-        // Not within the macro: what is not logged is not awaited.
+        // Not within the macro, which does not await what it does not log.
         let signal = next().await;
         tracing::info!("stopping on {signal}");
         tokio::spawn(async move {
             let signal = next().await;
             tracing::warn!("ending at once on a second signal, {signal}");
-            log.flush(LAST_WORD);
+            log.flush(LAST_FLUSH);
             process::exit(ExitCode::Failed.number().into());
         });
     })
 }
 
-/// Keeps alive a server that is sent what would end it by default, and that people send for other ends: to have
-/// settings read again, a log opened again, counts printed. A terminal that goes sends SIGHUP, too.
+/// Ignores signals that end a process by default, and that people send for other purposes: to reload settings, reopen a
+/// log or print counts. A closing terminal sends SIGHUP as well.
 pub(super) fn ignore_others() -> io::Result<()> {
     for (kind, name) in [
         (SignalKind::hangup(), "SIGHUP"),
@@ -42,15 +42,15 @@ pub(super) fn ignore_others() -> io::Result<()> {
         (SignalKind::user_defined2(), "SIGUSR2"),
     ] {
         let signals = signal(kind)?;
-        tokio::spawn(tell(signals, name));
+        tokio::spawn(log_ignored(signals, name));
     }
     Ok(())
 }
 
-async fn tell(mut signals: Signal, name: &str) {
+async fn log_ignored(mut signals: Signal, name: &str) {
     while signals.recv().await.is_some() {
         tracing::info!(
-            "{name} is ignored: settings are read at the start alone, and the log goes to stderr"
+            "{name} is ignored: settings are only read at the start, and the log goes to stderr"
         );
     }
 }

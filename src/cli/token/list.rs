@@ -6,7 +6,7 @@ use clap::Args;
 use pbjson_types::Timestamp as ProtoTimestamp;
 
 use crate::{
-    config::{number::number, target::TargetArgs},
+    config::{target::TargetArgs, values::number},
     domain::{
         clock::{Clock, SystemClock},
         time::Timestamp,

@@ -232,7 +232,7 @@ const REFUSED: &[(Variables, i32, &str)] = &[
     (
         &[("HALLPASS_ADMIN_PASSWORD_FILE", "secret\r")],
         2,
-        "HALLPASS_ADMIN_PASSWORD_FILE ends with \\r",
+        "--admin-password-file (HALLPASS_ADMIN_PASSWORD_FILE): ends with \\r",
     ),
     (
         &[(FILE, "secret")],

@@ -1,4 +1,6 @@
-//! Settings: flags, environment, and `hallpass config check`.
+//! Settings: flags, environment, settings file, and `hallpass config`.
+
+use std::fs;
 
 use serde_json::{Value, json};
 
@@ -47,6 +49,122 @@ fn config_check_shows_each_source_and_flags_win_over_the_environment() {
         let expected = json!({ "name": name, "value": value, "source": source });
         assert_eq!(setting(&answer, name), expected);
     }
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
+    let sandbox = Sandbox::empty();
+    let text = "listen = \"127.0.0.1:1\"\nretention = \"1d\"\nmax_connections = 7\n\
+                forbid_token_children = true\naccept_clock = true\n\
+                trusted_proxy = [\"10.0.0.0/8\", \"::1\"]\nadmin_password_file = \"secret\"\n";
+    fs::write(sandbox.path("hallpass.toml"), text).unwrap();
+    fs::write(sandbox.path("secret"), "correct horse battery staple\n").unwrap();
+    let env = [
+        ("HALLPASS_CONFIG", "hallpass.toml"),
+        ("HALLPASS_LISTEN", "127.0.0.1:2"),
+        ("HALLPASS_RETENTION", "2d"),
+        ("HALLPASS_ACCEPT_CLOCK", "no"),
+    ];
+    let ran = check(&sandbox, &["--json", "--retention=3d"], &env);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let settings: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for (name, value, source) in [
+        ("--retention", json!("3d"), "flag"),
+        ("--listen", json!("127.0.0.1:2"), "env"),
+        ("--accept-clock", json!("no"), "env"),
+        ("--config", json!("hallpass.toml"), "env"),
+        ("--max-connections", json!("7"), "file"),
+        ("--forbid-token-children", json!("true"), "file"),
+        ("--trusted-proxy", json!("10.0.0.0/8,::1"), "file"),
+        ("--admin-password-file", json!("secret"), "file"),
+        ("--handler-timeout", json!("10s"), "default"),
+    ] {
+        let expected = json!({ "name": name, "value": value, "source": source });
+        assert_eq!(setting(&settings, name), expected);
+    }
+    let password = ("HALLPASS_ADMIN_PASSWORD", "correct horse battery");
+    let ran = check(&sandbox, &["--json"], &[env[0], password]);
+    let settings: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        setting(&settings, "--admin-password-file")["value"],
+        json!(null)
+    );
+    let both = check(&sandbox, &["--admin-password-file=secret"], &[password]);
+    both.refused(2);
+}
+
+#[test]
+fn a_server_runs_with_a_settings_file_and_its_health_is_checked_with_it() {
+    let sandbox = Sandbox::empty();
+    let file = |text: &str| fs::write(sandbox.path("hallpass.toml"), text).unwrap();
+    file("listen = \"127.0.0.1:0\"\ntoken_prefix = \"acme\"\nadmin_password_file = \"secret\"\n");
+    fs::write(sandbox.path("secret"), "correct horse battery staple\n").unwrap();
+    let server = sandbox.serve_command(sandbox.command(&["serve", "--config=hallpass.toml"]));
+    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
+    let token = sandbox.create_token("ci-bot", &[]);
+    assert!(token.starts_with("acme_"), "{token}");
+    file(&format!("listen = \"{}\"\n", server.address));
+    let healthcheck = ["healthcheck", "--config=hallpass.toml"];
+    assert_eq!(sandbox.print(&healthcheck), "ready\n");
+    server.stop();
+    sandbox.run(&healthcheck).refused(13);
+}
+
+#[test]
+fn a_wrong_settings_file_is_refused_with_the_position() {
+    let sandbox = Sandbox::empty();
+    let refusal = |text: &str| {
+        fs::write(sandbox.path("hallpass.toml"), text).unwrap();
+        let serve = sandbox.run(&["serve", "--config=hallpass.toml"]).refused(2);
+        assert!(serve.contains("See `hallpass serve --help`."), "{serve}");
+        let check = check(&sandbox, &["--config=hallpass.toml"], &[]).refused(2);
+        let first = check.lines().next().unwrap().to_owned();
+        assert_eq!(serve.lines().next(), Some(&*first));
+        first
+    };
+    assert_eq!(
+        refusal("\nlistne = \"127.0.0.1:1\""),
+        "hallpass.toml, line 2, column 1: there is no setting listne: did you mean listen?"
+    );
+    let refused = refusal("token = \"hunter2\"");
+    assert!(
+        refused.contains("a secret does not belong in this file"),
+        "{refused}"
+    );
+    assert!(!refused.contains("hunter2"), "{refused}");
+    let refused = refusal("retention = \"soon\"");
+    assert!(
+        refused.starts_with("hallpass.toml, line 1, column 13: retention: "),
+        "{refused}"
+    );
+    let refused = refusal("listen =");
+    assert!(
+        refused.starts_with("hallpass.toml, line 1, column "),
+        "{refused}"
+    );
+    let refused = check(&sandbox, &["--config=nowhere.toml"], &[]).refused(2);
+    assert!(
+        refused.starts_with("cannot read the settings file nowhere.toml: "),
+        "{refused}"
+    );
+}
+
+#[test]
+fn the_example_is_a_settings_file_that_changes_nothing() {
+    let sandbox = Sandbox::empty();
+    let example = sandbox.print(&["config", "example"]);
+    fs::write(sandbox.path("hallpass.toml"), &example).unwrap();
+    let settings = |args: &[&str]| {
+        let ran = check(&sandbox, &[&["--json"], args].concat(), &[]);
+        let settings: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let settings = settings["settings"].as_array().unwrap().clone();
+        let all = settings.into_iter();
+        all.filter(|setting| setting["name"] != "--config")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(settings(&["--config=hallpass.toml"]), settings(&[]));
+    let listen = "# The address and port to listen on. Port 0 picks a free port\n#listen = \"127.0.0.1:8080\"\n";
+    assert!(example.contains(listen), "{example}");
 }
 
 #[test]

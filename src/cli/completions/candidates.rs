@@ -1,7 +1,7 @@
-//! What a completion asks of the server or database that the command on the line works on.
+//! Candidates from the server or database that the command line names.
 //!
-//! An admin's reads of what is not its own are on record, these too: the user agent in the log tells that it was a
-//! completion. What the caller may not read is not asked for, so that no refusal is on record.
+//! An admin's reads of what is not its own are in the audit log, these too: the user agent shows that it was a
+//! completion. What the caller may not read is not requested, so that no refusal is in the audit log.
 
 use std::{
     collections::BTreeSet,
@@ -35,16 +35,16 @@ use super::super::{
     output, user_view,
 };
 
-/// A shell shows no more at once.
+/// No shell shows more at once.
 const MAX_CANDIDATES: usize = 100;
-/// So many pages are looked through for them, newest first.
+/// How many pages are searched for them, newest first.
 const MAX_PAGES: usize = 4;
-/// Of so many machines a person's completions show the tokens.
+/// The tokens of so many of a person's machines are candidates.
 const MAX_MACHINES: usize = 10;
 
-/// What an argument names.
+/// What a value of an argument names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum ValueKind {
     User,
     Person,
     Machine,
@@ -53,8 +53,8 @@ pub(super) enum Question {
     Action,
 }
 
-impl Question {
-    /// By the name of the argument's value, as people see it in the help.
+impl ValueKind {
+    /// By the name of the value, as help shows it.
     pub(super) fn of(arg: &Arg) -> Option<Self> {
         let name = arg.get_value_names()?.first()?;
         let is_owner = arg.get_id() == "owner";
@@ -70,38 +70,38 @@ impl Question {
     }
 }
 
-/// A value, and what to tell beside it.
-type Found = (String, String);
+/// A value, and its description.
+type Candidate = (String, String);
 
-/// A line that is not finished.
+/// A completion of an unfinished command line.
 #[derive(Debug)]
-pub(super) struct Asked {
-    /// It, from the program's name on.
+pub(super) struct Completion {
+    /// The line, from the program's name on.
     pub(super) words: Vec<OsString>,
-    /// When nobody waits any more.
-    pub(super) until: Instant,
+    /// When to give up.
+    pub(super) deadline: Instant,
 }
 
-impl Asked {
-    /// How a word may go on; nothing, where that cannot be told in time.
-    pub(super) fn answer(&self, question: Question, current: &OsStr) -> Vec<CompletionCandidate> {
+impl Completion {
+    /// The candidates for a word; none, if they cannot be had in time.
+    pub(super) fn candidates(&self, kind: ValueKind, current: &OsStr) -> Vec<CompletionCandidate> {
         let Some(current) = current.to_str() else {
             return vec![];
         };
         let plain = |text: &str| (text.to_owned(), String::new());
-        let known: Vec<_> = match question {
-            Question::Scope => OwnScope::ALL
+        let known: Vec<_> = match kind {
+            ValueKind::Scope => OwnScope::ALL
                 .iter()
                 .map(|own| plain(own.as_str()))
                 .collect(),
-            Question::Action => audit_action::groups()
+            ValueKind::Action => audit_action::groups()
                 .chain(audit_action::ACTIONS)
                 .map(plain)
                 .collect(),
             _ => vec![],
         };
         let mut seen = BTreeSet::new();
-        let found = self.ask_in_time(question, current).into_iter().chain(known);
+        let found = self.fetch_in_time(kind, current).into_iter().chain(known);
         found
             .filter(|(value, _)| value.starts_with(current) && seen.insert(value.clone()))
             .take(MAX_CANDIDATES)
@@ -113,44 +113,44 @@ impl Asked {
             .collect()
     }
 
-    /// On a thread that is left behind where it takes too long: to open a database cannot be broken off.
-    fn ask_in_time(&self, question: Question, current: &str) -> Vec<Found> {
+    /// On a thread that is abandoned when it takes too long: opening a database cannot be cancelled.
+    fn fetch_in_time(&self, kind: ValueKind, current: &str) -> Vec<Candidate> {
         let target = TargetArgs::of_unfinished(&self.words);
-        let (Some(target), false) = (target, question == Question::Action) else {
+        let (Some(target), false) = (target, kind == ValueKind::Action) else {
             return vec![];
         };
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let current = current.to_owned();
-        let ask = move || {
+        let fetch_all = move || {
             let found = Client::new(&target).and_then(|client| {
                 client
                     .for_completion()
-                    .run(async |session| ask(session, question, &current).await)
+                    .run(async |session| fetch(session, kind, &current).await)
             });
-            // Nobody waits any more.
-            drop(tell.send(found.unwrap_or_default()));
+            // The deadline may have passed.
+            drop(sender.send(found.unwrap_or_default()));
         };
-        if thread::Builder::new().spawn(ask).is_err() {
+        if thread::Builder::new().spawn(fetch_all).is_err() {
             return vec![];
         }
-        let left = self.until.saturating_duration_since(Instant::now());
-        told.recv_timeout(left).unwrap_or_default()
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        receiver.recv_timeout(left).unwrap_or_default()
     }
 }
 
-async fn ask(
+async fn fetch(
     session: &mut Session,
-    question: Question,
+    kind: ValueKind,
     current: &str,
-) -> Result<Vec<Found>, Failure> {
-    let may = May::of(&session.call(&GetCurrentUserRequest {}).await?);
-    match question {
-        Question::User if may.users => users(session, current, &[]).await,
-        Question::Person if may.users => users(session, current, &[UserType::Personal]).await,
-        Question::Machine if may.users => users(session, current, &[UserType::Machine]).await,
-        Question::Action | Question::User | Question::Person | Question::Machine => Ok(vec![]),
-        Question::Token => {
-            let tokens = tokens(session, may, |token| token.id.starts_with(current)).await?;
+) -> Result<Vec<Candidate>, Failure> {
+    let access = Access::of(&session.call(&GetCurrentUserRequest {}).await?);
+    match kind {
+        ValueKind::User if access.users => users(session, current, &[]).await,
+        ValueKind::Person if access.users => users(session, current, &[UserType::Personal]).await,
+        ValueKind::Machine if access.users => users(session, current, &[UserType::Machine]).await,
+        ValueKind::Action | ValueKind::User | ValueKind::Person | ValueKind::Machine => Ok(vec![]),
+        ValueKind::Token => {
+            let tokens = tokens(session, access, |token| token.id.starts_with(current)).await?;
             let tokens = tokens
                 .into_iter()
                 .filter(|(token, _)| TokenId::parse(&token.id).is_some());
@@ -163,11 +163,11 @@ async fn ask(
                 })
                 .collect())
         }
-        Question::Scope => {
+        ValueKind::Scope => {
             let is_one = |scope: &String| ScopeSet::parse([&**scope]).is_ok();
             let has_one =
                 |token: &Token| token.scopes.iter().any(|scope| scope.starts_with(current));
-            let tokens = tokens(session, may, has_one).await?;
+            let tokens = tokens(session, access, has_one).await?;
             let scopes = tokens.into_iter().flat_map(|(token, _)| token.scopes);
             let scopes: BTreeSet<_> = scopes.filter(is_one).collect();
             Ok(scopes
@@ -180,13 +180,13 @@ async fn ask(
 
 /// What the caller may read.
 #[derive(Clone, Copy)]
-struct May {
+struct Access {
     users: bool,
     tokens: bool,
     all: bool,
 }
 
-impl May {
+impl Access {
     fn of(caller: &GetCurrentUserResponse) -> Self {
         let scopes = caller
             .token
@@ -207,12 +207,12 @@ impl May {
     }
 }
 
-/// Those that the caller may see.
+/// The users that the caller may see.
 async fn users(
     session: &mut Session,
     current: &str,
     types: &[UserType],
-) -> Result<Vec<Found>, Failure> {
+) -> Result<Vec<Candidate>, Failure> {
     let (mut found, mut page_token) = (Vec::new(), String::new());
     for _ in 0..MAX_PAGES {
         let request = ListUsersRequest {
@@ -225,7 +225,7 @@ async fn users(
         let page = session.call(&request).await?;
         let users = page.users.into_iter();
         let users = users.filter(|user| user.username.starts_with(current));
-        // A server that lies puts no more than a name on somebody's line.
+        // Even a malicious server puts nothing but a name on somebody's command line.
         let users = users.filter(|user| Username::parse(&user.username).is_ok());
         found.extend(users.map(|user| {
             let kind = user_view::kind(&user);
@@ -244,17 +244,17 @@ async fn users(
     Ok(found)
 }
 
-/// Tokens of all, or the caller's own and those of its machines, with their users' names.
+/// All tokens, or the caller's own and those of its machines, with their users' names.
 async fn tokens(
     session: &mut Session,
-    may: May,
+    access: Access,
     is_wanted: impl Fn(&Token) -> bool,
 ) -> Result<Vec<(Token, String)>, Failure> {
-    if !may.tokens {
+    if !access.tokens {
         return Ok(vec![]);
     }
     let (mut found, mut page_token) = (Vec::new(), String::new());
-    if may.all {
+    if access.all {
         for _ in 0..MAX_PAGES {
             let request = ListAllTokensRequest {
                 filter: None,
@@ -277,7 +277,7 @@ async fn tokens(
         return Ok(found);
     }
     let mut of = vec![(String::new(), String::new())];
-    if may.users {
+    if access.users {
         let request = ListUsersRequest {
             page_size: u32::try_from(MAX_MACHINES).unwrap_or(MAX_PAGE_SIZE),
             user_type_filters: vec![UserType::Machine.into()],

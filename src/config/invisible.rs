@@ -1,5 +1,5 @@
-//! Characters in a setting that nobody sees there, and that change what it means: a variable from a file with
-//! Windows' line ends named another database, `hallpass.db\r`.
+//! Invisible characters, which change what a setting means: a variable from a file with Windows line ends named
+//! another database, `hallpass.db\r`.
 
 use std::ffi::OsStr;
 
@@ -7,17 +7,17 @@ use clap::{ArgMatches, Command};
 
 use crate::domain::visible::is_visible;
 
-/// Why `text` is no setting, in words that fit behind the setting's name: it holds what does not show, or white
-/// space around it. The text itself, which may be a secret, is not repeated.
-pub fn unseen(text: &str) -> Option<String> {
-    let is_unseen = |char: char| !is_visible(char) && !char.is_whitespace() || char.is_control();
+/// The reason to refuse `text`, worded to follow the setting's name: it holds an invisible character, or begins or
+/// ends with white space. The text itself may be a secret, so it is not repeated.
+pub fn invisible_character(text: &str) -> Option<String> {
+    let is_invisible = |char: char| !is_visible(char) && !char.is_whitespace() || char.is_control();
     let is_space = |char: &char| char.is_whitespace();
     let (place, char) = if let Some(first) = text.chars().next().filter(is_space) {
         ("begins with", first)
     } else if let Some(last) = text.chars().next_back().filter(is_space) {
         ("ends with", last)
     } else {
-        ("holds", text.chars().find(|char| is_unseen(*char))?)
+        ("holds", text.chars().find(|char| is_invisible(*char))?)
     };
     let shown = match char {
         ' ' => "a space".to_owned(),
@@ -28,10 +28,10 @@ pub fn unseen(text: &str) -> Option<String> {
 
 /// A setting that holds such a character.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UnseenCharacter {
+pub struct InvisibleCharacter {
     /// The setting's flag, `--listen`.
     pub flag: String,
-    /// What it holds, and where.
+    /// Which character it holds, and where.
     pub reason: String,
 }
 
@@ -39,22 +39,22 @@ pub struct UnseenCharacter {
 ///
 /// # Errors
 /// The first setting that holds one.
-pub fn refuse_unseen(command: &Command, matches: &ArgMatches) -> Result<(), UnseenCharacter> {
+pub fn refuse_invisible(command: &Command, matches: &ArgMatches) -> Result<(), InvisibleCharacter> {
     for arg in command
         .get_arguments()
         .filter(|arg| arg.get_env().is_some())
     {
         let id = arg.get_id().as_str();
-        // What was one text before its commas were looked for: only what is outside of it matters.
+        // White space may surround the commas of a list, not the list.
         let comma = arg
             .get_value_delimiter()
             .map(String::from)
             .unwrap_or_default();
         for members in matches.get_raw_occurrences(id).into_iter().flatten() {
             let members: Vec<_> = members.map(OsStr::to_string_lossy).collect();
-            if let Some(reason) = unseen(&members.join(&comma)) {
+            if let Some(reason) = invisible_character(&members.join(&comma)) {
                 let flag = format!("--{}", arg.get_long().unwrap_or(id));
-                return Err(UnseenCharacter { flag, reason });
+                return Err(InvisibleCharacter { flag, reason });
             }
         }
     }
@@ -62,7 +62,7 @@ pub fn refuse_unseen(command: &Command, matches: &ArgMatches) -> Result<(), Unse
         None => Ok(()),
         Some((name, matches)) => command
             .find_subcommand(name)
-            .map_or(Ok(()), |command| refuse_unseen(command, matches)),
+            .map_or(Ok(()), |command| refuse_invisible(command, matches)),
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_sees_is_told_with_its_place() {
+    fn an_invisible_character_is_named_with_its_position() {
         for (text, reason) in [
             ("x.db\r", "ends with \\r, which does not show"),
             ("x.db\n", "ends with \\n, which does not show"),
@@ -83,10 +83,13 @@ mod tests {
             ("a\tb", "holds \\t, which does not show"),
             ("a\0b", "holds \\u{0}, which does not show"),
         ] {
-            assert_eq!(unseen(text), Some(format!("{reason}: leave it out")));
+            assert_eq!(
+                invisible_character(text),
+                Some(format!("{reason}: leave it out"))
+            );
         }
         for fine in ["", "a b", "/srv/データ/x.db", "correct horse battery"] {
-            assert_eq!(unseen(fine), None);
+            assert_eq!(invisible_character(fine), None);
         }
     }
 }

@@ -1,17 +1,17 @@
-//! A record as a line for people: when, how grave, from where, what, and its fields as `name=value`.
-//!
-//! Whatever a value holds, the record is one line, and a terminal finds no command in it: what does not show is
-//! written as an escape. Text that could be taken for more than one value stands in quotes.
+//! The two formats of a log record.
 
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use serde::ser::{SerializeMap, Serializer as _};
 use tracing::{
     Event, Level,
     field::{Field, Visit},
 };
+use tracing_serde::SerdeMapVisitor;
 use tracing_subscriber::fmt::{FmtContext, format::Writer};
 
+use super::queue::MAX_LINE_BYTES;
 use crate::{
     domain::{
         clock::{Clock, SystemClock},
@@ -20,8 +20,10 @@ use crate::{
     server::current,
 };
 
-/// Writes a record.
-pub(super) fn format<S, N>(
+/// Writes a record as a line for people: the time, level, target and message, and its fields as `name=value`. What does
+/// not show in a value is escaped, so that the record is one line and a terminal finds no command in it; text that could
+/// be read as more than one value is quoted.
+pub(super) fn text<S, N>(
     _: &FmtContext<'_, S, N>,
     mut line: Writer<'_>,
     event: &Event<'_>,
@@ -92,7 +94,7 @@ impl Visit for Fields<'_> {
             if !value.is_empty() && value.bytes().all(is_plain) {
                 line.write_str(value)
             } else {
-                write!(Harmless(line), "{value:?}")
+                write!(Escaped(line), "{value:?}")
             }
         });
     }
@@ -102,20 +104,63 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.field(field.name(), |line| write!(Harmless(line), "{value:?}"));
+        self.field(field.name(), |line| write!(Escaped(line), "{value:?}"));
     }
 }
 
-/// Whether a byte is a character by itself, and shows.
+/// Whether a byte is a visible character by itself.
 const fn is_printable(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
-/// Writes what does not show as escapes.
-struct Harmless<'a, 'b>(&'a mut Writer<'b>);
+/// Escapes what does not show.
+struct Escaped<'a, 'b>(&'a mut Writer<'b>);
 
-impl fmt::Write for Harmless<'_, '_> {
+impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.write_str(&visible::escape(text))
     }
+}
+
+/// Writes a record as one JSON object: the time, level and target, and its fields, of which `message` is one.
+pub(super) fn json<S, N>(
+    _: &FmtContext<'_, S, N>,
+    mut line: Writer<'_>,
+    event: &Event<'_>,
+) -> fmt::Result {
+    let mut object = escaped_object(event, true)?;
+    if object.len() > MAX_LINE_BYTES {
+        object = escaped_object(event, false)?;
+    }
+    line.write_str(&object)
+}
+
+/// With its fields, or with a note that they are too long: an object cannot be cut.
+fn escaped_object(event: &Event<'_>, with_fields: bool) -> Result<String, fmt::Error> {
+    let object = object(event, with_fields).map_err(|_| fmt::Error)?;
+    let object = str::from_utf8(&object).map_err(|_| fmt::Error)?;
+    Ok(visible::escape_json(object).into_owned())
+}
+
+fn object(event: &Event<'_>, with_fields: bool) -> serde_json::Result<Vec<u8>> {
+    let mut line = Vec::with_capacity(256);
+    let mut json = serde_json::Serializer::new(&mut line);
+    let mut object = json.serialize_map(None)?;
+    let now = SystemClock.now();
+    object.serialize_entry("timestamp", &format_args!("{now}"))?;
+    object.serialize_entry("level", event.metadata().level().as_str())?;
+    object.serialize_entry("target", event.metadata().target())?;
+    if with_fields {
+        let mut fields = SerdeMapVisitor::new(object);
+        event.record(&mut fields);
+        object = fields.take_serializer()?;
+    } else {
+        object.serialize_entry("message", "a record that is too long was left out")?;
+    }
+    if let Some(id) = current::request_id() {
+        object.serialize_entry("request.id", id.as_str())?;
+    }
+    object.end()?;
+    line.push(b'\n');
+    Ok(line)
 }

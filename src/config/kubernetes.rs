@@ -1,6 +1,6 @@
-//! Variables that nobody set: Kubernetes' own, about the Services of a namespace.
+//! Variables that Kubernetes sets by itself for the Services of a namespace.
 
-/// Whether Kubernetes sets it by itself, for a Service whose name begins with hallpass (its docs, "Accessing the
+/// Whether Kubernetes sets the variable by itself, for a Service whose name begins with hallpass (its docs, "Accessing the
 /// Service": `NAME_SERVICE_HOST`, `NAME_SERVICE_PORT[_PORTNAME]`, and as Docker's links have it `NAME_PORT` and
 /// `NAME_PORT_NUMBER_PROTOCOL[_PROTO|_PORT|_ADDR]`).
 pub(super) fn sets(name: &str, value: &str) -> bool {
@@ -22,7 +22,7 @@ pub(super) fn sets(name: &str, value: &str) -> bool {
         let part = matches!(parts.next(), None | Some("PROTO" | "PORT" | "ADDR"));
         number && protocol && part && parts.next().is_none()
     });
-    // Kubernetes' is an URL. A number is what somebody wants us to listen on.
+    // Kubernetes sets a URL. A number is from somebody who wants us to listen on that port.
     is_link || (name.ends_with("_PORT") && value.contains("://"))
 }
 
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_sets_by_itself_is_told_from_what_is_like_it() {
+    fn variables_of_kubernetes_are_recognised_and_similar_ones_are_not() {
         for service in ["", "_METRICS", "_SERVICE", "_PORT_80"] {
             for (name, value) in [
                 ("_SERVICE_HOST", "10.0.0.1"),
