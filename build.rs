@@ -1,6 +1,6 @@
-//! Compiles `proto/` without protoc: protox makes the descriptor set, connectrpc-axum-build the messages
-//! and the routers from it. A second copy of the set is embedded: reflection, `ProtoJSON` and the method
-//! table read it. So are the files themselves, which the server hands out.
+//! Compiles `proto/` without protoc: protox makes the descriptor set, and connectrpc-axum-build makes messages and routers
+//! from it. A second copy of the set is embedded for reflection, `ProtoJSON` and the method table. So are the files
+//! themselves, which the server serves.
 
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
@@ -24,7 +24,7 @@ const PROTOS: [&str; 15] = [
     "grpc/health/v1/health.proto",
 ];
 
-/// Messages with a secret in them: they get no `Debug` that could print it.
+/// Messages with a secret get no `Debug`, which could print it.
 const SECRET: [&str; 11] = [
     "hallpass.v1.CreateTokenRequest",
     "hallpass.v1.CreateTokenResponse",
@@ -41,7 +41,7 @@ const SECRET: [&str; 11] = [
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo tells a build script through the environment"
+    reason = "cargo passes OUT_DIR to a build script in the environment"
 )]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
 
     let descriptors = protox::compile(PROTOS, ["proto"])?.encode_to_vec();
-    // connectrpc-axum-build reads this very name, then deletes it.
+    // connectrpc-axum-build reads the file of this name, then deletes it.
     fs::write(out_dir.join("descriptor.bin"), &descriptors)?;
     fs::write(out_dir.join("hallpass.fds"), &descriptors)?;
 

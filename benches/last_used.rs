@@ -311,6 +311,6 @@ fn token(user_id: UserId, create_time: Timestamp) -> Token {
 }
 
 fn line(text: &str) {
-    // That nobody reads on is no reason to fail.
+    // A closed stdout is no reason to fail.
     drop(writeln!(stdout(), "{text}"));
 }

@@ -1,4 +1,4 @@
-//! The parts that need no server: the text of a token, the token of a page, hashing, the search for tokens.
+//! The parts that need no server: token texts, page tokens, hashing, and the search for tokens.
 
 use std::hint::black_box;
 
@@ -57,12 +57,12 @@ fn page_token(c: &mut Criterion) {
     });
 }
 
-/// At least `len` bytes of `words`, each with what stands behind it, in an order that no processor learns.
-fn text_of(len: usize, words: &[&str], behind: &[&str]) -> Vec<u8> {
+/// At least `len` bytes of `words` with `separators`, in an order that no processor predicts.
+fn text_of(len: usize, words: &[&str], separators: &[&str]) -> Vec<u8> {
     let mut text = Vec::with_capacity(len + 256);
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut draw = |of: usize| {
-        // xorshift64: what matters here is that it is quick and always the same.
+        // xorshift64: quick, and the same in each run.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -70,12 +70,12 @@ fn text_of(len: usize, words: &[&str], behind: &[&str]) -> Vec<u8> {
     };
     while text.len() < len {
         text.extend_from_slice(words[draw(words.len())].as_bytes());
-        text.extend_from_slice(behind[draw(behind.len())].as_bytes());
+        text.extend_from_slice(separators[draw(separators.len())].as_bytes());
     }
     text
 }
 
-/// One core, from memory, over kinds of data from usual to worst.
+/// On one core, from memory, over data from the usual to the worst.
 fn token_search(c: &mut Criterion) {
     const SMALL: usize = 64 << 20;
     const CODE: &[&str] = &[
@@ -95,7 +95,7 @@ fn token_search(c: &mut Criterion) {
         "user_id",
         "String",
     ];
-    const BEHIND: &[&str] = &[" ", " ", "(", ".", "::", ";\n    ", ", ", " = ", "\n"];
+    const SEPARATORS: &[&str] = &[" ", " ", "(", ".", "::", ";\n    ", ", ", " = ", "\n"];
     let token = TokenText::generate(
         &TokenPrefix::default(),
         TokenId::generate(Timestamp::from_micros(0)),
@@ -117,7 +117,7 @@ fn token_search(c: &mut Criterion) {
     let mut group = c.benchmark_group("token search");
     group.sample_size(10);
     for (name, data) in [
-        ("code, 500 MB", text_of(500_000_000, CODE, BEHIND)),
+        ("code, 500 MB", text_of(500_000_000, CODE, SEPARATORS)),
         ("base64 in one line", text_of(SMALL, &base64, &[""])),
         (
             "digits in one line",
@@ -139,7 +139,7 @@ fn token_search(c: &mut Criterion) {
             });
         });
         if name.starts_with("code") {
-            // What reading the memory costs.
+            // The cost of reading the memory.
             group.bench_function("the same, counting its lines", |b| {
                 b.iter(|| memchr::memchr_iter(b'\n', black_box(&data)).count());
             });

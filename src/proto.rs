@@ -13,7 +13,7 @@
 
 include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 
-/// The descriptors, as they are looked up at run time.
+/// The descriptors, for lookups at run time.
 pub fn pool() -> &'static prost_reflect::DescriptorPool {
     static POOL: std::sync::LazyLock<prost_reflect::DescriptorPool> =
         std::sync::LazyLock::new(|| {
@@ -26,5 +26,5 @@ pub fn pool() -> &'static prost_reflect::DescriptorPool {
 /// The serialised `FileDescriptorSet` of all files in `proto/` and what they import.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hallpass.fds"));
 
-/// The files in `proto/`, each by its path in there.
+/// The files in `proto/`, each with its path below it.
 pub const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/proto_files.rs"));

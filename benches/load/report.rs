@@ -83,6 +83,6 @@ pub(crate) fn table(all: &Scenarios) {
 
 /// A line of the report.
 pub(crate) fn line(text: &str) {
-    // That nobody reads on is no reason to fail.
+    // A closed stdout is no reason to fail.
     drop(writeln!(stdout(), "{text}"));
 }

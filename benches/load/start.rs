@@ -47,8 +47,8 @@ pub(crate) async fn report(args: &Args, binaries: &Binaries) -> Result<()> {
         }
         let size = fs::metadata(program)?.len();
         line(&format!("{}:", program.display()));
-        tell("start to the first reply, ms", Spread::of(millis));
-        tell("resident after it, MiB", Spread::of(idle));
+        print("start to the first reply, ms", Spread::of(millis));
+        print("resident after it, MiB", Spread::of(idle));
         line(&format!(
             "  size, MiB: {:.1}",
             f64::from(u32::try_from(size >> 10)?) / 1024.0
@@ -57,7 +57,7 @@ pub(crate) async fn report(args: &Args, binaries: &Binaries) -> Result<()> {
     Ok(())
 }
 
-fn tell(
+fn print(
     what: &str,
     Spread {
         median,

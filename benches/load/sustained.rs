@@ -123,8 +123,7 @@ fn report(samples: &[Sample]) {
     let growth = covariance / variance * length / mib * 100.0;
     let wal = samples.iter().map(|s| s.wal_bytes).max().unwrap_or(0);
     line(&format!(
-        "resident {:.1} MiB; its slope over the last {length:.0} s: {growth:+.2} % of it (goal: ≤ 5 %)",
-        mib
+        "resident {mib:.1} MiB; its slope over the last {length:.0} s: {growth:+.2} % of it (goal: ≤ 5 %)"
     ));
     line(&format!(
         "largest write-ahead log: {} KiB (goal: ≤ 16384)",

@@ -23,7 +23,7 @@ pub struct Effective {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// Nobody set it.
+    /// It is not set.
     Default,
     /// The settings file.
     File,

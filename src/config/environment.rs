@@ -77,7 +77,7 @@ fn find_unknown(
     Some(UnknownVariable { name, similar })
 }
 
-/// The one of `known` that somebody who wrote `name` most likely meant, compared by what `tail` gives of it.
+/// The one of `known` that is most likely meant by `name`, compared by the part that `tail` gives.
 pub(super) fn most_similar<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -101,7 +101,7 @@ pub fn completed_word() -> Option<usize> {
     variable("_CLAP_COMPLETE_INDEX")?.to_str()?.parse().ok()
 }
 
-/// Whether to print no colours: nobody wants them (no-color.org), or the terminal has none.
+/// Whether to print without colours: the user asks for none (no-color.org), or the terminal has none.
 pub fn no_color() -> bool {
     variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|name| name == "dumb")
 }

@@ -11,7 +11,7 @@ use std::{
 
 use clap::{
     Arg, ArgMatches, Args, Command,
-    builder::{OsStr, Resettable},
+    builder::{OsStr, PossibleValue, Resettable},
 };
 use toml::de::{DeTable, DeValue};
 
@@ -168,7 +168,7 @@ fn check(arg: &Arg, text: &str) -> Result<(), String> {
     }
     let allowed = arg.get_possible_values();
     if !allowed.is_empty() && !allowed.iter().any(|value| value.matches(text, false)) {
-        let names: Vec<_> = allowed.iter().map(|value| value.get_name()).collect();
+        let names: Vec<_> = allowed.iter().map(PossibleValue::get_name).collect();
         return Err(format!("must be one of {}", names.join(", ")));
     }
     let flag = format!("--{}={text}", arg.get_long().unwrap_or_default());

@@ -22,7 +22,7 @@ pub(super) fn sets(name: &str, value: &str) -> bool {
         let part = matches!(parts.next(), None | Some("PROTO" | "PORT" | "ADDR"));
         number && protocol && part && parts.next().is_none()
     });
-    // Kubernetes sets a URL. A number is from somebody who wants us to listen on that port.
+    // Kubernetes sets a URL. A number is a user's attempt to set the port to listen on.
     is_link || (name.ends_with("_PORT") && value.contains("://"))
 }
 

@@ -1,9 +1,8 @@
-//! Stored logins: for each server the token that `hallpass login` has left for it, and which server commands work
-//! on where nothing else is given.
+//! Stored logins: the token that `hallpass login` stores for each server, and the server that commands use by default.
 //!
-//! They stand in a folder of the user's, `hallpass` in `$XDG_CONFIG_HOME` or `~/.config`: in `logins.json` what is no
-//! secret, and each token in a file of its own. A token goes to the server that it is stored for, by scheme, host,
-//! port and path, and to no other.
+//! They are in the user's folder `hallpass` in `$XDG_CONFIG_HOME` or `~/.config`: `logins.json` has what is not secret,
+//! and each token has a file of its own. A token is sent only to the server that it is stored for, by scheme, host, port
+//! and path.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +18,7 @@ use crate::domain::secret::Secret;
 
 const LIST: &str = "logins.json";
 
-/// A login, but for its token.
+/// A login, without its token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Login {
     /// Whose token it is.
@@ -28,9 +27,9 @@ pub struct Login {
     pub token_id: String,
     /// The file with the token.
     pub token_file: PathBuf,
-    /// Whether the login has made the token, so that nobody else needs it.
+    /// Whether the login created the token, so that nothing else uses it.
     pub made_by_login: bool,
-    /// Whether the token may go over an unencrypted connection to that server.
+    /// Whether the token may be sent to that server unencrypted.
     pub insecure: bool,
 }
 
@@ -46,7 +45,7 @@ impl Login {
     /// The token.
     ///
     /// # Errors
-    /// Its file cannot be read, is gone, or is not for its user alone.
+    /// Its file cannot be read, does not exist, or is accessible to other users.
     pub fn token(&self) -> Result<Secret, LoginError> {
         let (folder, name) = split(&self.token_file)?;
         let read = Folder::named(folder).and_then(|folder| folder.read(name));
@@ -95,7 +94,7 @@ fn list(path: &Path, folder: &Folder) -> Result<List, LoginError> {
     }
 }
 
-/// The logins, while they are changed: no other process changes them meanwhile.
+/// The logins, locked for changes.
 #[derive(Debug)]
 pub struct Logins {
     path: PathBuf,
@@ -104,10 +103,10 @@ pub struct Logins {
 }
 
 impl Logins {
-    /// Opens them. The folder is made if there is none.
+    /// Opens and locks them. The folder is created if it does not exist.
     ///
     /// # Errors
-    /// There is no place for them, or what is stored cannot be read.
+    /// The user has no home, or what is stored cannot be read.
     pub fn open() -> Result<Self, LoginError> {
         let path = path().ok_or(LoginError::Nowhere)?;
         let folder = Folder::make(&path).and_then(|folder| {
@@ -119,16 +118,15 @@ impl Logins {
         Ok(Self { path, folder, list })
     }
 
-    /// The file for a token for which nobody names one.
+    /// The default file for a token.
     pub fn file_for(&self, token_id: &str) -> PathBuf {
         self.path.join(format!("{token_id}.token"))
     }
 
-    /// Stores a login, which becomes the current one, and gives back the one that was there for that server, with
-    /// its token.
+    /// Stores a login, which becomes the current one, and returns the one that it replaces, with its token.
     ///
     /// # Errors
-    /// It cannot be written. Then what was there still is.
+    /// It cannot be written. Then the stored login is unchanged.
     pub fn store(
         &mut self,
         address: &ServerAddress,
@@ -138,7 +136,7 @@ impl Logins {
         let (folder, name) = split(&login.token_file)?;
         let file = login.token_file.clone();
         let before = self.list.logins.get(&address.to_string()).cloned();
-        // Read before it may be written over.
+        // Read before the file may be overwritten.
         let before = before.and_then(|login| login.token().ok().map(|token| (login, token)));
         let line = format!("{}\n", token.expose());
         let written = Folder::named(folder).and_then(|folder| folder.write(name, line.as_bytes()));
@@ -146,7 +144,7 @@ impl Logins {
         self.list.current = Some(address.to_string());
         self.list.logins.insert(address.to_string(), login);
         if let Err(error) = self.write() {
-            // Nobody would look for it there.
+            // No login refers to it.
             delete(&file)?;
             return Err(error);
         }
@@ -159,10 +157,10 @@ impl Logins {
         Ok(before)
     }
 
-    /// Forgets the login for a server. Its token is deleted from this machine.
+    /// Deletes the login for a server, and its token from this machine.
     ///
     /// # Errors
-    /// It cannot be.
+    /// It cannot be deleted.
     pub fn forget(&mut self, address: &ServerAddress) -> Result<(), LoginError> {
         let address = address.to_string();
         let forgotten = self.list.logins.remove(&address);
@@ -184,7 +182,7 @@ fn delete(path: &Path) -> Result<(), LoginError> {
     let (folder, name) = split(path)?;
     let deleted = Folder::named(folder).and_then(|folder| folder.delete(name));
     match deleted {
-        // With its folder.
+        // The folder is gone as well.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         deleted => at(path, deleted),
     }
@@ -204,7 +202,7 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, LoginError> {
     })
 }
 
-/// The folder, which need not be there. A relative path in the variable is none (XDG Base Directory Specification).
+/// The folder, which may not exist. A relative path in the variable is invalid (XDG Base Directory Specification).
 fn path() -> Option<PathBuf> {
     let (config, home) = (variable("XDG_CONFIG_HOME"), variable("HOME"));
     let absolute = |path| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
@@ -213,13 +211,13 @@ fn path() -> Option<PathBuf> {
     config.map(|config| config.join("hallpass"))
 }
 
-/// Why there is no login to be had or to be left.
+/// Why a login cannot be read or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The user has no home.
-    #[error("there is no place for a login: set HOME or XDG_CONFIG_HOME to an absolute path")]
+    #[error("there is no folder for a login: set HOME or XDG_CONFIG_HOME to an absolute path")]
     Nowhere,
-    /// The file or folder is not as it must be.
+    /// The file or folder cannot be used.
     #[error("{}: {source}", path.display())]
     File {
         /// Which.
@@ -227,10 +225,10 @@ pub enum LoginError {
         /// What the system says.
         source: io::Error,
     },
-    /// Another program wrote it, or a newer Hallpass.
+    /// Another program or a newer Hallpass wrote it.
     #[error("the stored logins cannot be read: delete {LIST}, and log in again")]
     Unreadable,
-    /// Somebody deleted it.
+    /// The file of the token was deleted.
     #[error("the token of the stored login is gone: run `hallpass login` again")]
     Gone,
 }

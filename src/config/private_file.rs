@@ -1,5 +1,5 @@
-//! Files of secrets, for the eyes of one user of this machine alone: read only where nobody else could have read
-//! or put them there, written whole or not at all. No link is followed, whoever made it.
+//! Files of secrets that only one user of this machine may access: read only if no other user could have read or
+//! created them, and written atomically. Links are never followed.
 
 use std::{
     ffi::OsStr,
@@ -16,17 +16,17 @@ use rustix::fs::{
 
 use crate::domain::random;
 
-/// More than any of these files has.
+/// None of these files is larger.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 const OTHERS: u32 = 0o077;
 
-/// An open folder, in which files are found whatever becomes of its path.
+/// An open folder. Its files are found even if its path changes.
 #[derive(Debug)]
 pub(super) struct Folder(OwnedFd);
 
 impl Folder {
-    /// The folder at `path`, which may be a link: whoever names it means it.
+    /// The folder at `path`, which may be a link, since the user named it.
     pub(super) fn named(path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() {
             Path::new(".")
@@ -36,7 +36,7 @@ impl Folder {
         Self::open(path, OFlags::empty())
     }
 
-    /// A folder of ours alone at `path`; `None`: there is none.
+    /// The folder at `path`, which belongs to this user and to which no other may write; `None`: it does not exist.
     pub(super) fn find(path: &Path) -> io::Result<Option<Self>> {
         match Self::open(path, OFlags::NOFOLLOW) {
             Ok(folder) => {
@@ -48,7 +48,7 @@ impl Folder {
         }
     }
 
-    /// The same, which is made if there is none, and closed to others if it was open to them.
+    /// The same, created if it does not exist, and with access for this user alone.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -68,7 +68,7 @@ impl Folder {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    /// Refuses a folder that is not ours, or has one of these bits.
+    /// Refuses a folder of another user, or with one of these mode bits.
     fn check(&self, bits: u32) -> io::Result<()> {
         let found = fstat(&self.0)?;
         if found.st_uid != rustix::process::geteuid().as_raw() {
@@ -80,14 +80,14 @@ impl Folder {
         Ok(())
     }
 
-    /// Waits until no other process changes what is in here, and keeps others from it for as long as this lives.
+    /// Locks the folder against other processes until this is dropped.
     pub(super) fn lock(&self) -> io::Result<()> {
         Ok(flock(&self.0, FlockOperation::LockExclusive)?)
     }
 
     /// What the file `name` holds; `None`: there is none.
     pub(super) fn read(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        // A pipe in its place would be waited for.
+        // Opening a pipe would block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&self.0, name, flags, Mode::empty()) {
             Ok(file) => file,
@@ -97,7 +97,7 @@ impl Folder {
         };
         let found = fstat(&file)?;
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-            return Err(refusal("it is no file"));
+            return Err(refusal("it is not a regular file"));
         }
         if found.st_uid != rustix::process::geteuid().as_raw() {
             return Err(refusal("it belongs to another user"));
@@ -110,9 +110,9 @@ impl Folder {
         Ok(Some(content))
     }
 
-    /// Writes the file `name`, whether it is there or not: once this returns, all of it is on the disk.
+    /// Writes the file `name`, which may exist. Once this returns, all of it is on the disk.
     pub(super) fn write(&self, name: &OsStr, content: &[u8]) -> io::Result<()> {
-        self.refuse_what_is_no_file(name)?;
+        self.refuse_other_than_file(name)?;
         let mut draft = name.to_owned();
         draft.push(format!(".{:016x}", u64::from_ne_bytes(random::bytes())));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -122,24 +122,24 @@ impl Folder {
             .and_then(|()| file.sync_all())
             .and_then(|()| Ok(renameat(&self.0, &draft, &self.0, name)?));
         if let Err(error) = written {
-            // What is left of it holds a secret that nobody will look for.
+            // The draft holds a secret, and nothing would delete it later.
             let _left = unlinkat(&self.0, &draft, AtFlags::empty());
             return Err(error);
         }
         Ok(fsync(&self.0)?)
     }
 
-    fn refuse_what_is_no_file(&self, name: &OsStr) -> io::Result<()> {
+    fn refuse_other_than_file(&self, name: &OsStr) -> io::Result<()> {
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile => {
-                Err(refusal("it is a link, or no file"))
+                Err(refusal("it is a link, or not a regular file"))
             }
             Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Deletes the file `name`, if it is there.
+    /// Deletes the file `name`, if it exists.
     pub(super) fn delete(&self, name: &OsStr) -> io::Result<()> {
         match unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_and_files_are_their_users_alone() {
+    fn folder_and_files_are_private() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("a/b");
         assert!(Folder::find(&path).unwrap().is_none());
@@ -178,7 +178,7 @@ mod tests {
         folder.write(name, b"another").unwrap();
         assert_eq!(folder.read(name).unwrap().as_deref(), Some(&b"another"[..]));
         assert_eq!((mode(&path), mode(&path.join("token"))), (0o700, 0o600));
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft remains");
 
         chmod(&path, 0o777);
         assert!(Folder::find(&path).is_err());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_read_and_what_is_no_file_is_refused() {
+    fn files_of_others_and_other_than_files_are_refused() {
         let above = tempfile::tempdir().unwrap();
         let folder = Folder::make(&above.path().join("f")).unwrap();
         let path = above.path().join("f/token");

@@ -17,7 +17,7 @@ pub enum ServerAddress {
         host: String,
         /// The port.
         port: u16,
-        /// What a proxy takes off each request's path: empty, or with a slash at its beginning.
+        /// The prefix that a proxy strips from each request's path: empty, or beginning with a slash.
         path: String,
     },
     /// `unix:PATH`: the control socket of a server on this machine.
@@ -25,12 +25,12 @@ pub enum ServerAddress {
 }
 
 impl ServerAddress {
-    /// Reads `https://host[:port][/path]`, `http://` likewise, or `unix:PATH`. One slash at the end is left out.
+    /// Parses `https://host[:port][/path]`, the same with `http://`, or `unix:PATH`. A trailing slash is dropped.
     ///
     /// # Errors
-    /// It is none of them.
+    /// It has none of these forms.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const FORM: &str = "must be https://HOST[:PORT][/PATH], http:// likewise, or unix:PATH, with nothing behind it";
+        const FORM: &str = "must be https://HOST[:PORT][/PATH], http://HOST[:PORT][/PATH] or unix:PATH, with nothing after it";
         if let Some(path) = text.strip_prefix("unix:") {
             let is_path = !path.is_empty() && !path.ends_with('/');
             return is_path
@@ -45,7 +45,7 @@ impl ServerAddress {
         };
         let path = uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);
-        // A fragment is dropped as it is read.
+        // The parser drops a fragment.
         if !PublicUrl::is_path(path)
             || uri.query().is_some()
             || text.contains('#')
@@ -54,16 +54,16 @@ impl ServerAddress {
             return Err(FORM.to_owned());
         }
         let tls = scheme == "https";
-        let usual = if tls { 443 } else { 80 };
+        let default_port = if tls { 443 } else { 80 };
         Ok(Self::Http {
             tls,
             host: authority.host().to_ascii_lowercase(),
-            port: authority.port_u16().unwrap_or(usual),
+            port: authority.port_u16().unwrap_or(default_port),
             path: path.to_owned(),
         })
     }
 
-    /// Whether what is sent there can be read on the way.
+    /// Whether others on the network can read what is sent there.
     pub fn is_open(&self) -> bool {
         let Self::Http { tls, host, .. } = self else {
             return false;
@@ -83,9 +83,9 @@ impl fmt::Display for ServerAddress {
                 port,
                 path,
             } => {
-                let (scheme, usual) = if *tls { ("https", 443) } else { ("http", 80) };
+                let (scheme, default_port) = if *tls { ("https", 443) } else { ("http", 80) };
                 write!(f, "{scheme}://{host}")?;
-                if *port != usual {
+                if *port != default_port {
                     write!(f, ":{port}")?;
                 }
                 f.write_str(path)
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_written_in_one_of_three_ways() {
+    fn an_address_has_one_of_three_forms() {
         for (text, shown) in [
             ("https://Tokens.example", "https://tokens.example"),
             ("https://tokens.example:443/", "https://tokens.example"),

@@ -70,9 +70,9 @@ pub enum Why {
     ServerVariable,
     /// The variable.
     DatabaseVariable,
-    /// Somebody has logged in.
+    /// The current login.
     Login,
-    /// Nothing else is given.
+    /// None of these is set.
     Default,
 }
 

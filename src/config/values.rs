@@ -49,11 +49,11 @@ pub(super) fn size_bytes(text: &str) -> Result<usize, String> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err("is no size such as 65536, 64KiB or 1MiB".to_owned()),
+        _ => return Err("must be a size such as 65536, 64KiB or 1MiB".to_owned()),
     };
     let number: usize = digits
         .parse()
-        .map_err(|_| "is no size such as 65536, 64KiB or 1MiB".to_owned())?;
+        .map_err(|_| "must be a size such as 65536, 64KiB or 1MiB".to_owned())?;
     match number.checked_mul(unit) {
         Some(0) => Err("must be more than 0".to_owned()),
         Some(bytes) => Ok(bytes),
@@ -68,7 +68,7 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// A member of a list: spaces beside the commas do not count.
+/// A member of a list, without the spaces around commas.
 fn member(text: &str) -> &str {
     text.trim_matches(' ')
 }
@@ -84,7 +84,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 
 /// Reads a member of a list of origins as browsers send them (RFC 6454, §7): `https://console.example.com`; or `*`.
 pub(super) fn origin(text: &str) -> Result<String, String> {
-    const FORM: &str = "must be * or scheme://host[:port] in lower case, with nothing behind it";
+    const FORM: &str = "must be * or scheme://host[:port] in lower case, with nothing after it";
     let text = member(text);
     if text == "*" {
         return Ok(text.to_owned());
@@ -141,7 +141,7 @@ pub(super) fn cors_header(text: &str) -> Result<HeaderName, String> {
     Ok(name)
 }
 
-/// Reads `sqlite:PATH`; an absolute path may also stand behind `sqlite://`.
+/// Reads `sqlite:PATH`; an absolute path may also follow `sqlite://`.
 pub(super) fn database_url(text: &str) -> Result<PathBuf, String> {
     // The text itself is never repeated: a PostgreSQL URL may hold a password.
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {

@@ -283,7 +283,7 @@ mod tests {
         });
         assert_eq!(lines.write_next(&mut out, LONG), 7);
         assert_eq!(count(&out.out.read), room);
-        // What the writer tells has room even if others have filled the queue again.
+        // The writer's own line has room even if others have filled the queue again.
         thread::scope(|scope| {
             scope.spawn(|| (0..room).for_each(|_| lines.push(&line)));
         });

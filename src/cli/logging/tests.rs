@@ -171,14 +171,14 @@ fn all_end(name: &str, within: Duration) -> bool {
         .spawn()
         .unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    let (tell, hear) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let reader = thread::spawn(move || {
         for line in stdout.lines().map_while(Result::ok) {
-            drop(tell.send(line));
+            drop(sender.send(line));
         }
     });
-    let begins = hears(&hear, BEGINS, Duration::from_mins(1));
-    let ended = hears(&hear, ENDED, within);
+    let begins = hears(&receiver, BEGINS, Duration::from_mins(1));
+    let ended = hears(&receiver, ENDED, within);
     // It may have ended by itself.
     drop(child.kill());
     child.wait().unwrap();

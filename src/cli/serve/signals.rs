@@ -9,8 +9,7 @@ use super::super::{exit_code::ExitCode, logging::Lines};
 /// How long a second signal waits for its line in the log.
 const LAST_FLUSH: Duration = Duration::from_millis(100);
 
-/// Completes on a signal to stop. A second one ends the process at once: somebody does not want to wait, and the
-/// store is safe at any time.
+/// Completes on a signal to stop. A second one ends the process at once, which is safe for the store.
 pub(super) fn stop(log: Lines) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
