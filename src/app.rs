@@ -20,6 +20,7 @@ pub mod passwords;
 mod permit;
 mod policies;
 mod reuse;
+pub mod shared;
 pub mod status;
 pub mod tokens;
 pub mod users;
@@ -43,13 +44,13 @@ use crate::{
 };
 
 use authz::{Action, Relation};
-use background::{ClockConfirmation, FailedAuthAggregator, LastUses, PendingNetworks, TokenStats};
+use background::{ClockConfirmation, TokenStats};
 use caller::Caller;
 use credential_cache::CredentialCache;
-use limits::{Throttle, ThrottleLimits, TokenRate};
 use passwords::{Hasher, HasherOptions};
 use permit::CallerInTx;
 use reuse::ReuseDetector;
+use shared::SharedState;
 
 /// The settings of the use cases.
 #[derive(Clone, Debug)]
@@ -118,40 +119,40 @@ struct Inner {
     options: AppOptions,
     page_key: PageKey,
     hasher: Hasher,
-    throttle: Throttle,
-    failed_auth: FailedAuthAggregator,
-    pending_networks: PendingNetworks,
+    shared: Arc<SharedState>,
     reuse: ReuseDetector,
     token_stats: TokenStats,
     credentials: CredentialCache,
-    token_rate: TokenRate,
-    last_uses: LastUses,
     clock_confirmation: ClockConfirmation,
 }
 
 impl App {
     /// Starts the application on an open store.
     pub async fn start(db: Db, clock: Arc<dyn Clock>, options: AppOptions) -> Result<Self, Error> {
+        let shared = SharedState::new(&options, clock.now());
+        Self::start_instance(db, clock, options, Arc::new(shared)).await
+    }
+
+    /// Starts one of several instances on the same database. They share `shared`.
+    pub async fn start_instance(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        options: AppOptions,
+        shared: Arc<SharedState>,
+    ) -> Result<Self, Error> {
         let page_key = db.read(|tx| Ok::<_, Error>(meta::page_key(tx)?)).await?;
         let hasher =
             Hasher::start(&options.passwords).map_err(|error| Error::Internal(Box::new(error)))?;
-        let throttle = Throttle::new(&ThrottleLimits::default());
-        let token_rate = TokenRate::new(options.token_requests_per_minute);
-        let last_uses = LastUses::new(clock.now());
         let app = Self(Arc::new(Inner {
             db,
             clock,
             options,
             page_key,
             hasher,
-            throttle,
-            failed_auth: FailedAuthAggregator::default(),
-            pending_networks: PendingNetworks::default(),
+            shared,
             reuse: ReuseDetector::default(),
             token_stats: TokenStats::default(),
             credentials: CredentialCache::default(),
-            token_rate,
-            last_uses,
             clock_confirmation: ClockConfirmation::default(),
         }));
         app.load_networks().await?;

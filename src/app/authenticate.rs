@@ -45,7 +45,10 @@ impl App {
         match self.check_token(presented, client).await {
             Err(Error::Unauthenticated(refusal)) => {
                 let id = presented.id();
-                self.0.failed_auth.token(self.now(), refusal, id, client);
+                self.0
+                    .shared
+                    .failed_auth
+                    .token(self.now(), refusal, id, client);
                 Err(refusal.into())
             }
             other => other,
@@ -63,7 +66,7 @@ impl App {
         self.watch_reuse(token, client, client.ip).await;
         let caller = Caller::by_token(known, now, client.clone())?;
         let last_use = LastUse::seen(now, client.ip);
-        self.0.last_uses.note(presented.id(), last_use);
+        self.0.shared.last_uses.note(presented.id(), last_use);
         Ok(caller)
     }
 
@@ -80,6 +83,7 @@ impl App {
         if let (Err(Error::Unauthenticated(refusal)), Some(token)) = (&again, caller.token()) {
             let now = self.now();
             self.0
+                .shared
                 .failed_auth
                 .token(now, *refusal, token.id, caller.client());
         }
@@ -87,8 +91,8 @@ impl App {
     }
 
     async fn reload_caller(&self, caller: &Caller) -> Result<Caller, Error> {
-        if let Some(caller) = caller.unchanged(&self.0.db, self.now()) {
-            return Ok(caller?);
+        if let Some(caller) = caller.unchanged(&self.0.db, self.now())? {
+            return Ok(caller);
         }
         match caller.token() {
             Some(token) => {
@@ -125,7 +129,8 @@ impl App {
         client: &ClientInfo,
     ) -> Result<Caller, Error> {
         let attempt = self.admit(username, client).await;
-        let attempt = attempt.inspect_err(|_| self.0.failed_auth.throttled(self.now(), client))?;
+        let attempt =
+            attempt.inspect_err(|_| self.0.shared.failed_auth.throttled(self.now(), client))?;
         let queue = queue_of(&attempt);
         let checked = self.look_up_and_verify(queue, username, &password).await;
         let Checked {
@@ -142,7 +147,10 @@ impl App {
                 Ok(Caller::by_password(user, hash, client.clone()))
             }
             _ => {
-                self.0.failed_auth.password(self.now(), account, client);
+                self.0
+                    .shared
+                    .failed_auth
+                    .password(self.now(), account, client);
                 Err(Unauthenticated::WrongPassword.into())
             }
         }
@@ -191,6 +199,7 @@ impl App {
         self.metrics().sign_in(result);
         if let Err(Error::Throttled { .. } | Error::Denied(Denied::OldPassword)) = &checked {
             self.0
+                .shared
                 .failed_auth
                 .old_password(self.now(), result, caller, user.id);
         }
@@ -223,7 +232,7 @@ impl App {
     /// are throttled like known ones.
     async fn admit(&self, username: &str, client: &ClientInfo) -> Result<Attempt<'_>, Error> {
         let (ip, now) = (address_of(client), self.now());
-        let admitted = self.0.throttle.admit(username, ip, now).await;
+        let admitted = self.0.shared.throttle.admit(username, ip, now).await;
         admitted.map_err(|throttled| Error::Throttled {
             retry_after: whole_seconds(throttled.retry_after),
         })

@@ -4,12 +4,14 @@
 mod failed_auth;
 mod known_networks;
 pub mod last_use;
+mod leases;
 mod purge;
 mod token_stats;
 
 pub(super) use failed_auth::FailedAuthAggregator;
 pub(super) use known_networks::PendingNetworks;
 pub(super) use last_use::LastUses;
+pub(super) use leases::Leases;
 pub(super) use purge::ClockConfirmation;
 pub(super) use token_stats::TokenStats;
 
@@ -21,6 +23,7 @@ use crate::{domain::audit::AuditEvent, store::audit};
 
 use super::{App, Error};
 use last_use::Flush;
+use leases::Job;
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const HOURLY: Duration = Duration::from_hours(1);
@@ -28,24 +31,24 @@ const HOURLY: Duration = Duration::from_hours(1);
 impl App {
     /// Runs the jobs until `stop` turns true or its sender is dropped, then writes what is still in memory.
     pub async fn run_jobs(&self, mut stop: watch::Receiver<bool>) {
-        let mut flush = time::interval(FLUSH_EVERY);
-        flush.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        let mut hourly = time::interval(HOURLY);
-        hourly.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut ticks = time::interval(FLUSH_EVERY);
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let leases = &self.0.shared.leases;
         let mut backlog = Vec::new();
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => break,
-                _ = flush.tick() => {
-                    self.probe_full_disk().await;
-                    self.flush_refusals(&mut backlog, false).await;
-                    log_result("last uses", self.flush_uses(Flush::Due).await);
-                    log_result("known networks", self.flush_networks().await);
-                }
-                _ = hourly.tick() => {
-                    log_result("purge", self.purge().await);
-                    log_result("audit head", self.log_audit_head().await);
-                }
+                _ = ticks.tick() => {}
+            }
+            self.probe_full_disk().await;
+            self.flush_refusals(&mut backlog, false).await;
+            log_result("last uses", self.flush_uses(Flush::Due).await);
+            log_result("known networks", self.flush_networks().await);
+            if let Some(_lease) = leases.take(Job::Purge, HOURLY) {
+                log_result("purge", self.purge().await);
+            }
+            if let Some(_lease) = leases.take(Job::LogAuditHead, HOURLY) {
+                log_result("audit head", self.log_audit_head().await);
             }
         }
         self.flush_refusals(&mut backlog, true).await;
@@ -70,7 +73,7 @@ impl App {
     async fn flush_refusals(&self, backlog: &mut Vec<AuditEvent>, all: bool) {
         // While the store takes no writes, new refusals stay in the aggregator, which counts what exceeds its bounds.
         if backlog.is_empty() || all {
-            backlog.extend(self.0.failed_auth.take(self.now(), all));
+            backlog.extend(self.0.shared.failed_auth.take(self.now(), all));
         }
         if backlog.is_empty() {
             return;

@@ -16,8 +16,16 @@ use std::time::Duration;
 
 pub use failures::Backoff;
 pub use guess_queue::QueueLimits;
-pub use throttle::{Attempt, Throttle, ThrottleLimits, Throttled};
+pub use throttle::{Attempt, Throttle, ThrottleLimits};
 pub(super) use token_rate::TokenRate;
+
+/// Too many attempts. This is the same whether the user exists or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many sign-in attempts")]
+pub struct Throttled {
+    /// How long to wait before trying again; never zero.
+    pub retry_after: Duration,
+}
 
 /// Rounds up, so that a client that waits this long is admitted.
 pub(super) fn whole_seconds(duration: Duration) -> Duration {

@@ -85,10 +85,10 @@ impl Caller {
         db: &Db,
         now: Timestamp,
     ) -> Result<CallerInTx<'t>, Error> {
-        match self.unchanged(db, now) {
+        match self.unchanged(db, now)? {
             None => self.refresh(tx, now),
             Some(caller) => Ok(CallerInTx {
-                caller: caller?,
+                caller,
                 transaction: PhantomData,
             }),
         }
@@ -99,15 +99,15 @@ impl Caller {
         &self,
         db: &Db,
         now: Timestamp,
-    ) -> Option<Result<Self, Unauthenticated>> {
+    ) -> Result<Option<Self>, Unauthenticated> {
         match &self.proof {
-            Proof::Local { .. } => Some(Ok(self.clone())),
+            Proof::Local { .. } => Ok(Some(self.clone())),
             Proof::Token(known) if db.still_decides(known.stamp, &known.credential.lineage) => {
                 // The token may have expired since.
                 let client = Arc::clone(&self.client);
-                Some(Self::by_token(known.clone(), now, client))
+                Self::by_token(known.clone(), now, client).map(Some)
             }
-            Proof::Token(_) | Proof::Password { .. } => None,
+            Proof::Token(_) | Proof::Password { .. } => Ok(None),
         }
     }
 }

@@ -227,7 +227,7 @@ impl App {
             ip: request.client_ip,
             reporter_ip: request.reporter_ip,
         };
-        self.0.last_uses.note(presented.id(), last_use);
+        self.0.shared.last_uses.note(presented.id(), last_use);
         Ok(verified)
     }
 }

@@ -15,7 +15,7 @@ pub use credential::{Credential, find_credential};
 pub use family::{disable_family, list_family};
 pub use filter::{StateFilter, TokenFilter};
 pub use last_use::record_uses;
-pub use live::{count_live, count_live_children, count_live_family};
+pub use live::{count_live, count_live_children, count_live_family, last_use_of_live};
 pub use purge::{find_users_over_limit, purge, purge_ended};
 pub use revoke::{
     RevokedFamily, mark_revoked, revoke_family, revoke_live_children, revoke_live_of_user,

@@ -40,6 +40,7 @@ mod grpc_own;
 mod hidden_ids;
 mod hostile;
 mod imports;
+mod instances;
 mod introspection;
 mod last_used;
 mod lineage;

@@ -56,6 +56,7 @@ impl App {
         for entry in known {
             let username = entry.username.as_str();
             self.0
+                .shared
                 .throttle
                 .know(username, entry.network, entry.last_time, now);
         }
@@ -65,13 +66,13 @@ impl App {
     /// Notes a sign-in that is to be stored.
     pub(in crate::app) fn note_network(&self, user: UserId, client: &ClientInfo, time: Timestamp) {
         let network = address::network_of(address_of(client));
-        self.0.pending_networks.keep(user, network, time);
+        self.0.shared.pending_networks.keep(user, network, time);
     }
 
     /// Stores the noted sign-ins. There is no audit row: what the sign-in was for has its own.
     pub(in crate::app) async fn flush_networks(&self) -> Result<(), Error> {
-        let _writing = self.0.pending_networks.writing.lock().await;
-        let latest = std::mem::take(&mut *self.0.pending_networks.lock());
+        let _writing = self.0.shared.pending_networks.writing.lock().await;
+        let latest = std::mem::take(&mut *self.0.shared.pending_networks.lock());
         if latest.is_empty() {
             return Ok(());
         }
@@ -88,7 +89,7 @@ impl App {
             .await;
         if written.is_err() {
             for ((user, network), time) in latest {
-                self.0.pending_networks.keep(user, network, time);
+                self.0.shared.pending_networks.keep(user, network, time);
             }
         }
         written
@@ -107,7 +108,7 @@ impl App {
         &self,
         work: impl Fn(&Tx<'_>) -> Result<(T, Option<User>), Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let _writing = self.0.pending_networks.writing.lock().await;
+        let _writing = self.0.shared.pending_networks.writing.lock().await;
         let (done, user) = self
             .revoke(move |tx| {
                 let (done, user) = work(tx)?;
@@ -118,8 +119,11 @@ impl App {
             })
             .await?;
         if let Some(user) = user {
-            self.0.throttle.forget_networks(user.username.as_str());
-            let mut latest = self.0.pending_networks.lock();
+            self.0
+                .shared
+                .throttle
+                .forget_networks(user.username.as_str());
+            let mut latest = self.0.shared.pending_networks.lock();
             latest.retain(|(other, _), _| *other != user.id);
         }
         Ok(done)

@@ -118,9 +118,9 @@ impl App {
             Flush::Now => MAX_WAIT,
         };
         let overloaded = || Error::from(store::Error::Overloaded);
-        let writing = tokio::time::timeout(max_wait, self.0.last_uses.writing.lock());
+        let writing = tokio::time::timeout(max_wait, self.0.shared.last_uses.writing.lock());
         let _writing = writing.await.map_err(|_| overloaded())?;
-        let mut uses = self.0.last_uses.take(self.now(), which);
+        let mut uses = self.0.shared.last_uses.take(self.now(), which);
         while !uses.is_empty() {
             let chunk: Arc<[_]> = uses.split_off(uses.len().saturating_sub(CHUNK)).into();
             let batch = Arc::clone(&chunk);
@@ -128,7 +128,7 @@ impl App {
             let written = tokio::time::timeout(max_wait, written).await;
             if let Err(error) = written.unwrap_or_else(|_| Err(overloaded())) {
                 for (id, last_use) in uses.iter().chain(&*chunk) {
-                    self.0.last_uses.note(*id, *last_use);
+                    self.0.shared.last_uses.note(*id, *last_use);
                 }
                 return Err(error);
             }

@@ -7,7 +7,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{keys::Key, throttle::Throttled};
+use super::{Throttled, keys::Key};
 
 /// Number of lanes, more than there are attempts under way at a time. Addresses that share a lane wait for each other.
 const LANES: usize = 1_024;

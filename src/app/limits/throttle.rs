@@ -34,6 +34,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    Throttled,
     concurrency::{ConcurrencyLimit, Permit},
     failures::{Backoff, Charge, Failures},
     guess_queue::{GuessQueues, QueueLimits, UsedSecond},
@@ -311,14 +312,6 @@ impl Attempt<'_> {
             state.queues.keep_reservation(used, tick);
         }
     }
-}
-
-/// Too many attempts. This is the same whether the user exists or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many sign-in attempts")]
-pub struct Throttled {
-    /// How long to wait before trying again; never zero.
-    pub retry_after: Duration,
 }
 
 #[cfg(test)]

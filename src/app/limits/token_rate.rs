@@ -90,7 +90,7 @@ impl App {
     /// # Errors
     /// [`Error::RateLimited`]: the token is over its limit.
     pub(in crate::app) fn admit_request(&self, id: TokenId, now: Timestamp) -> Result<(), Error> {
-        let admitted = self.0.token_rate.admit(id, now);
+        let admitted = self.0.shared.token_rate.admit(id, now);
         admitted.map_err(|wait| Error::RateLimited {
             retry_after: whole_seconds(wait),
         })

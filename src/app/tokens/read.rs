@@ -78,7 +78,7 @@ impl App {
     /// The token from the credential cache, if the caller may read it and the caller's own credential is unchanged. A
     /// token that the caller may not read goes to the store like one that is not cached.
     fn find_in_cache(&self, caller: &Caller, id: TokenId) -> Option<Found> {
-        let caller = &caller.unchanged(&self.0.db, self.now())?.ok()?;
+        let caller = &caller.unchanged(&self.0.db, self.now()).ok()??;
         let found = self.cached_credential(id)?;
         let relation = relation_to(caller, &found);
         let token = &found.lineage.token;

@@ -20,30 +20,11 @@ use super::{
         error::FieldError,
     },
     own,
-    revoke::{Revocation, Run},
+    revocation::{Revocation, Run, TokenOutcome},
 };
 
 /// Maximum number of tokens that a call may name.
 const MAX_NAMED: usize = 1_000;
-
-/// The outcome for a named token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenOutcome {
-    /// It is revoked, or would be in a dry run.
-    Revoked,
-    /// It was already deleted or expired.
-    NotLive,
-    /// No token has this ID.
-    NotOurs,
-    /// A token has this ID, but another secret.
-    OtherSecret,
-    /// It is neither an ID nor a plaintext.
-    Malformed,
-    /// The filter does not select it.
-    NotSelected,
-    /// It is the caller's own token or its parent.
-    Spared,
-}
 
 /// A text of the request that names a token.
 #[derive(Clone, Copy)]

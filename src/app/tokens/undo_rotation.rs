@@ -39,7 +39,8 @@ impl App {
             let (found, permit) = find_target(tx, &caller, Action::RotateToken, id)?;
             let successor = found.lineage.token;
             let predecessor = predecessor(tx, &successor)?;
-            let is_used = successor.last_use.is_some() || app.0.last_uses.is_noted(successor.id);
+            let is_used =
+                successor.last_use.is_some() || app.0.shared.last_uses.is_noted(successor.id);
             if is_used || !successor.is_live(now) || successor.successor_id.is_some() {
                 return Err(too_late("the new token was used, rotated or ended already"));
             }

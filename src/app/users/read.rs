@@ -10,8 +10,7 @@ use crate::{
         user::{User, Username},
     },
     store::{
-        Tx,
-        tokens::{self, TokenFilter},
+        Tx, tokens,
         users::{self, KindFilter, UserFilter},
     },
 };
@@ -28,9 +27,6 @@ use super::{
     find_target, wrong_type,
 };
 
-/// Maximum number of live tokens that are counted; more than any quota should allow.
-const MAX_LIVE: u32 = 10_000;
-
 /// What would stop working with a user.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserImpact {
@@ -44,12 +40,10 @@ pub struct UserImpact {
 
 impl UserImpact {
     fn find(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<Self, Error> {
-        let filter = TokenFilter::live_of(user);
-        let tokens = tokens::search(tx, &filter, now, None, true, MAX_LIVE)?.tokens;
-        let uses = tokens.iter().filter_map(|token| token.last_use.as_ref());
+        let live = tokens::count_live(tx, user, now)?;
         Ok(Self {
-            live_tokens: u32::try_from(tokens.len()).unwrap_or(u32::MAX),
-            last_use_time: uses.map(|last| last.time).max(),
+            live_tokens: u32::try_from(live).unwrap_or(u32::MAX),
+            last_use_time: tokens::last_use_of_live(tx, user, now)?,
             machines: u32::try_from(users::count_machines(tx, user)?).unwrap_or(u32::MAX),
         })
     }

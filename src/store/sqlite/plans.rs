@@ -212,6 +212,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     tokens::find(tx, id).unwrap();
     tokens::find_credential(tx, id).unwrap();
     tokens::count_live(tx, user, NOW).unwrap();
+    tokens::last_use_of_live(tx, user, NOW).unwrap();
     tokens::count_live_children(tx, id, NOW).unwrap();
     tokens::list_family(tx, id, 100).unwrap();
     tokens::count_live_family(tx, id, NOW).unwrap();

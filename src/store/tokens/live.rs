@@ -34,6 +34,19 @@ pub fn count_live(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<u64, Erro
     tx.number(count!("user_id = ?1"), &[user.into(), now.into()])
 }
 
+/// When any live token of `user` was last used.
+pub fn last_use_of_live(
+    tx: &Tx<'_>,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
+    let sql = "SELECT max(last_use_time) FROM tokens WHERE delete_time IS NULL AND expire_time IS NULL \
+               AND user_id = ?1 UNION ALL SELECT max(last_use_time) FROM tokens \
+               WHERE delete_time IS NULL AND expire_time > ?2 AND user_id = ?1";
+    let times = tx.list(sql, &[user.into(), now.into()], |row| row.opt_time(0))?;
+    Ok(times.into_iter().flatten().max())
+}
+
 /// How many live tokens were created with `parent`.
 pub fn count_live_children(tx: &Tx<'_>, parent: TokenId, now: Timestamp) -> Result<u64, Error> {
     tx.number(count!("parent_id = ?1"), &[parent.into(), now.into()])

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::{
         time::Timestamp,
-        token::{DisabledBy, Invalid},
+        token::{DisabledBy, Invalid, LastUse},
         user::{Role, User},
     },
     store::{
@@ -294,4 +294,34 @@ async fn pages_contain_each_lasting_token_exactly_once_under_concurrent_writes()
         assert!(sorted);
     }
     writers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[test]
+fn last_use_is_the_latest_of_the_users_live_tokens() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    let (alice, bob) = (person("alice"), person("bob"));
+    for user in [&alice, &bob] {
+        users::insert(&tx, user, None).unwrap();
+    }
+    let hour = |hour: u64| NOW.plus(Duration::from_hours(hour));
+    let expiring = Token {
+        expire_time: Some(hour(99)),
+        ..token(&alice)
+    };
+    let (endless, unused, foreign) = (token(&alice), token(&alice), token(&bob));
+    let (gone, over) = (token(&alice), expired(token(&alice)));
+    for token in [&endless, &expiring, &unused, &foreign, &gone, &over] {
+        add(&tx, token);
+    }
+    let last_use = |tx: &Tx<'_>| last_use_of_live(tx, alice.id, NOW).unwrap();
+    assert_eq!(last_use(&tx), None);
+    let uses = [(&endless, 1), (&expiring, 2), (&foreign, 3), (&gone, 4)];
+    let uses = uses.map(|(token, at)| (token.id, LastUse::seen(hour(at), None)));
+    record_uses(&tx, &uses).unwrap();
+    record_uses(&tx, &[(over.id, LastUse::seen(hour(5), None))]).unwrap();
+    mark_revoked(&tx, gone.id, NOW).unwrap();
+    assert_eq!(last_use(&tx), Some(hour(2)));
+    mark_revoked(&tx, expiring.id, NOW).unwrap();
+    assert_eq!(last_use(&tx), Some(hour(1)));
 }
