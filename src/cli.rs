@@ -15,7 +15,7 @@ pub mod exit_code;
 mod failure;
 mod healthcheck;
 mod impact;
-pub mod json_shape;
+pub mod json_output;
 mod logging;
 mod login;
 mod machine;
@@ -144,7 +144,7 @@ enum Commands {
 
 /// The command line as clap sees it.
 pub fn command() -> Command {
-    let command = with_variables(json_shape::described(Cli::command()));
+    let command = with_variables(json_output::described(Cli::command()));
     take_negative_numbers(command).after_help(exit_code::help())
 }
 

@@ -33,7 +33,7 @@ use super::{
     output::{self, ListOutputArgs, OutputArgs, or_dash},
     plural, relative_time,
     table::{self, text, whole},
-    time_arg::{self, TimeArg},
+    time_arg::TimeArg,
 };
 
 #[derive(Subcommand, Debug)]
@@ -81,10 +81,10 @@ struct FilterArgs {
     action: Option<String>,
     /// Only what happened at this time or later: how long ago, such as 7d, a day such as 2027-01-01 (from 00:00 UTC), or
     /// a time such as 2027-01-01T08:00:00+01:00.
-    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    #[arg(long, value_name = "WHEN")]
     since: Option<TimeArg>,
     /// Only what happened before this time.
-    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    #[arg(long, value_name = "WHEN")]
     until: Option<TimeArg>,
 }
 

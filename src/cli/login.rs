@@ -30,7 +30,7 @@ use super::{
     output::{self, OutputArgs},
     password_input::{PasswordInput, read_plaintext},
     plural, relative_time,
-    time_arg::{ExpiryArg, parse_expiry},
+    time_arg::ExpiryArg,
 };
 
 #[derive(Args, Debug)]
@@ -54,7 +54,7 @@ pub(super) struct LoginArgs {
     password: PasswordInput,
     /// When the token that a password creates expires: a duration such as 12h, a day such as 2027-01-01 (from 00:00
     /// UTC), a time such as 2027-01-01T08:00:00+01:00, or never.
-    #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = parse_expiry)]
+    #[arg(long, value_name = "WHEN", default_value = "30d")]
     expires: ExpiryArg,
     /// Where to store the token. Default: in the folder hallpass in `XDG_CONFIG_HOME` or ~/.config.
     #[arg(long, value_name = "FILE")]
@@ -134,10 +134,12 @@ pub(super) fn login(args: LoginArgs) -> Result<(), Failure> {
     };
     let stored = store(&args, username, &token, &plaintext, made_by_login);
     let login = stored.map_err(|failure| {
-        if made_by_login {
-            failure.and(&revoke_or_say_why(server, &token.id, &plaintext))
-        } else {
-            failure
+        if !made_by_login {
+            return failure;
+        }
+        match StoredToken::new(server, &token.id, &plaintext) {
+            Ok(token) => failure.and(&token.revoke_or_explain()),
+            Err(_) => failure,
         }
     })?;
     print(&args, &login, &token)
@@ -225,8 +227,9 @@ fn store(
         && before.token_id != login.token_id
     {
         let id = &before.token_id;
-        let result = match children(&args.url, id, &plaintext) {
-            0 => revoke_or_say_why(&args.url, id, &plaintext),
+        let token = StoredToken::new(&args.url, id, &plaintext)?;
+        let result = match token.live_children() {
+            0 => token.revoke_or_explain(),
             count => format!(
                 "the token {id} stays valid, since {} created with it would end, too: `hallpass token delete {id}` revokes them",
                 plural::count(count, "token")
@@ -237,39 +240,50 @@ fn store(
     Ok(login)
 }
 
-/// How many live tokens were created with a stored one; 0 if that fails, since the next call reports why.
-fn children(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> u32 {
-    let token_id = token_id.to_owned();
-    let client = Client::of_server(server.clone(), Some(plaintext.clone()));
-    let found = client.and_then(|client| client.call(&LookUpTokenRequest { token_id }));
-    found.map_or(0, |found| found.live_children)
+/// A client that calls the server with the token itself.
+struct StoredToken {
+    id: String,
+    client: Client,
 }
 
-/// Revokes a token with itself, and says what became of it.
-fn revoke_or_say_why(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> String {
-    match revoke(server, token_id, plaintext) {
-        Ok(ended) => ended,
-        Err(failure) => failure.message().unwrap_or_default(),
+impl StoredToken {
+    fn new(server: &ServerAddress, id: &str, plaintext: &Secret) -> Result<Self, Failure> {
+        Ok(Self {
+            id: id.to_owned(),
+            client: Client::of_server(server.clone(), Some(plaintext.clone()))?,
+        })
     }
-}
 
-fn revoke(server: &ServerAddress, token_id: &str, plaintext: &Secret) -> Result<String, Failure> {
-    let request = DeleteTokenRequest {
-        token_id: token_id.to_owned(),
-    };
-    let client = Client::of_server(server.clone(), Some(plaintext.clone()))?;
-    match client.call(&request) {
-        Ok(done) if done.deleted_children > 0 => Ok(format!(
-            "the token {token_id} is deleted; tokens created with it, deleted too: {}",
-            done.deleted_children
-        )),
-        Ok(_) => Ok(format!("the token {token_id} is deleted")),
-        Err(failure) if failure.is_refused_as("unauthenticated") => {
-            Ok(format!("the token {token_id} was no longer valid"))
+    /// How many live tokens were created with it; 0 if that is unknown, since the next call reports why.
+    fn live_children(&self) -> u32 {
+        let token_id = self.id.clone();
+        let found = self.client.call(&LookUpTokenRequest { token_id });
+        found.map_or(0, |found| found.live_children)
+    }
+
+    /// Revokes it, and says what became of it.
+    fn revoke(&self) -> Result<String, Failure> {
+        let id = &self.id;
+        let token_id = id.clone();
+        match self.client.call(&DeleteTokenRequest { token_id }) {
+            Ok(done) if done.deleted_children > 0 => Ok(format!(
+                "the token {id} is deleted; tokens created with it, deleted too: {}",
+                done.deleted_children
+            )),
+            Ok(_) => Ok(format!("the token {id} is deleted")),
+            Err(failure) if failure.is_refused_as("unauthenticated") => {
+                Ok(format!("the token {id} was no longer valid"))
+            }
+            Err(failure) => Err(failure.and(&format!(
+                "the token {id} is still valid, so delete it when the server can be reached"
+            ))),
         }
-        Err(failure) => Err(failure.and(&format!(
-            "the token {token_id} is still valid, so delete it when the server can be reached"
-        ))),
+    }
+
+    /// The same with the failure as text.
+    fn revoke_or_explain(&self) -> String {
+        self.revoke()
+            .unwrap_or_else(|failure| failure.message().unwrap_or_default())
     }
 }
 
@@ -296,21 +310,16 @@ fn print(args: &LoginArgs, login: &Login, token: &Token) -> Result<(), Failure> 
 }
 
 /// Asks if other tokens would end with that of the login.
-fn confirm(
-    confirmation: TerminalConfirmation,
-    server: &ServerAddress,
-    token_id: &str,
-    plaintext: &Secret,
-) -> Result<(), Failure> {
-    let count = children(server, token_id, plaintext);
+fn confirm(confirmation: TerminalConfirmation, token: &StoredToken) -> Result<(), Failure> {
+    let count = token.live_children();
     if count == 0 {
         return Ok(());
     }
-    let client = Client::of_server(server.clone(), None)?;
-    confirmation.ask(&client, || {
+    confirmation.ask(&token.client, || {
         let tokens = plural::count(count, "token");
         Ok(Some(format!(
-            "{tokens} created with the token {token_id} of this login would end, too. Log out?"
+            "{tokens} created with the token {} of this login would end, too. Log out?",
+            token.id
         )))
     })
 }
@@ -323,8 +332,9 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     let (server, login) = found.ok_or_else(|| Failure::failed("there is no stored login"))?;
     let revoked = match login.token() {
         Ok(plaintext) if login.made_by_login => {
-            confirm(args.confirmation, &server, &login.token_id, &plaintext)?;
-            revoke(&server, &login.token_id, &plaintext)
+            let token = StoredToken::new(&server, &login.token_id, &plaintext)?;
+            confirm(args.confirmation, &token)?;
+            token.revoke()
         }
         Ok(_) => Ok(format!(
             "the token {} is still valid, since `hallpass login` did not create it",

@@ -1,23 +1,21 @@
 //! `hallpass machine`: users that have no password, only tokens, and a person who owns them.
 
-use std::{collections::HashMap, io};
+use std::collections::HashMap;
 
 use clap::{Arg, Args, Subcommand};
 
 use crate::{
     config::target::TargetArgs,
-    domain::clock::{Clock, SystemClock},
     proto::hallpass::v1::{
-        CreateUserRequest, ListUsersResponse, SetOwnerRequest, User, UserState, UserType,
+        CreateUserRequest, ListUsersResponse, LookUpUserResponse, SetOwnerRequest, User, UserState,
+        UserType,
     },
 };
 
 use super::{
     client::{Client, Session},
     failure::Failure,
-    output::{self, ListOutputArgs, OutputArgs},
-    relative_time,
-    table::{self, text, whole},
+    output::{self, ListOutputArgs, OutputArgs, or_dash},
     user::{self, Accept, ConfirmedUserArgs, Describe, NewUserArgs, UserArgs},
     user_view,
 };
@@ -121,16 +119,11 @@ fn create(args: &Create) -> Result<(), Failure> {
 
 fn list_machines(args: &List) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
-    let mut owner_id = None;
-    if let Some(owner) = &args.owner {
-        owner_id = Some(
-            client
-                .run(async |session| session.look_up_user(owner).await)?
-                .id,
-        );
-    }
+    let look_up = |owner| client.run(async |session| session.look_up_user(owner).await);
+    let owner = args.owner.as_deref().map(look_up).transpose()?;
     let is_wanted = |user: &User| {
-        user_view::is_machine(user) && owner_id.as_ref().is_none_or(|id| user.owner_id == *id)
+        let is_owned_by = |owner: &LookUpUserResponse| user.owner_id == owner.id;
+        user_view::is_machine(user) && owner.as_ref().is_none_or(is_owned_by)
     };
     let get = async |session: &mut Session, page| {
         let page = session
@@ -150,37 +143,15 @@ fn list_machines(args: &List) -> Result<(), Failure> {
     let names = names.map(|user| (user.id.clone(), user.username.clone()));
     let names: HashMap<_, _> = names.collect();
     users.retain(is_wanted);
+    let owner_name =
+        |machine: &User| or_dash(names.get(&machine.owner_id).cloned().unwrap_or_default());
     let reply = ListUsersResponse {
         users,
         ..ListUsersResponse::default()
     };
-    Ok(args
-        .output
-        .print(reply, |reply| print(&reply.users, &names))?)
-}
-
-fn print(machines: &[User], names: &HashMap<String, String>) -> io::Result<()> {
-    let now = SystemClock.now();
-    let rows = machines.iter().map(|machine| {
-        let owner = names.get(&machine.owner_id);
-        [
-            machine.username.clone(),
-            owner.map_or_else(|| "-".to_owned(), ToString::to_string),
-            user_view::role(machine).to_owned(),
-            user_view::state(machine).to_owned(),
-            relative_time::short(relative_time::of(machine.create_time), now),
-            machine.description.clone(),
-        ]
-    });
-    let columns = [
-        whole("USERNAME"),
-        whole("OWNER"),
-        whole("ROLE"),
-        whole("STATE"),
-        whole("CREATED"),
-        text("DESCRIPTION"),
-    ];
-    table::print(columns, rows.collect())
+    Ok(args.output.print(reply, |reply| {
+        user_view::list(&reply.users, "OWNER", owner_name)
+    })?)
 }
 
 fn set_owner(args: &SetOwner) -> Result<(), Failure> {

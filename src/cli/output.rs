@@ -17,7 +17,7 @@ use crate::{
     proto,
 };
 
-/// How to print. [`super::json_shape`] adds the JSON's type to the help.
+/// How to print. [`super::json_output`] adds the JSON's type to the help.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct OutputArgs {
     /// Print JSON instead of text for people.

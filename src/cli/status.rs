@@ -43,22 +43,17 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
     let (target, why, token) = (client.name(), client.why(), token(&client));
     let token_source = client.token_source().map(|source| source.to_string());
     let report = ask(client);
+    let found = report.as_ref().ok();
+    let refused = found.and_then(|report| report.refused.as_ref());
     if args.output.json {
-        let (server, embedded, refused) = match &report {
-            Ok(report) => (
-                Some(output::to_json(&report.status)?),
-                Some(report.is_embedded),
-                report.refused.clone(),
-            ),
-            Err(_) => (None, None, None),
-        };
+        let server = found.map(|report| output::to_json(&report.status));
         output::json(&json!({
             "target": target,
             "why": why.to_string(),
             "tokenSource": token_source,
             "tokenRefused": refused,
-            "embedded": embedded,
-            "server": server,
+            "embedded": found.map(|report| report.is_embedded),
+            "server": server.transpose()?,
         }))?;
     } else {
         let mut fields = vec![("Target", target), ("Chosen", why.to_string())];
@@ -66,20 +61,14 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
         if why == Why::Login && database.exists() {
             fields.push(("Not chosen", not_chosen(database)));
         }
-        let refused = report
-            .as_ref()
-            .ok()
-            .and_then(|report| report.refused.as_ref());
-        fields.push((
-            "Token",
-            match refused {
-                Some(problem) => format!("{token}, which is refused: {problem}"),
-                None => token,
-            },
-        ));
-        match &report {
-            Ok(report) => fields.extend(describe(report)),
-            Err(_) => fields.push(("Ready", "no".to_owned())),
+        let token = match refused {
+            Some(problem) => format!("{token}, which is refused: {problem}"),
+            None => token,
+        };
+        fields.push(("Token", token));
+        match found {
+            Some(report) => fields.extend(describe(report)),
+            None => fields.push(("Ready", "no".to_owned())),
         }
         output::fields(fields)?;
     }
@@ -91,11 +80,8 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
 }
 
 fn not_chosen(database: &Path) -> String {
-    format!(
-        "the database {} in this folder: give `--database-url sqlite:{}` to use it",
-        database.display(),
-        database.display()
-    )
+    let path = database.display();
+    format!("the database {path} in this folder: give `--database-url sqlite:{path}` to use it")
 }
 
 fn token(client: &Client) -> String {

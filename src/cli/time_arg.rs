@@ -38,29 +38,29 @@ impl TimeArg {
 }
 
 impl FromStr for TimeArg {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match duration::parse(text) {
-            Ok(duration) => return Ok(Self::FromNow(duration)),
-            Err(DurationError::Months) => return Err("in days, since months differ in length"),
-            Err(DurationError::TooLong) => return Err("at most 1000 years away"),
-            Err(DurationError::Malformed) => {}
-        }
-        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
-        let micros = match text.parse() {
-            Ok(day) => midnight(day),
-            Err(_) => DateTime::parse_from_rfc3339(text)
-                .map_err(|_| FORMS)?
-                .timestamp_micros(),
-        };
-        Ok(Self::At(Timestamp::from_micros(micros)))
+        read(text).map_err(|problem| format!("must be {problem}"))
     }
 }
 
-/// For clap: reads a time.
-pub(super) fn parse(text: &str) -> Result<TimeArg, String> {
-    text.parse().map_err(|problem| format!("must be {problem}"))
+/// Reads a time, or returns what it must be.
+fn read(text: &str) -> Result<TimeArg, &'static str> {
+    match duration::parse(text) {
+        Ok(duration) => return Ok(TimeArg::FromNow(duration)),
+        Err(DurationError::Months) => return Err("in days, since months differ in length"),
+        Err(DurationError::TooLong) => return Err("at most 1000 years away"),
+        Err(DurationError::Malformed) => {}
+    }
+    let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+    let micros = match text.parse() {
+        Ok(day) => midnight(day),
+        Err(_) => DateTime::parse_from_rfc3339(text)
+            .map_err(|_| FORMS)?
+            .timestamp_micros(),
+    };
+    Ok(TimeArg::At(Timestamp::from_micros(micros)))
 }
 
 /// When a token expires.
@@ -80,14 +80,17 @@ impl ExpiryArg {
     }
 }
 
-/// For clap: reads an expiry.
-pub(super) fn parse_expiry(text: &str) -> Result<ExpiryArg, String> {
-    if text.trim().eq_ignore_ascii_case("never") {
-        return Ok(ExpiryArg::Never);
-    }
-    match text.parse() {
-        Ok(time) => Ok(ExpiryArg::At(time)),
-        Err(problem) => Err(format!("must be never, or {problem}")),
+impl FromStr for ExpiryArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().eq_ignore_ascii_case("never") {
+            return Ok(Self::Never);
+        }
+        match read(text) {
+            Ok(time) => Ok(Self::At(time)),
+            Err(problem) => Err(format!("must be never, or {problem}")),
+        }
     }
 }
 
@@ -99,7 +102,7 @@ mod tests {
     fn a_time_is_a_duration_a_day_or_a_timestamp() {
         let now = Timestamp::from_micros(1_800_000_000_000_000);
         let days = Duration::from_hours(90 * 24);
-        let distance = parse("90d").unwrap();
+        let distance = TimeArg::from_str("90d").unwrap();
         assert_eq!(distance.ahead_of(now), now.plus(days));
         assert_eq!(distance.before(now), now.minus(days));
         for text in [
@@ -107,11 +110,14 @@ mod tests {
             "2027-01-15T09:30:00+01:30",
             "2027-01-15T03:00:00-05:00",
         ] {
-            let at = parse(text).unwrap();
+            let at = TimeArg::from_str(text).unwrap();
             assert_eq!((at.ahead_of(now), at.before(now)), (now, now), "{text}");
         }
         let midnight = now.minus(Duration::from_hours(8));
-        assert_eq!(parse("2027-01-15").unwrap().ahead_of(now), midnight);
+        assert_eq!(
+            TimeArg::from_str("2027-01-15").unwrap().ahead_of(now),
+            midnight
+        );
         for bad in [
             "",
             "90",
@@ -124,17 +130,18 @@ mod tests {
             "3 months",
             "1001y",
         ] {
-            assert!(parse(bad).is_err(), "{bad}");
+            assert!(TimeArg::from_str(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn an_expiry_is_never_or_a_time() {
         for never in ["never", "Never", " never "] {
-            assert_eq!(parse_expiry(never), Ok(ExpiryArg::Never));
+            assert_eq!(never.parse(), Ok(ExpiryArg::Never));
         }
         let time = "90d".parse().unwrap();
-        assert_eq!(parse_expiry("90d"), Ok(ExpiryArg::At(time)));
-        assert!(parse_expiry("tomorrow").unwrap_err().contains("never"));
+        assert_eq!("90d".parse(), Ok(ExpiryArg::At(time)));
+        let problem = ExpiryArg::from_str("tomorrow").unwrap_err();
+        assert!(problem.contains("never"), "{problem}");
     }
 }

@@ -50,16 +50,16 @@ fn help(path: &str) -> String {
 /// The command that `args` call, as far as they name one. A flag before its command may have a value.
 fn called<'a>(root: &'a Command, args: &[OsString]) -> (&'a Command, String) {
     let (mut command, mut path) = (root, root.get_name().to_owned());
-    let mut is_behind_a_flag = false;
+    let mut follows_a_flag = false;
     for word in args.iter().skip(1).map(|arg| arg.to_string_lossy()) {
         let is_flag = word.starts_with('-');
         if let Some(found) = command.find_subcommand(&*word) {
             command = found;
             path = format!("{path} {}", command.get_name());
-        } else if !is_flag && !is_behind_a_flag && word != "help" {
+        } else if !is_flag && !follows_a_flag && word != "help" {
             break;
         }
-        is_behind_a_flag = is_flag;
+        follows_a_flag = is_flag;
     }
     (command, path)
 }

@@ -292,9 +292,11 @@ fn list(args: &List) -> Result<(), Failure> {
         users,
         ..ListUsersResponse::default()
     };
-    Ok(args
-        .output
-        .print(reply, |reply| user_view::list(&reply.users))?)
+    Ok(args.output.print(reply, |reply| {
+        user_view::list(&reply.users, "TYPE", |user| {
+            user_view::kind(user).to_owned()
+        })
+    })?)
 }
 
 pub(super) fn get(args: &UserArgs, accept: Accept) -> Result<(), Failure> {

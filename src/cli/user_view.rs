@@ -55,13 +55,17 @@ pub(super) fn show_details(
     ])?)
 }
 
-/// Prints a table of users.
-pub(super) fn list(users: &[User]) -> io::Result<()> {
+/// Prints a table of users, whose second column is `column` with the values of `value`.
+pub(super) fn list(
+    users: &[User],
+    column: &'static str,
+    value: impl Fn(&User) -> String,
+) -> io::Result<()> {
     let now = SystemClock.now();
     let rows = users.iter().map(|user| {
         [
             user.username.clone(),
-            kind(user).to_owned(),
+            value(user),
             role(user).to_owned(),
             state(user).to_owned(),
             relative_time::short(relative_time::of(user.create_time), now),
@@ -70,7 +74,7 @@ pub(super) fn list(users: &[User]) -> io::Result<()> {
     });
     let columns = [
         whole("USERNAME"),
-        whole("TYPE"),
+        whole(column),
         whole("ROLE"),
         whole("STATE"),
         whole("CREATED"),

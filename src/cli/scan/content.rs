@@ -18,13 +18,13 @@ use lines::Lines;
 use utf16::Utf16;
 
 /// The buffer for reading: fits a core's cache, and holds most files whole.
-const PIECE: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// The buffer for what another layer unpacks or decodes.
-const INNER_PIECE: usize = 32 * 1024;
+const INNER_BUFFER_BYTES: usize = 32 * 1024;
 
 /// How much of a full buffer is kept: enough for a token, and for the longest header.
-const KEPT: usize = 8 * 1024;
+const OVERLAP_BYTES: usize = 8 * 1024;
 
 /// Maximum nesting of layers. Enough for a tarball with Helm's base64 of base64 of gzip.
 const MAX_LEVEL: u8 = 5;
@@ -34,7 +34,7 @@ const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
 const MAX_RATIO: u64 = 100;
 
 /// Receives the events of a search, with the names of the archive members around each, from the outermost.
-pub(super) type Tell<'a> = &'a mut dyn FnMut(&[String], Event);
+pub(super) type OnEvent<'a> = &'a mut dyn FnMut(&[String], Event);
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -48,7 +48,7 @@ pub(super) enum Event {
 
 /// Shared by all layers of a file.
 struct Context<'a> {
-    tell: Tell<'a>,
+    on_event: OnEvent<'a>,
     /// The archive members around the layer.
     names: Vec<String>,
     read: u64,
@@ -57,10 +57,10 @@ struct Context<'a> {
 
 impl Context<'_> {
     /// Reports an event within the members `below`.
-    fn tell(&mut self, below: &[String], event: Event) {
+    fn report(&mut self, below: &[String], event: Event) {
         let depth = self.names.len();
         self.names.extend_from_slice(below);
-        (self.tell)(&self.names, event);
+        (self.on_event)(&self.names, event);
         self.names.truncate(depth);
     }
 
@@ -79,9 +79,9 @@ impl Context<'_> {
     }
 }
 
-/// The buffer of a layer: the newest bytes, and up to `KEPT` bytes before them.
+/// The buffer of a layer: the newest bytes, and up to `OVERLAP_BYTES` bytes before them.
 #[derive(Clone, Copy)]
-struct Piece<'a> {
+struct Chunk<'a> {
     bytes: &'a [u8],
     /// Its offset in the layer.
     begin: u64,
@@ -92,7 +92,7 @@ struct Piece<'a> {
     has_lines: bool,
 }
 
-impl Piece<'_> {
+impl Chunk<'_> {
     fn offset(&self, index: usize) -> u64 {
         self.begin + to_u64(index)
     }
@@ -108,11 +108,11 @@ impl Piece<'_> {
 #[derive(Debug)]
 struct Mark {
     offset: u64,
-    what: What,
+    kind: MarkKind,
 }
 
 #[derive(Debug)]
-enum What {
+enum MarkKind {
     Token(Option<&'static str>, TokenText),
     /// The content of a member of a tar archive begins.
     Member(String),
@@ -127,13 +127,17 @@ struct Layer {
     filled: usize,
     begin: u64,
     encoded: Encoded,
-    wide: Utf16,
+    utf16: Utf16,
     archive: Archive,
 }
 
 impl Layer {
     fn new(level: u8, has_lines: bool) -> Self {
-        let size = if level == 0 { PIECE } else { INNER_PIECE };
+        let size = if level == 0 {
+            BUFFER_BYTES
+        } else {
+            INNER_BUFFER_BYTES
+        };
         Self {
             level,
             has_lines,
@@ -141,7 +145,7 @@ impl Layer {
             filled: 0,
             begin: 0,
             encoded: Encoded::default(),
-            wide: Utf16::default(),
+            utf16: Utf16::default(),
             archive: Archive::default(),
         }
     }
@@ -149,18 +153,18 @@ impl Layer {
     fn reset(&mut self) {
         (self.filled, self.begin) = (0, 0);
         self.encoded.reset();
-        self.wide.reset();
+        self.utf16.reset();
         self.archive.reset();
     }
 
     /// The free part of the buffer. Passes to `leave` what it drops to make room.
     fn room(&mut self, mut leave: impl FnMut(&[u8])) -> &mut [u8] {
         if self.filled == self.buffer.len() {
-            let gone = self.filled - KEPT;
+            let gone = self.filled - OVERLAP_BYTES;
             leave(&self.buffer[..gone]);
             self.buffer.copy_within(gone.., 0);
             self.begin += to_u64(gone);
-            self.filled = KEPT;
+            self.filled = OVERLAP_BYTES;
         }
         &mut self.buffer[self.filled..]
     }
@@ -169,24 +173,24 @@ impl Layer {
     fn search(&mut self, len: usize, last: bool, context: &mut Context<'_>, marks: &mut Vec<Mark>) {
         let from = self.filled;
         self.filled += len;
-        let piece = Piece {
+        let chunk = Chunk {
             bytes: &self.buffer[..self.filled],
             begin: self.begin,
             last,
             level: self.level,
             has_lines: self.has_lines,
         };
-        find_tokens(piece.bytes, from, |start, token| {
+        find_tokens(chunk.bytes, from, |start, token| {
             marks.push(Mark {
-                offset: piece.offset(start),
-                what: What::Token(None, token),
+                offset: chunk.offset(start),
+                kind: MarkKind::Token(None, token),
             });
         });
         if self.level < MAX_LEVEL {
-            self.encoded.search(piece, context, marks);
-            self.wide.search(piece, context, marks);
+            self.encoded.search(chunk, context, marks);
+            self.utf16.search(chunk, context, marks);
         }
-        self.archive.search(piece, context, marks);
+        self.archive.search(chunk, context, marks);
     }
 
     /// Searches bytes that another layer has decoded.
@@ -236,13 +240,13 @@ impl Content {
         &mut self,
         mut source: impl Read,
         read: impl Fn(u64),
-        tell: Tell<'_>,
+        on_event: OnEvent<'_>,
     ) -> io::Result<()> {
         self.layer.reset();
         self.lines = Lines::default();
         self.member = None;
         let mut context = Context {
-            tell,
+            on_event,
             names: Vec::new(),
             read: 0,
             unpacked: 0,
@@ -283,19 +287,19 @@ impl Content {
     fn advance(&mut self, len: usize, last: bool, context: &mut Context<'_>) {
         self.layer.search(len, last, context, &mut self.marks);
         // A member comes before the token at its beginning.
-        let is_token = |mark: &Mark| matches!(mark.what, What::Token(..));
+        let is_token = |mark: &Mark| matches!(mark.kind, MarkKind::Token(..));
         self.marks.sort_by_key(|mark| (mark.offset, is_token(mark)));
         let bytes = &self.layer.buffer[..self.layer.filled];
-        for Mark { offset, what } in self.marks.drain(..) {
-            match what {
-                What::Member(name) => {
+        for Mark { offset, kind } in self.marks.drain(..) {
+            match kind {
+                MarkKind::Member(name) => {
                     self.lines.restart(offset);
                     self.member = Some(name);
                 }
-                What::Token(encoding, token) => {
+                MarkKind::Token(encoding, token) => {
                     let location = self.lines.location(bytes, offset);
                     let event = Event::Found(location, encoding, token);
-                    context.tell(self.member.as_slice(), event);
+                    context.report(self.member.as_slice(), event);
                 }
             }
         }

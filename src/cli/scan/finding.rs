@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{id::TokenId, token_search::find_tokens, token_text::TokenText, visible};
+use crate::domain::{token_search::find_tokens, token_text::TokenText, visible};
 
 /// A file, or an object in a Git repository.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -49,26 +49,15 @@ pub(super) struct Location {
 }
 
 /// A token and its location, without the secret.
-#[derive(Clone, Debug)]
-pub(super) struct Finding {
-    pub(super) location: Location,
-    pub(super) encoding: Option<&'static str>,
-    pub(super) prefix: String,
-    pub(super) id: TokenId,
-}
-
-/// A finding as JSON.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FindingJson<'a> {
-    #[serde(flatten)]
-    source: &'a Source,
+pub(super) struct Finding {
     #[serde(flatten)]
     location: Location,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
-    prefix: &'a str,
-    token_id: &'a str,
+    prefix: String,
+    token_id: String,
 }
 
 impl Finding {
@@ -81,14 +70,14 @@ impl Finding {
             location,
             encoding,
             prefix: token.prefix().to_owned(),
-            id: token.id(),
+            token_id: token.id().to_string(),
         }
     }
 
     /// The line for people.
     pub(super) fn show(&self, source: &Source) -> String {
         let Location { line, column, .. } = self.location;
-        let token = redacted(&self.prefix, self.id.encode().as_str());
+        let token = redacted(&self.prefix, &self.token_id);
         let source = source.show();
         match self.encoding {
             Some(encoding) => format!("{source}:{line}:{column}: {token} (in {encoding})"),
@@ -98,13 +87,15 @@ impl Finding {
 
     /// The line for programs.
     pub(super) fn json(&self, source: &Source) -> serde_json::Result<String> {
-        serde_json::to_string(&FindingJson {
-            source,
-            location: self.location,
-            encoding: self.encoding,
-            prefix: &self.prefix,
-            token_id: self.id.encode().as_str(),
-        })
+        #[derive(Serialize)]
+        struct Line<'a> {
+            #[serde(flatten)]
+            source: &'a Source,
+            #[serde(flatten)]
+            finding: &'a Finding,
+        }
+        let finding = self;
+        serde_json::to_string(&Line { source, finding })
     }
 }
 

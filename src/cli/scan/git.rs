@@ -10,7 +10,10 @@ use std::{
     collections::VecDeque,
     num::NonZero,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -23,9 +26,9 @@ use super::{
     finding::{Finding, Source, printable},
     report::Report,
 };
-use command::{Git, Memory, Program};
-use objects::{Kind, List, Object, Objects, Problem};
-use repository::Format;
+use command::{Git, GitProgram, MemoryLimit};
+use objects::{Object, ObjectKind, ObjectList, ObjectReader, ReadError};
+use repository::HashFormat;
 
 /// The maximum number of tokens in blobs for which commits are looked up. Further ones are reported without commits.
 const MAX_PENDING: usize = 10_000;
@@ -38,20 +41,20 @@ const MIN_BYTES_PER_SECOND: u64 = 256 * 1024;
 /// For objects of a usual size. Larger ones, and those that need more memory, follow in the other tier.
 const USUAL: Tier = Tier {
     processes: 4,
-    memory: Memory(160 * 1024),
+    memory: MemoryLimit(160 * 1024),
 };
 const LARGE: Tier = Tier {
     processes: 2,
-    memory: Memory(512 * 1024),
+    memory: MemoryLimit(512 * 1024),
 };
 
 struct Tier {
     processes: usize,
-    memory: Memory,
+    memory: MemoryLimit,
 }
 
 /// A token in a blob, until the commits that introduced the blob are known.
-struct InBlob {
+struct BlobFinding {
     id: String,
     members: Vec<String>,
     finding: Finding,
@@ -60,8 +63,8 @@ struct InBlob {
 /// The tokens in blobs whose commits are still to be looked up.
 pub(super) struct Pending {
     time: Duration,
-    program: Program,
-    searched: Vec<(TempDir, Mutex<Vec<InBlob>>)>,
+    program: GitProgram,
+    searched: Vec<(TempDir, Mutex<Vec<BlobFinding>>)>,
 }
 
 /// Searches the repository that contains `path`.
@@ -69,7 +72,7 @@ pub(super) struct Pending {
 /// # Errors
 /// There is no `git` or no repository, or the output cannot be written.
 pub(super) fn search(path: &Path, report: &Report) -> Result<Pending, Failure> {
-    let program = Program::find()?;
+    let program = GitProgram::find()?;
     let repository = repository::find(path)?;
     let objects = printable(repository.objects.as_os_str().as_encoded_bytes());
     if repository.is_elsewhere {
@@ -88,15 +91,15 @@ pub(super) fn search(path: &Path, report: &Report) -> Result<Pending, Failure> {
     let time = MIN_TIME + Duration::from_secs(files.size / MIN_BYTES_PER_SECOND);
     let deadline = Instant::now() + time;
     let mut searched = Vec::new();
-    for format in Format::ALL {
+    for format in HashFormat::ALL {
         if let Some(folder) = files.make_repository(&repository, format)? {
             let git = Git {
                 program: &program,
                 folder: folder.path(),
                 deadline,
             };
-            let in_blobs = search_all(git, &objects, report)?;
-            searched.push((folder, in_blobs));
+            let blob_findings = search_all(git, &objects, report)?;
+            searched.push((folder, blob_findings));
         }
     }
     Ok(Pending {
@@ -106,14 +109,18 @@ pub(super) fn search(path: &Path, report: &Report) -> Result<Pending, Failure> {
     })
 }
 
-fn search_all(git: Git<'_>, name: &str, report: &Report) -> Result<Mutex<Vec<InBlob>>, Failure> {
+fn search_all(
+    git: Git<'_>,
+    name: &str,
+    report: &Report,
+) -> Result<Mutex<Vec<BlobFinding>>, Failure> {
     let search = Search {
         git,
         report,
-        in_blobs: Mutex::default(),
-        is_late: Mutex::default(),
+        blob_findings: Mutex::default(),
+        is_late: AtomicBool::default(),
     };
-    let list = Mutex::new(List::start(git)?);
+    let list = Mutex::new(ObjectList::start(git)?);
     let next = || lock(&list).next_batch();
     let mut large = search.run(&USUAL, &next)?;
     let list = list.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -129,10 +136,10 @@ fn search_all(git: Git<'_>, name: &str, report: &Report) -> Result<Mutex<Vec<InB
     for object in search.run(&LARGE, &next)? {
         report.unreadable(object.id, "git cannot read it within its memory limit");
     }
-    if *lock(&search.is_late) {
+    if search.is_late.into_inner() {
         report.unreadable(name, "the search takes too long: the rest is not searched");
     }
-    Ok(search.in_blobs)
+    Ok(search.blob_findings)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -142,11 +149,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Pending {
     /// Reports each token, once for each commit that introduced its blob and each path of the blob there.
     pub(super) fn report(self, report: &Report) -> Result<(), Failure> {
-        for (folder, in_blobs) in self.searched {
-            let in_blobs = in_blobs
+        for (folder, blob_findings) in self.searched {
+            let blob_findings = blob_findings
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner);
-            if in_blobs.is_empty() {
+            if blob_findings.is_empty() {
                 continue;
             }
             let git = Git {
@@ -154,12 +161,12 @@ impl Pending {
                 folder: folder.path(),
                 deadline: Instant::now() + self.time,
             };
-            let blobs = in_blobs.iter().map(|found| found.id.clone()).collect();
+            let blobs = blob_findings.iter().map(|found| found.id.clone()).collect();
             let (commits, is_complete) = history::commits_of(git, &blobs);
             if !is_complete {
                 report.warn("not all commits could be examined for the blobs that they introduced");
             }
-            for found in in_blobs {
+            for found in blob_findings {
                 let source = |commit: Option<&String>, path: String| Source {
                     commit: commit.cloned(),
                     object: Some(found.id.clone()),
@@ -184,8 +191,8 @@ impl Pending {
 struct Search<'a> {
     git: Git<'a>,
     report: &'a Report,
-    in_blobs: Mutex<Vec<InBlob>>,
-    is_late: Mutex<bool>,
+    blob_findings: Mutex<Vec<BlobFinding>>,
+    is_late: AtomicBool,
 }
 
 impl Search<'_> {
@@ -216,11 +223,11 @@ impl Search<'_> {
     /// The work of one thread.
     fn work(
         &self,
-        memory: Memory,
+        memory: MemoryLimit,
         next: &impl Fn() -> Vec<Object>,
     ) -> Result<Vec<Object>, Failure> {
         let (mut content, mut process, mut left) = (Content::new(), None, Vec::new());
-        while !*lock(&self.is_late) {
+        while !self.is_late.load(Ordering::Relaxed) {
             let mut batch = VecDeque::from(next());
             if batch.is_empty() {
                 break;
@@ -229,7 +236,7 @@ impl Search<'_> {
             while let Some(object) = batch.front() {
                 let objects = match &mut process {
                     Some(objects) => objects,
-                    none => none.insert(Objects::start(self.git, memory)?),
+                    none => none.insert(ObjectReader::start(self.git, memory)?),
                 };
                 // After a process fails, another is asked for the rest.
                 let ready = is_requested || objects.request(batch.iter()).is_ok();
@@ -237,7 +244,7 @@ impl Search<'_> {
                 let (searched, printed) = if ready {
                     self.search(objects, &mut content, object)
                 } else {
-                    (Err(Problem::NotBegun), Ok(()))
+                    (Err(ReadError::NotStarted), Ok(()))
                 };
                 printed?;
                 let Some(object) = batch.pop_front() else {
@@ -245,14 +252,14 @@ impl Search<'_> {
                 };
                 match searched {
                     Ok(()) => continue,
-                    Err(Problem::Missing) => {
+                    Err(ReadError::Missing) => {
                         self.report.unreadable(object.id, "the repository lacks it");
                         continue;
                     }
-                    Err(Problem::NotBegun) => left.push(object),
-                    Err(Problem::Broken) => self.report.unreadable(object.id, "it is damaged"),
-                    Err(Problem::Late) => {
-                        *lock(&self.is_late) = true;
+                    Err(ReadError::NotStarted) => left.push(object),
+                    Err(ReadError::Truncated) => self.report.unreadable(object.id, "it is damaged"),
+                    Err(ReadError::TimedOut) => {
+                        self.is_late.store(true, Ordering::Relaxed);
                         return Ok(left);
                     }
                 }
@@ -264,14 +271,14 @@ impl Search<'_> {
 
     fn search(
         &self,
-        objects: &mut Objects,
+        objects: &mut ObjectReader,
         content: &mut Content,
         object: &Object,
-    ) -> (Result<(), Problem>, Result<(), Failure>) {
+    ) -> (Result<(), ReadError>, Result<(), Failure>) {
         let mut printed = Ok(());
-        let mut tell = |members: &[String], event| {
+        let mut on_event = |members: &[String], event| {
             let source = || Source {
-                commit: (object.kind == Kind::Commit).then(|| object.id.clone()),
+                commit: (object.kind == ObjectKind::Commit).then(|| object.id.clone()),
                 object: Some(object.id.clone()),
                 ..Source::file(String::new(), members)
             };
@@ -286,20 +293,20 @@ impl Search<'_> {
                 return;
             }
             let finding = Finding::new(location, encoding, &token);
-            let mut in_blobs = lock(&self.in_blobs);
-            if object.kind == Kind::Blob && in_blobs.len() < MAX_PENDING {
-                in_blobs.push(InBlob {
+            let mut blob_findings = lock(&self.blob_findings);
+            if object.kind == ObjectKind::Blob && blob_findings.len() < MAX_PENDING {
+                blob_findings.push(BlobFinding {
                     id: object.id.clone(),
                     members: members.to_vec(),
                     finding,
                 });
             } else {
-                drop(in_blobs);
+                drop(blob_findings);
                 printed = self.report.print(&source(), &finding);
             }
         };
         let read = |bytes| self.report.read(bytes);
-        let searched = objects.search_next(content, read, &mut tell);
+        let searched = objects.search_next(content, read, &mut on_event);
         if searched.is_ok() {
             self.report.begin_file();
         }

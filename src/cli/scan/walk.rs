@@ -195,7 +195,7 @@ fn search_one(
 ) -> io::Result<()> {
     let name = printable(name);
     let mut printed = Ok(());
-    let mut tell = |members: &[String], event| {
+    let mut on_event = |members: &[String], event| {
         let source = Source::file(name.clone(), members);
         match event {
             Event::Found(location, encoding, token) => {
@@ -209,7 +209,7 @@ fn search_one(
             Event::NotUnpacked => report.not_unpacked(),
         }
     };
-    let read = content.search(reader, |bytes| report.read(bytes), &mut tell);
+    let read = content.search(reader, |bytes| report.read(bytes), &mut on_event);
     if let Err(error) = read {
         report.unreadable(name, error);
     }

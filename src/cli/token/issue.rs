@@ -25,7 +25,7 @@ use super::{
         failure::Failure,
         output::{self, OutputArgs},
         relative_time,
-        time_arg::{ExpiryArg, parse_expiry},
+        time_arg::ExpiryArg,
     },
     look_up, token_id,
 };
@@ -46,7 +46,7 @@ pub(in crate::cli) struct Create {
     /// When it expires: a duration such as 90d (a year is 365 days), a day such as 2027-01-01 (from 00:00 UTC), a time
     /// such as 2027-01-01T08:00:00+01:00, or never. Default: the server's default lifetime for such users, or never if
     /// there is none.
-    #[arg(long, alias = "ttl", value_name = "WHEN", value_parser = parse_expiry)]
+    #[arg(long, alias = "ttl", value_name = "WHEN")]
     expires: Option<ExpiryArg>,
     /// A note to remember the token by.
     #[arg(
@@ -82,7 +82,7 @@ pub(in crate::cli) struct Rotate {
     grace: Option<Duration>,
     /// When the new token expires: a duration such as 90d, a day such as 2027-01-01 (from 00:00 UTC), a time such as
     /// 2027-01-01T08:00:00+01:00, or never. Default: the old token's lifetime, from now on.
-    #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
+    #[arg(long, value_name = "WHEN")]
     expires: Option<ExpiryArg>,
     #[command(flatten)]
     confirmation: TerminalConfirmation,

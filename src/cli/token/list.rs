@@ -24,7 +24,7 @@ use super::{
         output::{self, ListOutputArgs, or_dash},
         relative_time,
         table::{self, Column, text, whole},
-        time_arg::{self, TimeArg},
+        time_arg::TimeArg,
     },
     selection::SelectionArgs,
     state,
@@ -46,7 +46,7 @@ pub(in crate::cli) struct List {
     #[arg(long, requires = "all", conflicts_with_all = ["reverse", "limit", "jsonl"])]
     count: bool,
     /// Only tokens that expire by then, soonest first: a duration from now such as 7d, a day or a time.
-    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse, conflicts_with = "never_expires")]
+    #[arg(long, value_name = "WHEN", conflicts_with = "never_expires")]
     expiring: Option<TimeArg>,
     /// Newest first, or with --expiring the latest expiry first.
     #[arg(long)]

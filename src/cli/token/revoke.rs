@@ -1,9 +1,10 @@
 //! `hallpass token revoke`: revokes many tokens at once, after a question that says how many. Plaintexts come from
 //! stdin, since every process on the machine can read arguments. It fails if tokens are named and none of them ends.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read};
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -84,12 +85,12 @@ pub(super) fn run(args: &Revoke) -> Result<(), Failure> {
                 .ask(&client, &question(&revocation, &plan))?;
         }
     }
-    let progress = Progress::new(total);
+    let progress = progress_bar(total);
     let done = client.run(async |session| {
-        let tell = |done: &RevokeTokensResponse| progress.show(done.token_count);
-        revocation.run(session, false, tell).await
+        let on_reply = |done: &RevokeTokensResponse| progress.set_position(done.token_count.into());
+        revocation.run(session, false, on_reply).await
     });
-    progress.end();
+    progress.abandon();
     show(args.output, &revocation, &done?, false)
 }
 
@@ -210,7 +211,7 @@ impl Revocation {
         &self,
         session: &mut Session,
         dry_run: bool,
-        tell: impl Fn(&RevokeTokensResponse),
+        on_reply: impl Fn(&RevokeTokensResponse),
     ) -> Result<RevokeTokensResponse, Failure> {
         let mut all = RevokeTokensResponse::default();
         let mut parts: Vec<&[NamedToken]> = self.named.chunks(MAX_NAMED).collect();
@@ -240,7 +241,7 @@ impl Revocation {
                     all.first_tokens = done.first_tokens;
                     all.usernames = done.usernames;
                 }
-                tell(&all);
+                on_reply(&all);
                 if done.next_page_token.is_empty() {
                     break;
                 }
@@ -251,35 +252,14 @@ impl Revocation {
     }
 }
 
-/// The progress, shown on a terminal.
-struct Progress {
-    total: Option<u32>,
-    is_shown: bool,
-}
-
-impl Progress {
-    fn new(total: Option<u32>) -> Self {
-        let is_shown = io::stderr().is_terminal();
-        Self { total, is_shown }
-    }
-
-    fn show(&self, done: u32) {
-        if self.is_shown {
-            let of = self
-                .total
-                .map(|total| format!(" of {total}"))
-                .unwrap_or_default();
-            let mut stderr = io::stderr();
-            drop(write!(stderr, "\rrevoked {done}{of}"));
-            drop(stderr.flush());
-        }
-    }
-
-    fn end(&self) {
-        if self.is_shown {
-            drop(writeln!(io::stderr()));
-        }
-    }
+/// How many tokens are revoked, shown on a terminal.
+fn progress_bar(total: Option<u32>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "revoked {pos} of {len}",
+        None => "revoked {pos}",
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+    ProgressBar::new(total.unwrap_or_default().into()).with_style(style)
 }
 
 /// Prints what was revoked or, for a plan, what would be. If a named token was not, it prints the outcome of each.

@@ -8,12 +8,7 @@ use crate::{
 };
 
 use super::{
-    super::{
-        client::Session,
-        failure::Failure,
-        relative_time::to_proto,
-        time_arg::{self, TimeArg},
-    },
+    super::{client::Session, failure::Failure, relative_time::to_proto, time_arg::TimeArg},
     token_id,
 };
 
@@ -32,19 +27,19 @@ pub(in crate::cli) struct SelectionArgs {
     parent: Option<TokenId>,
     /// Tokens created at this time or later: how long ago, such as 90d, a day such as 2027-01-01 (from 00:00 UTC), or a
     /// time such as 2027-01-01T08:00:00+01:00.
-    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    #[arg(long, value_name = "WHEN")]
     created_after: Option<TimeArg>,
     /// Tokens created before this time.
-    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    #[arg(long, value_name = "WHEN")]
     created_before: Option<TimeArg>,
     /// Tokens created before this time and not used since. A use may take a minute to be recorded.
-    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    #[arg(long, value_name = "WHEN")]
     unused_since: Option<TimeArg>,
     /// Tokens with this scope.
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
     /// Tokens that expire before this time: a duration from now, a day or a time.
-    #[arg(long, value_name = "WHEN", value_parser = time_arg::parse)]
+    #[arg(long, value_name = "WHEN")]
     expires_before: Option<TimeArg>,
     /// Tokens that never expire.
     #[arg(long)]

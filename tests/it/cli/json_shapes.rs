@@ -9,7 +9,7 @@ use std::{
 };
 
 use hallpass::{
-    cli::json_shape::{Form, JSON_SHAPES, LINES},
+    cli::json_output::{JSON_OUTPUTS, JSONL_FLAG, JsonType},
     proto,
 };
 use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
@@ -65,10 +65,10 @@ fn is_object(form: &Value, value: &Value) -> Result<(), String> {
     }
 }
 
-fn is_of(form: Form, value: &Value) -> Result<(), String> {
+fn is_of(form: JsonType, value: &Value) -> Result<(), String> {
     match form {
-        Form::Message(name) => is_message(name, value),
-        Form::Object(form) => is_object(&serde_json::from_str(form).unwrap(), value),
+        JsonType::Message(name) => is_message(name, value),
+        JsonType::Object(form) => is_object(&serde_json::from_str(form).unwrap(), value),
     }
 }
 
@@ -81,12 +81,12 @@ struct ShapeChecker {
 impl ShapeChecker {
     /// What a command prints with `--json`, or with `--jsonl` if `with` is that; `with` is passed on, too.
     fn check(&mut self, command: &str, with: &str, more: &[&str], stdin: &str) -> Value {
-        let shape = JSON_SHAPES
+        let output = JSON_OUTPUTS
             .iter()
-            .find(|shape| (shape.command, shape.with) == (command, with))
+            .find(|output| (output.command, output.flag) == (command, with))
             .unwrap_or_else(|| panic!("{command} {with} is not in the table"));
         let mut args: Vec<_> = command.split(' ').chain(more.iter().copied()).collect();
-        if with != LINES {
+        if with != JSONL_FLAG {
             args.push("--json");
         }
         args.extend(Some(with).filter(|with| !with.is_empty()));
@@ -97,7 +97,7 @@ impl ShapeChecker {
         let ran = Ran::of(run);
         let is_found = command == "scan" && ran.code == 1;
         assert!(ran.code == 0 || is_found, "{args:?}: {ran:?}");
-        let values: Vec<Value> = if with == LINES || command == "scan" {
+        let values: Vec<Value> = if with == JSONL_FLAG || command == "scan" {
             let lines = ran.stdout.lines();
             lines
                 .map(|line| serde_json::from_str(line).unwrap())
@@ -115,11 +115,11 @@ impl ShapeChecker {
             &values[..]
         };
         for value in told {
-            if let Err(error) = is_of(shape.form, value) {
+            if let Err(error) = is_of(output.json, value) {
                 panic!("{args:?}: {error}");
             }
         }
-        self.seen.insert((shape.command, shape.with));
+        self.seen.insert((output.command, output.flag));
         last.clone()
     }
 }
@@ -161,7 +161,7 @@ fn every_command_prints_the_json_that_its_help_documents() {
     all.check("machine reactivate", "", &["ci-bot"], "");
     for list in ["user list", "machine list"] {
         all.check(list, "", &[], "");
-        all.check(list, LINES, &[], "");
+        all.check(list, JSONL_FLAG, &[], "");
     }
 
     let full = [
@@ -174,8 +174,8 @@ fn every_command_prints_the_json_that_its_help_documents() {
     let created = all.check("token create", "", &full, "");
     let id = text(&created["metadata"]["id"]);
     all.check("token list", "", &["ci-bot"], "");
-    all.check("token list", LINES, &["ci-bot"], "");
-    all.check("token list", LINES, &["--all"], "");
+    all.check("token list", JSONL_FLAG, &["ci-bot"], "");
+    all.check("token list", JSONL_FLAG, &["--all"], "");
     all.check("token list", "--all", &[], "");
     all.check("token list", "--count", &["--all"], "");
     for command in ["get", "disable", "enable", "explain"] {
@@ -200,7 +200,7 @@ fn every_command_prints_the_json_that_its_help_documents() {
     all.check("user delete", "", &["alice", "--yes"], "");
 
     all.check("audit list", "", &[], "");
-    all.check("audit list", LINES, &["--limit=3"], "");
+    all.check("audit list", JSONL_FLAG, &["--limit=3"], "");
     all.check("audit verify", "", &[], "");
     all.check("data check", "", &[], "");
     all.check("config check", "", &[], "");
@@ -215,9 +215,9 @@ fn every_command_prints_the_json_that_its_help_documents() {
     all.check("login", "", &[&url, "--username=admin", password], &first);
     all.check("whoami", "", &[], "");
 
-    let told: BTreeSet<_> = JSON_SHAPES
+    let told: BTreeSet<_> = JSON_OUTPUTS
         .iter()
-        .map(|shape| (shape.command, shape.with))
+        .map(|output| (output.command, output.flag))
         .collect();
     assert_eq!(all.seen, told);
     server.stop();

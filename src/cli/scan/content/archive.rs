@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 
 use super::{
     super::finding::printable,
-    Content, Context, Event, MAX_LEVEL, Mark, Piece, What,
+    Chunk, Content, Context, Event, MAX_LEVEL, Mark, MarkKind,
     headers::{self, GZIP_MAGIC, Header, TAR_BLOCK, ZIP_MAGIC, ZipKind},
 };
 
@@ -31,9 +31,9 @@ pub(super) struct Archive {
     tar: Option<u64>,
     tar_name: Option<Vec<u8>>,
     /// The tar member at the current offset.
-    within: Option<String>,
-    /// Where other tar members begin in this piece.
-    begins: Vec<(u64, String)>,
+    tar_member: Option<String>,
+    /// Where other tar members begin in this chunk.
+    tar_members: Vec<(u64, String)>,
 }
 
 impl Default for Archive {
@@ -41,11 +41,11 @@ impl Default for Archive {
         Self {
             next: 0,
             member: None,
-            // A tar archive begins at the beginning.
+            // A tar archive is only recognised at the beginning.
             tar: Some(0),
             tar_name: None,
-            within: None,
-            begins: Vec::new(),
+            tar_member: None,
+            tar_members: Vec::new(),
         }
     }
 }
@@ -60,7 +60,7 @@ struct Member {
     certain: bool,
     gzip: bool,
     /// Whether its data has ended. It goes on if another gzip header follows, as in `cat a.gz b.gz`.
-    between: bool,
+    is_ended: bool,
 }
 
 impl Archive {
@@ -70,41 +70,41 @@ impl Archive {
 
     pub(super) fn search(
         &mut self,
-        piece: Piece<'_>,
+        chunk: Chunk<'_>,
         context: &mut Context<'_>,
         marks: &mut Vec<Mark>,
     ) {
-        if piece.has_lines {
-            self.read_tar(piece, marks);
+        if chunk.has_lines {
+            self.read_tar(chunk, marks);
         }
         loop {
             if self.member.is_some() {
-                if self.unpack(piece, context).is_none() {
+                if self.unpack(chunk, context).is_none() {
                     break;
                 }
-            } else if self.find(piece, context, marks).is_none() {
+            } else if self.find(chunk, context, marks).is_none() {
                 break;
             }
         }
-        if let Some((_, name)) = self.begins.pop() {
-            self.within = Some(name);
-            self.begins.clear();
+        if let Some((_, name)) = self.tar_members.pop() {
+            self.tar_member = Some(name);
+            self.tar_members.clear();
         }
-        if piece.last
+        if chunk.last
             && let Some(member) = self.member.take()
         {
-            let problem = (!member.between).then_some("it ends before its content does");
+            let problem = (!member.is_ended).then_some("it ends before its content does");
             member.end(problem, context);
         }
     }
 
-    /// Reads the tar headers in the piece.
-    fn read_tar(&mut self, piece: Piece<'_>, marks: &mut Vec<Mark>) {
+    /// Reads the tar headers in the chunk.
+    fn read_tar(&mut self, chunk: Chunk<'_>, marks: &mut Vec<Mark>) {
         while let Some(at) = self.tar
-            && piece.index(at) < piece.bytes.len()
+            && chunk.index(at) < chunk.bytes.len()
         {
-            match headers::tar(&piece.bytes[piece.index(at)..]) {
-                Header::Waits if !piece.last => return,
+            match headers::tar(&chunk.bytes[chunk.index(at)..]) {
+                Header::Waits if !chunk.last => return,
                 Header::Waits | Header::No => self.tar = None,
                 Header::Is(header, len) => {
                     let content = at + super::to_u64(len);
@@ -112,10 +112,10 @@ impl Archive {
                         Some(content + header.size.next_multiple_of(super::to_u64(TAR_BLOCK)));
                     if let Some(name) = header.name {
                         let name = printable(&self.tar_name.take().unwrap_or(name));
-                        self.begins.push((content, name.clone()));
+                        self.tar_members.push((content, name.clone()));
                         marks.push(Mark {
                             offset: content,
-                            what: What::Member(name),
+                            kind: MarkKind::Member(name),
                         });
                     } else {
                         self.tar_name = header.next_name;
@@ -128,22 +128,22 @@ impl Archive {
     /// Finds the next member. `None` if it needs more bytes.
     fn find(
         &mut self,
-        piece: Piece<'_>,
+        chunk: Chunk<'_>,
         context: &mut Context<'_>,
         marks: &mut Vec<Mark>,
     ) -> Option<()> {
-        let from = piece.index(self.next);
-        let rest = &piece.bytes[from..];
+        let from = chunk.index(self.next);
+        let rest = &chunk.bytes[from..];
         let zip = ZIP.find(rest);
         // A gzip header after it is found later.
         let gzip = GZIP.find(&rest[..zip.unwrap_or(rest.len())]);
         let Some(at) = gzip.or(zip) else {
-            let seen = piece.bytes.len().saturating_sub(ZIP_MAGIC.len() - 1);
-            self.next = self.next.max(piece.offset(seen));
+            let seen = chunk.bytes.len().saturating_sub(ZIP_MAGIC.len() - 1);
+            self.next = self.next.max(chunk.offset(seen));
             return None;
         };
         let bytes = &rest[at..];
-        let offset = piece.offset(from + at);
+        let offset = chunk.offset(from + at);
         let begin = |len: usize| offset + super::to_u64(len);
         let mut waits = false;
         if gzip.is_some() {
@@ -151,7 +151,7 @@ impl Archive {
                 Header::Is(name, len) => {
                     let name = name.map_or_else(|| "gzip".to_owned(), |name| printable(&name));
                     self.next = begin(len);
-                    self.open(name, offset, true, piece, context);
+                    self.open(name, offset, true, chunk, context);
                     return Some(());
                 }
                 Header::Waits => waits = true,
@@ -163,16 +163,16 @@ impl Archive {
                     let name = printable(&header.name);
                     self.next = begin(len);
                     match header.kind {
-                        ZipKind::Deflated => self.open(name, offset, false, piece, context),
+                        ZipKind::Deflated => self.open(name, offset, false, chunk, context),
                         ZipKind::Unsupported => {
-                            context.tell(&self.names(offset, name), Event::NotUnpacked);
+                            context.report(&self.names(offset, name), Event::NotUnpacked);
                         }
                         // Searched together with the bytes around it.
-                        ZipKind::Stored if piece.has_lines && self.tar.is_none() => {
-                            let what = What::Member(name);
+                        ZipKind::Stored if chunk.has_lines && self.tar.is_none() => {
+                            let kind = MarkKind::Member(name);
                             marks.push(Mark {
                                 offset: self.next,
-                                what,
+                                kind,
                             });
                         }
                         ZipKind::Stored => {}
@@ -183,7 +183,7 @@ impl Archive {
                 Header::No => {}
             }
         }
-        if waits && !piece.last {
+        if waits && !chunk.last {
             self.next = offset;
             return None;
         }
@@ -192,8 +192,12 @@ impl Archive {
     }
 
     fn names(&self, offset: u64, name: String) -> Vec<String> {
-        let begun = self.begins.iter().rev().find(|(begin, _)| *begin <= offset);
-        let within = begun.map(|(_, name)| name).or(self.within.as_ref());
+        let begun = self
+            .tar_members
+            .iter()
+            .rev()
+            .find(|(begin, _)| *begin <= offset);
+        let within = begun.map(|(_, name)| name).or(self.tar_member.as_ref());
         within.cloned().into_iter().chain([name]).collect()
     }
 
@@ -203,32 +207,32 @@ impl Archive {
         name: String,
         offset: u64,
         gzip: bool,
-        piece: Piece<'_>,
+        chunk: Chunk<'_>,
         context: &mut Context<'_>,
     ) {
         let names = self.names(offset, name);
-        let begins = offset == 0 || self.begins.iter().any(|(begin, _)| *begin == offset);
-        let certain = !gzip || begins;
-        if piece.level < MAX_LEVEL {
+        let is_at_start = offset == 0 || self.tar_members.iter().any(|(begin, _)| *begin == offset);
+        let certain = !gzip || is_at_start;
+        if chunk.level < MAX_LEVEL {
             self.member = Some(Box::new(Member {
                 names,
                 inflate: Decompress::new(false),
-                content: Content::at(piece.level + 1),
+                content: Content::at(chunk.level + 1),
                 certain,
                 gzip,
-                between: false,
+                is_ended: false,
             }));
         } else if certain {
-            context.tell(&names, Event::Unreadable("archives are nested too deep"));
+            context.report(&names, Event::Unreadable("archives are nested too deep"));
         }
     }
 
-    /// Unpacks the part of the member in the piece. `None` if it needs more bytes.
-    fn unpack(&mut self, piece: Piece<'_>, context: &mut Context<'_>) -> Option<()> {
+    /// Unpacks the part of the member in the chunk. `None` if it needs more bytes.
+    fn unpack(&mut self, chunk: Chunk<'_>, context: &mut Context<'_>) -> Option<()> {
         let mut member = self.member.take()?;
-        if member.between {
-            let begin = piece.index(self.next + GZIP_TRAILER);
-            let bytes = &piece.bytes[begin..];
+        if member.is_ended {
+            let begin = chunk.index(self.next + GZIP_TRAILER);
+            let bytes = &chunk.bytes[begin..];
             let header = if bytes.starts_with(GZIP_MAGIC) {
                 headers::gzip(bytes)
             } else if GZIP_MAGIC.starts_with(&bytes[..bytes.len().min(GZIP_MAGIC.len())]) {
@@ -237,14 +241,14 @@ impl Archive {
                 Header::No
             };
             match header {
-                Header::Waits if !piece.last => {
+                Header::Waits if !chunk.last => {
                     self.member = Some(member);
                     return None;
                 }
                 Header::Is(_, len) => {
                     self.next += GZIP_TRAILER + super::to_u64(len);
                     member.inflate.reset(false);
-                    member.between = false;
+                    member.is_ended = false;
                 }
                 Header::Waits | Header::No => {
                     member.end(None, context);
@@ -252,12 +256,12 @@ impl Archive {
                 }
             }
         }
-        let from = piece.index(self.next);
-        let (used, status) = member.inflate(&piece.bytes[from..], context);
+        let from = chunk.index(self.next);
+        let (used, status) = member.inflate(&chunk.bytes[from..], context);
         self.next += super::to_u64(used);
         match status {
             Ok(Status::StreamEnd) if member.gzip => {
-                member.between = true;
+                member.is_ended = true;
                 self.member = Some(member);
             }
             Ok(Status::StreamEnd) => member.end(None, context),
@@ -314,7 +318,7 @@ impl Member {
         if let Some(problem) = problem
             && self.certain
         {
-            context.tell(&self.names, Event::Unreadable(problem));
+            context.report(&self.names, Event::Unreadable(problem));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::domain::token_search::{MAX_TOKEN_LEN, MIN_TOKEN_LEN, find_tokens};
 
-use super::{Context, Layer, Mark, Piece, What, to_u64};
+use super::{Chunk, Context, Layer, Mark, MarkKind, to_u64};
 
 /// The distance of the offsets at which runs are looked for. Small enough to find each line of at least 24 characters.
 const STRIDE: usize = 16;
@@ -80,32 +80,32 @@ impl Encoded {
 
     pub(super) fn search(
         &mut self,
-        piece: Piece<'_>,
+        chunk: Chunk<'_>,
         context: &mut Context<'_>,
         marks: &mut Vec<Mark>,
     ) {
-        let bytes = piece.bytes;
-        let mut at = piece.index(self.next);
+        let bytes = chunk.bytes;
+        let mut at = chunk.index(self.next);
         loop {
             if !self.open {
-                let Some(found) = find(bytes, &mut at, piece.last) else {
+                let Some(found) = find(bytes, &mut at, chunk.last) else {
                     break;
                 };
-                at = run_start(bytes, piece.index(self.min_start), found);
-                self.run.begin(piece.offset(at));
+                at = run_start(bytes, chunk.index(self.min_start), found);
+                self.run.begin(chunk.offset(at));
                 self.open = true;
             }
-            match self.run.take(bytes, &mut at, piece.last) {
+            match self.run.take(bytes, &mut at, chunk.last) {
                 Taken::All => {
-                    self.flush(piece.level + 1, true, context, marks);
+                    self.flush(chunk.level + 1, true, context, marks);
                     self.open = false;
-                    self.min_start = piece.offset(at);
+                    self.min_start = chunk.offset(at);
                 }
-                Taken::Block => self.flush(piece.level + 1, false, context, marks),
-                Taken::Piece => break,
+                Taken::Block => self.flush(chunk.level + 1, false, context, marks),
+                Taken::Chunk => break,
             }
         }
-        self.next = piece.offset(at);
+        self.next = chunk.offset(at);
     }
 
     /// Searches the new part of the run.
@@ -153,7 +153,7 @@ impl Encoded {
         run.decoded += len;
         for mark in &mut marks[first..] {
             mark.offset = run.start;
-            if let What::Token(encoding, _) = &mut mark.what {
+            if let MarkKind::Token(encoding, _) = &mut mark.kind {
                 *encoding = Some("base64");
             }
         }
@@ -181,7 +181,7 @@ impl Run {
                 break Taken::Block;
             }
             if *at == bytes.len() {
-                break if last { Taken::All } else { Taken::Piece };
+                break if last { Taken::All } else { Taken::Chunk };
             }
             match separator(&bytes[*at..], last) {
                 Separator::Between(len) => {
@@ -193,7 +193,7 @@ impl Run {
                     self.separators.push((self.chars.len(), 2));
                     *at += 3;
                 }
-                Separator::Cut => break Taken::Piece,
+                Separator::Cut => break Taken::Chunk,
                 Separator::None => break Taken::All,
             }
         };
@@ -212,7 +212,7 @@ impl Run {
                     let left_out: usize = before.map(|(_, len)| len).sum();
                     marks.push(Mark {
                         offset: offset + to_u64(start + left_out),
-                        what: What::Token(None, token),
+                        kind: MarkKind::Token(None, token),
                     });
                 }
             });
@@ -247,7 +247,7 @@ enum Taken {
     /// A block to decode.
     Block,
     /// All bytes so far.
-    Piece,
+    Chunk,
 }
 
 /// What follows the characters of a run.

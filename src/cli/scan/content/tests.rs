@@ -22,10 +22,10 @@ fn token(id: u128) -> String {
     token.expose().to_owned()
 }
 
-/// Gives what it has in pieces of a size.
-struct Pieces<'a>(&'a [u8], usize);
+/// Gives what it has in chunks of a size.
+struct Chunks<'a>(&'a [u8], usize);
 
-impl Read for Pieces<'_> {
+impl Read for Chunks<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = buffer.len().min(self.1);
         (&mut self.0).read(&mut buffer[..len])
@@ -35,9 +35,9 @@ impl Read for Pieces<'_> {
 /// What was found, in order: the members, the location, whether it was in base64, the token.
 type Found = Vec<(String, Location, bool, String)>;
 
-fn search(bytes: &[u8], piece: usize) -> (Found, Vec<&'static str>) {
+fn search(bytes: &[u8], chunk: usize) -> (Found, Vec<&'static str>) {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
-    let mut tell = |members: &[String], event| match event {
+    let mut on_event = |members: &[String], event| match event {
         Event::Found(location, encoding, token) => {
             let token: TokenText = token;
             let token = token.expose().to_owned();
@@ -48,16 +48,16 @@ fn search(bytes: &[u8], piece: usize) -> (Found, Vec<&'static str>) {
     };
     let mut content = Content::new();
     content
-        .search(Pieces(bytes, piece), |_| (), &mut tell)
+        .search(Chunks(bytes, chunk), |_| (), &mut on_event)
         .unwrap();
     (found, problems)
 }
 
 /// Where tokens were found, `MEMBERS:LINE:COLUMN`, with a `*` in base64.
 fn places(bytes: &[u8], token: &str) -> Vec<String> {
-    let (found, problems) = search(bytes, PIECE);
-    for piece in [1, 7, 4096] {
-        assert_eq!(search(bytes, piece), (found.clone(), problems.clone()));
+    let (found, problems) = search(bytes, BUFFER_BYTES);
+    for chunk in [1, 7, 4096] {
+        assert_eq!(search(bytes, chunk), (found.clone(), problems.clone()));
     }
     assert!(problems.is_empty(), "{problems:?}");
     let places = found
@@ -149,7 +149,7 @@ fn a_token_in_much_base64_is_found_wherever_it_stands() {
         let fill: Vec<u8> = (0..=255).cycle().take(before).collect();
         let content = [&fill, token.as_bytes(), &fill].concat();
         let text = wrapped(&STANDARD.encode(content), 76, "\n");
-        let found = search(format!("a\nb {text}").as_bytes(), PIECE).0;
+        let found = search(format!("a\nb {text}").as_bytes(), BUFFER_BYTES).0;
         assert_eq!(found.len(), 1, "{before}");
         assert_eq!((found[0].1.line, found[0].1.column), (2, 3));
     }
@@ -282,7 +282,7 @@ fn tokens_are_found_in_archives_with_their_members() {
 #[test]
 fn what_is_not_unpacked_to_its_end_is_told() {
     let told = |bytes: &[u8]| {
-        let (found, problems) = search(bytes, PIECE);
+        let (found, problems) = search(bytes, BUFFER_BYTES);
         assert!(found.is_empty());
         problems
     };
@@ -312,7 +312,7 @@ fn a_bomb_is_left_when_it_has_unpacked_to_too_much() {
     let bomb = encoder.finish().unwrap();
     let token = token(7);
     let bytes = [&bomb[..], b"\n", token.as_bytes()].concat();
-    let (found, problems) = search(&bytes, PIECE);
+    let (found, problems) = search(&bytes, BUFFER_BYTES);
     assert_eq!(problems, ["it unpacks to too much"]);
     assert_eq!(found.len(), 1, "the rest is searched");
 }
@@ -321,8 +321,8 @@ proptest! {
     #[test]
     fn every_token_has_its_line_column_and_offset_however_it_is_read(
         parts in prop::collection::vec("([a-z\\-\n]|\r\n){0,120}", 1..6),
-        piece in 1_usize..300,
-        fill in prop::sample::select(vec![0, 100, PIECE - 300, 2 * PIECE - 200]),
+        chunk in 1_usize..300,
+        fill in prop::sample::select(vec![0, 100, BUFFER_BYTES - 300, 2 * BUFFER_BYTES - 200]),
     ) {
         let token = token(7);
         let line = "- \n".repeat(fill / 3);
@@ -340,7 +340,7 @@ proptest! {
                 (String::new(), location, false, token.to_owned())
             })
             .collect();
-        prop_assert_eq!(search(text.as_bytes(), piece).0, expected);
+        prop_assert_eq!(search(text.as_bytes(), chunk).0, expected);
     }
 
     #[test]
@@ -355,9 +355,9 @@ proptest! {
             "[a-z\n]{0,90}".prop_map(|text| wide(&text).flat_map(u16::to_le_bytes).collect()),
             Just(token(7)).prop_map(String::into_bytes),
         ], 0..9),
-        piece in 1_usize..3_000,
+        chunk in 1_usize..3_000,
     ) {
         let bytes = parts.concat();
-        prop_assert_eq!(search(&bytes, piece), search(&bytes, PIECE));
+        prop_assert_eq!(search(&bytes, chunk), search(&bytes, BUFFER_BYTES));
     }
 }

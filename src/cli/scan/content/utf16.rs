@@ -1,6 +1,6 @@
 //! Finds tokens in UTF-16 of either byte order, with or without a byte order mark. In Latin text every other byte is zero.
 
-use super::{Context, Layer, MAX_LEVEL, Mark, Piece};
+use super::{Chunk, Context, Layer, MAX_LEVEL, Mark};
 
 /// The distance of the offsets at which text is looked for: shorter than a token.
 const STRIDE: usize = 64;
@@ -29,39 +29,39 @@ impl Utf16 {
 
     pub(super) fn search(
         &mut self,
-        piece: Piece<'_>,
+        chunk: Chunk<'_>,
         context: &mut Context<'_>,
         marks: &mut Vec<Mark>,
     ) {
-        let bytes = piece.bytes;
-        let mut at = piece.index(self.next);
+        let bytes = chunk.bytes;
+        let mut at = chunk.index(self.next);
         loop {
             if self.start.is_none() {
-                let min_start = piece.index(self.min_start);
+                let min_start = chunk.index(self.min_start);
                 let Some(found) = find(bytes, &mut at) else {
                     break;
                 };
                 let pairs = bytes[min_start..found].rchunks_exact(2);
                 at = found - 2 * pairs.take_while(|pair| is_latin(pair)).count();
-                self.start = Some(piece.offset(at));
+                self.start = Some(chunk.offset(at));
             }
             let pairs = bytes[at..].chunks_exact(2);
             let text = pairs.take_while(|pair| is_latin(pair)).map(|pair| pair[0]);
             let before = self.narrow.len();
             self.narrow.extend(text);
             at += 2 * (self.narrow.len() - before);
-            let continues = bytes.len() < at + 2 && !piece.last;
+            let continues = bytes.len() < at + 2 && !chunk.last;
             if !continues {
                 // In big-endian text the zero comes first, so the last character is left.
                 self.narrow.extend(bytes.get(at));
             }
-            self.decode(piece.level + 1, !continues, context, marks);
+            self.decode(chunk.level + 1, !continues, context, marks);
             if continues {
                 break;
             }
-            self.min_start = piece.offset(at);
+            self.min_start = chunk.offset(at);
         }
-        self.next = piece.offset(at);
+        self.next = chunk.offset(at);
     }
 
     fn decode(&mut self, level: u8, ended: bool, context: &mut Context<'_>, marks: &mut Vec<Mark>) {

@@ -17,7 +17,7 @@ use crate::cli::failure::Failure;
 /// `git` in a repository.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Git<'a> {
-    pub(super) program: &'a Program,
+    pub(super) program: &'a GitProgram,
     /// The temporary repository.
     pub(super) folder: &'a Path,
     pub(super) deadline: Instant,
@@ -25,12 +25,12 @@ pub(super) struct Git<'a> {
 
 /// The `git` program.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(super) struct GitProgram {
     path: PathBuf,
     search_path: std::ffi::OsString,
 }
 
-impl Program {
+impl GitProgram {
     /// Finds it on the PATH, in absolute folders only: a relative one could be in the repository.
     #[expect(
         clippy::disallowed_methods,
@@ -54,11 +54,11 @@ impl Program {
 
 /// The memory limit of a process in KiB, for what `ulimit` counts as data. Mapped files are not.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Memory(pub(super) u32);
+pub(super) struct MemoryLimit(pub(super) u32);
 
 /// A running `git`. Dropping it ends the process.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct GitProcess {
     process: Child,
     /// The file with its stderr.
     errors: Option<PathBuf>,
@@ -70,10 +70,10 @@ impl Git<'_> {
     pub(super) fn start(
         self,
         args: &[&str],
-        memory: Memory,
+        memory: MemoryLimit,
         has_input: bool,
-    ) -> Result<Running, Failure> {
-        let start = || -> io::Result<Running> {
+    ) -> Result<GitProcess, Failure> {
+        let start = || -> io::Result<GitProcess> {
             let errors = (!has_input).then(|| self.folder.join("errors"));
             let stderr = match &errors {
                 Some(errors) => File::create(errors)?.into(),
@@ -107,18 +107,18 @@ impl Git<'_> {
                 .stdout(Stdio::piped())
                 .stderr(stderr)
                 .spawn()?;
-            Ok(Running { process, errors })
+            Ok(GitProcess { process, errors })
         };
         start().map_err(|error| Failure::failed(format!("cannot start git: {error}")))
     }
 }
 
-impl Running {
+impl GitProcess {
     /// The pipe from it, to be read until `deadline`.
-    pub(super) fn take_output(&mut self, deadline: Instant) -> Result<Output, Failure> {
+    pub(super) fn take_output(&mut self, deadline: Instant) -> Result<GitOutput, Failure> {
         let output = self.process.stdout.take();
         let pipe = output.ok_or_else(|| Failure::failed("git has no output"))?;
-        Ok(Output { pipe, deadline })
+        Ok(GitOutput { pipe, deadline })
     }
 
     /// The pipe to it.
@@ -143,7 +143,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for GitProcess {
     fn drop(&mut self) {
         // Both fail if it has ended, which is fine.
         drop(self.process.kill());
@@ -153,12 +153,12 @@ impl Drop for Running {
 
 /// A pipe from a process that may never write.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct GitOutput {
     pipe: ChildStdout,
     deadline: Instant,
 }
 
-impl Read for Output {
+impl Read for GitOutput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         // A process that never stops writing would never time out in `poll`.

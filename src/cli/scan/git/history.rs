@@ -10,8 +10,8 @@ use std::{
 use crate::cli::failure::Failure;
 
 use super::{
-    command::{Git, Memory},
-    objects::List,
+    command::{Git, MemoryLimit},
+    objects::ObjectList,
 };
 
 /// For each blob the commits that introduced it, the newest first, and its path there.
@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 16 << 20;
 /// Longer paths are truncated.
 const MAX_PATH: usize = 4096;
 
-const MEMORY: Memory = Memory(512 * 1024);
+const MEMORY: MemoryLimit = MemoryLimit(512 * 1024);
 
 /// The commits that introduced `blobs`, and whether these are all. A merge introduces only what none of its parents has.
 pub(super) fn commits_of(git: Git<'_>, blobs: &HashSet<String>) -> (Commits, bool) {
@@ -59,7 +59,7 @@ fn read_history(
     let mut diff = git.start(&args, MEMORY, true)?;
     let mut input = BufWriter::new(diff.take_input()?);
     let output = BufReader::new(diff.take_output(git.deadline)?);
-    let mut commits = List::start(git)?;
+    let mut commits = ObjectList::start(git)?;
     thread::scope(|scope| {
         // Ends when the other process stops reading.
         let writer = scope.spawn(move || -> io::Result<Option<String>> {

@@ -8,8 +8,8 @@ use std::{
 use crate::cli::failure::Failure;
 
 use super::{
-    super::content::{Content, Tell},
-    command::{Git, Memory, Output, Running},
+    super::content::{Content, OnEvent},
+    command::{Git, GitOutput, GitProcess, MemoryLimit},
 };
 
 /// How many objects are requested at a time. Their names fit into a pipe, so that writing them never blocks.
@@ -19,11 +19,11 @@ const BATCH: usize = 64;
 const MAX_USUAL_SIZE: u64 = 1 << 20;
 
 /// Enough for the names of ten million objects.
-const MEMORY: Memory = Memory(1024 * 1024);
+const MEMORY: MemoryLimit = MemoryLimit(1024 * 1024);
 
 /// A kind of object that may contain a token. Trees only contain names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     Blob,
     Commit,
     Tag,
@@ -32,20 +32,20 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Object {
     pub(super) id: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ObjectKind,
     pub(super) size: u64,
 }
 
 /// Lists the objects in the order of their packs, which is the fastest to read.
 #[derive(Debug)]
-pub(super) struct List {
-    process: Running,
-    output: BufReader<Output>,
+pub(super) struct ObjectList {
+    process: GitProcess,
+    output: BufReader<GitOutput>,
     large: Vec<Object>,
     problem: Option<String>,
 }
 
-impl List {
+impl ObjectList {
     pub(super) fn start(git: Git<'_>) -> Result<Self, Failure> {
         let args = [
             "cat-file",
@@ -84,7 +84,7 @@ impl List {
             let object = object(&self.next_line()?);
             if let Some(Object {
                 id,
-                kind: Kind::Commit,
+                kind: ObjectKind::Commit,
                 ..
             }) = object
             {
@@ -124,9 +124,9 @@ fn object(line: &str) -> Option<Object> {
     let mut parts = line.split_ascii_whitespace();
     let id = parts.next()?.to_owned();
     let kind = match parts.next()? {
-        "blob" => Kind::Blob,
-        "commit" => Kind::Commit,
-        "tag" => Kind::Tag,
+        "blob" => ObjectKind::Blob,
+        "commit" => ObjectKind::Commit,
+        "tag" => ObjectKind::Tag,
         _ => return None,
     };
     let size = parts.next()?.parse().ok()?;
@@ -135,27 +135,27 @@ fn object(line: &str) -> Option<Object> {
 
 /// Reads objects in the order in which they are requested.
 #[derive(Debug)]
-pub(super) struct Objects {
+pub(super) struct ObjectReader {
     input: ChildStdin,
-    output: BufReader<Output>,
-    _process: Running,
+    output: BufReader<GitOutput>,
+    _process: GitProcess,
 }
 
 /// Why an object was not searched to its end.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum ReadError {
     /// The repository lacks it.
     Missing,
     /// The process failed before it wrote any of the object.
-    NotBegun,
+    NotStarted,
     /// The process failed within the object.
-    Broken,
+    Truncated,
     /// The deadline has passed.
-    Late,
+    TimedOut,
 }
 
-impl Objects {
-    pub(super) fn start(git: Git<'_>, memory: Memory) -> Result<Self, Failure> {
+impl ObjectReader {
+    pub(super) fn start(git: Git<'_>, memory: MemoryLimit) -> Result<Self, Failure> {
         let mut process = git.start(&["cat-file", "--batch"], memory, true)?;
         Ok(Self {
             input: process.take_input()?,
@@ -178,37 +178,37 @@ impl Objects {
         &mut self,
         content: &mut Content,
         read: impl Fn(u64),
-        tell: Tell<'_>,
-    ) -> Result<(), Problem> {
-        let not_begun = |error: io::Error| match error.kind() {
-            ErrorKind::TimedOut => Problem::Late,
-            _ => Problem::NotBegun,
+        on_event: OnEvent<'_>,
+    ) -> Result<(), ReadError> {
+        let not_started = |error: io::Error| match error.kind() {
+            ErrorKind::TimedOut => ReadError::TimedOut,
+            _ => ReadError::NotStarted,
         };
         let mut header = String::new();
-        self.output.read_line(&mut header).map_err(not_begun)?;
+        self.output.read_line(&mut header).map_err(not_started)?;
         if !header.ends_with('\n') {
-            return Err(Problem::NotBegun);
+            return Err(ReadError::NotStarted);
         }
         // `ID TYPE SIZE`, or `ID missing`.
         let mut parts = header.split_ascii_whitespace().skip(2);
         let Some(size) = parts.next() else {
-            return Err(Problem::Missing);
+            return Err(ReadError::Missing);
         };
-        let size: u64 = size.parse().map_err(|_| Problem::NotBegun)?;
+        let size: u64 = size.parse().map_err(|_| ReadError::NotStarted)?;
         let mut source = self.output.by_ref().take(size);
-        let searched = content.search(&mut source, read, tell);
+        let searched = content.search(&mut source, read, on_event);
         if let Err(error) = searched
             && error.kind() == ErrorKind::TimedOut
         {
-            return Err(Problem::Late);
+            return Err(ReadError::TimedOut);
         }
         match source.limit() {
             0 => {}
-            left if left == size => return Err(Problem::NotBegun),
-            _ => return Err(Problem::Broken),
+            left if left == size => return Err(ReadError::NotStarted),
+            _ => return Err(ReadError::Truncated),
         }
         self.output
             .read_exact(&mut [0])
-            .map_err(|_| Problem::Broken)
+            .map_err(|_| ReadError::Truncated)
     }
 }

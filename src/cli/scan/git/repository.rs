@@ -103,12 +103,12 @@ fn open_file(path: &Path) -> io::Result<File> {
 
 /// The hash of object IDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum HashFormat {
     Sha1,
     Sha256,
 }
 
-impl Format {
+impl HashFormat {
     pub(super) const ALL: [Self; 2] = [Self::Sha1, Self::Sha256];
 
     const fn digits(self) -> usize {
@@ -128,21 +128,21 @@ impl Format {
 
 /// The files with a repository's objects.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(super) struct ObjectFiles {
     /// With their paths in the folder of objects.
-    names: Vec<(Format, PathBuf)>,
+    names: Vec<(HashFormat, PathBuf)>,
     /// In bytes.
     pub(super) size: u64,
 }
 
 /// Lists the files with the repository's objects. Reports problems.
-pub(super) fn list_files(repository: &Repository, report: &Report) -> Files {
-    let mut files = Files::default();
+pub(super) fn list_files(repository: &Repository, report: &Report) -> ObjectFiles {
+    let mut files = ObjectFiles::default();
     let objects = &repository.objects;
     for name in read(objects, report) {
         if name.len() == 2 && is_hex(&name) {
             for file in read(&objects.join(&name), report) {
-                let format = Format::ALL
+                let format = HashFormat::ALL
                     .into_iter()
                     .find(|format| file.len() + 2 == format.digits());
                 if let Some(format) = format
@@ -163,10 +163,10 @@ pub(super) fn list_files(repository: &Repository, report: &Report) -> Files {
             continue;
         };
         let index = format!("{stem}.idx");
-        let format = if stem.len() == "pack-".len() + Format::Sha256.digits() {
-            Format::Sha256
+        let format = if stem.len() == "pack-".len() + HashFormat::Sha256.digits() {
+            HashFormat::Sha256
         } else {
-            Format::Sha1
+            HashFormat::Sha1
         };
         if packs.contains(&index) {
             files.add(objects, format, format!("pack/{name}"), report);
@@ -182,8 +182,8 @@ pub(super) fn list_files(repository: &Repository, report: &Report) -> Files {
     files
 }
 
-impl Files {
-    fn add(&mut self, objects: &Path, format: Format, name: String, report: &Report) {
+impl ObjectFiles {
+    fn add(&mut self, objects: &Path, format: HashFormat, name: String, report: &Report) {
         let path = objects.join(&name);
         let opened = open_file(&path).and_then(|file| file.metadata());
         match opened {
@@ -201,7 +201,7 @@ impl Files {
     pub(super) fn make_repository(
         &self,
         from: &Repository,
-        format: Format,
+        format: HashFormat,
     ) -> Result<Option<TempDir>, Failure> {
         let mut names = self.names.iter().filter(|(of, _)| *of == format).peekable();
         if names.peek().is_none() {
@@ -229,7 +229,7 @@ impl Files {
 }
 
 /// Objects above a mebibyte are streamed where possible. The other settings limit the memory.
-fn config(format: Format) -> String {
+fn config(format: HashFormat) -> String {
     format!(
         "[core]\n\
          repositoryFormatVersion = 1\n\
@@ -246,7 +246,7 @@ fn config(format: Format) -> String {
 
 /// The well-formed commit IDs in a list of those at which a shallow clone ends. They only affect which commits are
 /// reported: all objects are searched.
-fn shallow(list: &[u8], format: Format) -> Vec<u8> {
+fn shallow(list: &[u8], format: HashFormat) -> Vec<u8> {
     let lines = list.split(|byte| *byte == b'\n');
     lines
         .filter(|line| line.len() == format.digits())

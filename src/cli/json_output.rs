@@ -4,18 +4,18 @@ use clap::{Arg, Command};
 
 /// The JSON of one command.
 #[derive(Clone, Copy, Debug)]
-pub struct JsonShape {
+pub struct JsonOutput {
     /// The command, without `hallpass`.
     pub command: &'static str,
     /// The flag that selects this type; empty for `--json` alone.
-    pub with: &'static str,
+    pub flag: &'static str,
     /// Its type.
-    pub form: Form,
+    pub json: JsonType,
 }
 
 /// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum JsonType {
     /// The full name of a message of the API, printed as `ProtoJSON`.
     Message(&'static str),
     /// Another object, as JSON with types or full message names for values. Fields whose names end with `?` may be null
@@ -25,15 +25,15 @@ pub enum Form {
 
 const JSON: &str = "json";
 const JSONL: &str = "jsonl";
-/// [`JsonShape::with`] for `--jsonl`.
-pub const LINES: &str = "--jsonl";
+/// [`JsonOutput::flag`] for `--jsonl`.
+pub const JSONL_FLAG: &str = "--jsonl";
 
 macro_rules! reply {
-    ($command:literal, $with:expr, $name:literal) => {
-        JsonShape {
+    ($command:literal, $flag:expr, $name:literal) => {
+        JsonOutput {
             command: $command,
-            with: $with,
-            form: Form::Message(concat!("hallpass.v1.", $name)),
+            flag: $flag,
+            json: JsonType::Message(concat!("hallpass.v1.", $name)),
         }
     };
     ($command:literal, $name:literal) => {
@@ -41,17 +41,17 @@ macro_rules! reply {
     };
 }
 
-const fn object(command: &'static str, with: &'static str, form: &'static str) -> JsonShape {
-    let form = Form::Object(form);
-    JsonShape {
+const fn object(command: &'static str, flag: &'static str, json: &'static str) -> JsonOutput {
+    let json = JsonType::Object(json);
+    JsonOutput {
         command,
-        with,
-        form,
+        flag,
+        json,
     }
 }
 
 /// All commands that print JSON, with an entry for each flag that changes the type.
-pub const JSON_SHAPES: &[JsonShape] = &[
+pub const JSON_OUTPUTS: &[JsonOutput] = &[
     object(
         "login",
         "",
@@ -70,7 +70,7 @@ pub const JSON_SHAPES: &[JsonShape] = &[
     ),
     reply!("user create", "CreateUserResponse"),
     reply!("user list", "ListUsersResponse"),
-    reply!("user list", LINES, "User"),
+    reply!("user list", JSONL_FLAG, "User"),
     reply!("user get", "GetUserResponse"),
     reply!("user set-password", "SetPasswordResponse"),
     reply!("user set-role", "GetUserResponse"),
@@ -80,7 +80,7 @@ pub const JSON_SHAPES: &[JsonShape] = &[
     reply!("user delete", "DeleteUserResponse"),
     reply!("machine create", "CreateUserResponse"),
     reply!("machine list", "ListUsersResponse"),
-    reply!("machine list", LINES, "User"),
+    reply!("machine list", JSONL_FLAG, "User"),
     reply!("machine get", "GetUserResponse"),
     reply!("machine set-owner", "GetUserResponse"),
     reply!("machine describe", "GetUserResponse"),
@@ -91,7 +91,7 @@ pub const JSON_SHAPES: &[JsonShape] = &[
     reply!("token list", "ListTokensResponse"),
     reply!("token list", "--all", "ListAllTokensResponse"),
     reply!("token list", "--count", "CountAllTokensResponse"),
-    reply!("token list", LINES, "Token"),
+    reply!("token list", JSONL_FLAG, "Token"),
     reply!("token get", "GetTokenResponse"),
     reply!("token rotate", "RotateTokenResponse"),
     reply!("token update", "UpdateTokenResponse"),
@@ -107,7 +107,7 @@ pub const JSON_SHAPES: &[JsonShape] = &[
         r#"{"id": "string", "prefix": "string"}"#,
     ),
     reply!("audit list", "ListAuditEventsResponse"),
-    reply!("audit list", LINES, "AuditEvent"),
+    reply!("audit list", JSONL_FLAG, "AuditEvent"),
     object(
         "audit verify",
         "",
@@ -144,8 +144,8 @@ pub(super) fn described(command: Command) -> Command {
 fn describe(path: &str, command: Command) -> Command {
     command
         .mut_args(|arg| match arg.get_id().as_str() {
-            JSON => with_shapes(arg, path, |with| with != LINES),
-            JSONL => with_shapes(arg, path, |with| with == LINES),
+            JSON => with_types(arg, path, |flag| flag != JSONL_FLAG),
+            JSONL => with_types(arg, path, |flag| flag == JSONL_FLAG),
             _ => arg,
         })
         .mut_subcommands(|sub| {
@@ -154,19 +154,19 @@ fn describe(path: &str, command: Command) -> Command {
         })
 }
 
-fn with_shapes(arg: Arg, path: &str, is_wanted: impl Fn(&str) -> bool) -> Arg {
+fn with_types(arg: Arg, path: &str, is_wanted: impl Fn(&str) -> bool) -> Arg {
     let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    let shapes = JSON_SHAPES.iter().filter(|shape| shape.command == path);
-    for (shape, at) in shapes.filter(|shape| is_wanted(shape.with)).zip(0..) {
+    let outputs = JSON_OUTPUTS.iter().filter(|output| output.command == path);
+    for (output, at) in outputs.filter(|output| is_wanted(output.flag)).zip(0..) {
         help.push_str(if at == 0 { ": " } else { "; " });
         if at > 0 {
             help.push_str("with ");
-            help.push_str(shape.with);
+            help.push_str(output.flag);
             help.push(' ');
         }
-        match shape.form {
-            Form::Message(name) => help.push_str(name),
-            Form::Object(form) => help.push_str(form),
+        match output.json {
+            JsonType::Message(name) => help.push_str(name),
+            JsonType::Object(json) => help.push_str(json),
         }
     }
     arg.help(help)
@@ -180,7 +180,7 @@ mod tests {
     use crate::proto;
 
     fn flags(path: &str, command: &Command, found: &mut BTreeSet<(String, &'static str)>) {
-        for (flag, with) in [(JSON, ""), (JSONL, LINES)] {
+        for (flag, with) in [(JSON, ""), (JSONL, JSONL_FLAG)] {
             if command.get_arguments().any(|arg| arg.get_id() == flag) {
                 found.insert((path.to_owned(), with));
             }
@@ -195,25 +195,25 @@ mod tests {
     fn every_command_that_prints_json_is_in_the_table_once() {
         let mut found = BTreeSet::new();
         flags("", &super::super::command(), &mut found);
-        let with = |shape: &&JsonShape| matches!(shape.with, "" | LINES);
-        let told = JSON_SHAPES.iter().filter(with);
-        let told: Vec<_> = told
-            .map(|shape| (shape.command.to_owned(), shape.with))
+        let is_own = |output: &&JsonOutput| matches!(output.flag, "" | JSONL_FLAG);
+        let listed = JSON_OUTPUTS.iter().filter(is_own);
+        let listed: Vec<_> = listed
+            .map(|output| (output.command.to_owned(), output.flag))
             .collect();
-        assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), found);
-        assert_eq!(told.len(), found.len());
+        assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), found);
+        assert_eq!(listed.len(), found.len());
     }
 
     #[test]
-    fn every_shape_is_a_message_or_an_object() {
-        for shape in JSON_SHAPES {
-            match shape.form {
-                Form::Message(name) => {
+    fn every_type_is_a_message_or_an_object() {
+        for output in JSON_OUTPUTS {
+            match output.json {
+                JsonType::Message(name) => {
                     assert!(proto::pool().get_message_by_name(name).is_some(), "{name}");
                 }
-                Form::Object(form) => {
-                    let form: serde_json::Value = serde_json::from_str(form).unwrap();
-                    assert!(form.is_object(), "{form}");
+                JsonType::Object(json) => {
+                    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+                    assert!(json.is_object(), "{json}");
                 }
             }
         }
