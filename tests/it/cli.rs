@@ -2,23 +2,18 @@
 //! of a running server.
 
 mod audit;
-mod audit_rows;
 mod bench;
 mod bulk;
 mod completions;
 mod confirmations;
 mod control_socket;
 mod environment;
-mod fooling_texts;
 mod hints;
 mod json_shapes;
 mod log;
 mod log_lines;
 mod login;
 mod nouns;
-mod odd_files;
-mod policies;
-mod process;
 mod refusals;
 pub(crate) mod sandbox;
 mod serve;
@@ -26,7 +21,6 @@ mod settings;
 mod status;
 mod tables;
 mod terminal;
-mod token_changes;
 mod tokens;
 mod transitions;
 mod unseen_secrets;

@@ -2,7 +2,6 @@
 //! demands, so that the replies of different wires can be compared.
 
 mod connect;
-mod details;
 mod envelope;
 mod message;
 mod reply;

@@ -8,7 +8,6 @@
 //!
 //! `DURABILITY=full` runs the long versions.
 
-mod bytes;
 mod client;
 mod clock;
 mod disk_faults;
@@ -16,7 +15,6 @@ mod disk_model;
 mod flips;
 mod full_disk;
 mod kill;
-mod last_use;
 mod lock;
 mod power_cut;
 mod recorder;

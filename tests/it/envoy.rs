@@ -1,7 +1,5 @@
 //! `envoy.service.auth.v3.Authorization/Check`: Envoy asks over gRPC whether a request may pass.
 
-mod address;
-
 use http::Method;
 use serde_json::{Value, json};
 
@@ -11,8 +9,8 @@ use crate::{
     test_app::TestApp,
 };
 
-const CHECK: &str = "envoy.service.auth.v3.Authorization/Check";
-const GRPC: Wire = Wire::new(Protocol::Grpc, Codec::Proto);
+pub(crate) const CHECK: &str = "envoy.service.auth.v3.Authorization/Check";
+pub(crate) const GRPC: Wire = Wire::new(Protocol::Grpc, Codec::Proto);
 
 /// Envoy's message for a request with these header fields.
 pub(crate) fn check(headers: Value, address: &str, scope: Option<&str>) -> Value {
@@ -32,7 +30,7 @@ pub(crate) fn bearer(token: &str) -> Value {
 }
 
 /// The decision: the header fields to set, or the status to return with its fields and body.
-async fn ask(app: &TestApp, message: Value) -> Result<Value, (u64, Value, Value)> {
+pub(crate) async fn ask(app: &TestApp, message: Value) -> Result<Value, (u64, Value, Value)> {
     let answer = app.client.call(GRPC, Call::new(CHECK, message)).await.ok();
     verdict(&answer)
 }

@@ -1,7 +1,5 @@
 //! `/forward-auth`: a reverse proxy asks whether a request may pass.
 
-mod credentials;
-
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +13,7 @@ use tokio::{
 
 use crate::{client::HttpResponse, test_app::TestApp};
 
-const PATH: &str = "/forward-auth";
+pub(crate) const PATH: &str = "/forward-auth";
 const IDENTITY: [&str; 4] = [
     "x-auth-user",
     "x-auth-user-id",
@@ -23,7 +21,7 @@ const IDENTITY: [&str; 4] = [
     "x-auth-scopes",
 ];
 
-fn bearer(token: &str) -> String {
+pub(crate) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
@@ -35,7 +33,7 @@ async fn ask(app: &TestApp, token: &str, query: &str) -> HttpResponse {
 }
 
 /// The identity that the proxy receives if the request may pass.
-fn identity(reply: &HttpResponse) -> Option<[String; 4]> {
+pub(crate) fn identity(reply: &HttpResponse) -> Option<[String; 4]> {
     assert_eq!(reply.head.headers["cache-control"], "no-store");
     if reply.head.status != 200 {
         let told = IDENTITY.map(|name| reply.head.headers.get(name));

@@ -1,7 +1,5 @@
 //! `POST /oauth2/introspect` (RFC 7662).
 
-mod metadata;
-
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -14,7 +12,7 @@ use crate::{
     test_app::{ADMIN_PASSWORD, START, TestApp},
 };
 
-const PATH: &str = "/oauth2/introspect";
+pub(crate) const PATH: &str = "/oauth2/introspect";
 
 pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))

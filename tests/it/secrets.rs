@@ -1,8 +1,7 @@
 //! No secret leaks: nothing that a caller keeps secret appears in what the server prints,
 //! stores or returns, and timing does not reveal which users exist.
 
-mod endpoints;
-mod errors;
+mod requests;
 mod scan;
 mod timing;
 

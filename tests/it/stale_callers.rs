@@ -1,8 +1,6 @@
 //! A caller's rights are decided in the transaction: a caller that was valid when its request was
 //! checked, and no longer is when the transaction runs, changes nothing.
 
-mod use_cases;
-
 use hallpass::{
     app::{
         Error,
@@ -17,7 +15,7 @@ use serde_json::json;
 
 use crate::test_app::TestApp;
 
-use self::use_cases::{ADMINS, OWNERS, READS, Target, run};
+use crate::use_cases::{ADMINS, OWNERS, READS, Target, run};
 
 fn origin(app: &TestApp) -> ClientInfo {
     ClientInfo {

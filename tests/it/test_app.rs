@@ -2,7 +2,6 @@
 //! clock is fake, and passwords are hashed at low cost.
 
 mod audit;
-mod bad_tokens;
 mod clock;
 mod people;
 

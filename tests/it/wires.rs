@@ -1,13 +1,11 @@
 //! The same requests get the same replies over every wire: one session with successes and errors of every
 //! procedure, run once per wire on a new server.
 
-mod session;
-
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use self::session::Session;
+use crate::session::Session;
 use crate::{
     client::{Call, Codec, Failure, Procedure, Protocol, Wire, procedures},
     envoy,
@@ -15,7 +13,7 @@ use crate::{
 };
 
 /// The results of a session, one entry per call.
-type Transcript = Vec<(String, Result<Value, Failure>)>;
+pub(crate) type Transcript = Vec<(String, Result<Value, Failure>)>;
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()

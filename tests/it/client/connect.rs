@@ -7,7 +7,7 @@ use base64::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 
-use super::{Codec, Failure, HttpResponse, details, envelope};
+use super::{Codec, Failure, HttpResponse, envelope, reply::decode_detail};
 
 pub(crate) const END_OF_STREAM: u8 = 2;
 
@@ -47,7 +47,7 @@ fn read(error: &Value) -> Failure {
     let details = error["details"].as_array().into_iter().flatten();
     let details = details.map(|detail| {
         let value = STANDARD_NO_PAD.decode(text(&detail["value"])).unwrap();
-        details::decode(&text(&detail["type"]), &value)
+        decode_detail(&text(&detail["type"]), &value)
     });
     Failure {
         message: text(&error["message"]),

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use prost::Message;
 use tonic_types::pb::Status;
 
-use super::{Failure, HttpResponse, details};
+use super::{Failure, HttpResponse, reply::decode_detail};
 
 const TRAILERS: u8 = 0x80;
 
@@ -128,7 +128,7 @@ fn failure(trailers: &HeaderMap) -> Option<Failure> {
     let details = status.details.iter();
     let details = details.map(|detail| {
         let name = detail.type_url.strip_prefix("type.googleapis.com/");
-        details::decode(name.unwrap(), &detail.value)
+        decode_detail(name.unwrap(), &detail.value)
     });
     Some(Failure {
         code: CODES[code].to_owned(),

@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use prost::Message;
+use serde_json::{Value, json};
+use tonic_types::pb::{BadRequest, ErrorInfo, RetryInfo};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
@@ -113,5 +115,32 @@ impl fmt::Debug for Failure {
             details,
         } = self;
         write!(f, "{code}: {message} {}", Value::from(details.clone()))
+    }
+}
+
+pub(super) fn decode_detail(name: &str, bytes: &[u8]) -> Value {
+    match name {
+        "google.rpc.ErrorInfo" => {
+            let info = ErrorInfo::decode(bytes).unwrap();
+            json!({
+                "type": "ErrorInfo",
+                "reason": info.reason,
+                "domain": info.domain,
+                "metadata": info.metadata,
+            })
+        }
+        "google.rpc.BadRequest" => {
+            let violations = BadRequest::decode(bytes).unwrap().field_violations;
+            let violations = violations.into_iter().map(|violation| {
+                json!({ "field": violation.field, "description": violation.description })
+            });
+            json!({ "type": "BadRequest", "violations": violations.collect::<Vec<_>>() })
+        }
+        "google.rpc.RetryInfo" => {
+            let delay = RetryInfo::decode(bytes).unwrap().retry_delay.unwrap();
+            assert_eq!(delay.nanos, 0, "whole seconds");
+            json!({ "type": "RetryInfo", "seconds": delay.seconds })
+        }
+        other => panic!("{other} is not a detail that Hallpass sends"),
     }
 }

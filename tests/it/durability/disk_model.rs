@@ -3,11 +3,16 @@
 //! A file's data is durable once the file was synced, its name once the folder was: no more than POSIX
 //! promises. Names change in order, as in a journal; data in any order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use rand::{RngExt as _, rngs::StdRng};
 
-use super::{bytes::Change, recording::Event};
+use super::recording::Event;
+
+/// The files of the folder by name.
+pub(super) type Image = BTreeMap<String, Vec<u8>>;
+/// The unit that a disk writes atomically.
+pub(super) const SECTOR: usize = 512;
 
 /// What the disk keeps of unsynced changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,9 +24,6 @@ pub(super) enum Kept {
     Torn,
     All,
 }
-
-/// The files of the folder by name.
-pub(super) type Image = BTreeMap<String, Vec<u8>>;
 
 #[derive(Clone, Debug, Default)]
 struct File {
@@ -131,5 +133,54 @@ impl NameChange {
             Self::Add(name, file) => names.insert(name.clone(), *file),
             Self::Remove(name) => names.remove(name),
         };
+    }
+}
+
+/// A change of a file that is not yet synced.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Write { offset: usize, data: Vec<u8> },
+    Truncate { size: usize },
+}
+
+impl Change {
+    /// Applies the change; a write only within `part` of the file.
+    fn apply_part(&self, file: &mut Vec<u8>, part: &Range<usize>) {
+        match self {
+            Self::Truncate { size } => file.resize(*size, 0),
+            Self::Write { offset, data } => {
+                let begin = part.start.max(*offset);
+                let end = part.end.min(offset + data.len());
+                if begin < end {
+                    if file.len() < end {
+                        file.resize(end, 0);
+                    }
+                    file[begin..end].copy_from_slice(&data[begin - offset..end - offset]);
+                }
+            }
+        }
+    }
+
+    pub(super) fn apply(&self, file: &mut Vec<u8>) {
+        self.apply_part(file, &(0..usize::MAX));
+    }
+
+    /// Applies only the sectors of a write that `keep` selects; other changes entirely or not at all.
+    pub(super) fn apply_torn(&self, file: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
+        match self {
+            Self::Truncate { .. } => {
+                if keep() {
+                    self.apply(file);
+                }
+            }
+            Self::Write { offset, data } => {
+                let sectors = offset / SECTOR..(offset + data.len()).div_ceil(SECTOR);
+                for sector in sectors {
+                    if keep() {
+                        self.apply_part(file, &(sector * SECTOR..(sector + 1) * SECTOR));
+                    }
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use hallpass::{
     domain::address::network_of,
 };
 
-use super::memory;
+use super::kib;
 use crate::test_app::START;
 
 const HERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -48,13 +48,13 @@ async fn in_a_separate_process() {
     }
     // Once before measuring, so that every page of the tables is resident.
     flood(&flooded, 0, 50_000).await;
-    let before = memory::kib(process::id(), "RssAnon");
+    let before = kib(process::id(), "RssAnon");
     flood(&flooded, 50_000, 150_000).await;
-    let after = memory::kib(process::id(), "RssAnon");
+    let after = kib(process::id(), "RssAnon");
     // One entry per name would take at least 16 bytes, 1,600 KiB in total. The executable's pages (RssFile) are not the
     // throttle's: the kernel maps code when it first runs.
     let table: HashMap<u64, u32> = (0..100_000).map(|n| (n, 1)).collect();
-    let control = memory::kib(process::id(), "RssAnon");
+    let control = kib(process::id(), "RssAnon");
     assert!(after <= before + 128, "{before} KiB, then {after} KiB");
     assert!(
         control > after + 128,

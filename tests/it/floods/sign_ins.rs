@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::memory;
+use super::kib;
 use crate::{
     cli::sandbox::Sandbox,
     client::{Call, Client, Reply, Wire},
@@ -56,7 +56,7 @@ async fn two_hundred_sign_ins_are_bounded_and_delay_no_token_request() {
     sandbox.create_person("alice");
     let token = sandbox.create_token("alice", &[]);
     let client = Client::new(server.address.parse().unwrap());
-    let idle = memory::kib(server.id(), "VmHWM");
+    let idle = kib(server.id(), "VmHWM");
     let mut rounds = Vec::new();
     for round in 0..3 {
         let calm = measure(&client, &token, 300, || false).await;
@@ -98,7 +98,7 @@ async fn two_hundred_sign_ins_are_bounded_and_delay_no_token_request() {
             "refusals must be immediate: {slowest:?}"
         );
     }
-    let most = memory::kib(server.id(), "VmHWM");
+    let most = kib(server.id(), "VmHWM");
     eprintln!("p99 (flooded, calm, requests): {rounds:?}; VmHWM {idle} KiB, then {most} KiB");
     // One thread's 19 MiB, and the memory of 200 connections and requests.
     assert!(

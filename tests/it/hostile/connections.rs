@@ -8,12 +8,11 @@ use tokio::net::TcpStream;
 
 use super::{
     http1::{Http1, REPLY_TIMEOUT},
-    message_format::MessageFormat,
-    process::Process,
-    raw_http2::{
+    http2::{
         DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, RawHttp2, SETTINGS, fields, frame,
     },
-    verdict::verdict,
+    message_format::{MessageFormat, verdict},
+    process::Process,
 };
 use crate::test_app::TestApp;
 

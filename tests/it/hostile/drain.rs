@@ -8,9 +8,8 @@ use tokio::net::TcpStream;
 use super::{
     http1::{Http1, REPLY_TIMEOUT},
     http2::{self, Http2},
-    message_format::MessageFormat,
+    message_format::{MessageFormat, verdict},
     process::Process,
-    verdict::verdict,
 };
 
 /// Generous, for a busy machine.

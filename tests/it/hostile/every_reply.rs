@@ -9,8 +9,7 @@ use http::Request;
 use super::{
     http1::Http1,
     http2::Http2,
-    message_format::{MessageFormat, with},
-    verdict::text,
+    message_format::{MessageFormat, text, with},
 };
 use crate::test_app::TestApp;
 

@@ -12,9 +12,8 @@ use tokio::{
 
 use super::{
     http1::{Http1, REPLY_TIMEOUT, stream_from},
-    message_format::MessageFormat,
-    raw_http2::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, fields, frame},
-    verdict::verdict,
+    http2::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, fields, frame},
+    message_format::{MessageFormat, verdict},
 };
 use crate::{client::wrap_frame, metrics::load_shed, test_app::TestApp};
 

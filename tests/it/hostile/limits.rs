@@ -7,8 +7,7 @@ use http::Request;
 use super::{
     http1::Http1,
     http2::Http2,
-    message_format::{MessageFormat, gzip, with},
-    verdict::verdict,
+    message_format::{MessageFormat, gzip, verdict, with},
 };
 use crate::{client::HttpResponse, test_app::TestApp};
 

@@ -1,11 +1,9 @@
 //! Broken requests for every procedure and protocol: each is refused as the client's fault, in
 //! its own protocol and in time, and the next request is served.
 
-mod content;
-mod frames;
 mod heads;
 mod messages;
-mod queries;
+mod requests;
 mod streams;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -16,8 +14,7 @@ use http::Request;
 use super::{
     http1::Http1,
     http2::Http2,
-    message_format::MessageFormat,
-    verdict::{blames_the_server, verdict},
+    message_format::{MessageFormat, blames_the_server, verdict},
 };
 use crate::test_app::TestApp;
 

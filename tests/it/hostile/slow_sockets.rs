@@ -20,10 +20,9 @@ use tokio::{
 
 use super::{
     http1::Http1,
-    message_format::MessageFormat,
+    http2::{END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, fields, frame},
+    message_format::{MessageFormat, verdict},
     process::Process,
-    raw_http2::{END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, fields, frame},
-    verdict::verdict,
 };
 
 const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";

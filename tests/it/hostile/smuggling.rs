@@ -2,7 +2,7 @@
 //! other. Here each attack must get at most one response, and the smuggled request, which would delete a token,
 //! must never be executed.
 
-use super::{http1::Http1, verdict::verdict};
+use super::{http1::Http1, message_format::verdict};
 use crate::test_app::TestApp;
 
 const DELETE: &str = "/hallpass.v1.TokenService/DeleteToken";

@@ -7,10 +7,8 @@ use http::Request;
 
 use super::{
     http1::{Http1, REPLY_TIMEOUT, bytes_of},
-    http2::Http2,
-    message_format::{MessageFormat, with},
-    raw_http2::{GOAWAY, RawHttp2},
-    verdict::verdict,
+    http2::{GOAWAY, Http2, RawHttp2},
+    message_format::{MessageFormat, verdict, with},
 };
 use crate::test_app::TestApp;
 

@@ -4,8 +4,7 @@
 use super::{
     super::{
         http1::{Http1, REPLY_TIMEOUT},
-        message_format::MessageFormat,
-        verdict::{blames_the_server, verdict},
+        message_format::{MessageFormat, blames_the_server, verdict},
     },
     GOOD,
 };

@@ -1,13 +1,15 @@
 //! HTTP/2 that is broken below the protocols: pseudo-headers, header blocks, frames.
 
-use super::super::{
-    http1::REPLY_TIMEOUT,
-    raw_http2::{
-        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM,
-        RawHttp2, SETTINGS, WINDOW_UPDATE, fields, frame,
+use super::{
+    super::{
+        http1::REPLY_TIMEOUT,
+        http2::{
+            ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM,
+            RawHttp2, SETTINGS, WINDOW_UPDATE, fields, frame,
+        },
     },
+    Connections, GOOD,
 };
-use super::{Connections, GOOD};
 use crate::test_app::TestApp;
 
 /// What happens to the first stream.

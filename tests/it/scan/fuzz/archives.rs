@@ -8,9 +8,8 @@ use flate2::{
     write::{DeflateEncoder, GzEncoder},
 };
 
+use super::{Case, SeededRng};
 use crate::{cli::sandbox::Sandbox, scan::write};
-
-use super::{Case, rng::SeededRng};
 
 /// Files in the folder `tree`, and a scan of each.
 pub(super) fn make(rng: &mut SeededRng, sandbox: &Sandbox, token: &str) -> Vec<Case> {

@@ -9,12 +9,11 @@ use std::{
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use super::{Case, SeededRng};
 use crate::{
     cli::sandbox::Sandbox,
     scan::{hostile_git::programs, write},
 };
-
-use super::{Case, rng::SeededRng};
 
 /// A repository in the folder `repo`, and scans of it and of its history.
 pub(super) fn make(rng: &mut SeededRng, sandbox: &Sandbox, canary: &str, token: &str) -> Vec<Case> {

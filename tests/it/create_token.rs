@@ -1,4 +1,6 @@
-//! `CreateToken`: for which users a caller may create tokens.
+//! `CreateToken`: for which users a caller may create tokens, the fields, and the quota.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -194,4 +196,141 @@ async fn owner_must_be_an_existing_person_and_people_have_none() {
     });
     let answer = app.call(admin, "UserService/CreateUser", person).await;
     answer.invalid_field("owner_id");
+}
+
+#[tokio::test]
+async fn notes_are_stored_verbatim_and_may_be_empty_or_repeated() {
+    let app = TestApp::start().await;
+    for note in ["", "x", "x", &"é".repeat(512), "a\u{200d}b \\ \" \u{1F600}"] {
+        let token = app.child(&app.admin.token, json!({ "note": note })).await;
+        let kept = token.metadata.get("note").cloned().unwrap_or("".into());
+        assert_eq!(kept, note);
+    }
+}
+
+#[tokio::test]
+async fn long_notes_and_control_characters_are_refused_without_an_echo() {
+    let app = TestApp::start().await;
+    for note in ["a\nb", "a\u{0}", "\u{7f}", "\u{85}", &"n".repeat(1_025)] {
+        let answer = app.call(&app.admin.token, CREATE, json!({ "note": note }));
+        let failure = answer.await.invalid_field("note");
+        assert!(!failure.message.contains(note), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn scopes_and_networks_are_returned_sorted_and_deduplicated() {
+    let app = TestApp::start().await;
+    let message = json!({
+        "scopes": ["deploy", "a/b_c.d-e:f", "hallpass:tokens:read", "deploy"],
+        "allowedCidrs": ["2001:db8::/32", "127.0.0.1", "::ffff:10.0.0.0/104", "127.0.0.1/32"],
+    });
+    let token = app.child(&app.admin.token, message).await;
+    let scopes = json!(["a/b_c.d-e:f", "deploy", "hallpass:tokens:read"]);
+    assert_eq!(token.metadata["scopes"], scopes);
+    let cidrs = json!(["10.0.0.0/8", "127.0.0.1/32", "2001:db8::/32"]);
+    assert_eq!(token.metadata["allowedCidrs"], cidrs);
+}
+
+fn numbered(count: usize, text: impl Fn(usize) -> String) -> Value {
+    (0..count).map(text).collect()
+}
+
+#[tokio::test]
+async fn bad_scopes_and_networks_are_refused() {
+    let app = TestApp::start().await;
+    let refused = async |field: &str, values: Value| {
+        let answer = app.call(&app.admin.token, CREATE, json!({ field: values }));
+        answer.await
+    };
+    let scope = |i| format!("scope-{i}");
+    for bad in [
+        json!([""]),
+        json!(["A"]),
+        json!(["a b"]),
+        json!(["é"]),
+        json!(["x".repeat(65)]),
+        json!(["hallpass:everything"]),
+        json!(["hallpass:"]),
+        numbered(33, scope),
+    ] {
+        refused("scopes", bad).await.invalid_field("scopes");
+    }
+    refused("scopes", json!(["x".repeat(64)])).await.ok();
+    refused("scopes", numbered(32, scope)).await.ok();
+
+    let cidr = |i| format!("10.0.{i}.0/24");
+    for bad in [
+        json!([""]),
+        json!(["here"]),
+        json!(["10.0.0.0/33"]),
+        json!(["10.1.2.3/8"]),
+        json!(["10.0.0/8"]),
+        numbered(33, cidr),
+    ] {
+        let answer = refused("allowedCidrs", bad).await;
+        answer.invalid_field("allowed_cidrs");
+    }
+    refused("allowedCidrs", numbered(32, cidr)).await.ok();
+}
+
+async fn with_at_most(max: u32) -> TestApp {
+    TestApp::start_with(|settings| settings.app.max_tokens_per_user = max).await
+}
+
+#[tokio::test]
+async fn quota_counts_live_tokens_disabled_ones_included() {
+    let app = with_at_most(3).await;
+    let alice = app.person("alice").await;
+    let expires = app.clock.after(Duration::from_mins(1));
+    let second = app.sign_in(&alice, json!({ "expireTime": expires })).await;
+    let third = app.sign_in(&alice, json!({})).await;
+    let create = async || {
+        let message = json!({ "username": alice.name, "password": alice.password });
+        app.call("", CREATE, message).await
+    };
+    let full = create().await;
+    let failure = full.refused("resource_exhausted", "TOO_MANY_TOKENS");
+    assert!(failure.message.contains('3'), "{failure:?}");
+    assert_eq!(failure.detail("RetryInfo"), None, "waiting does not help");
+
+    let disable = "UPDATE tokens SET disabled = 1 WHERE id = ?1";
+    assert_eq!(app.sql().execute(disable, [&second.id]).unwrap(), 1);
+    create()
+        .await
+        .refused("resource_exhausted", "TOO_MANY_TOKENS");
+
+    let delete = json!({ "tokenId": third.id });
+    let deleted = app.call(&alice.token, "TokenService/DeleteToken", delete);
+    deleted.await.ok();
+    create().await.ok();
+    create()
+        .await
+        .refused("resource_exhausted", "TOO_MANY_TOKENS");
+    app.clock.advance(Duration::from_mins(1));
+    create().await.ok();
+}
+
+#[tokio::test]
+async fn quota_of_children_spans_all_machines() {
+    let app = with_at_most(3).await;
+    let alice = app.person("alice").await;
+    let mut machines = Vec::new();
+    for name in ["robot-a", "robot-b"] {
+        machines.push(app.machine(&alice, name).await.id);
+    }
+    let create = async |machine: &str| {
+        let message = json!({ "userId": machine });
+        app.call(&alice.token, CREATE, message).await
+    };
+    create(&machines[0]).await.ok();
+    create(&machines[0]).await.ok();
+    let first: Value = create(&machines[1]).await.ok();
+    create(&machines[1])
+        .await
+        .refused("resource_exhausted", "TOO_MANY_TOKENS");
+    let delete = json!({ "tokenId": first["metadata"]["id"] });
+    let deleted = app.call(&alice.token, "TokenService/DeleteToken", delete);
+    deleted.await.ok();
+    create(&machines[1]).await.ok();
 }

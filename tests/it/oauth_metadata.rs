@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::test_app::TestApp;
 
-use super::PATH;
+use crate::introspection::PATH;
 
 #[tokio::test]
 async fn metadata_names_the_endpoints_under_the_clients_host() {

@@ -9,7 +9,7 @@ use crate::{
     test_app::{ADMIN_PASSWORD, TestApp},
 };
 
-use super::{PATH, bearer, identity};
+use crate::forward_auth::{PATH, bearer, identity};
 
 #[tokio::test]
 async fn only_one_authorization_header_counts_and_never_a_cookie_or_the_query() {

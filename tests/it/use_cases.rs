@@ -20,17 +20,17 @@ use serde_json::json;
 use crate::test_app::{NewToken, Person, TestApp};
 
 /// The users and tokens of a use case.
-pub(super) struct Target {
-    pub(super) user_id: String,
-    pub(super) name: String,
-    pub(super) token: NewToken,
-    pub(super) successor: NewToken,
-    pub(super) person: Person,
+pub(crate) struct Target {
+    pub(crate) user_id: String,
+    pub(crate) name: String,
+    pub(crate) token: NewToken,
+    pub(crate) successor: NewToken,
+    pub(crate) person: Person,
 }
 
 impl Target {
     /// Creates a machine of `owner`, and a person.
-    pub(super) async fn new(app: &TestApp, owner: &Person, name: &str) -> Self {
+    pub(crate) async fn new(app: &TestApp, owner: &Person, name: &str) -> Self {
         let machine = app.machine(owner, name).await;
         let person = app.person(&format!("{name}-person")).await;
         let token = async || app.sign_in(owner, json!({ "userId": machine.id })).await;
@@ -48,7 +48,7 @@ impl Target {
 }
 
 /// Use cases that change something, for the owner of a machine.
-pub(super) const OWNERS: [&str; 8] = [
+pub(crate) const OWNERS: [&str; 8] = [
     "create token",
     "update token",
     "disable token",
@@ -59,7 +59,7 @@ pub(super) const OWNERS: [&str; 8] = [
     "deactivate user",
 ];
 /// The same for admins only.
-pub(super) const ADMINS: [&str; 10] = [
+pub(crate) const ADMINS: [&str; 10] = [
     "create person",
     "create admin machine",
     "set role",
@@ -71,7 +71,7 @@ pub(super) const ADMINS: [&str; 10] = [
     "revoke leaked",
     "delete user",
 ];
-pub(super) const READS: [&str; 10] = [
+pub(crate) const READS: [&str; 10] = [
     "get token",
     "explain token",
     "list tokens",
@@ -84,7 +84,7 @@ pub(super) const READS: [&str; 10] = [
     "stream audit",
 ];
 
-pub(super) async fn run(
+pub(crate) async fn run(
     app: &App,
     use_case: &str,
     caller: &Caller,

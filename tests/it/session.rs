@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Transcript;
+use crate::wires::Transcript;
 use crate::{
     client::{Call, Procedure, Protocol, Wire},
     test_app::TestApp,
 };
 
-pub(super) struct Session {
-    pub(super) app: TestApp,
+pub(crate) struct Session {
+    pub(crate) app: TestApp,
     wire: Wire,
     names: Names,
-    pub(super) transcript: Transcript,
+    pub(crate) transcript: Transcript,
 }
 
 impl Session {
-    pub(super) fn new(app: TestApp, wire: Wire) -> Self {
+    pub(crate) fn new(app: TestApp, wire: Wire) -> Self {
         Self {
             app,
             wire,
@@ -27,7 +27,7 @@ impl Session {
         }
     }
 
-    pub(super) async fn call(&mut self, by: &str, procedure: &str, message: Value) -> Value {
+    pub(crate) async fn call(&mut self, by: &str, procedure: &str, message: Value) -> Value {
         // GET is for unary procedures without side effects; the rest goes by POST.
         let found = Procedure::find(procedure);
         let wire = if self.wire.is_get() && !found.takes_get() {
@@ -52,7 +52,7 @@ impl Session {
     }
 
     /// Rotates a new token and undoes that, twice.
-    pub(super) async fn undo_a_rotation(&mut self, by: &str) {
+    pub(crate) async fn undo_a_rotation(&mut self, by: &str) {
         let made = self.call(by, "TokenService/CreateToken", json!({})).await;
         let id = &made["metadata"]["id"];
         let rotate = json!({ "tokenId": id, "gracePeriod": "60s" });
@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    pub(super) async fn calls(&mut self, by: &str, calls: &[(&str, Value)]) {
+    pub(crate) async fn calls(&mut self, by: &str, calls: &[(&str, Value)]) {
         for (procedure, message) in calls {
             self.call(by, procedure, message.clone()).await;
         }
