@@ -266,7 +266,13 @@ fn look_up(client: &Client, id: TokenId) -> Result<Option<(String, u32)>, Failur
 
 fn state(token: &Token, now: Timestamp) -> &'static str {
     let is_past = |time| relative_time::of(Some(time)) <= now;
-    if token.expire_time.is_some_and(is_past) {
+    let is_revoked = token.delete_time.is_some();
+    let has_ended = is_revoked || token.expire_time.is_some_and(is_past);
+    if has_ended && !token.successor_id.is_empty() {
+        "rotated"
+    } else if is_revoked {
+        "revoked"
+    } else if has_ended {
         "expired"
     } else if token.disabled {
         "disabled"

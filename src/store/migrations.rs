@@ -57,4 +57,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0011_expiring.sql"),
         finish: |_| Ok(()),
     },
+    Migration {
+        sql: include_str!("migrations/0012_revoked_listed.sql"),
+        finish: |_| Ok(()),
+    },
 ];

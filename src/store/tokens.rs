@@ -9,6 +9,7 @@ mod live;
 mod purge;
 mod revoke;
 mod search;
+mod with_ended;
 
 pub use change::{mark_rotated, move_live_children, undo_rotation, update};
 pub use credential::{Credential, find_credential};
@@ -21,6 +22,7 @@ pub use revoke::{
     RevokedFamily, mark_revoked, revoke_family, revoke_live_children, revoke_live_of_user,
 };
 pub use search::{TokenPage, count, count_by_state, find_selected, last_row, search};
+pub use with_ended::list_with_ended;
 
 use super::{
     error::Error,

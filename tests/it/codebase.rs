@@ -144,6 +144,10 @@ fn shipped_migrations_are_never_edited() {
             "0011_expiring.sql",
             "907595b26146153ce9f0d0a74985fcb2a20953514de8c28d4c71f250ab6e4abb",
         ),
+        (
+            "0012_revoked_listed.sql",
+            "bb79828f3e6bb161af5363412a80fd98c64fef6589a53252db64743a62ebe504",
+        ),
     ];
     let folder = root().join("src/store/migrations");
     let list = fs::read_to_string(root().join("src/store/migrations.rs")).unwrap();

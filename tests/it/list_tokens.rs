@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::test_app::TestApp;
 
-const LIST: &str = "TokenService/ListTokens";
+pub(crate) const LIST: &str = "TokenService/ListTokens";
 const LIST_ALL: &str = "AdminService/ListAllTokens";
 
 /// The IDs of one page, and the token of the next page.
@@ -18,7 +18,7 @@ async fn page(app: &TestApp, by: &str, request: Value) -> (Vec<String>, String) 
     (ids.collect(), next.to_owned())
 }
 
-async fn all(app: &TestApp, by: &str, mut request: Value) -> Vec<Vec<String>> {
+pub(crate) async fn all(app: &TestApp, by: &str, mut request: Value) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
     loop {
         let (ids, next) = page(app, by, request.clone()).await;
@@ -150,12 +150,14 @@ async fn page_token_is_bound_to_every_field_but_the_page_size() {
         request["pageToken"] = next.clone().into();
         request
     };
-    let by = [&alice.token, &alice.token, &alice.token, &bob.token];
+    let alices = &alice.token;
+    let by = [alices, alices, alices, &bob.token, alices];
     let requests = [
         json!({ "userId": alice.id, "reverse": true }),
         json!({ "userId": robot.id }),
         json!({}),
         json!({ "userId": bob.id }),
+        json!({ "userId": alice.id, "includeEnded": true }),
     ];
     for (by, request) in by.into_iter().zip(requests) {
         let answer = app.call(by, LIST, with(request.clone())).await;

@@ -25,6 +25,7 @@ mod cors;
 mod create_token;
 mod delete_token;
 mod durability;
+mod ended_tokens;
 mod envoy;
 mod expiry;
 mod explain;

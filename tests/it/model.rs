@@ -184,14 +184,20 @@ impl Model {
         Ok(())
     }
 
-    /// The creation times and numbers of `user`'s live tokens.
-    pub(crate) fn list(&self, by: usize, user: usize) -> Result<Vec<(Timestamp, usize)>, Reason> {
+    /// The creation times and numbers of `user`'s live tokens, or of all of them.
+    pub(crate) fn list(
+        &self,
+        by: usize,
+        user: usize,
+        include_ended: bool,
+    ) -> Result<Vec<(Timestamp, usize)>, Reason> {
         if !Self::reaches(self.tokens[by].user, user) {
             return Err(Reason::PermissionDenied);
         }
         let tokens = self.tokens.iter().enumerate();
-        let live = tokens.filter(|(_, token)| token.user == user && self.live(token));
-        Ok(live.map(|(number, token)| (token.made, number)).collect())
+        let listed =
+            tokens.filter(|(_, token)| token.user == user && (include_ended || self.live(token)));
+        Ok(listed.map(|(number, token)| (token.made, number)).collect())
     }
 
     /// Deletes a token and its live children; returns the number of children.

@@ -289,33 +289,34 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Lists the live tokens, and all of them.
     async fn list(&self, caller: &Caller, by: usize, user: usize) -> Result<(), TestCaseError> {
-        let request = ListTokens {
-            expiring_before: None,
-            page: PageRequest {
-                size: 250,
-                ..PageRequest::default()
-            },
-            user_id: self.users[user].clone(),
-        };
-        let listed = self.app.app.list_tokens(caller, request).await;
-        let ids = |page: Vec<_>| {
-            page.into_iter()
-                .map(|t: hallpass::domain::token::Token| t.id.to_string())
-        };
-        let listed = listed.map(|page| ids(page.items).collect::<Vec<_>>());
-        let expected = self.model.list(by, user).map(|live| {
-            // By create time, then ID.
-            let mut live: Vec<_> = live
-                .into_iter()
-                .map(|(time, n)| (time, &self.tokens[n].0))
-                .collect();
-            live.sort();
-            live.into_iter()
-                .map(|(_, id)| id.clone())
-                .collect::<Vec<_>>()
-        });
-        prop_assert_eq!(listed.map_err(|e| e.reason()), expected);
+        for include_ended in [false, true] {
+            let request = ListTokens {
+                page: PageRequest {
+                    size: 250,
+                    ..PageRequest::default()
+                },
+                user_id: self.users[user].clone(),
+                include_ended,
+                ..ListTokens::default()
+            };
+            let listed = self.app.app.list_tokens(caller, request).await;
+            let listed = listed.map(|page| {
+                let ids = page.items.into_iter().map(|token| token.id.to_string());
+                ids.collect::<Vec<_>>()
+            });
+            let expected = self.model.list(by, user, include_ended).map(|tokens| {
+                // By create time, then ID.
+                let mut tokens: Vec<_> = tokens
+                    .into_iter()
+                    .map(|(time, n)| (time, self.tokens[n].0.clone()))
+                    .collect();
+                tokens.sort();
+                tokens.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+            });
+            prop_assert_eq!(listed.map_err(|e| e.reason()), expected);
+        }
         Ok(())
     }
 

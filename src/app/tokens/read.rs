@@ -35,6 +35,8 @@ pub struct ListTokens {
     pub user_id: String,
     /// Only tokens that expire before this time; `None`: all.
     pub expiring_before: Option<TimeParts>,
+    /// Ended tokens too.
+    pub include_ended: bool,
 }
 
 /// What would stop working with a token.
@@ -129,7 +131,8 @@ impl App {
         Ok(impact)
     }
 
-    /// Lists a user's live tokens by (create time, ID), or those that expire before a given time by (expire time, ID).
+    /// Lists a user's live tokens, or all of them, by (create time, ID), or those that expire before a given time by
+    /// (expire time, ID).
     pub async fn list_tokens(
         &self,
         caller: &Caller,
@@ -141,6 +144,10 @@ impl App {
             .read_as(caller, move |tx, caller| {
                 let (user_id, relation) = whose(tx, caller, &request.user_id)?;
                 let expiring_before = parse_time("expiring_before", request.expiring_before)?;
+                if request.include_ended && expiring_before.is_some() {
+                    let error = "cannot be combined with expiring_before";
+                    return Err(FieldError::new("include_ended", error).into());
+                }
                 let filter = TokenFilter {
                     expiring_before,
                     ..TokenFilter::live_of(user_id)
@@ -153,11 +160,17 @@ impl App {
                 if let Some(time) = expiring_before {
                     query = query.field(&time.as_micros().to_be_bytes());
                 }
+                if request.include_ended {
+                    query = query.field(b"include_ended");
+                }
                 let cursor = Cursor::parse(&request.page, query, app.page_key())?;
                 let (after, reverse, limit) = (cursor.after, cursor.reverse, cursor.limit());
-                let found = tokens::search(tx, &filter, app.now(), after, reverse, limit)?;
-                let page =
-                    cursor.page(found.tokens, app.page_key(), |token| filter.position(token));
+                let found = if request.include_ended {
+                    tokens::list_with_ended(tx, user_id, after, reverse, limit)?
+                } else {
+                    tokens::search(tx, &filter, app.now(), after, reverse, limit)?.tokens
+                };
+                let page = cursor.page(found, app.page_key(), |token| filter.position(token));
                 Ok((page, user_id, relation))
             })
             .await?;

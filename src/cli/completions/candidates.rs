@@ -290,10 +290,9 @@ async fn tokens(
     for (user_id, username) in of {
         let request = ListTokensRequest {
             page_size: MAX_PAGE_SIZE,
-            page_token: String::new(),
             reverse: true,
             user_id,
-            expiring_before: None,
+            ..ListTokensRequest::default()
         };
         let tokens = session.call(&request).await?.tokens.into_iter();
         let tokens = tokens.filter(&is_wanted);

@@ -35,6 +35,7 @@ const NO_USER: &str =
     "whose tokens? Give --user NAME or --all: a command on the server's machine is not a user";
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(in crate::cli) struct List {
     /// The user's name or ID, as with --user. Default: yourself.
     #[arg(value_name = "USER", conflicts_with = "of_user")]
@@ -48,6 +49,9 @@ pub(in crate::cli) struct List {
     /// Only tokens that expire by then, soonest first: a duration from now such as 7d, a day or a time.
     #[arg(long, value_name = "WHEN", conflicts_with = "never_expires")]
     expiring: Option<TimeArg>,
+    /// List expired, revoked and rotated tokens too, until they are purged.
+    #[arg(long, conflicts_with_all = ["all", "expiring"])]
+    include_ended: bool,
     /// Newest first, or with --expiring the latest expiry first.
     #[arg(long)]
     reverse: bool,
@@ -120,6 +124,7 @@ fn list_one_user(
             reverse: args.reverse,
             user_id: user_id.clone(),
             expiring_before,
+            include_ended: args.include_ended,
         };
         let reply = session.call(&request).await?;
         Ok((reply.tokens, reply.next_page_token))
@@ -221,26 +226,26 @@ fn row(token: &Token, now: Timestamp) -> [String; 5] {
     );
     [
         token.id.clone(),
-        state_and_expiry(token, now),
+        state_and_end(token, now),
         used,
         or_dash(token.scopes.join(" ")),
         or_dash(token.note.clone()),
     ]
 }
 
-/// `live, 89d left`.
-fn state_and_expiry(token: &Token, now: Timestamp) -> String {
+/// `live, 89d left` or `revoked 3h ago`.
+fn state_and_end(token: &Token, now: Timestamp) -> String {
     let state = state(token, now);
-    let Some(expiry) = token.expire_time else {
+    let Some(end) = token.delete_time.or(token.expire_time) else {
         return state.to_owned();
     };
-    let expiry = relative_time::of(Some(expiry));
-    if expiry <= now {
-        format!("{state} {}", relative_time::short(expiry, now))
+    let end = relative_time::of(Some(end));
+    if token.delete_time.is_some() || end <= now {
+        format!("{state} {}", relative_time::short(end.min(now), now))
     } else {
         format!(
             "{state}, {} left",
-            relative_time::short_length(expiry.since(now))
+            relative_time::short_length(end.since(now))
         )
     }
 }

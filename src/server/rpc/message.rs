@@ -50,6 +50,7 @@ pub(super) fn token(token: Token) -> v1::Token {
             .map(|id| id.to_string())
             .unwrap_or_default(),
         disabled_by: disabled_by(token.disabled).into(),
+        delete_time: token.delete_time.map(timestamp),
     }
 }
 

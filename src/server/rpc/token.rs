@@ -113,6 +113,7 @@ pub(super) async fn list(
                 page,
                 user_id: request.user_id,
                 expiring_before: request.expiring_before.map(message::time_parts),
+                include_ended: request.include_ended,
             },
         )
         .await?;

@@ -311,3 +311,41 @@ fn text_that_is_no_token_is_not_explained_or_echoed() {
     let refusal = sandbox.run(&["token", "explain", unknown]).refused(1);
     assert!(refusal.ends_with(unknown), "{refusal}");
 }
+
+#[test]
+fn ended_tokens_are_listed_with_how_they_have_ended() {
+    let sandbox = with_machine();
+    let [active, disabled, expired, revoked, rotated] = [(); 5].map(|()| {
+        let text = sandbox.create_token("ci-bot", &["--expires=90d"]);
+        id(&text).to_owned()
+    });
+    sandbox.print(&["token", "disable", &disabled]);
+    sandbox.print(&["token", "delete", &revoked]);
+    sandbox.run(&["token", "rotate", &rotated]);
+    sandbox.tamper(&format!(
+        "UPDATE tokens SET expire_time = 1 WHERE id = '{expired}'"
+    ));
+    let list = |more: &[&str]| sandbox.print(&[&["token", "list", "ci-bot"], more].concat());
+    let state = |list: &str, id: &str| {
+        let line = list.lines().find(|line| line.starts_with(id));
+        line.map(|line| line[id.len()..].trim_start().to_owned())
+    };
+    let plain = list(&[]);
+    assert_eq!(plain.lines().count(), 1 + 3, "{plain}");
+    let all = list(&["--include-ended"]);
+    assert_eq!(all.lines().count(), 1 + 6, "{all}");
+    for (id, expected, is_live) in [
+        (&active, "live, ", true),
+        (&disabled, "disabled, ", true),
+        (&expired, "expired ", false),
+        (&revoked, "revoked ", false),
+        (&rotated, "rotated ", false),
+    ] {
+        let told = state(&all, id).unwrap();
+        assert!(told.starts_with(expected), "{expected}: {told}");
+        assert_eq!(state(&plain, id).is_some(), is_live, "{expected}");
+    }
+    sandbox
+        .run(&["token", "list", "--all", "--include-ended"])
+        .refused(2);
+}
