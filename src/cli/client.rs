@@ -144,7 +144,7 @@ impl Client {
         matches!(self.target, Target::Http { .. })
     }
 
-    /// The same without its token.
+    /// This client without its token.
     pub(super) fn without_token(mut self) -> Self {
         if let Target::Http { bearer, .. } = &mut self.target {
             *bearer = None;
@@ -152,7 +152,7 @@ impl Client {
         self
     }
 
-    /// The same for shell completion: it does not wait for a lock, and stays silent if the database fails.
+    /// This client for shell completion: it does not wait for a lock, and stays silent if the database fails.
     pub(super) fn for_completion(mut self) -> Self {
         self.lock_wait = Duration::ZERO;
         self.user_agent = COMPLETION_USER_AGENT;

@@ -130,7 +130,7 @@ fn list_machines(args: &List) -> Result<(), Failure> {
             .list_users(page, args.reverse, UserState::Unspecified)
             .await;
         let (mut users, next_token) = page?;
-        // The table needs the people, too, for the owners' names. To look each owner up would leave a record for each.
+        // The table needs the people, too, for the owners' names. Looking up each owner would leave a record for each.
         if args.output.jsonl {
             users.retain(is_wanted);
         }

@@ -304,7 +304,7 @@ pub(super) fn get(args: &UserArgs, accept: Accept) -> Result<(), Failure> {
     let (user, owner) = client.run(async |session| {
         let user = session.get_user(&args.user).await?;
         accept.check(user.user_type(), &user.username)?;
-        // The JSON has no owner's name. Who may not look the owner up sees the ID.
+        // The JSON has no owner's name. A caller who may not look up the owner sees the ID.
         let owner = if user.owner_id.is_empty() || args.output.json {
             None
         } else {

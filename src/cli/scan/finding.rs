@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::domain::{token_search::find_tokens, token_text::TokenText, visible};
 
-/// A file, or an object in a Git repository.
+/// Where a token was found: a file, or an object in a Git repository.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Source {
     /// The commit that introduced the file, or whose message it is.

@@ -114,7 +114,7 @@ fn list_one_user(
         let user_id = match (&user_id, args.user.as_deref().or(args.selection.user())) {
             (Some(id), _) => id,
             (None, Some(user)) => user_id.insert(session.look_up_user(user).await?.id),
-            // The caller.
+            // The caller's own.
             (None, None) if client.is_remote() => user_id.insert(String::new()),
             (None, None) => return Err(Failure::usage(NO_USER)),
         };

@@ -264,7 +264,7 @@ fn progress_bar(total: Option<u32>) -> ProgressBar {
 
 /// Prints what was revoked or, for a plan, what would be. If a named token was not, it prints the outcome of each.
 ///
-/// Fails if tokens were named and none of them has ended: who reports a leak must not believe that it is over.
+/// Fails if tokens were named and none of them has ended: whoever reports a leak must not believe that it is over.
 fn show(
     output: OutputArgs,
     revocation: &Revocation,

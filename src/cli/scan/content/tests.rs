@@ -22,7 +22,7 @@ fn token(id: u128) -> String {
     token.expose().to_owned()
 }
 
-/// Gives what it has in chunks of a size.
+/// Returns bytes in chunks of a given size.
 struct Chunks<'a>(&'a [u8], usize);
 
 impl Read for Chunks<'_> {
@@ -107,7 +107,7 @@ fn wide(text: &str) -> impl Iterator<Item = u16> {
     text.encode_utf16()
 }
 
-/// In lines of `width`, with `between` behind each.
+/// Breaks `text` into lines of `width` with `between` between them.
 fn wrapped(text: &str, width: usize, between: &str) -> String {
     let lines = text.as_bytes().chunks(width);
     let lines: Vec<_> = lines.map(|line| str::from_utf8(line).unwrap()).collect();
@@ -198,7 +198,7 @@ fn lines_of_24_characters_are_met_wherever_they_begin() {
                 places(format!("{}{text}\n", " ".repeat(shift)).as_bytes(), &token)
             };
             assert_eq!(at(24), [format!(":1:{}{what}", shift + 1)], "{shift}");
-            // The control: words are no run, however they come.
+            // The control: shorter lines are no run.
             assert!(at(22).is_empty(), "{shift}");
         }
     }
@@ -233,7 +233,7 @@ fn tokens_are_found_in_utf_16() {
     let text = format!("\u{feff}$token = '{}'\r\n", STANDARD.encode(&token));
     let encoded: Vec<u8> = wide(&text).flat_map(u16::to_le_bytes).collect();
     assert_eq!(places(&encoded, &token), [":1:23*"]);
-    // As PowerShell takes commands.
+    // PowerShell's -EncodedCommand.
     let text: Vec<u8> = wide(&token).flat_map(u16::to_le_bytes).collect();
     assert_eq!(places(STANDARD.encode(text).as_bytes(), &token), [":1:1*"]);
 }
@@ -295,7 +295,7 @@ fn what_is_not_unpacked_to_its_end_is_told() {
     let mut damaged = whole.clone();
     damaged[10] = 7;
     assert_eq!(told(&damaged), ["it is damaged"]);
-    // Three bytes that are there by chance are no file.
+    // Three magic bytes within other data are no archive.
     assert!(told(&[b"x", &damaged[..]].concat()).is_empty());
     let deep = (0..MAX_LEVEL + 2).fold(noise, |content, _| gzip(&content));
     assert_eq!(told(&deep), ["archives are nested too deep"]);
