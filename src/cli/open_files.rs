@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const RESERVED: u64 = 128;
 
 /// Raises the limit to what `connections` need. Returns how many connections are possible.
-pub(super) fn make_room(connections: usize) -> usize {
+pub(super) fn raise_limit(connections: usize) -> usize {
     let wanted = u64::try_from(connections)
         .unwrap_or(u64::MAX)
         .saturating_add(RESERVED);
@@ -32,7 +32,7 @@ pub(super) fn make_room(connections: usize) -> usize {
         tracing::warn!(
             open_files = files,
             max_connections = fitting,
-            "fewer connections than set: the limit of open files (ulimit -n) has no room for more"
+            "fewer connections than set: the limit of open files (ulimit -n) allows no more"
         );
     }
     fitting
@@ -40,8 +40,8 @@ pub(super) fn make_room(connections: usize) -> usize {
 
 fn fitting(files: u64, connections: usize) -> usize {
     // A limit below the reserve still leaves a quarter for connections.
-    let room = files.saturating_sub(RESERVED).max(files / 4).max(1);
-    usize::try_from(room).map_or(connections, |room| room.min(connections))
+    let left = files.saturating_sub(RESERVED).max(files / 4).max(1);
+    usize::try_from(left).map_or(connections, |left| left.min(connections))
 }
 
 #[cfg(test)]

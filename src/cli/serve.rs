@@ -158,7 +158,7 @@ async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Serve
     first_start::first_start(&app, plan.password, log).await?;
     app.store_policies().await?;
     let mut options = plan.server;
-    options.limits.max_connections = open_files::make_room(options.limits.max_connections);
+    options.limits.max_connections = open_files::raise_limit(options.limits.max_connections);
     let names_a_proxy = !options.trusted_proxies.is_empty();
     let server = Server::bind(app.clone(), options)
         .await

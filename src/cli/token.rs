@@ -104,7 +104,7 @@ pub(super) struct Delete {
 pub(super) struct Update {
     // First, since the help headings inside `token` would apply to what follows.
     #[command(flatten)]
-    changes: Changes,
+    changes: ChangeArgs,
     #[command(flatten)]
     token: TokenArgs,
 }
@@ -112,7 +112,7 @@ pub(super) struct Update {
 /// At least one change.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
-struct Changes {
+struct ChangeArgs {
     /// The new note.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,

@@ -157,11 +157,11 @@ impl Layer {
         self.archive.reset();
     }
 
-    /// The free part of the buffer. Passes to `leave` what it drops to make room.
-    fn room(&mut self, mut leave: impl FnMut(&[u8])) -> &mut [u8] {
+    /// The free part of the buffer. Passes to `on_drop` the bytes that it drops to make some.
+    fn free_space(&mut self, mut on_drop: impl FnMut(&[u8])) -> &mut [u8] {
         if self.filled == self.buffer.len() {
             let gone = self.filled - OVERLAP_BYTES;
-            leave(&self.buffer[..gone]);
+            on_drop(&self.buffer[..gone]);
             self.buffer.copy_within(gone.., 0);
             self.begin += to_u64(gone);
             self.filled = OVERLAP_BYTES;
@@ -196,9 +196,9 @@ impl Layer {
     /// Searches bytes that another layer has decoded.
     fn push(&mut self, mut bytes: &[u8], context: &mut Context<'_>, marks: &mut Vec<Mark>) {
         while !bytes.is_empty() {
-            let room = self.room(|_| ());
-            let len = room.len().min(bytes.len());
-            room[..len].copy_from_slice(&bytes[..len]);
+            let space = self.free_space(|_| ());
+            let len = space.len().min(bytes.len());
+            space[..len].copy_from_slice(&bytes[..len]);
             bytes = &bytes[len..];
             self.search(len, false, context, marks);
         }
@@ -253,7 +253,7 @@ impl Content {
         };
         let ended = loop {
             let lines = &mut self.lines;
-            match source.read(self.layer.room(|gone| lines.leave(gone))) {
+            match source.read(self.layer.free_space(|gone| lines.count_dropped(gone))) {
                 Ok(0) => break Ok(()),
                 Ok(len) => {
                     context.read += to_u64(len);
@@ -272,9 +272,9 @@ impl Content {
     fn push(&mut self, mut bytes: &[u8], context: &mut Context<'_>) {
         while !bytes.is_empty() {
             let lines = &mut self.lines;
-            let room = self.layer.room(|gone| lines.leave(gone));
-            let len = room.len().min(bytes.len());
-            room[..len].copy_from_slice(&bytes[..len]);
+            let space = self.layer.free_space(|gone| lines.count_dropped(gone));
+            let len = space.len().min(bytes.len());
+            space[..len].copy_from_slice(&bytes[..len]);
             bytes = &bytes[len..];
             self.advance(len, false, context);
         }

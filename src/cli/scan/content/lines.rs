@@ -54,7 +54,7 @@ impl Lines {
     }
 
     /// Counts the lines in bytes that the buffer is about to drop.
-    pub(super) fn leave(&mut self, bytes: &[u8]) {
+    pub(super) fn count_dropped(&mut self, bytes: &[u8]) {
         let begin = self.begin + to_u64(bytes.len());
         if begin >= self.base.to {
             if begin < self.counted.to {
