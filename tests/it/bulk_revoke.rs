@@ -11,7 +11,7 @@ use hallpass::domain::{
 };
 use serde_json::{Value, json};
 
-use crate::test_app::{NewToken, START, TestApp, rfc3339};
+use crate::test_app::{NewToken, START, TestApp, id_of, rfc3339};
 
 const REVOKE: &str = "AdminService/RevokeTokens";
 
@@ -25,10 +25,6 @@ fn outcomes(answer: &Value) -> Vec<&str> {
     words
         .map(|word| word.strip_prefix("REVOCATION_OUTCOME_").unwrap())
         .collect()
-}
-
-fn parent_of(token: &str) -> &str {
-    token.split('_').nth(1).unwrap()
 }
 
 #[tokio::test]
@@ -147,7 +143,7 @@ async fn every_condition_that_is_set_must_hold() {
             .extend(more.as_object().unwrap().clone());
         filter
     };
-    let first = parent_of(&alice.token);
+    let first = id_of(&alice.token);
     for (filter, expected) in [
         (
             alices.clone(),
@@ -298,7 +294,7 @@ async fn every_revoked_token_names_who_revoked_it() {
     });
     let rows: Vec<(String, String, i64)> = rows.unwrap().map(Result::unwrap).collect();
     let row = |target: &str, count| ("token.revoke".to_owned(), target.to_owned(), count);
-    let parent = parent_of(&alice.token);
+    let parent = id_of(&alice.token);
     assert_eq!(
         rows,
         [

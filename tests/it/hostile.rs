@@ -19,3 +19,14 @@ mod request_target;
 mod slow_sockets;
 mod smuggling;
 mod time_limits;
+
+use std::time::Duration;
+
+const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
+/// A procedure that any caller may call and that changes nothing.
+const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+/// A time limit that is never reached.
+const UNREACHED: Duration = Duration::from_hours(1);
+/// Generous, for a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);

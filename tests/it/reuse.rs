@@ -26,7 +26,7 @@ async fn start() -> (TestApp, Person) {
     (app, alice)
 }
 
-async fn rotate(app: &TestApp, by: &Person, id: &str, grace: &str) -> NewToken {
+pub(crate) async fn rotate(app: &TestApp, by: &Person, id: &str, grace: &str) -> NewToken {
     let message = json!({ "tokenId": id, "gracePeriod": grace });
     let rotated = app.call(&by.token, "TokenService/RotateToken", message);
     NewToken::read(&rotated.await.ok())

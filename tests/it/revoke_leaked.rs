@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use crate::{
     mutations::contents,
-    test_app::{NewToken, Person, START, TestApp, leaked},
+    reuse::rotate,
+    test_app::{START, TestApp, leaked},
 };
 
 const REVOKE: &str = "AdminService/RevokeLeakedTokens";
+
 const HOUR: Duration = Duration::from_hours(1);
 
 async fn revoke(app: &TestApp, tokens: &[Value], dry_run: bool) -> Value {
@@ -40,12 +42,6 @@ async fn delete(app: &TestApp, id: &str) {
     let message = json!({ "tokenId": id });
     let deleted = app.call(&app.admin.token, "TokenService/DeleteToken", message);
     deleted.await.ok();
-}
-
-async fn rotate(app: &TestApp, by: &Person, id: &str, grace: &str) -> NewToken {
-    let message = json!({ "tokenId": id, "gracePeriod": grace });
-    let rotated = app.call(&by.token, "TokenService/RotateToken", message);
-    NewToken::read(&rotated.await.ok())
 }
 
 fn made_up(id: &str) -> Value {

@@ -25,7 +25,7 @@ async fn rotated(app: &TestApp, by: &str, id: &str, fields: Value) -> (NewToken,
     (NewToken::read(&reply), reply["predecessor"].clone())
 }
 
-async fn get(app: &TestApp, id: &str) -> Value {
+pub(crate) async fn get(app: &TestApp, id: &str) -> Value {
     let message = json!({ "tokenId": id });
     let answer = app.call(&app.admin.token, "TokenService/GetToken", message);
     answer.await.ok()["token"].clone()

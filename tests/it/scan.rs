@@ -26,10 +26,6 @@ pub(crate) fn token(prefix: &str) -> String {
     text.expose().to_owned()
 }
 
-fn id(token: &str) -> &str {
-    token.split('_').nth(1).unwrap()
-}
-
 /// The redacted form of a token.
 fn shown(token: &str) -> String {
     let (public, _) = token.rsplit_once('_').unwrap();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, time};
 
 use crate::{
-    client::{Call, Codec, Failure, Protocol, Wire},
+    client::{Call, Failure, Wire},
     mutations,
     test_app::TestApp,
 };
@@ -17,13 +17,8 @@ use crate::{
 const PLANT: &str = "CREATE TRIGGER planted BEFORE INSERT ON audit \
                      BEGIN SELECT RAISE(ABORT, 'planted'); END";
 const PULL: &str = "DROP TRIGGER planted";
+
 const CHECK: &str = "AdminService/CheckData";
-const WIRES: [Wire; 4] = [
-    Wire::CURL,
-    Wire::new(Protocol::Connect, Codec::Proto),
-    Wire::new(Protocol::Grpc, Codec::Proto),
-    Wire::new(Protocol::GrpcWeb, Codec::Proto),
-];
 
 fn told_nothing_inside(failure: &Failure) {
     let known = ["internal", "unavailable"].contains(&&*failure.code);
@@ -162,7 +157,7 @@ async fn sound_database_has_no_findings_and_every_check_is_recorded() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
     app.machine(&alice, "robot").await;
-    for wire in WIRES {
+    for wire in Wire::POST {
         let before = app.audit_len();
         assert_eq!(check(&app, wire).await, json!([]), "{wire:?}");
         let last =
@@ -194,7 +189,7 @@ async fn each_kind_of_damage_has_its_own_message() {
         format!("row {row} of tokens refers to a missing row of users"),
     ];
     let expected = findings.map(|finding| json!({ "finding": finding }));
-    for wire in WIRES {
+    for wire in Wire::POST {
         assert_eq!(check(&app, wire).await, json!(expected), "{wire:?}");
     }
 }

@@ -31,7 +31,7 @@ use crate::client::{Call, Client, Reply, Wire};
 pub(crate) use self::{
     audit::{rechain, verify_audit},
     clock::{FakeClock, START, rfc3339},
-    people::{ADMIN_PASSWORD, Machine, NewToken, Person, leaked, password_of},
+    people::{ADMIN_PASSWORD, Machine, NewToken, Person, id_of, leaked, password_of},
 };
 
 /// The settings that a test may change.

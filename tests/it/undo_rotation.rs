@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::test_app::{NewToken, Person, TestApp};
+use crate::{
+    rotate::get,
+    test_app::{NewToken, Person, TestApp},
+};
 
 const UNDO: &str = "TokenService/UndoRotation";
-const FINAL: (&str, &str) = ("failed_precondition", "ROTATION_FINAL");
 
-async fn get(app: &TestApp, id: &str) -> Value {
-    let message = json!({ "tokenId": id });
-    let answer = app.call(&app.admin.token, "TokenService/GetToken", message);
-    answer.await.ok()["token"].clone()
-}
+const FINAL: (&str, &str) = ("failed_precondition", "ROTATION_FINAL");
 
 /// A token of `alice` and its successor, with a grace period of a minute.
 async fn rotated(app: &TestApp, alice: &Person, fields: Value) -> (NewToken, NewToken) {

@@ -25,17 +25,10 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time};
 
 use crate::{
-    client::{Codec, HttpResponse, Procedure, Protocol, Reply, Wire, procedures},
+    client::{HttpResponse, Procedure, Protocol, Reply, Wire, procedures},
     introspection::basic,
     test_app::{NewToken, Person, TestApp},
 };
-
-const WIRES: [Wire; 4] = [
-    Wire::CURL,
-    Wire::new(Protocol::Connect, Codec::Proto),
-    Wire::new(Protocol::Grpc, Codec::Proto),
-    Wire::new(Protocol::GrpcWeb, Codec::Proto),
-];
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -274,7 +267,7 @@ async fn caller_that_lost_access_before_its_body_came_is_refused_by_every_proced
 
 #[tokio::test]
 async fn caller_that_lost_access_before_its_body_came_is_refused_in_every_protocol() {
-    for wire in WIRES {
+    for wire in Wire::POST {
         run_all(wire, &Change::FATAL[..1]).await;
     }
 }
@@ -282,7 +275,7 @@ async fn caller_that_lost_access_before_its_body_came_is_refused_in_every_protoc
 /// The control: a late body alone is not refused.
 #[tokio::test]
 async fn unchanged_caller_is_served_however_late_its_body_comes() {
-    for wire in WIRES {
+    for wire in Wire::POST {
         run_all(wire, &[(Change::Nothing, "")]).await;
     }
 }

@@ -2,6 +2,8 @@
 # The surroundings of a proxy: Hallpass, the application, the certificate, ports, a folder. They end with the script. Needs
 # $BINARY.
 
+source ../checks.sh
+
 readonly SOURCES=$PWD
 readonly EXAMPLES=$PWD/../../examples/proxies
 # Clients use other addresses than the proxy, which Hallpass trusts.
@@ -20,7 +22,7 @@ finish() {
     kill "${children[@]}" 2>/dev/null || true
     wait "${children[@]}" 2>/dev/null || true
   fi
-  if ((code)) || grep -q failed "$folder/verdict" 2>/dev/null; then
+  if ((code)) || [[ -n ${a_check_failed:-} ]]; then
     tail -n 20 "$folder"/*/*.log
   fi
   rm -rf "$folder"
@@ -29,16 +31,6 @@ trap finish EXIT
 # Workers under another user need access to their files.
 chmod 711 "$folder"
 mkdir "$folder/logs"
-
-# check NAME EXPECTED ACTUAL
-check() {
-  if [[ "$2" == "$3" ]]; then
-    echo "ok - $1"
-  else
-    printf 'FAIL - %s: expected %q, got %q\n' "$1" "$2" "$3"
-    echo failed >"$folder/verdict"
-  fi
-}
 
 # within SECONDS COMMAND...: whether one of two runs is fast enough; a busy machine may delay the other.
 within() {
@@ -126,11 +118,6 @@ make_user() {
 # token OPTIONS...
 token() {
   "$BINARY" token create bot "$@" 2>>"$folder/logs/cli.log"
-}
-
-# The public ID inside a token's text.
-id_of() {
-  cut -d_ -f2 <<<"$1"
 }
 
 # make_browser: a browser's request headers, 54 KB in 162 fields, as files for curl: $folder/browser-2 has one field per

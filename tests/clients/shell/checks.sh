@@ -1,26 +1,13 @@
-# What the clients that are commands share: a check prints one line, which tests/clients/run counts.
-# Needs $HALLPASS (the server's address) and $PASSWORD_FILE.
+# Shared by the command-line clients. Needs $HALLPASS (the server's address) and $PASSWORD_FILE.
+
+source ../../checks.sh
 
 readonly SERVICE=$HALLPASS/hallpass.v1.TokenService
-
-# check NAME EXPECTED ACTUAL
-check() {
-  if [[ "$2" == "$3" ]]; then
-    echo "ok - $1"
-  else
-    printf 'FAIL - %s: expected %q, got %q\n' "$1" "$2" "$3"
-  fi
-}
 
 # A CreateToken request that signs in. The password goes from file to pipe, never into an argument.
 by_password() {
   jq -nc --rawfile password "$PASSWORD_FILE" --arg note "$1" \
     '{username: "admin", password: ($password | rtrimstr("\n")), note: $note}'
-}
-
-# The public ID inside a token's text.
-id_of() {
-  cut -d_ -f2 <<<"$1"
 }
 
 # An error's code, its reason and the field: the details' protobuf bytes hold the names as plain text.

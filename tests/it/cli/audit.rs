@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::sandbox::{PASSWORD, Sandbox};
+use crate::test_app::id_of;
 
 #[test]
 fn commands_are_recorded_in_the_audit_log() {
@@ -112,7 +113,7 @@ fn audit_search_takes_names_and_times_and_explains_typos() {
     let sandbox = Sandbox::set_up();
     sandbox.create_person("alice");
     let plaintext = sandbox.create_token("alice", &[]);
-    let id = plaintext.split('_').nth(1).unwrap();
+    let id = id_of(&plaintext);
     let actions = |args: &[&str]| -> Vec<String> {
         let listed = sandbox.json(&[&["audit", "list"], args].concat());
         let events = listed["events"].as_array().unwrap().iter();
@@ -176,10 +177,6 @@ fn recorded(sandbox: &Sandbox, after: u64) -> (Vec<(String, u64)>, u64) {
     (rows.collect(), last)
 }
 
-fn id(text: &str) -> &str {
-    text.split('_').nth(1).unwrap()
-}
-
 #[test]
 fn each_command_leaves_one_audit_row() {
     let sandbox = Sandbox::set_up();
@@ -187,7 +184,7 @@ fn each_command_leaves_one_audit_row() {
     sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
     let [first, second, third, leaked] = [(); 4].map(|()| sandbox.create_token("ci-bot", &[]));
     std::fs::write(sandbox.path("leak"), &leaked).unwrap();
-    let (first, second, third) = (id(&first), id(&second), id(&third));
+    let (first, second, third) = (id_of(&first), id_of(&second), id_of(&third));
     let (_, mut last) = recorded(&sandbox, 0);
     let password = ["user", "set-password", "alice", "--password-stdin"];
     let create = ["user", "create", "bob", "--password-stdin"];
@@ -254,8 +251,8 @@ fn dependent_deletions_are_counted_in_the_row() {
         last = now;
     };
     // The children move to the successor.
-    leaves(&["token", "rotate", id(&second)], "token.rotate", 1);
-    leaves(&["token", "delete", id(&first)], "token.delete", 1 + 2);
+    leaves(&["token", "rotate", id_of(&second)], "token.rotate", 1);
+    leaves(&["token", "delete", id_of(&first)], "token.delete", 1 + 2);
     leaves(&["user", "delete", "ci-bot", "--yes"], "user.delete", 1 + 2);
     server.stop();
 }

@@ -8,6 +8,7 @@ use hallpass::domain::{
 use serde_json::{Value, json};
 
 use super::sandbox::{Ran, Sandbox};
+use crate::test_app::id_of;
 
 /// Sets up two machines, each with a token of the scope `deploy`; returns the plaintexts.
 fn with_two() -> (Sandbox, [String; 2]) {
@@ -17,10 +18,6 @@ fn with_two() -> (Sandbox, [String; 2]) {
         sandbox.create_token(name, &["--scope=deploy"])
     });
     (sandbox, tokens)
-}
-
-fn id(text: &str) -> &str {
-    text.split('_').nth(1).unwrap()
 }
 
 fn live(sandbox: &Sandbox) -> Value {
@@ -38,7 +35,7 @@ fn dry_run_lists_and_the_run_revokes_what_the_flags_select() {
     let server = sandbox.serve(&[]);
     let plan = sandbox.print(&["token", "revoke", "--user=ci-bot", "--dry-run"]);
     assert!(plan.contains("would revoke 1 token,"), "{plan}");
-    assert!(plan.contains(id(&first)), "{plan}");
+    assert!(plan.contains(id_of(&first)), "{plan}");
     assert!(server.accepts(&first));
 
     let unasked = sandbox.run(&["token", "revoke", "--user=ci-bot"]);
@@ -59,7 +56,7 @@ fn dry_run_lists_and_the_run_revokes_what_the_flags_select() {
         (&told["tokenCount"], &told["childCount"]),
         (&json!(1), &json!(0))
     );
-    assert_eq!(told["firstTokens"][0]["id"], id(&second));
+    assert_eq!(told["firstTokens"][0]["id"], id_of(&second));
     assert_eq!(live(&sandbox), 0);
     let none = sandbox.print(&["token", "revoke", "--unused-since=90d", "--yes"]);
     assert!(none.contains("revoked 0 tokens"), "{none}");
@@ -83,7 +80,7 @@ fn ids_are_arguments_and_plaintexts_come_only_from_stdin() {
     assert_eq!(told.code, 1, "{told:?}");
     assert_eq!(live(&sandbox), 2);
     let pasted = format!("  {first}\r\nnonsense\n\n{first}\n");
-    let args = ["token", "revoke", id(&second), "-", "--yes", "--json"];
+    let args = ["token", "revoke", id_of(&second), "-", "--yes", "--json"];
     let told = sandbox.run_with(&args, &pasted);
     let told_json = answer(&told);
     assert_eq!(
@@ -144,7 +141,7 @@ fn listing_and_counting_take_the_same_flags() {
     sandbox.create_token("other", &["--expires=1h"]);
     sandbox.tamper(&format!(
         "UPDATE tokens SET disabled = 1 WHERE id = '{}'",
-        id(&second)
+        id_of(&second)
     ));
     let ids = |flags: &[&str]| -> Vec<String> {
         let list = sandbox.json(&[&["token", "list", "--all"], flags].concat());
@@ -154,13 +151,13 @@ fn listing_and_counting_take_the_same_flags() {
             .collect()
     };
     assert_eq!(ids(&[]).len(), 3);
-    assert_eq!(ids(&["--scope=deploy"]), [id(&first), id(&second)]);
+    assert_eq!(ids(&["--scope=deploy"]), [id_of(&first), id_of(&second)]);
     assert_eq!(
         ids(&["--scope=deploy", "--reverse", "--limit=1"]),
-        [id(&second)]
+        [id_of(&second)]
     );
-    assert_eq!(ids(&["--user=ci-bot"]), [id(&first)]);
-    assert_eq!(ids(&["--state=disabled"]), [id(&second)]);
+    assert_eq!(ids(&["--user=ci-bot"]), [id_of(&first)]);
+    assert_eq!(ids(&["--state=disabled"]), [id_of(&second)]);
     assert_eq!(ids(&["--expires-before=2h"]).len(), 1);
     assert_eq!(ids(&["--expires-before=30m"]).len(), 0);
     assert_eq!(ids(&["--never-expires"]).len(), 2);
@@ -210,7 +207,10 @@ fn plaintexts_beyond_one_request_are_revoked_in_several_requests() {
 #[test]
 fn revocation_that_matches_nothing_fails_and_reports_each_item() {
     let (sandbox, [first, second]) = with_two();
-    let forged = TokenText::generate(&TokenPrefix::default(), TokenId::parse(id(&first)).unwrap());
+    let forged = TokenText::generate(
+        &TokenPrefix::default(),
+        TokenId::parse(id_of(&first)).unwrap(),
+    );
     let unknown = TokenId::generate(SystemClock.now()).to_string();
     let pasted = format!("{}\n{unknown}\n{}\n", forged.expose(), &second[..80]);
     for flags in [&["--yes"][..], &["--dry-run"]] {
@@ -220,7 +220,10 @@ fn revocation_that_matches_nothing_fails_and_reports_each_item() {
         let told = ran.stderr.lines().last().unwrap();
         assert!(told.starts_with("hallpass: nothing w"), "{told}");
         for line in [
-            format!("{}: the ID is known here, with another secret", id(&first)),
+            format!(
+                "{}: the ID is known here, with another secret",
+                id_of(&first)
+            ),
             format!("{unknown}: unknown here"),
             "line 3 of stdin: not a token: mistyped or truncated".to_owned(),
         ] {
@@ -237,7 +240,10 @@ fn revocation_that_matches_nothing_fails_and_reports_each_item() {
     let pasted = format!("{first}\n{unknown}\n");
     let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &pasted);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.contains(&format!("{}: revoked\n", id(&first))));
+    assert!(
+        ran.stdout
+            .contains(&format!("{}: revoked\n", id_of(&first)))
+    );
     assert!(ran.stdout.contains(&format!("{unknown}: unknown here\n")));
     // A repeat reports that it has already ended.
     let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &first);
@@ -249,18 +255,18 @@ fn revocation_that_matches_nothing_fails_and_reports_each_item() {
 fn lists_in_any_format_are_read_and_each_token_ends_with_its_family() {
     let (sandbox, [first, second]) = with_two();
     let third = sandbox.create_token("other", &[]);
-    let args = ["token", "rotate", id(&first), "--grace=1h"];
+    let args = ["token", "rotate", id_of(&first), "--grace=1h"];
     let successor = sandbox.print(&args).trim_end().to_owned();
     let server = sandbox.serve(&[]);
     let pasted = format!(
         "[\n  \"{first}\", '{}',\r\n]\n\u{feff}HALLPASS_TOKEN={second}\n",
-        id(&third)
+        id_of(&third)
     );
     let ran = sandbox.run_with(&["token", "revoke", "-", "--yes", "--json"], &pasted);
     let told = answer(&ran);
     assert_eq!(told["tokenCount"], 3, "{told}");
     assert_eq!(told["familyCount"], 1);
-    let ids = json!([id(&first), id(&third), id(&second)]);
+    let ids = json!([id_of(&first), id_of(&third), id_of(&second)]);
     assert_eq!(told["tokenIds"], ids);
     for dead in [&first, &successor, &second, &third] {
         assert!(!server.accepts(dead));
@@ -269,7 +275,7 @@ fn lists_in_any_format_are_read_and_each_token_ends_with_its_family() {
     let [child, parent] = [(); 2].map(|()| sandbox.create_token("other", &[]));
     let record = format!(
         "{{\"token\": \"{child}\", \"parent_id\": \"{}\"}}",
-        id(&parent)
+        id_of(&parent)
     );
     let ran = sandbox.run_with(&["token", "revoke", "-", "--yes"], &record);
     assert_eq!(ran.code, 0, "{ran:?}");

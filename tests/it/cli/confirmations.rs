@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{sandbox::Sandbox, terminal::Terminal};
-
-fn id(text: &str) -> &str {
-    text.split('_').nth(1).unwrap()
-}
+use crate::test_app::id_of;
 
 /// Creates a machine and a used token with two children.
 fn with_token() -> (Sandbox, String) {
@@ -30,7 +27,7 @@ fn is_there(sandbox: &Sandbox, id: &str) -> bool {
 #[test]
 fn deleting_a_token_asks_and_names_the_consequences() {
     let (sandbox, token) = with_token();
-    let id = id(&token);
+    let id = id_of(&token);
     let delete = |keys: &str| {
         let mut terminal = Terminal::run(&sandbox, &format!("token delete {id}"));
         terminal.expect("[y/N]").type_keys(keys);
@@ -50,8 +47,8 @@ fn deleting_a_token_asks_and_names_the_consequences() {
     assert_eq!(code, 0, "{seen}");
     let seen = seen.replace("\r\n", "");
     assert!(seen.contains("On sqlite:/"), "{seen}");
-    let stakes = format!("the token {id} of ci-bot (\"nightly\") was last used ");
-    assert!(seen.contains(&stakes), "{seen}");
+    let consequences = format!("the token {id} of ci-bot (\"nightly\") was last used ");
+    assert!(seen.contains(&consequences), "{seen}");
     assert!(
         seen.contains("ago from 127.0.0.1; ") || seen.contains("now from 127.0.0.1; "),
         "{seen}"
@@ -64,7 +61,7 @@ fn deleting_a_token_asks_and_names_the_consequences() {
 #[test]
 fn rotating_without_a_grace_asks_and_with_one_does_not() {
     let (sandbox, token) = with_token();
-    let id = id(&token);
+    let id = id_of(&token);
     for args in ["", "--grace=0s"] {
         let mut terminal = Terminal::run(&sandbox, &format!("token rotate {id} {args}"));
         terminal.expect("[y/N]").type_keys("\n");
@@ -78,7 +75,7 @@ fn rotating_without_a_grace_asks_and_with_one_does_not() {
     assert_eq!(code, 0, "{seen}");
     assert!(!seen.contains("[y/N]") && server.accepts(&token), "{seen}");
     let new = sandbox.create_token("ci-bot", &[]);
-    let rotate = format!("token rotate {} -y", self::id(&new));
+    let rotate = format!("token rotate {} -y", id_of(&new));
     let (code, seen) = Terminal::run(&sandbox, &rotate).end();
     assert_eq!(code, 0, "{seen}");
     assert!(
@@ -95,14 +92,14 @@ fn change_made_during_the_prompt_is_reported() {
     let other = sandbox.create_token("ci-bot", &[]);
     for (command, other_deed, told, code) in [
         (
-            format!("token delete {}", id(&token)),
-            id(&token),
+            format!("token delete {}", id_of(&token)),
+            id_of(&token),
             "deleted before",
             0,
         ),
         (
-            format!("token rotate {}", id(&other)),
-            id(&other),
+            format!("token rotate {}", id_of(&other)),
+            id_of(&other),
             "somebody else has deleted it",
             1,
         ),
@@ -139,7 +136,7 @@ fn without_a_terminal_only_bulk_revocation_needs_yes() {
     let (sandbox, token) = with_token();
     let [second, third] = [(); 2].map(|()| sandbox.create_token("ci-bot", &[]));
     for args in [
-        &["token", "revoke", id(&third)][..],
+        &["token", "revoke", id_of(&third)][..],
         &["token", "revoke", "--user=ci-bot"],
         &["token", "revoke", "-"],
         &["user", "delete", "ci-bot"],
@@ -148,22 +145,22 @@ fn without_a_terminal_only_bulk_revocation_needs_yes() {
         let refusal = sandbox.run_with(args, &third).stderr;
         assert_eq!(sandbox.run_with(args, &third).code, 2, "{args:?}");
         assert!(refusal.contains("--yes"), "{args:?}: {refusal}");
-        assert!(is_there(&sandbox, id(&third)), "{args:?}");
+        assert!(is_there(&sandbox, id_of(&third)), "{args:?}");
     }
     // Only the result is on stdout.
-    let ran = sandbox.run(&["token", "rotate", id(&second), "--json"]);
+    let ran = sandbox.run(&["token", "rotate", id_of(&second), "--json"]);
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(told["predecessor"]["id"], id(&second));
+    assert_eq!(told["predecessor"]["id"], id_of(&second));
     assert!(ran.stderr.starts_with("on sqlite:/"), "{ran:?}");
-    let ran = sandbox.run(&["token", "delete", id(&token), "--json"]);
+    let ran = sandbox.run(&["token", "delete", id_of(&token), "--json"]);
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(
         told,
         json!({ "deletedChildren": 2, "alreadyDeleted": false })
     );
     assert!(ran.stderr.starts_with("on sqlite:/"), "{ran:?}");
-    let again = sandbox.print(&["token", "delete", id(&token)]);
+    let again = sandbox.print(&["token", "delete", id_of(&token)]);
     assert!(again.contains("was deleted before"), "{again}");
-    sandbox.print(&["token", "revoke", id(&third), "--yes"]);
-    assert!(!is_there(&sandbox, id(&third)));
+    sandbox.print(&["token", "revoke", id_of(&third), "--yes"]);
+    assert!(!is_there(&sandbox, id_of(&third)));
 }

@@ -7,10 +7,7 @@ use super::{
     sandbox::{Ran, Sandbox},
     terminal::Terminal,
 };
-
-fn id(text: &str) -> &str {
-    text.split('_').nth(1).unwrap()
-}
+use crate::test_app::id_of;
 
 /// Creates a machine owned by alice.
 fn with_machine() -> Sandbox {
@@ -58,11 +55,11 @@ fn command_names_of_other_tools_are_understood() {
     let args = ["--name=nightly", "--ttl=90d", "--scope=deploy,push"];
     let cidrs = "--cidr=10.0.0.0/8,127.0.0.0/8";
     let text = sandbox.create_token("ci-bot", &[&args[..], &[cidrs]].concat());
-    let token = &sandbox.json(&["token", "show", id(&text)])["token"];
+    let token = &sandbox.json(&["token", "show", id_of(&text)])["token"];
     assert_eq!(token["note"], "nightly");
     assert_eq!(token["scopes"], json!(["deploy", "push"]));
     assert_eq!(token["allowedCidrs"], json!(["10.0.0.0/8", "127.0.0.0/8"]));
-    let next = sandbox.print(&["token", "renew", id(&text), "--grace=1h"]);
+    let next = sandbox.print(&["token", "renew", id_of(&text), "--grace=1h"]);
     let check = ["token", "check", "-", "--scope=deploy,push"];
     let client = ["--client-ip=127.0.0.1"];
     assert_eq!(
@@ -71,7 +68,7 @@ fn command_names_of_other_tools_are_understood() {
             .code,
         0
     );
-    sandbox.print(&["token", "remove", id(&next)]);
+    sandbox.print(&["token", "remove", id_of(&next)]);
     for noun in ["user", "machine"] {
         sandbox.print(&[noun, "disable", "ci-bot", "--yes"]);
         let shown = sandbox.print(&[noun, "show", "ci-bot"]);
@@ -108,18 +105,18 @@ fn refusal_names_the_command_that_helps() {
 fn rotated_token_points_to_its_successor_and_says_why_it_ended() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &["--expires=90d"]);
-    let next = sandbox.print(&["token", "rotate", id(&text), "--grace=1h"]);
-    let refusal = sandbox.run(&["token", "rotate", id(&text)]).refused(1);
+    let next = sandbox.print(&["token", "rotate", id_of(&text), "--grace=1h"]);
+    let refusal = sandbox.run(&["token", "rotate", id_of(&text)]).refused(1);
     assert!(refusal.contains("`hallpass token get` "), "{refusal}");
-    let shown = sandbox.print(&["token", "get", id(&text)]);
-    assert!(shown.contains(id(&next)), "{shown}");
-    let last = sandbox.print(&["token", "rotate", id(&next)]);
+    let shown = sandbox.print(&["token", "get", id_of(&text)]);
+    assert!(shown.contains(id_of(&next)), "{shown}");
+    let last = sandbox.print(&["token", "rotate", id_of(&next)]);
     let ran = sandbox.run_with(&["token", "explain"], &next);
     assert!(
         ran.stdout.contains("it was rotated, and ended at "),
         "{ran:?}"
     );
-    assert!(ran.stdout.contains(id(&last)), "{ran:?}");
+    assert!(ran.stdout.contains(id_of(&last)), "{ran:?}");
     let ran = sandbox.run_with(&["token", "verify"], &next);
     assert!(ran.stdout.contains("or was rotated"), "{ran:?}");
     // A token that merely expired is not reported as rotated.
@@ -144,7 +141,7 @@ fn refused_creation_or_rotation_with_a_token_is_explained() {
         Ran::of(command).stderr
     };
     let by_itself = "by that person";
-    let stderr = told(&["token", "rotate", id(&alices)]);
+    let stderr = told(&["token", "rotate", id_of(&alices)]);
     assert!(stderr.contains(by_itself), "{stderr}");
     let stderr = told(&["token", "create", "alice", "--expires=1h"]);
     assert!(stderr.contains(by_itself), "{stderr}");
@@ -152,7 +149,7 @@ fn refused_creation_or_rotation_with_a_token_is_explained() {
     let stderr = told(&["token", "create", "ci-bot"]);
     assert!(stderr.contains("\nGive an earlier --expires; "), "{stderr}");
     let stderr = told(&["token", "create", "ci-bot", "--expires=1h"]);
-    let with = format!("It ends with the token {} with which", id(&admin));
+    let with = format!("It ends with the token {} with which", id_of(&admin));
     assert!(stderr.contains(&with), "{stderr}");
     assert!(!stderr.contains(by_itself), "{stderr}");
     server.stop();
@@ -202,11 +199,11 @@ fn mistyped_token_is_distinguished_from_an_unknown_one() {
 fn last_use_not_yet_written_is_mentioned() {
     let sandbox = with_machine();
     let text = sandbox.create_token("ci-bot", &[]);
-    let shown = sandbox.print(&["token", "get", id(&text)]);
+    let shown = sandbox.print(&["token", "get", id_of(&text)]);
     assert!(
         shown.contains("never, or within the last minute"),
         "{shown}"
     );
-    let told = sandbox.print(&["token", "explain", id(&text)]);
+    let told = sandbox.print(&["token", "explain", id_of(&text)]);
     assert!(told.contains("one of the last minute may not be"), "{told}");
 }

@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::sandbox::{PASSWORD, Sandbox, Serving};
+use crate::test_app::id_of;
 
 /// The status of a request without a client library.
 fn get(serving: &Serving, path: &str, token: &str) -> u16 {
@@ -52,10 +53,6 @@ fn requests(sandbox: &Sandbox) -> Vec<(String, String, [Value; 4])> {
         .collect()
 }
 
-fn id(token: &str) -> &str {
-    token.split('_').nth(1).unwrap()
-}
-
 /// Typical requests of token holders, unknown callers, probes and people.
 fn a_day(sandbox: &Sandbox, which: &[&str]) -> (String, String, String) {
     sandbox.create_person("alice");
@@ -79,7 +76,7 @@ fn a_day(sandbox: &Sandbox, which: &[&str]) -> (String, String, String) {
         serving.call("TokenService/CreateToken", "", &message).0
     };
     assert_eq!((sign_in(PASSWORD), sign_in("wrong")), (200, 401));
-    let delete = json!({ "tokenId": id(&deleted) });
+    let delete = json!({ "tokenId": id_of(&deleted) });
     assert_eq!(
         serving.call("TokenService/DeleteToken", &good, &delete).0,
         200
@@ -106,7 +103,7 @@ fn a_day(sandbox: &Sandbox, which: &[&str]) -> (String, String, String) {
 fn access_log_names_token_user_credential_kind_and_reason() {
     let sandbox = Sandbox::set_up();
     let (good, deleted, user) = a_day(&sandbox, &["--log-requests=all"]);
-    let (good_id, deleted_id) = (id(&good), id(&deleted));
+    let (good_id, deleted_id) = (id_of(&good), id_of(&deleted));
     let token = |id: &str| [json!("token"), json!(id), json!(user), Value::Null];
     let refused =
         |[credential, id, user, _]: [Value; 4], reason: &str| [credential, id, user, json!(reason)];

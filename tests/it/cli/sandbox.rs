@@ -41,6 +41,13 @@ impl Sandbox {
         }
     }
 
+    /// Like [`set_up`](Self::set_up), with a machine `ci-bot` of `admin`.
+    pub(crate) fn with_machine() -> Self {
+        let sandbox = Self::set_up();
+        sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
+        sandbox
+    }
+
     /// With a database whose server has stopped, and its one user `admin`.
     pub(crate) fn set_up() -> Self {
         let sandbox = Self::empty();

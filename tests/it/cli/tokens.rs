@@ -4,16 +4,11 @@ use hallpass::domain::base62;
 use serde_json::{Value, json};
 
 use super::sandbox::Sandbox;
-
-fn with_machine() -> Sandbox {
-    let sandbox = Sandbox::set_up();
-    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
-    sandbox
-}
+use crate::test_app::id_of;
 
 #[test]
 fn create_prints_only_the_plaintext_and_never_again() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let ran = sandbox.run(&["token", "create", "ci-bot", "--note=CI job"]);
     let text = ran.stdout.strip_suffix('\n').unwrap();
     assert!(text.starts_with("hallpass_") && text.len() == 81, "{ran:?}");
@@ -26,7 +21,7 @@ fn create_prints_only_the_plaintext_and_never_again() {
 
 #[test]
 fn token_get_matches_the_api_until_deletion() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let server = sandbox.serve(&[]);
     let created = sandbox.json(&[
         "token",
@@ -69,7 +64,7 @@ fn token_get_matches_the_api_until_deletion() {
 
 #[test]
 fn expiry_is_printed_and_the_servers_limits_apply() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let token = sandbox.json(&[
         "token",
         "create",
@@ -109,12 +104,12 @@ fn expiry_is_printed_and_the_servers_limits_apply() {
 
 #[test]
 fn inspect_needs_no_database_and_no_argument() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let text = sandbox.create_token("ci-bot", &[]);
     let elsewhere = Sandbox::empty();
     let ran = elsewhere.run_with(&["token", "inspect", "-", "--json"], &format!("{text}\n"));
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let id = text.split('_').nth(1).unwrap();
+    let id = id_of(&text);
     assert_eq!(told, json!({ "id": id, "prefix": "hallpass" }));
     let get = sandbox.print(&["token", "get", id]);
     let state = get.lines().find(|line| line.starts_with("State:"));
@@ -130,7 +125,7 @@ fn inspect_needs_no_database_and_no_argument() {
 
 #[test]
 fn list_pages_through_everything_once() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     sandbox.create_token("ci-bot", &[]);
     // More than two pages of 250, inserted directly to save time.
     sandbox.tamper(
@@ -157,21 +152,17 @@ fn list_pages_through_everything_once() {
     assert_eq!(falling, rising);
 }
 
-fn id(text: &str) -> &str {
-    text.split('_').nth(1).unwrap()
-}
-
 #[test]
 fn rotate_prints_only_the_successor_and_both_tokens_work() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let server = sandbox.serve(&[]);
     let old = sandbox.create_token("ci-bot", &["--expires=90d", "--note=CI"]);
-    let ran = sandbox.run(&["token", "rotate", id(&old), "--grace=1h"]);
+    let ran = sandbox.run(&["token", "rotate", id_of(&old), "--grace=1h"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let new = ran.stdout.strip_suffix('\n').unwrap();
     assert!(new.starts_with("hallpass_") && new.len() == 81, "{ran:?}");
     assert!(!ran.stderr.contains(new), "{ran:?}");
-    assert!(ran.stderr.contains(id(&old)), "{ran:?}");
+    assert!(ran.stderr.contains(id_of(&old)), "{ran:?}");
     assert!(server.accepts(&old) && server.accepts(new));
     let list = sandbox.print(&["token", "list", "ci-bot"]);
     assert!(
@@ -180,37 +171,37 @@ fn rotate_prints_only_the_successor_and_both_tokens_work() {
     );
 
     // As the API returns it.
-    let told = sandbox.json(&["token", "rotate", id(new)]);
+    let told = sandbox.json(&["token", "rotate", id_of(new)]);
     assert!(!server.accepts(new));
     let last = told["token"].as_str().unwrap();
     assert!(server.accepts(last));
-    assert_eq!(told["predecessor"]["id"], id(new));
-    assert_eq!(told["predecessor"]["successorId"], id(last));
-    assert_eq!(told["metadata"]["familyId"], id(&old));
-    let get = json!({ "tokenId": id(last) });
+    assert_eq!(told["predecessor"]["id"], id_of(new));
+    assert_eq!(told["predecessor"]["successorId"], id_of(last));
+    assert_eq!(told["metadata"]["familyId"], id_of(&old));
+    let get = json!({ "tokenId": id_of(last) });
     let (_, answer) = server.call("TokenService/GetToken", last, &get);
     for (field, value) in answer["token"].as_object().unwrap() {
         assert_eq!(&told["metadata"][field], value, "{field}");
     }
-    let refusal = sandbox.run(&["token", "rotate", id(&old)]).refused(1);
+    let refusal = sandbox.run(&["token", "rotate", id_of(&old)]).refused(1);
     assert!(refusal.contains("already"), "{refusal}");
-    let rotate = |arg| sandbox.run(&["token", "rotate", id(last), arg]);
+    let rotate = |arg| sandbox.run(&["token", "rotate", id_of(last), arg]);
     rotate("--expires=tomorrow").refused(2);
     rotate("--grace=soon").refused(2);
     rotate("--grace=400d").refused(1);
     let brief = sandbox.create_token("ci-bot", &["--expires=90d"]);
-    let told = sandbox.json(&["token", "rotate", id(&brief), "--expires=never"]);
+    let told = sandbox.json(&["token", "rotate", id_of(&brief), "--expires=never"]);
     assert_eq!(told["metadata"].get("expireTime"), None, "{told}");
     server.stop();
 }
 
 #[test]
 fn token_can_be_described_narrowed_disabled_and_enabled() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let server = sandbox.serve(&[]);
     let text = sandbox.create_token("ci-bot", &["--scope=a", "--scope=b"]);
     let of = |args: &[&str]| -> Value {
-        let args = [&["token", args[0], id(&text)], &args[1..]].concat();
+        let args = [&["token", args[0], id_of(&text)], &args[1..]].concat();
         sandbox.json(&args)["token"].clone()
     };
     let told = of(&[
@@ -227,18 +218,18 @@ fn token_can_be_described_narrowed_disabled_and_enabled() {
     assert_eq!(of(&["enable"])["disabled"], false);
     assert!(server.accepts(&text));
     sandbox
-        .run(&["token", "update", id(&text), "--scope=b"])
+        .run(&["token", "update", id_of(&text), "--scope=b"])
         .refused(1);
-    sandbox.run(&["token", "update", id(&text)]).refused(2);
+    sandbox.run(&["token", "update", id_of(&text)]).refused(2);
     server.stop();
 }
 
 #[test]
 fn token_is_explained_by_id_or_by_plaintext_on_stdin() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let server = sandbox.serve(&[]);
     let text = sandbox.create_token("ci-bot", &["--note=not in a sentence"]);
-    let told = sandbox.print(&["token", "explain", id(&text)]);
+    let told = sandbox.print(&["token", "explain", id_of(&text)]);
     let lines: Vec<_> = told.lines().collect();
     let first = [
         "The token is valid.",
@@ -263,12 +254,12 @@ fn token_is_explained_by_id_or_by_plaintext_on_stdin() {
     let ran = sandbox.run_with(&explain, &forged);
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(told["plaintextMatches"], false);
-    let by_id = sandbox.run_with(&explain, id(&text));
+    let by_id = sandbox.run_with(&explain, id_of(&text));
     let by_id: Value = serde_json::from_str(&by_id.stdout).unwrap();
     assert_eq!(by_id.get("plaintextMatches"), None);
 
     // As the API returns it, which omits default values.
-    let message = json!({ "tokenId": id(&text) });
+    let message = json!({ "tokenId": id_of(&text) });
     let (_, answer) = server.call("TokenService/ExplainToken", &text, &message);
     for (field, value) in answer.as_object().unwrap() {
         let told = &by_id[field];
@@ -287,7 +278,7 @@ fn token_is_explained_by_id_or_by_plaintext_on_stdin() {
 /// A well-formed token with the ID of one token and the secret of another.
 fn forge(of: &str, other: &str) -> String {
     let secret = &other.split('_').nth(2).unwrap()[..43];
-    let body = format!("hallpass_{}_{secret}", id(of));
+    let body = format!("hallpass_{}_{secret}", id_of(of));
     let mut crc = [0; 6];
     base62::encode([crc32fast::hash(body.as_bytes())], &mut crc);
     format!("{body}{}", str::from_utf8(&crc).unwrap())
@@ -295,7 +286,7 @@ fn forge(of: &str, other: &str) -> String {
 
 #[test]
 fn text_that_is_no_token_is_not_explained_or_echoed() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let text = sandbox.create_token("ci-bot", &[]);
     for args in [
         &["token", "explain", "-", &text][..],
@@ -314,10 +305,10 @@ fn text_that_is_no_token_is_not_explained_or_echoed() {
 
 #[test]
 fn ended_tokens_are_listed_with_how_they_have_ended() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let [active, disabled, expired, revoked, rotated] = [(); 5].map(|()| {
         let text = sandbox.create_token("ci-bot", &["--expires=90d"]);
-        id(&text).to_owned()
+        id_of(&text).to_owned()
     });
     sandbox.print(&["token", "disable", &disabled]);
     sandbox.print(&["token", "delete", &revoked]);

@@ -6,12 +6,6 @@ use serde_json::{Value, json};
 
 use super::sandbox::Sandbox;
 
-fn with_machine() -> Sandbox {
-    let sandbox = Sandbox::set_up();
-    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
-    sandbox
-}
-
 /// Runs a command whose output cannot be written; returns its line on stderr.
 fn run_into_a_full_disk(sandbox: &Sandbox, args: &[&str]) -> String {
     let mut command = sandbox.command(args);
@@ -29,7 +23,7 @@ fn tokens(sandbox: &Sandbox) -> Value {
 
 #[test]
 fn token_that_could_not_be_printed_is_deleted() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let check = || {
         for args in [
             &["token", "create", "ci-bot"][..],
@@ -48,7 +42,7 @@ fn token_that_could_not_be_printed_is_deleted() {
 
 #[test]
 fn rotation_that_could_not_be_printed_is_undone() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let text = sandbox.create_token("ci-bot", &["--expires=90d"]);
     let before = tokens(&sandbox);
     let id = before[0]["id"].as_str().unwrap();
@@ -75,7 +69,7 @@ fn rotation_that_could_not_be_printed_is_undone() {
 
 #[test]
 fn failed_undo_is_reported() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     // A database in which no token can be revoked.
     sandbox.tamper(
         "CREATE TRIGGER no_end BEFORE UPDATE OF delete_time ON tokens BEGIN SELECT RAISE(ABORT, 'no'); END",

@@ -9,18 +9,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::sandbox::{Ran, Sandbox};
+use crate::test_app::id_of;
 
 const NOBODY: &str = "0000000000000000000000";
-
-fn with_machine() -> Sandbox {
-    let sandbox = Sandbox::set_up();
-    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
-    sandbox
-}
-
-fn id(text: &str) -> &str {
-    text.split('_').nth(1).unwrap()
-}
 
 /// The secret part of a plaintext.
 fn secret(text: &str) -> &str {
@@ -78,7 +69,8 @@ fn usage_error_names_the_mistake_the_correction_and_the_help() {
         refusal.ends_with("\nSee `hallpass token inspect --help`."),
         "{refusal}"
     );
-    let refusal = with_machine().run(&["token", "create", "ci-bot", "--scope=hallpass:token:read"]);
+    let refusal =
+        Sandbox::with_machine().run(&["token", "create", "ci-bot", "--scope=hallpass:token:read"]);
     let refusal = refusal.refused(1);
     assert!(
         refusal.ends_with("did you mean hallpass:tokens:read?"),
@@ -88,7 +80,7 @@ fn usage_error_names_the_mistake_the_correction_and_the_help() {
 
 #[test]
 fn token_list_defaults_to_the_callers_own() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     sandbox.create_person("alice");
     let own = sandbox.create_token("ci-bot", &[]);
     sandbox.create_token("alice", &[]);
@@ -106,10 +98,10 @@ fn token_list_defaults_to_the_callers_own() {
             );
         }
         let lines = sandbox.print(&["token", "list", "--user=ci-bot", "--jsonl"]);
-        assert_eq!(line_id(&lines), json!(id(&own)));
+        assert_eq!(line_id(&lines), json!(id_of(&own)));
         let named = sandbox.json(&["token", "list", "--user=ci-bot"]);
         assert_eq!(named, sandbox.json(&["token", "list", "ci-bot"]));
-        assert_eq!(ids(&named), [json!(id(&own))]);
+        assert_eq!(ids(&named), [json!(id_of(&own))]);
     };
     local();
     let server = sandbox.serve(&[]);
@@ -123,8 +115,8 @@ fn token_list_defaults_to_the_callers_own() {
         ran.stdout
     };
     let one = serde_json::from_str(&remote("--json")).unwrap();
-    assert_eq!(ids(&one), [json!(id(&own))]);
-    assert_eq!(line_id(&remote("--jsonl")), json!(id(&own)));
+    assert_eq!(ids(&one), [json!(id_of(&own))]);
+    assert_eq!(line_id(&remote("--jsonl")), json!(id_of(&own)));
     server.stop();
     sandbox
         .run(&["token", "list", "alice", "--user=ci-bot"])
@@ -136,7 +128,7 @@ fn token_list_defaults_to_the_callers_own() {
 
 #[test]
 fn machine_commands_refuse_people() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let machine = |args: &[&str]| sandbox.json(&[&["machine"], args].concat());
     let got = machine(&["get", "ci-bot"]);
     assert_eq!(got, sandbox.json(&["user", "get", "ci-bot"]));
@@ -179,7 +171,7 @@ fn machine_commands_refuse_people() {
 
 #[test]
 fn missing_user_or_token_is_named() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let check = || {
         for args in [
             &["user", "get", "nobody"][..],
@@ -240,7 +232,7 @@ fn missing_user_or_token_is_named() {
 
 #[test]
 fn plaintext_is_accepted_in_place_of_an_id() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let server = sandbox.serve(&[]);
     let text = sandbox.create_token("ci-bot", &[]);
     let run = |args: &[&str]| {
@@ -253,7 +245,7 @@ fn plaintext_is_accepted_in_place_of_an_id() {
         ran.stdout
     };
     let shown = run(&["get", &text]);
-    assert!(shown.contains(id(&text)), "{shown}");
+    assert!(shown.contains(id_of(&text)), "{shown}");
     for pasted in [
         format!(" '{text}'\n"),
         format!("Bearer {text}"),
@@ -278,9 +270,9 @@ fn plaintext_is_accepted_in_place_of_an_id() {
         let list = run(&["list", "--all", "--json", flag, &text]);
         let list: Value = serde_json::from_str(&list).unwrap();
         let found = if flag == "--parent" {
-            id(child)
+            id_of(child)
         } else {
-            id(&text)
+            id_of(&text)
         };
         assert_eq!(list["tokens"][0]["id"], found, "{list}");
         assert_eq!(list["tokens"].as_array().unwrap().len(), 1, "{list}");
@@ -290,7 +282,7 @@ fn plaintext_is_accepted_in_place_of_an_id() {
     // Where ID and plaintext mean different things, the message distinguishes them.
     let refusal = sandbox.run(&["token", "revoke", &text, "--yes"]).refused(2);
     assert!(
-        refusal.contains("family") && refusal.contains(id(&text)),
+        refusal.contains("family") && refusal.contains(id_of(&text)),
         "{refusal}"
     );
     assert!(server.accepts(&text));
@@ -330,7 +322,7 @@ fn sent(sandbox: &Sandbox, args: &[&str], bearer: &str) -> String {
 
 #[test]
 fn plaintext_given_as_an_id_is_never_sent_and_a_broken_one_is_never_echoed() {
-    let sandbox = with_machine();
+    let sandbox = Sandbox::with_machine();
     let [text, bearer] = [(); 2].map(|()| sandbox.create_token("ci-bot", &[]));
     for args in [
         &["get"][..],
@@ -347,7 +339,7 @@ fn plaintext_given_as_an_id_is_never_sent_and_a_broken_one_is_never_echoed() {
         let bytes = sent(&sandbox, &[&args[..], &[&text]].concat(), &bearer);
         // The control: the capture sees what is sent.
         assert!(
-            bytes.contains(&bearer) && bytes.contains(id(&text)),
+            bytes.contains(&bearer) && bytes.contains(id_of(&text)),
             "{bytes}"
         );
         assert!(!bytes.contains(secret(&text)), "{args:?}: {bytes}");

@@ -36,6 +36,14 @@ impl Wire {
     /// Connect with JSON, which curl and most tests use.
     pub(crate) const CURL: Self = Self::new(Protocol::Connect, Codec::Json);
 
+    /// One for each protocol, and one with JSON.
+    pub(crate) const POST: [Self; 4] = [
+        Self::CURL,
+        Self::new(Protocol::Connect, Codec::Proto),
+        Self::new(Protocol::Grpc, Codec::Proto),
+        Self::new(Protocol::GrpcWeb, Codec::Proto),
+    ];
+
     pub(crate) const ALL: [Self; 8] = [
         Self::CURL,
         Self::new(Protocol::Connect, Codec::Proto),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::http1::{Http1, REPLY_TIMEOUT};
+use super::{
+    CREATE, CURRENT_USER,
+    http1::{Http1, REPLY_TIMEOUT},
+};
 use crate::test_app::TestApp;
-
-const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
 fn head(path: &str, fields: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n{fields}\r\n")

@@ -7,6 +7,7 @@ use http::Request;
 use tokio::net::TcpStream;
 
 use super::{
+    CURRENT_USER,
     http1::{Http1, REPLY_TIMEOUT},
     http2::{
         DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, RawHttp2, SETTINGS, fields, frame,
@@ -16,8 +17,8 @@ use super::{
 };
 use crate::test_app::TestApp;
 
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const MAX_CONNECTIONS: usize = 4;
+
 /// Long enough for an ordinary request, short enough to wait for nothing.
 const BRIEFLY: Duration = Duration::from_millis(300);
 

@@ -1,21 +1,15 @@
 //! Shutdown by a signal: requests in flight are finished, new ones are refused, and it does not take long.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 
 use super::{
+    CREATE, CURRENT_USER, TIMEOUT,
     http1::{Http1, REPLY_TIMEOUT},
     http2::{self, Http2},
     message_format::{MessageFormat, verdict},
     process::Process,
 };
-
-/// Generous, for a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(20);
-const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
 /// A request that waits for the database, so that it is certainly in flight.
 async fn held(process: &Process) -> Http1 {

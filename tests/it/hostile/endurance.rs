@@ -7,14 +7,15 @@ use futures_util::{StreamExt, stream};
 use rustix::process::Signal;
 
 use super::{
+    CURRENT_USER,
     http1::{Http1, REPLY_TIMEOUT, bytes_of},
     http2::{self, ACK, GOAWAY, Http2, PING, RawHttp2, frame},
     message_format::{MessageFormat, verdict},
     process::Process,
 };
 
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const MANY: usize = 10_000;
+
 const CONCURRENT: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use hallpass::server::endpoints::{self, Endpoint};
 use http::Request;
 
 use super::{
+    CURRENT_USER,
     http1::Http1,
     http2::Http2,
     message_format::{MessageFormat, text, with},
@@ -14,7 +15,6 @@ use super::{
 use crate::test_app::TestApp;
 
 const ORIGIN: &str = "https://app.example";
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
 const CHECK_DATA: &str = "/hallpass.v1.AdminService/CheckData";
 

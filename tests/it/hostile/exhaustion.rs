@@ -11,18 +11,14 @@ use tokio::{
 };
 
 use super::{
+    CREATE, CURRENT_USER, UNREACHED, WATCH,
     http1::{Http1, REPLY_TIMEOUT, stream_from},
     http2::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, fields, frame},
     message_format::{MessageFormat, verdict},
 };
 use crate::{client::wrap_frame, metrics::load_shed, test_app::TestApp};
 
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
-const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const MAX_CONNECTIONS: usize = 24;
-/// A time limit that is never reached.
-const UNREACHED: Duration = Duration::from_hours(1);
 
 /// A health Watch that never ends.
 fn watch() -> Vec<u8> {

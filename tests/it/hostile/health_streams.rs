@@ -14,18 +14,15 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::error::Elapsed;
 
-use super::{http1::REPLY_TIMEOUT, http2::Http2, process::Process};
+use super::{TIMEOUT, UNREACHED, WATCH, http1::REPLY_TIMEOUT, http2::Http2, process::Process};
 use crate::{
     client::{split_frame, wrap_frame},
     test_app::TestApp,
 };
 
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
 const UNAVAILABLE: &str = "14";
-/// A time limit that is never reached.
-const UNREACHED: Duration = Duration::from_hours(1);
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Stream {
     _connection: Http2,

@@ -5,16 +5,19 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{
+    CURRENT_USER,
     http1::Http1,
     http2::Http2,
     message_format::{MessageFormat, gzip, verdict, with},
 };
 use crate::{client::HttpResponse, test_app::TestApp};
 
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const BODY: usize = 64 * 1024;
+
 const HEADER: usize = 16 * 1024;
+
 const FIELDS: usize = 64;
+
 const TARGET: usize = 8 * 1024;
 
 /// A connection of each HTTP version, used throughout.

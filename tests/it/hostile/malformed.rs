@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{
+    CURRENT_USER,
     http1::Http1,
     http2::Http2,
     message_format::{MessageFormat, blames_the_server, verdict},
@@ -46,7 +47,7 @@ impl Connections {
     async fn open(server: SocketAddr, token: &str) -> Self {
         Self {
             server,
-            good: MessageFormat::JSON.request(GOOD, token, b"{}"),
+            good: MessageFormat::JSON.request(CURRENT_USER, token, b"{}"),
             http1: Http1::connect(server).await,
             http2: Http2::connect(server).await,
         }
@@ -82,9 +83,6 @@ impl Connections {
         assert_eq!(verdict(&reply.unwrap()), "ok");
     }
 }
-
-/// A procedure that any caller may call and that changes nothing.
-const GOOD: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
 /// Sends all cases; returns how many there were.
 async fn run(cases: Vec<Case>) -> usize {

@@ -10,6 +10,7 @@ use hallpass::server::limits::Limits;
 use http::Request;
 
 use super::{
+    CREATE, CURRENT_USER, UNREACHED,
     http1::{Http1, REPLY_TIMEOUT, stream_from},
     http2::Http2,
     message_format::{MessageFormat, gzip, verdict},
@@ -17,13 +18,13 @@ use super::{
 };
 use crate::{metrics::load_shed, test_app::TestApp};
 
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
-const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 /// The size of a part of a body, which is never completed.
 const PART: usize = 16 * 1024;
+
 const PARTS: usize = 3;
-const UNREACHED: Duration = Duration::from_hours(1);
+
 const MEGABYTE: usize = 1024 * 1024;
+
 /// The memory that each bomb may take.
 const MARGIN_KIB: u64 = 16 * 1024;
 

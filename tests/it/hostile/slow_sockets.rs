@@ -19,20 +19,24 @@ use tokio::{
 };
 
 use super::{
+    CURRENT_USER,
     http1::Http1,
     http2::{END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, fields, frame},
     message_format::{MessageFormat, verdict},
     process::Process,
 };
 
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 const OF_EACH_KIND: usize = 400;
+
 const CLOSED_WITHIN: Duration = Duration::from_secs(20);
+
 /// The limit for ordinary requests. If a server without slow peers takes longer at the same time, the machine is
 /// busy, and its p99 is the limit.
 const P99: Duration = Duration::from_millis(50);
+
 /// After every five connections, so that all are open in a second or two.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(3);
+
 const DRIP_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,11 +2,10 @@
 //! other. Here each attack must get at most one response, and the smuggled request, which would delete a token,
 //! must never be executed.
 
-use super::{http1::Http1, message_format::verdict};
+use super::{CURRENT_USER, http1::Http1, message_format::verdict};
 use crate::test_app::TestApp;
 
 const DELETE: &str = "/hallpass.v1.TokenService/DeleteToken";
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
 
 /// How the outer request declares its end.
 struct Attack {

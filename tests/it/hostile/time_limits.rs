@@ -6,15 +6,15 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{
+    CREATE, CURRENT_USER,
     http1::{Http1, REPLY_TIMEOUT, bytes_of},
     http2::{GOAWAY, Http2, RawHttp2},
     message_format::{MessageFormat, verdict, with},
 };
 use crate::test_app::TestApp;
 
-const CURRENT_USER: &str = "/hallpass.v1.AuthnService/GetCurrentUser";
-const CREATE: &str = "/hallpass.v1.TokenService/CreateToken";
 const SHORT: Duration = Duration::from_millis(400);
+
 /// Extra time for a busy machine.
 const TOLERANCE: Duration = Duration::from_millis(1_600);
 

@@ -11,9 +11,8 @@ use flate2::{Compression, write::GzEncoder};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
-use crate::cli::sandbox::Sandbox;
-
-use super::{id, shown, token, write};
+use super::{shown, token, write};
+use crate::{cli::sandbox::Sandbox, test_app::id_of};
 
 /// The size of a read.
 const READ_SIZE: usize = 256 * 1024;
@@ -142,7 +141,7 @@ fn ignored_tokens_are_not_reported() {
     write(
         &sandbox,
         "list",
-        format!("# of a test\n\n {} # known\n", id(&tokens[0])),
+        format!("# of a test\n\n {} # known\n", id_of(&tokens[0])),
     );
     let ran = sandbox.run(&["scan", "leak", "--ignore-list", "list"]);
     assert_eq!(ran.found(1), [format!("leak:2:1: {}", shown(&tokens[1]))]);

@@ -4,9 +4,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::cli::sandbox::{Ran, Sandbox};
-
-use super::{id, shown, token, write};
+use super::{shown, token, write};
+use crate::{
+    cli::sandbox::{Ran, Sandbox},
+    test_app::id_of,
+};
 
 /// Runs `git` in the sandbox's folder `repo` and returns its output.
 pub(super) fn git(sandbox: &Sandbox, args: &[&str]) -> String {
@@ -85,7 +87,7 @@ fn token_is_found_in_each_commit_that_added_it() {
     let again: Value = serde_json::from_str(line.unwrap()).unwrap();
     let expected = json!({
         "commit": second, "object": object, "path": "again", "line": 2, "column": 7, "offset": 8,
-        "prefix": "hallpass", "tokenId": id(&token),
+        "prefix": "hallpass", "tokenId": id_of(&token),
     });
     assert_eq!(again, expected);
 }

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::sandbox::Sandbox;
-
-use super::{id, token, write};
+use super::{token, write};
+use crate::{cli::sandbox::Sandbox, test_app::id_of};
 
 #[test]
 fn json_is_one_object_per_line() {
@@ -19,8 +18,8 @@ fn json_is_one_object_per_line() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let expected = json!([
-        { "path": "a.txt", "line": 1, "column": 4, "offset": 3, "prefix": "hallpass", "tokenId": id(&tokens[0]) },
-        { "path": "a.txt", "line": 2, "column": 1, "offset": 85, "prefix": "acme", "tokenId": id(&tokens[1]) },
+        { "path": "a.txt", "line": 1, "column": 4, "offset": 3, "prefix": "hallpass", "tokenId": id_of(&tokens[0]) },
+        { "path": "a.txt", "line": 2, "column": 1, "offset": 85, "prefix": "acme", "tokenId": id_of(&tokens[1]) },
     ]);
     assert_eq!(json!(lines), expected);
 }

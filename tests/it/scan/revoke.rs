@@ -12,12 +12,14 @@ use hallpass::domain::{
 };
 use serde_json::{Value, json};
 
-use crate::cli::sandbox::{Sandbox, Serving};
-
 use super::{
     git::{commit, git, repository},
     hostile_git::commit_bomb,
-    id, shown, token, write,
+    shown, token, write,
+};
+use crate::{
+    cli::sandbox::{Sandbox, Serving},
+    test_app::id_of,
 };
 
 fn with_machine() -> (Sandbox, Serving) {
@@ -53,15 +55,15 @@ fn leaked_token_is_revoked_with_its_family_and_nothing_else() {
     let (first, leaked, other) = (new(), new(), new());
     sandbox.tamper(&format!(
         "UPDATE tokens SET family_id = '{}' WHERE id = '{}'",
-        id(&first),
-        id(&leaked)
+        id_of(&first),
+        id_of(&leaked)
     ));
     let children = [child(&server, &first), child(&server, &leaked)];
     let others_child = child(&server, &other);
     let dead = new();
-    sandbox.print(&["token", "delete", id(&dead)]);
+    sandbox.print(&["token", "delete", id_of(&dead)]);
     let unknown = token("hallpass");
-    let other_id = TokenId::parse(id(&other)).unwrap();
+    let other_id = TokenId::parse(id_of(&other)).unwrap();
     let made_up = TokenText::generate(&TokenPrefix::default(), other_id);
     let found = [&leaked, &dead, &unknown, made_up.expose(), &leaked];
     write(
@@ -85,20 +87,23 @@ fn leaked_token_is_revoked_with_its_family_and_nothing_else() {
 
     let mut lines: Vec<_> = ran.stdout.lines().skip(5).map(str::to_owned).collect();
     let mut expected = vec![
-        format!("{}: revoked", id(&leaked)),
-        format!("{}: already deleted or expired", id(&dead)),
-        format!("{}: unknown here", id(&unknown)),
-        format!("{}: the ID is known here, with another secret", id(&other)),
+        format!("{}: revoked", id_of(&leaked)),
+        format!("{}: already deleted or expired", id_of(&dead)),
+        format!("{}: unknown here", id_of(&unknown)),
+        format!(
+            "{}: the ID is known here, with another secret",
+            id_of(&other)
+        ),
     ];
     let rest = [&first, &children[0], &children[1]];
-    expected.extend(rest.map(|token| format!("{}: revoked with its family", id(token))));
+    expected.extend(rest.map(|token| format!("{}: revoked with its family", id_of(token))));
     lines.sort();
     expected.sort();
     assert_eq!(lines, expected);
 
     let mut recorded = recorded(&sandbox);
     recorded.sort();
-    let mut ids = family.map(|token| id(token).to_owned());
+    let mut ids = family.map(|token| id_of(token).to_owned());
     ids.sort();
     assert_eq!(recorded, ids);
     sandbox.print(&["audit", "verify"]);
@@ -114,15 +119,15 @@ fn family_of_an_already_ended_token_survives() {
     );
     sandbox.tamper(&format!(
         "UPDATE tokens SET family_id = '{}' WHERE id = '{}'",
-        id(&old),
-        id(&new)
+        id_of(&old),
+        id_of(&new)
     ));
-    sandbox.print(&["token", "delete", id(&old)]);
+    sandbox.print(&["token", "delete", id_of(&old)]);
     write(&sandbox, "leak", &old);
     let ran = sandbox.run(&["scan", "leak", "--revoke", "--yes", "--json"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     let last: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
-    assert_eq!(last, json!({ "tokenId": id(&old), "outcome": "dead" }));
+    assert_eq!(last, json!({ "tokenId": id_of(&old), "outcome": "dead" }));
     assert!(server.accepts(&new));
     assert!(recorded(&sandbox).is_empty());
     server.stop();
@@ -142,7 +147,7 @@ fn family_larger_than_a_transaction_is_revoked_completely_with_a_row_each() {
          SELECT substr(id, 1, 18) || printf('%04d', i), user_id, hash, note, create_time, expire_time, scopes,
              allowed_cidrs, disabled, id, substr(id, 1, 18) || printf('%04d', i), delete_time
          FROM n, tokens WHERE id = '{}'",
-        id(&leaked)
+        id_of(&leaked)
     ));
     write(&sandbox, "leak", [leaked.as_str(), &more].join("\n"));
     let ran = sandbox.run(&["scan", "leak", "--revoke", "--yes"]);
@@ -172,7 +177,7 @@ fn token_is_revoked_before_the_slow_search_for_its_commits() {
     let mut line = String::new();
     let mut stdout = BufReader::new(scan.stdout.take().unwrap());
     stdout.read_line(&mut line).unwrap();
-    assert_eq!(line, format!("{}: revoked\n", id(&leaked)));
+    assert_eq!(line, format!("{}: revoked\n", id_of(&leaked)));
     assert!(!server.accepts(&leaked));
     // The control: the search for commits is still running.
     assert!(scan.try_wait().unwrap().is_none());
@@ -195,7 +200,7 @@ fn token_is_revoked_even_if_its_commits_cannot_be_found() {
     let ran = sandbox.run(&["scan", "--git", "repo", "--revoke", "--yes"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("not all commits"), "{ran:?}");
-    let id = id(&leaked);
+    let id = id_of(&leaked);
     let found = format!("{blob}:1:1: {}", shown(&leaked));
     assert_eq!(ran.stdout, format!("{id}: revoked\n{found}\n"));
     assert!(!server.accepts(&leaked));

@@ -211,3 +211,8 @@ impl TestApp {
         all.into()
     }
 }
+
+/// The public ID in the text of a token.
+pub(crate) fn id_of(token: &str) -> &str {
+    token.split('_').nth(1).unwrap()
+}

@@ -1,12 +1,10 @@
 //! HTTP/1.1 that is broken below the protocols: request lines, header fields, lengths, chunks. Each case has
 //! its own connection; all others are served meanwhile.
 
-use super::{
-    super::{
-        http1::{Http1, REPLY_TIMEOUT},
-        message_format::{MessageFormat, blames_the_server, verdict},
-    },
-    GOOD,
+use super::super::{
+    CURRENT_USER,
+    http1::{Http1, REPLY_TIMEOUT},
+    message_format::{MessageFormat, blames_the_server, verdict},
 };
 use crate::{client::procedures, test_app::TestApp};
 
@@ -148,7 +146,7 @@ async fn broken_http1_is_refused_or_closed_in_time_and_affects_nobody_else() {
     let test = TestApp::start().await;
     let server = test.client.server;
     let token = &test.admin.token;
-    let good = MessageFormat::JSON.request(GOOD, token, b"{}");
+    let good = MessageFormat::JSON.request(CURRENT_USER, token, b"{}");
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
     let mut count = 0;
     for procedure in procedures() {

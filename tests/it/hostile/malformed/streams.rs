@@ -2,13 +2,14 @@
 
 use super::{
     super::{
+        CURRENT_USER,
         http1::REPLY_TIMEOUT,
         http2::{
             ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM,
             RawHttp2, SETTINGS, WINDOW_UPDATE, fields, frame,
         },
     },
-    Connections, GOOD,
+    Connections,
 };
 use crate::test_app::TestApp;
 
@@ -26,7 +27,7 @@ type Field<'a> = (&'a str, &'a str);
 const METHOD: Field<'_> = (":method", "POST");
 const SCHEME: Field<'_> = (":scheme", "http");
 const AUTHORITY: Field<'_> = (":authority", "h");
-const PATH: Field<'_> = (":path", GOOD);
+const PATH: Field<'_> = (":path", CURRENT_USER);
 const TYPE: Field<'_> = ("content-type", "application/json");
 
 /// Header fields of a request that must not be served.
