@@ -62,11 +62,14 @@ fn token_that_gains_rights_is_detected() {
         let owner = app.person("alice").await;
         let (local, done) = (test_app::local(&app.app), RefCell::default());
         for (doctor, seen) in [
-            ("scopes = '' WHERE parent_id IS NULL", "at first"),
-            ("parent_id = NULL WHERE parent_id IS NOT NULL", "before"),
+            ("scopes = '' WHERE parent_id IS NULL", "its first rights"),
+            (
+                "parent_id = NULL WHERE parent_id IS NOT NULL",
+                "its earlier rights",
+            ),
             (
                 "delete_time = NULL, parent_id = NULL WHERE parent_id IS NOT NULL",
-                "dead",
+                "has ended",
             ),
         ] {
             let mut run = Run {
@@ -99,7 +102,7 @@ fn token_that_gains_rights_is_detected() {
                 disabled: None,
             };
             run.step(narrow).await.unwrap();
-            if seen == "dead" {
+            if seen == "has ended" {
                 // So that only its end limits it, not its earlier rights.
                 for held in &mut run.held {
                     (held.last, held.parent) = (held.born, None);

@@ -108,7 +108,7 @@ impl Run<'_> {
         for (number, (held, power)) in self.held.iter().zip(&powers).enumerate() {
             let may_grow = enabled.is_some_and(|token| token == number || held.parent == enabled);
             let bounds = [
-                ("what it could do at first", held.born),
+                ("its first rights", held.born),
                 (
                     "its earlier rights",
                     if may_grow { held.born } else { held.last },
