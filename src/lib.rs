@@ -24,6 +24,7 @@
 //!   [`domain::lifetime`].
 //! - Who may do what: [`app::authz`]. The reason that a refusal gives: [`domain::reason`].
 //! - How password guessing is slowed: [`app::limits`].
+//! - What several instances of one database would have to share: [`app::shared`].
 //! - Sizes, timeouts and counts that a request may reach: [`server::limits`].
 //! - The name, default and description of a setting: [`config`]. The policies where no server runs: `app::policies`.
 //! - Which server or database a command works on: [`config::target`]. Who may call through the control socket:

@@ -30,7 +30,7 @@ use super::{
 const CHUNK: u32 = 500;
 
 /// The actor of what the server does on its own.
-pub(super) const SYSTEM: &str = "system";
+pub(super) const SYSTEM_ACTOR: &str = "system";
 
 /// An audit row for something that the server did on its own.
 pub(super) fn system_event(
@@ -41,7 +41,7 @@ pub(super) fn system_event(
     debug_assert!(ACTIONS.contains(&action), "{action} is in no list");
     AuditEvent {
         time: now,
-        actor: SYSTEM.to_owned(),
+        actor: SYSTEM_ACTOR.to_owned(),
         credential_kind: "",
         credential_id: String::new(),
         target: target.to_string(),
@@ -225,9 +225,9 @@ impl App {
         filter: AuditFilter,
     ) -> Result<Page<AuditRow>, Error> {
         let reverse = cursor.reverse;
-        let (mut items, mut place, mut wanted) = (Vec::new(), cursor.after, cursor.limit());
+        let (mut items, mut next, mut wanted) = (Vec::new(), cursor.after, cursor.limit());
         for _ in 0..MAX_READS {
-            let (filter, after) = (filter.clone(), place);
+            let (filter, after) = (filter.clone(), next);
             let found = self
                 .read_as(caller, move |tx, caller| {
                     caller.may(Action::ReadAudit, Relation::OtherPerson)?;
@@ -236,12 +236,12 @@ impl App {
                 .await?;
             wanted = wanted.saturating_sub(u32::try_from(found.rows.len()).unwrap_or(u32::MAX));
             items.extend(found.rows);
-            place = found.next;
-            if place.is_none() || wanted == 0 {
+            next = found.next;
+            if next.is_none() || wanted == 0 {
                 break;
             }
         }
-        Ok(cursor.page_until(items, place, self.page_key(), AuditFilter::position))
+        Ok(cursor.page_until(items, next, self.page_key(), AuditFilter::position))
     }
 }
 
@@ -275,7 +275,7 @@ impl AuditSelection {
         match self.actor.as_str() {
             "" => {}
             "local" => filter.actor = Some(Actor::Local),
-            text if text == SYSTEM || is_local(text) => {
+            text if text == SYSTEM_ACTOR || is_local(text) => {
                 filter.actor = Some(Actor::Is(text.to_owned()));
             }
             text => match find_party(tx, "filter.actor", text)? {

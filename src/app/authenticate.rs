@@ -70,7 +70,7 @@ impl App {
         Ok(caller)
     }
 
-    /// Checks a caller again after something slow, such as reading the body: it sees every change that was answered
+    /// Checks a caller again after something slow, such as reading the body: it sees every change that was acknowledged
     /// before this call. It hashes nothing, and reads the store only if the credential may have changed.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl App {
     }
 
     /// Authenticates a username and password. An unknown name, a machine user, a deactivated user and a wrong
-    /// password get the same answer after the same work.
+    /// password get the same error after the same work.
     pub async fn sign_in(
         &self,
         username: &str,

@@ -56,10 +56,10 @@ impl App {
         log_result("known networks", self.flush_networks().await);
     }
 
-    /// Tries a write if the disk was full, because only a write finds out whether there is room again.
+    /// Tries a write if the disk was full, because only a write finds out whether there is space again.
     async fn probe_full_disk(&self) {
         if self.disk_is_full() {
-            // Fails as long as there is none.
+            // Fails while there is none.
             drop(self.write(|_| Ok(())).await);
         }
     }

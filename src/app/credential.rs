@@ -19,7 +19,7 @@ use super::{App, Error, credential_cache::CachedCredential, error::Unauthenticat
 
 impl App {
     /// The stored credential of a presented token whose secret matches, no older than this call: it sees every
-    /// deletion that was answered before. The token need not be valid.
+    /// revocation that was answered before. The token need not be valid.
     ///
     /// # Errors
     /// No token has that secret, or the store failed.
@@ -60,8 +60,8 @@ impl App {
 
     /// The IDs of a presented token and its user, if the credential is in memory and the secret matches. This is for
     /// the log, which is not worth a read of the store. The token need not be valid.
-    pub fn holder(&self, shown: &Secret) -> Option<(TokenId, UserId)> {
-        let presented = PresentedToken::parse(shown.expose()).ok()?;
+    pub fn holder(&self, text: &Secret) -> Option<(TokenId, UserId)> {
+        let presented = PresentedToken::parse(text.expose()).ok()?;
         let id = presented.id();
         let db = &self.0.db;
         let is_current = |stamp, known: &Credential| db.is_unchanged(stamp, &known.lineage);

@@ -1,7 +1,7 @@
-//! Cache of the credentials that token checks need. An entry is used only while the store vouches that nothing
+//! Cache of the credentials that token checks need. An entry is used only while the store confirms that nothing
 //! relevant has changed since it was read.
 //!
-//! A credential is cached once somebody presented the right secret or asked for its token. The entry has the secret's
+//! A credential is cached once a client presented the right secret or read its token. The entry has the secret's
 //! hash, never its text. Validity is checked again at each use, because tokens expire. Tokens that do not exist are
 //! not cached.
 
@@ -38,7 +38,7 @@ struct Set {
     next: usize,
 }
 
-/// A credential, with a stamp that tells later whether it is stale.
+/// A credential, with the stamp by which the store tells whether it is stale.
 #[derive(Clone, Debug)]
 pub(super) struct CachedCredential {
     /// Taken before the credential was read.
@@ -101,11 +101,11 @@ impl CredentialCache {
             .kept
             .iter()
             .position(|kept| kept.as_ref().is_none_or(|kept| kept.is_of(id)));
-        let place = own.unwrap_or_else(|| {
+        let slot = own.unwrap_or_else(|| {
             set.next = (set.next + 1) % WAYS;
             set.next
         });
-        set.kept[place] = Some(known.clone());
+        set.kept[slot] = Some(known.clone());
     }
 
     fn set(&self, id: TokenId) -> MutexGuard<'_, Set> {
@@ -125,7 +125,7 @@ impl CachedCredential {
 
 /// Size of the parts whose size a client chose.
 fn variable_bytes(credential: &Credential) -> usize {
-    // Its text, plus the overhead of its place in the set.
+    // Its text, plus the overhead of its entry in the set.
     let scope = |scope: &str| scope.len() + 48;
     let of = |token: &Token| {
         token.note.as_str().len()

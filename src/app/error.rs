@@ -64,7 +64,7 @@ pub enum Error {
     /// The hasher's queue is full.
     #[error("the server is busy checking passwords; try again later")]
     Busy,
-    /// The store cannot be read or written at the moment.
+    /// The store cannot be read or written now.
     #[error("{}", unavailable(.0))]
     Unavailable(#[source] store::Error),
     /// A bug or a failure inside the server.
@@ -256,7 +256,7 @@ pub enum Denied {
     #[error("tokens cannot be made with a token here: sign in with username and password")]
     TokenChildren,
     /// The token was not disabled by its owner, so only an admin may enable it.
-    #[error("only an admin enables the token: {}", disabled(*.0))]
+    #[error("only an admin may enable the token: {}", disabled(*.0))]
     Disabled(DisabledBy),
     /// The given old password is wrong.
     #[error("the old password is wrong")]

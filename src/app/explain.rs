@@ -27,7 +27,7 @@ use super::{
     authz::{self, Action},
     caller::Caller,
     error::Unauthenticated,
-    tokens::{find_even_deleted, parse_token_id},
+    tokens::{find_even_revoked, parse_token_id},
     verify::parse_use,
 };
 
@@ -134,7 +134,7 @@ impl Explanation {
 }
 
 impl App {
-    /// Explains a token, even a deleted one until it is purged. A token that the caller may not see is not found.
+    /// Explains a token, even a revoked one until it is purged. A token that the caller may not see is not found.
     pub async fn explain_token(
         &self,
         caller: &Caller,
@@ -148,7 +148,7 @@ impl App {
         let now = self.now();
         let (explanation, relation) = self
             .read_as(caller, move |tx, caller| {
-                let (found, permit) = find_even_deleted(tx, caller, Action::ExplainToken, id)?;
+                let (found, permit) = find_even_revoked(tx, caller, Action::ExplainToken, id)?;
                 let matches = plaintext.map(|hash| found.hash.matches(&hash));
                 let mut explanation = explain(tx, found, now)?;
                 explanation.plaintext_matches = matches;

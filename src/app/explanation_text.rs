@@ -14,12 +14,12 @@ use super::explain::{Condition, CredentialKind, Explanation, TokenCreation, Use}
 type Show<'a> = &'a dyn Fn(Timestamp) -> String;
 
 impl Condition {
-    /// What was checked, as a phrase that "yes" or "no" answers: `not deleted`.
+    /// What was checked, as a phrase that "yes" or "no" answers: `not revoked`.
     pub fn checked(&self) -> String {
         match (&self.using, self.reason) {
             (Some(Use::Address(address)), _) => format!("allowed from {address}"),
             (Some(Use::Scope(scope)), _) => format!("has the scope {scope}"),
-            (None, Reason::TokenDeleted) => "not deleted".to_owned(),
+            (None, Reason::TokenDeleted) => "not revoked".to_owned(),
             (None, Reason::TokenExpired) => "not expired".to_owned(),
             (None, Reason::TokenDisabled) => "not disabled".to_owned(),
             (None, Reason::UserDeactivated) => "user is active".to_owned(),
@@ -65,7 +65,7 @@ impl Explanation {
         match (&condition.using, condition.reason) {
             (Some(Use::Address(address)), _) => format!("it may not be used from {address}"),
             (Some(Use::Scope(scope)), _) => format!("it lacks the scope {scope}"),
-            (None, Reason::TokenDeleted) => done("was deleted", self.token.delete_time),
+            (None, Reason::TokenDeleted) => done("was revoked", self.token.delete_time),
             (None, Reason::TokenExpired) if self.token.successor_id.is_some() => {
                 done("was rotated, and ended", self.token.expire_time)
             }
@@ -115,9 +115,9 @@ impl Explanation {
 const fn disabled(by: Option<DisabledBy>) -> &'static str {
     match by {
         None | Some(DisabledBy::Owner) => "it is disabled",
-        Some(DisabledBy::Admin) => "an admin disabled it, and only an admin enables it",
+        Some(DisabledBy::Admin) => "an admin disabled it, and only an admin may enable it",
         Some(DisabledBy::Reuse) => {
-            "it was disabled because a rotated secret of its family was used, and only an admin enables it"
+            "it was disabled because a rotated secret of its family was used, and only an admin may enable it"
         }
     }
 }
@@ -179,10 +179,10 @@ impl Explanation {
 
     fn predecessor(&self, token: &Token, show: Show<'_>) -> String {
         let state = match (token.delete_time, token.expire_time) {
-            (Some(time), _) => format!("was deleted at {}", show(time)),
+            (Some(time), _) => format!("was revoked at {}", show(time)),
             (None, Some(time)) if time <= self.now => format!("expired at {}", show(time)),
-            (None, Some(time)) => format!("lives on until {}", show(time)),
-            (None, None) => "lives on".to_owned(),
+            (None, Some(time)) => format!("stays valid until {}", show(time)),
+            (None, None) => "stays valid".to_owned(),
         };
         let used = match &token.last_use {
             None => "no use of the old secret is on record".to_owned(),
@@ -201,7 +201,7 @@ impl Explanation {
         }
         let ending = |reason| match (reason, self.token.successor_id) {
             (Reason::ParentInvalid, _) => "the token that it was made with expires",
-            (_, Some(_)) => "its grace or its lifetime ends",
+            (_, Some(_)) => "its grace period or its lifetime ends",
             (_, None) => "it expires",
         };
         let mut sentences: Vec<_> = self
@@ -213,11 +213,11 @@ impl Explanation {
             sentences.push("It never expires.".to_owned());
         }
         let parent = match self.token.parent_id {
-            Some(_) => ", or when the same happens to the token that it was made with",
+            Some(_) => ", or when any of this happens to the token that it was made with",
             None => "",
         };
         sentences.push(format!(
-            "It ends, too, when it is deleted or disabled, or its user is deactivated or deleted{parent}."
+            "It also becomes invalid when it is revoked or disabled, or when its user is deactivated or deleted{parent}."
         ));
         sentences
     }

@@ -92,8 +92,8 @@ impl Cursor {
         page
     }
 
-    /// The page token for the entries after `place`.
-    pub(super) fn token_after(&self, place: Position, key: &PageKey) -> String {
-        key.sign(&self.query, place)
+    /// The page token for the entries after `position`.
+    pub(super) fn token_after(&self, position: Position, key: &PageKey) -> String {
+        key.sign(&self.query, position)
     }
 }

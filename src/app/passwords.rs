@@ -2,7 +2,7 @@
 //!
 //! A sign-in goes [`Throttle::admit`] → look up the user → [`Hasher::verify`] → [`Attempt::succeed`], or the attempt
 //! is dropped and stays charged. This module knows no users, no store and no protocol: names come in as text and
-//! hashes as rows, so an unknown name cannot get another answer or cost less than a known one.
+//! hashes as rows, so an unknown name cannot get another error or cost less than a known one.
 
 mod blocklist;
 mod hash;

@@ -126,8 +126,8 @@ impl CallerInTx<'_> {
         })
     }
 
-    /// The permit to delete the token `id` if the caller presented that very token; this needs no scope.
-    pub(super) fn may_delete_itself(&self, id: TokenId) -> Option<Permit<'_>> {
+    /// The permit to revoke the token `id` if the caller presented that very token; this needs no scope.
+    pub(super) fn may_revoke_itself(&self, id: TokenId) -> Option<Permit<'_>> {
         let is_itself = self.token().is_some_and(|token| token.id == id);
         is_itself.then_some(Permit {
             caller: self,
@@ -136,8 +136,8 @@ impl CallerInTx<'_> {
         })
     }
 
-    /// The permit to delete a token whose plaintext the caller has, whoever owns it: the plaintext is authority enough.
-    pub(super) const fn may_delete_presented(&self) -> Permit<'_> {
+    /// The permit to revoke a token whose plaintext the caller has, whoever owns it: holding the plaintext is enough.
+    pub(super) const fn may_revoke_presented(&self) -> Permit<'_> {
         Permit {
             caller: &self.caller,
             action: Action::DeleteToken,

@@ -17,7 +17,7 @@ use crate::{
     store::{audit, tokens},
 };
 
-use super::{App, Error, audit::SYSTEM, caller::ClientInfo};
+use super::{App, Error, audit::SYSTEM_ACTOR, caller::ClientInfo};
 
 /// Maximum number of families remembered. Filling it takes a rotated secret of each.
 const MAX_FAMILIES: usize = 4_096;
@@ -62,7 +62,7 @@ impl App {
             ..client.clone()
         };
         let event = AuditEvent {
-            actor: SYSTEM.to_owned(),
+            actor: SYSTEM_ACTOR.to_owned(),
             credential_id: token.id.to_string(),
             ..client.event(now, "token.disable_on_reuse", "")
         };

@@ -48,15 +48,15 @@ use super::{
     permit::{CallerInTx, Permit},
 };
 
-/// Maximum number of tokens that a transaction deletes, children included. The last token's children may exceed it.
+/// Maximum number of tokens that a transaction revokes, children included. The last token's children may exceed it.
 const CHUNK: u32 = 1_000;
-/// Pause after a full transaction, so that other writers get their turn.
+/// Pause after a full transaction, so that other writers are not held up.
 const PAUSE: Duration = Duration::from_millis(120);
 
 /// Maximum length of a token ID in a request.
 const MAX_ID_BYTES: usize = 256;
 
-/// The token ID in a request. `None`: it is malformed, and is looked up and answered like one that does not exist.
+/// The token ID in a request. `None`: it is malformed and is looked up and reported like one that does not exist.
 pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
     match text.len() {
         0 => Err(FieldError::new("token_id", "is required").into()),
@@ -66,7 +66,7 @@ pub(super) fn parse_token_id(text: &str) -> Result<Option<TokenId>, Error> {
 }
 
 /// The caller's own token and its parent.
-fn own(caller: &Caller) -> Vec<TokenId> {
+fn own_and_parent(caller: &Caller) -> Vec<TokenId> {
     let token = caller.token();
     let ids = token.map(|token| [Some(token.id), token.parent_id]);
     ids.into_iter().flatten().flatten().collect()
@@ -98,7 +98,7 @@ fn check_enable(caller: &Caller, token: &Token) -> Result<(), Denied> {
     }
 }
 
-/// The credential of the token `id`, if it is not deleted and the caller may do `action` to it. Any other token is
+/// The credential of the token `id`, if it is not revoked and the caller may do `action` to it. Any other token is
 /// reported as not found, after the same work.
 pub(super) fn find_target<'a>(
     tx: &Tx<'_>,
@@ -110,8 +110,8 @@ pub(super) fn find_target<'a>(
     find_among(tx, caller, action, id, is_kept)
 }
 
-/// The same, deleted tokens included, until they are purged.
-pub(super) fn find_even_deleted<'a>(
+/// The same, revoked tokens included, until they are purged.
+pub(super) fn find_even_revoked<'a>(
     tx: &Tx<'_>,
     caller: &'a CallerInTx<'_>,
     action: Action,

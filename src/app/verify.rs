@@ -1,4 +1,4 @@
-//! Verifies tokens: whose token is this, and is it still valid? Every surface that verifies asks here, so they cannot
+//! Verifies tokens: whose token is this, and is it still valid? Every endpoint that verifies calls this, so they cannot
 //! disagree.
 //!
 //! An invalid token is an reply; an error means that there is no reply. Verifications are not audited.
@@ -124,7 +124,8 @@ impl Verified {
     }
 }
 
-/// Why a token is refused. Anything more than "the credentials are invalid" is only told if the full secret was right.
+/// Why a token is refused. Anything more than "the credentials are invalid" is only reported if the full secret was
+/// right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It is malformed, unknown or no longer valid.
@@ -168,8 +169,8 @@ impl App {
         self.may_verify(caller)?;
         let mut request = request?;
         let observed = caller.client().ip;
-        let asked = request.token.as_ref().ok().map(PresentedToken::id);
-        if asked.is_some() && asked == caller.token().map(|token| token.id) {
+        let presented = request.token.as_ref().ok().map(PresentedToken::id);
+        if presented.is_some() && presented == caller.token().map(|token| token.id) {
             request.client_ip = observed;
         } else if request.client_ip.is_some() {
             request.reporter_ip = observed;

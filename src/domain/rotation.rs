@@ -11,7 +11,7 @@ pub const MAX_GRACE: Duration = Duration::from_hours(365 * 24);
 /// limit of their own.
 pub const MAX_LIVE_FAMILY: u64 = 8;
 
-/// How long a predecessor stays valid, in whole microseconds; zero: it is deleted at once.
+/// How long a predecessor stays valid, in whole microseconds; zero: it is revoked at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grace(Duration);
 
@@ -34,7 +34,7 @@ impl Grace {
         Ok(Self(grace))
     }
 
-    /// Whether the rotation deletes the predecessor at once.
+    /// Whether the rotation revokes the predecessor at once.
     pub const fn is_none(self) -> bool {
         self.0.is_zero()
     }

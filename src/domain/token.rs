@@ -33,7 +33,7 @@ pub struct Token {
     pub parent_id: Option<TokenId>,
     /// The first token of its chain of rotations.
     pub family_id: TokenId,
-    /// When it was deleted.
+    /// When it was revoked.
     pub delete_time: Option<Timestamp>,
     /// Its successor, if it was rotated.
     pub successor_id: Option<TokenId>,
@@ -99,7 +99,7 @@ impl LastUse {
     }
 }
 
-/// The state of a token that is not deleted, regardless of its user and parent.
+/// The state of a token that is not revoked, regardless of its user and parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
     /// Neither expired nor disabled.
@@ -111,7 +111,7 @@ pub enum TokenState {
 }
 
 impl Token {
-    /// The state at `now`; `None` if the token is deleted.
+    /// The state at `now`; `None` if the token is revoked.
     pub fn state(&self, now: Timestamp) -> Option<TokenState> {
         match self.check(now) {
             Ok(()) => Some(TokenState::Active),
@@ -121,7 +121,7 @@ impl Token {
         }
     }
 
-    /// Neither deleted nor expired: such tokens are listed and count towards quotas.
+    /// Neither revoked nor expired: such tokens are listed and count towards quotas.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.delete_time.is_none() && !self.has_expired(now)
     }
@@ -135,7 +135,7 @@ impl Token {
         self.expire_time.map(|end| end.since(self.create_time))
     }
 
-    /// Why the token itself is not accepted at `now`, if it is not: every reason. Deletion comes first, as the
+    /// Why the token itself is not accepted at `now`, if it is not: every reason. Revocation comes first, as the
     /// stronger reason.
     pub fn faults(&self, now: Timestamp) -> impl Iterator<Item = Invalid> + use<> {
         let faults = [

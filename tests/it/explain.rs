@@ -124,7 +124,7 @@ async fn each_failed_condition_is_reported_as_verification_reports_it() {
     let told = explain(&app, admin, &deleted.id).await;
     let all = ["TOKEN_DELETED", "USER_DEACTIVATED", "PARENT_INVALID"];
     assert_eq!(broken(&told), all);
-    assert!(says(&told, "it was deleted at"), "{told}");
+    assert!(says(&told, "it was revoked at"), "{told}");
     assert!(says(&told, "its user is deactivated"), "{told}");
 }
 
@@ -291,7 +291,7 @@ async fn each_check_names_its_subject_and_its_reason() {
     let told = ask(&["deploy", "read"], "10.0.0.1").await.ok();
     let (parent_id, at) = (&parent.id, &expires);
     let general = [
-        "not deleted: yes".to_owned(),
+        "not revoked: yes".to_owned(),
         format!("not expired: yes it expires at {at}, in 1 hour"),
         "not disabled: yes".to_owned(),
         "user is active: yes it belongs to alice".to_owned(),

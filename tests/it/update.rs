@@ -352,5 +352,5 @@ async fn explanation_says_who_may_enable_the_token() {
     let told = app.call(&alice.token, "TokenService/ExplainToken", message);
     let told = told.await.ok();
     let verdict = told["sentences"][0].as_str().unwrap();
-    assert!(verdict.contains("only an admin enables it"), "{verdict}");
+    assert!(verdict.contains("only an admin may enable it"), "{verdict}");
 }

@@ -37,15 +37,15 @@ const WINDOW: Duration = Duration::from_mins(1);
 const MAX_COUNTS: usize = 20;
 
 /// Burst and rate of the other rows; over a minute they add up to about [`MAX_ROWS`] less [`MAX_COUNTS`].
-const AT_ONCE: usize = 109;
-const EACH_SECOND: usize = 8;
+const BURST_ROWS: usize = 109;
+const ROWS_PER_SECOND: usize = 8;
 
 /// Maximum number of distinct targets if there is a single site. With more sites, each may have its part of that
 /// number, and at least one.
-const TARGETS: usize = 300;
+const MAX_TARGETS: usize = 300;
 
 /// Maximum number of distinct sites.
-const SITES: usize = 1_000;
+const MAX_SITES: usize = 1_000;
 
 const TOKEN: &str = "authenticate.token";
 const PASSWORD: &str = "authenticate.password";
@@ -60,7 +60,7 @@ pub(in crate::app) struct FailedAuthAggregator(Mutex<Window>);
 #[derive(Debug, Default)]
 struct Window {
     start: Option<Timestamp>,
-    shares: BTreeMap<Cause, Share>,
+    batches: BTreeMap<Cause, ReasonBatch>,
     written: usize,
 }
 
@@ -139,7 +139,7 @@ impl FailedAuthAggregator {
         let mut window = self.lock();
         window.start.get_or_insert(event.time);
         let cause = (event.action, event.outcome);
-        window.shares.entry(cause).or_default().note(site, event);
+        window.batches.entry(cause).or_default().note(site, event);
     }
 
     /// The rows to write now: first refusals as far as the limit allows, and the counts once their minute is over. With
@@ -158,13 +158,13 @@ impl FailedAuthAggregator {
         let is_over = passed >= WINDOW || all;
         let seconds = if is_over { WINDOW } else { passed }.as_secs();
         let seconds = usize::try_from(seconds).unwrap_or(usize::MAX);
-        let room = (AT_ONCE + EACH_SECOND * seconds).min(MAX_ROWS - MAX_COUNTS);
-        let mut events = window.take_first_ones(room);
+        let limit = (BURST_ROWS + ROWS_PER_SECOND * seconds).min(MAX_ROWS - MAX_COUNTS);
+        let mut events = window.take_first_refusals(limit);
         if is_over {
-            let shares = std::mem::take(&mut *window).shares;
-            let rest = shares
+            let batches = std::mem::take(&mut *window).batches;
+            let rest = batches
                 .into_iter()
-                .map(|(cause, share)| (cause, share.rest()));
+                .map(|(cause, batch)| (cause, batch.rest()));
             let rest = rest.filter(|(_, count)| *count > 0);
             events.extend(rest.map(|(cause, count)| count_of(cause, count, now)));
         }
@@ -177,14 +177,17 @@ impl FailedAuthAggregator {
 }
 
 impl Window {
-    /// Takes first refusals until this window has had `room` rows.
-    fn take_first_ones(&mut self, room: usize) -> Vec<AuditEvent> {
+    /// Takes first refusals until this window has had `limit` rows.
+    fn take_first_refusals(&mut self, limit: usize) -> Vec<AuditEvent> {
         let mut events = Vec::new();
-        while self.written < room {
-            let shares = self.shares.values_mut().filter(|share| share.waits());
-            let Some(event) = shares
-                .min_by_key(|share| share.written())
-                .and_then(Share::pop)
+        while self.written < limit {
+            let batches = self
+                .batches
+                .values_mut()
+                .filter(|batch| batch.has_waiting());
+            let Some(event) = batches
+                .min_by_key(|batch| batch.written())
+                .and_then(ReasonBatch::pop)
             else {
                 break;
             };
@@ -218,7 +221,7 @@ fn count_of((action, outcome): Cause, count: u32, now: Timestamp) -> AuditEvent 
 
 /// The refusals with one reason in one minute.
 #[derive(Debug, Default)]
-struct Share {
+struct ReasonBatch {
     /// The key `None` is for local callers.
     sites: HashMap<Option<IpNet>, Site>,
     written: usize,
@@ -232,18 +235,18 @@ struct Site {
     written: usize,
 }
 
-impl Share {
+impl ReasonBatch {
     /// Keeps the first refusal per site and target, and counts the others.
     fn note(&mut self, site: Option<IpNet>, event: AuditEvent) {
         let sites = self.sites.len();
         let found = match self.sites.get_mut(&site) {
-            None if sites < SITES => Some(self.sites.entry(site).or_default()),
+            None if sites < MAX_SITES => Some(self.sites.entry(site).or_default()),
             found => found,
         };
-        let room = TARGETS / sites.max(1);
+        let targets = MAX_TARGETS / sites.max(1);
         match found {
             Some(site)
-                if site.targets.len() < room.max(1) && !site.targets.contains(&event.target) =>
+                if site.targets.len() < targets.max(1) && !site.targets.contains(&event.target) =>
             {
                 site.targets.insert(event.target.clone());
                 site.waiting.push_back(event);
@@ -258,7 +261,7 @@ impl Share {
     }
 
     /// Whether a refusal waits for its row.
-    fn waits(&self) -> bool {
+    fn has_waiting(&self) -> bool {
         self.sites.values().any(|site| !site.waiting.is_empty())
     }
 

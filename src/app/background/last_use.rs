@@ -24,7 +24,7 @@ use crate::app::{
     limits::shards::{MAX_PER_SHARD, Shards},
 };
 
-const WINDOW: Duration = Duration::from_mins(1);
+const FLUSH_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Number of tokens in a shard from which a batch is written before its minute is over.
 const EARLY_FLUSH: usize = MAX_PER_SHARD / 4 * 3;
@@ -40,7 +40,7 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 pub struct LastUses {
     uses: Shards<HashMap<TokenId, LastUse>>,
     /// When the last batch was taken.
-    taken: Mutex<Timestamp>,
+    last_taken: Mutex<Timestamp>,
     /// Held during a flush, so that a second flush returns only after the first has written its batch.
     writing: tokio::sync::Mutex<()>,
 }
@@ -59,7 +59,7 @@ impl LastUses {
     pub fn new(now: Timestamp) -> Self {
         Self {
             uses: Shards::default(),
-            taken: Mutex::new(now),
+            last_taken: Mutex::new(now),
             writing: tokio::sync::Mutex::default(),
         }
     }
@@ -67,16 +67,16 @@ impl LastUses {
     /// Notes a use, unless a later one is noted already or the shard is full.
     pub fn note(&self, id: TokenId, last_use: LastUse) {
         let mut shard = self.uses.of(id);
-        let has_room = shard.len() < MAX_PER_SHARD;
+        let has_capacity = shard.len() < MAX_PER_SHARD;
         match shard.entry(id) {
             Entry::Occupied(mut known) => {
                 if known.get().time <= last_use.time {
                     known.insert(last_use);
                 }
             }
-            Entry::Vacant(place) => {
-                if has_room {
-                    place.insert(last_use);
+            Entry::Vacant(vacant) => {
+                if has_capacity {
+                    vacant.insert(last_use);
                 }
             }
         }
@@ -90,13 +90,16 @@ impl LastUses {
     /// Takes the batch to write now, sorted by ID like the table. With [`Flush::Due`], it is empty until the minute is
     /// over or a shard is filling up.
     fn take(&self, now: Timestamp, which: Flush) -> Vec<(TokenId, LastUse)> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_taken = self
+            .last_taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back must not prolong the minute.
-        let over = now < *taken || now.since(*taken) >= WINDOW;
+        let over = now < *last_taken || now.since(*last_taken) >= FLUSH_INTERVAL;
         if !over && which == Flush::Due && self.uses.iter().all(|shard| shard.len() < EARLY_FLUSH) {
             return Vec::new();
         }
-        *taken = now;
+        *last_taken = now;
         let shards = self
             .uses
             .iter()
@@ -114,7 +117,7 @@ impl App {
     /// The store failed. What was not written is kept for the next flush.
     pub async fn flush_uses(&self, which: Flush) -> Result<(), Error> {
         let max_wait = match which {
-            Flush::Due => WINDOW,
+            Flush::Due => FLUSH_INTERVAL,
             Flush::Now => MAX_WAIT,
         };
         let overloaded = || Error::from(store::Error::Overloaded);
@@ -157,17 +160,20 @@ mod tests {
                 usage.note(*id, LastUse::seen(NOW.plus(SECOND * seconds), None));
             }
         }
-        let almost = WINDOW.saturating_sub(Duration::from_micros(1));
+        let almost = FLUSH_INTERVAL.saturating_sub(Duration::from_micros(1));
         assert_eq!(usage.take(NOW.plus(almost), Flush::Due), []);
-        let taken = usage.take(NOW.plus(WINDOW), Flush::Due);
+        let taken = usage.take(NOW.plus(FLUSH_INTERVAL), Flush::Due);
         assert_eq!(taken.len(), ids.len());
         assert!(taken.is_sorted_by(|(a, _), (b, _)| a < b));
         let latest = NOW.plus(SECOND * 3);
         assert!(taken.iter().all(|(_, last)| last.time == latest));
-        usage.note(ids[0], LastUse::seen(NOW.plus(WINDOW), None));
-        assert_eq!(usage.take(NOW.plus(WINDOW + almost), Flush::Due), []);
-        assert_eq!(usage.take(NOW.plus(WINDOW), Flush::Now).len(), 1);
-        assert_eq!(usage.take(NOW.plus(WINDOW * 3), Flush::Due), []);
+        usage.note(ids[0], LastUse::seen(NOW.plus(FLUSH_INTERVAL), None));
+        assert_eq!(
+            usage.take(NOW.plus(FLUSH_INTERVAL + almost), Flush::Due),
+            []
+        );
+        assert_eq!(usage.take(NOW.plus(FLUSH_INTERVAL), Flush::Now).len(), 1);
+        assert_eq!(usage.take(NOW.plus(FLUSH_INTERVAL * 3), Flush::Due), []);
     }
 
     #[test]
@@ -182,7 +188,7 @@ mod tests {
         assert_eq!(taken[0].1.time, NOW, "forward only");
         usage.note(id, LastUse::seen(back.plus(SECOND), None));
         assert_eq!(usage.take(back.plus(SECOND), Flush::Due), []);
-        assert_eq!(usage.take(back.plus(WINDOW), Flush::Due).len(), 1);
+        assert_eq!(usage.take(back.plus(FLUSH_INTERVAL), Flush::Due).len(), 1);
     }
 
     #[test]

@@ -17,9 +17,9 @@ use crate::app::{App, Error, audit::system_event};
 /// Maximum number of tokens purged per transaction: few enough that no writer waits for long.
 const CHUNK: u32 = 500;
 /// Maximum number of ended tokens kept per user, within the retention period.
-const KEPT_OF_USER: u32 = 1_000;
+const MAX_ENDED_PER_USER: u32 = 1_000;
 /// Maximum number of users checked per read.
-const USERS: u32 = 20;
+const USERS_PER_READ: u32 = 20;
 /// How far the clock may be ahead of the last purge. After a longer downtime the operator must confirm the clock,
 /// too, because the database cannot tell a downtime from a wrong clock.
 const MAX_GAP: Duration = Duration::from_hours(7 * 24);
@@ -59,14 +59,15 @@ impl App {
                         tx,
                         after,
                         now,
-                        KEPT_OF_USER,
-                        USERS,
+                        MAX_ENDED_PER_USER,
+                        USERS_PER_READ,
                     )?)
                 })
                 .await?;
             for user in users {
-                let more =
-                    move |tx: &Tx<'_>| tokens::purge_ended(tx, user, now, KEPT_OF_USER, CHUNK);
+                let more = move |tx: &Tx<'_>| {
+                    tokens::purge_ended(tx, user, now, MAX_ENDED_PER_USER, CHUNK)
+                };
                 purged += self.purge_chunks(&user.to_string(), more).await?;
             }
             after = next;

@@ -15,9 +15,9 @@ use crate::app::{App, Error};
 /// How many rows one transaction scans: few enough that no read waits behind it for long.
 const CHUNK: i64 = 10_000;
 /// Minimum time between two counts.
-const EVERY: Duration = Duration::from_mins(1);
-/// Counting takes at most one part in `SHARE` of the time.
-const SHARE: u32 = 100;
+const MIN_INTERVAL: Duration = Duration::from_mins(1);
+/// The time between two counts is at least this many times what the last one took.
+const INTERVAL_FACTOR: u32 = 100;
 /// How long a metrics request waits for the count that it started.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
@@ -32,14 +32,14 @@ impl TokenStats {
         let now = Instant::now();
         let due = next.is_none_or(|next| next <= now);
         if due {
-            *next = Some(now + EVERY);
+            *next = Some(now + MIN_INTERVAL);
         }
         due
     }
 
-    fn took(&self, time: Duration) {
+    fn set_duration(&self, time: Duration) {
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = Some(Instant::now() + EVERY.max(time * SHARE));
+        *next = Some(Instant::now() + MIN_INTERVAL.max(time * INTERVAL_FACTOR));
     }
 }
 
@@ -57,7 +57,7 @@ impl App {
                 Ok(counts) => app.metrics().tokens(counts),
                 Err(error) => tracing::warn!(%error, "cannot count the tokens"),
             }
-            app.0.token_stats.took(begin.elapsed());
+            app.0.token_stats.set_duration(begin.elapsed());
         });
         // A timeout is fine, and the task logs its own failure.
         drop(time::timeout(MAX_WAIT, count).await);

@@ -87,8 +87,8 @@ impl GuessQueues {
     pub(super) fn wait(&mut self, account: Key, site: Key, now: Tick) -> Duration {
         let (limits, second) = (self.limits, now.count(SECOND));
         let queue = self.queue(account, second);
-        if let Some(place) = queue.reserved_by(site.tag()) {
-            return start(place.second).since(now);
+        if let Some(reserved) = queue.reserved_by(site.tag()) {
+            return start(reserved.second).since(now);
         }
         if queue.next <= second {
             return Duration::ZERO;

@@ -5,7 +5,7 @@
 //! | failures in a row for one account from one address | the 5th | 1 s, doubling to 15 min |
 //! | guesses at one account from networks it does not know | the 2nd in a second | until the site's place in the queue comes, one a second: [`super::guess_queue`] |
 //! | attempts from one address, refused ones included | the 21st at once | 10 a minute |
-//! | attempts from one address being checked | the 3rd | waits for its turn, at most 2 s |
+//! | attempts from one address being checked | the 3rd | waits for a permit, at most 2 s |
 //!
 //! An address is an IPv4 address or an IPv6 /64, a network is an IPv4 /24 or an IPv6 /64, and a site is an IPv4 /24
 //! or an IPv6 /48. An IPv4-mapped IPv6 address counts as IPv4. An account knows a network for 30 days after its last
@@ -152,9 +152,9 @@ impl Throttle {
         }
     }
 
-    /// Admits and charges an attempt on `account` from `ip`, or says when to try again. Waits for the address's turn,
-    /// for at most 2 s of the runtime's time; an attempt that is abandoned while it waits was charged to its address
-    /// only. Upper and lower case name the same account.
+    /// Admits and charges an attempt on `account` from `ip`, or says when to try again. Waits for a permit of the
+    /// address, at most 2 s of the runtime's time; an attempt that is abandoned while it waits was charged to its
+    /// address only. Upper and lower case name the same account.
     ///
     /// Call it before the user is looked up, for known and unknown names alike.
     pub async fn admit(

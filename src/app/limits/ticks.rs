@@ -32,7 +32,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 /// How late a caller may come with the time that it read. A time further back means that the clock was set back.
-const LATE: Duration = Duration::from_secs(5);
+const MAX_LAG: Duration = Duration::from_secs(5);
 
 /// Turns wall-clock times into ticks by adding up the steps forward. If the clock is set back by an hour, a delay
 /// neither lasts an hour longer nor ends early.
@@ -50,7 +50,7 @@ impl Ticks {
         }
         // Following every small step back would count the steps forward between late callers twice, and time would
         // run fast.
-        if now > last || last.since(now) > LATE {
+        if now > last || last.since(now) > MAX_LAG {
             self.last = Some(now);
         }
         self.tick
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn only_a_step_back_beyond_the_tolerance_counts_as_a_set_clock() {
-        for (late, passed) in [(LATE, 1), (LATE + Duration::from_micros(1), 6)] {
+        for (late, passed) in [(MAX_LAG, 1), (MAX_LAG + Duration::from_micros(1), 6)] {
             let mut ticks = Ticks::default();
             let start = ticks.at(at(100));
             ticks.at(at(100).minus(late));

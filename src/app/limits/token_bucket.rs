@@ -24,8 +24,8 @@ impl TokenBucket {
 
     /// How long to wait until the bucket, which is full again at `full_at`, has one more.
     pub(super) fn wait(self, full_at: Tick, now: Tick) -> Duration {
-        let room = self.regain * self.burst.saturating_sub(1);
-        full_at.since(now).saturating_sub(room)
+        let burst = self.regain * self.burst.saturating_sub(1);
+        full_at.since(now).saturating_sub(burst)
     }
 
     /// Takes one out of the bucket.

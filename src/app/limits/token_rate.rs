@@ -1,10 +1,10 @@
 //! Rate limit per token: each token has its own bucket, in bounded memory.
 //!
-//! Only verifications count, and only those whose answer would be "valid". An invalid token is reported as invalid
+//! Only verifications count, and only those whose result would be "valid". An invalid token is reported as invalid
 //! however often it is verified, and a token over its limit is never reported as invalid. A token's own calls to
 //! Hallpass do not count, because a busy verifying service would otherwise lock itself out.
 //!
-//! The buckets belong to one process and do not survive a restart. If more tokens are in use than there is room for,
+//! The buckets belong to one process and do not survive a restart. If more tokens are in use than fit,
 //! the others are not limited: a token must not be refused for what others do.
 
 use std::{collections::HashMap, num::NonZero, time::Duration};

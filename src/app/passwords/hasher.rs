@@ -124,7 +124,7 @@ impl Hasher {
         }
     }
 
-    /// Bytes of work memory that the threads hold at the moment.
+    /// Bytes of work memory that the threads hold now.
     pub fn held_bytes(&self) -> usize {
         self.workers.held_bytes()
     }
@@ -135,11 +135,11 @@ impl Hasher {
         queue: HashQueue,
         work: impl FnOnce(&mut WorkMemory) -> T + Send + 'static,
     ) -> Result<T, HasherError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, received) = oneshot::channel();
         self.workers
             .submit(queue, reply, work)
             .map_err(|_| HasherError::Full)?;
-        answer.await.map_err(|_| HasherError::Failed)
+        received.await.map_err(|_| HasherError::Failed)
     }
 }
 
@@ -150,7 +150,7 @@ pub enum HasherStartError {
     #[error("argon2id needs 8 to 1,048,576 KiB of memory and 1 to 64 passes")]
     Cost,
     /// The number of threads or the size of the queue is zero.
-    #[error("at least one hashing thread and one place in its queue are needed")]
+    #[error("at least one hashing thread and a queue of at least one job are needed")]
     Size,
     /// The operating system refused a thread.
     #[error("cannot start a hashing thread")]

@@ -2,7 +2,7 @@
 //!
 //! The pool knows nothing about passwords. It has two queues whose jobs alternate, so a flood in one delays each job
 //! of the other by at most one more. It uses a mutex and a condition variable instead of a channel, because abandoned
-//! jobs must give up their places and an idle thread must wake up to free its memory.
+//! jobs must leave the queue and an idle thread must wake up to free its memory.
 
 use std::{
     collections::VecDeque,
@@ -149,21 +149,21 @@ pub(super) struct Full;
 
 pub(super) struct Workers {
     shared: Arc<Shared>,
-    places: usize,
+    capacity: usize,
     held_bytes: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
-    /// At most `places` jobs wait in each queue; a thread frees its memory after `idle` without a job.
-    pub(super) fn start(threads: usize, places: usize, idle: Duration) -> io::Result<Self> {
+    /// At most `capacity` jobs wait in each queue; a thread frees its memory after `idle` without a job.
+    pub(super) fn start(threads: usize, capacity: usize, idle: Duration) -> io::Result<Self> {
         let shared = Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
         };
         let mut workers = Self {
             shared: Arc::new(shared),
-            places,
+            capacity,
             held_bytes: Arc::default(),
             threads: Vec::with_capacity(threads),
         };
@@ -178,7 +178,7 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Queues `work`, whose result goes to `reply`. It is skipped if the receiver is gone when its turn comes.
+    /// Queues `work`, whose result goes to `reply`. It is skipped if the receiver is gone by then.
     pub(super) fn submit<T: Send + 'static>(
         &self,
         which: HashQueue,
@@ -187,10 +187,10 @@ impl Workers {
     ) -> Result<(), Full> {
         let mut queue = self.shared.lock();
         let jobs = queue.of(which);
-        if jobs.len() >= self.places {
+        if jobs.len() >= self.capacity {
             jobs.retain(|job| !job.is_abandoned());
         }
-        if jobs.len() >= self.places {
+        if jobs.len() >= self.capacity {
             return Err(Full);
         }
         jobs.push_back(Box::new(Call { reply, work }));

@@ -86,7 +86,7 @@ impl App {
 
     /// The user that the token is for, if the caller may create tokens for it.
     ///
-    /// For any other, the answer does not tell whether the user exists, except to admins.
+    /// For any other, the error does not tell whether the user exists, except to admins.
     fn target<'a>(
         &self,
         tx: &Tx<'_>,
@@ -131,14 +131,14 @@ impl App {
         let max = u64::from(self.options().max_tokens_per_user);
         if tokens::count_live(tx, user.id, now)? >= max {
             return Err(too_many(format!(
-                "the user has as many live tokens as it may have, {max}: delete some first"
+                "the user already has {max} live tokens, the maximum: revoke some first"
             )));
         }
         if let Some(parent) = parent
             && tokens::count_live_children(tx, parent.id, now)? >= max
         {
             return Err(too_many(format!(
-                "as many live tokens were made with this one as may be, {max}"
+                "this token already has {max} live children, the maximum"
             )));
         }
         Ok(Token {

@@ -1,4 +1,4 @@
-//! Deletes a token, for a caller who may or for whoever has its plaintext.
+//! Revokes one token, for a caller who may or for whoever has its plaintext.
 
 use crate::{
     domain::{
@@ -17,14 +17,14 @@ use super::{
         caller::{Caller, ClientInfo},
         permit::{CallerInTx, Permit},
     },
-    find_even_deleted, is_itself, parse_token_id,
+    find_even_revoked, is_itself, parse_token_id,
 };
 
 impl App {
-    /// Deletes a token and its live children, and returns the number of children. Returns `None` if it was deleted
-    /// already, which is not an error for a caller who may delete it.
+    /// Revokes a token and its live children, and returns the number of children. Returns `None` if it was revoked
+    /// already, which is not an error for a caller who may revoke it.
     ///
-    /// When this returns, the deletion is durable, and no check that starts later succeeds.
+    /// When this returns, the revocation is durable, and no check that starts later succeeds.
     pub async fn delete_token(
         &self,
         caller: &Caller,
@@ -38,24 +38,24 @@ impl App {
         let caller = caller.clone();
         self.revoke(move |tx| {
             let caller = caller.refresh(tx, now)?;
-            let itself = id.and_then(|id| Some((id, caller.may_delete_itself(id)?)));
+            let itself = id.and_then(|id| Some((id, caller.may_revoke_itself(id)?)));
             let (id, permit) = if let Some(itself) = itself {
                 itself
             } else {
-                let (found, permit) = find_even_deleted(tx, &caller, Action::DeleteToken, id)?;
+                let (found, permit) = find_even_revoked(tx, &caller, Action::DeleteToken, id)?;
                 (found.lineage.token.id, permit)
             };
-            delete_with_children(tx, &permit, id, now)
+            revoke_with_children(tx, &permit, id, now)
         })
         .await
     }
 
-    /// Deletes a presented token, valid or not, and its live children: whoever has the plaintext may revoke it. If the
-    /// `caller` acts as an admin, it counts as the report of a leak, and the token's whole family is deleted, unless it
-    /// is the caller's own token. An unknown or already deleted token is not an error (RFC 7009 §2.2). Returns the IDs
+    /// Revokes a presented token, valid or not, and its live children: whoever has the plaintext may revoke it. If the
+    /// `caller` acts as an admin, it counts as the report of a leak, and the token's whole family is revoked, unless it
+    /// is the caller's own token. An unknown or already revoked token is not an error (RFC 7009 §2.2). Returns the IDs
     /// of the token and its user, if the token is known.
     ///
-    /// When this returns, the deletion is durable, and no check that starts later succeeds.
+    /// When this returns, the revocation is durable, and no check that starts later succeeds.
     pub async fn revoke_presented(
         &self,
         presented: PresentedToken,
@@ -82,8 +82,8 @@ impl App {
         self.revoke(move |tx| {
             let caller = caller.as_ref().map(|caller| caller.refresh(tx, now));
             let caller = caller.transpose()?;
-            let permit = caller.as_ref().map(CallerInTx::may_delete_presented);
-            delete(tx, id, now, || match &permit {
+            let permit = caller.as_ref().map(CallerInTx::may_revoke_presented);
+            revoke(tx, id, now, || match &permit {
                 Some(permit) => permit.event(now, id),
                 None => AuditEvent {
                     actor: user_id.to_string(),
@@ -98,19 +98,19 @@ impl App {
     }
 }
 
-/// Deletes a token and its live children with an audit row, and returns the number of children; `None` if the token
-/// does not exist or was deleted already.
-pub(super) fn delete_with_children(
+/// Revokes a token and its live children with an audit row, and returns the number of children; `None` if the token
+/// does not exist or was revoked already.
+pub(super) fn revoke_with_children(
     tx: &Tx<'_>,
     permit: &Permit<'_>,
     id: TokenId,
     now: Timestamp,
 ) -> Result<Option<u32>, Error> {
-    delete(tx, id, now, || permit.event(now, id))
+    revoke(tx, id, now, || permit.event(now, id))
 }
 
 /// The same, with the audit row made by `event`; the count is filled in here.
-fn delete(
+fn revoke(
     tx: &Tx<'_>,
     id: TokenId,
     now: Timestamp,

@@ -35,7 +35,7 @@ pub struct ListAllTokens {
 }
 
 impl App {
-    /// Lists the tokens of all users, without deleted ones, by creation time, or by expiry time if the filter asks for
+    /// Lists the tokens of all users, without revoked ones, by creation time, or by expiry time if the filter asks for
     /// tokens that expire soon. A page may be short without being the last.
     pub async fn list_all_tokens(
         &self,
@@ -51,9 +51,9 @@ impl App {
         self.record_search(caller, &filter).await?;
 
         let (now, reverse) = (self.now(), cursor.reverse);
-        let (mut items, mut place, mut wanted) = (Vec::new(), cursor.after, cursor.limit());
+        let (mut items, mut next, mut wanted) = (Vec::new(), cursor.after, cursor.limit());
         for _ in 0..MAX_READS {
-            let (filter, after) = (filter.clone(), place);
+            let (filter, after) = (filter.clone(), next);
             let found = self
                 .read_as(caller, move |tx, caller| {
                     caller.may(Action::ListAllTokens, Relation::OtherPerson)?;
@@ -63,17 +63,15 @@ impl App {
                 .await?;
             wanted = wanted.saturating_sub(u32::try_from(found.tokens.len()).unwrap_or(u32::MAX));
             items.extend(found.tokens);
-            place = found.next;
-            if place.is_none() || wanted == 0 {
+            next = found.next;
+            if next.is_none() || wanted == 0 {
                 break;
             }
         }
         let usernames = self
             .usernames(items.iter().map(|token| token.user_id))
             .await?;
-        let page = cursor.page_until(items, place, self.page_key(), |token| {
-            filter.position(token)
-        });
+        let page = cursor.page_until(items, next, self.page_key(), |token| filter.position(token));
         Ok((page, usernames))
     }
 
@@ -97,9 +95,9 @@ impl App {
         action: Action,
         filter: TokenFilter,
     ) -> Result<TokenCounts, Error> {
-        let (now, mut counts, mut place) = (self.now(), TokenCounts::default(), None);
+        let (now, mut counts, mut after) = (self.now(), TokenCounts::default(), None);
         loop {
-            let (filter, after) = (filter.clone(), place);
+            let filter = filter.clone();
             let (part, next) = self
                 .read_as(caller, move |tx, caller| {
                     caller.may(action, Relation::OtherPerson)?;
@@ -110,7 +108,7 @@ impl App {
             if next.is_none() {
                 return Ok(counts);
             }
-            place = next;
+            after = next;
         }
     }
 

@@ -59,8 +59,8 @@ fn username_of(credential: &Credential) -> Option<Username> {
 }
 
 impl App {
-    /// Gets a token and its user's name. A token that is deleted, missing or not for the caller is not found, and the
-    /// answer does not tell which.
+    /// Gets a token and its user's name. A token that is revoked, missing or not for the caller is not found, and the
+    /// error does not tell which.
     pub async fn get_token(
         &self,
         caller: &Caller,
@@ -105,7 +105,7 @@ impl App {
         Ok((token, username, relation))
     }
 
-    /// Looks up a token and what would stop working with it, for a person who is about to delete or rotate it.
+    /// Looks up a token and what would stop working with it, for a person who is about to revoke or rotate it.
     pub async fn look_up_token(
         &self,
         caller: &Caller,
@@ -142,7 +142,7 @@ impl App {
         let app = self.clone();
         let (page, user_id, relation) = self
             .read_as(caller, move |tx, caller| {
-                let (user_id, relation) = whose(tx, caller, &request.user_id)?;
+                let (user_id, relation) = requested_user(tx, caller, &request.user_id)?;
                 let expiring_before = parse_time("expiring_before", request.expiring_before)?;
                 if request.include_ended && expiring_before.is_some() {
                     let error = "cannot be combined with expiring_before";
@@ -180,9 +180,13 @@ impl App {
     }
 }
 
-/// The user whose tokens are requested, if the caller may list them. For any other, the answer does not tell whether
+/// The user whose tokens are requested, if the caller may list them. For any other, the error does not tell whether
 /// the user exists, except to admins.
-fn whose(tx: &Tx<'_>, caller: &CallerInTx<'_>, user_id: &str) -> Result<(UserId, Relation), Error> {
+fn requested_user(
+    tx: &Tx<'_>,
+    caller: &CallerInTx<'_>,
+    user_id: &str,
+) -> Result<(UserId, Relation), Error> {
     if user_id.is_empty() {
         let own = caller.user_id();
         let own = own.ok_or_else(|| FieldError::new("user_id", "is required"))?;

@@ -26,14 +26,14 @@ use super::{
         users::Usernames,
     },
     CHUNK, PAUSE,
-    delete::delete_with_children,
-    own,
+    delete::revoke_with_children,
+    own_and_parent,
 };
 
 /// How long one call works before it returns a page token: well within a request's deadline.
 const MAX_TIME: Duration = Duration::from_secs(4);
 /// How many tokens are returned as a sample.
-const FIRST: usize = 10;
+const SAMPLE_SIZE: usize = 10;
 
 /// What was revoked, or would be in a dry run.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ pub struct Revocation {
 pub enum TokenOutcome {
     /// It is revoked, or would be in a dry run.
     Revoked,
-    /// It was already deleted or expired.
+    /// It was already revoked or expired.
     NotLive,
     /// No token has this ID.
     NotOurs,
@@ -94,11 +94,11 @@ impl Run {
     /// Revokes what the filter selects, starting where the previous call stopped.
     pub(super) async fn selected(mut self, cursor: &Cursor) -> Result<Revocation, Error> {
         let begun = Instant::now();
-        let mut place = cursor.after;
+        let mut next = cursor.after;
         self.done.spared_own = self.selects_own().await?;
-        self.filter.except = own(&self.caller);
+        self.filter.except = own_and_parent(&self.caller);
         loop {
-            let (filter, now, after) = (self.filter.clone(), self.app.now(), place);
+            let (filter, now, after) = (self.filter.clone(), self.app.now(), next);
             let found = self
                 .app
                 .read_as(&self.caller, move |tx, caller| {
@@ -108,20 +108,24 @@ impl Run {
                 })
                 .await?;
             self.take(found.tokens).await?;
-            place = found.next;
+            next = found.next;
             let is_enough = !self.is_dry && self.done.tokens >= self.limit;
-            if place.is_none() || is_enough || begun.elapsed() >= MAX_TIME {
+            if next.is_none() || is_enough || begun.elapsed() >= MAX_TIME {
                 break;
             }
         }
         let key = self.app.page_key();
-        let next = place.map(|place| cursor.token_after(place, key));
+        let next = next.map(|next| cursor.token_after(next, key));
         self.done.next_page_token = next.unwrap_or_default();
         Ok(self.done)
     }
 
     async fn selects_own(&self) -> Result<bool, Error> {
-        let (filter, now, own) = (self.filter.clone(), self.app.now(), own(&self.caller));
+        let (filter, now, own) = (
+            self.filter.clone(),
+            self.app.now(),
+            own_and_parent(&self.caller),
+        );
         self.app
             .read_as(&self.caller, move |tx, caller| {
                 caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
@@ -140,15 +144,15 @@ impl Run {
         let uses = tokens.iter().filter_map(|token| token.last_use);
         let uses = uses.chain(self.done.last_use.take());
         self.done.last_use = uses.max_by_key(|last| last.time);
-        let room = FIRST.saturating_sub(self.done.first.len());
-        self.done.first.extend(tokens.iter().take(room).cloned());
+        let left = SAMPLE_SIZE.saturating_sub(self.done.first.len());
+        self.done.first.extend(tokens.iter().take(left).cloned());
         if self.is_dry {
             self.done.tokens += u32::try_from(tokens.len()).unwrap_or(u32::MAX);
             let children = self.count_children(tokens).await?;
             self.done.children = self.done.children.saturating_add(children);
             return Ok(());
         }
-        self.delete(tokens.iter().map(|token| token.id).collect())
+        self.revoke(tokens.iter().map(|token| token.id).collect())
             .await
     }
 
@@ -183,8 +187,8 @@ impl Run {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// Deletes the tokens in `rest` that the filter still selects.
-    async fn delete(&mut self, mut rest: Vec<TokenId>) -> Result<(), Error> {
+    /// Revokes the tokens in `rest` that the filter still selects.
+    async fn revoke(&mut self, mut rest: Vec<TokenId>) -> Result<(), Error> {
         while !rest.is_empty() {
             let (app, caller) = (self.app.clone(), self.caller.clone());
             let (filter, ids) = (self.filter.clone(), rest.clone());
@@ -230,14 +234,14 @@ fn revoke(
     let caller = caller.refresh(tx, now)?;
     let permit = caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
     // A rotation may have given the caller's token another parent meanwhile.
-    filter.except = own(&caller);
+    filter.except = own_and_parent(&caller);
     let mut chunk = Chunk::default();
     for id in ids {
         chunk.seen += 1;
         if tokens::find_selected(tx, &filter, now, *id)?.is_none() {
             continue;
         }
-        if let Some(children) = delete_with_children(tx, &permit, *id, now)? {
+        if let Some(children) = revoke_with_children(tx, &permit, *id, now)? {
             chunk.tokens += 1;
             chunk.children = chunk.children.saturating_add(children);
         }

@@ -20,7 +20,7 @@ use super::{
         error::{Checked, FieldError},
         permit::{CallerInTx, Permit},
     },
-    CHUNK, PAUSE, own,
+    CHUNK, PAUSE, own_and_parent,
 };
 
 /// Maximum number of tokens per call.
@@ -42,7 +42,7 @@ pub enum LeakStatus {
     Unknown,
     /// A token has this ID, but another secret: whoever wrote this text only knows the ID.
     OtherSecret,
-    /// The token is deleted or expired.
+    /// The token is revoked or expired.
     Ended,
     /// The token is live.
     Live {
@@ -56,7 +56,7 @@ pub enum LeakStatus {
 pub struct LeakRevocation {
     /// The state of each token before the call, in the order of the request.
     pub leaks: Vec<Leak>,
-    /// All deleted tokens: the live ones, the rest of their families, and the tokens created with any of these.
+    /// All revoked tokens: the live ones, the rest of their families, and the tokens created with any of these.
     pub revoked: Vec<TokenId>,
 }
 
@@ -80,9 +80,9 @@ impl App {
         Ok(leaks)
     }
 
-    /// Deletes the live ones of the leaked tokens with their whole families, because whoever had the secret may have
-    /// rotated it. The family of a dead token stays: its leak is over, most likely because the token was rotated for
-    /// that reason. A `dry_run` deletes nothing.
+    /// Revokes the live ones of the leaked tokens with their whole families, because whoever had the secret may have
+    /// rotated it. The family of an ended token stays: its leak is over, most likely because the token was rotated for
+    /// that reason. A `dry_run` revokes nothing.
     pub async fn revoke_leaked(
         &self,
         caller: &Caller,
@@ -110,12 +110,12 @@ impl App {
         Ok(LeakRevocation { leaks, revoked })
     }
 
-    /// Deletes whole families with a leaked token, and all tokens created with their members. With `spares_own`, the
+    /// Revokes whole families with a leaked token, and all tokens created with their members. With `spares_own`, the
     /// caller's own token and its parent are spared. Every report of a leak comes through here and is audited as
     /// `action`.
     ///
-    /// A transaction deletes about 1,000 tokens, each with its own audit row. If a later transaction fails, what was
-    /// deleted stays deleted, and a repeat does the rest.
+    /// A transaction revokes about 1,000 tokens, each with its own audit row. If a later transaction fails, what was
+    /// revoked stays revoked, and a repeat does the rest.
     pub(super) async fn revoke_families(
         &self,
         caller: &Caller,
@@ -127,25 +127,29 @@ impl App {
         // The caller's own family comes last, because the caller can do nothing once its token is gone.
         let own_family = caller.token().map(|token| token.family_id);
         rest.sort_by_key(|family| Some(*family) == own_family);
-        let mut revoked = RevokedFamily::default();
+        let mut all = RevokedFamily::default();
         while !rest.is_empty() {
             let (now, caller, families) = (self.now(), caller.clone(), rest.clone());
-            let (done, deleted) = self
+            let (done, revoked) = self
                 .revoke(move |tx| {
                     let caller = caller.refresh(tx, now)?;
                     let permit = caller.may(action, Relation::OtherPerson)?;
-                    let spared = if spares_own { own(&caller) } else { Vec::new() };
+                    let spared = if spares_own {
+                        own_and_parent(&caller)
+                    } else {
+                        Vec::new()
+                    };
                     revoke_chunk(tx, &permit, &families, &spared, now)
                 })
                 .await?;
             rest.drain(..done);
-            let is_full = deleted.count() >= CHUNK as usize;
-            revoked.add(deleted);
+            let is_full = revoked.count() >= CHUNK as usize;
+            all.add(revoked);
             if is_full {
                 time::sleep(PAUSE).await;
             }
         }
-        Ok(revoked)
+        Ok(all)
     }
 }
 
@@ -162,7 +166,7 @@ fn leak(tx: &Tx<'_>, found: &PresentedToken, now: Timestamp) -> Result<Leak, Err
     Ok(Leak { id, status })
 }
 
-/// Deletes as much as fits in one transaction. Returns how many families are finished, and the deleted tokens.
+/// Revokes as much as fits in one transaction. Returns how many families are finished, and the revoked tokens.
 fn revoke_chunk(
     tx: &Tx<'_>,
     permit: &Permit<'_>,
@@ -170,20 +174,20 @@ fn revoke_chunk(
     spared: &[TokenId],
     now: Timestamp,
 ) -> Result<(usize, RevokedFamily), Error> {
-    let mut deleted = RevokedFamily::default();
+    let mut revoked = RevokedFamily::default();
     let mut done = 0;
     for family in families {
-        let room = CHUNK.saturating_sub(u32::try_from(deleted.count()).unwrap_or(CHUNK));
-        let one = tokens::revoke_family(tx, *family, spared, now, room)?;
+        let left = CHUNK.saturating_sub(u32::try_from(revoked.count()).unwrap_or(CHUNK));
+        let one = tokens::revoke_family(tx, *family, spared, now, left)?;
         for id in one.ids() {
             audit::append(tx, permit.event(now, id))?;
         }
-        let full = one.count() >= room as usize;
-        deleted.add(one);
+        let full = one.count() >= left as usize;
+        revoked.add(one);
         if full {
             break;
         }
         done += 1;
     }
-    Ok((done, deleted))
+    Ok((done, revoked))
 }

@@ -19,7 +19,7 @@ use super::{
         authz::{Action, Relation},
         error::FieldError,
     },
-    own,
+    own_and_parent,
     revocation::{Revocation, Run, TokenOutcome},
 };
 
@@ -65,20 +65,28 @@ impl Run {
             .iter()
             .map(|text| Name::parse(text.expose()))
             .collect();
-        let (filter, now, own) = (self.filter.clone(), self.app.now(), own(&self.caller));
-        let asked = names.clone();
-        let judged = self
+        let (filter, now, own) = (
+            self.filter.clone(),
+            self.app.now(),
+            own_and_parent(&self.caller),
+        );
+        let requested = names.clone();
+        let outcomes = self
             .app
             .read_as(&self.caller, move |tx, caller| {
                 caller.may(Action::RevokeTokens, Relation::OtherPerson)?;
-                let judge = |name: &Option<Name>| judge(tx, name.as_ref(), &filter, &own, now);
-                asked.iter().map(judge).collect::<Result<Vec<_>, Error>>()
+                let outcome =
+                    |name: &Option<Name>| outcome_of(tx, name.as_ref(), &filter, &own, now);
+                requested
+                    .iter()
+                    .map(outcome)
+                    .collect::<Result<Vec<_>, Error>>()
             })
             .await?;
         let mut seen = BTreeSet::new();
         let mut selected = Vec::new();
         let mut leaked = BTreeSet::new();
-        for (name, (outcome, token)) in names.into_iter().zip(judged) {
+        for (name, (outcome, token)) in names.into_iter().zip(outcomes) {
             self.done.spared_own |= outcome == TokenOutcome::Spared;
             self.done
                 .outcomes
@@ -98,7 +106,7 @@ impl Run {
         Ok(self.done)
     }
 
-    /// Deletes the families of plaintexts. Deleted tokens that are also `named` count as selected, the others as family
+    /// Revokes the families of plaintexts. Revoked tokens that are also `named` count as selected, the others as family
     /// or children.
     async fn revoke_families(
         &mut self,
@@ -122,7 +130,7 @@ impl Run {
 }
 
 /// The outcome for one name, with the token if it is to be revoked.
-fn judge(
+fn outcome_of(
     tx: &Tx<'_>,
     name: Option<&Name>,
     filter: &TokenFilter,

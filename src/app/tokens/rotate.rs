@@ -36,7 +36,7 @@ use super::{
 pub struct RotateToken {
     /// The token to rotate.
     pub token_id: String,
-    /// How long it stays valid, in seconds and nanoseconds; `None`: it is deleted at once.
+    /// How long it stays valid, in seconds and nanoseconds; `None`: it is revoked at once.
     pub grace_period: Option<(i64, i32)>,
     /// The successor's expiry time in seconds and nanoseconds; `None`: the predecessor's lifetime again, or less if a
     /// limit is shorter.
@@ -129,7 +129,7 @@ impl App {
         if !draft.grace.is_none() && tokens::count_live_family(tx, family, now)? >= MAX_LIVE_FAMILY
         {
             return Err(too_many(format!(
-                "{MAX_LIVE_FAMILY} tokens of this family are live: delete a predecessor first"
+                "{MAX_LIVE_FAMILY} tokens of this family are live, the maximum: revoke a predecessor first"
             )));
         }
         Ok(rotation)

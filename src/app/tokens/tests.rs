@@ -115,7 +115,7 @@ fn refusing_a_foreign_token_costs_as_much_as_a_missing_one() {
         Action::UpdateToken,
         Action::ExplainToken,
     ] {
-        for find in [find_target, find_even_deleted] {
+        for find in [find_target, find_even_revoked] {
             let costs = world.costs(&world.tokens, |tx, caller, id| {
                 let found = find(tx, caller, action, *id);
                 assert!(matches!(found, Err(Error::NotFound(Noun::Token))));

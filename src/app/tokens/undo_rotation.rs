@@ -26,10 +26,10 @@ const UNDO_WINDOW: Duration = Duration::from_mins(1);
 
 /// How many of the family's newest tokens to search for the predecessor. It is among them, because each token has one
 /// successor.
-const LATEST: u32 = 100;
+const MAX_SEARCHED: u32 = 100;
 
 impl App {
-    /// Deletes the successor `token_id` and restores the token that it replaced.
+    /// Revokes the successor `token_id` and restores the token that it replaced.
     pub async fn undo_rotation(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
         authz::admit(caller, Action::RotateToken)?;
         let id = parse_token_id(token_id)?;
@@ -47,10 +47,10 @@ impl App {
             // Otherwise, undoing would get around an admin who disabled the successor.
             check_enable(&caller, &successor)?;
             if predecessor.delete_time.is_some() {
-                return Err(too_late("the old token is deleted"));
+                return Err(too_late("the old token is revoked"));
             }
             if !predecessor.is_live(now) && !may_undo_late(tx, &caller, &successor, now)? {
-                return Err(too_late("the grace of the old token is over"));
+                return Err(too_late("the grace period of the old token is over"));
             }
             undo(tx, &permit, &successor, predecessor.id, now)
         })
@@ -71,11 +71,11 @@ fn may_undo_late(
 }
 
 fn predecessor(tx: &Tx<'_>, successor: &Token) -> Result<Token, Error> {
-    let family = tokens::list_family(tx, successor.family_id, LATEST)?;
+    let family = tokens::list_family(tx, successor.family_id, MAX_SEARCHED)?;
     let mut family = family.into_iter();
     family
         .find(|token| token.successor_id == Some(successor.id))
-        .ok_or_else(|| too_late("the token took nobody's place"))
+        .ok_or_else(|| too_late("the token does not replace another"))
 }
 
 fn undo(
@@ -99,6 +99,6 @@ fn undo(
 fn too_late(why: &str) -> Error {
     Error::Precondition {
         reason: Reason::RotationFinal,
-        problem: format!("the rotation cannot be taken back: {why}"),
+        problem: format!("the rotation cannot be undone: {why}"),
     }
 }

@@ -69,7 +69,7 @@ impl App {
             if !token.is_live(now) {
                 return Err(Error::Precondition {
                     reason: Reason::TokenExpired,
-                    problem: "the token has expired: nothing of it changes any more".to_owned(),
+                    problem: "the token has expired, so it can no longer be changed".to_owned(),
                 });
             }
             if changes.disabled == Some(false) {

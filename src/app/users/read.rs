@@ -108,7 +108,7 @@ impl App {
     }
 
     /// Finds a user by ID or username before an action on it. The action is audited, so this read is not, unless it
-    /// includes the impact of somebody else's user.
+    /// includes the impact on another user.
     pub async fn look_up_user(
         &self,
         caller: &Caller,
@@ -166,7 +166,7 @@ impl App {
         let (after, reverse, limit) = (cursor.after, cursor.reverse, cursor.limit());
         let items = self
             .read_as(caller, move |tx, caller| {
-                caller.may(Action::ListUsers, seen(&filter))?;
+                caller.may(Action::ListUsers, relation_of(&filter))?;
                 Ok(users::list(tx, &filter, after, reverse, limit)?)
             })
             .await?;
@@ -185,7 +185,7 @@ impl App {
         authz::may(caller, Action::ListUsers, Relation::Oneself)?;
         let filter = visible(caller, deactivated?, None);
         self.read_as(caller, move |tx, caller| {
-            caller.may(Action::ListUsers, seen(&filter))?;
+            caller.may(Action::ListUsers, relation_of(&filter))?;
             Ok(users::count(tx, &filter)?)
         })
         .await
@@ -232,7 +232,7 @@ fn find_by_name(
 }
 
 /// The relation to check for the users that the filter selects.
-const fn seen(filter: &UserFilter) -> Relation {
+const fn relation_of(filter: &UserFilter) -> Relation {
     match filter.visible_to {
         Some(_) => Relation::Oneself,
         None => Relation::OtherPerson,

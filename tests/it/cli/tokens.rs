@@ -233,7 +233,7 @@ fn token_is_explained_by_id_or_by_plaintext_on_stdin() {
     let lines: Vec<_> = told.lines().collect();
     let first = [
         "The token is valid.",
-        "  not deleted: yes",
+        "  not revoked: yes",
         "  not expired: yes (it never expires)",
         "  not disabled: yes",
         "  user is active: yes (it belongs to ci-bot)",

@@ -17,7 +17,7 @@ fn client(n: u32) -> ClientInfo {
     }
 }
 
-fn deleted(failed_auth: &FailedAuthAggregator, from: u32) {
+fn revoked(failed_auth: &FailedAuthAggregator, from: u32) {
     let id = TokenId::generate(NOW);
     failed_auth.token(NOW, Invalid::Revoked.into(), id, &client(from));
 }
@@ -73,7 +73,7 @@ fn a_minute_has_at_most_600_rows_and_counts_every_refusal() {
     for n in 0..100_000 {
         failed_auth.password(NOW, None, &client(n % 50_000));
         failed_auth.throttled(NOW, &client(n % 7));
-        deleted(&failed_auth, n % 300);
+        revoked(&failed_auth, n % 300);
     }
     let events = a_minute_of(&failed_auth);
     assert!(
@@ -95,11 +95,11 @@ fn a_minute_has_at_most_600_rows_and_counts_every_refusal() {
 #[test]
 fn floods_of_refused_tokens_and_names_do_not_hide_password_guesses() {
     let admin = UserId::generate(NOW);
-    // Site 1 floods with deleted tokens, site 5 with passwords; the guesses come from site 1, then from site 2.
+    // Site 1 floods with revoked tokens, site 5 with passwords; the guesses come from site 1, then from site 2.
     for guesser in [1, 2] {
         let failed_auth = FailedAuthAggregator::default();
         for _ in 0..5_000 {
-            deleted(&failed_auth, 1);
+            revoked(&failed_auth, 1);
         }
         for other in 0..5_000 {
             failed_auth.password(NOW, Some(UserId::generate(NOW)), &client(5));
@@ -123,12 +123,12 @@ fn floods_of_refused_tokens_and_names_do_not_hide_password_guesses() {
 fn flood_from_one_site_leaves_other_sites_their_rows() {
     let failed_auth = FailedAuthAggregator::default();
     for _ in 0..10_000 {
-        deleted(&failed_auth, 0);
+        revoked(&failed_auth, 0);
     }
     let before = failed_auth.take(NOW, false).len();
     assert!(before > 50, "who is alone has more: {before}");
     for from in 1..=200 {
-        deleted(&failed_auth, from);
+        revoked(&failed_auth, from);
     }
     let events = a_minute_of(&failed_auth);
     for from in 1..=200_u32 {
