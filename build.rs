@@ -2,7 +2,13 @@
 //! from it. A second copy of the set is embedded for reflection, `ProtoJSON` and the method table. So are the files
 //! themselves, which the server serves.
 
-use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fmt::{Display, Write},
+    fs, io,
+    path::PathBuf,
+};
 
 use prost::Message;
 
@@ -45,6 +51,7 @@ const SECRET: [&str; 11] = [
 )]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=docs");
     println!("cargo::rerun-if-changed=build.rs");
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
 
@@ -53,13 +60,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out_dir.join("descriptor.bin"), &descriptors)?;
     fs::write(out_dir.join("hallpass.fds"), &descriptors)?;
 
-    let mut files = String::from("&[\n");
-    for name in PROTOS {
-        let path = format!(r#"concat!(env!("CARGO_MANIFEST_DIR"), "/proto/{name}")"#);
-        writeln!(files, r#"("{name}", include_bytes!({path})),"#)?;
-    }
-    files.push(']');
-    fs::write(out_dir.join("proto_files.rs"), files)?;
+    let pages = fs::read_dir("docs")?.map(|entry| Ok(entry?.file_name().display().to_string()));
+    let pages = pages.collect::<Result<Vec<_>, io::Error>>()?;
+    fs::write(out_dir.join("proto_files.rs"), embed("proto", PROTOS)?)?;
+    fs::write(out_dir.join("docs_pages.rs"), embed("docs", pages)?)?;
 
     connectrpc_axum_build::compile_protos(&PROTOS, &["proto"])
         .with_prost_config(|config| {
@@ -71,4 +75,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_file("protos.rs")
         .compile()?;
     Ok(())
+}
+
+/// The source of a list of the files' names and contents.
+fn embed(
+    folder: &str,
+    names: impl IntoIterator<Item = impl Display>,
+) -> Result<String, Box<dyn Error>> {
+    let mut files = String::from("&[\n");
+    for name in names {
+        let path = format!(r#"concat!(env!("CARGO_MANIFEST_DIR"), "/{folder}/{name}")"#);
+        writeln!(files, r#"("{name}", include_bytes!({path})),"#)?;
+    }
+    files.push(']');
+    Ok(files)
 }

@@ -1,4 +1,4 @@
-//! The exit codes. `--help` and the README show this table.
+//! The exit codes. `--help` and docs/configuration.md show this table.
 
 macro_rules! exit_codes {
     ($($name:ident = $code:literal, $text:literal;)*) => {

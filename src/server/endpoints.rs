@@ -163,8 +163,11 @@ pub const METRICS: Endpoint = route("/metrics").machines_only();
 
 /// The start page.
 pub const PAGE: Endpoint = route("/");
-/// The README.
-pub const DOCS: Endpoint = route("/docs");
+/// The README and the pages of docs/.
+pub const DOCS: Endpoint = Endpoint {
+    kind: Kind::Tree,
+    ..route("/docs")
+};
 /// The protobuf files and their descriptor set.
 pub const PROTO: Endpoint = Endpoint {
     kind: Kind::Tree,

@@ -24,6 +24,7 @@ mod control_socket;
 mod cors;
 mod create_token;
 mod delete_token;
+mod docs;
 mod durability;
 mod ended_tokens;
 mod envoy;
@@ -53,7 +54,7 @@ mod passwords;
 mod pasted_tokens;
 mod policies;
 mod purge;
-mod readme;
+
 mod reuse;
 mod revocation;
 mod revoke;

@@ -191,10 +191,10 @@ async fn proto_files_compile_to_the_descriptor_set_without_others() {
 }
 
 #[tokio::test]
-async fn proto_files_and_the_readme_are_served_verbatim() {
+async fn proto_files_and_the_documentation_are_served_verbatim() {
     let app = TestApp::start().await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![root.join("proto")];
+    let mut folders = vec![root.join("proto"), root.join("docs")];
     let mut files = vec![(root.join("README.md"), "/docs".to_owned())];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -243,6 +243,8 @@ async fn other_paths_are_404_and_name_what_exists() {
         "/proto/google/protobuf/timestamp.proto",
         "/docs/",
         "/docs/README.md",
+        "/docs/tokens",
+        "/docs/../Cargo.toml",
     ] {
         let reply = app.client.ask(Method::GET, path, &[]).await;
         assert_eq!(reply.head.status, 404, "{path}");
@@ -251,6 +253,7 @@ async fn other_paths_are_404_and_name_what_exists() {
     }
     for path in [
         "/docs",
+        "/docs/tokens.md",
         "/proto/hallpass/v1/token.proto",
         "/proto/hallpass.binpb",
     ] {

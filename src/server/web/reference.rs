@@ -1,6 +1,6 @@
-//! What the author of a client needs, for exactly this version: the README at `/docs`; the protobuf files below
-//! `/proto`, with all their imports except protobuf's own; and their descriptor set, for tools that take one.
-//! `/proto` itself lists the paths, one per line.
+//! What the author of a client needs, for exactly this version: the README at `/docs`, with the pages of docs/ below it;
+//! the protobuf files below `/proto`, with all their imports except protobuf's own; and their descriptor set, for tools
+//! that take one. `/proto` itself lists the paths, one per line.
 
 use axum::{Router, body::Bytes};
 
@@ -16,6 +16,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const PROTOBUF: &str = "application/protobuf";
 
 const README: &[u8] = include_bytes!("../../../README.md");
+const PAGES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/docs_pages.rs"));
 /// The usual file extension of a binary descriptor set.
 const DESCRIPTOR_SET: &str = "hallpass.binpb";
 
@@ -32,8 +33,12 @@ pub fn routes() -> Router {
         .merge(list.clone().at(PROTO.path))
         .merge(list.at(&below("")))
         .merge(file(PROTOBUF, proto::FILE_DESCRIPTOR_SET).at(&below(DESCRIPTOR_SET)));
-    let files = proto::FILES.iter();
-    files.fold(routes, |routes, (name, bytes)| {
-        routes.merge(file(TEXT, bytes).at(&below(name)))
+    let files = proto::FILES
+        .iter()
+        .map(|(name, bytes)| (below(name), bytes));
+    let pages = PAGES.iter();
+    let pages = pages.map(|(name, bytes)| (format!("{}/{name}", DOCS.path), bytes));
+    files.chain(pages).fold(routes, |routes, (path, bytes)| {
+        routes.merge(file(TEXT, bytes).at(&path))
     })
 }
