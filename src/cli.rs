@@ -215,8 +215,12 @@ fn parse_and_run(args: &[OsString]) -> Result<(), Failure> {
     let run = || {
         check_environment(&command, &matches)?;
         let file = SettingsFile::find(&matches)?;
-        let matches = file.apply(parser).try_get_matches_from(args);
-        let matches = matches.map_err(usage_error)?;
+        let matches = if file.is_empty() {
+            matches
+        } else {
+            let parsed = file.apply(parser).try_get_matches_from(args);
+            parsed.map_err(usage_error)?
+        };
         let cli = Cli::from_arg_matches(&matches).map_err(usage_error)?;
         dispatch(cli.command, &matches, &file)
     };

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod effective;
 pub mod environment;
+pub mod example;
 pub mod file;
 pub mod invisible;
 mod kubernetes;
@@ -31,6 +32,9 @@ use environment::ENV_PREFIX;
 /// All settings: what `serve` takes and `config check` prints.
 #[derive(Args, Debug)]
 pub struct Settings {
+    /// The settings file.
+    #[command(flatten)]
+    pub file: file::FileArgs,
     /// Where to listen, which peers to trust, and how much to accept.
     #[command(flatten)]
     pub server: server::ServerArgs,
@@ -49,9 +53,6 @@ pub struct Settings {
     /// What is logged.
     #[command(flatten)]
     pub log: log::LogArgs,
-    /// Where other settings are.
-    #[command(flatten)]
-    pub file: file::FileArgs,
 }
 
 impl Settings {

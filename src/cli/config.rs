@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::config::{
     Settings,
     effective::{self, Source},
-    file::{self, SettingsFile},
+    example,
+    file::SettingsFile,
     with_variables,
 };
 
@@ -41,7 +42,7 @@ pub(super) fn run(
     file: &SettingsFile,
 ) -> Result<(), Failure> {
     let ConfigCommand::Check(check) = command else {
-        return Ok(output::exact(file::example().trim_end())?);
+        return Ok(output::exact(example::example().trim_end())?);
     };
     // Checks the settings in combination, as `serve` does; each by itself was checked when it was parsed.
     let plan = Plan::of(&check.settings)?;

@@ -24,9 +24,9 @@ pub(super) struct Healthcheck {
     #[arg(long)]
     live: bool,
     #[command(flatten)]
-    listen: ListenArgs,
-    #[command(flatten)]
     _file: FileArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
 }
 
 pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {

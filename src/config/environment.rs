@@ -21,7 +21,7 @@ pub const ADMIN_PASSWORD: &str = "HALLPASS_ADMIN_PASSWORD";
 /// The token for a server over HTTP.
 pub const TOKEN: &str = "HALLPASS_TOKEN";
 /// Variables without a flag.
-const SECRETS: [&str; 2] = [ADMIN_PASSWORD, TOKEN];
+pub(super) const SECRETS: [&str; 2] = [ADMIN_PASSWORD, TOKEN];
 
 /// The variable's value. An empty one counts as not set: some tools cannot unset a variable.
 pub(super) fn variable(name: impl AsRef<OsStr>) -> Option<OsString> {

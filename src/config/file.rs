@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     error::Error as _,
-    fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -17,15 +16,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     Settings,
-    environment::{ADMIN_PASSWORD, most_similar, variable},
+    environment::{ADMIN_PASSWORD, SECRETS, most_similar, variable},
     invisible::invisible_character,
-    with_variables,
+    variable_of, with_variables,
 };
-
-/// Secrets, which are variables.
-const SECRETS: [&str; 2] = ["admin_password", "token"];
-/// How wide the comments of the example are.
-const WIDTH: usize = 100;
 
 /// Which settings file there is.
 #[derive(Args, Debug)]
@@ -64,6 +58,11 @@ impl SettingsFile {
         Ok(file)
     }
 
+    /// Whether no setting has a value.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the file gives the setting whose argument is `id`.
     pub fn gives(&self, id: &str) -> bool {
         self.0.contains_key(id)
@@ -81,7 +80,7 @@ impl SettingsFile {
             .mut_subcommands(|command| self.apply(command))
     }
 
-    fn parse(text: &str) -> Result<Self, Wrong> {
+    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
         let table = DeTable::parse(text).map_err(|error| Wrong {
             offset: error.span().unwrap_or_default().start,
             problem: error.message().to_owned(),
@@ -103,14 +102,14 @@ impl SettingsFile {
 }
 
 /// The settings, as flags.
-fn settings() -> Command {
+pub(super) fn settings() -> Command {
     with_variables(Settings::augment_args(
         Command::new("settings").no_binary_name(true),
     ))
 }
 
 /// The settings that have a key: all but the name of the file.
-fn keys(command: &Command) -> impl Iterator<Item = &Arg> {
+pub(super) fn keys(command: &Command) -> impl Iterator<Item = &Arg> {
     let args = command.get_arguments();
     args.filter(|arg| arg.get_env().is_some() && arg.get_id() != "config")
 }
@@ -120,7 +119,7 @@ fn find<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
 }
 
 fn unknown(command: &Command, key: &str) -> String {
-    if SECRETS.contains(&key) {
+    if SECRETS.contains(&&*variable_of(key)) {
         return format!("{key}: a secret does not belong in this file: name a file that holds it");
     }
     let known = keys(command).map(|arg| arg.get_id().as_str());
@@ -185,7 +184,7 @@ fn check(arg: &Arg, text: &str) -> Result<(), String> {
 
 /// Something wrong at an offset in the file.
 #[derive(Debug)]
-struct Wrong {
+pub(super) struct Wrong {
     offset: usize,
     problem: String,
 }
@@ -228,99 +227,13 @@ pub enum SettingsFileError {
     },
 }
 
-/// A settings file with each setting, its description and its default; where there is no default, with an example.
-/// All are commented out.
-pub fn example() -> String {
-    let mut example = String::from(
-        "# Settings of hallpass serve --config FILE. A flag beats a variable, and a variable beats this file.\n",
-    );
-    let mut last_heading = None;
-    for arg in keys(&settings()) {
-        let heading = arg.get_help_heading();
-        if heading != last_heading {
-            last_heading = heading;
-            let _ = write!(example, "\n# {}\n", heading.unwrap_or_default());
-        }
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        let _ = write!(
-            example,
-            "\n{}#{} = {}\n",
-            comment(&help),
-            arg.get_id(),
-            example_of(arg)
-        );
-    }
-    example
-}
-
-fn comment(text: &str) -> String {
-    let (mut lines, mut line) = (String::new(), String::from("#"));
-    for word in text.split_whitespace() {
-        if line.len() + word.len() >= WIDTH {
-            lines.push_str(&line);
-            lines.push('\n');
-            line = String::from("#");
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    lines + &line + "\n"
-}
-
-fn example_of(arg: &Arg) -> String {
-    if !arg.get_action().takes_values() {
-        return "false".to_owned();
-    }
-    let default = arg.get_default_values().first();
-    let value = default.and_then(|value| value.to_str());
-    let name = arg.get_value_names().and_then(|names| names.first());
-    let value = value.unwrap_or_else(|| match name.map_or("", |name| name.as_str()) {
-        "ADDRESS:PORT" => "127.0.0.1:9090",
-        "URL" => "https://tokens.example.com",
-        "ORIGIN" => "https://console.example.com",
-        "NAME" => "x-tenant",
-        "CIDR" => "10.0.0.0/8",
-        "DURATION" => "90d",
-        "NUMBER" => "600",
-        _ => "/run/secrets/hallpass",
-    });
-    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
-    match (is_number, arg.get_value_delimiter()) {
-        (true, None) => value.to_owned(),
-        (_, None) => format!("\"{value}\""),
-        (_, Some(_)) => format!("[\"{value}\"]"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::FromArgMatches as _;
-
     use super::*;
 
     fn wrong(text: &str) -> String {
         let wrong = SettingsFile::parse(text).unwrap_err();
         wrong.in_file(Path::new("x.toml"), text).to_string()
-    }
-
-    #[test]
-    fn the_example_gives_every_setting_a_value_that_is_taken() {
-        let lines = example();
-        let given = lines.lines().filter_map(|line| {
-            let line = line.strip_prefix('#')?;
-            (!line.is_empty() && !line.starts_with(' ')).then_some(line)
-        });
-        let text: Vec<_> = given.collect();
-        let file = SettingsFile::parse(&text.join("\n")).unwrap();
-        let command = settings();
-        assert!(keys(&command).all(|arg| file.gives(arg.get_id().as_str())));
-        let matches = file.apply(command).get_matches_from([""; 0]);
-        let settings = Settings::from_arg_matches(&matches).unwrap();
-        assert_eq!(settings.server.max_connections, 1_024);
-        assert_eq!(settings.server.cors_header, ["x-tenant"]);
-        settings.options().unwrap();
-        // As it is, it gives none.
-        assert!(SettingsFile::parse(&lines).unwrap().0.is_empty());
     }
 
     #[test]

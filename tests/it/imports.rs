@@ -32,7 +32,11 @@ fn every_import_goes_down() {
 /// Two files that import each other are really one.
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let crates = [("src", "lib"), ("benches/load", "main")];
+    let crates = [
+        ("src", "lib"),
+        ("benches/load", "main"),
+        ("tests/it", "main"),
+    ];
     for (folder, root_file) in crates {
         let sources = sources_in(folder, root_file);
         assert!(sources.len() > 5, "{folder}: {}", sources.len());

@@ -77,8 +77,9 @@ pub(super) fn print(
         ]
     };
     table::print(columns, rows.iter().map(line).collect())?;
+    output::line("")?;
     output::line(&format!(
-        "\nThe disk keeps 32 KiB in {} µs: a create waits for that at least.",
+        "The disk keeps 32 KiB in {} µs: a create waits for that at least.",
         whole(micros(sync))
     ))?;
     if let Some(bytes) = resident_bytes {

@@ -50,7 +50,7 @@ fn bench_measures_every_kind_of_request_and_cleans_up() {
 
     let text = sandbox.print(&SHORT);
     assert!(
-        text.contains("introspection") && text.contains("The disk keeps"),
+        text.contains("introspection") && text.contains("\n\nThe disk keeps"),
         "{text}"
     );
     assert_eq!(left_behind(&sandbox), [""; 0]);
