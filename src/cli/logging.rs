@@ -39,7 +39,7 @@ use crate::{
 
 use super::{exit_code::ExitCode, failure::Failure, output};
 use limit::Limit;
-pub(super) use queue::Lines;
+pub(super) use queue::LogQueue;
 use queue::Output;
 
 /// The library's form of a function that writes a record.
@@ -55,7 +55,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// The server's log, which is flushed when this is dropped.
 pub(super) struct Log {
-    lines: Lines,
+    queue: LogQueue,
     limit: Limit,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Log {
 /// A thread or a file descriptor cannot be had.
 pub(super) fn start(args: &LogArgs, metrics: Metrics) -> io::Result<Log> {
     let log = Log {
-        lines: Lines::new(metrics),
+        queue: LogQueue::new(metrics),
         limit: Limit::default(),
     };
     let format: Format<_> = match args.log_format {
@@ -73,7 +73,7 @@ pub(super) fn start(args: &LogArgs, metrics: Metrics) -> io::Result<Log> {
         LogFormat::Json => format::json,
     };
     let layer = fmt::layer()
-        .with_writer(log.lines.clone())
+        .with_writer(log.queue.clone())
         .with_ansi(io::stderr().is_terminal() && !environment::no_color())
         // It would use `eprintln!`, which panics when the reader is gone.
         .log_internal_errors(false)
@@ -87,16 +87,16 @@ pub(super) fn start(args: &LogArgs, metrics: Metrics) -> io::Result<Log> {
 
     // Not through std's handle, whose lock a stalled write would hold.
     let mut stderr = Output::new(File::from(io::stderr().as_fd().try_clone_to_owned()?));
-    let (lines, limit) = (log.lines.clone(), log.limit.clone());
+    let (queue, limit) = (log.queue.clone(), log.limit.clone());
     thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || {
             loop {
-                let dropped = lines.write_next(&mut stderr, REPORT_EVERY);
+                let dropped = queue.write_next(&mut stderr, REPORT_EVERY);
                 if dropped > 0 {
                     tracing::warn!(
                         lines = dropped,
-                        "log lines were dropped: whoever reads stderr was slow or gone"
+                        "log lines were dropped: the reader of stderr was slow or gone"
                     );
                 }
                 limit.report(Instant::now());
@@ -121,8 +121,8 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
 
 impl Log {
     /// The queue, for other lines.
-    pub(super) const fn lines(&self) -> &Lines {
-        &self.lines
+    pub(super) const fn queue(&self) -> &LogQueue {
+        &self.queue
     }
 
     /// Queues the error with which the server ends, after all that was logged before.
@@ -133,7 +133,7 @@ impl Log {
                 return failure;
             }
             if let Some(text) = failure.text() {
-                self.lines.push(text.as_bytes());
+                self.queue.push(text.as_bytes());
             }
             Failure::silent(failure.code())
         })
@@ -143,7 +143,7 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.limit.report_all();
-        self.lines.flush(LAST_FLUSH);
+        self.queue.flush(LAST_FLUSH);
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
 
 use super::{
     failure::{self, Failure},
-    logging::{self, Lines},
+    logging::{self, LogQueue},
     open_files, output,
 };
 
@@ -96,7 +96,7 @@ impl Plan {
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     let metrics = Metrics::default();
     let log = logging::start(&settings.log, metrics.clone()).map_err(cannot_start)?;
-    log.last_error(start(settings, metrics, log.lines()))
+    log.last_error(start(settings, metrics, log.queue()))
 }
 
 fn cannot_start(error: io::Error) -> Failure {
@@ -108,7 +108,7 @@ fn cannot_listen(address: &str, error: &io::Error) -> Failure {
     Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
 }
 
-fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failure> {
+fn start(settings: &Settings, metrics: Metrics, log: &LogQueue) -> Result<(), Failure> {
     let mut plan = Plan::of(settings)?;
     plan.store.metrics = metrics.store();
     plan.store.on_fatal = failure::end;
@@ -122,7 +122,7 @@ fn start(settings: &Settings, metrics: Metrics, log: &Lines) -> Result<(), Failu
     runtime.block_on(serve(plan, settings.retention.accept_clock, log))
 }
 
-async fn serve(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(), Failure> {
+async fn serve(plan: Plan, accept_clock: bool, log: &LogQueue) -> Result<(), Failure> {
     let no_signals =
         |error: io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
     // Before anything else: an early signal is not lost, and stops the server in order.
@@ -148,7 +148,11 @@ async fn serve(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(), Failur
 }
 
 /// Everything before the first request can be served.
-async fn get_ready(plan: Plan, accept_clock: bool, log: &Lines) -> Result<(Server, App), Failure> {
+async fn get_ready(
+    plan: Plan,
+    accept_clock: bool,
+    log: &LogQueue,
+) -> Result<(Server, App), Failure> {
     let db = open(plan.store).await?;
     tracing::info!(path = %plan.database.display(), "the database is open");
     let app = App::start(db, Arc::new(SystemClock), plan.app).await?;
@@ -186,7 +190,7 @@ async fn open(options: StoreOptions) -> Result<Db, Failure> {
 
 /// Prints the addresses to stdout once the log is written up to here, on a thread of its own, which may block for as
 /// long as nobody reads.
-fn announce(server: &Server, log: Lines) {
+fn announce(server: &Server, log: LogQueue) {
     let listening = format!("hallpass listening on http://{}", server.local_addr());
     let metrics = server.metrics_addr();
     let metrics = metrics.map(|address| format!("hallpass metrics on http://{address}/metrics"));

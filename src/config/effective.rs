@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{environment::ADMIN_PASSWORD, file::SettingsFile, secrets::SecretSource};
 
 /// Shown instead of a secret.
-pub const REDACTED: &str = "[secret]";
+const REDACTED: &str = "[secret]";
 
 /// A setting in effect.
 #[derive(Debug, PartialEq, Eq, Serialize)]

@@ -56,7 +56,7 @@ impl Limit {
                     records = left_out,
                     of.target = callsite.target(),
                     of.line = callsite.line(),
-                    "records were left out: too many of one kind came in a minute"
+                    "records were left out: one kind came too many times in a minute"
                 );
             }
         }

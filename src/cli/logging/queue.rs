@@ -34,9 +34,9 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// The queue. Clones share it.
 #[derive(Clone)]
-pub(in crate::cli) struct Lines(Arc<Queue>);
+pub(in crate::cli) struct LogQueue(Arc<Shared>);
 
-struct Queue {
+struct Shared {
     state: Mutex<State>,
     has_lines: Condvar,
     is_idle: Condvar,
@@ -56,10 +56,10 @@ struct State {
     dropped: u64,
 }
 
-impl Lines {
+impl LogQueue {
     /// An empty queue, which counts what it drops.
     pub(super) fn new(metrics: Metrics) -> Self {
-        Self(Arc::new(Queue {
+        Self(Arc::new(Shared {
             state: Mutex::default(),
             has_lines: Condvar::new(),
             is_idle: Condvar::new(),
@@ -140,7 +140,7 @@ impl Lines {
 }
 
 /// A record comes as one write.
-impl Write for &Lines {
+impl Write for &LogQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
         Ok(line.len())
@@ -151,7 +151,7 @@ impl Write for &Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for LogQueue {
     type Writer = &'a Self;
 
     fn make_writer(&'a self) -> Self::Writer {
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_counts_lines_and_reports_the_count_once() {
         let metrics = Metrics::default();
-        let lines = Lines::new(metrics.clone());
+        let lines = LogQueue::new(metrics.clone());
         let line = [&[b'x'; 99][..], b"\n"].concat();
         let room = u64::try_from(MAX_QUEUED_BYTES / line.len()).unwrap();
         thread::scope(|scope| {
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn unwritten_lines_are_counted_and_the_next_line_begins_anew() {
         let metrics = Metrics::default();
-        let lines = Lines::new(metrics.clone());
+        let lines = LogQueue::new(metrics.clone());
         let mut out = Output::new(Reader {
             most: 4,
             fails_at: Some((8, ErrorKind::StorageFull)),
@@ -319,7 +319,7 @@ mod tests {
     fn passing_errors_lose_nothing() {
         for passing in [ErrorKind::Interrupted, ErrorKind::WouldBlock] {
             let metrics = Metrics::default();
-            let lines = Lines::new(metrics.clone());
+            let lines = LogQueue::new(metrics.clone());
             let mut out = Output::new(Reader {
                 most: 100,
                 fails_at: Some((3, passing)),
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_flush_waits_for_what_is_being_written_but_not_for_ever() {
-        let lines = Lines::new(Metrics::default());
+        let lines = LogQueue::new(Metrics::default());
         let (began, begins) = mpsc::channel();
         let (go_on, goes_on) = mpsc::channel();
         let writer = lines.clone();

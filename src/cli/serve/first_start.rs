@@ -21,14 +21,14 @@ use crate::{
 
 use super::super::{
     failure::{Failure, OPEN_PERMISSIONS},
-    logging::Lines,
+    logging::LogQueue,
 };
 
 /// On an empty database, creates the first admin and prints how to sign in.
 pub(super) async fn first_start(
     app: &App,
     password: SecretSource,
-    log: &Lines,
+    log: &LogQueue,
 ) -> Result<(), Failure> {
     let is_given = !matches!(password, SecretSource::NotSet);
     // Only a first start needs it. For a later one, its file may be gone, or be a pipe.

@@ -4,13 +4,13 @@ use std::{io, process, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::super::{exit_code::ExitCode, logging::Lines};
+use super::super::{exit_code::ExitCode, logging::LogQueue};
 
 /// How long a second signal waits for its line in the log.
 const LAST_FLUSH: Duration = Duration::from_millis(100);
 
 /// Completes on a signal to stop. A second one ends the process at once, which is safe for the store.
-pub(super) fn stop(log: Lines) -> io::Result<impl Future<Output = ()>> {
+pub(super) fn stop(log: LogQueue) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut next = async move || {
