@@ -1,6 +1,6 @@
-//! Compiles `proto/` without protoc: protox makes the descriptor set, and connectrpc-axum-build makes messages and routers
-//! from it. A second copy of the set is embedded for reflection, `ProtoJSON` and the method table. So are the files
-//! themselves, which the server serves.
+//! Compiles `proto/` without protoc: protox makes the descriptor set, and connectrpc-axum-build makes messages and
+//! routers from it. A second copy of the set is embedded for reflection, `ProtoJSON` and the method table. So are the
+//! files themselves, which the server serves.
 
 use std::{
     env,

@@ -1,7 +1,7 @@
-//! The settings: each is a flag and an environment variable (`--database-url` is `HALLPASS_DATABASE_URL`), declared once, for
-//! clap: `env` in its declaration says that there is a variable. They are grouped by layer, so that a command takes
-//! the groups that it needs, and become the `Options` that store, app and server define. The environment is read here
-//! alone; only `main` and `cli` import this module.
+//! The settings: each is a flag and an environment variable (`--database-url` is `HALLPASS_DATABASE_URL`), declared
+//! once, for clap: `env` in its declaration says that there is a variable. They are grouped by layer, so that a command
+//! takes the groups that it needs, and become the `Options` that store, app and server define. The environment is read
+//! here alone; only `main` and `cli` import this module.
 //!
 //! A value is checked when it is read, and refused with the setting's name and the reason.
 

@@ -1,5 +1,5 @@
-//! `hallpass completions`: a script by which a shell asks this program for completions. Commands and flags are known here;
-//! names, IDs and scopes come from the server or database that the command line names.
+//! `hallpass completions`: a script by which a shell asks this program for completions. Commands and flags are known
+//! here; names, IDs and scopes come from the server or database that the command line names.
 //!
 //! Somebody who presses a key waits for candidates or none: no prompt, no message, no failure, and never longer than
 //! [`PATIENCE`].

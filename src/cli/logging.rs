@@ -1,5 +1,5 @@
-//! The log on stderr: lines for people, or JSON for a collector. A record that is made while a request is served has the
-//! request's ID as `request.id`.
+//! The log on stderr: lines for people, or JSON for a collector. A record that is made while a request is served has
+//! the request's ID as `request.id`.
 //!
 //! The server's records, panics and last error go through one queue to one thread, so that a slow or missing reader of
 //! stderr cannot stop or delay the service. Commands write to stderr directly.

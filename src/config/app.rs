@@ -105,8 +105,8 @@ impl TokenArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Passwords")]
 pub struct PasswordArgs {
-    /// A file that holds the password of the user admin, whom the first start creates; or set `HALLPASS_ADMIN_PASSWORD`.
-    /// Not set: a password is generated.
+    /// A file that holds the password of the user admin, whom the first start creates; or set
+    /// `HALLPASS_ADMIN_PASSWORD`. Not set: a password is generated.
     #[arg(long, env, value_name = "FILE")]
     pub admin_password_file: Option<PathBuf>,
 

@@ -1,7 +1,7 @@
 //! Variables that Kubernetes sets by itself for the Services of a namespace.
 
-/// Whether Kubernetes sets the variable by itself, for a Service whose name begins with hallpass (its docs, "Accessing the
-/// Service": `NAME_SERVICE_HOST`, `NAME_SERVICE_PORT[_PORTNAME]`, and as Docker's links have it `NAME_PORT` and
+/// Whether Kubernetes sets the variable by itself, for a Service whose name begins with hallpass (its docs, "Accessing
+/// the Service": `NAME_SERVICE_HOST`, `NAME_SERVICE_PORT[_PORTNAME]`, and as Docker's links have it `NAME_PORT` and
 /// `NAME_PORT_NUMBER_PROTOCOL[_PROTO|_PORT|_ADDR]`).
 pub(super) fn sets(name: &str, value: &str) -> bool {
     if name.ends_with("_SERVICE_HOST") {

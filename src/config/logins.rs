@@ -1,8 +1,8 @@
 //! Stored logins: the token that `hallpass login` stores for each server, and the server that commands use by default.
 //!
 //! They are in the user's folder `hallpass` in `$XDG_CONFIG_HOME` or `~/.config`: `logins.json` has what is not secret,
-//! and each token has a file of its own. A token is sent only to the server that it is stored for, by scheme, host, port
-//! and path.
+//! and each token has a file of its own. A token is sent only to the server that it is stored for, by scheme, host,
+//! port and path.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! Secrets: in a variable, in a file that the setting of its name with `_FILE` names, or from stdin; never in a flag, which
-//! every process on the machine can read.
+//! Secrets: in a variable, in a file that the setting of its name with `_FILE` names, or from stdin; never in a flag,
+//! which every process on the machine can read.
 
 use std::{
     ffi::OsString,

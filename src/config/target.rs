@@ -27,8 +27,8 @@ const TOKEN_FILE: &str = "--token-file, HALLPASS_TOKEN_FILE";
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Target")]
 struct TargetFlags {
-    /// Work on a server instead of a database: `https://HOST[:PORT][/PATH]`, `http://` on this machine, or unix:PATH for
-    /// a control socket. Over HTTP the token comes from --token-file, `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FILE` or
+    /// Work on a server instead of a database: `https://HOST[:PORT][/PATH]`, `http://` on this machine, or unix:PATH
+    /// for a control socket. Over HTTP the token comes from --token-file, `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FILE` or
     /// `hallpass login`. `SSL_CERT_FILE` names the certificate authorities to trust instead of this machine's.
     #[arg(long, env, value_name = "URL", value_parser = ServerAddress::parse)]
     server: Option<ServerAddress>,

@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// Writes a record as a line for people: the time, level, target and message, and its fields as `name=value`. What does
-/// not show in a value is escaped, so that the record is one line and a terminal finds no command in it; text that could
-/// be read as more than one value is quoted.
+/// not show in a value is escaped, so that the record is one line and a terminal finds no command in it; text that
+/// could be read as more than one value is quoted.
 pub(super) fn text<S, N>(
     _: &FmtContext<'_, S, N>,
     mut line: Writer<'_>,

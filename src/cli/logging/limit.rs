@@ -1,5 +1,5 @@
-//! Limits how often the same warning is logged in a minute: a peer that causes it again and again must not fill the disk
-//! or hide other warnings. Records that are left out are counted, and the count is logged after the minute.
+//! Limits how often the same warning is logged in a minute: a peer that causes it again and again must not fill the
+//! disk or hide other warnings. Records that are left out are counted, and the count is logged after the minute.
 //!
 //! Warnings of libraries and our own are limited alike, each callsite by itself. Requests, at level info, are not: each
 //! has its line. Levels below info are logged only if somebody asks for all of it.
