@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `main.rs` | parse, run, exit code | everything else |
 //! | [`cli`] | the commands, one file a noun. All but `serve` are clients of the RPCs, through `cli::client`; `serve` assembles the layers below | how anything is stored, who may do what |
-//! | [`config`] | flags and environment variables, turned into the options of the layers below | what the options do |
+//! | [`config`] | flags, environment variables and the settings file, turned into the options of the layers below | what the options do |
 //! | [`server`] | sockets, protocols, pages. [`server::endpoints`] lists all that is served | the store |
 //! | [`app`] | the use cases, each a method of [`App`](app::App); authorisation; passwords; background jobs | protocols, names of settings, database drivers |
 //! | [`store`] | transactions, migrations, one file of SQL a table; the driver only below `store::sqlite` | who may do what |
