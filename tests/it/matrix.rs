@@ -18,8 +18,9 @@ use hallpass::{
 use crate::client::{Codec, Protocol, Wire, procedures};
 
 use self::{
+    callers::Caller,
     cases::{Case, Snapshot},
-    fixture::{Caller, Fixture, Target},
+    fixture::{Fixture, Target},
     table::{Permission, TABLE},
 };
 

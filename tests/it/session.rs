@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::wires::Transcript;
 use crate::{
-    client::{Call, Procedure, Protocol, Wire},
+    client::{Call, Failure, Procedure, Protocol, Wire},
     test_app::TestApp,
 };
+
+/// The results of a session, one entry per call.
+pub(crate) type Transcript = Vec<(String, Result<Value, Failure>)>;
 
 pub(crate) struct Session {
     pub(crate) app: TestApp,

@@ -5,15 +5,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::session::Session;
 use crate::{
-    client::{Call, Codec, Failure, Procedure, Protocol, Wire, procedures},
+    client::{Call, Codec, Procedure, Protocol, Wire, procedures},
     envoy,
+    session::{Session, Transcript},
     test_app::{TestApp, leaked},
 };
-
-/// The results of a session, one entry per call.
-pub(crate) type Transcript = Vec<(String, Result<Value, Failure>)>;
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::client::{Call, Procedure, Reply, Wire};
 
 use super::{
-    fixture::{Caller, Fixture, Target, TargetUser},
+    callers::{Caller, TargetUser},
+    fixture::{Fixture, Target},
     table::Rule,
 };
 

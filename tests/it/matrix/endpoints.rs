@@ -12,10 +12,7 @@ use crate::{
     introspection::basic,
 };
 
-use super::{
-    cases::Snapshot,
-    fixture::{Caller, Fixture},
-};
+use super::{callers::Caller, cases::Snapshot, fixture::Fixture};
 
 #[derive(Clone, Copy, Debug)]
 enum Endpoint {

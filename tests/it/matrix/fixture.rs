@@ -8,9 +8,9 @@ use hallpass::domain::{
 };
 use serde_json::json;
 
-use crate::test_app::{Machine, NewToken, Person, START, TestApp};
+use crate::test_app::{NewToken, Person, START, TestApp};
 
-use super::callers;
+use super::callers::{self, Caller, CallerUser, Kind, TargetUser, Users};
 
 /// The target of a request, relative to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,62 +44,6 @@ impl Target {
     ];
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Person,
-    Machine,
-}
-
-/// A user that a request can name, with one of its tokens.
-#[derive(Clone, Debug)]
-pub(super) struct TargetUser {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) token_id: String,
-}
-
-/// A calling user and its targets.
-#[derive(Clone, Debug)]
-pub(super) struct CallerUser {
-    pub(super) kind: Kind,
-    /// Whether it acts as an admin.
-    pub(super) admin: bool,
-    pub(super) password: String,
-    pub(super) sees: usize,
-    pub(super) sees_as_admin: usize,
-    pub(super) oneself: TargetUser,
-    pub(super) own_machine: TargetUser,
-    pub(super) other_person: TargetUser,
-    pub(super) others_machine: TargetUser,
-}
-
-/// A caller.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    pub(super) name: String,
-    /// The presented token; may be empty.
-    pub(super) token: String,
-    pub(super) token_id: String,
-    /// The reason why it is not authenticated.
-    pub(super) refused: Option<&'static str>,
-    /// The scopes of its token.
-    pub(super) scopes: Option<Vec<String>>,
-    /// Whether its token is limited to networks.
-    pub(super) is_bound: bool,
-    /// Whether its token has a parent.
-    pub(super) is_child: bool,
-    /// Whether it presents a password instead, which only `CreateToken` accepts.
-    pub(super) by_password: bool,
-    pub(super) who: CallerUser,
-}
-
-impl Caller {
-    pub(super) fn has(&self, scope: &str) -> bool {
-        let scopes = self.scopes.as_ref();
-        scopes.is_none_or(|scopes| scopes.iter().any(|own| own == scope))
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Fixture {
     pub(super) app: TestApp,
@@ -108,21 +52,6 @@ pub(super) struct Fixture {
     pub(super) missing: TargetUser,
     /// A token that no caller uses.
     pub(super) leaked: NewToken,
-}
-
-/// The people and machines from which the targets are chosen.
-#[derive(Debug)]
-pub(super) struct Users {
-    pub(super) alice: Person,
-    pub(super) dora: Person,
-    pub(super) dave: Person,
-    pub(super) paul: Person,
-    pub(super) root: Person,
-    pub(super) robot: Machine,
-    pub(super) promoted: Machine,
-    pub(super) droid: Machine,
-    pub(super) engine: Machine,
-    pub(super) pauls: Machine,
 }
 
 const ADMIN: &str = "SERVER_ROLE_ADMIN";

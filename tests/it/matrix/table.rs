@@ -1,7 +1,10 @@
 //! The expected permissions as data, written independently. Nothing is taken from the
 //! code under test but the fields of the requests.
 
-use super::fixture::{Caller, Kind, Target};
+use super::{
+    callers::{Caller, Kind},
+    fixture::Target,
+};
 use crate::client::Procedure;
 
 /// Whose data an admin may act on.
