@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Router, routing::post};
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use hallpass::{
+    app::{App, AppOptions},
     cli::bench::load::Result,
+    domain::clock::SystemClock,
     metrics::LoadShed,
     proto::{
         FILE_DESCRIPTOR_SET,
@@ -15,14 +16,19 @@ use hallpass::{
         },
     },
     server::{
-        edge::{self, EdgeParts, MethodTable},
+        edge::{
+            Edge, MethodTable,
+            handlers::{RpcContext, unary},
+        },
+        endpoints::{self, Credentials, Endpoint},
+        error::ApiError,
         limits::Limits,
         listener,
     },
+    store::{Db, OpenAs, StoreOptions},
 };
 use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
-use tower::layer::util::Identity;
 
 /// As `hallpass serve` has it.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -48,24 +54,26 @@ pub(crate) fn serve_bare() -> Result<()> {
     })
 }
 
-/// A procedure that does nothing, behind the listener, the edge and the router of typed handlers. What is
-/// missing of the whole stack: the origin (request ID, log line), authentication, the store.
+/// A procedure that does nothing, behind the listener, the edge and the router of typed handlers. What is missing of
+/// the whole stack: the lookup of a credential, and the store.
 pub(crate) fn serve_noop() -> Result<()> {
     runtime()?.block_on(async {
+        let folder = tempfile::tempdir()?;
+        let options = StoreOptions::new(folder.path().join("hallpass.db"), OpenAs::Serve);
+        let clock = Arc::new(SystemClock);
+        let app = App::start(Db::open(&options)?, clock, AppOptions::default()).await?;
         let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET)?;
+        let public = endpoints::PROCEDURES.iter().map(|endpoint| Endpoint {
+            credentials: Credentials::Public,
+            ..*endpoint
+        });
+        let public: Vec<_> = public.collect();
+        let methods = Arc::new(MethodTable::new(&pool, public.leak(), &[])?);
+        let router = AuthnServiceBuilder::<()>::new()
+            .get_current_user(unary(nothing))
+            .build();
         let limits = Arc::new(Limits::default());
-        let parts = EdgeParts {
-            methods: Arc::new(MethodTable::new(&pool, &[])?),
-            router: AuthnServiceBuilder::<()>::new()
-                .get_current_user(nothing)
-                .build(),
-            reflection: Router::new(),
-            web: Router::new(),
-            external_auth: None,
-            limits: Arc::clone(&limits),
-            with_reasons: true,
-        };
-        let edge = edge::assemble(parts, &Identity::new());
+        let edge = Edge::new(app, methods, router, Arc::clone(&limits)).into_service();
         let forever = std::future::pending();
         let load_shed = LoadShed::default();
         listener::serve(listen().await?, edge, limits, load_shed, forever).await;
@@ -74,7 +82,9 @@ pub(crate) fn serve_noop() -> Result<()> {
 }
 
 async fn nothing(
-    ConnectRequest(_): ConnectRequest<GetCurrentUserRequest>,
-) -> std::result::Result<ConnectResponse<GetCurrentUserResponse>, ConnectError> {
-    Ok(ConnectResponse(GetCurrentUserResponse::default()))
+    (): (),
+    _: RpcContext,
+    _: GetCurrentUserRequest,
+) -> std::result::Result<GetCurrentUserResponse, ApiError> {
+    Ok(GetCurrentUserResponse::default())
 }

@@ -1,21 +1,18 @@
 //! The access log: one line per request, written when its reply is known. It contains the path, never the query,
 //! and no secret of a token.
 
-use std::{borrow::Cow, net::IpAddr, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use axum::response::Response;
-use http::Method;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::domain::{
     id::{TokenId, UserId},
+    reason::Reason,
     token_search,
 };
 
-use super::{
-    current,
-    edge::{CallOutcome, Protocol},
-};
+use super::context::RequestContext;
 
 /// Maximum length of a path in the log.
 const MAX_PATH_BYTES: usize = 1024;
@@ -42,23 +39,20 @@ impl LogRequests {
     }
 }
 
-/// The request's part of its log line.
+/// What a line says of the request besides what its context has collected.
 pub(super) struct Line<'a> {
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
+    pub(super) status: StatusCode,
     pub(super) elapsed: Duration,
-    pub(super) ip: Option<IpAddr>,
-    pub(super) client_request_id: Option<&'a str>,
 }
 
 impl Line<'_> {
-    /// Writes the line of the request that this task is serving.
-    pub(super) fn write(&self, response: &Response, log_requests: LogRequests) {
-        let fields = current::log_fields();
-        let outcome = response.extensions().get::<CallOutcome>();
-        let error = outcome.and_then(|outcome| outcome.code);
-        let protocol = outcome.and_then(|outcome| outcome.protocol);
-        let status = response.status().as_u16();
+    pub(super) fn write(&self, context: &RequestContext, log_requests: LogRequests) {
+        let (client, fields) = (context.client(), context.log_fields());
+        let call = fields.call;
+        let error = call.and_then(|call| call.error);
+        let status = self.status.as_u16();
         // tracing needs the level at compile time.
         macro_rules! write_at {
             ($level:ident) => {
@@ -67,8 +61,8 @@ impl Line<'_> {
                     method = self.method.as_str(),
                     path = &*loggable(self.path),
                     status,
-                    code = outcome.map(|_| error.map_or("ok", |code| code.as_str())),
-                    protocol = protocol.map(Protocol::name),
+                    code = call.map(|_| error.map_or("ok", |code| code.as_str())),
+                    protocol = call.and_then(|call| call.protocol),
                     duration_us = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
                     credential = fields.credential,
                     token.id = fields
@@ -81,16 +75,19 @@ impl Line<'_> {
                         .map(UserId::encode)
                         .as_ref()
                         .map(|id| id.as_str()),
-                    reason = fields.reason,
-                    ip = self.ip.map(tracing::field::display),
+                    reason = fields.reason.map(Reason::as_str),
+                    ip = client.ip.map(tracing::field::display),
                     client_ip = fields.client_ip.map(tracing::field::display),
-                    client_request_id = self.client_request_id,
+                    client_request_id = client.client_request_id.as_deref(),
                     "request"
                 )
             };
         }
         let is_error = status >= 400 || error.is_some() || fields.reason.is_some();
-        if log_requests.is_info(fields.is_routine, is_error) {
+        if log_requests.is_info(
+            fields.endpoint.is_some_and(|endpoint| endpoint.is_routine),
+            is_error,
+        ) {
             write_at!(INFO);
         } else {
             write_at!(DEBUG);

@@ -1,118 +1,107 @@
-//! Authentication: a tower layer between the head of a call and its body. It denies by default: anything that is
-//! not a known procedure needs an authenticated caller, and a handler cannot run without the caller that it takes.
-//! The web endpoints parse Authorization headers with the functions here.
+//! Authentication: a tower service between the head of a request and its body, the same for calls and for OAuth's
+//! endpoints. It denies by default: a procedure that is not in the list of endpoints needs an authenticated caller.
+//!
+//! A credential of another kind (a session's cookie, a token of another issuer) becomes a variant of [`Credential`].
 
 use std::task::{Context, Poll};
 
-use axum::{body::Body, extract::FromRequestParts, response::Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use connectrpc_axum::{Code, ConnectError};
+use connectrpc_axum::Code;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, Request, header, request::Parts};
+use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode_str;
-use tower::{Layer, Service};
+use tower::Service;
 
 use crate::{
-    app::{
-        App, Error,
-        caller::{Caller, ClientInfo},
-        error::Unauthenticated,
+    app::{App, Error, caller::Caller, error::Unauthenticated},
+    domain::{reason::Reason, secret::Secret},
+};
+
+use super::{context::RequestContext, endpoints::Credentials, error::ApiError, listener::Peer};
+
+/// Authenticates requests.
+#[derive(Clone, Debug)]
+pub(super) struct Authenticator(pub(super) App);
+
+/// A request whose body has not been read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestHead<'a> {
+    pub(super) context: &'a RequestContext,
+    pub(super) headers: &'a HeaderMap,
+    /// Which credentials the endpoint takes.
+    pub(super) takes: Credentials,
+}
+
+/// The caller of a request, as far as its head tells.
+#[derive(Clone, Debug)]
+pub(super) enum HeadCaller {
+    /// The endpoint needs none, and the request names none.
+    Anonymous,
+    /// Authenticated. The body may take a while to arrive, so it is looked up again afterwards.
+    Known(Caller),
+    /// The body decides which credential counts.
+    Deferred(Credential),
+}
+
+/// What a request presents to authenticate its caller.
+#[derive(Clone, Debug)]
+pub(super) enum Credential {
+    Missing,
+    /// An Authorization header that is not as we expect it.
+    Malformed,
+    /// One of our tokens.
+    Token(Secret),
+    /// The kernel has identified the sender, on this machine.
+    Local {
+        uid: u32,
     },
-    domain::secret::Secret,
-    proto::hallpass::v1::Reason,
-};
-
-use super::{
-    current,
-    edge::{self, Call},
-    endpoints::Credentials,
-    listener::Peer,
-};
-
-#[derive(Clone, Debug)]
-pub(super) struct AuthLayer(pub(super) App);
-
-impl<S> Layer<S> for AuthLayer {
-    type Service = Auth<S>;
-
-    fn layer(&self, inner: S) -> Auth<S> {
-        Auth {
-            app: self.0.clone(),
-            inner,
-        }
-    }
 }
 
-/// Adds the caller to the call's extensions, or rejects the call.
-#[derive(Clone, Debug)]
-pub(super) struct Auth<S> {
-    app: App,
-    inner: S,
-}
+impl<'a> Service<RequestHead<'a>> for Authenticator {
+    type Response = HeadCaller;
+    type Error = ApiError;
+    type Future = BoxFuture<'a, Result<HeadCaller, ApiError>>;
 
-impl<S> Service<Request<Body>> for Auth<S>
-where
-    S: Service<Request<Body>, Response = Response, Error = ConnectError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = ConnectError;
-    type Future = BoxFuture<'static, Result<Response, ConnectError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let next = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, next);
-        let app = self.app.clone();
+    fn call(&mut self, head: RequestHead<'a>) -> Self::Future {
+        let app = self.0.clone();
         Box::pin(async move {
-            let presented = PresentedCredential::by(&request)?;
-            match credentials(request.extensions()) {
-                Credentials::TokenOrPassword => {
-                    request
-                        .extensions_mut()
-                        .insert(DeferredCredential(presented));
+            let credential = Credential::of(&head)?;
+            let is_missing = matches!(credential, Credential::Missing);
+            Ok(match head.takes {
+                Credentials::Holder | Credentials::Public => HeadCaller::Anonymous,
+                Credentials::OptionalToken | Credentials::HolderInMessage if is_missing => {
+                    HeadCaller::Anonymous
                 }
-                Credentials::Holder | Credentials::OptionalClient | Credentials::Public => {}
-                Credentials::OptionalToken | Credentials::HolderInMessage
-                    if presented.is_missing() => {}
-                Credentials::Token
-                | Credentials::OptionalToken
+                Credentials::TokenOrPassword
                 | Credentials::Client
-                | Credentials::HolderInMessage => {
-                    let origin = origin(request.extensions())?;
-                    let caller = presented.authenticate(&app, &origin).await?;
-                    let head_caller = HeadCaller { app, caller };
-                    request.extensions_mut().insert(head_caller);
+                | Credentials::OptionalClient => HeadCaller::Deferred(credential),
+                Credentials::Token | Credentials::OptionalToken | Credentials::HolderInMessage => {
+                    HeadCaller::Known(credential.authenticate(&app, head.context).await?)
                 }
-            }
-            inner.call(request).await
+            })
         })
     }
 }
 
-/// The credentials that the procedure takes; a bearer token if it is not in the list of endpoints.
-fn credentials(extensions: &http::Extensions) -> Credentials {
-    let endpoint = extensions
-        .get::<Call>()
-        .and_then(|call| call.method().endpoint());
-    endpoint.map_or(Credentials::Token, |endpoint| endpoint.credentials)
+impl HeadCaller {
+    /// The caller in its current state, now that the body has been read.
+    pub(super) async fn recheck(self, app: &App) -> Result<Self, Error> {
+        Ok(match self {
+            Self::Known(caller) => Self::Known(app.recheck(&caller).await?),
+            other => other,
+        })
+    }
 }
 
-fn origin(extensions: &http::Extensions) -> Result<ClientInfo, Error> {
-    let missing = || Error::Internal("a request came without its origin".into());
-    extensions.get().cloned().ok_or_else(missing)
-}
-
-/// The credential of a request, before its message is read.
-#[derive(Clone, Debug)]
-pub(super) enum PresentedCredential {
-    /// From the Authorization header.
-    Bearer(Result<Secret, Unauthenticated>),
-    /// The kernel has identified the sender.
-    Local { uid: u32 },
+/// Records for the access log which token was rejected, if its secret was right.
+pub(super) fn note_holder(app: &App, context: &RequestContext, token: &Secret) {
+    if let Some((token, user)) = app.holder(token) {
+        context.note_token(token, user);
+    }
 }
 
 /// Header fields that show that a request on the control socket comes from somebody else: a reverse proxy that runs
@@ -128,18 +117,23 @@ const NON_LOCAL_HEADERS: [HeaderName; 7] = [
 ];
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-impl PresentedCredential {
-    fn by(request: &Request<Body>) -> Result<Self, ConnectError> {
-        let headers = request.headers();
-        let Some(Peer::Local { uid }) = request.extensions().get().copied() else {
-            return Ok(Self::Bearer(bearer(headers)));
+impl Credential {
+    fn of(head: &RequestHead<'_>) -> Result<Self, ApiError> {
+        let headers = head.headers;
+        let Peer::Local { uid } = head.context.peer() else {
+            return Ok(Self::from(match head.takes {
+                Credentials::Client | Credentials::OptionalClient => {
+                    bearer_or_encoded_basic(headers)
+                }
+                _ => bearer(headers),
+            }));
         };
         let is_foreign = |name: &&HeaderName| {
             NON_LOCAL_HEADERS.contains(name) || name.as_str().starts_with(FORWARDED_PREFIX)
         };
         match headers.keys().find(is_foreign) {
             None => Ok(Self::Local { uid }),
-            Some(name) => Err(edge::refusal(
+            Some(name) => Err(ApiError::new(
                 Code::PermissionDenied,
                 Reason::PermissionDenied,
                 format!(
@@ -149,65 +143,49 @@ impl PresentedCredential {
         }
     }
 
-    const fn is_missing(&self) -> bool {
-        matches!(self, Self::Bearer(Err(Unauthenticated::Missing)))
-    }
-
-    /// Authenticates the caller.
+    /// Authenticates whoever presents it.
     pub(super) async fn authenticate(
         self,
         app: &App,
-        origin: &ClientInfo,
+        context: &RequestContext,
     ) -> Result<Caller, Error> {
-        match self {
-            Self::Bearer(bearer) => authenticate(app, bearer, origin).await,
+        let refusal = match self {
+            Self::Token(token) => {
+                context.note_credential("token");
+                let caller = app.authenticate(token.expose(), context.client()).await;
+                match &caller {
+                    Ok(caller) => context.note_caller(caller),
+                    Err(_) => note_holder(app, context, &token),
+                }
+                return caller;
+            }
             Self::Local { uid } => {
-                current::note_credential("local");
-                Ok(Caller::local(uid, origin.clone()))
+                context.note_credential("local");
+                return Ok(Caller::local(uid, context.client().clone()));
             }
-        }
-    }
-}
-
-/// Authenticates the bearer of a token.
-async fn authenticate(
-    app: &App,
-    bearer: Result<Secret, Unauthenticated>,
-    origin: &ClientInfo,
-) -> Result<Caller, Error> {
-    note_token_presented(&bearer);
-    match bearer {
-        Ok(bearer) => {
-            let caller = app.authenticate(bearer.expose(), origin).await;
-            match &caller {
-                Ok(caller) => current::note_caller(caller),
-                Err(_) => note_holder(app, &bearer),
+            Self::Malformed => {
+                context.note_credential("token");
+                Unauthenticated::Malformed
             }
-            caller
-        }
-        Err(refusal) => {
-            app.metrics().authentication(refusal.reason().as_str());
-            Err(refusal.into())
-        }
+            Self::Missing => Unauthenticated::Missing,
+        };
+        app.metrics().authentication(refusal.reason().as_str());
+        Err(refusal.into())
     }
 }
 
-/// Records for the access log that a token was presented, if so.
-pub(super) fn note_token_presented(bearer: &Result<Secret, Unauthenticated>) {
-    if !matches!(bearer, Err(Unauthenticated::Missing)) {
-        current::note_credential("token");
-    }
-}
-
-/// Records for the access log which token was rejected, if its secret was right.
-pub(super) fn note_holder(app: &App, bearer: &Secret) {
-    if let Some((token, user)) = app.holder(bearer) {
-        current::note_token(token, user);
+impl From<Result<Secret, Unauthenticated>> for Credential {
+    fn from(token: Result<Secret, Unauthenticated>) -> Self {
+        match token {
+            Ok(token) => Self::Token(token),
+            Err(Unauthenticated::Missing) => Self::Missing,
+            Err(_) => Self::Malformed,
+        }
     }
 }
 
 /// The token in the Authorization header (RFC 6750 §2.1). Two such headers are rejected.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+fn bearer(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     let (scheme, credential) = authorization(headers)?;
     bearer_of(scheme, credential)
 }
@@ -231,7 +209,7 @@ pub(super) fn bearer_or_basic(headers: &HeaderMap) -> Result<Secret, Unauthentic
 
 /// Like [`bearer_or_basic`], for OAuth clients, which form-encode the password of Basic (RFC 6749 §2.3.1). Our
 /// tokens have no character that decoding would change, so an unencoded one is accepted too.
-pub(super) fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
+fn bearer_or_encoded_basic(headers: &HeaderMap) -> Result<Secret, Unauthenticated> {
     let (scheme, credential) = authorization(headers)?;
     let Some(password) = basic(scheme, credential)? else {
         return bearer_of(scheme, credential);
@@ -269,71 +247,6 @@ fn authorization(headers: &HeaderMap) -> Result<(&str, &str), Unauthenticated> {
         return Err(Unauthenticated::Malformed);
     }
     Ok((scheme, rest.trim_matches(' ')))
-}
-
-/// The caller that was authenticated by the head of a request. Its body may take a while to arrive, so the caller
-/// can only be used after [`refresh`](Self::refresh), which looks up its current state.
-#[derive(Clone, Debug)]
-pub(super) struct HeadCaller {
-    app: App,
-    caller: Caller,
-}
-
-impl HeadCaller {
-    /// The caller in its current state, now that the body has been read.
-    async fn refresh(self) -> Result<Caller, Error> {
-        self.app.recheck(&self.caller).await
-    }
-}
-
-/// Extractor of the caller, for handlers, which run after the body was read.
-pub(super) struct Authenticated(pub(super) Caller);
-
-impl<S: Sync> FromRequestParts<S> for Authenticated {
-    type Rejection = ConnectError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ConnectError> {
-        let OptionalCaller(caller) = OptionalCaller::from_request_parts(parts, state).await?;
-        Ok(Self(caller.ok_or(Error::from(Unauthenticated::Missing))?))
-    }
-}
-
-/// Extractor of the caller in procedures that do not require one.
-pub(super) struct OptionalCaller(pub(super) Option<Caller>);
-
-impl<S: Sync> FromRequestParts<S> for OptionalCaller {
-    type Rejection = ConnectError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        Ok(Self(match parts.extensions.remove::<HeadCaller>() {
-            None => None,
-            Some(head_caller) => Some(head_caller.refresh().await?),
-        }))
-    }
-}
-
-/// Extractor of a credential that is authenticated after the message has been read.
-#[derive(Clone)]
-pub(super) struct DeferredCredential(pub(super) PresentedCredential);
-
-impl<S: Sync> FromRequestParts<S> for DeferredCredential {
-    type Rejection = ConnectError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        let missing = || Self(PresentedCredential::Bearer(Err(Unauthenticated::Missing)));
-        Ok(parts.extensions.remove().unwrap_or_else(missing))
-    }
-}
-
-/// Extractor of where a request came from.
-pub(super) struct RequestOrigin(pub(super) ClientInfo);
-
-impl<S: Sync> FromRequestParts<S> for RequestOrigin {
-    type Rejection = ConnectError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        Ok(Self(origin(&parts.extensions)?))
-    }
 }
 
 #[cfg(test)]

@@ -1,128 +1,150 @@
-//! The outermost step: assigns the request ID, determines the client's address, and adds the header fields that
-//! every reply has.
-//!
-//! The request ID is always our own. A valid `x-request-id` of the client is kept as well, for the log and the
-//! audit log. When the reply is known, the request is counted and logged.
+//! What is known of a request besides its head and its body, and what its line in the access log will say. It is
+//! made once, by the edge, and handed along as an argument.
 
 use std::{
-    convert::Infallible,
     net::IpAddr,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::{body::Body, response::Response};
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
-use tokio::time::Instant;
-use tower::Service;
+use connectrpc_axum::Code;
 
 use crate::{
-    app::{App, caller::ClientInfo},
-    domain::{audit::escape_user_agent, id::RequestId},
+    app::caller::{Caller, ClientInfo},
+    domain::{
+        id::{IdText, TokenId, UserId},
+        reason::Reason,
+    },
 };
 
 use super::{
-    access_log::{self, LogRequests},
-    client_address::ClientAddress,
-    current,
-    listener::Peer,
-    metrics,
+    endpoints::Endpoint,
+    listener::{self, Peer},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Adds an [`ClientInfo`] to the extensions of each request.
+/// The context of a request. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct WithRequestContext<S> {
-    pub(super) app: App,
-    pub(super) addresses: Arc<ClientAddress>,
-    pub(super) log_requests: LogRequests,
-    pub(super) inner: S,
+pub(super) struct RequestContext(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: Arc<ClientInfo>,
+    peer: Peer,
+    may_send_password: bool,
+    log: Mutex<LogFields>,
 }
 
-impl<S> Service<Request<Body>> for WithRequestContext<S>
-where
-    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+/// Fields of the access log that become known while a request is served.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LogFields {
+    /// The endpoint, if it is in the list.
+    pub(super) endpoint: Option<&'static Endpoint>,
+    /// The result, if it is a call or was refused like one.
+    pub(super) call: Option<CallResult>,
+    /// The kind of credential that was presented: `token`, `password` or `local`.
+    pub(super) credential: Option<&'static str>,
+    /// The token that was presented, if its secret was right.
+    pub(super) token: Option<TokenId>,
+    /// Its owner, or who signed in.
+    pub(super) user: Option<UserId>,
+    /// Why the request was refused, or why the token it asks about is not valid.
+    pub(super) reason: Option<Reason>,
+    /// Client address of the token that the request asks about, as reported by the caller.
+    pub(super) client_ip: Option<IpAddr>,
+}
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
+/// The result of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallResult {
+    /// The name of the caller's protocol; `None` if it could not be determined.
+    pub(super) protocol: Option<&'static str>,
+    /// The error's code; `None` for success, and for streams, whose end is not known when they begin.
+    pub(super) error: Option<Code>,
+}
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let peer = request
-            .extensions()
-            .get::<Peer>()
-            .and_then(|peer| peer.ip());
-        let ip = peer.map(|peer| self.addresses.find(peer, request.headers()));
-        let origin = describe(RequestId::generate(self.app.now()), ip, request.headers());
-        let (id, client_request_id) =
-            (origin.request_id.encode(), origin.client_request_id.clone());
-        let (begin, method, uri) = (
-            Instant::now(),
-            request.method().clone(),
-            request.uri().clone(),
-        );
-        let (counters, log_requests) = (self.app.metrics().clone(), self.log_requests);
-        request.extensions_mut().insert(origin);
-        let (reply, fields) = current::sync_scope(id, || self.inner.call(request));
-        Box::pin(current::scope(id, fields, async move {
-            let mut response = reply.await?;
-            let headers = response.headers_mut();
-            let id = HeaderValue::from_str(id.as_str()).expect("base62 is ASCII");
-            headers.insert(REQUEST_ID, id);
-            let nosniff = HeaderValue::from_static("nosniff");
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-            let line = access_log::Line {
-                method: &method,
-                path: uri.path(),
-                elapsed: begin.elapsed(),
-                ip,
-                client_request_id: client_request_id.as_deref(),
-            };
-            counters.request(metrics::labels(line.path, &response), line.elapsed);
-            line.write(&response, log_requests);
-            Ok(response)
+impl RequestContext {
+    /// `may_send_password`: whether the page that sent the request, if one did, may send passwords.
+    pub(super) fn new(client: ClientInfo, peer: Peer, may_send_password: bool) -> Self {
+        Self(Arc::new(Inner {
+            client: Arc::new(client),
+            peer,
+            may_send_password,
+            log: Mutex::default(),
         }))
     }
-}
 
-fn describe(request_id: RequestId, ip: Option<IpAddr>, headers: &HeaderMap) -> ClientInfo {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let client_request_id = text(REQUEST_ID)
-        .filter(|id| is_request_id(id))
-        .map(str::to_owned);
-    let user_agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
-    let user_agent = String::from_utf8_lossy(user_agent.unwrap_or_default());
-    ClientInfo {
-        request_id,
-        client_request_id,
-        ip,
-        user_agent: escape_user_agent(&user_agent),
+    /// The client, and the IDs of the request.
+    pub(super) fn client(&self) -> &Arc<ClientInfo> {
+        &self.0.client
     }
-}
 
-fn is_request_id(id: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=64).contains(&id.len()) && id.bytes().all(allowed)
-}
+    pub(super) fn request_id(&self) -> IdText {
+        self.0.client.request_id.encode()
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The other end of the connection.
+    pub(super) fn peer(&self) -> Peer {
+        self.0.peer
+    }
 
-    #[test]
-    fn only_valid_request_ids_are_kept() {
-        for good in ["a", "A-b_c.9", &"x".repeat(64)] {
-            assert!(is_request_id(good), "{good}");
-        }
-        for bad in ["", "a b", "é", "a/b", &"x".repeat(65)] {
-            assert!(!is_request_id(bad), "{bad}");
-        }
+    pub(super) fn may_send_password(&self) -> bool {
+        self.0.may_send_password
+    }
+
+    /// The fields collected so far.
+    pub(super) fn log_fields(&self) -> LogFields {
+        *self.log()
+    }
+
+    pub(super) fn note_endpoint(&self, endpoint: Option<&'static Endpoint>) {
+        self.log().endpoint = endpoint;
+    }
+
+    pub(super) fn note_call(&self, result: CallResult) {
+        self.log().call = Some(result);
+    }
+
+    /// Records that the caller has authenticated.
+    pub(super) fn note_caller(&self, caller: &Caller) {
+        listener::note_authenticated();
+        let mut log = self.log();
+        log.token = caller.token().map(|token| token.id);
+        log.user = caller.user_id();
+    }
+
+    /// Records which token was presented, and its owner.
+    pub(super) fn note_token(&self, token: TokenId, user: UserId) {
+        let mut log = self.log();
+        (log.token, log.user) = (Some(token), Some(user));
+    }
+
+    /// Records the kind of credential that was presented.
+    pub(super) fn note_credential(&self, kind: &'static str) {
+        self.log().credential = Some(kind);
+    }
+
+    /// Records why something is refused.
+    pub(super) fn note_reason(&self, reason: Reason) {
+        self.log().reason = Some(reason);
+    }
+
+    /// Records the client address of the token that is asked about, as reported by the caller.
+    pub(super) fn note_client_ip(&self, ip: Option<IpAddr>) {
+        self.log().client_ip = ip;
+    }
+
+    /// The context of a request without a client.
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> Self {
+        let client = ClientInfo {
+            request_id: crate::domain::id::RequestId::from_id(crate::domain::id::Id::from_u128(1)),
+            client_request_id: None,
+            ip: None,
+            user_agent: String::new(),
+        };
+        Self::new(client, Peer::Local { uid: 0 }, true)
+    }
+
+    fn log(&self) -> MutexGuard<'_, LogFields> {
+        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

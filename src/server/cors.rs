@@ -1,22 +1,18 @@
 //! Which pages of other origins may call the API, by `--cors-origin`.
 
-mod cors_router;
-
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use connectrpc_axum::{Code, ConnectError};
+use connectrpc_axum::Code;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    HeaderName, HeaderValue, Method,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::proto::hallpass::v1::Reason;
+use crate::domain::reason::Reason;
 
-use super::edge;
-pub(super) use cors_router::CorsRouter;
+use super::{context::RequestContext, error::ApiError};
 
 /// How long a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_hours(2);
@@ -38,120 +34,78 @@ const REQUEST_HEADERS: [HeaderName; 12] = [
     HeaderName::from_static("x-user-agent"),
 ];
 
+/// Header fields of responses that pages may read.
+const RESPONSE_HEADERS: [HeaderName; 6] = [
+    RETRY_AFTER,
+    WWW_AUTHENTICATE,
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-status-details-bin"),
+    HeaderName::from_static("x-request-id"),
+];
+
 /// The allowed origins.
-#[derive(Clone, Debug, Default)]
-pub(super) struct CorsOrigins {
-    any: bool,
+#[derive(Debug)]
+pub(super) struct Cors {
     listed: Vec<HeaderValue>,
-    /// Header fields that these pages may send besides [`REQUEST_HEADERS`].
-    headers: Vec<HeaderName>,
+    /// Answers preflights and adds the header fields of CORS; `None` if only same-origin pages may call.
+    pub(super) layer: Option<CorsLayer>,
 }
 
-impl CorsOrigins {
-    /// From the settings: `*` or values of `Origin`, and additional header fields.
+impl Cors {
+    /// From the settings: `*` or values of `Origin`, and additional header fields that these pages may send.
+    /// Credentials (cookies) are never allowed.
     pub(super) fn new(origins: &[String], headers: &[HeaderName]) -> Self {
         let any = origins.iter().any(|origin| origin == "*");
         let listed = origins.iter().filter(|origin| *origin != "*");
-        let listed = listed
+        let listed: Vec<_> = listed
             .filter_map(|origin| HeaderValue::from_str(origin).ok())
             .collect();
-        Self {
-            any,
-            listed,
-            headers: headers.to_vec(),
-        }
-    }
-
-    /// The layer that answers preflights and adds CORS headers; `None` if only same-origin pages may call.
-    /// Credentials (cookies) are never allowed.
-    pub(super) fn layer(&self) -> Option<CorsLayer> {
-        let header = HeaderName::from_static;
-        let allow = match (self.any, &*self.listed) {
-            (true, _) => AllowOrigin::any(),
-            (false, []) => return None,
-            (false, listed) => AllowOrigin::list(listed.to_vec()),
+        let allowed = match (any, &*listed) {
+            (true, _) => Some(AllowOrigin::any()),
+            (false, []) => None,
+            (false, listed) => Some(AllowOrigin::list(listed.to_vec())),
         };
-        let layer = CorsLayer::new()
-            .allow_origin(allow)
-            .allow_methods([Method::GET, Method::POST])
-            .allow_headers([&REQUEST_HEADERS[..], &self.headers].concat())
-            .expose_headers([
-                RETRY_AFTER,
-                WWW_AUTHENTICATE,
-                header("grpc-message"),
-                header("grpc-status"),
-                header("grpc-status-details-bin"),
-                header("x-request-id"),
-            ])
-            .max_age(MAX_AGE);
-        Some(layer)
+        let layer = allowed.map(|allowed| {
+            CorsLayer::new()
+                .allow_origin(allowed)
+                .allow_methods([Method::GET, Method::POST])
+                .allow_headers([&REQUEST_HEADERS[..], headers].concat())
+                .expose_headers(RESPONSE_HEADERS)
+                .max_age(MAX_AGE)
+        });
+        Self { listed, layer }
     }
 
-    /// Marks requests from pages that may not send a password.
-    pub(super) fn mark<B>(&self, request: &mut Request<B>) {
-        if let Some(origin) = request.headers().get(ORIGIN)
-            && !self.listed.contains(origin)
-            && !is_same_origin(origin, request)
-        {
-            request.extensions_mut().insert(UnlistedOrigin);
-        }
+    /// Whether the page that sent the request, if one did, may send passwords: if its origin is listed or our own.
+    /// `*` is for pages that use a token: people should not type passwords into a page that anybody may have made.
+    pub(super) fn may_send_password(&self, head: &Parts) -> bool {
+        let origin = head.headers.get(ORIGIN);
+        origin.is_none_or(|origin| self.listed.contains(origin) || is_same_origin(origin, head))
     }
 }
 
 /// Whether the page was served by this server. A proxy may have terminated TLS, so the scheme is not compared.
-fn is_same_origin<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
-    let host = |headers: &HeaderMap| {
-        headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok().map(str::to_owned))
+fn is_same_origin(origin: &HeaderValue, head: &Parts) -> bool {
+    let own = match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => head.headers.get(HOST).and_then(|host| host.to_str().ok()),
     };
-    let own = request
-        .uri()
-        .authority()
-        .map(ToString::to_string)
-        .or_else(|| host(request.headers()));
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"));
-    matches!((origin, own), (Some((_, host)), Some(own)) if host.eq_ignore_ascii_case(&own))
+    let origin = origin.to_str().ok();
+    let host = origin.and_then(|origin| Some(origin.split_once("://")?.1));
+    matches!((host, own), (Some(host), Some(own)) if host.eq_ignore_ascii_case(own))
 }
 
-/// Extension of a request from a page whose origin is not listed, other than by `*`.
-#[derive(Clone, Copy, Debug)]
-struct UnlistedOrigin;
-
-/// Extractor for handlers that take a password: whether the page that sent the request, if one did, may send
-/// passwords.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PasswordOrigin {
-    allowed: bool,
-}
-
-impl PasswordOrigin {
-    /// Rejects passwords from pages whose origin is not listed. `*` is for pages that use a token: people should
-    /// not type passwords into a page that anybody may have made.
-    pub(super) fn check(self) -> Result<(), ConnectError> {
-        if self.allowed {
-            return Ok(());
-        }
-        let message = "a page of this origin may not send passwords: list it with --cors-origin";
-        Err(edge::refusal(
-            Code::PermissionDenied,
-            Reason::PermissionDenied,
-            message,
-        ))
+/// Rejects a password from a page that may not send one.
+pub(super) fn check_password_page(context: &RequestContext) -> Result<(), ApiError> {
+    if context.may_send_password() {
+        return Ok(());
     }
-}
-
-impl<S: Sync> FromRequestParts<S> for PasswordOrigin {
-    type Rejection = ConnectError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ConnectError> {
-        Ok(Self {
-            allowed: parts.extensions.get::<UnlistedOrigin>().is_none(),
-        })
-    }
+    Err(ApiError::new(
+        Code::PermissionDenied,
+        Reason::PermissionDenied,
+        "a page of this origin may not send passwords: list it with --cors-origin",
+    ))
 }
 
 #[cfg(test)]
@@ -160,15 +114,14 @@ mod tests {
 
     fn allowed(origins: &[&str], origin: Option<&str>) -> bool {
         let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
-        let mut request = Request::builder()
+        let mut request = http::Request::builder()
             .uri("/x")
             .header(HOST, "tokens.example:8080");
         if let Some(origin) = origin {
             request = request.header(ORIGIN, origin);
         }
-        let mut request = request.body(()).unwrap();
-        CorsOrigins::new(&origins, &[]).mark(&mut request);
-        request.extensions().get::<UnlistedOrigin>().is_none()
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        Cors::new(&origins, &[]).may_send_password(&head)
     }
 
     #[test]

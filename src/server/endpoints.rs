@@ -87,10 +87,10 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.AdminService/RevokeLeakedTokens", &[A::RevokeLeaked]),
     procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).as_endless_stream(),
     procedure("/hallpass.v1.StatusService/GetServerStatus", &[A::GetServerStatus, A::GetServerCounts]).takes(C::OptionalToken),
-    procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::HolderInMessage).with_request_head(),
-    procedure("/grpc.health.v1.Health/Check", &[]).takes(C::Public),
-    procedure("/grpc.health.v1.Health/List", &[]).takes(C::Public),
-    procedure("/grpc.health.v1.Health/Watch", &[]).takes(C::Public).as_endless_stream(),
+    procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::HolderInMessage).with_request_head().as_routine(),
+    procedure("/grpc.health.v1.Health/Check", &[]).takes(C::Public).as_routine(),
+    procedure("/grpc.health.v1.Health/List", &[]).takes(C::Public).as_routine(),
+    procedure("/grpc.health.v1.Health/Watch", &[]).takes(C::Public).as_routine().as_endless_stream(),
 ];
 
 /// gRPC's reflection, which streams in both directions, unlike our own procedures.
@@ -122,7 +122,7 @@ pub const CREATE_TOKEN: Endpoint =
 pub const GET_TOKEN: Endpoint = procedure("/hallpass.v1.TokenService/GetToken", &[A::GetToken]);
 /// Called by the benchmark as a service.
 pub const VERIFY_TOKEN: Endpoint =
-    procedure("/hallpass.v1.TokenService/VerifyToken", &[A::VerifyToken]);
+    procedure("/hallpass.v1.TokenService/VerifyToken", &[A::VerifyToken]).as_routine();
 
 /// gRPC reflection.
 pub const REFLECTION: Endpoint =
@@ -134,30 +134,39 @@ pub const REFLECTION_ALPHA: Endpoint =
 /// Paths below it are never for pages, whether they exist or not.
 const OAUTH: &str = "/oauth2";
 /// Introspection (RFC 7662).
-pub const INTROSPECT: Endpoint = route("/oauth2/introspect")
-    .does(&[A::VerifyToken])
-    .takes(C::Client)
-    .machines_only();
+pub const INTROSPECT: Endpoint = Endpoint {
+    kind: Kind::Introspection,
+    ..route("/oauth2/introspect")
+}
+.as_routine()
+.does(&[A::VerifyToken])
+.takes(C::Client)
+.machines_only();
 /// Revocation (RFC 7009).
-pub const REVOKE: Endpoint = route("/oauth2/revoke")
-    .takes(C::OptionalClient)
-    .machines_only();
+pub const REVOKE: Endpoint = Endpoint {
+    kind: Kind::Revocation,
+    ..route("/oauth2/revoke")
+}
+.takes(C::OptionalClient)
+.machines_only();
 /// Authorization server metadata (RFC 8414).
 pub const METADATA: Endpoint = route("/.well-known/oauth-authorization-server").machines_only();
 /// Called by reverse proxies.
 pub const FORWARD_AUTH: Endpoint = Endpoint {
-    kind: Kind::Tree,
+    kind: Kind::ForwardAuth,
     ..route("/forward-auth")
 }
 .takes(C::Holder)
+.as_routine()
 .machines_only();
 /// Liveness: the process is running.
-pub const HEALTHZ: Endpoint = route("/healthz");
+pub const HEALTHZ: Endpoint = route("/healthz").as_routine();
 /// Readiness: requests should be sent here.
 pub const READYZ: Endpoint = Endpoint {
     timeout: Some(ready_timeout),
     ..route("/readyz")
-};
+}
+.as_routine();
 /// For Prometheus. It has a listener of its own, so it is not in [`WEB`].
 pub const METRICS: Endpoint = route("/metrics").machines_only();
 
@@ -201,20 +210,14 @@ pub fn max_message_bytes(limits: &Limits) -> usize {
     bytes.max().unwrap_or_default()
 }
 
-/// The procedure at a canonical path. Only looked up when the method table is built.
-pub fn find_procedure(path: &str) -> Option<&'static Endpoint> {
-    PROCEDURES.iter().find(|endpoint| endpoint.is_at(path))
-}
-
 /// The reflection procedure at a path.
 pub fn find_grpc(path: &str) -> Option<&'static Endpoint> {
     GRPC.iter().find(|endpoint| endpoint.is_at(path))
 }
 
-/// The metric label of a request that is not a call.
-pub fn web_label(path: &str) -> &'static str {
-    let found = WEB.iter().find(|endpoint| endpoint.is_at(path));
-    found.map_or(OTHER, |endpoint| endpoint.label)
+/// The web route at a path.
+pub fn find_web(path: &str) -> Option<&'static Endpoint> {
+    WEB.iter().find(|endpoint| endpoint.is_at(path))
 }
 
 /// The services of our procedures, without duplicates.

@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     app::{
         App, Error,
-        caller::ClientInfo,
+        error::Unauthenticated,
         verify::{Refused, Verification, Verified, VerifyToken},
     },
     domain::presented_token::PresentedToken,
 };
 
-use super::{authenticate, current, listener};
+use super::{authenticate, context::RequestContext, listener};
 pub(super) use denied::AuthDenied;
 pub(super) use requirement::{API_KEY, ParameterSource, Requirement};
 
@@ -39,21 +39,22 @@ pub(super) enum Decision {
     Denied(AuthDenied),
 }
 
-/// Checks whether the request with these header fields may pass, by its own token alone. `origin` describes the
+/// Checks whether the request with these header fields may pass, by its own token alone. `context` is that of the
 /// request that asks.
 ///
 /// # Errors
 /// The check failed; this must not be taken for a decision.
 pub(super) async fn check(
     app: &App,
+    context: &RequestContext,
     headers: &HeaderMap,
-    required: Requirement,
+    required: &Requirement,
     source: RequestSource,
-    origin: &ClientInfo,
 ) -> Result<Decision, Error> {
-    current::note_routine();
     let presented = required.presented_token(headers);
-    authenticate::note_token_presented(&presented);
+    if !matches!(presented, Err(Unauthenticated::Missing)) {
+        context.note_credential("token");
+    }
     let refused = match presented {
         Err(refusal) => Refused::from(refusal),
         Ok(token) => {
@@ -64,37 +65,30 @@ pub(super) async fn check(
                 client_ip: source.client_ip,
                 reporter_ip: source.reporter_ip,
             };
-            match app.verify_credential(question, origin).await {
+            match app.verify_credential(question, context.client()).await {
                 Ok(Verification::Valid(verified)) => {
-                    current::note_token(verified.id(), verified.user().id);
+                    context.note_token(verified.id(), verified.user().id);
                     listener::note_authenticated();
                     return Ok(Decision::Allowed(verified));
                 }
                 Ok(Verification::Invalid(refused)) => {
-                    note_holder(app, headers, &required);
+                    authenticate::note_holder(app, context, &token);
                     refused
                 }
                 Err(error) => {
-                    note_holder(app, headers, &required);
+                    authenticate::note_holder(app, context, &token);
                     return Err(error);
                 }
             }
         }
     };
-    current::note_reason(refused.reason().as_str());
+    context.note_reason(refused.reason());
     let denied = AuthDenied::new(refused, &required.scopes);
     Ok(Decision::Denied(if required.challenges_basic {
         denied.asking_for_basic()
     } else {
         denied
     }))
-}
-
-/// Parses the token again, which is cheaper than keeping a copy of every accepted one.
-fn note_holder(app: &App, headers: &HeaderMap, required: &Requirement) {
-    if let Ok(token) = required.presented_token(headers) {
-        authenticate::note_holder(app, &token);
-    }
 }
 
 const USER: HeaderName = HeaderName::from_static("x-auth-user");

@@ -5,43 +5,38 @@
 
 use std::{collections::HashMap, future, io, net::IpAddr, time::Duration};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Request, State},
-    middleware::{self, Next},
-    response::Response,
-};
+use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
-use connectrpc_axum::{Code, ConnectError, ConnectRequest, ConnectResponse, StreamBody};
+use connectrpc_axum::Code;
 use futures_util::{Stream, stream};
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody as FrameStream};
+use http_body_util::{BodyExt, StreamBody};
 use tokio::{
     sync::watch,
     task::AbortHandle,
     time::{self, MissedTickBehavior},
 };
 use tonic::Status;
+use tower::ServiceExt;
 
 use crate::{
-    app::{App, caller::ClientInfo},
+    app::App,
+    domain::reason::Reason,
     proto::{
         self,
         grpc::health::v1::{
             HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
             health_check_response::ServingStatus, health_connect::HealthServiceBuilder,
         },
-        hallpass::v1::Reason,
     },
 };
 
 use super::{
     anonymous::{AnonymousStream, AnonymousStreams, EndReason, TOO_MANY},
-    authenticate::RequestOrigin,
-    current, edge,
+    context::RequestContext,
+    edge::handlers::{server_stream, unary},
     endpoints::{self, Endpoint},
-    error::with_retry,
+    error::ApiError,
 };
 
 /// How often the store is checked.
@@ -77,9 +72,9 @@ impl Health {
 
     pub(super) fn routes(self) -> Router {
         HealthServiceBuilder::new()
-            .check(check)
-            .list(list)
-            .watch(watch_status)
+            .check(unary(check))
+            .list(unary(list))
+            .watch(server_stream(watch_status))
             .with_state(self)
             .build()
     }
@@ -126,13 +121,13 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 }
 
 async fn check(
-    State(health): State<Health>,
-    ConnectRequest(request): ConnectRequest<HealthCheckRequest>,
-) -> Result<ConnectResponse<HealthCheckResponse>, ConnectError> {
-    current::note_routine();
+    health: Health,
+    _: RequestContext,
+    request: HealthCheckRequest,
+) -> Result<HealthCheckResponse, ApiError> {
     match health.status_of(&request.service) {
-        Some(status) => Ok(ConnectResponse(response(status))),
-        None => Err(edge::refusal(
+        Some(status) => Ok(response(status)),
+        None => Err(ApiError::new(
             Code::NotFound,
             Reason::ProcedureNotFound,
             "there is no such service",
@@ -141,31 +136,27 @@ async fn check(
 }
 
 async fn list(
-    State(health): State<Health>,
-    ConnectRequest(_): ConnectRequest<HealthListRequest>,
-) -> Result<ConnectResponse<HealthListResponse>, ConnectError> {
-    current::note_routine();
+    health: Health,
+    _: RequestContext,
+    _: HealthListRequest,
+) -> Result<HealthListResponse, ApiError> {
     let status = response(*health.status.borrow());
     let services = [&[""], endpoints::services()].concat();
     let statuses: HashMap<_, _> = services
         .into_iter()
         .map(|service| (service.to_owned(), status))
         .collect();
-    Ok(ConnectResponse(HealthListResponse { statuses }))
+    Ok(HealthListResponse { statuses })
 }
 
 async fn watch_status(
-    State(health): State<Health>,
-    RequestOrigin(origin): RequestOrigin,
-    ConnectRequest(request): ConnectRequest<HealthCheckRequest>,
-) -> Result<
-    ConnectResponse<StreamBody<impl Stream<Item = Result<HealthCheckResponse, ConnectError>>>>,
-    ConnectError,
-> {
-    current::note_routine();
-    let Some(stream) = health.streams.admit(origin.ip) else {
-        let refusal = edge::refusal(Code::ResourceExhausted, Reason::Overloaded, TOO_MANY);
-        return Err(with_retry(refusal, RETRY_AFTER));
+    health: Health,
+    context: RequestContext,
+    request: HealthCheckRequest,
+) -> Result<impl Stream<Item = Result<HealthCheckResponse, ApiError>>, ApiError> {
+    let Some(stream) = health.streams.admit(context.client().ip) else {
+        let refusal = ApiError::new(Code::ResourceExhausted, Reason::Overloaded, TOO_MANY);
+        return Err(refusal.with_retry(RETRY_AFTER));
     };
     let is_known = health.status_of(&request.service).is_some();
     let watching = WatchState {
@@ -173,14 +164,13 @@ async fn watch_status(
         stream,
         last_sent: None,
     };
-    let statuses = stream::unfold(Some(watching), async |watching| {
+    Ok(stream::unfold(Some(watching), async |watching| {
         let mut watching = watching?;
         match watching.next().await {
             Ok(status) => Some((Ok(response(status)), Some(watching))),
             Err(error) => Some((Err(error), None)),
         }
-    });
-    Ok(ConnectResponse(StreamBody::new(statuses)))
+    }))
 }
 
 struct WatchState {
@@ -192,7 +182,7 @@ struct WatchState {
 
 impl WatchState {
     /// Waits for a status that differs from the last one sent, or for the end of the stream.
-    async fn next(&mut self) -> Result<ServingStatus, ConnectError> {
+    async fn next(&mut self) -> Result<ServingStatus, ApiError> {
         loop {
             let status = match &mut self.status {
                 Some(status) => *status.borrow_and_update(),
@@ -210,7 +200,7 @@ impl WatchState {
                         EndReason::Expired => Reason::DeadlineExceeded,
                         EndReason::Stopping | EndReason::Evicted => Reason::Overloaded,
                     };
-                    return Err(edge::refusal(Code::Unavailable, reason, ended.message()));
+                    return Err(ApiError::new(Code::Unavailable, reason, ended.message()));
                 }
             }
         }
@@ -226,45 +216,47 @@ async fn changed(status: &mut Option<watch::Receiver<ServingStatus>>) {
     future::pending::<()>().await;
 }
 
-/// Both versions of the reflection service.
-pub(super) fn reflection(streams: AnonymousStreams) -> io::Result<Router> {
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    let v1 = reflection().build_v1().map_err(io::Error::other)?;
-    let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
-    let bounded = middleware::from_fn(move |request: Request, next: Next| {
-        let ip = request.extensions().get::<ClientInfo>().and_then(|o| o.ip);
-        bounded(streams.clone(), ip, request, next)
-    });
-    Ok(Router::new()
-        .route_service(&methods_of(&endpoints::REFLECTION), v1)
-        .route_service(&methods_of(&endpoints::REFLECTION_ALPHA), v1alpha)
-        .layer(bounded))
+/// Reflection, in both versions.
+#[derive(Clone, Debug)]
+pub(super) struct Reflection {
+    services: Router,
+    streams: AnonymousStreams,
+}
+
+impl Reflection {
+    pub(super) fn new(streams: AnonymousStreams) -> io::Result<Self> {
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        };
+        let v1 = reflection().build_v1().map_err(io::Error::other)?;
+        let v1alpha = reflection().build_v1alpha().map_err(io::Error::other)?;
+        let services = Router::new()
+            .route_service(&methods_of(&endpoints::REFLECTION), v1)
+            .route_service(&methods_of(&endpoints::REFLECTION_ALPHA), v1alpha);
+        Ok(Self { services, streams })
+    }
+
+    /// Admits one more stream.
+    pub(super) fn admit(&self, ip: Option<IpAddr>) -> Result<AnonymousStream, ApiError> {
+        let stream = self.streams.admit(ip);
+        stream.ok_or_else(|| ApiError::new(Code::ResourceExhausted, Reason::Overloaded, TOO_MANY))
+    }
+
+    /// Answers a request in gRPC. The stream ends at its limits, with a status that says why.
+    pub(super) async fn call(&self, stream: AnonymousStream, request: Request) -> Response {
+        let Ok(response) = self.services.clone().oneshot(request).await;
+        response.map(|body| {
+            let frames = stream::unfold(Some((body, stream)), next_frame);
+            Body::new(StreamBody::new(frames))
+        })
+    }
 }
 
 /// The route that matches all methods of an endpoint's service.
 fn methods_of(endpoint: &Endpoint) -> String {
     format!("/{}/{{method}}", endpoint.service().unwrap_or_default())
-}
-
-/// Ends the stream at its limits, with a status that says why.
-async fn bounded(
-    streams: AnonymousStreams,
-    ip: Option<IpAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Some(stream) = streams.admit(ip) else {
-        return Status::resource_exhausted(TOO_MANY).into_http();
-    };
-    let response = next.run(request).await;
-    response.map(|body| {
-        let frames = stream::unfold(Some((body, stream)), next_frame);
-        Body::new(FrameStream::new(frames))
-    })
 }
 
 type Rest = Option<(Body, AnonymousStream)>;

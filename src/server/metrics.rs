@@ -3,13 +3,7 @@
 //! `/metrics` has an address of its own, for the operator's network, and takes no credential; the metrics contain no
 //! user, token or address. Label values come from fixed lists, whatever clients send.
 
-use axum::{
-    Router,
-    extract::State,
-    http::HeaderMap,
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::{Router, extract::State, http::HeaderMap, response::IntoResponse, routing::get};
 use http::{StatusCode, header};
 
 use crate::{
@@ -18,26 +12,24 @@ use crate::{
 };
 
 use super::{
-    edge::{CallOutcome, Protocol},
-    endpoints::{self, METRICS, OTHER},
+    context::LogFields,
+    endpoints::{METRICS, OTHER},
 };
 
-/// The labels of a request for `path` that was answered with `response`.
-pub(super) fn labels(path: &str, response: &Response) -> Request {
-    let Some(outcome) = response.extensions().get::<CallOutcome>() else {
-        return Request {
-            procedure: endpoints::web_label(path).into(),
+/// The labels of a request.
+pub(super) fn labels(fields: LogFields, status: StatusCode) -> Request {
+    let endpoint = fields.endpoint.map_or(OTHER, |endpoint| endpoint.label);
+    match fields.call {
+        None => Request {
+            procedure: endpoint.into(),
             protocol: "http",
-            code: response.status().as_str().to_owned().into(),
-        };
-    };
-    Request {
-        procedure: outcome
-            .endpoint
-            .map_or(OTHER, |endpoint| endpoint.label)
-            .into(),
-        protocol: outcome.protocol.map_or(OTHER, Protocol::name),
-        code: outcome.code.map_or("ok", |code| code.as_str()).into(),
+            code: status.as_str().to_owned().into(),
+        },
+        Some(call) => Request {
+            procedure: call.protocol.map_or(OTHER, |_| endpoint).into(),
+            protocol: call.protocol.unwrap_or(OTHER),
+            code: call.error.map_or("ok", |code| code.as_str()).into(),
+        },
     }
 }
 

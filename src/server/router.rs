@@ -7,19 +7,17 @@ use std::{
 
 use axum::{Router, body::Body, response::Response};
 use http::{HeaderMap, Request, Uri};
-use tower::{Service, ServiceBuilder, util::option_layer};
+use tower::Service;
 
 use crate::{app::App, proto};
 
 use super::{
     LogRequests, ServerOptions,
-    authenticate::AuthLayer,
     client_address::ClientAddress,
-    context::WithRequestContext,
-    cors::{CorsOrigins, CorsRouter},
-    edge::{self, EdgeParts, MethodTable},
+    cors::Cors,
+    edge::{Edge, MethodTable, web::Web},
     endpoints,
-    health_reflection::Health,
+    health_reflection::{Health, Reflection},
     limits::Limits,
     public_url::Issuer,
     rpc,
@@ -28,14 +26,17 @@ use super::{
 
 /// The table of procedures, from the embedded descriptors.
 static METHODS: LazyLock<Arc<MethodTable>> = LazyLock::new(|| {
-    Arc::new(MethodTable::new(proto::pool(), endpoints::ALIASES).expect("a test builds the table"))
+    Arc::new(
+        MethodTable::new(proto::pool(), endpoints::PROCEDURES, endpoints::ALIASES)
+            .expect("a test builds the table"),
+    )
 });
 
-/// The service of the main listener, from the outermost layer inwards.
+/// The service of the main listener.
 pub(super) fn service(
     app: &App,
     options: &ServerOptions,
-    (reflection, health): (Router, Health),
+    (reflection, health): (Reflection, Health),
     limits: Arc<Limits>,
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
 + Clone
@@ -60,47 +61,28 @@ pub(super) fn service(
         public_url: options.public_url.clone(),
         addresses: Arc::clone(&addresses),
     };
-    let web = Router::new()
+    let pages = Router::new()
         .merge(web::static_files::routes(options.public_url.as_ref()))
         .merge(web::reference::routes())
         .merge(web::health::routes(
             ready,
             endpoints::READYZ.timeout(&limits),
         ))
-        .merge(web::introspection::routes(app.clone(), issuer.clone()))
-        .merge(web::revocation::routes(app.clone()))
-        .merge(web::metadata::routes(issuer))
+        .merge(web::metadata::routes(issuer.clone()))
         .fallback(async |uri: Uri, headers: HeaderMap| {
             web::not_found::answer(endpoints::WEB, &uri, &headers)
         });
-    let parts = EdgeParts {
-        methods: Arc::clone(&METHODS),
-        router: rpc::routes(app, Arc::clone(&addresses)).merge(health.routes()),
+    let handlers = rpc::routes(app, Arc::clone(&addresses)).merge(health.routes());
+    let mut edge = Edge::new(app.clone(), Arc::clone(&METHODS), handlers, limits);
+    edge.log_requests = options.log_requests;
+    edge.addresses = addresses;
+    edge.web = Some(Web {
+        cors: Cors::new(&options.cors_origins, &options.cors_headers),
+        issuer,
         reflection,
-        web,
-        external_auth: Some(web::forward_auth::external_auth(app.clone())),
-        limits,
-        with_reasons: true,
-    };
-    let edge = edge::assemble(parts, &AuthLayer(app.clone()));
-
-    let origins = CorsOrigins::new(&options.cors_origins, &options.cors_headers);
-    let pages = ServiceBuilder::new()
-        .layer(option_layer(origins.layer()))
-        .map_request(move |mut request: Request<Body>| {
-            origins.mark(&mut request);
-            request
-        });
-    WithRequestContext {
-        app: app.clone(),
-        addresses,
-        log_requests: options.log_requests,
-        inner: CorsRouter::new(
-            endpoints::is_for_browsers,
-            pages.service(edge.clone()),
-            edge,
-        ),
-    }
+        pages,
+    });
+    edge.into_service()
 }
 
 /// The service of the control socket and of pipes: only the procedures.
@@ -113,22 +95,8 @@ pub(super) fn control_service(
 + Send
 + Sync
 + use<> {
-    let addresses = Arc::new(ClientAddress::new(Vec::new()));
-    let parts = EdgeParts {
-        methods: Arc::clone(&METHODS),
-        router: rpc::routes(app, Arc::clone(&addresses)),
-        reflection: Router::new(),
-        web: Router::new().fallback(async |uri: Uri, headers: HeaderMap| {
-            web::not_found::answer(&[], &uri, &headers)
-        }),
-        external_auth: None,
-        limits,
-        with_reasons: true,
-    };
-    WithRequestContext {
-        app: app.clone(),
-        addresses,
-        log_requests,
-        inner: edge::assemble(parts, &AuthLayer(app.clone())),
-    }
+    let handlers = rpc::routes(app, Arc::new(ClientAddress::new(Vec::new())));
+    let mut edge = Edge::new(app.clone(), Arc::clone(&METHODS), handlers, limits);
+    edge.log_requests = log_requests;
+    edge.into_service()
 }

@@ -32,52 +32,56 @@ use crate::{
     },
 };
 
-use super::client_address::ClientAddress;
+use super::{
+    client_address::ClientAddress,
+    edge::handlers::{server_stream, unary},
+    error::ApiError,
+};
 
 /// The routes of all procedures.
 pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
     let tokens = TokenServiceBuilder::new()
-        .create_token(token::create)
-        .get_token(token::get)
-        .list_tokens(token::list)
-        .delete_token(token::delete)
-        .look_up_token(token::look_up)
-        .verify_token(verify::verify)
-        .rotate_token(change::rotate)
-        .undo_rotation(change::undo_rotation)
-        .update_token(change::update)
-        .explain_token(explain::explain);
+        .create_token(unary(token::create))
+        .get_token(unary(token::get))
+        .list_tokens(unary(token::list))
+        .delete_token(unary(token::delete))
+        .look_up_token(unary(token::look_up))
+        .verify_token(unary(verify::verify))
+        .rotate_token(unary(change::rotate))
+        .undo_rotation(unary(change::undo_rotation))
+        .update_token(unary(change::update))
+        .explain_token(unary(explain::explain));
     let users = UserServiceBuilder::new()
-        .create_user(user::create)
-        .get_user(user::get)
-        .get_user_by_username(user::get_by_username)
-        .look_up_user(user::look_up)
-        .list_users(user::list)
-        .count_users(user::count)
-        .update_user_server_role(user::set_role)
-        .update_user_settings(user::set_settings)
-        .set_password(user::set_password)
-        .set_owner(user::set_owner)
-        .deactivate_user(user::deactivate)
-        .reactivate_user(user::reactivate)
-        .delete_user(user::delete);
-    let authn = AuthnServiceBuilder::new().get_current_user(authn::current);
-    let owner = owner::UserServiceBuilder::new().get_current_user(authn::current_as_owner);
+        .create_user(unary(user::create))
+        .get_user(unary(user::get))
+        .get_user_by_username(unary(user::get_by_username))
+        .look_up_user(unary(user::look_up))
+        .list_users(unary(user::list))
+        .count_users(unary(user::count))
+        .update_user_server_role(unary(user::set_role))
+        .update_user_settings(unary(user::set_settings))
+        .set_password(unary(user::set_password))
+        .set_owner(unary(user::set_owner))
+        .deactivate_user(unary(user::deactivate))
+        .reactivate_user(unary(user::reactivate))
+        .delete_user(unary(user::delete));
+    let authn = AuthnServiceBuilder::new().get_current_user(unary(authn::current));
+    let owner = owner::UserServiceBuilder::new().get_current_user(unary(authn::current_as_owner));
     let audit = AuditServiceBuilder::new()
-        .list_audit_events(audit::list)
-        .stream_audit_events(audit::stream);
+        .list_audit_events(unary(audit::list))
+        .stream_audit_events(server_stream(audit::stream));
     let envoy = envoy::Envoy {
         app: app.clone(),
         addresses,
     };
-    let authorization = AuthorizationServiceBuilder::new().check(envoy::check);
+    let authorization = AuthorizationServiceBuilder::new().check(unary(envoy::check));
     let admin = AdminServiceBuilder::new()
-        .list_all_tokens(admin::list_all_tokens)
-        .count_all_tokens(admin::count_all_tokens)
-        .revoke_tokens(admin::revoke_tokens)
-        .revoke_leaked_tokens(admin::revoke_leaked_tokens)
-        .check_data(admin::check_data);
-    let status = StatusServiceBuilder::new().get_server_status(status::get);
+        .list_all_tokens(unary(admin::list_all_tokens))
+        .count_all_tokens(unary(admin::count_all_tokens))
+        .revoke_tokens(unary(admin::revoke_tokens))
+        .revoke_leaked_tokens(unary(admin::revoke_leaked_tokens))
+        .check_data(server_stream(admin::check_data));
+    let status = StatusServiceBuilder::new().get_server_status(unary(status::get));
     Router::new()
         .merge(authorization.with_state(envoy).build())
         .merge(tokens.with_state(app.clone()).build())
@@ -88,6 +92,9 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .merge(admin.with_state(app.clone()).build())
         .merge(status.with_state(app.clone()).build())
 }
+
+/// What a handler returns.
+type Reply<T> = Result<T, ApiError>;
 
 /// The error for a number that is not a value of its enum.
 const NOT_OF_THE_ENUM: &str = "is not a value of the enum";

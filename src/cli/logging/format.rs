@@ -17,7 +17,7 @@ use crate::{
         clock::{Clock, SystemClock},
         visible,
     },
-    server::current,
+    server::request_id,
 };
 
 /// Writes a record as a line for people: the time, level, target and message, and its fields as `name=value`. What does
@@ -41,7 +41,7 @@ pub(super) fn text<S, N>(
         written: Ok(()),
     };
     event.record(&mut fields);
-    if let Some(id) = current::request_id() {
+    if let Some(id) = request_id::current() {
         fields.field("request.id", |line| line.write_str(id.as_str()));
     }
     fields.written?;
@@ -157,7 +157,7 @@ fn object(event: &Event<'_>, with_fields: bool) -> serde_json::Result<Vec<u8>> {
     } else {
         object.serialize_entry("message", "a record that is too long was left out")?;
     }
-    if let Some(id) = current::request_id() {
+    if let Some(id) = request_id::current() {
         object.serialize_entry("request.id", id.as_str())?;
     }
     object.end()?;

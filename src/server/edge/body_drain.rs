@@ -4,94 +4,52 @@
 //! report the broken pipe instead of the answer. So the rest of the body is read and discarded first, within
 //! limits.
 
-use std::{
-    future::poll_fn,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
-};
-
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 
 use crate::server::limits::Limits;
 
-/// Drains a body that a later step may have read in part.
+/// A request body, which may have been read in part.
+#[derive(Debug)]
 pub(super) struct BodyDrain {
-    body: Arc<Mutex<Body>>,
+    pub(super) body: Body,
     /// The client waits for `100 Continue` before it sends the body. Reading would trigger it.
     expects_continue: bool,
 }
 
-struct SharedBody(Arc<Mutex<Body>>);
-
 impl BodyDrain {
-    /// Splits the body of a request into the drain, and the body for the next step.
-    pub(super) fn new(body: Body, headers: &HeaderMap) -> (Self, Body) {
-        let body = Arc::new(Mutex::new(body));
-        let shared = Body::new(SharedBody(Arc::clone(&body)));
-        let expects_continue = headers.contains_key(header::EXPECT);
-        (
-            Self {
-                body,
-                expects_continue,
-            },
-            shared,
-        )
-    }
-
-    /// Whether the body was read to its end, or there is none.
-    fn is_finished(&self) -> bool {
-        lock(&self.body).is_end_stream()
+    pub(super) fn new(body: Body, headers: &HeaderMap) -> Self {
+        let expects_continue = !body.is_end_stream() && headers.contains_key(header::EXPECT);
+        Self {
+            body,
+            expects_continue,
+        }
     }
 
     /// Reads what is left, within the limits. Returns whether the end was reached.
-    pub(super) async fn drain(self, limits: &Limits) -> bool {
-        if self.is_finished() {
+    pub(super) async fn drain(&mut self, limits: &Limits) -> bool {
+        if self.body.is_end_stream() {
             return true;
         }
-        !self.expects_continue && drain(&self.body, limits.drain_bytes, limits.drain_timeout).await
-    }
-}
-
-async fn drain(body: &Mutex<Body>, mut bytes: usize, time: Duration) -> bool {
-    let read = async {
-        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut *lock(body)).poll_frame(cx)).await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            if length > bytes {
-                return false;
-            }
-            bytes -= length;
+        if self.expects_continue {
+            return false;
         }
-        true
-    };
-    tokio::time::timeout(time, read).await.unwrap_or(false)
-}
-
-fn lock(body: &Mutex<Body>) -> MutexGuard<'_, Body> {
-    body.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl http_body::Body for SharedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut *lock(&self.0)).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        lock(&self.0).is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        lock(&self.0).size_hint()
+        let mut bytes = limits.drain_bytes;
+        let read = async {
+            while let Some(Ok(frame)) = self.body.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                if length > bytes {
+                    return false;
+                }
+                bytes -= length;
+            }
+            true
+        };
+        let in_time = tokio::time::timeout(limits.drain_timeout, read).await;
+        in_time.unwrap_or(false)
     }
 }
 
@@ -100,7 +58,10 @@ mod tests {
     use super::*;
     use futures_util::stream;
     use http::HeaderValue;
-    use std::convert::Infallible;
+    use std::{
+        convert::Infallible,
+        sync::{Arc, Mutex},
+    };
 
     fn chunks(count: usize) -> (Body, Arc<Mutex<usize>>) {
         let sent = Arc::new(Mutex::new(0));
@@ -116,8 +77,7 @@ mod tests {
     async fn rest_of_the_body_is_read_up_to_the_limit() {
         for (bytes, read) in [(1000, 5), (25, 3)] {
             let (body, sent) = chunks(5);
-            let (unread, body) = BodyDrain::new(body, &HeaderMap::new());
-            drop(body);
+            let mut unread = BodyDrain::new(body, &HeaderMap::new());
             let limits = Limits {
                 drain_bytes: bytes,
                 ..Limits::default()
@@ -132,7 +92,7 @@ mod tests {
         let (body, sent) = chunks(5);
         let mut headers = HeaderMap::new();
         headers.insert("expect", HeaderValue::from_static("100-continue"));
-        let (unread, _body) = BodyDrain::new(body, &headers);
+        let mut unread = BodyDrain::new(body, &headers);
         unread.drain(&Limits::default()).await;
         assert_eq!(*sent.lock().unwrap(), 0);
     }

@@ -1,194 +1,210 @@
-//! Fifth step: the router of typed handlers. It is called over Connect with one protobuf message, whatever the
-//! caller's protocol; its error replies are parsed back into errors.
+//! The head of a call: its protocol, its encoding, its timeout.
 
-use std::{
-    str::FromStr,
-    task::{Context, Poll},
-};
+use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, response::Response};
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use connectrpc_axum::{Code, ConnectError, ConnectLayer, MessageLimits};
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use serde::Deserialize;
-use tower::{Service, ServiceExt};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method as HttpMethod, header, request::Parts};
+use tokio::time::Instant;
 
 use super::{
-    classified::{Call, not_classified},
-    error,
-    method::Streaming,
-    names,
+    error, frame, http_error,
+    method::{Method, Streaming},
+    protocol::{self, Protocol, Wire},
+    query::Query,
+    timeout,
 };
+use crate::server::{context::RequestContext, error::ApiError, limits::Limits};
 
-/// Error replies are small; this only limits the damage of a bug.
-const MAX_ERROR_BYTES: usize = 1024 * 1024;
-
-/// Calls the router of typed handlers.
+/// A call with a valid head.
 #[derive(Clone, Debug)]
-pub struct Handlers(Router);
+pub(super) struct Call {
+    pub(super) method: Arc<Method>,
+    pub(super) wire: Wire,
+    /// Whether its message may be compressed.
+    pub(super) compressed: bool,
+    /// Whether unknown fields are rejected in protobuf, as they are in JSON.
+    pub(super) refuses_unknown_fields: bool,
+    /// The timeout that the caller requested.
+    pub(super) timeout: Option<Duration>,
+    /// When the call must be over: the earlier of the caller's timeout and the server's.
+    pub(super) deadline: Instant,
+    /// The message of a GET, from its query.
+    pub(super) in_query: Option<Bytes>,
+}
 
-impl Handlers {
-    /// `router` holds the generated routers. The layer's own limits are off, since the edge enforces them; without
-    /// the layer the handlers would answer in JSON.
-    pub(super) fn new(router: Router) -> Self {
-        let limits = MessageLimits::new();
-        Self(router.layer(ConnectLayer::new().limits(limits)))
+/// Whether a request for an unknown procedure is a call nevertheless, so that its error is sent in the caller's
+/// protocol. Connect's unary content types are common in web routes too, so there the path must look like a
+/// procedure's.
+pub(super) fn is_call(head: &Parts, query: &Query) -> bool {
+    match head.method {
+        HttpMethod::POST => Wire::of_post(&head.headers)
+            .is_some_and(|wire| wire.protocol.is_framed() || is_procedure_like(head.uri.path())),
+        HttpMethod::GET => query.is_call() && is_procedure_like(head.uri.path()),
+        _ => false,
     }
 }
 
-impl Service<Request<Body>> for Handlers {
-    type Response = Response;
-    type Error = ConnectError;
-    type Future = BoxFuture<'static, Result<Response, ConnectError>>;
+/// `/package.Service/Method`, or `/Service/Method`.
+fn is_procedure_like(path: &str) -> bool {
+    let mut segments = path.split('/').skip(1);
+    let (Some(service), Some(method), None) = (segments.next(), segments.next(), segments.next())
+    else {
+        return false;
+    };
+    let is_name = service.contains('.') || service.starts_with(|c: char| c.is_ascii_uppercase());
+    is_name && !method.is_empty()
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let router = self.0.clone();
-        Box::pin(async move {
-            let call: &Call = request.extensions().get().ok_or_else(not_classified)?;
-            let content_type = match call.method.streaming() {
-                Streaming::Unary => "application/proto",
-                Streaming::Server | Streaming::Client => "application/connect+proto",
-            };
-            let headers = request.headers_mut();
-            for name in HANDLED_HEADERS {
-                headers.remove(name);
-            }
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            let response = match router.oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
-            let found = response.headers().get(header::CONTENT_TYPE);
-            if response.status() == StatusCode::OK && found.is_some_and(|t| t == content_type) {
-                return Ok(response);
-            }
-            Err(error_of(response).await)
-        })
+/// The protocol, or the refusal of a method or content type that no protocol uses.
+pub(super) fn wire(
+    context: &RequestContext,
+    head: &Parts,
+    query: &Query,
+    method: Option<&Arc<Method>>,
+) -> Result<Wire, Box<Response>> {
+    let streaming = method.map(|method| method.streaming());
+    let may_get = method.is_none_or(|method| method.allows_get());
+    match head.method {
+        HttpMethod::POST => Wire::of_post(&head.headers)
+            .filter(|wire| match wire.protocol {
+                Protocol::Connect => streaming.is_none_or(|s| s == Streaming::Unary),
+                Protocol::ConnectStream => streaming.is_none_or(|s| s != Streaming::Unary),
+                _ => true,
+            })
+            .ok_or_else(|| {
+                Box::new(http_error::unsupported_media_type(
+                    context,
+                    streaming,
+                    &head.headers,
+                ))
+            }),
+        HttpMethod::GET if may_get => query
+            .codec()
+            .map(|codec| Wire::of_get(codec, &head.headers))
+            .ok_or_else(|| Box::new(http_error::unsupported_encoding(context))),
+        _ => Err(Box::new(http_error::method_not_allowed(context, may_get))),
     }
 }
 
-/// Header fields that the edge has handled already, and that the router would handle again.
-const HANDLED_HEADERS: [HeaderName; 11] = [
-    header::ACCEPT_ENCODING,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::TE,
-    names::CONNECT_ACCEPT_ENCODING,
-    names::CONNECT_CONTENT_ENCODING,
-    names::CONNECT_PROTOCOL_VERSION,
-    names::CONNECT_TIMEOUT_MS,
-    names::GRPC_ACCEPT_ENCODING,
-    names::GRPC_ENCODING,
-    names::GRPC_TIMEOUT,
-];
-
-async fn error_of(response: Response) -> ConnectError {
-    let (parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, MAX_ERROR_BYTES)
-        .await
-        .unwrap_or_default();
-    if let Some(mut error) = parse(&body) {
-        let mut meta = parts.headers;
-        meta.remove(header::CONTENT_TYPE);
-        meta.remove(header::CONTENT_LENGTH);
-        if !meta.is_empty() {
-            error = error.set_meta_from_headers(&meta);
+impl Call {
+    /// Reads the call to `method`, under whatever path.
+    pub(super) fn read(
+        head: &Parts,
+        query: Query,
+        method: &Arc<Method>,
+        wire: Wire,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
+        let now = Instant::now();
+        // Aliases are for clients of other versions of the contract, which may have other fields.
+        let is_alias = head.uri.path() != method.path();
+        if method.streaming() == Streaming::Client {
+            return Err(error::unsupported("client streaming is not supported"));
         }
-        return error::complete(error);
-    }
-    match parts.status {
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error::no_such_procedure(),
-        status => {
-            tracing::error!(
-                status = status.as_u16(),
-                "a handler sent a reply that is not Connect"
-            );
-            error::internal("something is wrong in the server")
-        }
-    }
-}
-
-/// A Connect error in JSON.
-#[derive(Deserialize)]
-pub(super) struct ErrorJson {
-    code: String,
-    message: Option<String>,
-    #[serde(default)]
-    details: Vec<ErrorDetailJson>,
-}
-
-#[derive(Deserialize)]
-struct ErrorDetailJson {
-    #[serde(rename = "type")]
-    type_name: String,
-    value: String,
-}
-
-impl ErrorJson {
-    pub(super) fn into_error(self) -> ConnectError {
-        let code = Code::from_str(&self.code).unwrap_or(Code::Unknown);
-        let error = match self.message {
-            Some(message) => ConnectError::new(code, message),
-            None => ConnectError::from_code(code),
+        let timeout = timeout::read(&head.headers, wire.protocol)?;
+        let most = method.timeout(limits);
+        let deadline = now + timeout.map_or(most, |timeout| timeout.min(most));
+        let mut in_query = None;
+        let compressed = match wire.protocol {
+            Protocol::ConnectGet => {
+                let compressed = query.is_compressed()?;
+                in_query = Some(query.into_message()?);
+                compressed
+            }
+            Protocol::Connect => is_compressed(&head.headers, header::CONTENT_ENCODING)?,
+            Protocol::ConnectStream => {
+                is_compressed(&head.headers, protocol::CONNECT_CONTENT_ENCODING)?
+            }
+            Protocol::Grpc | Protocol::GrpcWeb | Protocol::GrpcWebText => {
+                is_compressed(&head.headers, protocol::GRPC_ENCODING)?
+            }
         };
-        self.details.into_iter().fold(error, |error, detail| {
-            let value = STANDARD_NO_PAD.decode(detail.value).unwrap_or_default();
-            error.add_detail(detail.type_name, value)
+        check_version(&head.headers, wire.protocol)?;
+        let limit = method.max_message_bytes(limits);
+        if declared_length(&head.headers) > frame::largest_body(wire.protocol, limit) {
+            return Err(error::too_large(limit));
+        }
+        Ok(Self {
+            method: Arc::clone(method),
+            wire,
+            compressed,
+            refuses_unknown_fields: method.has_side_effects() && method.is_ours() && !is_alias,
+            timeout,
+            deadline,
+            in_query,
         })
     }
 }
 
-fn parse(body: &[u8]) -> Option<ConnectError> {
-    serde_json::from_slice::<ErrorJson>(body)
-        .ok()
-        .map(ErrorJson::into_error)
-}
-
-/// The metadata of a Connect end-of-stream message, as headers.
-pub(super) fn metadata(written: &std::collections::HashMap<String, Vec<String>>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, values) in written {
-        for value in values {
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::from_str(name), HeaderValue::from_str(value))
-            {
-                headers.append(name, value);
-            }
+fn is_compressed(headers: &HeaderMap, name: HeaderName) -> Result<bool, ApiError> {
+    let mut values = headers.get_all(&name).iter();
+    let value = values.next().map_or(&b"identity"[..], |v| v.as_bytes());
+    if values.next().is_none() {
+        if value.eq_ignore_ascii_case(b"identity") {
+            return Ok(false);
+        }
+        if value.eq_ignore_ascii_case(b"gzip") {
+            return Ok(true);
         }
     }
-    headers
+    Err(error::unsupported(format!(
+        "{name} must be gzip or identity"
+    )))
+}
+
+fn check_version(headers: &HeaderMap, protocol: Protocol) -> Result<(), ApiError> {
+    let mut versions = headers.get_all(protocol::CONNECT_PROTOCOL_VERSION).iter();
+    if protocol.is_grpc() || versions.all(|version| version == "1") {
+        return Ok(());
+    }
+    Err(error::malformed("connect-protocol-version must be 1"))
+}
+
+/// An invalid length is rejected by hyper.
+fn declared_length(headers: &HeaderMap) -> usize {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length
+        .and_then(|l| l.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::response::IntoResponse;
+    use connectrpc_axum::Code;
 
-    #[tokio::test]
-    async fn error_survives_the_round_trip() {
-        let error = ConnectError::new(Code::NotFound, "gone")
-            .add_detail("type.googleapis.com/x.Y", vec![1, 2, 3])
-            .with_meta("retry-after", "7");
-        let back = error_of(error.into_response()).await;
-        assert_eq!(
-            (back.code(), back.message()),
-            (Code::NotFound, Some("gone"))
-        );
-        assert_eq!(back.details()[0].type_url(), "x.Y");
-        assert_eq!(back.details()[0].value(), [1, 2, 3]);
-        assert_eq!(back.meta().unwrap()["retry-after"], "7");
+    #[test]
+    fn procedures_have_two_segments_and_a_service_name() {
+        for path in [
+            "/a.B/C",
+            "/TokenService/Nope",
+            "/grpc.health.v1.Health/Check",
+        ] {
+            assert!(is_procedure_like(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/a.B",
+            "/a.B/",
+            "/oauth2/introspect",
+            "/oauth2/device/registration",
+            "/a.B/C/D",
+        ] {
+            assert!(!is_procedure_like(path), "{path}");
+        }
     }
 
-    #[tokio::test]
-    async fn reply_that_is_not_connect_is_an_error() {
-        let missing = error_of(StatusCode::NOT_FOUND.into_response()).await;
-        assert_eq!(missing.code(), Code::Unimplemented);
-        let odd = error_of("hello".into_response()).await;
-        assert_eq!(odd.code(), Code::Internal);
+    #[test]
+    fn only_gzip_and_identity_are_known() {
+        let encoded = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-encoding", http::HeaderValue::from_static(value));
+            is_compressed(&headers, protocol::GRPC_ENCODING).map_err(|e| e.code())
+        };
+        assert_eq!(encoded("gzip"), Ok(true));
+        assert_eq!(encoded("Identity"), Ok(false));
+        assert_eq!(encoded("gzip, gzip"), Err(Code::Unimplemented));
+        assert_eq!(encoded("br"), Err(Code::Unimplemented));
     }
 }

@@ -3,10 +3,10 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
-use connectrpc_axum::{Code, ConnectError};
+use connectrpc_axum::Code;
 
-use super::{error, gzip, wire::Protocol};
-use crate::proto::hallpass::v1::Reason;
+use super::{error, gzip, protocol::Protocol};
+use crate::{domain::reason::Reason, server::error::ApiError};
 
 pub(super) const PREFIX_BYTES: usize = 5;
 /// Flag of a compressed message.
@@ -38,7 +38,7 @@ pub(super) fn only_message(
     body: &Bytes,
     compressed: bool,
     limit_bytes: usize,
-) -> Result<Bytes, ConnectError> {
+) -> Result<Bytes, ApiError> {
     if body.is_empty() {
         return Err(error::unsupported(
             "the request has no message; exactly one is expected",
@@ -62,7 +62,7 @@ pub(super) fn only_message(
     match (flags & COMPRESSED != 0, compressed) {
         (true, false) => {
             let message = "the message is compressed, but the request names no encoding";
-            Err(error::refusal(
+            Err(ApiError::new(
                 Code::Internal,
                 Reason::MalformedRequest,
                 message,
@@ -74,7 +74,7 @@ pub(super) fn only_message(
 }
 
 /// Decodes gRPC-web-text, which may consist of several padded pieces of base64.
-pub(super) fn from_base64(text: &[u8]) -> Result<Bytes, ConnectError> {
+pub(super) fn from_base64(text: &[u8]) -> Result<Bytes, ApiError> {
     let malformed = || error::malformed("the body is not valid base64");
     let mut plain = Vec::with_capacity(text.len() / 4 * 3);
     let mut rest = text;

@@ -3,13 +3,13 @@
 use std::io::{Read, Write};
 
 use bytes::Bytes;
-use connectrpc_axum::ConnectError;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 
 use super::error;
+use crate::server::error::ApiError;
 
 /// Decompresses at most `limit_bytes`.
-pub(super) fn decompress(packed: &[u8], limit_bytes: usize) -> Result<Bytes, ConnectError> {
+pub(super) fn decompress(packed: &[u8], limit_bytes: usize) -> Result<Bytes, ApiError> {
     let mut plain = Vec::with_capacity(packed.len().saturating_mul(4).min(limit_bytes));
     let past_limit = u64::try_from(limit_bytes)
         .unwrap_or(u64::MAX)
@@ -25,7 +25,7 @@ pub(super) fn decompress(packed: &[u8], limit_bytes: usize) -> Result<Bytes, Con
 }
 
 /// Compresses a reply at the fastest level: replies are small, and the network is rarely the bottleneck.
-pub(super) fn compress(plain: &[u8]) -> Result<Bytes, ConnectError> {
+pub(super) fn compress(plain: &[u8]) -> Result<Bytes, ApiError> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 2), Compression::fast());
     encoder
         .write_all(plain)

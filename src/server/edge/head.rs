@@ -3,20 +3,14 @@
 //! hyper's limits are higher, so that these refusals are sent in the caller's protocol and the connection stays
 //! open.
 
-use connectrpc_axum::{Code, ConnectError};
+use connectrpc_axum::Code;
 use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
 
 use super::error;
 use crate::{
-    proto::hallpass::v1::Reason,
-    server::{limits::Limits, listener::OverBudget},
+    domain::reason::Reason,
+    server::{error::ApiError, limits::Limits, listener::OverBudget},
 };
-
-/// Why a head is refused: the HTTP status, and the error for RPC protocols.
-pub(super) struct HeadError {
-    pub(super) status: StatusCode,
-    pub(super) error: ConnectError,
-}
 
 /// Limits on the header fields of a request.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +38,7 @@ impl HeaderLimits {
 }
 
 /// Returns the first problem of the head, or that there is no memory for the request.
-pub(super) fn check(parts: &Parts, limits: &Limits, max: HeaderLimits) -> Option<HeadError> {
+pub(super) fn check(parts: &Parts, limits: &Limits, max: HeaderLimits) -> Option<ApiError> {
     if parts.extensions.get::<OverBudget>().is_some() {
         return Some(head_error(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -85,14 +79,14 @@ pub(super) fn check(parts: &Parts, limits: &Limits, max: HeaderLimits) -> Option
     }
     (!names_one_host(parts)).then(|| {
         let message = "the request must name its host exactly once";
-        head_error(StatusCode::BAD_REQUEST, error::malformed(message))
+        error::malformed(message).with_status(StatusCode::BAD_REQUEST)
     })
 }
 
 /// Checks the transfer coding, and the scheme that HTTP/2 must name (RFC 9113, 8.3.1). hyper decodes `chunked` and
 /// passes on the content of any other coding as if it were the body (RFC 9112, 6.1 asks for 501). Without an
 /// `:authority`, h2 checks that there is a scheme and drops it: a URI cannot hold one without the other.
-fn check_framing(parts: &Parts) -> Option<HeadError> {
+fn check_framing(parts: &Parts) -> Option<ApiError> {
     let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
     let first = codings.next();
     let is_chunked = first.is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
@@ -107,16 +101,16 @@ fn check_framing(parts: &Parts) -> Option<HeadError> {
     };
     (parts.version == Version::HTTP_2 && is_foreign).then(|| {
         let message = "the scheme is neither http nor https";
-        head_error(StatusCode::BAD_REQUEST, error::malformed(message))
+        error::malformed(message).with_status(StatusCode::BAD_REQUEST)
     })
 }
 
-fn head_error(status: StatusCode, error: ConnectError) -> HeadError {
-    HeadError { status, error }
+fn head_error(status: StatusCode, error: ApiError) -> ApiError {
+    error.with_status(status)
 }
 
-fn too_large(message: String) -> ConnectError {
-    error::refusal(Code::ResourceExhausted, Reason::RequestTooLarge, message)
+fn too_large(message: String) -> ApiError {
+    ApiError::new(Code::ResourceExhausted, Reason::RequestTooLarge, message)
 }
 
 /// Number of fields, and total size of their names and values. HTTP/2 may split Cookie into several fields, which
@@ -167,7 +161,7 @@ mod tests {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let limits = Limits::default();
         let error = check(&parts, &limits, HeaderLimits::of_request(&limits));
-        error.map(|error| error.status.as_u16())
+        error.and_then(|error| Some(error.status()?.as_u16()))
     }
 
     #[test]
@@ -239,7 +233,7 @@ mod tests {
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let limits = Limits::default();
             let error = check(&parts, &limits, HeaderLimits::external_auth(&limits));
-            error.map(|error| error.status.as_u16())
+            error.and_then(|error| Some(error.status()?.as_u16()))
         };
         let ok = || Request::get("/").header("host", "a");
         let most = 64 * 1024 - "hosta".len() - "x".len();

@@ -15,20 +15,20 @@ mod time;
 mod well_known;
 
 use bytes::Bytes;
-use connectrpc_axum::ConnectError;
 use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde::de::DeserializeSeed;
 
 pub(super) use field_path::FieldViolation;
 
 use super::error;
+use crate::server::error::ApiError;
 
 /// Converts a JSON message to protobuf. In strict mode unknown fields and values are rejected.
 pub(super) fn to_proto(
     message: &MessageDescriptor,
     json: &[u8],
     is_strict: bool,
-) -> Result<Bytes, ConnectError> {
+) -> Result<Bytes, ApiError> {
     let mut reader = field_path::Reader {
         is_strict,
         path: field_path::FieldPath::default(),
@@ -49,7 +49,7 @@ pub(super) fn to_proto(
 }
 
 /// Explains why the message cannot be read. serde's own message is not used: it quotes the value.
-fn explain(json: &[u8], error: &serde_json::Error, reader: field_path::Reader) -> ConnectError {
+fn explain(json: &[u8], error: &serde_json::Error, reader: field_path::Reader) -> ApiError {
     if error.is_data() {
         let violation = reader.violation.unwrap_or_else(|| reader.path.unexpected());
         return violation.into_error();
@@ -62,7 +62,7 @@ fn explain(json: &[u8], error: &serde_json::Error, reader: field_path::Reader) -
 }
 
 /// Converts a protobuf message to JSON.
-pub(super) fn to_json(message: &MessageDescriptor, proto: &[u8]) -> Result<Bytes, ConnectError> {
+pub(super) fn to_json(message: &MessageDescriptor, proto: &[u8]) -> Result<Bytes, ApiError> {
     let unwritable = || error::internal("the reply cannot be written as JSON");
     let dynamic = DynamicMessage::decode(message.clone(), proto).map_err(|_| unwritable())?;
     let mut json = Vec::with_capacity(proto.len() * 2);
@@ -95,14 +95,14 @@ mod tests {
         let proto = to_proto(&descriptor("ListTokensRequest"), json.as_bytes(), false);
         proto
             .map(|p| ListTokensRequest::decode(p).unwrap())
-            .map_err(|e| e.message().unwrap_or_default().to_owned())
+            .map_err(|e| e.message().to_owned())
     }
 
     fn create(json: &str) -> Result<CreateTokenRequest, String> {
         let proto = to_proto(&descriptor("CreateTokenRequest"), json.as_bytes(), true);
         proto
             .map(|p| CreateTokenRequest::decode(p).unwrap())
-            .map_err(|e| e.message().unwrap_or_default().to_owned())
+            .map_err(|e| e.message().to_owned())
     }
 
     fn refused(json: &str) -> String {
@@ -206,12 +206,9 @@ mod tests {
         ] {
             let error = to_proto(&descriptor(name), json.as_bytes(), true).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument);
-            assert_eq!(
-                error.message(),
-                Some(&*format!("{field}: {problem}")),
-                "{json}"
-            );
-            let violation = BadRequest::decode(error.details()[1].value()).unwrap();
+            assert_eq!(error.message(), format!("{field}: {problem}"), "{json}");
+            let violation =
+                BadRequest::decode(error.to_connect(true).details()[1].value()).unwrap();
             assert_eq!(violation.field_violations[0].field, field);
             assert_eq!(violation.field_violations[0].description, problem);
         }

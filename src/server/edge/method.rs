@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
+use http::Uri;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
 use crate::server::{
-    endpoints::{self, Endpoint},
+    endpoints::{self, Credentials, Endpoint},
     limits::Limits,
     unknown_name,
 };
@@ -33,7 +34,8 @@ pub enum Streaming {
 /// A procedure.
 #[derive(Clone, Debug)]
 pub struct Method {
-    path: Arc<str>,
+    path: Box<str>,
+    uri: Uri,
     has_side_effects: bool,
     is_ours: bool,
     streaming: Streaming,
@@ -43,7 +45,7 @@ pub struct Method {
 }
 
 impl Method {
-    fn new(method: &MethodDescriptor) -> Self {
+    fn new(method: &MethodDescriptor, endpoints: &'static [Endpoint]) -> Self {
         let streaming = match (method.is_client_streaming(), method.is_server_streaming()) {
             (true, _) => Streaming::Client,
             (false, true) => Streaming::Server,
@@ -57,7 +59,8 @@ impl Method {
         let service = method.parent_service().full_name();
         let path = format!("/{service}/{}", method.name());
         Self {
-            endpoint: endpoints::find_procedure(&path),
+            endpoint: endpoints.iter().find(|endpoint| endpoint.is_at(&path)),
+            uri: Uri::try_from(&*path).expect("names of services and methods are paths"),
             path: path.into(),
             has_side_effects: !safe,
             is_ours: method.parent_service().package_name() == endpoints::PACKAGE,
@@ -68,8 +71,13 @@ impl Method {
     }
 
     /// The canonical path: `/hallpass.v1.TokenService/GetToken`.
-    pub fn path(&self) -> &Arc<str> {
+    pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The same as a URI.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
     }
 
     /// Whether it is defined by Hallpass rather than by another project.
@@ -80,6 +88,12 @@ impl Method {
     /// Its entry in the list of endpoints. Procedures of the conformance suite have none.
     pub fn endpoint(&self) -> Option<&'static Endpoint> {
         self.endpoint
+    }
+
+    /// The credentials that it takes; a bearer token if it is not in the list of endpoints.
+    pub(super) fn credentials(&self) -> Credentials {
+        let endpoint = self.endpoint;
+        endpoint.map_or(Credentials::Token, |endpoint| endpoint.credentials)
     }
 
     pub(super) fn timeout(&self, limits: &Limits) -> Duration {
@@ -144,15 +158,20 @@ impl fmt::Display for BadAlias {
 impl std::error::Error for BadAlias {}
 
 impl MethodTable {
-    /// Builds the table of all services in `pool`. `aliases` are pairs of an alias and the full name of a service.
-    pub fn new(pool: &DescriptorPool, aliases: &[(&str, &str)]) -> Result<Self, BadAlias> {
+    /// Builds the table of all services in `pool`. `endpoints` are the entries of its procedures, and `aliases` pairs
+    /// of an alias and the full name of a service.
+    pub fn new(
+        pool: &DescriptorPool,
+        endpoints: &'static [Endpoint],
+        aliases: &[(&str, &str)],
+    ) -> Result<Self, BadAlias> {
         let mut methods = HashMap::new();
         for method in pool
             .services()
             .flat_map(|s| s.methods().collect::<Vec<_>>())
         {
-            let method = Arc::new(Method::new(&method));
-            methods.insert(Box::from(&**method.path()), method);
+            let method = Arc::new(Method::new(&method, endpoints));
+            methods.insert(Box::from(method.path()), method);
         }
         for (alias, name) in aliases {
             let bad = || BadAlias((*alias).to_owned());
@@ -197,7 +216,7 @@ impl MethodTable {
 
     /// The full names of the services, sorted, without duplicates.
     pub(super) fn services(&self) -> Vec<&str> {
-        let paths = self.iter().map(|method| &**method.path());
+        let paths = self.iter().map(|method| method.path());
         let services = paths.filter_map(|path| Some(path.strip_prefix('/')?.split_once('/')?.0));
         let services: BTreeSet<_> = services.collect();
         services.into_iter().collect()
@@ -207,7 +226,7 @@ impl MethodTable {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Method>> {
         self.methods
             .iter()
-            .filter(|(path, method)| ***path == **method.path())
+            .filter(|(path, method)| ***path == *method.path())
             .map(|(_, method)| method)
     }
 }
@@ -222,10 +241,14 @@ mod tests {
 
     #[test]
     fn alias_maps_to_the_canonical_procedure() {
-        let table =
-            MethodTable::new(&pool(), &[("TokenService", "hallpass.v1.TokenService")]).unwrap();
+        let table = MethodTable::new(
+            &pool(),
+            endpoints::PROCEDURES,
+            &[("TokenService", "hallpass.v1.TokenService")],
+        )
+        .unwrap();
         let method = table.get("/TokenService/GetToken").unwrap();
-        assert_eq!(&**method.path(), "/hallpass.v1.TokenService/GetToken");
+        assert_eq!(method.path(), "/hallpass.v1.TokenService/GetToken");
         assert!(method.allows_get());
         assert!(!table.get("/TokenService/CreateToken").unwrap().allows_get());
         assert!(table.get("/TokenService/Nope").is_none());
@@ -233,17 +256,25 @@ mod tests {
 
     #[test]
     fn alias_of_an_unknown_service_or_hiding_one_is_rejected() {
-        assert!(MethodTable::new(&pool(), &[("X", "hallpass.v1.Nope")]).is_err());
+        assert!(
+            MethodTable::new(&pool(), endpoints::PROCEDURES, &[("X", "hallpass.v1.Nope")]).is_err()
+        );
         let hiding = [("hallpass.v1.UserService", "hallpass.v1.UserService")];
-        assert!(MethodTable::new(&pool(), &hiding).is_err());
+        assert!(MethodTable::new(&pool(), endpoints::PROCEDURES, &hiding).is_err());
     }
 
     #[test]
     fn each_procedure_is_listed_once() {
         let aliases = [("TokenService", "hallpass.v1.TokenService")];
-        let plain = MethodTable::new(&pool(), &[]).unwrap().iter().count();
+        let plain = MethodTable::new(&pool(), endpoints::PROCEDURES, &[])
+            .unwrap()
+            .iter()
+            .count();
         assert_eq!(
-            MethodTable::new(&pool(), &aliases).unwrap().iter().count(),
+            MethodTable::new(&pool(), endpoints::PROCEDURES, &aliases)
+                .unwrap()
+                .iter()
+                .count(),
             plain
         );
     }
@@ -251,7 +282,7 @@ mod tests {
     #[test]
     fn closest_procedure_is_found_by_its_name_then_by_its_service() {
         let aliases = [("TokenService", "hallpass.v1.TokenService")];
-        let table = MethodTable::new(&pool(), &aliases).unwrap();
+        let table = MethodTable::new(&pool(), endpoints::PROCEDURES, &aliases).unwrap();
         let health = "/grpc.health.v1.Health/Check";
         for (path, expected) in [
             (

@@ -9,10 +9,10 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use connectrpc_axum::ConnectError;
 use percent_encoding::percent_decode;
 
-use super::{error, wire::Codec};
+use super::{error, protocol::Codec};
+use crate::server::error::ApiError;
 
 /// URL-safe base64 with optional padding: the protocol asks clients to omit it and servers to accept it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -65,7 +65,7 @@ impl Query {
         }
     }
 
-    pub(super) fn is_compressed(&self) -> Result<bool, ConnectError> {
+    pub(super) fn is_compressed(&self) -> Result<bool, ApiError> {
         match self.compression.as_deref() {
             None | Some(b"" | b"identity") => Ok(false),
             Some(b"gzip") => Ok(true),
@@ -74,7 +74,7 @@ impl Query {
     }
 
     /// The message, decoded from base64 if needed.
-    pub(super) fn into_message(self) -> Result<Bytes, ConnectError> {
+    pub(super) fn into_message(self) -> Result<Bytes, ApiError> {
         if let Some(name) = self.repeated {
             return Err(error::malformed(format!("the query has {name} twice")));
         }

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use connectrpc_axum::ConnectError;
 use http::{HeaderMap, HeaderName};
 
-use super::{error, names, wire::Protocol};
+use super::{
+    error,
+    protocol::{self, Protocol},
+};
+use crate::server::error::ApiError;
 
 /// The caller's timeout, if set. An invalid one is an error: to wait longer or shorter than the caller thinks would
 /// be worse.
-pub(super) fn read(
-    headers: &HeaderMap,
-    protocol: Protocol,
-) -> Result<Option<Duration>, ConnectError> {
+pub(super) fn read(headers: &HeaderMap, protocol: Protocol) -> Result<Option<Duration>, ApiError> {
     let (name, parse): (HeaderName, fn(&str) -> Option<Duration>) = if protocol.is_grpc() {
-        (names::GRPC_TIMEOUT, grpc)
+        (protocol::GRPC_TIMEOUT, grpc)
     } else {
-        (names::CONNECT_TIMEOUT_MS, connect)
+        (protocol::CONNECT_TIMEOUT_MS, connect)
     };
     let mut values = headers.get_all(&name).iter();
     let Some(value) = values.next() else {
@@ -97,7 +97,7 @@ mod tests {
                 let mut headers = HeaderMap::new();
                 headers.insert(name, value.parse().unwrap());
                 let error = read(&headers, protocol).unwrap_err();
-                let message = error.message().unwrap();
+                let message = error.message();
                 assert!(message.starts_with(&format!("{name} is 0")), "{message}");
             }
         }

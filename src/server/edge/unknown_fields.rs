@@ -64,7 +64,7 @@ mod tests {
     fn path(name: &str, proto: &[u8]) -> Option<String> {
         let message = pool().get_message_by_name(&format!("hallpass.v1.{name}"));
         let refused = refuse(&message.unwrap(), proto).err();
-        refused.map(|violation| violation.into_error().message().unwrap().to_owned())
+        refused.map(|violation| violation.into_error().message().to_owned())
     }
 
     fn message(path: &str) -> String {

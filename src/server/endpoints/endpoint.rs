@@ -14,7 +14,13 @@ pub enum Kind {
     Procedure,
     /// A bidirectional stream of gRPC's reflection service, served by tonic.
     GrpcStream,
-    /// A web route with exactly this path.
+    /// Forward-auth, which owns all paths below its own, too.
+    ForwardAuth,
+    /// OAuth's token introspection.
+    Introspection,
+    /// OAuth's token revocation.
+    Revocation,
+    /// Another web route with exactly this path.
     Route,
     /// A web route that also owns all paths below its own, whether they exist or not.
     Tree,
@@ -83,6 +89,8 @@ pub struct Endpoint {
     pub browsers: bool,
     /// Its metric label.
     pub label: &'static str,
+    /// A health probe or a token check: there are many, and they are only logged at level info when they fail.
+    pub is_routine: bool,
     /// Its own timeout, if it has one.
     pub timeout: Option<fn(&Limits) -> Duration>,
     /// Its own maximum message size in bytes, if it has one.
@@ -93,7 +101,7 @@ impl Endpoint {
     /// Whether a request for `path`, which is canonical, is for this endpoint.
     pub fn is_at(&self, path: &str) -> bool {
         match self.kind {
-            Kind::Tree => is_below(path, self.path),
+            Kind::Tree | Kind::ForwardAuth => is_below(path, self.path),
             _ => path == self.path,
         }
     }
@@ -117,7 +125,7 @@ impl Endpoint {
                 let name = self.path.strip_prefix('/')?;
                 name.split_once('/').map(|(service, _)| service)
             }
-            Kind::Route | Kind::Tree => None,
+            _ => None,
         }
     }
 }
@@ -136,6 +144,7 @@ const fn endpoint(path: &'static str, kind: Kind) -> Endpoint {
         credentials: Credentials::Public,
         browsers: true,
         label: path,
+        is_routine: false,
         timeout: None,
         message_bytes: None,
     }
@@ -209,6 +218,12 @@ impl Endpoint {
     pub(super) const fn with_token_list(self) -> Self {
         Self {
             message_bytes: Some(|limits| limits.max_body_bytes.saturating_mul(2)),
+            ..self
+        }
+    }
+    pub(super) const fn as_routine(self) -> Self {
+        Self {
+            is_routine: true,
             ..self
         }
     }

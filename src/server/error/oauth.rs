@@ -5,13 +5,11 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use connectrpc_axum::{Code, ConnectError};
+use connectrpc_axum::Code;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::{app, domain::reason::Reason};
-
-use super::{super::current, challenge};
+use super::{super::context::RequestContext, ApiError, challenge};
 
 /// How a client authenticated or tried to, which decides the challenge it gets (RFC 6749 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,26 +35,27 @@ impl Scheme {
 
 /// The error response to an OAuth client that used `scheme`. A client without permission gets the status of an
 /// unauthenticated one (RFC 7662 §2.3).
-pub(in crate::server) fn refusal_of(error: app::Error, scheme: Scheme) -> Response {
-    let (may_not, reason) = (matches!(error, app::Error::Denied(_)), error.reason());
-    let error = ConnectError::from(error);
+pub(in crate::server) fn refusal_of(
+    context: &RequestContext,
+    error: impl Into<ApiError>,
+    scheme: Scheme,
+) -> Response {
+    let error = error.into();
+    let may_not = error.code() == Code::PermissionDenied;
     if !may_not && error.code() != Code::Unauthenticated {
-        return response(reason, &error);
+        return refusal(context, error);
     }
     let code = match scheme {
         Scheme::Bearer if may_not => "insufficient_scope",
         _ => "invalid_client",
     };
-    current::note_reason(reason.as_str());
-    let description = error.message().unwrap_or_default();
-    let mut response = error_response(StatusCode::UNAUTHORIZED, code, description);
+    note_reason(context, &error);
+    let mut response = error_response(StatusCode::UNAUTHORIZED, code, error.message());
     let headers = response.headers_mut();
     if scheme != Scheme::Basic {
-        let bearer = error
-            .meta()
-            .and_then(|meta| meta.get(header::WWW_AUTHENTICATE));
         let plain = HeaderValue::from_static(challenge::BEARER);
-        headers.append(header::WWW_AUTHENTICATE, bearer.cloned().unwrap_or(plain));
+        let bearer = error.header(&header::WWW_AUTHENTICATE).cloned();
+        headers.append(header::WWW_AUTHENTICATE, bearer.unwrap_or(plain));
     }
     if scheme != Scheme::Bearer {
         let basic = HeaderValue::from_static(challenge::BASIC);
@@ -66,17 +65,19 @@ pub(in crate::server) fn refusal_of(error: app::Error, scheme: Scheme) -> Respon
 }
 
 /// The error response where no client authenticates.
-pub(in crate::server) fn refusal(error: app::Error) -> Response {
-    response(error.reason(), &ConnectError::from(error))
+pub(in crate::server) fn refusal(context: &RequestContext, error: impl Into<ApiError>) -> Response {
+    let error = error.into();
+    note_reason(context, &error);
+    let (status, code) = status_and_code(error.code());
+    let mut response = error_response(status, code, error.message());
+    error.add_headers(response.headers_mut());
+    response
 }
 
-fn response(reason: Reason, error: &ConnectError) -> Response {
-    current::note_reason(reason.as_str());
-    let (status, code) = status_and_code(error.code());
-    let mut response = error_response(status, code, error.message().unwrap_or_default());
-    let headers = response.headers_mut();
-    headers.extend(error.meta().cloned().unwrap_or_default());
-    response
+fn note_reason(context: &RequestContext, error: &ApiError) {
+    if let Some(reason) = error.reason() {
+        context.note_reason(reason);
+    }
 }
 
 /// Internal errors are always 503, so that they cannot be mistaken for an answer.
@@ -109,6 +110,7 @@ pub(in crate::server) fn error_json(code: &str, description: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app;
     use crate::app::error::{Denied, FieldError, Unauthenticated};
     use crate::domain::scope::OwnScope;
 
@@ -131,7 +133,7 @@ mod tests {
                 (Scheme::Basic, &["Basic"]),
                 (Scheme::Any, &["Beare", "Basic"]),
             ] {
-                let response = refusal_of(error(), scheme);
+                let response = refusal_of(&RequestContext::of_nobody(), error(), scheme);
                 assert_eq!(response.status(), 401);
                 assert_eq!(challenges(&response), asked);
             }
@@ -145,7 +147,7 @@ mod tests {
             (app::Error::Internal("x".into()), 503),
             (app::Error::Busy, 429),
         ] {
-            let response = refusal_of(error, Scheme::Any);
+            let response = refusal_of(&RequestContext::of_nobody(), error, Scheme::Any);
             assert_eq!(
                 (response.status().as_u16(), &*challenges(&response)),
                 (status, &[][..])

@@ -1,12 +1,11 @@
 //! `hallpass.v1.AdminService`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse, StreamBody};
 use futures_util::{Stream, stream};
 
 use crate::{
     app::{
         App,
+        caller::Caller,
         error::{Checked, FieldError},
         tokens::{LeakStatus, ListAllTokens, RevokeTokens, TokenOutcome, TokenSelection},
     },
@@ -18,47 +17,45 @@ use crate::{
     },
 };
 
-use super::{super::authenticate::Authenticated, message, page_request};
-
-type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
+use super::{Reply, message, page_request};
 
 pub(super) async fn list_all_tokens(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<ListAllTokensRequest>,
+    app: App,
+    caller: Caller,
+    request: ListAllTokensRequest,
 ) -> Reply<ListAllTokensResponse> {
     let request = ListAllTokens {
         page: page_request(request.page_size, request.page_token, request.reverse),
         filter: selection(request.filter),
     };
     let (page, usernames) = app.list_all_tokens(&caller, request).await?;
-    Ok(ConnectResponse(ListAllTokensResponse {
+    Ok(ListAllTokensResponse {
         tokens: page.items.into_iter().map(message::token).collect(),
         next_page_token: page.next_page_token,
         usernames: message::usernames(usernames),
-    }))
+    })
 }
 
 pub(super) async fn count_all_tokens(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<CountAllTokensRequest>,
+    app: App,
+    caller: Caller,
+    request: CountAllTokensRequest,
 ) -> Reply<CountAllTokensResponse> {
     let counts = app
         .count_all_tokens(&caller, selection(request.filter))
         .await?;
     let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
-    Ok(ConnectResponse(CountAllTokensResponse {
+    Ok(CountAllTokensResponse {
         live_count: number(counts.active),
         disabled_count: number(counts.disabled),
         expired_count: number(counts.expired),
-    }))
+    })
 }
 
 pub(super) async fn revoke_tokens(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<RevokeTokensRequest>,
+    app: App,
+    caller: Caller,
+    request: RevokeTokensRequest,
 ) -> Reply<RevokeTokensResponse> {
     let request = RevokeTokens {
         filter: selection(request.filter),
@@ -70,7 +67,7 @@ pub(super) async fn revoke_tokens(
     let done = app.revoke_tokens(&caller, request).await?;
     let (ids, outcomes): (Vec<_>, Vec<_>) = done.outcomes.into_iter().unzip();
     let id = |id: Option<TokenId>| id.map(|id| id.to_string()).unwrap_or_default();
-    Ok(ConnectResponse(RevokeTokensResponse {
+    Ok(RevokeTokensResponse {
         token_count: done.tokens,
         child_count: done.children,
         first_tokens: done.first.into_iter().map(message::token).collect(),
@@ -84,13 +81,13 @@ pub(super) async fn revoke_tokens(
         token_ids: ids.into_iter().map(id).collect(),
         usernames: message::usernames(done.usernames),
         last_use: done.last_use.map(message::last_use),
-    }))
+    })
 }
 
 pub(super) async fn revoke_leaked_tokens(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<RevokeLeakedTokensRequest>,
+    app: App,
+    caller: Caller,
+    request: RevokeLeakedTokensRequest,
 ) -> Reply<RevokeLeakedTokensResponse> {
     let found = request.tokens.iter().map(leaked).collect();
     let done = app.revoke_leaked(&caller, found, request.dry_run).await?;
@@ -98,25 +95,22 @@ pub(super) async fn revoke_leaked_tokens(
         .leaks
         .iter()
         .map(|leak| leak_status(leak.status).into());
-    Ok(ConnectResponse(RevokeLeakedTokensResponse {
+    Ok(RevokeLeakedTokensResponse {
         statuses: statuses.collect(),
         revoked_token_ids: done.revoked.iter().map(ToString::to_string).collect(),
-    }))
+    })
 }
 
 pub(super) async fn check_data(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(_): ConnectRequest<CheckDataRequest>,
-) -> Result<
-    ConnectResponse<StreamBody<impl Stream<Item = Result<CheckDataResponse, ConnectError>>>>,
-    ConnectError,
-> {
+    app: App,
+    caller: Caller,
+    _: CheckDataRequest,
+) -> Reply<impl Stream<Item = Reply<CheckDataResponse>>> {
     let findings = app.check_data(&caller).await?;
     let findings = findings
         .into_iter()
         .map(|finding| Ok(CheckDataResponse { finding }));
-    Ok(ConnectResponse(StreamBody::new(stream::iter(findings))))
+    Ok(stream::iter(findings))
 }
 
 fn leaked(token: &v1::LeakedToken) -> Checked<PresentedToken> {

@@ -1,11 +1,9 @@
 //! `hallpass.v1.AuditService`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse, StreamBody};
 use futures_util::{Stream, stream};
 
 use crate::{
-    app::{App, audit::AuditSelection, error::FieldError},
+    app::{App, audit::AuditSelection, caller::Caller, error::FieldError},
     domain::audit_action,
     proto::hallpass::v1::{
         AuditFilter, ListAuditEventsRequest, ListAuditEventsResponse, StreamAuditEventsRequest,
@@ -13,36 +11,28 @@ use crate::{
     },
 };
 
-use super::{
-    super::{authenticate::Authenticated, unknown_name},
-    message, page_request,
-};
+use super::{super::unknown_name, Reply, message, page_request};
 
 pub(super) async fn list(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<ListAuditEventsRequest>,
-) -> Result<ConnectResponse<ListAuditEventsResponse>, ConnectError> {
+    app: App,
+    caller: Caller,
+    request: ListAuditEventsRequest,
+) -> Reply<ListAuditEventsResponse> {
     let page = page_request(request.page_size, request.page_token, request.reverse);
     let selection = selection(request.filter.unwrap_or_default());
     let (page, usernames) = app.list_audit(&caller, selection, page).await?;
-    Ok(ConnectResponse(ListAuditEventsResponse {
+    Ok(ListAuditEventsResponse {
         events: page.items.into_iter().map(message::audit_event).collect(),
         next_page_token: page.next_page_token,
         usernames: message::usernames(usernames),
-    }))
+    })
 }
 
 pub(super) async fn stream(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<StreamAuditEventsRequest>,
-) -> Result<
-    ConnectResponse<
-        StreamBody<impl Stream<Item = Result<StreamAuditEventsResponse, ConnectError>>>,
-    >,
-    ConnectError,
-> {
+    app: App,
+    caller: Caller,
+    request: StreamAuditEventsRequest,
+) -> Reply<impl Stream<Item = Reply<StreamAuditEventsResponse>>> {
     let after = match request.after_sequence {
         0 => None,
         number => Some(i64::try_from(number).unwrap_or(i64::MAX)),
@@ -54,7 +44,7 @@ pub(super) async fn stream(
         let part = (!events.is_empty()).then_some(StreamAuditEventsResponse { events });
         Ok(part.map(|part| (part, rows)))
     });
-    Ok(ConnectResponse(StreamBody::new(parts)))
+    Ok(parts)
 }
 
 fn selection(filter: AuditFilter) -> AuditSelection {

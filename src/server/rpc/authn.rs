@@ -1,42 +1,39 @@
 //! `hallpass.v1.AuthnService`, and the only procedure of `buf.registry.owner.v1.UserService`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
-
 use crate::{
-    app::App,
+    app::{App, caller::Caller},
     proto::{
         buf::registry::owner::v1 as owner,
         hallpass::v1::{self, GetCurrentUserRequest, GetCurrentUserResponse},
     },
 };
 
-use super::{super::authenticate::Authenticated, message};
+use super::{Reply, message};
 
 pub(super) async fn current(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(_): ConnectRequest<GetCurrentUserRequest>,
-) -> Result<ConnectResponse<GetCurrentUserResponse>, ConnectError> {
+    app: App,
+    caller: Caller,
+    _: GetCurrentUserRequest,
+) -> Reply<GetCurrentUserResponse> {
     app.may_get_current_user(&caller)?;
     let token = caller.token().cloned().map(|token| v1::Token {
         last_use: None,
         ..message::token(token)
     });
-    Ok(ConnectResponse(GetCurrentUserResponse {
+    Ok(GetCurrentUserResponse {
         user: caller.user().cloned().map(message::user),
         token,
         actor: caller.actor(),
-    }))
+    })
 }
 
 pub(super) async fn current_as_owner(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(_): ConnectRequest<owner::GetCurrentUserRequest>,
-) -> Result<ConnectResponse<owner::GetCurrentUserResponse>, ConnectError> {
+    app: App,
+    caller: Caller,
+    _: owner::GetCurrentUserRequest,
+) -> Reply<owner::GetCurrentUserResponse> {
     let user = app.current_user(&caller)?;
-    Ok(ConnectResponse(owner::GetCurrentUserResponse {
+    Ok(owner::GetCurrentUserResponse {
         user: Some(message::owner_user(user)),
-    }))
+    })
 }

@@ -1,11 +1,9 @@
 //! `hallpass.v1.TokenService`: procedures that rotate or update a token.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
-
 use crate::{
     app::{
         App,
+        caller::Caller,
         tokens::{RotateToken, UpdateToken},
     },
     proto::hallpass::v1::{
@@ -14,13 +12,13 @@ use crate::{
     },
 };
 
-use super::{super::authenticate::Authenticated, message};
+use super::{Reply, message};
 
 pub(super) async fn rotate(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<RotateTokenRequest>,
-) -> Result<ConnectResponse<RotateTokenResponse>, ConnectError> {
+    app: App,
+    caller: Caller,
+    request: RotateTokenRequest,
+) -> Reply<RotateTokenResponse> {
     let grace_period = request.grace_period;
     let request = RotateToken {
         token_id: request.token_id,
@@ -29,18 +27,18 @@ pub(super) async fn rotate(
         never_expires: request.never_expires,
     };
     let rotated = app.rotate_token(&caller, request).await?;
-    Ok(ConnectResponse(RotateTokenResponse {
+    Ok(RotateTokenResponse {
         token: rotated.text.expose().to_owned(),
         metadata: Some(message::token(rotated.token)),
         predecessor: Some(message::token(rotated.predecessor)),
-    }))
+    })
 }
 
 pub(super) async fn update(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<UpdateTokenRequest>,
-) -> Result<ConnectResponse<UpdateTokenResponse>, ConnectError> {
+    app: App,
+    caller: Caller,
+    request: UpdateTokenRequest,
+) -> Reply<UpdateTokenResponse> {
     let UpdateTokenRequest {
         token_id,
         note,
@@ -56,18 +54,18 @@ pub(super) async fn update(
         allowed_cidrs,
     };
     let token = app.update_token(&caller, request).await?;
-    Ok(ConnectResponse(UpdateTokenResponse {
+    Ok(UpdateTokenResponse {
         token: Some(message::token(token)),
-    }))
+    })
 }
 
 pub(super) async fn undo_rotation(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<UndoRotationRequest>,
-) -> Result<ConnectResponse<UndoRotationResponse>, ConnectError> {
+    app: App,
+    caller: Caller,
+    request: UndoRotationRequest,
+) -> Reply<UndoRotationResponse> {
     let token = app.undo_rotation(&caller, &request.token_id).await?;
-    Ok(ConnectResponse(UndoRotationResponse {
+    Ok(UndoRotationResponse {
         token: Some(message::token(token)),
-    }))
+    })
 }

@@ -7,12 +7,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{Extension, extract::State};
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::{
-    app::{App, Error, error::FieldError, verify::Verified},
+    app::{App, caller::Caller, error::FieldError, verify::Verified},
     proto::{
         envoy::{
             config::core::v3::{
@@ -29,12 +27,13 @@ use crate::{
     },
 };
 
-use super::super::{
-    authenticate::{OptionalCaller, RequestOrigin},
-    client_address::ClientAddress,
-    current,
-    external_auth::{self, AuthDenied, Decision, ParameterSource, Requirement},
-    listener::Peer,
+use super::{
+    super::{
+        client_address::ClientAddress,
+        context::RequestContext,
+        external_auth::{self, AuthDenied, Decision, ParameterSource, Requirement},
+    },
+    Reply,
 };
 
 /// State of the handler.
@@ -45,37 +44,39 @@ pub(super) struct Envoy {
 }
 
 pub(super) async fn check(
-    State(Envoy { app, addresses }): State<Envoy>,
-    OptionalCaller(caller): OptionalCaller,
-    RequestOrigin(origin): RequestOrigin,
-    Extension(peer): Extension<Peer>,
-    ConnectRequest(request): ConnectRequest<CheckRequest>,
-) -> Result<ConnectResponse<CheckResponse>, ConnectError> {
-    let context = request.attributes.unwrap_or_default();
-    let required = requirement(&context).map_err(Error::from)?;
-    let headers = headers(&context);
+    Envoy { app, addresses }: Envoy,
+    (caller, context): (Option<Caller>, RequestContext),
+    request: CheckRequest,
+) -> Reply<CheckResponse> {
+    let attributes = request.attributes.unwrap_or_default();
+    let required = requirement(&attributes)?;
+    let client = context.client();
+    let headers = headers(&attributes);
     let is_trusted = match &caller {
         Some(caller) => app.may_verify(caller).map(|()| true)?,
-        None => peer.ip().is_some_and(|peer| addresses.trusts(peer)),
+        None => context
+            .peer()
+            .ip()
+            .is_some_and(|peer| addresses.trusts(peer)),
     };
-    let claimed = source(&context).map(|source| addresses.find(source, &headers));
-    current::note_client_ip(claimed);
+    let claimed = source(&attributes).map(|source| addresses.find(source, &headers));
+    context.note_client_ip(claimed);
     let source = if is_trusted {
         external_auth::RequestSource {
             client_ip: claimed,
-            reporter_ip: claimed.and(origin.ip),
+            reporter_ip: claimed.and(client.ip),
         }
     } else {
         external_auth::RequestSource {
-            client_ip: origin.ip,
+            client_ip: client.ip,
             reporter_ip: None,
         }
     };
-    let answer = match external_auth::check(&app, &headers, required, source, &origin).await? {
+    let decision = external_auth::check(&app, &context, &headers, &required, source);
+    Ok(match decision.await? {
         Decision::Allowed(verified) => allowed(&verified),
         Decision::Denied(refusal) => denied(refusal),
-    };
-    Ok(ConnectResponse(answer))
+    })
 }
 
 const PARAMETERS: ParameterSource = ParameterSource {

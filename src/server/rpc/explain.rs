@@ -1,27 +1,22 @@
 //! `hallpass.v1.TokenService/ExplainToken`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
-
 use crate::{
     app::{
         self, App,
+        caller::Caller,
         explain::{CredentialKind, ExplainToken, Explanation, TokenCreation},
     },
     domain::token::Token,
     proto::hallpass::v1::{self, ExplainTokenRequest, ExplainTokenResponse},
 };
 
-use super::{
-    super::{authenticate::Authenticated, error},
-    message,
-};
+use super::{super::error, Reply, message};
 
 pub(super) async fn explain(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<ExplainTokenRequest>,
-) -> Result<ConnectResponse<ExplainTokenResponse>, ConnectError> {
+    app: App,
+    caller: Caller,
+    request: ExplainTokenRequest,
+) -> Reply<ExplainTokenResponse> {
     let plaintext = message::token_hash("plaintext_sha256", &request.plaintext_sha256);
     let plaintext = plaintext.map_err(app::Error::from)?;
     let question = ExplainToken {
@@ -31,7 +26,7 @@ pub(super) async fn explain(
         client_ip: &request.client_ip,
     };
     let explanation = app.explain_token(&caller, question).await?;
-    Ok(ConnectResponse(reply(explanation)))
+    Ok(reply(explanation))
 }
 
 fn reply(explanation: Explanation) -> ExplainTokenResponse {

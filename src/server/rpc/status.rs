@@ -1,11 +1,9 @@
 //! `hallpass.v1.StatusService`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
-
 use crate::{
     app::{
         App,
+        caller::Caller,
         status::{Counts, Policies},
     },
     domain::lifetime::LifetimePolicy,
@@ -15,21 +13,21 @@ use crate::{
     },
 };
 
-use super::super::authenticate::OptionalCaller;
+use super::Reply;
 
 pub(super) async fn get(
-    State(app): State<App>,
-    OptionalCaller(caller): OptionalCaller,
-    ConnectRequest(_): ConnectRequest<GetServerStatusRequest>,
-) -> Result<ConnectResponse<GetServerStatusResponse>, ConnectError> {
+    app: App,
+    caller: Option<Caller>,
+    _: GetServerStatusRequest,
+) -> Reply<GetServerStatusResponse> {
     let status = app.server_status(caller.as_ref()).await?;
-    Ok(ConnectResponse(GetServerStatusResponse {
+    Ok(GetServerStatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: status.ready,
         disk_full: status.disk_full,
         policies: status.policies.map(policies),
         counts: status.counts.map(counts),
-    }))
+    })
 }
 
 fn policies(policies: Policies) -> ServerPolicies {

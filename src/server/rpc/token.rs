@@ -1,8 +1,5 @@
 //! `hallpass.v1.TokenService`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
-
 use crate::{
     app::{
         App, Error,
@@ -19,22 +16,14 @@ use crate::{
 };
 
 use super::{
-    super::{
-        authenticate::{self, Authenticated, DeferredCredential},
-        cors::PasswordOrigin,
-        current,
-    },
-    message, page_request,
+    super::{authenticate::Credential, context::RequestContext, cors},
+    Reply, message, page_request,
 };
 
-type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
-
 pub(super) async fn create(
-    State(app): State<App>,
-    authenticate::RequestOrigin(origin): authenticate::RequestOrigin,
-    deferred: DeferredCredential,
-    page: PasswordOrigin,
-    ConnectRequest(request): ConnectRequest<CreateTokenRequest>,
+    app: App,
+    (credential, context): (Credential, RequestContext),
+    request: CreateTokenRequest,
 ) -> Reply<CreateTokenResponse> {
     let CreateTokenRequest {
         note,
@@ -48,12 +37,12 @@ pub(super) async fn create(
     } = request;
     let password = Secret::new(password);
     let caller = if username.is_empty() && password.expose().is_empty() {
-        deferred.0.authenticate(&app, &origin).await?
+        credential.authenticate(&app, &context).await?
     } else {
-        page.check()?;
-        current::note_credential("password");
-        let caller = sign_in(&app, &username, password, &origin).await?;
-        current::note_caller(&caller);
+        cors::check_password_page(&context)?;
+        context.note_credential("password");
+        let caller = sign_in(&app, &username, password, context.client()).await?;
+        context.note_caller(&caller);
         caller
     };
     let expire_time = expire_time.map(|time| (time.seconds, time.nanos));
@@ -66,10 +55,10 @@ pub(super) async fn create(
         allowed_cidrs,
     };
     let created = app.create_token(&caller, request).await?;
-    Ok(ConnectResponse(CreateTokenResponse {
+    Ok(CreateTokenResponse {
         token: created.text.expose().to_owned(),
         metadata: Some(message::token(created.token)),
-    }))
+    })
 }
 
 async fn sign_in(
@@ -88,22 +77,22 @@ async fn sign_in(
 }
 
 pub(super) async fn get(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<GetTokenRequest>,
+    app: App,
+    caller: Caller,
+    request: GetTokenRequest,
 ) -> Reply<GetTokenResponse> {
     let (token, username) = app.get_token(&caller, &request.token_id).await?;
     let username = username.map(|name| name.as_str().to_owned());
-    Ok(ConnectResponse(GetTokenResponse {
+    Ok(GetTokenResponse {
         token: Some(message::token(token)),
         username: username.unwrap_or_default(),
-    }))
+    })
 }
 
 pub(super) async fn list(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<ListTokensRequest>,
+    app: App,
+    caller: Caller,
+    request: ListTokensRequest,
 ) -> Reply<ListTokensResponse> {
     let page = page_request(request.page_size, request.page_token, request.reverse);
     let page = app
@@ -117,35 +106,35 @@ pub(super) async fn list(
             },
         )
         .await?;
-    Ok(ConnectResponse(ListTokensResponse {
+    Ok(ListTokensResponse {
         tokens: page.items.into_iter().map(message::token).collect(),
         next_page_token: page.next_page_token,
-    }))
+    })
 }
 
 pub(super) async fn delete(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<DeleteTokenRequest>,
+    app: App,
+    caller: Caller,
+    request: DeleteTokenRequest,
 ) -> Reply<DeleteTokenResponse> {
     let children = app.delete_token(&caller, &request.token_id).await?;
-    Ok(ConnectResponse(DeleteTokenResponse {
+    Ok(DeleteTokenResponse {
         deleted_children: children.unwrap_or(0),
         already_deleted: children.is_none(),
-    }))
+    })
 }
 
 pub(super) async fn look_up(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<LookUpTokenRequest>,
+    app: App,
+    caller: Caller,
+    request: LookUpTokenRequest,
 ) -> Reply<LookUpTokenResponse> {
     let impact = app.look_up_token(&caller, &request.token_id).await?;
     let username = impact.username.map(|name| name.as_str().to_owned());
-    Ok(ConnectResponse(LookUpTokenResponse {
+    Ok(LookUpTokenResponse {
         username: username.unwrap_or_default(),
         note: impact.token.note.as_str().to_owned(),
         last_use: impact.token.last_use.map(message::last_use),
         live_children: u32::try_from(impact.live_children).unwrap_or(u32::MAX),
-    }))
+    })
 }

@@ -1,11 +1,9 @@
 //! `hallpass.v1.UserService`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
-
 use crate::{
     app::{
         App,
+        caller::Caller,
         error::{Checked, FieldError},
         users::{CreateUser, KindFilter, ListUsers, NewUser, SetPassword},
     },
@@ -23,17 +21,14 @@ use crate::{
 };
 
 use super::{
-    super::{authenticate::Authenticated, cors::PasswordOrigin},
-    NOT_OF_THE_ENUM, message, page_request,
+    super::{context::RequestContext, cors},
+    NOT_OF_THE_ENUM, Reply, message, page_request,
 };
 
-type Reply<T> = Result<ConnectResponse<T>, ConnectError>;
-
 pub(super) async fn create(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    page: PasswordOrigin,
-    ConnectRequest(request): ConnectRequest<CreateUserRequest>,
+    app: App,
+    (caller, context): (Caller, RequestContext),
+    request: CreateUserRequest,
 ) -> Reply<CreateUserResponse> {
     let CreateUserRequest {
         username,
@@ -45,7 +40,7 @@ pub(super) async fn create(
     } = request;
     let password = Secret::new(password);
     if !password.expose().is_empty() {
-        page.check()?;
+        cors::check_password_page(&context)?;
     }
     let role = read_role("role", role).map(|role| role.unwrap_or(Role::Member));
     let kind = match UserType::try_from(user_type) {
@@ -73,56 +68,56 @@ pub(super) async fn create(
             },
         )
         .await?;
-    Ok(ConnectResponse(CreateUserResponse {
+    Ok(CreateUserResponse {
         user: Some(message::user(user)),
-    }))
+    })
 }
 
 pub(super) async fn get(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<GetUserRequest>,
+    app: App,
+    caller: Caller,
+    request: GetUserRequest,
 ) -> Reply<GetUserResponse> {
     let user = app.get_user(&caller, &request.id).await?;
-    Ok(ConnectResponse(GetUserResponse {
+    Ok(GetUserResponse {
         user: Some(message::user(user)),
-    }))
+    })
 }
 
 pub(super) async fn get_by_username(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<GetUserByUsernameRequest>,
+    app: App,
+    caller: Caller,
+    request: GetUserByUsernameRequest,
 ) -> Reply<GetUserByUsernameResponse> {
     let user = app.get_user_by_username(&caller, &request.username).await?;
-    Ok(ConnectResponse(GetUserByUsernameResponse {
+    Ok(GetUserByUsernameResponse {
         user: Some(message::user(user)),
-    }))
+    })
 }
 
 pub(super) async fn look_up(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<LookUpUserRequest>,
+    app: App,
+    caller: Caller,
+    request: LookUpUserRequest,
 ) -> Reply<LookUpUserResponse> {
     let (id, name) = (&request.id, &request.username);
     let found = app.look_up_user(&caller, id, name, request.with_stakes);
     let (user, impact) = found.await?;
     let impact = impact.unwrap_or_default();
-    Ok(ConnectResponse(LookUpUserResponse {
+    Ok(LookUpUserResponse {
         id: user.id.to_string(),
         username: user.username.as_str().to_owned(),
         r#type: message::user_type(&user).into(),
         live_tokens: impact.live_tokens,
         last_use_time: impact.last_use_time.map(message::timestamp),
         machines: impact.machines,
-    }))
+    })
 }
 
 pub(super) async fn list(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<ListUsersRequest>,
+    app: App,
+    caller: Caller,
+    request: ListUsersRequest,
 ) -> Reply<ListUsersResponse> {
     let page = page_request(request.page_size, request.page_token, request.reverse);
     let deactivated = read_state(request.user_state_filter);
@@ -137,54 +132,53 @@ pub(super) async fn list(
             },
         )
         .await?;
-    Ok(ConnectResponse(ListUsersResponse {
+    Ok(ListUsersResponse {
         users: page.items.into_iter().map(message::user).collect(),
         next_page_token: page.next_page_token,
-    }))
+    })
 }
 
 pub(super) async fn count(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<CountUsersRequest>,
+    app: App,
+    caller: Caller,
+    request: CountUsersRequest,
 ) -> Reply<CountUsersResponse> {
     let deactivated = read_state(request.user_state_filter);
     let count = app.count_users(&caller, deactivated).await?;
     let total_count = u32::try_from(count).unwrap_or(u32::MAX);
-    Ok(ConnectResponse(CountUsersResponse { total_count }))
+    Ok(CountUsersResponse { total_count })
 }
 
 pub(super) async fn set_role(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<UpdateUserServerRoleRequest>,
+    app: App,
+    caller: Caller,
+    request: UpdateUserServerRoleRequest,
 ) -> Reply<UpdateUserServerRoleResponse> {
     let role = read_role("server_role", request.server_role);
     let role = role.and_then(|role| role.ok_or(FieldError::new("server_role", "is required")));
     let user = app.set_role(&caller, &request.user_id, role).await?;
     let user = Some(message::user(user));
-    Ok(ConnectResponse(UpdateUserServerRoleResponse { user }))
+    Ok(UpdateUserServerRoleResponse { user })
 }
 
 pub(super) async fn set_settings(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<UpdateUserSettingsRequest>,
+    app: App,
+    caller: Caller,
+    request: UpdateUserSettingsRequest,
 ) -> Reply<UpdateUserSettingsResponse> {
     let user = app
         .set_description(&caller, &request.user_id, request.description)
         .await?;
     let user = Some(message::user(user));
-    Ok(ConnectResponse(UpdateUserSettingsResponse { user }))
+    Ok(UpdateUserSettingsResponse { user })
 }
 
 pub(super) async fn set_password(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    page: PasswordOrigin,
-    ConnectRequest(request): ConnectRequest<SetPasswordRequest>,
+    app: App,
+    (caller, context): (Caller, RequestContext),
+    request: SetPasswordRequest,
 ) -> Reply<SetPasswordResponse> {
-    page.check()?;
+    cors::check_password_page(&context)?;
     let SetPasswordRequest {
         user_id,
         old_password,
@@ -203,48 +197,48 @@ pub(super) async fn set_password(
             },
         )
         .await?;
-    Ok(ConnectResponse(SetPasswordResponse { deleted_tokens }))
+    Ok(SetPasswordResponse { deleted_tokens })
 }
 
 pub(super) async fn set_owner(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<SetOwnerRequest>,
+    app: App,
+    caller: Caller,
+    request: SetOwnerRequest,
 ) -> Reply<SetOwnerResponse> {
     let user = app
         .set_owner(&caller, &request.user_id, &request.owner_id)
         .await?;
     let user = Some(message::user(user));
-    Ok(ConnectResponse(SetOwnerResponse { user }))
+    Ok(SetOwnerResponse { user })
 }
 
 pub(super) async fn deactivate(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<DeactivateUserRequest>,
+    app: App,
+    caller: Caller,
+    request: DeactivateUserRequest,
 ) -> Reply<DeactivateUserResponse> {
     let user = app.deactivate_user(&caller, &request.id).await?;
     let user = Some(message::user(user));
-    Ok(ConnectResponse(DeactivateUserResponse { user }))
+    Ok(DeactivateUserResponse { user })
 }
 
 pub(super) async fn reactivate(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<ReactivateUserRequest>,
+    app: App,
+    caller: Caller,
+    request: ReactivateUserRequest,
 ) -> Reply<ReactivateUserResponse> {
     let user = app.reactivate_user(&caller, &request.id).await?;
     let user = Some(message::user(user));
-    Ok(ConnectResponse(ReactivateUserResponse { user }))
+    Ok(ReactivateUserResponse { user })
 }
 
 pub(super) async fn delete(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<DeleteUserRequest>,
+    app: App,
+    caller: Caller,
+    request: DeleteUserRequest,
 ) -> Reply<DeleteUserResponse> {
     let deleted_tokens = app.delete_user(&caller, &request.id).await?;
-    Ok(ConnectResponse(DeleteUserResponse { deleted_tokens }))
+    Ok(DeleteUserResponse { deleted_tokens })
 }
 
 fn read_role(field: &'static str, role: i32) -> Checked<Option<Role>> {

@@ -1,11 +1,9 @@
 //! `hallpass.v1.TokenService/VerifyToken`.
 
-use axum::extract::State;
-use connectrpc_axum::{ConnectError, ConnectRequest, ConnectResponse};
-
 use crate::{
     app::{
         App,
+        caller::Caller,
         verify::{Verification, VerifyToken},
     },
     domain::{presented_token::PresentedToken, secret::Secret},
@@ -13,23 +11,22 @@ use crate::{
 };
 
 use super::{
-    super::{authenticate::Authenticated, current, error},
-    message,
+    super::{context::RequestContext, error},
+    Reply, message,
 };
 
 pub(super) async fn verify(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    ConnectRequest(request): ConnectRequest<VerifyTokenRequest>,
-) -> Result<ConnectResponse<VerifyTokenResponse>, ConnectError> {
+    app: App,
+    (caller, context): (Caller, RequestContext),
+    request: VerifyTokenRequest,
+) -> Reply<VerifyTokenResponse> {
     let token = Secret::new(request.token);
     let question = VerifyToken::parse(
         PresentedToken::from_paste(token.expose()),
         request.required_scopes.iter().map(String::as_str),
         &request.client_ip,
     );
-    current::note_routine();
-    current::note_client_ip(
+    context.note_client_ip(
         question
             .as_ref()
             .map_or(None, |question| question.client_ip),
@@ -42,12 +39,12 @@ pub(super) async fn verify(
             ..VerifyTokenResponse::default()
         },
         Verification::Invalid(refused) => {
-            current::note_reason(refused.reason().as_str());
+            context.note_reason(refused.reason());
             VerifyTokenResponse {
                 reason: error::reason(refused.reason()).into(),
                 ..VerifyTokenResponse::default()
             }
         }
     };
-    Ok(ConnectResponse(reply))
+    Ok(reply)
 }

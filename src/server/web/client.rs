@@ -2,42 +2,60 @@
 //! `client_secret` in the form (RFC 6749 §2.3.1). Client names are ignored, and users' passwords are never
 //! accepted.
 
-use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use axum::{body::Body, response::Response};
+use http::{StatusCode, header, request::Parts};
 
-use crate::{
-    app::{
-        App, Error,
-        caller::{Caller, ClientInfo},
-        error::Unauthenticated,
-    },
-    domain::secret::Secret,
-};
+use crate::app::{App, caller::Caller};
 
 use super::{
     super::{
-        authenticate::{self, PresentedCredential},
+        authenticate::{Credential, HeadCaller},
+        context::RequestContext,
         error::oauth::{self, Scheme},
     },
-    form::Form,
+    form::{self, Form},
 };
+
+/// A request of an OAuth client.
+pub(in crate::server) struct ClientRequest<'a> {
+    pub(in crate::server) app: &'a App,
+    pub(in crate::server) context: &'a RequestContext,
+    pub(in crate::server) caller: HeadCaller,
+    pub(in crate::server) head: &'a Parts,
+    pub(in crate::server) body: &'a mut Body,
+    pub(in crate::server) max_body_bytes: usize,
+}
+
+impl ClientRequest<'_> {
+    /// Reads the form, and which client sent it.
+    pub(super) async fn read(self) -> Result<(Form, Client), Box<Response>> {
+        form::check(&self.head.headers)?;
+        let form = Form::read(self.body, self.max_body_bytes).await?;
+        let client = Client::read(self.context, self.caller, self.head, &form)?;
+        Ok((form, client))
+    }
+}
 
 /// The credential of a client.
 pub(super) struct Client {
-    token: Result<Secret, Unauthenticated>,
+    credential: Credential,
     scheme: Scheme,
 }
 
 impl Client {
-    /// Reads the credential from the header and the form.
+    /// Takes the credential from the header, where `caller` is from, or the form.
     ///
     /// # Errors
     /// More than one method was used in a request (RFC 6749 §2.3), even if they agree.
-    pub(super) fn read(headers: &HeaderMap, form: &Form) -> Result<Self, Box<Response>> {
-        let refused = |error: Error| Box::new(oauth::refusal(error));
+    fn read(
+        context: &RequestContext,
+        caller: HeadCaller,
+        head: &Parts,
+        form: &Form,
+    ) -> Result<Self, Box<Response>> {
         let in_form = form.find("client_secret");
-        let in_form = in_form.map_err(|error| refused(error.into()))?;
-        let in_header = headers.get_all(header::AUTHORIZATION).iter().count();
+        let in_form = in_form.map_err(|error| Box::new(oauth::refusal(context, error)))?;
+        let in_header = head.headers.get_all(header::AUTHORIZATION).iter().count();
         if in_header + usize::from(in_form.is_some()) > 1 {
             let problem =
                 "the client must authenticate with exactly one of Bearer, Basic and client_secret";
@@ -45,21 +63,25 @@ impl Client {
                 oauth::error_response(StatusCode::BAD_REQUEST, "invalid_request", problem);
             return Err(Box::new(refusal));
         }
-        Ok(match in_form {
-            Some(secret) => Self {
-                token: Ok(secret.clone()),
+        Ok(match (in_form, caller) {
+            (Some(secret), _) => Self {
+                credential: Credential::Token(secret.clone()),
                 scheme: Scheme::Any,
             },
-            None => Self {
-                token: authenticate::bearer_or_encoded_basic(headers),
-                scheme: Scheme::of(headers),
+            (None, HeadCaller::Deferred(credential)) => Self {
+                credential,
+                scheme: Scheme::of(&head.headers),
+            },
+            (None, HeadCaller::Anonymous | HeadCaller::Known(_)) => Self {
+                credential: Credential::Missing,
+                scheme: Scheme::Any,
             },
         })
     }
 
     /// Whether there is no credential.
     pub(super) const fn is_absent(&self) -> bool {
-        matches!(self.token, Err(Unauthenticated::Missing))
+        matches!(self.credential, Credential::Missing)
     }
 
     /// The scheme that was used, with which a refusal challenges the client.
@@ -71,11 +93,10 @@ impl Client {
     pub(super) async fn authenticate(
         self,
         app: &App,
-        origin: &ClientInfo,
+        context: &RequestContext,
     ) -> Result<Caller, Box<Response>> {
         // The form has been read already, so the caller's state is current.
-        let caller = PresentedCredential::Bearer(self.token).authenticate(app, origin);
-        let caller = caller.await;
-        caller.map_err(|error| Box::new(oauth::refusal_of(error, self.scheme)))
+        let caller = self.credential.authenticate(app, context).await;
+        caller.map_err(|error| Box::new(oauth::refusal_of(context, error, self.scheme)))
     }
 }

@@ -1,13 +1,8 @@
 //! Form-encoded bodies of the OAuth endpoints.
 
-use std::error::Error as _;
-
-use axum::{
-    body::{Body, to_bytes},
-    response::Response,
-};
+use axum::{body::Body, response::Response};
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::{app::error::FieldError, domain::secret::Secret};
 
@@ -54,11 +49,11 @@ const OAUTH: [&str; 4] = [
 pub(super) struct Form(Vec<(&'static str, Secret)>, Option<String>);
 
 impl Form {
-    /// Reads a body, whose size is already limited.
-    pub(super) async fn read(body: Body) -> Result<Self, Box<Response>> {
-        match to_bytes(body, usize::MAX).await {
-            Ok(body) => Ok(Self::parse(&body)),
-            Err(error) if is_too_large(&error) => {
+    /// Reads a body of at most `max_bytes`.
+    pub(super) async fn read(body: &mut Body, max_bytes: usize) -> Result<Self, Box<Response>> {
+        match Limited::new(body, max_bytes).collect().await {
+            Ok(body) => Ok(Self::parse(&body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => {
                 refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
             }
             Err(_) => refuse(StatusCode::BAD_REQUEST, "the body is incomplete"),
@@ -130,17 +125,6 @@ fn misspelt(name: &str) -> Option<String> {
 fn refuse<T>(status: StatusCode, description: &str) -> Result<T, Box<Response>> {
     let refusal = oauth::error_response(status, "invalid_request", description);
     Err(Box::new(refusal))
-}
-
-fn is_too_large(error: &axum::Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

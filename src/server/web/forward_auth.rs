@@ -5,16 +5,14 @@
 //! queries end up in logs. The query of `/forward-auth` itself holds the requirements; below that path, the query
 //! belongs to the request and is ignored.
 
-use std::sync::Arc;
-
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, request::Parts};
 
-use crate::app::{App, Error, caller::ClientInfo, error::FieldError, verify::Verified};
+use crate::app::{App, Error, error::FieldError, verify::Verified};
 
 use super::{
     super::{
-        edge::ExternalAuth,
+        context::RequestContext,
         endpoints::FORWARD_AUTH,
         error::oauth,
         external_auth::{self, Decision, ParameterSource, Requirement},
@@ -25,51 +23,44 @@ use super::{
 /// Capacity for these header fields and those that every reply gets.
 const ALL_HEADERS: usize = 8;
 
-/// The endpoint.
-pub(in crate::server) fn external_auth(app: App) -> ExternalAuth {
-    ExternalAuth {
-        prefix: FORWARD_AUTH.path,
-        handler: Arc::new(move |head| {
-            let app = app.clone();
-            Box::pin(async move { no_store(check(&app, &head).await) })
-        }),
-    }
+/// Answers from the head of a request alone, whatever its method.
+pub(in crate::server) async fn serve(
+    app: &App,
+    context: &RequestContext,
+    head: &Parts,
+) -> Response {
+    no_store(check(app, context, head).await)
 }
 
-async fn check(app: &App, head: &Parts) -> Response {
+async fn check(app: &App, context: &RequestContext, head: &Parts) -> Response {
     let is_ours = head.uri.path() == FORWARD_AUTH.path;
     let query = head.uri.query().filter(|_| is_ours).unwrap_or_default();
     let required = match parse(query) {
         Ok(required) => required,
-        Err(error) => return oauth::refusal(error.into()),
-    };
-    let Some(origin) = head.extensions.get::<ClientInfo>() else {
-        return oauth::refusal(Error::Internal("a request came without its origin".into()));
+        Err(error) => return oauth::refusal(context, error),
     };
     let source = external_auth::RequestSource {
-        client_ip: origin.ip,
+        client_ip: context.client().ip,
         reporter_ip: None,
     };
-    match external_auth::check(app, &head.headers, required, source, origin).await {
+    let decision = external_auth::check(app, context, &head.headers, &required, source).await;
+    let allowed = match decision {
         Ok(Decision::Allowed(verified)) => allowed(&verified),
-        Ok(Decision::Denied(denied)) => denied.into_response(),
-        Err(error) => oauth::refusal(error),
-    }
+        Ok(Decision::Denied(denied)) => return denied.into_response(),
+        Err(error) => Err(error),
+    };
+    allowed.unwrap_or_else(|error| oauth::refusal(context, error))
 }
 
-fn allowed(verified: &Verified) -> Response {
+fn allowed(verified: &Verified) -> Result<Response, Error> {
     let mut response = Response::new(Body::empty());
     response.headers_mut().reserve(ALL_HEADERS);
     for (name, value) in external_auth::headers(verified) {
-        match HeaderValue::try_from(value) {
-            Ok(value) => {
-                response.headers_mut().insert(name, value);
-            }
-            // None of our names and scopes is invalid here: something is wrong, so nothing may pass.
-            Err(error) => return oauth::refusal(Error::Internal(Box::new(error))),
-        }
+        // None of our names and scopes is invalid here: otherwise something is wrong, and nothing may pass.
+        let value = HeaderValue::try_from(value).map_err(|error| Error::Internal(error.into()))?;
+        response.headers_mut().insert(name, value);
     }
-    response
+    Ok(response)
 }
 
 const AT: &str = "at";

@@ -9,10 +9,7 @@ use std::{future::Future, time::Duration};
 use axum::{Router, response::IntoResponse, routing::get};
 use http::{HeaderName, StatusCode, header};
 
-use super::super::{
-    current,
-    endpoints::{HEALTHZ, READYZ},
-};
+use super::super::endpoints::{HEALTHZ, READYZ};
 
 /// Whether requests should be sent here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +51,6 @@ fn answer(status: StatusCode, word: &'static str) -> impl IntoResponse {
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    current::note_routine();
     (status, HEADERS, word)
 }
 

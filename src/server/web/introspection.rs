@@ -4,17 +4,14 @@
 //! address that uses the token, without which a token bound to networks is not active.
 
 use axum::{
-    Extension, Json, Router,
-    extract::{Request, State},
+    Json,
     response::{IntoResponse, Response},
-    routing::post,
 };
+use http::Method;
 use serde::Serialize;
 
 use crate::{
     app::{
-        App,
-        caller::ClientInfo,
         error::FieldError,
         verify::{Verification, Verified, VerifyToken},
     },
@@ -22,56 +19,41 @@ use crate::{
 };
 
 use super::{
-    super::{current, endpoints::INTROSPECT, error::oauth, listener::Peer, public_url::Issuer},
-    client::Client,
-    form::{self, Form},
-    no_store, not_allowed,
+    super::{error::oauth, public_url::Issuer},
+    client::ClientRequest,
+    form::Form,
+    no_store, post_only,
 };
 
-pub(in crate::server) fn routes(app: App, issuer: Issuer) -> Router {
-    let routes = Router::new().route(INTROSPECT.path, post(introspect).fallback(not_allowed));
-    routes.with_state((app, issuer))
-}
-
-async fn introspect(
-    State((app, issuer)): State<(App, Issuer)>,
-    Extension(origin): Extension<ClientInfo>,
-    Extension(peer): Extension<Peer>,
-    request: Request,
-) -> Response {
-    let issuer = issuer.find(peer, request.uri(), request.headers());
-    no_store(match answer(&app, &origin, issuer, request).await {
-        Ok(answer) => Json(answer).into_response(),
+pub(in crate::server) async fn serve(request: ClientRequest<'_>, issuer: &Issuer) -> Response {
+    let head = request.head;
+    if head.method != Method::POST {
+        return post_only();
+    }
+    let issuer = issuer.find(request.context.peer(), &head.uri, &head.headers);
+    no_store(match introspect(request, issuer).await {
+        Ok(introspection) => Json(introspection).into_response(),
         Err(refusal) => *refusal,
     })
 }
 
-async fn answer(
-    app: &App,
-    origin: &ClientInfo,
+async fn introspect(
+    request: ClientRequest<'_>,
     issuer: Option<String>,
-    request: Request,
 ) -> Result<Introspection, Box<Response>> {
-    let (head, body) = request.into_parts();
-    form::check(&head.headers)?;
-    let form = Form::read(body).await?;
-    let client = Client::read(&head.headers, &form)?;
+    let (app, context) = (request.app, request.context);
+    let (form, client) = request.read().await?;
     let scheme = client.scheme();
-    let caller = client.authenticate(app, origin).await?;
-    current::note_routine();
+    let caller = client.authenticate(app, context).await?;
     let question = question(&form);
-    current::note_client_ip(
-        question
-            .as_ref()
-            .map_or(None, |question| question.client_ip),
-    );
+    context.note_client_ip(question.as_ref().map_or(None, |q| q.client_ip));
     let verification = app.verify_for(&caller, question).await;
-    let verification = verification.map_err(|error| Box::new(oauth::refusal_of(error, scheme)))?;
-    Ok(match verification {
+    let refused = |error| Box::new(oauth::refusal_of(context, error, scheme));
+    Ok(match verification.map_err(refused)? {
         Verification::Valid(verified) => Introspection::of(&verified, issuer),
         // The reason is only logged, not returned (RFC 7662 §2.2).
         Verification::Invalid(refused) => {
-            current::note_reason(refused.reason().as_str());
+            context.note_reason(refused.reason());
             Introspection::default()
         }
     })

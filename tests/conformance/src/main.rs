@@ -8,21 +8,24 @@ use std::{
 };
 
 use hallpass::{
+    app::{App, AppOptions},
+    domain::clock::SystemClock,
     metrics::LoadShed,
     server::{
-        edge::{self, EdgeParts, MethodTable},
+        edge::{Edge, MethodTable},
+        endpoints::{self, Credentials, Endpoint, Kind},
         limits::Limits,
         listener,
     },
+    store::{Db, OpenAs, StoreOptions},
 };
 use hallpass_conformance::{
     proto::{self, ServerCompatRequest, ServerCompatResponse},
     service,
 };
 use prost::Message;
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use tokio::net::TcpListener;
-use tower::layer::util::Identity;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -42,20 +45,37 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })?;
 
     let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)?;
-    let parts = EdgeParts {
-        methods: Arc::new(MethodTable::new(&pool, &[])?),
-        router: service::router(),
-        reflection: axum::Router::new(),
-        web: axum::Router::new(),
-        external_auth: None,
-        limits: Arc::clone(&limits),
-        // The suite compares the details of errors exactly.
-        with_reasons: false,
-    };
-    let edge = edge::assemble(parts, &Identity::new());
+    let methods = Arc::new(MethodTable::new(&pool, public(&pool), &[])?);
+    let folder = tempfile::tempdir()?;
+    let options = StoreOptions::new(folder.path().join("hallpass.db"), OpenAs::Serve);
+    let app = App::start(
+        Db::open(&options)?,
+        Arc::new(SystemClock),
+        AppOptions::default(),
+    )
+    .await?;
+    // The suite compares the details of errors exactly.
+    let edge = Edge::new(app, methods, service::router(), Arc::clone(&limits)).without_reasons();
+    let edge = edge.into_service();
     let load_shed = LoadShed::default();
     listener::serve(socket, edge, limits, load_shed, std::future::pending()).await;
     Ok(())
+}
+
+/// Entries of all procedures, which need no credential.
+fn public(pool: &DescriptorPool) -> &'static [Endpoint] {
+    let services: Vec<_> = pool.services().collect();
+    let methods = services.iter().flat_map(ServiceDescriptor::methods);
+    let endpoint = |path: String| Endpoint {
+        path: path.leak(),
+        kind: Kind::Procedure,
+        credentials: Credentials::Public,
+        ..endpoints::GET_TOKEN
+    };
+    let path = |method: MethodDescriptor| {
+        format!("/{}/{}", method.parent_service().full_name(), method.name())
+    };
+    methods.map(path).map(endpoint).collect::<Vec<_>>().leak()
 }
 
 /// A message on stdin: its length in four bytes, big-endian, then the message.

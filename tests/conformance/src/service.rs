@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use connectrpc_axum::{
-    ConnectError, ConnectRequest, ConnectResponse, StreamBody, message::error::code_from_tonic,
-};
+use connectrpc_axum::message::error::code_from_tonic;
 use futures_util::{Stream, StreamExt, stream};
-use hallpass::server::edge::{Call, Protocol, ReplyMetadata};
-use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
+use hallpass::server::{
+    edge::{
+        Protocol,
+        handlers::{RpcContext, server_stream, unary},
+    },
+    error::ApiError,
+};
+use http::{HeaderName, HeaderValue};
 use pbjson_types::Any;
 use prost::{Message, Name};
 
@@ -25,42 +28,38 @@ use crate::proto::{
 /// The generated router with our handlers.
 pub fn router() -> axum::Router {
     ConformanceServiceBuilder::<()>::new()
-        .unary(unary)
-        .idempotent_unary(idempotent_unary)
-        .server_stream(server_stream)
+        .unary(unary(reply))
+        .idempotent_unary(unary(idempotent_reply))
+        .server_stream(server_stream(replies))
         .build()
 }
 
-async fn unary(
-    seen: Seen,
-    reply: ReplyMetadata,
-    ConnectRequest(request): ConnectRequest<UnaryRequest>,
-) -> Result<ConnectResponse<UnaryResponse>, ConnectError> {
-    let info = seen.info(&request);
-    let payload = Some(answer(request.response_definition, &reply, info).await?);
-    Ok(ConnectResponse(UnaryResponse { payload }))
+async fn reply((): (), call: RpcContext, request: UnaryRequest) -> Result<UnaryResponse, ApiError> {
+    let info = seen(&call, &request);
+    let payload = Some(answer(request.response_definition, &call, info).await?);
+    Ok(UnaryResponse { payload })
 }
 
-async fn idempotent_unary(
-    seen: Seen,
-    reply: ReplyMetadata,
-    ConnectRequest(request): ConnectRequest<IdempotentUnaryRequest>,
-) -> Result<ConnectResponse<IdempotentUnaryResponse>, ConnectError> {
-    let info = seen.info(&request);
-    let payload = Some(answer(request.response_definition, &reply, info).await?);
-    Ok(ConnectResponse(IdempotentUnaryResponse { payload }))
+async fn idempotent_reply(
+    (): (),
+    call: RpcContext,
+    request: IdempotentUnaryRequest,
+) -> Result<IdempotentUnaryResponse, ApiError> {
+    let info = seen(&call, &request);
+    let payload = Some(answer(request.response_definition, &call, info).await?);
+    Ok(IdempotentUnaryResponse { payload })
 }
 
 async fn answer(
     definition: Option<UnaryResponseDefinition>,
-    reply: &ReplyMetadata,
+    call: &RpcContext,
     info: RequestInfo,
-) -> Result<ConformancePayload, ConnectError> {
+) -> Result<ConformancePayload, ApiError> {
     let Some(definition) = definition else {
         return Ok(payload(Vec::new(), Some(info)));
     };
     set_fields(
-        reply,
+        call,
         definition.response_headers,
         definition.response_trailers,
     );
@@ -72,35 +71,31 @@ async fn answer(
     }
 }
 
-async fn server_stream(
-    seen: Seen,
-    reply: ReplyMetadata,
-    ConnectRequest(request): ConnectRequest<ServerStreamRequest>,
-) -> Result<
-    ConnectResponse<StreamBody<impl Stream<Item = Result<ServerStreamResponse, ConnectError>>>>,
-    ConnectError,
-> {
-    let mut info = Some(seen.info(&request));
+async fn replies(
+    (): (),
+    call: RpcContext,
+    request: ServerStreamRequest,
+) -> Result<impl Stream<Item = Result<ServerStreamResponse, ApiError>>, ApiError> {
+    let mut info = Some(seen(&call, &request));
     let definition = request.response_definition.unwrap_or_default();
     set_fields(
-        &reply,
+        &call,
         definition.response_headers,
         definition.response_trailers,
     );
     let delay = Duration::from_millis(definition.response_delay_ms.into());
-    let mut steps: Vec<Result<ConformancePayload, ConnectError>> = Vec::new();
+    let mut steps: Vec<Result<ConformancePayload, ApiError>> = Vec::new();
     for data in definition.response_data {
         steps.push(Ok(payload(data, info.take())));
     }
     if let Some(error) = definition.error {
         steps.push(Err(to_error(error, info.take())));
     }
-    let messages = stream::iter(steps).then(move |step| async move {
+    Ok(stream::iter(steps).then(move |step| async move {
         let payload = Some(step?);
         tokio::time::sleep(delay).await;
         Ok(ServerStreamResponse { payload })
-    });
-    Ok(ConnectResponse(StreamBody::new(messages)))
+    }))
 }
 
 fn payload(data: impl Into<bytes::Bytes>, request_info: Option<RequestInfo>) -> ConformancePayload {
@@ -108,12 +103,12 @@ fn payload(data: impl Into<bytes::Bytes>, request_info: Option<RequestInfo>) -> 
     ConformancePayload { data, request_info }
 }
 
-fn set_fields(reply: &ReplyMetadata, headers: Vec<Header>, trailers: Vec<Header>) {
+fn set_fields(call: &RpcContext, headers: Vec<Header>, trailers: Vec<Header>) {
     for (name, value) in fields(headers) {
-        reply.add_header(name, value);
+        call.add_header(name, value);
     }
     for (name, value) in fields(trailers) {
-        reply.add_trailer(name, value);
+        call.add_trailer(name, value);
     }
 }
 
@@ -127,16 +122,13 @@ fn fields(headers: Vec<Header>) -> impl Iterator<Item = (HeaderName, HeaderValue
     })
 }
 
-fn to_error(error: Error, info: Option<RequestInfo>) -> ConnectError {
+fn to_error(error: Error, info: Option<RequestInfo>) -> ApiError {
     let code = code_from_tonic(tonic::Code::from_i32(error.code));
-    let made = match error.message {
-        Some(message) => ConnectError::new(code, message),
-        None => ConnectError::from_code(code),
-    };
+    let made = ApiError::without_reason(code, error.message.map(Into::into));
     let info = info.map(|info| any(&info));
     let details = error.details.into_iter().chain(info);
     details.fold(made, |made, detail| {
-        made.add_detail(detail.type_url, detail.value.to_vec())
+        made.with_detail(detail.type_url, detail.value.to_vec())
     })
 }
 
@@ -147,37 +139,21 @@ fn any<M: Message + Name>(message: &M) -> Any {
     }
 }
 
-/// What the handler can see of the request besides its message.
-struct Seen {
-    headers: HeaderMap,
-    call: Call,
-}
-
-impl<S: Sync> FromRequestParts<S> for Seen {
-    type Rejection = ConnectError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ConnectError> {
-        let call = Call::from_request_parts(parts, state).await?;
-        let headers = parts.headers.clone();
-        Ok(Self { headers, call })
-    }
-}
-
-impl Seen {
-    fn info<M: Message + Name>(&self, request: &M) -> RequestInfo {
-        let header = |name: &HeaderName| Header {
-            name: name.to_string(),
-            value: (self.headers.get_all(name).iter())
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-                .collect(),
-        };
-        let is_get = self.call.wire().protocol == Protocol::ConnectGet;
-        RequestInfo {
-            request_headers: self.headers.keys().map(header).collect(),
-            timeout_ms: (self.call.timeout())
-                .map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
-            requests: vec![any(request)],
-            connect_get_info: is_get.then(ConnectGetInfo::default),
-        }
+/// What the handler sees of the request.
+fn seen<M: Message + Name>(call: &RpcContext, request: &M) -> RequestInfo {
+    let headers = call.headers();
+    let header = |name: &HeaderName| Header {
+        name: name.to_string(),
+        value: (headers.get_all(name).iter())
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect(),
+    };
+    let is_get = call.protocol() == Protocol::ConnectGet;
+    RequestInfo {
+        request_headers: headers.keys().map(header).collect(),
+        timeout_ms: (call.timeout())
+            .map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
+        requests: vec![any(request)],
+        connect_get_info: is_get.then(ConnectGetInfo::default),
     }
 }

@@ -2,42 +2,46 @@
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use connectrpc_axum::{Code, ConnectError};
+use connectrpc_axum::Code;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Writer, append};
+use super::{Encoder, RpcContext, append, trailers_of};
+use crate::server::error::ApiError;
 
-pub(super) fn success(writer: &Writer, message: Bytes, compressed: bool) -> Response {
-    let mut response = writer.response(Body::from(message));
+pub(super) fn success(
+    encoder: &Encoder,
+    call: &RpcContext,
+    message: Bytes,
+    compressed: bool,
+) -> Response {
+    let mut response = encoder.response(Some(call), Body::from(message));
     if compressed {
         let gzip = HeaderValue::from_static("gzip");
         response
             .headers_mut()
             .insert(header::CONTENT_ENCODING, gzip);
     }
-    append(response.headers_mut(), trailers(writer));
+    append(response.headers_mut(), trailers(Some(call)));
     response
 }
 
-pub(super) fn failure(
-    writer: &Writer,
-    error: &ConnectError,
-    status: Option<StatusCode>,
-) -> Response {
-    let body = serde_json::to_vec(error).expect("a ConnectError is strings");
-    let mut response = writer.response(Body::from(body));
-    *response.status_mut() = status.unwrap_or_else(|| status_of(error.code()));
+pub(super) fn failure(encoder: &Encoder, call: Option<&RpcContext>, error: &ApiError) -> Response {
+    let json = error.to_connect(encoder.with_reasons);
+    let json = serde_json::to_vec(&json).expect("a ConnectError is strings");
+    let mut response = encoder.response(call, Body::from(json));
+    let status = error.status().unwrap_or_else(|| status_of(error.code()));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
-    append(headers, error.meta().cloned().unwrap_or_default());
-    append(headers, trailers(writer));
+    error.add_headers(headers);
+    append(headers, trailers(call));
     response
 }
 
-fn trailers(writer: &Writer) -> HeaderMap {
+fn trailers(call: Option<&RpcContext>) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    for (name, value) in &writer.reply.take_trailers() {
+    for (name, value) in &trailers_of(call) {
         if let Ok(name) = HeaderName::try_from(format!("trailer-{name}")) {
             fields.append(name, value.clone());
         }

@@ -10,18 +10,22 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use bytes::{BufMut, Bytes, BytesMut};
-use connectrpc_axum::ConnectError;
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 
-use super::{Protocol, Writer, append};
-use crate::server::edge::frame;
+use super::{Encoder, Protocol, RpcContext, append, trailers_of};
+use crate::server::{edge::frame, error::ApiError};
 
-pub(super) fn success(writer: &Writer, message: &[u8], compressed: bool) -> Response {
+pub(super) fn success(
+    encoder: &Encoder,
+    call: &RpcContext,
+    message: &[u8],
+    compressed: bool,
+) -> Response {
     let flags = if compressed { frame::COMPRESSED } else { 0 };
     let message = frame::wrap(flags, message);
-    let trailers = status(None, writer.reply.take_trailers());
-    let body = match writer.wire.protocol {
+    let trailers = success_trailers(call.take_trailers());
+    let body = match encoder.wire.protocol {
         Protocol::Grpc => {
             let frames = vec![Frame::data(message), Frame::trailers(trailers)];
             Body::new(Frames(frames.into()))
@@ -31,18 +35,18 @@ pub(super) fn success(writer: &Writer, message: &[u8], compressed: bool) -> Resp
             Body::from(text(protocol, all.into()))
         }
     };
-    let mut response = writer.response(body);
+    let mut response = encoder.response(Some(call), body);
     add_encodings(response.headers_mut(), compressed);
     response
 }
 
-pub(super) fn failure(writer: &Writer, error: &ConnectError) -> Response {
-    let trailers = status(Some(error), writer.reply.take_trailers());
-    let mut response = writer.response(Body::empty());
+pub(super) fn failure(encoder: &Encoder, call: Option<&RpcContext>, error: &ApiError) -> Response {
+    let trailers = error_trailers(encoder, error, trailers_of(call));
+    let mut response = encoder.response(call, Body::empty());
     // Besides the content type.
     let has_headers = response.headers().len() > 1;
     add_encodings(response.headers_mut(), false);
-    match writer.wire.protocol {
+    match encoder.wire.protocol {
         Protocol::Grpc if has_headers => {
             *response.body_mut() = Body::new(Frames(vec![Frame::trailers(trailers)].into()));
         }
@@ -55,19 +59,22 @@ pub(super) fn failure(writer: &Writer, error: &ConnectError) -> Response {
     response
 }
 
-/// The trailers with the status of a call.
-pub(super) fn status(error: Option<&ConnectError>, mut trailers: HeaderMap) -> HeaderMap {
-    match error {
-        None => {
-            trailers.insert("grpc-status", HeaderValue::from_static("0"));
-        }
-        Some(error) => {
-            let status = tonic::Status::from(error.clone());
-            if status.add_header(&mut trailers).is_err() {
-                let internal = HeaderValue::from_static("13");
-                trailers.insert("grpc-status", internal);
-            }
-        }
+/// The trailers of a call that succeeded.
+pub(super) fn success_trailers(mut trailers: HeaderMap) -> HeaderMap {
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers
+}
+
+/// The trailers of a call that failed.
+pub(super) fn error_trailers(
+    encoder: &Encoder,
+    error: &ApiError,
+    mut trailers: HeaderMap,
+) -> HeaderMap {
+    let status = tonic::Status::from(error.to_connect(encoder.with_reasons));
+    if status.add_header(&mut trailers).is_err() {
+        let internal = HeaderValue::from_static("13");
+        trailers.insert("grpc-status", internal);
     }
     trailers
 }

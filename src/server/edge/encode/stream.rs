@@ -1,60 +1,63 @@
 //! Replies of server streams. The router's reply is a Connect stream in protobuf: its messages are framed again,
 //! and its end is written in the caller's protocol.
 
-use std::{collections::HashMap, convert::Infallible, panic::AssertUnwindSafe};
+use std::{convert::Infallible, panic::AssertUnwindSafe};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use connectrpc_axum::{ConnectError, message::build_end_stream_frame};
+use connectrpc_axum::message::build_end_stream_frame;
 use futures_util::{FutureExt, stream};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde::Deserialize;
-use tokio::time::Instant;
 
-use super::{Protocol, Writer, append, grpc};
-use crate::server::edge::{
-    call::{ErrorJson, metadata},
-    error, frame,
+use super::{Encoder, Protocol, RpcContext, grpc, trailers_of, unreadable};
+use crate::server::{
+    edge::{error, frame, handlers::ErrorJson, protocol},
+    error::ApiError,
 };
 
-/// Waits for the first message: an error before it is an ordinary error for client, log and metrics.
-pub(super) async fn success(writer: &Writer, body: Body) -> Result<Response, ConnectError> {
+/// Waits for the first message: an error before it is an ordinary error for client, log and metrics. `call`: the
+/// handler's context; tonic's reflection has none.
+pub(super) async fn success(
+    encoder: &Encoder,
+    body: Body,
+    call: Option<RpcContext>,
+) -> Result<Response, ApiError> {
     let mut source = Source {
         body,
         buffer: Bytes::new(),
-        deadline: writer.call.as_ref().map(super::Call::deadline),
+        call,
         first: None,
     };
-    let mut first = source.next().await;
-    if let Next::End(end) = &mut first
-        && let Some(error) = end.error.take()
-    {
-        return Err(error.set_meta_from_headers(&end.trailers));
-    }
+    let first = match source.next().await {
+        Next::End(Some(error)) => return Err(error),
+        first => first,
+    };
     source.first = Some(first);
     // The handler has run: what it adds from now on can only be a trailer.
-    let mut response = writer.response(Body::empty());
+    let mut response = encoder.response(source.call.as_ref(), Body::empty());
     let headers = response.headers_mut();
     let gzip = HeaderValue::from_static("gzip");
-    match writer.wire.protocol {
-        Protocol::ConnectStream if writer.wire.accepts_gzip => {
-            headers.insert("connect-content-encoding", gzip);
+    match encoder.wire.protocol {
+        Protocol::ConnectStream if encoder.wire.accepts_gzip => {
+            headers.insert(protocol::CONNECT_CONTENT_ENCODING, gzip);
         }
         Protocol::ConnectStream => {}
-        _ => grpc::add_encodings(headers, writer.wire.accepts_gzip),
+        _ => grpc::add_encodings(headers, encoder.wire.accepts_gzip),
     }
-    let state = Some((writer.clone(), source));
+    let state = Some((encoder.clone(), source));
     let frames = stream::unfold(state, |state| async {
-        let (writer, mut source) = state?;
+        let (encoder, mut source) = state?;
+        let call = source.call.clone();
         let written = match source.next().await {
-            Next::Message(message) => writer.message(message),
+            Next::Message(message) => encoder.message(call.as_ref(), message).map_err(Some),
             Next::End(end) => Err(end),
         };
         Some(match written {
-            Ok(frame) => (Ok::<_, Infallible>(frame), Some((writer, source))),
-            Err(end) => (Ok(writer.end(*end)), None),
+            Ok(frame) => (Ok::<_, Infallible>(frame), Some((encoder, source))),
+            Err(error) => (Ok(encoder.end(call.as_ref(), error.as_ref())), None),
         })
     });
     *response.body_mut() = Body::new(StreamBody::new(frames));
@@ -62,40 +65,37 @@ pub(super) async fn success(writer: &Writer, body: Body) -> Result<Response, Con
 }
 
 /// A Connect stream that consists of its end only.
-pub(super) fn failure(writer: &Writer, error: &ConnectError) -> Response {
-    let trailers = writer.reply.take_trailers();
-    writer.response(Body::from(build_end_stream_frame(
-        Some(error),
-        Some(&trailers),
-    )))
+pub(super) fn failure(encoder: &Encoder, call: Option<&RpcContext>, error: &ApiError) -> Response {
+    let error = error.to_connect(encoder.with_reasons);
+    let end = build_end_stream_frame(Some(&error), Some(&trailers_of(call)));
+    encoder.response(call, Body::from(end))
 }
 
-impl Writer {
-    fn message(&self, message: Bytes) -> Result<Frame<Bytes>, Box<End>> {
-        let written = self
-            .transcode(message)
-            .and_then(|message| self.compress(message));
-        let (message, compressed) = written.map_err(|error| Box::new(End::from(error)))?;
+impl Encoder {
+    fn message(&self, call: Option<&RpcContext>, message: Bytes) -> Result<Frame<Bytes>, ApiError> {
+        let message = match call {
+            Some(call) => self.transcode(call, message)?,
+            None => message,
+        };
+        let (message, compressed) = self.compress(message)?;
         let flags = if compressed { frame::COMPRESSED } else { 0 };
-        Ok(Frame::data(grpc::text(
-            self.wire.protocol,
-            frame::wrap(flags, &message),
-        )))
+        let message = frame::wrap(flags, &message);
+        Ok(Frame::data(grpc::text(self.wire.protocol, message)))
     }
 
-    fn end(&self, end: End) -> Frame<Bytes> {
-        let mut trailers = end.trailers;
-        let error = end.error.map(|error| self.for_client(error));
-        append(&mut trailers, self.reply.take_trailers());
+    fn end(&self, call: Option<&RpcContext>, error: Option<&ApiError>) -> Frame<Bytes> {
+        let trailers = trailers_of(call);
+        if !self.wire.protocol.is_grpc() {
+            let error = error.map(|error| error.to_connect(self.with_reasons));
+            return Frame::data(build_end_stream_frame(error.as_ref(), Some(&trailers)).into());
+        }
+        let trailers = match error {
+            None => grpc::success_trailers(trailers),
+            Some(error) => grpc::error_trailers(self, error, trailers),
+        };
         match self.wire.protocol {
-            Protocol::ConnectStream | Protocol::Connect | Protocol::ConnectGet => {
-                Frame::data(build_end_stream_frame(error.as_ref(), Some(&trailers)).into())
-            }
-            Protocol::Grpc => Frame::trailers(grpc::status(error.as_ref(), trailers)),
-            protocol @ (Protocol::GrpcWeb | Protocol::GrpcWebText) => {
-                let trailers = grpc::status(error.as_ref(), trailers);
-                Frame::data(grpc::text(protocol, grpc::web_trailers(&trailers)))
-            }
+            Protocol::Grpc => Frame::trailers(trailers),
+            protocol => Frame::data(grpc::text(protocol, grpc::web_trailers(&trailers))),
         }
     }
 }
@@ -104,43 +104,21 @@ impl Writer {
 struct Source {
     body: Body,
     buffer: Bytes,
-    deadline: Option<Instant>,
+    call: Option<RpcContext>,
     /// Read ahead.
     first: Option<Next>,
 }
 
 enum Next {
     Message(Bytes),
-    End(Box<End>),
-}
-
-#[derive(Default)]
-struct End {
-    error: Option<ConnectError>,
-    trailers: HeaderMap,
-}
-
-impl Next {
-    fn failed(error: ConnectError) -> Self {
-        Self::End(Box::new(error.into()))
-    }
-}
-
-impl From<ConnectError> for End {
-    fn from(error: ConnectError) -> Self {
-        Self {
-            error: Some(error),
-            ..Self::default()
-        }
-    }
+    /// The end, with an error if it is one.
+    End(Option<ApiError>),
 }
 
 /// Connect's end-of-stream message.
 #[derive(Deserialize)]
 struct EndStreamJson {
     error: Option<ErrorJson>,
-    #[serde(default)]
-    metadata: HashMap<String, Vec<String>>,
 }
 
 impl Source {
@@ -149,16 +127,15 @@ impl Source {
             return first;
         }
         let next = AssertUnwindSafe(self.in_time()).catch_unwind().await;
-        next.unwrap_or_else(|_| Next::failed(error::internal("something is wrong in the server")))
+        next.unwrap_or_else(|_| Next::End(Some(error::panicked())))
     }
 
     async fn in_time(&mut self) -> Next {
-        match self.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, self.read())
-                .await
-                .unwrap_or_else(|_| Next::failed(error::deadline_exceeded())),
-            None => self.read().await,
-        }
+        let Some(deadline) = self.call.as_ref().map(|call| call.call().deadline) else {
+            return self.read().await;
+        };
+        let next = tokio::time::timeout_at(deadline, self.read()).await;
+        next.unwrap_or_else(|_| Next::End(Some(error::deadline_exceeded())))
     }
 
     async fn read(&mut self) -> Next {
@@ -168,7 +145,7 @@ impl Source {
                 return if flags & frame::END_OF_STREAM == 0 {
                     Next::Message(message)
                 } else {
-                    end(&message)
+                    Next::End(self.error(&message))
                 };
             }
             match self.body.frame().await {
@@ -181,21 +158,17 @@ impl Source {
                         [&self.buffer[..], &more].concat().into()
                     };
                 }
-                Some(Err(_)) | None => {
-                    return Next::failed(error::internal("the reply cannot be read"));
-                }
+                Some(Err(_)) | None => return Next::End(Some(unreadable())),
             }
         }
     }
-}
 
-fn end(written: &[u8]) -> Next {
-    match serde_json::from_slice::<EndStreamJson>(written) {
-        Ok(end) => {
-            let error = end.error.map(|error| error::complete(error.into_error()));
-            let trailers = metadata(&end.metadata);
-            Next::End(Box::new(End { error, trailers }))
-        }
-        Err(_) => Next::failed(error::internal("the reply cannot be read")),
+    /// The handler's error, or else one of connectrpc-axum.
+    fn error(&self, end: &[u8]) -> Option<ApiError> {
+        let kept = self.call.as_ref().and_then(RpcContext::take_error);
+        kept.or_else(|| match serde_json::from_slice::<EndStreamJson>(end) {
+            Ok(end) => Some(end.error?.into_error()),
+            Err(_) => Some(unreadable()),
+        })
     }
 }

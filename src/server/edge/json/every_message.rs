@@ -197,7 +197,7 @@ proptest! {
             Ok(_) => prop_assert!(twice_after.is_some(), "{} {json}", message.name()),
             Err(error) => {
                 prop_assert!(twice_after.is_none(), "{} {json}", message.name());
-                let message = error.message().unwrap_or_default();
+                let message = error.message();
                 prop_assert!(message.ends_with(": is given twice"), "{message}: {json}");
             }
         }

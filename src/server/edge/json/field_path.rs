@@ -3,11 +3,10 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use connectrpc_axum::ConnectError;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde::de;
 
-use crate::server::{edge::error, unknown_name};
+use crate::server::{edge::error, error::ApiError, unknown_name};
 
 /// The state of reading a message.
 pub(super) struct Reader {
@@ -51,13 +50,13 @@ impl FieldViolation {
         Self { path, problem }
     }
 
-    pub(in crate::server::edge) fn into_error(self) -> ConnectError {
+    pub(in crate::server::edge) fn into_error(self) -> ApiError {
         let Self { path, problem } = self;
         if path.is_empty() {
             return error::malformed(problem);
         }
         let refusal = error::malformed(format!("{path}: {problem}"));
-        error::with_violation(refusal, path, problem.into_owned())
+        refusal.with_violation(path, problem.into_owned())
     }
 }
 

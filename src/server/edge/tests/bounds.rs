@@ -18,12 +18,12 @@ async fn refused_body_is_drained_so_that_the_refusal_arrives_and_the_connection_
         let reply = client.post_chunked(path, "application/json", &large).await;
         assert_eq!(reply.status, status, "{path}");
     }
-    let unauthenticated = [("x-refuse", "yes")];
+    let unauthenticated = [("authorization", "x")];
     let reply = client
         .send("POST", GET_TOKEN, &unauthenticated, &large)
         .await;
     assert_eq!(reply.status, 415);
-    let unauthenticated = [("x-refuse", "yes"), ("content-type", "application/json")];
+    let unauthenticated = [("authorization", "x"), ("content-type", "application/json")];
     let reply = client
         .send("POST", GET_TOKEN, &unauthenticated, &large[..65_000])
         .await;
@@ -45,7 +45,7 @@ async fn client_that_expects_continue_is_refused_without_it() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(&server).await;
     let head = format!(
-        "POST {GET_TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-refuse: yes\r\n\
+        "POST {GET_TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: x\r\n\
          content-length: 10\r\nexpect: 100-continue\r\n\r\n"
     );
     client.write(head.as_bytes()).await;

@@ -2,30 +2,46 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, response::Response};
-use connectrpc_axum::{Code, ConnectError, ConnectRequest, ConnectResponse};
-use futures_util::future::BoxFuture;
-use http::Request;
+use axum::Router;
+use connectrpc_axum::Code;
 use prost_reflect::DescriptorPool;
+use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     task::JoinHandle,
 };
-use tower::{Service, ServiceExt, layer::layer_fn};
 
 use crate::{
+    app::{App, AppOptions, passwords::HasherOptions},
+    domain::{clock::SystemClock, reason::Reason},
     metrics::LoadShed,
     proto::hallpass::v1::{
-        GetTokenRequest, GetTokenResponse, Reason, Token,
-        token_service_connect::TokenServiceBuilder,
+        GetTokenRequest, GetTokenResponse, Token, token_service_connect::TokenServiceBuilder,
     },
     server::{
-        edge::{Call, EdgeParts, MethodTable, assemble, refusal},
+        anonymous::AnonymousStreams,
+        cors::Cors,
+        edge::{
+            Edge, MethodTable,
+            handlers::{RpcContext, unary},
+            web::Web,
+        },
+        endpoints::{self, Credentials, Endpoint},
+        error::ApiError,
+        health_reflection::Reflection,
         limits::Limits,
         listener,
+        public_url::Issuer,
     },
+    store::{Db, OpenAs, StoreOptions},
 };
+
+/// A malformed token is refused before the body is read.
+static ENDPOINTS: [Endpoint; 1] = [Endpoint {
+    credentials: Credentials::OptionalToken,
+    ..endpoints::GET_TOKEN
+}];
 
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
@@ -33,6 +49,8 @@ pub(super) struct TestServer {
     release: Arc<Notify>,
     stop: std::sync::Mutex<Option<oneshot::Sender<()>>>,
     serving: JoinHandle<()>,
+    _stop_streams: watch::Sender<bool>,
+    _folder: TempDir,
 }
 
 impl TestServer {
@@ -42,24 +60,29 @@ impl TestServer {
             handler_timeout: Duration::from_millis(500),
             ..Limits::default()
         });
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(&folder).await;
         let pool = DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
         let aliases = [("TokenService", "hallpass.v1.TokenService")];
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(crate::proto::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .unwrap();
-        let grpc = Router::new()
-            .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection);
-        let parts = EdgeParts {
-            methods: Arc::new(MethodTable::new(&pool, &aliases).unwrap()),
-            router: router(&waiting, &release),
-            reflection: grpc,
-            web: Router::new().fallback(async || "web"),
-            external_auth: None,
-            limits: Arc::clone(&limits),
-            with_reasons: true,
-        };
-        let edge = assemble(parts, &layer_fn(RefuseOnDemand));
+        let methods = Arc::new(MethodTable::new(&pool, &ENDPOINTS, &aliases).unwrap());
+        let (stop_streams, stopping) = watch::channel(false);
+        let streams = AnonymousStreams::new(&limits, LoadShed::default(), stopping);
+        let mut edge = Edge::new(
+            app,
+            methods,
+            router(&waiting, &release),
+            Arc::clone(&limits),
+        );
+        edge.web = Some(Web {
+            cors: Cors::new(&[], &[]),
+            issuer: Issuer {
+                public_url: None,
+                addresses: Arc::clone(&edge.addresses),
+            },
+            reflection: Reflection::new(streams).unwrap(),
+            pages: Router::new().fallback(async || "web"),
+        });
+        let edge = edge.into_service();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -74,6 +97,8 @@ impl TestServer {
             release,
             stop,
             serving,
+            _stop_streams: stop_streams,
+            _folder: folder,
         }
     }
 
@@ -95,12 +120,27 @@ impl TestServer {
     }
 }
 
+async fn app(folder: &TempDir) -> App {
+    let path = folder.path().join("hallpass.db");
+    let db = Db::open(&StoreOptions::new(path, OpenAs::Serve)).unwrap();
+    let options = AppOptions {
+        passwords: HasherOptions {
+            memory_kib: 64,
+            ..HasherOptions::default()
+        },
+        ..AppOptions::default()
+    };
+    App::start(db, Arc::new(SystemClock), options)
+        .await
+        .unwrap()
+}
+
 fn router(waiting: &Arc<Notify>, release: &Arc<Notify>) -> Router {
     let (waiting, release) = (Arc::clone(waiting), Arc::clone(release));
-    let get_token = move |call: Call, ConnectRequest(request): ConnectRequest<GetTokenRequest>| {
+    let get_token = move |(), call: RpcContext, request: GetTokenRequest| {
         let (waiting, release) = (Arc::clone(&waiting), Arc::clone(&release));
         async move {
-            let mut note = call.method().path().to_string();
+            let mut note = call.path().to_owned();
             match &*request.token_id {
                 "panic" => panic!("as asked"),
                 "sleep" => std::future::pending().await,
@@ -110,8 +150,8 @@ fn router(waiting: &Arc<Notify>, release: &Arc<Notify>) -> Router {
                     release.notified().await;
                 }
                 "throttle" => {
-                    let error = refusal(Code::ResourceExhausted, Reason::Overloaded, "later");
-                    return Err(error.with_meta("retry-after", "7"));
+                    let error = ApiError::new(Code::ResourceExhausted, Reason::Overloaded, "later");
+                    return Err(error.with_retry(Duration::from_secs(7)));
                 }
                 _ => {}
             }
@@ -120,46 +160,13 @@ fn router(waiting: &Arc<Notify>, release: &Arc<Notify>) -> Router {
                 note,
                 ..Token::default()
             };
-            Ok(ConnectResponse(GetTokenResponse {
+            Ok(GetTokenResponse {
                 token: Some(token),
                 ..GetTokenResponse::default()
-            }))
+            })
         }
     };
     TokenServiceBuilder::<()>::new()
-        .get_token(get_token)
+        .get_token(unary(get_token))
         .build()
-}
-
-/// A stand-in for authentication that refuses before the body is read.
-#[derive(Clone)]
-struct RefuseOnDemand<S>(S);
-
-impl<S> Service<Request<Body>> for RefuseOnDemand<S>
-where
-    S: Service<Request<Body>, Response = Response, Error = ConnectError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = ConnectError;
-    type Future = BoxFuture<'static, Result<Response, ConnectError>>;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), ConnectError>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.headers().contains_key("x-refuse") {
-            let error = refusal(
-                Code::Unauthenticated,
-                Reason::CredentialsMissing,
-                "who are you?",
-            );
-            return Box::pin(async { Err(error) });
-        }
-        Box::pin(self.0.clone().oneshot(request))
-    }
 }

@@ -4,7 +4,16 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::names;
+pub(super) const CONNECT_ACCEPT_ENCODING: HeaderName =
+    HeaderName::from_static("connect-accept-encoding");
+pub(super) const CONNECT_CONTENT_ENCODING: HeaderName =
+    HeaderName::from_static("connect-content-encoding");
+pub(super) const CONNECT_PROTOCOL_VERSION: HeaderName =
+    HeaderName::from_static("connect-protocol-version");
+pub(super) const CONNECT_TIMEOUT_MS: HeaderName = HeaderName::from_static("connect-timeout-ms");
+pub(super) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The RPC protocols, with their variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,13 +67,13 @@ pub enum Codec {
 
 /// The caller's protocol, codec and compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wire {
+pub(super) struct Wire {
     /// The protocol.
-    pub protocol: Protocol,
+    pub(super) protocol: Protocol,
     /// The codec.
-    pub codec: Codec,
+    pub(super) codec: Codec,
     /// Whether the reply may be gzipped.
-    pub accepts_gzip: bool,
+    pub(super) accepts_gzip: bool,
     /// The content type of the reply's messages.
     pub(super) content_type: &'static str,
 }
@@ -77,9 +86,9 @@ impl Wire {
             Protocol::Connect | Protocol::ConnectGet => {
                 accepts_gzip(headers, &header::ACCEPT_ENCODING)
             }
-            Protocol::ConnectStream => accepts_gzip(headers, &names::CONNECT_ACCEPT_ENCODING),
+            Protocol::ConnectStream => accepts_gzip(headers, &CONNECT_ACCEPT_ENCODING),
             Protocol::Grpc | Protocol::GrpcWeb | Protocol::GrpcWebText => {
-                accepts_gzip(headers, &names::GRPC_ACCEPT_ENCODING)
+                accepts_gzip(headers, &GRPC_ACCEPT_ENCODING)
             }
         };
         Some(Self {
