@@ -100,6 +100,18 @@ pub enum SettingsConflict {
         /// Where the metrics would be.
         metrics: SocketAddr,
     },
+    /// One has no effect without the other.
+    #[error(
+        "--{setting} ({}): needs --{needed} ({}) as well",
+        variable_of(setting),
+        variable_of(needed)
+    )]
+    Missing {
+        /// The one that is set.
+        setting: &'static str,
+        /// The one that is not.
+        needed: &'static str,
+    },
 }
 
 /// Gives each argument that is declared with `env` the variable of its name, whose value help does not show. A

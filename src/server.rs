@@ -30,6 +30,8 @@ mod public_url;
 pub mod request_id;
 mod router;
 mod rpc;
+mod server_certificate;
+mod tls;
 mod unknown_name;
 pub mod web;
 
@@ -46,14 +48,18 @@ use anonymous::AnonymousStreams;
 use control_socket::ControlSocket;
 use health_reflection::{Health, Reflection};
 use limits::Limits;
-use listener::Pipe;
+use listener::{Pipe, Tls, Transport};
 pub use public_url::PublicUrl;
+use server_certificate::ServerCertificate;
+pub use tls::{TlsError, TlsOptions};
 
 /// Settings of the server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Certificate and key with which the main address speaks TLS; `None`: it speaks plain HTTP.
+    pub tls: Option<TlsOptions>,
     /// Path of the control socket, for commands on this machine; `None`: no socket.
     pub control_socket: Option<PathBuf>,
     /// Address to serve `/metrics` on; `None`: not served.
@@ -72,30 +78,57 @@ pub struct ServerOptions {
     pub limits: Limits,
 }
 
+/// Why a server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Address {
+        /// The address, or the path of a socket.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl BindError {
+    const fn new(address: String, source: io::Error) -> Self {
+        Self::Address { address, source }
+    }
+}
+
 /// A server that is bound to its addresses but not serving yet.
 pub struct Server {
     app: App,
     options: ServerOptions,
     listener: TcpListener,
     address: SocketAddr,
+    certificate: Option<Arc<ServerCertificate>>,
     control: Option<ControlSocket>,
     metrics: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Server {
-    /// Binds to all addresses.
-    ///
-    /// # Errors
-    /// The address that cannot be bound, and why.
-    pub async fn bind(app: App, options: ServerOptions) -> Result<Self, (String, io::Error)> {
-        let (listener, address) = take(options.listen).await?;
-        let control = match &options.control_socket {
-            Some(path) => {
-                let socket = ControlSocket::bind(path);
-                Some(socket.map_err(|error| (format!("unix:{}", path.display()), error))?)
-            }
+    /// Reads the certificate and binds to all addresses.
+    pub async fn bind(app: App, options: ServerOptions) -> Result<Self, BindError> {
+        let certificate = match &options.tls {
+            Some(tls) => Some(ServerCertificate::load(tls, app.now())?),
             None => None,
         };
+        let (listener, address) = take(options.listen).await?;
+        let control =
+            match &options.control_socket {
+                Some(path) => {
+                    let socket = ControlSocket::bind(path);
+                    Some(socket.map_err(|error| {
+                        BindError::new(format!("unix:{}", path.display()), error)
+                    })?)
+                }
+                None => None,
+            };
         let metrics = match options.metrics_listen {
             Some(address) => Some(take(address).await?),
             None => None,
@@ -105,6 +138,7 @@ impl Server {
             options,
             listener,
             address,
+            certificate,
             control,
             metrics,
         })
@@ -118,6 +152,16 @@ impl Server {
     /// The main address, with the actual port if 0 was requested.
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The URL of the main address.
+    pub fn url(&self) -> String {
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Serves until `shutdown` completes, then waits for requests in flight.
@@ -149,9 +193,19 @@ impl Server {
             };
             let service = router::service(app, options, (reflection, health), Arc::clone(&limits));
             let (limits, load_shed) = (Arc::clone(&limits), load_shed.clone());
-            listener::serve(self.listener, service, limits, load_shed, shutdown).await;
+            let transport: Box<dyn Transport> = match &self.certificate {
+                Some(certificate) => Box::new(Tls::new(self.listener, Arc::clone(certificate))),
+                None => Box::new(self.listener),
+            };
+            listener::serve(transport, service, limits, load_shed, shutdown).await;
             drop(stop_others);
         };
+        let reloads = self.certificate.as_ref().map(|certificate| async {
+            tokio::select! {
+                () = certificate.keep_current(app) => {}
+                () = stopped() => {}
+            }
+        });
         let control = self.control.map(|socket| {
             let service = router::control_service(app, options.log_requests, Arc::clone(&limits));
             let (limits, load_shed) = (Arc::clone(&limits), load_shed.clone());
@@ -164,6 +218,7 @@ impl Server {
         });
         tokio::join!(
             calls,
+            OptionFuture::from(reloads),
             OptionFuture::from(control),
             OptionFuture::from(metrics)
         );
@@ -188,13 +243,13 @@ pub fn embedded(
     )
 }
 
-async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), (String, io::Error)> {
+async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let listener = TcpListener::bind(address).await;
     let taken = listener.and_then(|listener| {
         let address = listener.local_addr()?;
         Ok((listener, address))
     });
-    taken.map_err(|error| (address.to_string(), error))
+    taken.map_err(|error| BindError::new(address.to_string(), error))
 }
 
 impl fmt::Debug for Server {

@@ -20,6 +20,7 @@ use crate::{
         secrets::{SecretError, SecretFileError},
         target::TokenError,
     },
+    server::TlsError,
     store::{Fatal, OpenError},
 };
 
@@ -269,6 +270,7 @@ from_message! {
     SecretError => usage;
     LoginError => failed;
     SecretFileError => failed;
+    TlsError => failed;
 }
 
 /// An error of writing to stdout.

@@ -3,13 +3,23 @@
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Args;
+use tokio_rustls::rustls::{
+    self, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 
 use crate::{
-    config::{file::FileArgs, server::ListenArgs},
+    config::{
+        file::FileArgs,
+        server::{ListenArgs, TlsArgs},
+    },
     server::endpoints,
 };
 
@@ -27,6 +37,8 @@ pub(super) struct Healthcheck {
     _file: FileArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
@@ -36,19 +48,22 @@ pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
             "--listen: give the port that the server listens on, not 0",
         ));
     }
+    if args.tls.tls_client_ca.is_some() {
+        return Err(Failure::usage(
+            "--tls-client-ca: this command has no client certificate; use `hallpass status`",
+        ));
+    }
     let (path, word) = if args.live {
         (endpoints::HEALTHZ.path, "live")
     } else {
         (endpoints::READYZ.path, "ready")
     };
-    match get(address, path) {
+    let is_https = args.tls.tls_cert.is_some();
+    let url = format!("http{}://{address}{path}", if is_https { "s" } else { "" });
+    match get(address, path, is_https) {
         Ok(200) => Ok(output::line(word)?),
-        Ok(status) => Err(not_ready(&format!(
-            "http://{address}{path} responded {status}"
-        ))),
-        Err(error) => Err(not_ready(&format!(
-            "http://{address}{path} does not respond: {error}"
-        ))),
+        Ok(status) => Err(not_ready(&format!("{url} responded {status}"))),
+        Err(error) => Err(not_ready(&format!("{url} does not respond: {error}"))),
     }
 }
 
@@ -67,11 +82,20 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
 }
 
 /// The status of the response to a GET of `path`.
-fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
+fn get(address: SocketAddr, path: &str, is_https: bool) -> io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    if is_https {
+        let session = tls_session(address).map_err(io::Error::other)?;
+        status(&mut StreamOwned::new(session, stream), &request)
+    } else {
+        status(&mut stream, &request)
+    }
+}
+
+fn status(stream: &mut (impl Read + Write), request: &str) -> io::Result<u16> {
     stream.write_all(request.as_bytes())?;
     // `HTTP/1.1 200`; the rest is not read.
     let mut start = [0; 12];
@@ -82,6 +106,57 @@ fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
     status
         .and_then(|status| status.parse().ok())
         .ok_or_else(|| io::Error::other("not an HTTP server"))
+}
+
+fn tls_session(address: SocketAddr) -> Result<ClientConnection, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_no_client_auth();
+    ClientConnection::new(Arc::new(config), address.ip().into())
+}
+
+/// Accepts any certificate: the server's names others than the address on this machine, and the request holds no
+/// secret.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }
 
 #[cfg(test)]

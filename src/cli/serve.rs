@@ -22,7 +22,7 @@ use crate::{
     },
     domain::clock::SystemClock,
     metrics::Metrics,
-    server::{Server, ServerOptions, control_socket},
+    server::{BindError, Server, ServerOptions, control_socket},
     store::{self, Db, OpenAs, OpenError, StoreOptions},
 };
 
@@ -53,6 +53,9 @@ impl Plan {
     pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
         let (app, mut server) = settings.options()?;
         server.log_requests = settings.log.log_requests;
+        if let Some(tls) = &server.tls {
+            tls.check()?;
+        }
         let password = SecretSource::find(
             ADMIN_PASSWORD,
             settings.passwords.admin_password_file.as_deref(),
@@ -127,7 +130,8 @@ async fn serve(plan: Plan, accept_clock: bool, log: &LogQueue) -> Result<(), Fai
         |error: io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
     // Before anything else: an early signal is not lost, and stops the server in order.
     let stop = signals::stop(log.clone()).map_err(no_signals)?;
-    signals::ignore_others().map_err(no_signals)?;
+    let reload = plan.server.tls.as_ref().map(|tls| Arc::clone(&tls.reload));
+    signals::handle_others(reload).map_err(no_signals)?;
     let mut stop = Box::pin(stop);
     let (server, app) = tokio::select! {
         biased;
@@ -163,15 +167,18 @@ async fn get_ready(
     app.store_policies().await?;
     let mut options = plan.server;
     options.limits.max_connections = open_files::raise_limit(options.limits.max_connections);
-    let names_a_proxy = !options.trusted_proxies.is_empty();
+    let is_encrypted = options.tls.is_some() || !options.trusted_proxies.is_empty();
     let server = Server::bind(app.clone(), options)
         .await
-        .map_err(|(address, error)| cannot_listen(&address, &error))?;
+        .map_err(|error| match error {
+            BindError::Address { address, source } => cannot_listen(&address, &source),
+            BindError::Tls(error) => error.into(),
+        })?;
     // Whoever names a proxy has one, which speaks TLS.
-    if !server.local_addr().ip().to_canonical().is_loopback() && !names_a_proxy {
+    if !server.local_addr().ip().to_canonical().is_loopback() && !is_encrypted {
         tracing::warn!(
-            "listening on {} without TLS: others on the network can read passwords and tokens; put a proxy that \
-             speaks TLS in front and name it with --trusted-proxy, or listen on loopback",
+            "listening on {} without TLS: others on the network can read passwords and tokens; give --tls-cert, put a \
+             proxy that speaks TLS in front and name it with --trusted-proxy, or listen on loopback",
             server.local_addr()
         );
     }
@@ -191,7 +198,7 @@ async fn open(options: StoreOptions) -> Result<Db, Failure> {
 /// Prints the addresses to stdout once the log is written up to here, on a thread of its own, which may block for as
 /// long as nobody reads.
 fn announce(server: &Server, log: LogQueue) {
-    let listening = format!("hallpass listening on http://{}", server.local_addr());
+    let listening = format!("hallpass listening on {}", server.url());
     let metrics = server.metrics_addr();
     let metrics = metrics.map(|address| format!("hallpass metrics on http://{address}/metrics"));
     let thread = thread::Builder::new().name("stdout".to_owned());

@@ -2,6 +2,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,7 +12,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{SettingsConflict, values};
-use crate::server::{LogRequests, PublicUrl, ServerOptions, limits::Limits};
+use crate::server::{LogRequests, PublicUrl, ServerOptions, TlsOptions, limits::Limits};
 
 /// Where to listen.
 #[derive(Args, Debug)]
@@ -27,6 +29,47 @@ pub struct ListenArgs {
     pub listen: SocketAddr,
 }
 
+/// Whether to speak TLS.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Server")]
+pub struct TlsArgs {
+    /// A PEM file with the server's certificate, followed by those of intermediate authorities. The server then speaks
+    /// HTTPS. The file is read again when it changes, and on SIGHUP. Not set: HTTP.
+    #[arg(long, env, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// A PEM file with the private key of --tls-cert, which other users must not be able to read.
+    #[arg(long, env, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A PEM file with certificate authorities. Every client must present a certificate that one of them has issued;
+    /// its subject is in the access log. Not set: clients are not asked for certificates.
+    #[arg(long, env, value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// What the server needs for TLS; `None`: it speaks plain HTTP.
+    ///
+    /// # Errors
+    /// One of the settings needs another one.
+    pub fn options(&self) -> Result<Option<TlsOptions>, SettingsConflict> {
+        let needs = |setting, needed| Err(SettingsConflict::Missing { setting, needed });
+        match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
+            (Some(certificate), Some(key), client_ca) => Ok(Some(TlsOptions {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                client_ca: client_ca.clone(),
+                reload: Arc::default(),
+            })),
+            (Some(_), None, _) => needs("tls-cert", "tls-key"),
+            (None, Some(_), _) => needs("tls-key", "tls-cert"),
+            (None, None, Some(_)) => needs("tls-client-ca", "tls-cert"),
+            (None, None, None) => Ok(None),
+        }
+    }
+}
+
 /// Where to listen, which peers to trust, and how much to accept.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server")]
@@ -34,6 +77,9 @@ pub struct ServerArgs {
     /// Where to listen.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Whether to speak TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// The address and port to serve /metrics on, for Prometheus. It asks for no credential: choose one that only the
     /// operator's network reaches. Not set: no metrics are served.
@@ -98,6 +144,7 @@ impl ServerArgs {
         }
         Ok(ServerOptions {
             listen,
+            tls: self.tls.options()?,
             control_socket: None,
             metrics_listen: self.metrics_listen,
             public_url: self.public_url.clone(),

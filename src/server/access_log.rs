@@ -45,6 +45,7 @@ pub(super) struct Line<'a> {
     pub(super) path: &'a str,
     pub(super) status: StatusCode,
     pub(super) elapsed: Duration,
+    pub(super) client_certificate: Option<&'a str>,
 }
 
 impl Line<'_> {
@@ -78,6 +79,7 @@ impl Line<'_> {
                     reason = fields.reason.map(Reason::as_str),
                     ip = client.ip.map(tracing::field::display),
                     client_ip = fields.client_ip.map(tracing::field::display),
+                    client_certificate = self.client_certificate,
                     client_request_id = client.client_request_id.as_deref(),
                     "request"
                 )

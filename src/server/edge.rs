@@ -56,7 +56,7 @@ use super::{
     endpoints::{self, Credentials, Endpoint, Kind},
     error::ApiError,
     limits::Limits,
-    listener::Peer,
+    listener::{ClientCertificate, Peer},
     metrics, request_id,
 };
 use crate::{
@@ -125,6 +125,7 @@ impl Edge {
         let (head, body) = request.into_parts();
         let context = self.context(&head);
         let (method, uri) = (head.method.clone(), head.uri.clone());
+        let certificate = head.extensions.get::<ClientCertificate>().cloned();
         let serving = async {
             let mut response = self.cross_origin(&context, head, body).await;
             let headers = response.headers_mut();
@@ -137,6 +138,7 @@ impl Edge {
                 path: uri.path(),
                 status: response.status(),
                 elapsed: started.elapsed(),
+                client_certificate: certificate.as_ref().map(|certificate| &*certificate.0),
             };
             let labels = metrics::labels(context.log_fields(), line.status);
             self.app.metrics().request(labels, line.elapsed);

@@ -12,6 +12,7 @@ mod memory_budget;
 #[cfg(test)]
 mod tests;
 mod timeout_io;
+mod tls;
 mod transport;
 
 use std::{
@@ -31,7 +32,8 @@ use tower::{Service, service_fn};
 pub use self::transport::{Peer, Transport};
 pub(in crate::server) use self::{
     connection::note_authenticated,
-    transport::{Accepted, Pipe},
+    tls::Tls,
+    transport::{Accepted, ClientCertificate, Pipe},
 };
 use self::{
     connection::{Connection, refuse},

@@ -105,7 +105,8 @@ pub(super) struct Issuer {
 
 impl Issuer {
     /// The base URL of all absolute URLs in the reply to a request: the public URL or, if none is set, the
-    /// request's own host (which the client may have made up), with `https` if a trusted proxy reports that.
+    /// request's own host (which the client may have made up), with `https` if the peer speaks TLS or a trusted proxy
+    /// reports that.
     /// `None`: the request has no host.
     pub(super) fn find(&self, peer: Peer, uri: &Uri, headers: &HeaderMap) -> Option<String> {
         if let Some(url) = &self.public_url {
@@ -113,7 +114,7 @@ impl Issuer {
         }
         let host = host(uri, headers)?;
         let from_https = |ip| self.addresses.is_forwarded_from_https(ip, headers);
-        let is_https = peer.ip().is_some_and(from_https);
+        let is_https = matches!(peer, Peer::Tls(_)) || peer.ip().is_some_and(from_https);
         let scheme = if is_https { "https" } else { "http" };
         Some([scheme, "://", host.as_str()].concat())
     }

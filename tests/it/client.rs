@@ -2,23 +2,24 @@
 //! demands, so that the replies of different wires can be compared.
 
 mod connect;
+mod connector;
 mod envelope;
 mod message;
 mod reply;
 mod unix;
 mod wire;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::{client::legacy::Client as HttpClient, rt::TokioExecutor};
 use serde_json::Value;
+use tokio_rustls::rustls::ClientConfig;
+
+use self::connector::Connector;
 
 pub(crate) use self::{
     connect::END_OF_STREAM,
@@ -33,8 +34,9 @@ pub(crate) use self::{
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) server: SocketAddr,
-    http1: HttpClient<HttpConnector, Full<Bytes>>,
-    http2: HttpClient<HttpConnector, Full<Bytes>>,
+    scheme: &'static str,
+    http1: HttpClient<Connector, Full<Bytes>>,
+    http2: HttpClient<Connector, Full<Bytes>>,
 }
 
 /// A complete HTTP response.
@@ -103,18 +105,30 @@ impl HttpResponse {
 
 impl Client {
     pub(crate) fn new(server: SocketAddr) -> Self {
-        // Without this, each HTTP/2 request waits 40 ms between its head and its body.
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+        Self::by(server, "http", |_| Connector(None))
+    }
+
+    /// Over TLS, with `h2` and `http/1.1` by ALPN.
+    pub(crate) fn over_tls(server: SocketAddr, config: ClientConfig) -> Self {
+        Self::by(server, "https", |http2| {
+            let mut config = config.clone();
+            let protocol: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Connector(Some(Arc::new(config)))
+        })
+    }
+
+    fn by(server: SocketAddr, scheme: &'static str, connector: impl Fn(bool) -> Connector) -> Self {
         let build = |http2| {
             HttpClient::builder(TokioExecutor::new())
                 .http2_only(http2)
                 // HTTP/2's default window, so that a stream waits for a reader that does not read.
                 .http2_initial_stream_window_size(65_535)
-                .build(connector.clone())
+                .build(connector(http2))
         };
         Self {
             server,
+            scheme,
             http1: build(false),
             http2: build(true),
         }
@@ -150,7 +164,9 @@ impl Client {
     ) -> Response<Incoming> {
         let (mut parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().unwrap();
-        parts.uri = format!("http://{}{target}", self.server).parse().unwrap();
+        parts.uri = format!("{}://{}{target}", self.scheme, self.server)
+            .parse()
+            .unwrap();
         parts.headers.extend(headers);
         let client = if http2 { &self.http2 } else { &self.http1 };
         let request = Request::from_parts(parts, Full::new(body));

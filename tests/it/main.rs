@@ -70,6 +70,7 @@ mod store;
 mod strict;
 mod test_app;
 mod throttle;
+mod tls;
 mod undo_rotation;
 mod update;
 mod use_cases;

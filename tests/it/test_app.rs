@@ -25,6 +25,7 @@ use tokio::{
     task::JoinHandle,
     time,
 };
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::client::{Call, Client, Reply, Wire};
 
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) readers: usize,
     /// Whether the store runs each write twice, to see that an engine may do so after a conflict.
     pub(crate) rerun_writes: bool,
+    /// How the client speaks TLS, if the server does.
+    pub(crate) tls_client: Option<ClientConfig>,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             control_socket: None,
             metrics_listen: None,
             listen: ([127, 0, 0, 1], 0).into(),
+            tls: None,
             public_url: None,
             cors_origins: vec![],
             cors_headers: vec![],
@@ -79,6 +83,7 @@ impl Default for Settings {
             busy_timeout: Duration::from_secs(5),
             readers: 2,
             rerun_writes: true,
+            tls_client: None,
         }
     }
 }
@@ -300,7 +305,10 @@ async fn launch(
         .control_socket
         .get_or_insert_with(|| control_socket::path_of(&file(folder)));
     let server = Server::bind(app.clone(), options).await.unwrap();
-    let client = Client::new(server.local_addr());
+    let client = match &settings.tls_client {
+        Some(tls) => Client::over_tls(server.local_addr(), tls.clone()),
+        None => Client::new(server.local_addr()),
+    };
     let metrics = server.metrics_addr();
     let (stop_server, stopped) = oneshot::channel();
     let server = tokio::spawn(async move {

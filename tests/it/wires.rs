@@ -10,6 +10,7 @@ use crate::{
     envoy,
     session::{Session, Transcript},
     test_app::{TestApp, leaked},
+    tls::Authority,
 };
 
 fn text(value: &Value) -> String {
@@ -25,8 +26,13 @@ fn with(message: &Value, fields: Value) -> Value {
     message
 }
 
-async fn play(wire: Wire) -> Transcript {
-    let app = TestApp::start_with(|settings| settings.app.max_tokens_per_user = 4).await;
+async fn play(wire: Wire, tls: Option<&Authority>) -> Transcript {
+    let app = TestApp::start_with(|settings| {
+        settings.app.max_tokens_per_user = 4;
+        settings.server.tls = tls.map(Authority::server);
+        settings.tls_client = tls.map(|authority| authority.client(None));
+    })
+    .await;
     let admin = app.admin.clone();
     let mut session = Session::new(app, wire);
     let own = users(&mut session, &admin.token).await;
@@ -306,7 +312,7 @@ async fn refusals(session: &mut Session, admin: &str, own: &str) {
 
 #[tokio::test]
 async fn same_requests_get_the_same_replies_over_every_wire() {
-    let expected = play(Wire::CURL).await;
+    let expected = play(Wire::CURL, None).await;
     let all: BTreeSet<_> = procedures().map(|p| p.path()).collect();
     let seen = |ok: bool| -> BTreeSet<String> {
         let calls = expected.iter().filter(|(_, result)| result.is_ok() == ok);
@@ -316,11 +322,22 @@ async fn same_requests_get_the_same_replies_over_every_wire() {
     };
     assert_eq!(seen(true), all, "each procedure succeeds once");
     assert_eq!(seen(false), all, "and fails once");
-    for wire in Wire::ALL {
-        let got = play(wire).await;
+    let authority = Authority::new();
+    let plain = Wire::ALL.map(|wire| (wire, None));
+    // The codec makes no difference to TLS.
+    let over_tls = [
+        (Protocol::Connect, Codec::Json),
+        (Protocol::ConnectGet, Codec::Proto),
+        (Protocol::Grpc, Codec::Proto),
+        (Protocol::GrpcWeb, Codec::Proto),
+    ];
+    let over_tls = over_tls.map(|(protocol, codec)| (Wire::new(protocol, codec), Some(&authority)));
+    for (wire, tls) in plain.into_iter().chain(over_tls) {
+        let got = play(wire, tls).await;
         assert_eq!(got.len(), expected.len());
         for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
-            assert_eq!(got, expected, "call {number} over {wire:?}");
+            let tls = tls.is_some();
+            assert_eq!(got, expected, "call {number} over {wire:?}, TLS: {tls}");
         }
     }
 }

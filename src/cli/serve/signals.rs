@@ -1,8 +1,11 @@
 //! How the server handles signals.
 
-use std::{io, process, time::Duration};
+use std::{io, process, sync::Arc, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 
 use super::super::{exit_code::ExitCode, logging::LogQueue};
 
@@ -32,24 +35,28 @@ pub(super) fn stop(log: LogQueue) -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Ignores signals that end a process by default, and that people send for other purposes: to reload settings, reopen a
-/// log or print counts. A closing terminal sends SIGHUP as well.
-pub(super) fn ignore_others() -> io::Result<()> {
+/// Reloads the TLS certificate on SIGHUP, if there is one. Ignores other signals that end a process by default, and that
+/// people send for other purposes: to reload settings, reopen a log or print counts. A closing terminal sends SIGHUP as
+/// well.
+pub(super) fn handle_others(reload: Option<Arc<Notify>>) -> io::Result<()> {
     for (kind, name) in [
         (SignalKind::hangup(), "SIGHUP"),
         (SignalKind::user_defined1(), "SIGUSR1"),
         (SignalKind::user_defined2(), "SIGUSR2"),
     ] {
-        let signals = signal(kind)?;
-        tokio::spawn(log_ignored(signals, name));
+        let reload = reload.clone().filter(|_| kind == SignalKind::hangup());
+        tokio::spawn(handle(signal(kind)?, name, reload));
     }
     Ok(())
 }
 
-async fn log_ignored(mut signals: Signal, name: &str) {
+async fn handle(mut signals: Signal, name: &str, reload: Option<Arc<Notify>>) {
     while signals.recv().await.is_some() {
-        tracing::info!(
-            "{name} is ignored: settings are only read at the start, and the log goes to stderr"
-        );
+        match &reload {
+            Some(reload) => reload.notify_one(),
+            None => tracing::info!(
+                "{name} is ignored: settings are only read at the start, and the log goes to stderr"
+            ),
+        }
     }
 }

@@ -16,12 +16,12 @@ use tokio::{sync::watch, time::timeout};
 use tower::{Service, ServiceExt};
 
 use super::{
-    Accepted, OverBudget, Peer,
+    Accepted, OverBudget,
     body::{ActiveRequest, BodyMemory, ReplyBody, RequestBody},
     connection_state::ConnectionState,
     memory_budget::REQUEST_BYTES,
     timeout_io::TimeoutIo,
-    transport::Stream,
+    transport::Established,
 };
 use crate::server::limits::Limits;
 
@@ -65,14 +65,19 @@ impl Connection {
     {
         let Self { accepted, state } = self;
         let _closed = CloseOnDrop(Arc::clone(&state));
-        let Some(stream) = handshake(accepted.handshake, &state, &mut stopped).await else {
+        let Some(established) = handshake(accepted.handshake, &state, &mut stopped).await else {
             return;
         };
-        let peer = accepted.peer;
+        let (peer, certificate) = (accepted.peer, established.client_certificate);
         let builder = builder(&state.shared.limits);
-        let socket = TimeoutIo::new(stream, Arc::clone(&state));
-        let answer =
-            service_fn(|request| answer(service.clone(), request, peer, Arc::clone(&state)));
+        let socket = TimeoutIo::new(established.stream, Arc::clone(&state));
+        let answer = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
+            answer(service.clone(), request, Arc::clone(&state))
+        });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), answer));
         let mut stopping = false;
         loop {
@@ -101,16 +106,16 @@ impl Connection {
 /// What HTTP is spoken over, once the handshake is complete. `None`: it failed, took too long, or the connection must
 /// close.
 async fn handshake(
-    handshake: impl Future<Output = io::Result<Box<dyn Stream>>>,
+    handshake: impl Future<Output = io::Result<Established>>,
     state: &ConnectionState,
     stopped: &mut watch::Receiver<()>,
-) -> Option<Box<dyn Stream>> {
+) -> Option<Established> {
     tokio::select! {
         biased;
         done = timeout(state.shared.limits.handshake_timeout, handshake) => match done {
-            Ok(Ok(stream)) => {
+            Ok(Ok(established)) => {
                 state.handshake_done();
-                return Some(stream);
+                return Some(established);
             }
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
             Err(_) => tracing::debug!("a handshake took too long"),
@@ -124,7 +129,6 @@ async fn handshake(
 async fn answer<S>(
     service: S,
     request: Request<Incoming>,
-    peer: Peer,
     state: Arc<ConnectionState>,
 ) -> Result<Response<ReplyBody>, Infallible>
 where
@@ -138,7 +142,6 @@ where
         None => Body::empty(),
         Some(memory) => Body::new(RequestBody::new(body, Arc::clone(memory))),
     });
-    request.extensions_mut().insert(peer);
     if !fits {
         request.extensions_mut().insert(OverBudget);
         // The body is not even drained: that would keep the head in memory for as long.

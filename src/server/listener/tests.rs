@@ -15,7 +15,7 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-use super::{transport::Stream, *};
+use super::{transport::Established, *};
 
 /// Long enough for an ordinary request on a busy machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(300);
@@ -75,8 +75,10 @@ impl Transport for Knock {
             peer: Peer::Network(address),
             handshake: Box::pin(async move {
                 stream.read_u8().await?;
-                let stream: Box<dyn Stream> = Box::new(stream);
-                Ok(stream)
+                Ok(Established {
+                    stream: Box::new(stream),
+                    client_certificate: None,
+                })
             }),
         }))
     }

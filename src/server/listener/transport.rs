@@ -4,13 +4,14 @@
 use std::{
     future, io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 /// The other end of the connection, in the extensions of every request.
@@ -18,6 +19,8 @@ use tokio::{
 pub enum Peer {
     /// A network client.
     Network(SocketAddr),
+    /// A network client that speaks TLS.
+    Tls(SocketAddr),
     /// A process on this machine, connected through the control socket or an in-process pipe.
     Local {
         /// Its operating-system user, as reported by the kernel.
@@ -29,13 +32,17 @@ impl Peer {
     /// Its address, if it has one.
     pub const fn ip(self) -> Option<IpAddr> {
         match self {
-            Self::Network(address) => Some(address.ip()),
+            Self::Network(address) | Self::Tls(address) => Some(address.ip()),
             Self::Local { .. } => None,
         }
     }
 }
 
-/// A source of connections: TCP, a Unix socket, a pipe in memory.
+/// Subject of the certificate that the client has proved to hold, in the extensions of each of its requests.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct ClientCertificate(pub(in crate::server) Arc<str>);
+
+/// A source of connections: TCP, TLS, a Unix socket, a pipe in memory.
 pub trait Transport: Send {
     /// Waits for the next connection.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>>;
@@ -57,29 +64,52 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub struct Accepted {
     pub(in crate::server) peer: Peer,
     /// Completes when HTTP can be spoken: at once, or after a handshake.
-    pub(in crate::server) handshake: BoxFuture<'static, io::Result<Box<dyn Stream>>>,
+    pub(in crate::server) handshake: BoxFuture<'static, io::Result<Established>>,
+}
+
+/// A connection that HTTP can be spoken over.
+pub(in crate::server) struct Established {
+    pub(in crate::server) stream: Box<dyn Stream>,
+    pub(in crate::server) client_certificate: Option<ClientCertificate>,
 }
 
 impl Accepted {
     /// A connection that needs no handshake.
     pub(in crate::server) fn ready(peer: Peer, stream: impl Stream + 'static) -> Self {
-        let stream: Box<dyn Stream> = Box::new(stream);
+        let established = Established {
+            stream: Box::new(stream),
+            client_certificate: None,
+        };
         Self {
             peer,
-            handshake: Box::pin(future::ready(Ok(stream))),
+            handshake: Box::pin(future::ready(Ok(established))),
         }
+    }
+}
+
+impl Transport for Box<dyn Transport> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        (**self).poll_accept(cx)
     }
 }
 
 impl Transport for TcpListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        let (stream, address) = ready!(Self::poll_accept(self, cx))?;
-        // Disables Nagle's algorithm: replies are small, and waiting to fill a packet would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
+        let (stream, address) = ready!(poll_tcp(self, cx))?;
         Poll::Ready(Ok(Accepted::ready(Peer::Network(address), stream)))
     }
+}
+
+pub(super) fn poll_tcp(
+    listener: &TcpListener,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    let (stream, address) = ready!(listener.poll_accept(cx))?;
+    // Disables Nagle's algorithm: replies are small, and waiting to fill a packet would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    Poll::Ready(Ok((stream, address)))
 }
 
 /// The server's end of a pipe in memory, with a single connection, for commands that open the database themselves

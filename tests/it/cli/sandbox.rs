@@ -164,7 +164,8 @@ impl Sandbox {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();
         let address = line
-            .strip_prefix("hallpass listening on http://")
+            .strip_prefix("hallpass listening on http")
+            .and_then(|url| url.strip_prefix('s').unwrap_or(url).strip_prefix("://"))
             .and_then(|address| address.strip_suffix('\n'))
             .unwrap_or_else(|| panic!("{line:?}, {:?}", fs::read(self.path("serve.log"))))
             .to_owned();

@@ -1,0 +1,365 @@
+//! The server's certificate and key, and the authorities of its clients: PEM files that are read and checked.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::Notify;
+use tokio_rustls::rustls::{
+    self, InconsistentKeys, RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject as _},
+    },
+    server::WebPkiClientVerifier,
+};
+use x509_cert::{Certificate, der::Decode as _};
+use zeroize::Zeroizing;
+
+use crate::domain::time::Timestamp;
+
+/// Where the certificate is, and what is asked of peers.
+#[derive(Clone, Debug)]
+pub struct TlsOptions {
+    /// PEM file of the certificate, followed by those of the authorities between it and the root.
+    pub certificate: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
+    /// PEM file of the authorities of client certificates, which every peer must then present.
+    pub client_ca: Option<PathBuf>,
+    /// Notified to read the files again at once.
+    pub reload: Arc<Notify>,
+}
+
+impl TlsOptions {
+    /// Checks that the files can be used.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.load().map(drop)
+    }
+
+    pub(super) fn load(&self) -> Result<Loaded, TlsError> {
+        let chain = read_certificates(&self.certificate)?;
+        let key = read_key(&self.key)?;
+        let lifetime = Lifetime::of(&chain[0]);
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Rustls)?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => builder.with_client_cert_verifier(client_verifier(path, provider)?),
+        };
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    TlsError::Mismatch {
+                        key: self.key.clone(),
+                        certificate: self.certificate.clone(),
+                    }
+                }
+                error => TlsError::Rustls(error),
+            })?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Loaded {
+            config: Arc::new(config),
+            lifetime,
+        })
+    }
+}
+
+/// Why TLS cannot be spoken.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file is not there, or not for us.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The key is no secret.
+    #[error(
+        "the private key {} has mode {mode:o}: other users can read or write it; chmod it to 600, or to 640 for a group",
+        path.display()
+    )]
+    OpenKey {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The file has something else in it, or nothing.
+    #[error("{} contains no {what} in PEM format", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        what: &'static str,
+    },
+    /// There is nobody to ask for the passphrase.
+    #[error("the private key {} is encrypted: decrypt it with `openssl pkey`", .0.display())]
+    EncryptedKey(PathBuf),
+    /// Not PEM.
+    #[error("{} is damaged: {source}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        source: pem::Error,
+    },
+    /// Two files that do not belong together.
+    #[error("the private key {} is not that of the certificate {}", key.display(), certificate.display())]
+    Mismatch {
+        /// The file of the key.
+        key: PathBuf,
+        /// The file of the certificate.
+        certificate: PathBuf,
+    },
+    /// An authority of clients' certificates that cannot be used.
+    #[error("{} contains a certificate that cannot be used: {reason}", path.display())]
+    ClientCa {
+        /// The file.
+        path: PathBuf,
+        /// What rustls says.
+        reason: String,
+    },
+    /// A certificate or key that rustls cannot use.
+    #[error("the certificate or its key cannot be used: {0}")]
+    Rustls(rustls::Error),
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(path, |_| Ok(()))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    })?;
+    if found.is_empty() {
+        return Err(TlsError::Missing {
+            path: path.to_owned(),
+            what: "certificate",
+        });
+    }
+    Ok(found)
+}
+
+/// Other users may not read a key. Its group may, as Debian's group `ssl-cert` does.
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    const OTHERS_OR_WRITABLE: u32 = 0o027;
+    let text = read(path, |mode| {
+        if mode & OTHERS_OR_WRITABLE == 0 {
+            return Ok(());
+        }
+        Err(TlsError::OpenKey {
+            path: path.to_owned(),
+            mode,
+        })
+    })?;
+    match PrivateKeyDer::from_pem_slice(&text) {
+        _ if is_encrypted(&text) => Err(TlsError::EncryptedKey(path.to_owned())),
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) => Err(TlsError::Missing {
+            path: path.to_owned(),
+            what: "private key",
+        }),
+        Err(source) => Err(TlsError::Pem {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    let contains = |text: &[u8]| memchr::memmem::find(pem, text).is_some();
+    contains(b"BEGIN ENCRYPTED PRIVATE KEY") || contains(b"Proc-Type: 4,ENCRYPTED")
+}
+
+/// Reads a file, if `check` accepts the permissions of what was opened.
+fn read(
+    path: &Path,
+    check: impl FnOnce(u32) -> Result<(), TlsError>,
+) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    const MAX_BYTES: u64 = 1024 * 1024;
+    let failed = |source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    check(file.metadata().map_err(failed)?.mode() & 0o7777)?;
+    let mut text = Zeroizing::new(Vec::new());
+    file.take(MAX_BYTES)
+        .read_to_end(&mut text)
+        .map_err(failed)?;
+    Ok(text)
+}
+
+fn client_verifier(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+    let unusable = |reason: &dyn fmt::Display| TlsError::ClientCa {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| unusable(&error))
+}
+
+/// Since when and until when a certificate is valid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime {
+    not_before: Timestamp,
+    pub(super) not_after: Timestamp,
+}
+
+impl Lifetime {
+    /// `None`: the certificate says so in a way that only rustls understands.
+    fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let certificate = Certificate::from_der(certificate).ok()?;
+        let validity = certificate.tbs_certificate().validity();
+        Some(Self {
+            not_before: validity.not_before.to_system_time().into(),
+            not_after: validity.not_after.to_system_time().into(),
+        })
+    }
+}
+
+pub(super) struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) lifetime: Option<Lifetime>,
+}
+
+impl Loaded {
+    /// Clients refuse such a certificate. The server goes on all the same: it may be the clock that is wrong.
+    pub(super) fn warn_unless_valid(&self, now: Timestamp) {
+        match self.lifetime {
+            Some(Lifetime { not_after, .. }) if not_after < now => {
+                tracing::warn!(%not_after, "the TLS certificate has expired");
+            }
+            Some(Lifetime { not_before, .. }) if now < not_before => {
+                tracing::warn!(%not_before, "the TLS certificate is not valid yet");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use rcgen::{CertificateParams, KeyPair, generate_simple_self_signed};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Options whose files hold a certificate and its key.
+    fn options(folder: &TempDir) -> TlsOptions {
+        let issued = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let options = TlsOptions {
+            certificate: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+            client_ca: None,
+            reload: Arc::default(),
+        };
+        write(&options.certificate, &issued.cert.pem(), 0o644);
+        write(&options.key, &issued.signing_key.serialize_pem(), 0o600);
+        options
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_refused_by_name() {
+        const ENCRYPTED: &str =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIC\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        const OLD_ENCRYPTED: &str = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+            DEK-Info: AES-128-CBC,00\n\nMIIC\n-----END RSA PRIVATE KEY-----\n";
+        const NO_BASE64: &str = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+        let folder = TempDir::new().unwrap();
+        let good = options(&folder);
+        good.check().unwrap();
+        let key = fs::read_to_string(&good.key).unwrap();
+        let other_key = KeyPair::generate().unwrap().serialize_pem();
+        for (name, text, expected) in [
+            ("cert.pem", "", "cert.pem contains no certificate"),
+            ("cert.pem", &*key, "cert.pem contains no certificate"),
+            ("cert.pem", NO_BASE64, "cert.pem is damaged"),
+            ("key.pem", "", "key.pem contains no private key"),
+            ("key.pem", ENCRYPTED, "key.pem is encrypted"),
+            ("key.pem", OLD_ENCRYPTED, "key.pem is encrypted"),
+            (
+                "key.pem",
+                &*other_key,
+                "key.pem is not that of the certificate",
+            ),
+            ("ca.pem", "", "ca.pem contains no certificate"),
+        ] {
+            let mut bad = options(&folder);
+            bad.client_ca = (name == "ca.pem").then(|| folder.path().join(name));
+            write(&folder.path().join(name), text, 0o600);
+            let error = bad.check().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let mut missing = options(&folder);
+        missing.certificate = "/nowhere/at/all".into();
+        let error = missing.check().unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot read /nowhere/at/all: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn key_that_other_users_can_read_is_refused() {
+        let folder = TempDir::new().unwrap();
+        let options = options(&folder);
+        for (mode, is_accepted) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, true),
+            (0o644, false),
+            (0o604, false),
+            (0o660, false),
+            (0o602, false),
+        ] {
+            fs::set_permissions(&options.key, fs::Permissions::from_mode(mode)).unwrap();
+            let checked = options.check();
+            assert_eq!(checked.is_ok(), is_accepted, "{mode:o}");
+            if let Err(error) = checked {
+                assert!(
+                    error.to_string().contains(&format!("mode {mode:o}")),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn lifetime_of_a_certificate_is_known() {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 2);
+        params.not_after = rcgen::date_time_ymd(2050, 3, 4);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let lifetime = Lifetime::of(certificate.der()).unwrap();
+        assert_eq!(lifetime.not_before.to_string(), "2026-01-02T00:00:00Z");
+        assert_eq!(lifetime.not_after.to_string(), "2050-03-04T00:00:00Z");
+    }
+}
