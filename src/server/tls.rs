@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use rustix::fs::{Mode, OFlags};
 use tokio::sync::Notify;
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore, ServerConfig,
@@ -193,8 +194,15 @@ fn read(
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    check(file.metadata().map_err(failed)?.mode() & 0o7777)?;
+    // A pipe in its place would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    let file = File::from(file.map_err(|error| failed(error.into()))?);
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
+    check(found.mode() & 0o7777)?;
     let mut text = Zeroizing::new(Vec::new());
     file.take(MAX_BYTES)
         .read_to_end(&mut text)
@@ -318,6 +326,10 @@ mod tests {
             let error = bad.check().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+        let mut folder_as_key = options(&folder);
+        folder_as_key.key = folder.path().to_owned();
+        let error = folder_as_key.check().unwrap_err().to_string();
+        assert!(error.ends_with("not a regular file"), "{error}");
         let mut missing = options(&folder);
         missing.certificate = "/nowhere/at/all".into();
         let error = missing.check().unwrap_err().to_string();

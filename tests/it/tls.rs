@@ -259,7 +259,10 @@ async fn nonsense_ends_the_connection_and_nothing_else() {
     let app = start(&authority).await;
     let hello = |length: u16, rest: &[u8]| [&[22, 3, 1][..], &length.to_be_bytes(), rest].concat();
     for (what, bytes) in [
-        ("a record that is too long", hello(u16::MAX, &[1; 70_000])),
+        (
+            "a record that is too long",
+            hello(u16::MAX, &vec![1; 70_000]),
+        ),
         ("a hello of 16 MiB", hello(16_384, &[1, 0xff, 0xff, 0xff])),
         ("an empty record", hello(0, &[])),
         ("SSL 2", vec![0x80, 0x2e, 1, 0, 2]),

@@ -52,11 +52,12 @@ pub(super) fn handle_others(reload: Option<Arc<Notify>>) -> io::Result<()> {
 
 async fn handle(mut signals: Signal, name: &str, reload: Option<Arc<Notify>>) {
     while signals.recv().await.is_some() {
-        match &reload {
-            Some(reload) => reload.notify_one(),
-            None => tracing::info!(
+        if let Some(reload) = &reload {
+            reload.notify_one();
+        } else {
+            tracing::info!(
                 "{name} is ignored: settings are only read at the start, and the log goes to stderr"
-            ),
+            );
         }
     }
 }

@@ -28,6 +28,9 @@ use crate::{domain::audit::escape_user_agent, server::server_certificate::Server
 /// First byte of a TLS handshake (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 22;
 
+/// How much is encrypted for a peer that does not read it, beyond what the kernel holds.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
+
 /// How often failed handshakes are logged: anyone can cause them.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -79,7 +82,8 @@ async fn handshake(
         return Err(error);
     }
     let accepted = TlsAcceptor::from(config).accept(stream).await;
-    let stream = accepted.inspect_err(|error| log.write(peer, error))?;
+    let mut stream = accepted.inspect_err(|error| log.write(peer, error))?;
+    stream.get_mut().1.set_buffer_limit(Some(SEND_BUFFER_BYTES));
     let client_certificate = subject(stream.get_ref().1);
     Ok(Established {
         stream: Box::new(stream),
