@@ -11,10 +11,8 @@ mod decode;
 mod encode;
 mod error;
 mod frame;
-mod gzip;
 pub mod handlers;
 mod head;
-mod http_error;
 mod json;
 mod method;
 mod protocol;
@@ -22,7 +20,6 @@ mod query;
 mod reflection;
 #[cfg(test)]
 mod tests;
-mod timeout;
 mod unknown_fields;
 pub(super) mod web;
 
@@ -201,7 +198,7 @@ impl Edge {
         if method.is_none() && !call::is_call(&head, &query) {
             let response = match problem {
                 None => self.web(context, endpoint, head, &mut body.body).await,
-                Some(error) => http_error::refusal(context, &error),
+                Some(error) => error::refusal(context, &error),
             };
             body.drain(&self.limits).await;
             return response;

@@ -8,11 +8,10 @@ use http::{HeaderMap, HeaderName, Method as HttpMethod, header, request::Parts};
 use tokio::time::Instant;
 
 use super::{
-    error, frame, http_error,
+    error, frame,
     method::{Method, Streaming},
     protocol::{self, Protocol, Wire},
     query::Query,
-    timeout,
 };
 use crate::server::{context::RequestContext, error::ApiError, limits::Limits};
 
@@ -73,7 +72,7 @@ pub(super) fn wire(
                 _ => true,
             })
             .ok_or_else(|| {
-                Box::new(http_error::unsupported_media_type(
+                Box::new(error::unsupported_media_type(
                     context,
                     streaming,
                     &head.headers,
@@ -82,8 +81,8 @@ pub(super) fn wire(
         HttpMethod::GET if may_get => query
             .codec()
             .map(|codec| Wire::of_get(codec, &head.headers))
-            .ok_or_else(|| Box::new(http_error::unsupported_encoding(context))),
-        _ => Err(Box::new(http_error::method_not_allowed(context, may_get))),
+            .ok_or_else(|| Box::new(error::unsupported_encoding(context))),
+        _ => Err(Box::new(error::method_not_allowed(context, may_get))),
     }
 }
 
@@ -102,7 +101,7 @@ impl Call {
         if method.streaming() == Streaming::Client {
             return Err(error::unsupported("client streaming is not supported"));
         }
-        let timeout = timeout::read(&head.headers, wire.protocol)?;
+        let timeout = read_timeout(&head.headers, wire.protocol)?;
         let most = method.timeout(limits);
         let deadline = now + timeout.map_or(most, |timeout| timeout.min(most));
         let mut in_query = None;
@@ -169,6 +168,53 @@ fn declared_length(headers: &HeaderMap) -> usize {
         .unwrap_or(0)
 }
 
+/// The caller's timeout, if set. An invalid one is an error: to wait longer or shorter than the caller thinks would
+/// be worse.
+fn read_timeout(headers: &HeaderMap, protocol: Protocol) -> Result<Option<Duration>, ApiError> {
+    let (name, parse): (HeaderName, fn(&str) -> Option<Duration>) = if protocol.is_grpc() {
+        (protocol::GRPC_TIMEOUT, grpc_timeout)
+    } else {
+        (protocol::CONNECT_TIMEOUT_MS, connect_timeout)
+    };
+    let mut values = headers.get_all(&name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let timeout = value.to_str().ok().and_then(parse);
+    match timeout {
+        Some(Duration::ZERO) => Err(error::malformed(format!(
+            "{name} is 0: omit it to use the server's own timeout"
+        ))),
+        Some(timeout) if values.next().is_none() => Ok(Some(timeout)),
+        _ => Err(error::malformed(format!("{name} is not a valid timeout"))),
+    }
+}
+
+/// One to ten digits of milliseconds.
+fn connect_timeout(text: &str) -> Option<Duration> {
+    Some(Duration::from_millis(digits(text, 10)?))
+}
+
+/// One to eight digits and a unit.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let amount = digits(text.strip_suffix(unit)?, 8)?;
+    Some(match unit {
+        'H' => Duration::from_secs(amount * 3600),
+        'M' => Duration::from_secs(amount * 60),
+        'S' => Duration::from_secs(amount),
+        'm' => Duration::from_millis(amount),
+        'u' => Duration::from_micros(amount),
+        'n' => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+fn digits(text: &str, most: usize) -> Option<u64> {
+    let well_formed = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    well_formed.then(|| text.parse().ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,5 +252,50 @@ mod tests {
         assert_eq!(encoded("Identity"), Ok(false));
         assert_eq!(encoded("gzip, gzip"), Err(Code::Unimplemented));
         assert_eq!(encoded("br"), Err(Code::Unimplemented));
+    }
+
+    #[test]
+    fn timeouts_are_parsed_in_the_form_of_their_protocol() {
+        assert_eq!(connect_timeout("0"), Some(Duration::ZERO));
+        assert_eq!(
+            connect_timeout("9999999999"),
+            Some(Duration::from_millis(9_999_999_999))
+        );
+        for text in ["", "-1", "+1", "1.5", "1s", " 1", "10000000000"] {
+            assert_eq!(connect_timeout(text), None, "{text:?}");
+        }
+        assert_eq!(grpc_timeout("1S"), Some(Duration::from_secs(1)));
+        assert_eq!(grpc_timeout("2H"), Some(Duration::from_hours(2)));
+        assert_eq!(
+            grpc_timeout("99999999n"),
+            Some(Duration::from_nanos(99_999_999))
+        );
+        for text in ["", "S", "1", "1s", "1h", "-1S", "123456789S", "1µ", "1 S"] {
+            assert_eq!(grpc_timeout(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn zero_timeout_is_refused_in_every_protocol() {
+        for (protocol, name, values) in [
+            (Protocol::Connect, "connect-timeout-ms", &["0", "000"][..]),
+            (Protocol::ConnectGet, "connect-timeout-ms", &["0"]),
+            (Protocol::ConnectStream, "connect-timeout-ms", &["0"]),
+            (
+                Protocol::Grpc,
+                "grpc-timeout",
+                &["0S", "0H", "0n", "00000000m"],
+            ),
+            (Protocol::GrpcWeb, "grpc-timeout", &["0u"]),
+            (Protocol::GrpcWebText, "grpc-timeout", &["0M"]),
+        ] {
+            for value in values {
+                let mut headers = HeaderMap::new();
+                headers.insert(name, value.parse().unwrap());
+                let error = read_timeout(&headers, protocol).unwrap_err();
+                let message = error.message();
+                assert!(message.starts_with(&format!("{name} is 0")), "{message}");
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 
 use super::{
     call::Call,
-    error, frame, gzip,
+    error, frame,
     json::{self, FieldViolation},
     method::Streaming,
     protocol::{Codec, Protocol},
@@ -36,7 +36,7 @@ pub(super) async fn message(
     let message = if protocol.is_framed() {
         frame::only_message(&body, call.compressed, limit)?
     } else if call.compressed && !body.is_empty() {
-        gzip::decompress(&body, limit)?
+        frame::decompress(&body, limit)?
     } else if body.len() > limit {
         return Err(error::too_large(limit));
     } else {

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt;
 
 use super::{
-    error, gzip,
+    error, frame,
     handlers::RpcContext,
     json,
     method::Streaming,
@@ -115,7 +115,7 @@ impl Encoder {
 
     fn compress(&self, message: Bytes) -> Result<(Bytes, bool), ApiError> {
         if self.wire.accepts_gzip && message.len() >= self.limits.compress_min_bytes {
-            Ok((gzip::compress(&message)?, true))
+            Ok((frame::compress(&message)?, true))
         } else {
             Ok((message, false))
         }

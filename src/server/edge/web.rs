@@ -14,7 +14,7 @@ use super::{
     body_drain::BodyDrain,
     error,
     head::{self, HeaderLimits},
-    http_error, in_time,
+    in_time,
     protocol::Wire,
     reflection,
 };
@@ -51,7 +51,7 @@ impl Edge {
         let limits = &self.limits;
         if let Some(error) = head::check(&head, limits, HeaderLimits::external_auth(limits)) {
             body.drain(limits).await;
-            return http_error::refusal(context, &error);
+            return error::refusal(context, &error);
         }
         let drained = (!body.body.is_end_stream()).then(|| {
             let limits = Arc::clone(limits);
@@ -167,7 +167,7 @@ impl Edge {
                 Code::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            http_error::refusal(context, &error.with_status(status))
+            error::refusal(context, &error.with_status(status))
         })
     }
 }
