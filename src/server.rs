@@ -24,6 +24,7 @@ pub mod error;
 mod external_auth;
 mod health_reflection;
 pub mod limits;
+mod listen;
 pub mod listener;
 mod metrics;
 mod public_url;
@@ -40,6 +41,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 use futures_util::future::OptionFuture;
 use http::HeaderName;
 use ipnet::IpNet;
+use listenfd::ListenFd;
 use tokio::{io::DuplexStream, net::TcpListener, sync::watch};
 
 use crate::app::App;
@@ -48,7 +50,9 @@ use anonymous::AnonymousStreams;
 use control_socket::ControlSocket;
 use health_reflection::{Health, Reflection};
 use limits::Limits;
-use listener::{Pipe, Tls, Transport};
+use listen::Bound;
+pub use listen::ListenAddress;
+use listener::Pipe;
 pub use public_url::PublicUrl;
 use server_certificate::ServerCertificate;
 pub use tls::{TlsError, TlsOptions};
@@ -56,9 +60,9 @@ pub use tls::{TlsError, TlsOptions};
 /// Settings of the server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Address to listen on.
-    pub listen: SocketAddr,
-    /// Certificate and key with which the main address speaks TLS; `None`: it speaks plain HTTP.
+    /// Addresses to listen on.
+    pub listen: Vec<ListenAddress>,
+    /// Certificate and key with which TCP addresses speak TLS; `None`: they speak plain HTTP.
     pub tls: Option<TlsOptions>,
     /// Path of the control socket, for commands on this machine; `None`: no socket.
     pub control_socket: Option<PathBuf>,
@@ -104,21 +108,36 @@ impl BindError {
 pub struct Server {
     app: App,
     options: ServerOptions,
-    listener: TcpListener,
-    address: SocketAddr,
+    bound: Vec<Bound>,
     certificate: Option<Arc<ServerCertificate>>,
     control: Option<ControlSocket>,
     metrics: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Server {
-    /// Reads the certificate and binds to all addresses.
-    pub async fn bind(app: App, options: ServerOptions) -> Result<Self, BindError> {
+    /// Reads the certificate and binds to all addresses. `inherited`: the sockets that systemd has passed.
+    pub async fn bind(
+        app: App,
+        options: ServerOptions,
+        mut inherited: ListenFd,
+    ) -> Result<Self, BindError> {
         let certificate = match &options.tls {
             Some(tls) => Some(ServerCertificate::load(tls, app.now())?),
             None => None,
         };
-        let (listener, address) = take(options.listen).await?;
+        let bound = listen::bind(&options.listen, &mut inherited).await?;
+        let asks_for_certificates = options
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_ca.is_some());
+        for socket in &bound {
+            if let (Bound::Unix(_), true) = (socket, asks_for_certificates) {
+                let error = io::Error::other(
+                    "--tls-client-ca asks every client for a certificate, and this socket does not speak TLS",
+                );
+                return Err(BindError::new(socket.url(false), error));
+            }
+        }
         let control =
             match &options.control_socket {
                 Some(path) => {
@@ -136,8 +155,7 @@ impl Server {
         Ok(Self {
             app,
             options,
-            listener,
-            address,
+            bound,
             certificate,
             control,
             metrics,
@@ -149,19 +167,18 @@ impl Server {
         self.metrics.as_ref().map(|(_, address)| *address)
     }
 
-    /// The main address, with the actual port if 0 was requested.
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// The TCP addresses, with the actual port where 0 was requested.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.bound.iter().filter_map(|bound| match bound {
+            Bound::Tcp(_, address) => Some(*address),
+            Bound::Unix(_) => None,
+        })
     }
 
-    /// The URL of the main address.
-    pub fn url(&self) -> String {
-        let scheme = if self.certificate.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        format!("{scheme}://{}", self.address)
+    /// The URLs of all addresses; a Unix socket's is `unix:PATH`.
+    pub fn urls(&self) -> Vec<String> {
+        let is_tls = self.certificate.is_some();
+        self.bound.iter().map(|bound| bound.url(is_tls)).collect()
     }
 
     /// Serves until `shutdown` completes, then waits for requests in flight.
@@ -193,11 +210,12 @@ impl Server {
             };
             let service = router::service(app, options, (reflection, health), Arc::clone(&limits));
             let (limits, load_shed) = (Arc::clone(&limits), load_shed.clone());
-            let transport: Box<dyn Transport> = match &self.certificate {
-                Some(certificate) => Box::new(Tls::new(self.listener, Arc::clone(certificate))),
-                None => Box::new(self.listener),
-            };
-            listener::serve(transport, service, limits, load_shed, shutdown).await;
+            let certificate = self.certificate.as_ref();
+            let transports = self.bound.into_iter();
+            let transports: Vec<_> = transports
+                .map(|bound| bound.transport(certificate))
+                .collect();
+            listener::serve(transports, service, limits, load_shed, shutdown).await;
             drop(stop_others);
         };
         let reloads = self.certificate.as_ref().map(|certificate| async {
@@ -255,7 +273,7 @@ async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindErro
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("address", &self.address)
+            .field("bound", &self.bound)
             .finish_non_exhaustive()
     }
 }

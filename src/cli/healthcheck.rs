@@ -3,6 +3,8 @@
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +22,7 @@ use crate::{
         file::FileArgs,
         server::{ListenArgs, TlsArgs},
     },
-    server::endpoints,
+    server::{ListenAddress, endpoints},
 };
 
 use super::{exit_code::ExitCode, failure::Failure, output};
@@ -42,12 +44,6 @@ pub(super) struct Healthcheck {
 }
 
 pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
-    let address = reachable(args.listen.listen);
-    if address.port() == 0 {
-        return Err(Failure::usage(
-            "--listen: give the port that the server listens on, not 0",
-        ));
-    }
     if args.tls.tls_client_ca.is_some() {
         return Err(Failure::usage(
             "--tls-client-ca: this command has no client certificate; use `hallpass status`",
@@ -59,8 +55,29 @@ pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
         (endpoints::READYZ.path, "ready")
     };
     let is_https = args.tls.tls_cert.is_some();
-    let url = format!("http{}://{address}{path}", if is_https { "s" } else { "" });
-    match get(address, path, is_https) {
+    let listen = args.listen.listen.first().expect("it has a default");
+    let (url, status) = match listen {
+        ListenAddress::Tcp(address) => {
+            let address = reachable(*address);
+            if address.port() == 0 {
+                return Err(Failure::usage(
+                    "--listen: give the port that the server listens on, not 0",
+                ));
+            }
+            let scheme = if is_https { "https" } else { "http" };
+            (
+                format!("{scheme}://{address}{path}"),
+                get(address, path, is_https),
+            )
+        }
+        ListenAddress::Unix(socket) => (format!("{listen}:{path}"), get_by_socket(socket, path)),
+        ListenAddress::Systemd => {
+            return Err(Failure::usage(
+                "--listen: give the address that the server listens on, not systemd",
+            ));
+        }
+    };
+    match status {
         Ok(200) => Ok(output::line(word)?),
         Ok(status) => Err(not_ready(&format!("{url} responded {status}"))),
         Err(error) => Err(not_ready(&format!("{url} does not respond: {error}"))),
@@ -86,13 +103,24 @@ fn get(address: SocketAddr, path: &str, is_https: bool) -> io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = request(path, &address.to_string());
     if is_https {
         let session = tls_session(address).map_err(io::Error::other)?;
         status(&mut StreamOwned::new(session, stream), &request)
     } else {
         status(&mut stream, &request)
     }
+}
+
+fn get_by_socket(socket: &Path, path: &str) -> io::Result<u16> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    status(&mut stream, &request(path, "localhost"))
+}
+
+fn request(path: &str, host: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
 }
 
 fn status(stream: &mut (impl Read + Write), request: &str) -> io::Result<u16> {

@@ -2,12 +2,14 @@
 
 mod first_start;
 mod signals;
+mod systemd;
 
 use std::{
-    fs, io, num::NonZero, os::unix::fs::FileTypeExt as _, path::PathBuf, sync::Arc, thread,
-    time::Duration,
+    fs, io, net::SocketAddr, num::NonZero, os::unix::fs::FileTypeExt as _, path::PathBuf,
+    sync::Arc, thread, time::Duration,
 };
 
+use listenfd::ListenFd;
 use tokio::{
     runtime::Builder,
     sync::{oneshot, watch},
@@ -97,9 +99,11 @@ impl Plan {
 
 /// Runs `hallpass serve` until it is told to stop.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
+    // Before there are threads: it changes the environment.
+    let inherited = ListenFd::from_env();
     let metrics = Metrics::default();
     let log = logging::start(&settings.log, metrics.clone()).map_err(cannot_start)?;
-    log.last_error(start(settings, metrics, log.queue()))
+    log.last_error(start(settings, inherited, metrics, log.queue()))
 }
 
 fn cannot_start(error: io::Error) -> Failure {
@@ -111,7 +115,12 @@ fn cannot_listen(address: &str, error: &io::Error) -> Failure {
     Failure::failed(format!("cannot listen on {address}: {error}: {advice}"))
 }
 
-fn start(settings: &Settings, metrics: Metrics, log: &LogQueue) -> Result<(), Failure> {
+fn start(
+    settings: &Settings,
+    inherited: ListenFd,
+    metrics: Metrics,
+    log: &LogQueue,
+) -> Result<(), Failure> {
     let mut plan = Plan::of(settings)?;
     plan.store.metrics = metrics.store();
     plan.store.on_fatal = failure::end;
@@ -122,10 +131,16 @@ fn start(settings: &Settings, metrics: Metrics, log: &LogQueue) -> Result<(), Fa
         .enable_all()
         .build()
         .map_err(cannot_start)?;
-    runtime.block_on(serve(plan, settings.retention.accept_clock, log))
+    let accept_clock = settings.retention.accept_clock;
+    runtime.block_on(serve(plan, inherited, accept_clock, log))
 }
 
-async fn serve(plan: Plan, accept_clock: bool, log: &LogQueue) -> Result<(), Failure> {
+async fn serve(
+    plan: Plan,
+    inherited: ListenFd,
+    accept_clock: bool,
+    log: &LogQueue,
+) -> Result<(), Failure> {
     let no_signals =
         |error: io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
     // Before anything else: an early signal is not lost, and stops the server in order.
@@ -137,10 +152,16 @@ async fn serve(plan: Plan, accept_clock: bool, log: &LogQueue) -> Result<(), Fai
         biased;
         // Nothing is under way yet while it waits for the database, or for a password from a pipe.
         () = &mut stop => return Ok(()),
-        ready = get_ready(plan, accept_clock, log) => ready?,
+        ready = get_ready(plan, inherited, accept_clock, log) => ready?,
     };
     let (stop_jobs, stopped) = watch::channel(false);
     announce(&server, log.clone());
+    systemd::ready();
+    let stop = async {
+        stop.await;
+        systemd::stopping();
+    };
+    tokio::spawn(systemd::watchdog());
     let serving = async {
         let ended = server.run(stop).await;
         drop(stop_jobs);
@@ -154,6 +175,7 @@ async fn serve(plan: Plan, accept_clock: bool, log: &LogQueue) -> Result<(), Fai
 /// Everything before the first request can be served.
 async fn get_ready(
     plan: Plan,
+    inherited: ListenFd,
     accept_clock: bool,
     log: &LogQueue,
 ) -> Result<(Server, App), Failure> {
@@ -168,18 +190,22 @@ async fn get_ready(
     let mut options = plan.server;
     options.limits.max_connections = open_files::raise_limit(options.limits.max_connections);
     let is_encrypted = options.tls.is_some() || !options.trusted_proxies.is_empty();
-    let server = Server::bind(app.clone(), options)
+    let server = Server::bind(app.clone(), options, inherited)
         .await
         .map_err(|error| match error {
             BindError::Address { address, source } => cannot_listen(&address, &source),
             BindError::Tls(error) => error.into(),
         })?;
     // Whoever names a proxy has one, which speaks TLS.
-    if !server.local_addr().ip().to_canonical().is_loopback() && !is_encrypted {
+    let is_remote = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    if let Some(address) = server
+        .local_addrs()
+        .find(is_remote)
+        .filter(|_| !is_encrypted)
+    {
         tracing::warn!(
-            "listening on {} without TLS: others on the network can read passwords and tokens; give --tls-cert, put a \
-             proxy that speaks TLS in front and name it with --trusted-proxy, or listen on loopback",
-            server.local_addr()
+            "listening on {address} without TLS: others on the network can read passwords and tokens; give \
+             --tls-cert, put a proxy that speaks TLS in front and name it with --trusted-proxy, or listen on loopback"
         );
     }
     Ok((server, app))
@@ -198,13 +224,15 @@ async fn open(options: StoreOptions) -> Result<Db, Failure> {
 /// Prints the addresses to stdout once the log is written up to here, on a thread of its own, which may block for as
 /// long as nobody reads.
 fn announce(server: &Server, log: LogQueue) {
-    let listening = format!("hallpass listening on {}", server.url());
+    let urls = server.urls();
     let metrics = server.metrics_addr();
     let metrics = metrics.map(|address| format!("hallpass metrics on http://{address}/metrics"));
     let thread = thread::Builder::new().name("stdout".to_owned());
     drop(thread.spawn(move || {
         log.flush(BEFORE_STDOUT);
-        output::line(&listening)?;
+        for url in urls {
+            output::line(&format!("hallpass listening on {url}"))?;
+        }
         metrics.map_or(Ok(()), |line| output::line(&line))
     }));
 }

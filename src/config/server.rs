@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr as _,
     sync::Arc,
     time::Duration,
 };
@@ -12,21 +13,26 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{SettingsConflict, values};
-use crate::server::{LogRequests, PublicUrl, ServerOptions, TlsOptions, limits::Limits};
+use crate::server::{
+    ListenAddress, LogRequests, PublicUrl, ServerOptions, TlsOptions, limits::Limits,
+};
 
 /// Where to listen.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server")]
 pub struct ListenArgs {
-    /// The address and port to listen on. Port 0 picks a free port.
+    /// The address and port to listen on; port 0 picks a free port. Or unix:PATH for a Unix socket, to which its owner
+    /// and group may connect, or systemd for the sockets that it passes. May be repeated; in the environment, separated
+    /// by commas.
     #[arg(
         long,
         env,
-        value_name = "ADDRESS:PORT",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
         default_value = "127.0.0.1:8080"
     )]
-    #[arg(value_parser = values::socket_address)]
-    pub listen: SocketAddr,
+    #[arg(value_parser = ListenAddress::from_str)]
+    pub listen: Vec<ListenAddress>,
 }
 
 /// Whether to speak TLS.
@@ -137,9 +143,13 @@ impl ServerArgs {
     /// # Errors
     /// Two of these settings exclude each other.
     pub fn options(&self) -> Result<ServerOptions, SettingsConflict> {
-        let listen = self.listen.listen;
-        let metrics = self.metrics_listen;
-        if let Some(metrics) = metrics.filter(|metrics| overlap(listen, *metrics)) {
+        let listen = self.listen.listen.clone();
+        let is_taken = |metrics: &SocketAddr| {
+            let mut listen = listen.iter();
+            listen
+                .any(|listen| matches!(listen, ListenAddress::Tcp(tcp) if overlap(*tcp, *metrics)))
+        };
+        if let Some(metrics) = self.metrics_listen.filter(is_taken) {
             return Err(SettingsConflict::Address { metrics });
         }
         Ok(ServerOptions {

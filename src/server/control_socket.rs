@@ -64,21 +64,8 @@ impl ControlSocket {
         if is_taken(path)? {
             fs::remove_file(path)?;
         }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        // On Linux the new file is created with these permissions, so that nobody else can ever connect.
-        let owner_only = Mode::RUSR | Mode::WUSR;
-        // Other systems ignore this; there the permissions are set below.
-        let _ = fchmod(&socket, owner_only);
-        if path.as_os_str().len() <= MAX_PATH_BYTES {
-            bind(&socket, &SocketAddrUnix::new(path)?)?;
-        } else {
-            bind_long(&socket, path)?;
-        }
-        fs::set_permissions(path, fs::Permissions::from_mode(owner_only.bits()))?;
-        listen(&socket, BACKLOG)?;
         Ok(Self {
-            listener: UnixListener::from_std(socket.into())?,
+            listener: listen_at(path, Mode::RUSR | Mode::WUSR)?,
             path: path.to_owned(),
             server_uid: getuid().as_raw(),
             overflow_uid: overflow_uid(),
@@ -91,6 +78,23 @@ impl ControlSocket {
         let is_allowed = uid != self.overflow_uid && (uid == self.server_uid || uid == ROOT);
         is_allowed.then_some(Peer::Local { uid })
     }
+}
+
+/// Listens on a new socket file with these permissions.
+pub(super) fn listen_at(path: &Path, mode: Mode) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // On Linux the new file is created with these permissions, so that nobody else can ever connect.
+    // Other systems ignore this; there the permissions are set below.
+    let _ = fchmod(&socket, mode);
+    if path.as_os_str().len() <= MAX_PATH_BYTES {
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+    } else {
+        bind_long(&socket, path)?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))?;
+    listen(&socket, BACKLOG)?;
+    UnixListener::from_std(socket.into())
 }
 
 impl Transport for ControlSocket {

@@ -43,6 +43,7 @@ mod last_used;
 mod lineage;
 mod list_all;
 mod list_tokens;
+mod listen;
 mod matrix;
 mod metrics;
 mod model;

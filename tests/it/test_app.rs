@@ -17,6 +17,7 @@ use hallpass::{
     server::{LogRequests, Server, ServerOptions, control_socket, limits::Limits},
     store::{Db, Error, OpenAs, OpenError, StoreOptions, Tx, users},
 };
+use listenfd::ListenFd;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -64,7 +65,7 @@ impl Default for Settings {
         let server = ServerOptions {
             control_socket: None,
             metrics_listen: None,
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: None,
             public_url: None,
             cors_origins: vec![],
@@ -304,10 +305,13 @@ async fn launch(
     options
         .control_socket
         .get_or_insert_with(|| control_socket::path_of(&file(folder)));
-    let server = Server::bind(app.clone(), options).await.unwrap();
+    let server = Server::bind(app.clone(), options, ListenFd::empty())
+        .await
+        .unwrap();
+    let address = server.local_addrs().next().unwrap();
     let client = match &settings.tls_client {
-        Some(tls) => Client::over_tls(server.local_addr(), tls.clone()),
-        None => Client::new(server.local_addr()),
+        Some(tls) => Client::over_tls(address, tls.clone()),
+        None => Client::new(address),
     };
     let metrics = server.metrics_addr();
     let (stop_server, stopped) = oneshot::channel();

@@ -87,9 +87,16 @@ impl Accepted {
     }
 }
 
-impl Transport for Box<dyn Transport> {
+/// Several sources, which take turns.
+impl Transport for Vec<Box<dyn Transport>> {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        (**self).poll_accept(cx)
+        for index in 0..self.len() {
+            if let Poll::Ready(accepted) = self[index].poll_accept(cx) {
+                self.rotate_left(index + 1);
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
     }
 }
 

@@ -164,7 +164,9 @@ fn the_example_is_a_settings_file_that_changes_nothing() {
             .collect::<Vec<_>>()
     };
     assert_eq!(settings(&["--config=hallpass.toml"]), settings(&[]));
-    let listen = "# The address and port to listen on. Port 0 picks a free port\n#listen = \"127.0.0.1:8080\"\n";
+    let about = "# The address and port to listen on; port 0 picks a free port. Or unix:PATH";
+    assert!(example.contains(about), "{example}");
+    let listen = "separated by commas\n#listen = [\"127.0.0.1:8080\"]\n";
     assert!(example.contains(listen), "{example}");
 }
 

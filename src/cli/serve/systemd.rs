@@ -1,0 +1,30 @@
+//! What systemd is told, if it started the server and asks for it (`sd_notify(3)`).
+
+use sd_notify::NotifyState;
+use tokio::time::sleep;
+
+pub(super) fn ready() {
+    notify(NotifyState::Ready);
+}
+
+pub(super) fn stopping() {
+    notify(NotifyState::Stopping);
+}
+
+/// Tells that the server is alive, twice within the time that systemd gives it, for ever. On a thread that serves
+/// requests: if those hang, so does this.
+pub(super) async fn watchdog() {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    loop {
+        notify(NotifyState::Watchdog);
+        sleep(limit / 2).await;
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd (NOTIFY_SOCKET) cannot be notified");
+    }
+}
