@@ -323,13 +323,10 @@ async fn same_requests_get_the_same_replies_over_every_wire() {
     assert_eq!(seen(true), all, "each procedure succeeds once");
     assert_eq!(seen(false), all, "and fails once");
     let authority = Authority::new();
-    let plain = Wire::ALL.map(|wire| (wire, None));
-    // One codec a protocol: it makes no difference to TLS.
-    let over_tls = Wire::ALL
-        .into_iter()
-        .step_by(2)
-        .map(|wire| (wire, Some(&authority)));
-    for (wire, tls) in plain.into_iter().chain(over_tls) {
+    // Over TLS one codec a protocol: it makes no difference there.
+    let plain = Wire::ALL.map(|wire| (wire, None)).into_iter();
+    let over_tls = plain.clone().step_by(2);
+    for (wire, tls) in plain.chain(over_tls.map(|(wire, _)| (wire, Some(&authority)))) {
         let got = play(wire, tls).await;
         assert_eq!(got.len(), expected.len());
         for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
