@@ -21,11 +21,11 @@ mod job;
 mod keyset;
 mod migrations;
 mod open;
+mod row;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sqlite;
 mod tx;
-mod value;
 
 pub use db::Db;
 pub use error::{Cause, Error, Unavailable};

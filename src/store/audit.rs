@@ -4,10 +4,7 @@ mod search;
 
 pub use search::{Actor, AuditFilter, AuditPage, search};
 
-use super::{
-    error::Error,
-    tx::{Row, Tx},
-};
+use super::{error::Error, row::Row, tx::Tx};
 use crate::domain::{
     audit::{AuditEvent, AuditRow, ChainHash, ChainHead},
     id::TokenId,
@@ -34,8 +31,8 @@ pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
     let sql = "SELECT sequence, hash FROM audit WHERE sequence > 0 ORDER BY sequence DESC LIMIT 1";
     let head = tx.find(sql, &[], |row| {
         Ok(ChainHead {
-            sequence: row.int(0)?,
-            hash: ChainHash::from_bytes(row.bytes(1)?),
+            sequence: row.int("sequence")?,
+            hash: ChainHash::from_bytes(row.bytes("hash")?),
         })
     })?;
     Ok(head.unwrap_or(ChainHead::START))
@@ -44,7 +41,7 @@ pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
 /// The time of the last row.
 pub fn newest_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
     let sql = "SELECT time FROM audit WHERE sequence > 0 ORDER BY sequence DESC LIMIT 1";
-    tx.find(sql, &[], |row| row.time(0))
+    tx.find(sql, &[], |row| row.time("time"))
 }
 
 /// Appends `event`. The head is read in the same transaction, since other requests append too.
@@ -149,23 +146,23 @@ pub fn find_rotation(tx: &Tx<'_>, successor: TokenId) -> Result<Option<AuditRow>
 
 fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
     Ok(AuditRow {
-        sequence: row.int(0)?,
+        sequence: row.int("sequence")?,
         // No range check: a verification must see tampered times as they are.
-        time: Timestamp::from_micros(row.int(1)?),
-        actor: row.string(2)?,
-        credential_id: row.string(3)?,
-        target: row.string(4)?,
-        action: row.string(5)?,
-        outcome: row.string(6)?,
-        count: u32::try_from(row.int(7)?).map_err(|_| row.bad(7, "a count"))?,
-        request_id: row.string(8)?,
-        client_request_id: row.string(9)?,
-        ip: row.string(10)?,
-        user_agent: row.string(11)?,
-        hash: ChainHash::from_bytes(row.bytes(12)?),
-        format: u32::try_from(row.int(13)?).map_err(|_| row.bad(13, "a format"))?,
-        credential_kind: row.string(14)?,
-        successor_id: row.string(15)?,
+        time: Timestamp::from_micros(row.int("time")?),
+        actor: row.string("actor")?,
+        credential_id: row.string("credential_id")?,
+        target: row.string("target")?,
+        action: row.string("action")?,
+        outcome: row.string("outcome")?,
+        count: u32::try_from(row.int("count")?).map_err(|_| row.bad("count", "a count"))?,
+        request_id: row.string("request_id")?,
+        client_request_id: row.string("client_request_id")?,
+        ip: row.string("ip")?,
+        user_agent: row.string("user_agent")?,
+        hash: ChainHash::from_bytes(row.bytes("hash")?),
+        format: u32::try_from(row.int("format")?).map_err(|_| row.bad("format", "a format"))?,
+        credential_kind: row.string("credential_kind")?,
+        successor_id: row.string("successor_id")?,
     })
 }
 

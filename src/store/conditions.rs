@@ -1,6 +1,6 @@
 //! Builds the WHERE clause of a search.
 
-use super::value::Value;
+use super::row::Value;
 
 /// SQL conditions with the values of their `?N` parameters.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! The start of a page in a list ordered by (create time, ID).
 
-use super::value::Value;
+use super::row::Value;
 use crate::domain::{
     id::{Id, IdText},
     page::Position,

@@ -28,7 +28,9 @@ pub fn record(tx: &Tx<'_>, user: UserId, network: IpNet, time: Timestamp) -> Res
     tx.change_known_networks(sql, &[user.into(), network.as_str().into(), time.into()])?;
     let sql = "SELECT last_time FROM known_networks WHERE user_id = ?1 \
                ORDER BY last_time DESC LIMIT 1 OFFSET ?2";
-    let superfluous = tx.find(sql, &[user.into(), KEPT_OF_USER.into()], |row| row.time(0))?;
+    let superfluous = tx.find(sql, &[user.into(), KEPT_OF_USER.into()], |row| {
+        row.time("last_time")
+    })?;
     if let Some(time) = superfluous {
         let sql = "DELETE FROM known_networks WHERE user_id = ?1 AND last_time <= ?2";
         tx.change_known_networks(sql, &[user.into(), time.into()])?;
@@ -56,9 +58,9 @@ pub fn list(tx: &Tx<'_>, since: Timestamp, limit: u32) -> Result<Vec<KnownNetwor
                ORDER BY known_networks.last_time DESC LIMIT ?2";
     tx.list(sql, &[since.into(), limit.into()], |row| {
         Ok(KnownNetwork {
-            username: row.string(0).map(Username::from_row)?,
-            network: row.parse(1, "a network", |text| text.parse().ok())?,
-            last_time: row.time(2)?,
+            username: row.string("username").map(Username::from_row)?,
+            network: row.parse("network", "a network", |text| text.parse().ok())?,
+            last_time: row.time("last_time")?,
         })
     })
 }

@@ -1,6 +1,6 @@
 //! Metadata of the database.
 
-use super::{error::Error, tx::Tx, value::Value};
+use super::{error::Error, row::Value, tx::Tx};
 use crate::domain::{page::PageKey, random, time::Timestamp};
 
 const PAGE_KEY: &str = "page_key";
@@ -10,7 +10,7 @@ const POLICIES: &str = "policies";
 pub fn page_key(tx: &Tx<'_>) -> Result<PageKey, Error> {
     let sql = "SELECT value FROM meta WHERE key = ?1";
     tx.find(sql, &[PAGE_KEY.into()], |row| {
-        row.bytes(0).map(PageKey::from_row)
+        row.bytes("value").map(PageKey::from_row)
     })?
     .ok_or_else(|| Error::Row {
         column: PAGE_KEY.to_owned(),
@@ -29,7 +29,7 @@ pub(super) fn create_page_key(tx: &Tx<'_>) -> Result<(), Error> {
 /// When the purge last ran.
 pub fn purge_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
     let sql = "SELECT last_time FROM jobs WHERE name = 'purge'";
-    tx.find(sql, &[], |row| row.time(0))
+    tx.find(sql, &[], |row| row.time("last_time"))
 }
 
 /// Records when the purge last ran.
@@ -40,7 +40,7 @@ pub fn set_purge_time(tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
 /// The policies that the last server stored.
 pub fn policies(tx: &Tx<'_>) -> Result<Option<Vec<u8>>, Error> {
     let sql = "SELECT value FROM meta WHERE key = ?1";
-    tx.find(sql, &[POLICIES.into()], |row| row.blob(0))
+    tx.find(sql, &[POLICIES.into()], |row| row.blob("value"))
 }
 
 /// Replaces the stored policies.

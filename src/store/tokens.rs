@@ -24,10 +24,7 @@ pub use revoke::{
 pub use search::{TokenPage, count, count_by_state, find_selected, last_row, search};
 pub use with_ended::list_with_ended;
 
-use super::{
-    error::Error,
-    tx::{Row, Tx},
-};
+use super::{error::Error, row::Row, tx::Tx};
 use crate::{
     domain::{
         cidr::CidrSet,
@@ -42,9 +39,9 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, disabled, \
+        "id, user_id, note, scopes, allowed_cidrs, create_time, expire_time, disabled, disabled_by, \
          parent_id, family_id, delete_time, successor_id, last_use_time, last_use_ip, \
-         last_use_reporter_ip, disabled_by, reuse_time"
+         last_use_reporter_ip, reuse_time"
     };
 }
 macro_rules! select {
@@ -84,50 +81,50 @@ pub fn insert(tx: &Tx<'_>, token: &Token, hash: &TokenHash) -> Result<(), Error>
 
 /// The token, even if it is deleted or expired, unless it was purged.
 pub fn find(tx: &Tx<'_>, id: TokenId) -> Result<Option<Token>, Error> {
-    tx.find(select!("id = ?1"), &[id.into()], |row| decode(row, 0))
+    tx.find(select!("id = ?1"), &[id.into()], decode)
 }
 
-/// Decodes a token from seventeen columns, starting at `at`.
-fn decode(row: &Row<'_>, at: usize) -> Result<Token, Error> {
+/// Decodes a token from [`COLUMNS`], in their order.
+fn decode(row: &Row<'_>) -> Result<Token, Error> {
+    let ip = |name| row.opt_parse(name, "an address", |text| text.parse().ok());
     Ok(Token {
-        id: row.parse(at, "an ID", TokenId::parse)?,
-        user_id: row.parse(at + 1, "an ID", UserId::parse)?,
-        note: row.string(at + 2).map(Note::from_row)?,
-        scopes: ScopeSet::from_row(row.text(at + 3)?),
-        allowed_cidrs: row.parse(at + 4, "networks", CidrSet::from_row)?,
-        create_time: row.time(at + 5)?,
-        expire_time: row.opt_time(at + 6)?,
-        disabled: if row.flag(at + 7)? {
-            let by = row.opt_parse(at + 15, "who disabled it", DisabledBy::from_row)?;
+        id: row.parse("id", "an ID", TokenId::parse)?,
+        user_id: row.parse("user_id", "an ID", UserId::parse)?,
+        note: row.string("note").map(Note::from_row)?,
+        scopes: ScopeSet::from_row(row.text("scopes")?),
+        allowed_cidrs: row.parse("allowed_cidrs", "networks", CidrSet::from_row)?,
+        create_time: row.time("create_time")?,
+        expire_time: row.opt_time("expire_time")?,
+        disabled: {
+            let disabled = row.flag("disabled")?;
+            let by = row.opt_parse("disabled_by", "who disabled it", DisabledBy::from_row)?;
             // If nobody is recorded, assume the owner.
-            Some(by.unwrap_or(DisabledBy::Owner))
-        } else {
-            None
+            disabled.then(|| by.unwrap_or(DisabledBy::Owner))
         },
-        parent_id: row.opt_parse(at + 8, "an ID", TokenId::parse)?,
-        family_id: row.parse(at + 9, "an ID", TokenId::parse)?,
-        delete_time: row.opt_time(at + 10)?,
-        successor_id: row.opt_parse(at + 11, "an ID", TokenId::parse)?,
-        last_use: match row.opt_time(at + 12)? {
-            None => None,
-            Some(time) => Some(LastUse {
+        parent_id: row.opt_parse("parent_id", "an ID", TokenId::parse)?,
+        family_id: row.parse("family_id", "an ID", TokenId::parse)?,
+        delete_time: row.opt_time("delete_time")?,
+        successor_id: row.opt_parse("successor_id", "an ID", TokenId::parse)?,
+        last_use: {
+            let time = row.opt_time("last_use_time")?;
+            let (ip, reporter_ip) = (ip("last_use_ip")?, ip("last_use_reporter_ip")?);
+            time.map(|time| LastUse {
                 time,
-                ip: row.opt_parse(at + 13, "an address", |text| text.parse().ok())?,
-                reporter_ip: row.opt_parse(at + 14, "an address", |text| text.parse().ok())?,
-            }),
+                ip,
+                reporter_ip,
+            })
         },
-        reuse_time: row.opt_time(at + 16)?,
+        reuse_time: row.opt_time("reuse_time")?,
     })
 }
 
 /// Decodes the number of active, disabled, expired and deleted tokens.
 fn decode_counts(row: &Row<'_>) -> Result<TokenCounts, Error> {
-    let number = |at| Ok(u64::try_from(row.int(at)?).unwrap_or(0));
     Ok(TokenCounts {
-        active: number(0)?,
-        disabled: number(1)?,
-        expired: number(2)?,
-        deleted: number(3)?,
+        active: row.count("active")?,
+        disabled: row.count("disabled")?,
+        expired: row.count("expired")?,
+        deleted: row.count("deleted")?,
     })
 }
 

@@ -14,8 +14,8 @@ use std::{
 use super::{
     error::Error,
     freshness::{Invalidations, Notes},
+    row::{Row, Value},
     sqlite::session,
-    value::Value,
 };
 use crate::domain::{id::TokenId, time::Timestamp, token::LastUse};
 
@@ -219,7 +219,7 @@ impl<'a> Tx<'a> {
 
     /// The number that the query returns.
     pub(super) fn number(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
-        let number = self.find(sql, params, |row| row.int(0))?;
+        let number = self.find(sql, params, |row| row.only_int())?;
         Ok(number.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
     }
 
@@ -231,112 +231,7 @@ impl<'a> Tx<'a> {
     ) -> Result<(), Error> {
         self.record(sql, params);
         match &self.engine {
-            Engine::Sqlite(session) => {
-                session.each(sql, params, &mut |row| take(&Row(RowOf::Sqlite(row))))
-            }
+            Engine::Sqlite(session) => session.each(sql, params, take),
         }
-    }
-}
-
-pub(super) struct Row<'a>(RowOf<'a>);
-
-enum RowOf<'a> {
-    Sqlite(session::Row<'a>),
-}
-
-impl Row<'_> {
-    fn value(&self, at: usize) -> Result<Value<'_>, Error> {
-        match &self.0 {
-            RowOf::Sqlite(row) => row.value(at),
-        }
-    }
-
-    /// The error for a column that is not `expected`.
-    pub(super) fn bad(&self, at: usize, expected: &'static str) -> Error {
-        let column = match &self.0 {
-            RowOf::Sqlite(row) => row.column(at),
-        };
-        Error::Row { column, expected }
-    }
-
-    pub(super) fn is_null(&self, at: usize) -> Result<bool, Error> {
-        Ok(matches!(self.value(at)?, Value::Null))
-    }
-
-    pub(super) fn opt_int(&self, at: usize) -> Result<Option<i64>, Error> {
-        match self.value(at)? {
-            Value::Null => Ok(None),
-            Value::Int(number) => Ok(Some(number)),
-            _ => Err(self.bad(at, "a number")),
-        }
-    }
-
-    pub(super) fn int(&self, at: usize) -> Result<i64, Error> {
-        self.opt_int(at)?.ok_or_else(|| self.bad(at, "a number"))
-    }
-
-    pub(super) fn flag(&self, at: usize) -> Result<bool, Error> {
-        Ok(self.int(at)? != 0)
-    }
-
-    pub(super) fn opt_time(&self, at: usize) -> Result<Option<Timestamp>, Error> {
-        Ok(self.opt_int(at)?.map(Timestamp::from_micros))
-    }
-
-    pub(super) fn time(&self, at: usize) -> Result<Timestamp, Error> {
-        Timestamp::from_row(self.int(at)?).ok_or_else(|| self.bad(at, "a time"))
-    }
-
-    pub(super) fn opt_text(&self, at: usize) -> Result<Option<&str>, Error> {
-        match self.value(at)? {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            _ => Err(self.bad(at, "a text")),
-        }
-    }
-
-    pub(super) fn text(&self, at: usize) -> Result<&str, Error> {
-        self.opt_text(at)?.ok_or_else(|| self.bad(at, "a text"))
-    }
-
-    pub(super) fn string(&self, at: usize) -> Result<String, Error> {
-        self.text(at).map(str::to_owned)
-    }
-
-    /// A text that `parse` accepts, or NULL.
-    pub(super) fn opt_parse<T>(
-        &self,
-        at: usize,
-        expected: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
-        self.opt_text(at)?
-            .map(|text| parse(text).ok_or_else(|| self.bad(at, expected)))
-            .transpose()
-    }
-
-    /// A text that `parse` accepts.
-    pub(super) fn parse<T>(
-        &self,
-        at: usize,
-        expected: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<T, Error> {
-        parse(self.text(at)?).ok_or_else(|| self.bad(at, expected))
-    }
-
-    pub(super) fn blob(&self, at: usize) -> Result<Vec<u8>, Error> {
-        match self.value(at)? {
-            Value::Blob(bytes) => Ok(bytes.to_vec()),
-            _ => Err(self.bad(at, "bytes")),
-        }
-    }
-
-    pub(super) fn bytes(&self, at: usize) -> Result<[u8; 32], Error> {
-        let bytes = match self.value(at)? {
-            Value::Blob(bytes) => bytes.try_into().ok(),
-            _ => None,
-        };
-        bytes.ok_or_else(|| self.bad(at, "32 bytes"))
     }
 }

@@ -4,8 +4,8 @@
 use super::{
     error::Error,
     keyset::Keyset,
-    tx::{Row, Tx},
-    value::Value,
+    row::{Row, Value},
+    tx::Tx,
 };
 use crate::domain::{
     id::UserId,
@@ -15,7 +15,8 @@ use crate::domain::{
     user::{Role, User, UserKind, Username},
 };
 
-const COLUMNS: &str = "id, username, user_type, role, owner_id, description, create_time, update_time, \
+/// The columns that [`decode`] reads.
+pub(super) const COLUMNS: &str = "id, username, user_type, role, owner_id, description, create_time, update_time, \
                        deactivated";
 
 /// Which users to list or count.
@@ -61,20 +62,20 @@ pub fn insert(tx: &Tx<'_>, user: &User, password_hash: Option<&str>) -> Result<(
 /// The user, unless it is deleted.
 pub fn find(tx: &Tx<'_>, id: UserId) -> Result<Option<User>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM users WHERE id = ?1 AND delete_time IS NULL");
-    tx.find(&sql, &[id.into()], |row| decode(row, 0))
+    tx.find(&sql, &[id.into()], decode)
 }
 
 /// The user of that name, unless it is deleted.
 pub fn find_by_username(tx: &Tx<'_>, username: &Username) -> Result<Option<User>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM users WHERE username = ?1 AND delete_time IS NULL");
-    tx.find(&sql, &[username.as_str().into()], |row| decode(row, 0))
+    tx.find(&sql, &[username.as_str().into()], decode)
 }
 
 /// The user's name, even if the user is deleted.
 pub fn username(tx: &Tx<'_>, id: UserId) -> Result<Option<Username>, Error> {
     let sql = "SELECT username FROM users WHERE id = ?1";
     tx.find(sql, &[id.into()], |row| {
-        row.string(0).map(Username::from_row)
+        row.string("username").map(Username::from_row)
     })
 }
 
@@ -82,7 +83,7 @@ pub fn username(tx: &Tx<'_>, id: UserId) -> Result<Option<Username>, Error> {
 pub fn find_id(tx: &Tx<'_>, username: &Username) -> Result<Option<UserId>, Error> {
     let sql = "SELECT id FROM users WHERE username = ?1";
     tx.find(sql, &[username.as_str().into()], |row| {
-        row.parse(0, "an ID", UserId::parse)
+        row.parse("id", "an ID", UserId::parse)
     })
 }
 
@@ -100,7 +101,8 @@ pub fn find_sign_in(
         "SELECT {COLUMNS}, password_hash FROM users WHERE username = ?1 AND delete_time IS NULL"
     );
     tx.find(&sql, &[username.as_str().into()], |row| {
-        Ok((decode(row, 0)?, row.opt_text(9)?.map(str::to_owned)))
+        let user = decode(row)?;
+        Ok((user, row.opt_text("password_hash")?.map(str::to_owned)))
     })
 }
 
@@ -108,7 +110,7 @@ pub fn find_sign_in(
 pub fn password_hash(tx: &Tx<'_>, id: UserId) -> Result<Option<String>, Error> {
     let sql = "SELECT password_hash FROM users WHERE id = ?1 AND delete_time IS NULL";
     let hash = tx.find(sql, &[id.into()], |row| {
-        Ok(row.opt_text(0)?.map(str::to_owned))
+        Ok(row.opt_text("password_hash")?.map(str::to_owned))
     })?;
     Ok(hash.flatten())
 }
@@ -172,7 +174,7 @@ pub fn list(
     let keyset = Keyset::new(after, reverse);
     let mut params = vec![keyset.time(), keyset.id(), limit.into()];
     params.extend(filter.visible_to.map(Value::from));
-    tx.list(&sql, &params, |row| decode(row, 0))
+    tx.list(&sql, &params, decode)
 }
 
 /// How many users [`list`] would return without a limit.
@@ -255,31 +257,30 @@ const fn role_text(role: Role) -> &'static str {
     }
 }
 
-/// Decodes a user from nine columns, starting at `at`.
-pub(super) fn decode(row: &Row<'_>, at: usize) -> Result<User, Error> {
-    let owner = row.opt_parse(at + 4, "an ID", UserId::parse)?;
-    let kind = row.parse(at + 2, "a user type", |text| match (text, owner) {
-        ("person", None) => Some(UserKind::Person),
-        ("machine", Some(owner)) => Some(UserKind::Machine { owner }),
-        _ => None,
-    })?;
-    Ok(User {
-        id: row.parse(at, "an ID", UserId::parse)?,
-        username: row.string(at + 1).map(Username::from_row)?,
-        kind,
-        role: decode_role(row, at + 3)?,
-        description: row.string(at + 5).map(Note::from_row)?,
-        create_time: row.time(at + 6)?,
-        update_time: row.time(at + 7)?,
-        deactivated: row.flag(at + 8)?,
-    })
-}
-
-fn decode_role(row: &Row<'_>, at: usize) -> Result<Role, Error> {
-    row.parse(at, "a role", |text| match text {
+/// Decodes a user from [`COLUMNS`], in their order.
+pub(super) fn decode(row: &Row<'_>) -> Result<User, Error> {
+    let id = row.parse("id", "an ID", UserId::parse)?;
+    let username = row.string("username").map(Username::from_row)?;
+    let kind = row.text("user_type")?;
+    let role = row.parse("role", "a role", |text| match text {
         "admin" => Some(Role::Admin),
         "member" => Some(Role::Member),
         _ => None,
+    })?;
+    let owner = row.opt_parse("owner_id", "an ID", UserId::parse)?;
+    Ok(User {
+        id,
+        username,
+        kind: match (kind, owner) {
+            ("person", None) => UserKind::Person,
+            ("machine", Some(owner)) => UserKind::Machine { owner },
+            _ => return Err(row.bad("user_type", "a user type")),
+        },
+        role,
+        description: row.string("description").map(Note::from_row)?,
+        create_time: row.time("create_time")?,
+        update_time: row.time("update_time")?,
+        deactivated: row.flag("deactivated")?,
     })
 }
 

@@ -189,7 +189,9 @@ fn list_values(tx: &Tx<'_>, column: &str, after: &str, before: &str) -> Result<V
     let mut values: Vec<String> = Vec::new();
     loop {
         let last = values.last().map_or(after, String::as_str);
-        match tx.find(&sql, &[last.into(), before.into()], |row| row.string(0))? {
+        match tx.find(&sql, &[last.into(), before.into()], |row| {
+            row.string(column)
+        })? {
             Some(value) => values.push(value),
             None => return Ok(values),
         }
@@ -251,7 +253,9 @@ impl Span {
             query.sql,
             self.order()
         );
-        let last = tx.find(&sql, &query.params, |row| Ok((row.int(0)?, row.int(1)?)))?;
+        let last = tx.find(&sql, &query.params, |row| {
+            Ok((row.int("time")?, row.int("sequence")?))
+        })?;
         if let Some(last) = last {
             self.end_with(last);
         }

@@ -22,7 +22,7 @@ use crate::{
         user::Username,
     },
     store::{
-        Tx, audit, known_networks, meta,
+        Error, Tx, audit, known_networks, meta,
         samples::{NOW, event, hash, machine, person, token},
         tokens::{self, StateFilter, TokenFilter},
         users::{self, KindFilter, UserFilter},
@@ -33,6 +33,30 @@ thread_local! {
     static SEEN: RefCell<BTreeMap<String, i64>> = const { RefCell::new(BTreeMap::new()) };
     static RECOMPILED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
     static RUNS: Cell<usize> = const { Cell::new(0) };
+    static UNREAD: RefCell<BTreeMap<String, Unread>> = const { RefCell::new(BTreeMap::new()) };
+    static CURRENT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The columns of a query by position, without those that a test on this thread has read.
+type Unread = BTreeMap<usize, String>;
+
+/// A query begins, whose columns [`note_column`] marks as read.
+pub(super) fn begin(sql: &str, statement: &Statement<'_>) {
+    let names = statement.column_names();
+    let names = names.into_iter().map(str::to_owned).enumerate();
+    UNREAD.with_borrow_mut(|unread| {
+        unread
+            .entry(sql.to_owned())
+            .or_insert_with(|| names.collect());
+    });
+    CURRENT.set(sql.to_owned());
+}
+
+pub(in crate::store) fn note_column(at: usize) {
+    UNREAD.with_borrow_mut(|unread| {
+        let sql = CURRENT.with_borrow(String::clone);
+        unread.get_mut(&sql).and_then(|columns| columns.remove(&at));
+    });
 }
 
 /// Records a statement that a test on this thread ran, how many steps its program took, and whether it was
@@ -253,9 +277,14 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     users::update(tx, &new).unwrap();
     users::set_password_hash(tx, user, "hash", NOW).unwrap();
     let (mine, heir) = (token(&new), token(&new));
-    for token in [&mine, &heir] {
+    let child = Token {
+        parent_id: Some(mine.id),
+        ..token(&new)
+    };
+    for token in [&mine, &heir, &child] {
         tokens::insert(tx, token, &hash(token)).unwrap();
     }
+    tokens::find_credential(tx, child.id).unwrap();
     tokens::update(tx, &mine).unwrap();
     tokens::mark_rotated(tx, &mine).unwrap();
     let last_use = LastUse::seen(NOW, None);
@@ -315,6 +344,29 @@ fn no_statement_is_recompiled_for_its_bound_values() {
     connection.set_db_config(config, false).unwrap();
     run_all(&transaction(&connection));
     assert!(!RECOMPILED.take().is_empty());
+}
+
+/// Queries of no rows are left out. A name that is read but not selected is an error of its own.
+#[test]
+fn every_selected_column_is_read() {
+    let connection = in_memory();
+    let tx = transaction(&connection);
+    run_all(&tx);
+    // The control: a column that nobody reads.
+    let more = "SELECT id, note FROM tokens";
+    tx.list(more, &[], |row| row.string("id")).unwrap();
+    let unread = UNREAD.take().into_iter().filter(|(sql, columns)| {
+        let is_read = columns.is_empty() || columns.contains_key(&0);
+        // An order of several SELECTs needs its columns selected.
+        !is_read && !sql.contains("AS end_time")
+    });
+    let unread: Vec<_> = unread.collect();
+    assert_eq!(
+        unread,
+        [(more.to_owned(), BTreeMap::from([(1, "note".to_owned())]))]
+    );
+    let missing = tx.find("SELECT id FROM tokens", &[], |row| row.string("note"));
+    assert!(matches!(missing, Err(Error::Row { .. })), "{missing:?}");
 }
 
 #[test]

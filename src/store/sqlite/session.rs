@@ -10,7 +10,7 @@ use rusqlite::{
 use super::fault;
 use crate::store::{
     error::{Error, Unavailable},
-    value::Value,
+    row::{Columns, Row, Value},
 };
 
 /// A connection inside a transaction, which its thread began and will end.
@@ -87,14 +87,18 @@ impl<'a> Session<'a> {
         &self,
         sql: &str,
         params: &[Value<'_>],
-        take: &mut dyn FnMut(Row<'_>) -> Result<bool, Error>,
+        take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         self.check()?;
         let fault = |error| self.fault(error);
         let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
+        #[cfg(test)]
+        super::plans::begin(sql, &statement);
         let mut rows = statement.query(params_from_iter(params)).map_err(fault)?;
+        let next = Cell::new(0);
         while let Some(row) = rows.next().map_err(fault)? {
-            if !take(Row(row))? {
+            next.set(0);
+            if !take(&Row::new(row, &next))? {
                 break;
             }
         }
@@ -119,15 +123,13 @@ impl ToSql for Value<'_> {
     }
 }
 
-pub(in crate::store) struct Row<'a>(&'a rusqlite::Row<'a>);
-
-impl Row<'_> {
-    pub(in crate::store) fn value(&self, at: usize) -> Result<Value<'_>, Error> {
+impl Columns for rusqlite::Row<'_> {
+    fn value(&self, at: usize) -> Result<Value<'_>, Error> {
         let bad = |expected| Error::Row {
-            column: self.column(at),
+            column: self.name(at).unwrap_or_default().to_owned(),
             expected,
         };
-        match self.0.get_ref(at).map_err(fault::of)? {
+        match self.get_ref(at).map_err(fault::of)? {
             ValueRef::Null => Ok(Value::Null),
             ValueRef::Integer(number) => Ok(Value::Int(number)),
             ValueRef::Text(bytes) => match str::from_utf8(bytes) {
@@ -139,8 +141,7 @@ impl Row<'_> {
         }
     }
 
-    pub(in crate::store) fn column(&self, at: usize) -> String {
-        let name = self.0.as_ref().column_name(at);
-        name.map_or_else(|_| at.to_string(), str::to_owned)
+    fn name(&self, at: usize) -> Option<&str> {
+        self.as_ref().column_name(at).ok()
     }
 }

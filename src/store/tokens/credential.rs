@@ -1,6 +1,8 @@
 //! Reads what authentication needs to know of a token, in a single statement, since it runs for every request.
 
-use super::decode;
+use std::sync::LazyLock;
+
+use super::{COLUMNS, decode};
 use crate::{
     domain::{
         id::TokenId,
@@ -8,11 +10,7 @@ use crate::{
         token_text::TokenHash,
         user::User,
     },
-    store::{
-        error::Error,
-        tx::{Row, Tx},
-        users,
-    },
+    store::{error::Error, row::Row, tx::Tx, users},
 };
 
 /// A token with everything that decides whether it is valid and what it may do.
@@ -28,55 +26,66 @@ pub struct Credential {
     pub owner_is_active_admin: bool,
 }
 
+static SQL: LazyLock<String> = LazyLock::new(|| {
+    let columns = |table, columns: &str| {
+        let columns = columns.split(", ");
+        let named = columns.map(|column| format!("{table}.{column} AS {table}_{column}"));
+        named.collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "SELECT {}, t.hash, {}, \
+         CASE WHEN o.deactivated = 0 AND o.delete_time IS NULL AND o.role = 'admin' \
+         AND o.user_type = 'person' THEN 1 ELSE 0 END AS owner_is_active_admin, \
+         CASE WHEN pu.deactivated = 0 AND pu.delete_time IS NULL THEN 1 ELSE 0 END AS parent_user_active, \
+         {} \
+         FROM tokens t \
+         LEFT JOIN users u ON u.id = t.user_id AND u.delete_time IS NULL \
+         LEFT JOIN users o ON o.id = u.owner_id \
+         LEFT JOIN tokens p ON p.id = t.parent_id \
+         LEFT JOIN users pu ON pu.id = p.user_id \
+         WHERE t.id = ?1",
+        columns("t", COLUMNS),
+        columns("u", users::COLUMNS),
+        columns("p", COLUMNS),
+    )
+});
+
 /// The credential of the token `id`, even if it is deleted.
 pub fn find_credential(tx: &Tx<'_>, id: TokenId) -> Result<Option<Credential>, Error> {
-    let sql = "SELECT t.id, t.user_id, t.note, t.scopes, t.allowed_cidrs, t.create_time, t.expire_time, \
-               t.disabled, t.parent_id, t.family_id, t.delete_time, t.successor_id, t.last_use_time, \
-               t.last_use_ip, t.last_use_reporter_ip, t.disabled_by, t.reuse_time, t.hash, \
-               u.id, u.username, u.user_type, u.role, u.owner_id, u.description, u.create_time, \
-               u.update_time, u.deactivated, \
-               CASE WHEN o.deactivated = 0 AND o.delete_time IS NULL AND o.role = 'admin' \
-               AND o.user_type = 'person' THEN 1 ELSE 0 END, \
-               CASE WHEN pu.deactivated = 0 AND pu.delete_time IS NULL THEN 1 ELSE 0 END, \
-               p.id, p.user_id, p.note, p.scopes, p.allowed_cidrs, p.create_time, p.expire_time, \
-               p.disabled, p.parent_id, p.family_id, p.delete_time, p.successor_id, p.last_use_time, \
-               p.last_use_ip, p.last_use_reporter_ip, p.disabled_by, p.reuse_time \
-               FROM tokens t \
-               LEFT JOIN users u ON u.id = t.user_id AND u.delete_time IS NULL \
-               LEFT JOIN users o ON o.id = u.owner_id \
-               LEFT JOIN tokens p ON p.id = t.parent_id \
-               LEFT JOIN users pu ON pu.id = p.user_id \
-               WHERE t.id = ?1";
-    tx.find(sql, &[id.into()], decode_credential)
+    tx.find(&SQL, &[id.into()], decode_credential)
 }
 
 fn decode_credential(row: &Row<'_>) -> Result<Credential, Error> {
-    let (token_at, hash_at, user_at, owner_at, parent_user_at, parent_at) = (0, 17, 18, 27, 28, 29);
-    let token = decode(row, token_at)?;
-    let user = if row.is_null(user_at)? {
+    let token = decode(&row.with_prefix("t_"))?;
+    let hash = TokenHash::from_row(row.bytes("hash")?);
+    let user = row.with_prefix("u_");
+    let user = if user.is_null("id")? {
         None
     } else {
-        Some(users::decode(row, user_at)?)
+        Some(users::decode(&user)?)
     };
-    let parent = match (token.parent_id, row.is_null(parent_at)?) {
+    let owner_is_active_admin = row.flag("owner_is_active_admin")?;
+    let user_active = row.flag("parent_user_active")?;
+    let parent = row.with_prefix("p_");
+    let parent = match (token.parent_id, parent.is_null("id")?) {
         (None, _) => None,
         (Some(_), true) => Some(Parent {
             token: None,
             user_active: false,
         }),
         (Some(_), false) => Some(Parent {
-            token: Some(decode(row, parent_at)?),
-            user_active: row.flag(parent_user_at)?,
+            token: Some(decode(&parent)?),
+            user_active,
         }),
     };
     Ok(Credential {
-        hash: TokenHash::from_row(row.bytes(hash_at)?),
+        hash,
         lineage: Lineage {
             token,
             user_active: user.as_ref().is_some_and(|user| !user.deactivated),
             parent,
         },
         user,
-        owner_is_active_admin: row.flag(owner_at)?,
+        owner_is_active_admin,
     })
 }

@@ -13,9 +13,9 @@ use crate::{
 
 /// The first token of a family and its latest `limit` others, tombstones included, unless purged; oldest first.
 pub fn list_family(tx: &Tx<'_>, family: TokenId, limit: u32) -> Result<Vec<Token>, Error> {
-    let first = tx.find(select!("id = ?1"), &[family.into()], |row| decode(row, 0))?;
+    let first = tx.find(select!("id = ?1"), &[family.into()], decode)?;
     let others = select!("family_id = ?1 AND family_id <> id ORDER BY id DESC LIMIT ?2");
-    let mut others = tx.list(others, &[family.into(), limit.into()], |row| decode(row, 0))?;
+    let mut others = tx.list(others, &[family.into(), limit.into()], decode)?;
     others.extend(first);
     others.reverse();
     Ok(others)
@@ -35,7 +35,7 @@ pub(super) fn live_members(
                UNION ALL SELECT id FROM tokens WHERE family_id = ?1 AND family_id <> id \
                AND delete_time IS NULL AND expire_time > ?2";
     tx.list(sql, &[family.into(), now.into()], |row| {
-        row.parse(0, "an ID", TokenId::parse)
+        row.parse("id", "an ID", TokenId::parse)
     })
 }
 

@@ -87,7 +87,7 @@ pub(super) fn list(
                  ORDER BY {order_by} {order}, id {order} LIMIT {limit}",
                 query.sql
             );
-            tokens.extend(tx.list(&sql, &query.params, |row| decode(row, 0))?);
+            tokens.extend(tx.list(&sql, &query.params, decode)?);
         }
     }
     tokens.sort_by_key(|token| (filter.position(token).major, token.id));
@@ -113,7 +113,8 @@ pub(super) fn count(
             let mut query = filter.conditions(now, &pattern, Some(*lifetime), *family);
             let (time, id) = (query.add(keyset.time()), query.add(keyset.id()));
             let sql = format!(
-                "SELECT count(*) FILTER (WHERE disabled = 0), count(*) FILTER (WHERE disabled = 1), 0, 0 \
+                "SELECT count(*) FILTER (WHERE disabled = 0) AS active, \
+                 count(*) FILTER (WHERE disabled = 1) AS disabled, 0 AS expired, 0 AS deleted \
                  FROM tokens WHERE {} AND (+{}, id) > ({time}, {id})",
                 query.sql,
                 filter.order()

@@ -7,7 +7,7 @@ use crate::{
         id::{TokenId, UserId},
         time::Timestamp,
     },
-    store::{error::Error, tx::Tx, value::Value},
+    store::{error::Error, row::Value, tx::Tx},
 };
 
 /// Purges at most `limit` tokens that were deleted or expired by `cutoff`, and returns how many. If fewer than
@@ -72,13 +72,17 @@ fn next_user(tx: &Tx<'_>, after: Option<UserId>) -> Result<Option<UserId>, Error
         "SELECT user_id FROM tokens WHERE delete_time IS NOT NULL AND user_id > ?1 \
          ORDER BY user_id LIMIT 1",
     ]
-    .map(|sql| tx.find(sql, &[after], |row| row.parse(0, "an ID", UserId::parse)));
+    .map(|sql| {
+        tx.find(sql, &[after], |row| {
+            row.parse("user_id", "an ID", UserId::parse)
+        })
+    });
     Ok(kept?.into_iter().chain(deleted?).min())
 }
 
 /// Removes the tokens whose IDs `sql` selects.
 fn remove(tx: &Tx<'_>, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
-    let ids = tx.list(sql, params, |row| row.parse(0, "an ID", TokenId::parse))?;
+    let ids = tx.list(sql, params, |row| row.parse("id", "an ID", TokenId::parse))?;
     let mut removed = 0;
     for id in ids {
         removed += u64::from(tx.remove_token(id)?);

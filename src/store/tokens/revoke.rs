@@ -7,7 +7,7 @@ use crate::{
         id::{TokenId, UserId},
         time::Timestamp,
     },
-    store::{error::Error, tx::Tx, value::Value},
+    store::{error::Error, row::Value, tx::Tx},
 };
 
 /// Revokes a token but not its children, which [`revoke_live_children`] does. False if it does not exist or is
@@ -103,7 +103,7 @@ pub fn revoke_family(
             continue;
         }
         let children = tx.list(children, &[member.into(), now.into()], |row| {
-            row.parse(0, "an ID", TokenId::parse)
+            row.parse("id", "an ID", TokenId::parse)
         })?;
         for id in [member].iter().chain(&children) {
             mark_revoked(tx, *id, now)?;

@@ -15,7 +15,7 @@ use crate::{
         token::Token,
     },
     metrics::TokenCounts,
-    store::{conditions::Conditions, error::Error, tx::Tx, value::Value},
+    store::{conditions::Conditions, error::Error, row::Value, tx::Tx},
 };
 
 /// Maximum number of rows that a call scans. Smaller in unit tests, which need to exceed it.
@@ -147,18 +147,17 @@ impl Span {
         let mut query = Conditions::default();
         self.index.key(&mut query);
         let (within, skip) = (self.condition(&mut query), query.add(MAX_ROWS - 1));
+        let time = self.index.time().unwrap_or("create_time");
         let sql = format!(
-            "SELECT {}, id FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT 1 OFFSET {skip}",
-            self.index.time().unwrap_or("create_time"),
+            "SELECT {time}, id FROM tokens WHERE {} AND {within} ORDER BY {} LIMIT 1 OFFSET {skip}",
             query.sql,
             self.index.order(reverse)
         );
         let last = tx.find(&sql, &query.params, |row| {
-            let id = row.parse(1, "an ID", TokenId::parse)?;
-            Ok(Position {
-                major: row.int(0)?,
-                minor: id.id().as_u128(),
-            })
+            let major = row.int(time)?;
+            let id = row.parse("id", "an ID", TokenId::parse)?;
+            let minor = id.id().as_u128();
+            Ok(Position { major, minor })
         })?;
         let Some(stop) = last else { return Ok(None) };
         if reverse {
@@ -218,7 +217,7 @@ pub fn search(
                 query.sql,
                 span.index.order(reverse)
             );
-            let part = tx.list(&sql, &query.params, |row| decode(row, 0))?;
+            let part = tx.list(&sql, &query.params, decode)?;
             tokens.extend(part);
         }
         if matches!(span.index, IndexRange::Family(_)) {
@@ -267,9 +266,9 @@ pub fn count(
         let unexpired = UNEXPIRED.replace('?', &query.add(now));
         let within = span.condition(&mut query);
         let sql = format!(
-            "SELECT count(*) FILTER (WHERE disabled = 0 AND {unexpired}), \
-             count(*) FILTER (WHERE disabled = 1 AND {unexpired}), \
-             count(*) FILTER (WHERE NOT {unexpired}), 0 FROM tokens WHERE {} AND {within}",
+            "SELECT count(*) FILTER (WHERE disabled = 0 AND {unexpired}) AS active, \
+             count(*) FILTER (WHERE disabled = 1 AND {unexpired}) AS disabled, \
+             count(*) FILTER (WHERE NOT {unexpired}) AS expired, 0 AS deleted FROM tokens WHERE {} AND {within}",
             query.sql
         );
         let part = tx.find(&sql, &query.params, decode_counts)?;
@@ -293,10 +292,10 @@ pub fn count_by_state(
 ) -> Result<TokenCounts, Error> {
     let unexpired = UNEXPIRED.replace('?', "?1");
     let sql = format!(
-        "SELECT count(*) FILTER (WHERE delete_time IS NULL AND disabled = 0 AND {unexpired}), \
-         count(*) FILTER (WHERE delete_time IS NULL AND disabled = 1 AND {unexpired}), \
-         count(*) FILTER (WHERE delete_time IS NULL AND NOT {unexpired}), \
-         count(*) FILTER (WHERE delete_time IS NOT NULL) \
+        "SELECT count(*) FILTER (WHERE delete_time IS NULL AND disabled = 0 AND {unexpired}) AS active, \
+         count(*) FILTER (WHERE delete_time IS NULL AND disabled = 1 AND {unexpired}) AS disabled, \
+         count(*) FILTER (WHERE delete_time IS NULL AND NOT {unexpired}) AS expired, \
+         count(*) FILTER (WHERE delete_time IS NOT NULL) AS deleted \
          FROM tokens WHERE rowid > ?2 AND rowid <= ?3"
     );
     let params = [now.into(), after.into(), until.into()];
@@ -318,7 +317,7 @@ pub fn find_selected(
         "SELECT {COLUMNS} FROM tokens WHERE id = {id} AND {}",
         query.sql
     );
-    tx.find(&sql, &query.params, |row| decode(row, 0))
+    tx.find(&sql, &query.params, decode)
 }
 
 #[cfg(test)]
