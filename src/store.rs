@@ -8,6 +8,7 @@
 //! The store does not know permissions, requests or the current time: callers pass in what it needs.
 
 pub mod audit;
+pub mod audit_search;
 pub mod known_networks;
 pub mod meta;
 pub mod tokens;
@@ -15,21 +16,19 @@ pub mod users;
 
 mod conditions;
 mod db;
+mod engine;
 mod error;
-mod freshness;
-mod job;
-mod keyset;
 mod migrations;
 mod open;
 mod row;
-#[cfg(test)]
-pub(crate) mod samples;
 mod sqlite;
+#[cfg(test)]
+pub(crate) mod tests;
 mod tx;
 
 pub use db::Db;
+pub use engine::freshness::Stamp;
 pub use error::{Cause, Error, Unavailable};
-pub use freshness::Stamp;
 pub use open::{Fatal, LockHolder, OpenAs, OpenError, StoreOptions, file_type_name};
 pub use sqlite::locate;
 pub use tx::Tx;

@@ -10,8 +10,8 @@ use crate::{
         user::Username,
     },
     store::{
-        Tx,
-        audit::{self, Actor, AuditFilter},
+        Tx, audit,
+        audit_search::{self, Actor, AuditFilter},
         tokens, users,
     },
 };
@@ -231,7 +231,7 @@ impl App {
             let found = self
                 .read_as(caller, move |tx, caller| {
                     caller.may(Action::ReadAudit, Relation::OtherPerson)?;
-                    Ok::<_, Error>(audit::search(tx, &filter, after, reverse, wanted)?)
+                    Ok::<_, Error>(audit_search::search(tx, &filter, after, reverse, wanted)?)
                 })
                 .await?;
             wanted = wanted.saturating_sub(u32::try_from(found.rows.len()).unwrap_or(u32::MAX));

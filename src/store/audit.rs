@@ -1,9 +1,5 @@
 //! The audit table. It is append-only.
 
-mod search;
-
-pub use search::{Actor, AuditFilter, AuditPage, search};
-
 use super::{error::Error, row::Row, tx::Tx};
 use crate::domain::{
     audit::{AuditEvent, AuditRow, ChainHash, ChainHead},
@@ -24,7 +20,7 @@ macro_rules! select {
 }
 
 /// The columns that [`decode`] reads.
-const COLUMNS: &str = columns!();
+pub(super) const COLUMNS: &str = columns!();
 
 /// The position of the last row, and the chain's hash there.
 pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
@@ -144,7 +140,7 @@ pub fn find_rotation(tx: &Tx<'_>, successor: TokenId) -> Result<Option<AuditRow>
     tx.find(sql, &[successor.into()], decode)
 }
 
-fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
+pub(super) fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
     Ok(AuditRow {
         sequence: row.int("sequence")?,
         // No range check: a verification must see tampered times as they are.
@@ -169,7 +165,7 @@ fn decode(row: &Row<'_>) -> Result<AuditRow, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{samples::event, sqlite};
+    use crate::store::{sqlite, tests::samples::event};
 
     #[test]
     fn rows_are_numbered_without_gaps_and_chained() {

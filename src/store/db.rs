@@ -5,9 +5,8 @@ use std::sync::Arc;
 use crate::domain::token::Lineage;
 
 use super::{
+    engine::{freshness::Stamp, job},
     error::Error,
-    freshness::Stamp,
-    job,
     open::{OpenError, StoreOptions},
     sqlite::Engine,
     tx::Tx,
@@ -118,6 +117,3 @@ impl Db {
         self.engine.check().await
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -71,8 +71,9 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        samples::{NOW, person},
-        sqlite, users,
+        sqlite,
+        tests::samples::{NOW, person},
+        users,
     };
 
     fn network(n: u8) -> IpNet {

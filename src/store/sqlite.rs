@@ -6,22 +6,16 @@
 
 mod check;
 mod checkpoint;
-mod checkpointer;
 mod connect;
 mod fault;
 mod file;
 mod lock;
 mod migrate;
-mod open_reads;
-#[cfg(test)]
-pub(super) mod plans;
-mod preflight;
-mod queue;
 mod reader;
 mod reserve;
-mod schema;
 pub(super) mod session;
-mod shared;
+#[cfg(test)]
+pub(super) mod tests;
 mod wal;
 mod writer;
 
@@ -34,20 +28,17 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    engine::{freshness::Freshness, job::Job, queue::JobQueue},
     error::{Error, Unavailable},
-    freshness::Freshness,
-    job::Job,
     open::{OpenAs, OpenError, StoreOptions},
 };
 use crate::metrics::QueueName;
-use checkpointer::Checkpointer;
+use checkpoint::Checkpointer;
 use connect::Pool;
 use file::DatabaseFile;
 use lock::DatabaseLock;
-use open_reads::OpenReads;
-use queue::JobQueue;
+use reader::OpenReads;
 use reserve::Reserve;
-use shared::Shared;
 
 /// The path of the database with links resolved, and whether the database exists, as far as that can be told without
 /// owning it.
@@ -56,9 +47,21 @@ use shared::Shared;
 /// The path, its folder, its permissions or its header is refused.
 pub fn locate(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
     let database = DatabaseFile::find(options)?;
-    preflight::check_files(&database, options)?;
-    let exists = preflight::check_unlocked(&database, options.open_as)?;
+    database.check_files(options)?;
+    let exists = database.check_unlocked(options.open_as)?;
     Ok((database.path, exists))
+}
+
+/// What the threads share. Must be dropped after the connections, since it releases the lock.
+#[derive(Debug)]
+struct Shared {
+    lock: DatabaseLock,
+    freshness: Freshness,
+    checkpointer: Checkpointer,
+    open_reads: OpenReads,
+    rerun_writes: bool,
+    /// A command has none.
+    reserve: Option<Reserve>,
 }
 
 /// An open `SQLite` database and the threads that work on it.
@@ -77,7 +80,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = DatabaseLock::acquire(options)?;
-        preflight::check(&lock, options)?;
+        lock.check_file(options)?;
         migrate::prepare(&lock, options).or_else(|refusal| {
             // On a full disk SQLite needs some space to start.
             let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
@@ -92,7 +95,7 @@ impl Engine {
         let first = connect::get(&pool, lock.path())?;
         if options.open_as == OpenAs::Serve {
             // A command may go on: `data check` is one, and it reports the damage.
-            schema::refuse_damaged(&first, lock.path())?;
+            check::refuse_damaged_schema(&first, lock.path())?;
         }
         drop(first);
         // The log now exists, and stays for as long as the database is open.

@@ -21,6 +21,8 @@ pub use purge::{find_users_over_limit, purge, purge_ended};
 pub use revoke::{
     RevokedFamily, mark_revoked, revoke_family, revoke_live_children, revoke_live_of_user,
 };
+#[cfg(test)]
+pub(in crate::store) use search::MAX_ROWS;
 pub use search::{TokenPage, count, count_by_state, find_selected, last_row, search};
 pub use with_ended::list_with_ended;
 
@@ -127,6 +129,3 @@ fn decode_counts(row: &Row<'_>) -> Result<TokenCounts, Error> {
         deleted: row.count("deleted")?,
     })
 }
-
-#[cfg(test)]
-mod tests;

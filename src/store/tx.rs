@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
+    engine::freshness::{Invalidations, Notes},
     error::Error,
-    freshness::{Invalidations, Notes},
     row::{Row, Value},
     sqlite::session,
 };
@@ -219,8 +219,10 @@ impl<'a> Tx<'a> {
 
     /// The number that the query returns.
     pub(super) fn number(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
-        let number = self.find(sql, params, |row| row.only_int())?;
-        Ok(number.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+        let number = self.find(sql, params, |row| {
+            Ok(u64::try_from(row.only_int()?).unwrap_or(0))
+        })?;
+        Ok(number.unwrap_or(0))
     }
 
     fn each(

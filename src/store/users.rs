@@ -2,8 +2,8 @@
 //! [`username`], [`find_id`] and [`is_empty`] see it.
 
 use super::{
+    conditions::Keyset,
     error::Error,
-    keyset::Keyset,
     row::{Row, Value},
     tx::Tx,
 };
@@ -283,6 +283,3 @@ pub(super) fn decode(row: &Row<'_>) -> Result<User, Error> {
         deactivated: row.flag("deactivated")?,
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,7 +13,7 @@ use crate::{
     domain::id::{RequestId, UserId},
     store::{
         Stamp,
-        samples::{NOW, cost, hash, in_memory, machine, person, token, transaction},
+        tests::samples::{NOW, cost, hash, in_memory, machine, person, token, transaction},
         users as stored_users,
     },
 };

@@ -87,7 +87,7 @@ mod tests {
     use r2d2::ManageConnection as _;
 
     use super::*;
-    use crate::store::{OpenAs, samples::Folder};
+    use crate::store::{OpenAs, tests::samples::Folder};
 
     #[test]
     fn every_connection_commits_durably_and_checks_references() {

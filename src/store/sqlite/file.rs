@@ -1,16 +1,22 @@
-//! The location of the database: its file, folder, file system and permissions.
+//! The database's file, and the checks before `SQLite` opens it: its folder, file system, permissions and header. A
+//! file that is refused here has not been touched.
 
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, OFlags, access, fstatfs};
 
-use crate::store::open::{OpenAs, OpenError, StoreOptions, file_type_name};
+use crate::store::{
+    migrations::MIGRATIONS,
+    open::{OpenAs, OpenError, StoreOptions, file_type_name},
+};
 
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const HEADER_LEN: usize = 100;
 /// Before `SQLite` 3.51.3, a race between checkpoints could corrupt a database in WAL mode.
 const MIN_SQLITE: i32 = 3_051_003;
 /// Network file systems (from `linux/magic.h` and the file systems' sources). FUSE is not listed: it does not say
@@ -105,13 +111,9 @@ impl DatabaseFile {
         })
     }
 
-    pub(super) const fn exists(&self) -> bool {
-        self.exists
-    }
-
     /// Refuses anything but regular files where `SQLite` keeps its files next to the database: a link would redirect
     /// them.
-    pub(super) fn check_beside(&self) -> Result<(), OpenError> {
+    fn check_beside(&self) -> Result<(), OpenError> {
         for suffix in ["-wal", "-shm", "-journal"] {
             let path = beside(&self.path, suffix);
             match fs::symlink_metadata(&path) {
@@ -129,7 +131,7 @@ impl DatabaseFile {
     }
 
     /// Refuses files that others than their owner may read or write.
-    pub(super) fn check_permissions(&self) -> Result<(), OpenError> {
+    fn check_permissions(&self) -> Result<(), OpenError> {
         for suffix in ["", "-wal", "-shm"] {
             let path = beside(&self.path, suffix);
             let mode = match fs::metadata(&path) {
@@ -188,4 +190,103 @@ impl DatabaseFile {
             source,
         }
     }
+
+    /// Checks the file and those next to it without opening them.
+    pub(super) fn check_files(&self, options: &StoreOptions) -> Result<(), OpenError> {
+        self.check_beside()?;
+        if options.allow_open_permissions {
+            return Ok(());
+        }
+        self.check_permissions()
+    }
+
+    /// Checks the header without the lock, for a caller that does not open the database yet. Returns whether there is
+    /// a file that is not empty.
+    pub(super) fn check_unlocked(&self, open_as: OpenAs) -> Result<bool, OpenError> {
+        if !self.exists {
+            return Ok(false);
+        }
+        let file = self.open(OpenAs::Embedded)?;
+        self.check_header(&file, open_as)?;
+        let found = file.metadata().map_err(|error| self.io(error))?;
+        Ok(found.len() > 0)
+    }
+
+    /// Checks the header in the file itself if there is no log: asking `SQLite` would leave new files next to a
+    /// database that is then refused. If there is a log, only `SQLite` can tell, and it adds no new files.
+    pub(super) fn check_header(&self, file: &File, open_as: OpenAs) -> Result<(), OpenError> {
+        let path = self.path.as_path();
+        if beside(path, "-wal").exists() {
+            return Ok(());
+        }
+        let mut bytes = [0; HEADER_LEN];
+        let length = read_header(file, &mut bytes).map_err(|error| self.io(error))?;
+        let bytes = &bytes[..length];
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() < HEADER_LEN || !bytes.starts_with(MAGIC) {
+            // The power failed during the first write to a new database, and the journal will undo it.
+            if beside(path, "-journal").exists() {
+                return Ok(());
+            }
+            let path = path.to_owned();
+            return Err(OpenError::NotADatabase { path });
+        }
+        let number = |at: usize| {
+            let bytes: [u8; 4] = bytes[at..at + 4]
+                .try_into()
+                .expect("four bytes of the header");
+            i64::from(i32::from_be_bytes(bytes))
+        };
+        let header = Header {
+            application_id: number(68),
+            schema: number(60),
+        };
+        header.check(path, open_as)
+    }
+}
+
+/// "HPAS" in the file's header marks a Hallpass database.
+pub(super) const APPLICATION_ID: i64 = 0x4850_4153;
+
+/// The schema version that this program needs.
+pub(super) fn known_schema() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("a list in memory is shorter than that")
+}
+
+/// What a file's header says about its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) application_id: i64,
+    pub(super) schema: i64,
+}
+
+impl Header {
+    /// Whether a file with this header can be opened.
+    pub(super) fn check(self, path: &Path, open_as: OpenAs) -> Result<(), OpenError> {
+        let (path, found, known) = (path.to_owned(), self.schema, known_schema());
+        match self.application_id {
+            // Not claimed by any program yet; the caller checks the schema.
+            0 if found == 0 => Ok(()),
+            APPLICATION_ID if found > known => Err(OpenError::NewerSchema { path, found, known }),
+            APPLICATION_ID if found < known && open_as == OpenAs::Embedded => {
+                Err(OpenError::OlderSchema { path, found, known })
+            }
+            APPLICATION_ID => Ok(()),
+            _ => Err(OpenError::Foreign { path }),
+        }
+    }
+}
+
+fn read_header(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        let at = u64::try_from(read).expect("a usize fits 64 bits");
+        match file.read_at(&mut bytes[read..], at)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
 }

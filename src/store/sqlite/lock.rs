@@ -5,8 +5,6 @@
 //! connection and closed after the last: closing any descriptor of a file drops the locks that `SQLite` holds on it
 //! in this process.
 
-mod holder;
-
 use std::{
     fs::{self, File, TryLockError},
     io::{self, ErrorKind},
@@ -22,7 +20,7 @@ use super::{
 };
 use crate::store::{
     error::Error,
-    open::{Fatal, OpenError, StoreOptions},
+    open::{Fatal, LockHolder, OpenError, StoreOptions},
 };
 
 /// How often a taken lock is retried.
@@ -31,6 +29,7 @@ const RETRY: Duration = Duration::from_millis(25);
 /// The lock, and the file it is on.
 #[derive(Debug)]
 pub(super) struct DatabaseLock {
+    /// The descriptor that holds the lock. The file must be read through this one only.
     file: File,
     database: DatabaseFile,
     device: u64,
@@ -65,11 +64,11 @@ impl DatabaseLock {
                 Err(TryLockError::WouldBlock) => {
                     let path = database.path;
                     if Instant::now() >= deadline {
-                        let holder = holder::of(&file);
+                        let holder = find_holder(&file);
                         return Err(OpenError::AlreadyServed { path, holder });
                     }
                     if !told {
-                        let holder = holder::of(&file);
+                        let holder = find_holder(&file);
                         tracing::info!(path = %path.display(), "waiting for the database, which {holder} holds");
                         told = true;
                     }
@@ -87,14 +86,9 @@ impl DatabaseLock {
         &self.database
     }
 
-    /// The descriptor that holds the lock. The file must be read through this one only.
-    pub(super) const fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Another name of the file in its folder that has a log next to it. That log holds commits that a process using
     /// our name would miss. Names in other folders cannot be found.
-    pub(super) fn name_with_the_log(&self) -> io::Result<Option<PathBuf>> {
+    fn name_with_the_log(&self) -> io::Result<Option<PathBuf>> {
         if self.file.metadata()?.nlink() == 1 {
             return Ok(None);
         }
@@ -109,6 +103,17 @@ impl DatabaseLock {
             }
         }
         Ok(None)
+    }
+
+    /// Checks the file before `SQLite` opens it.
+    pub(super) fn check_file(&self, options: &StoreOptions) -> Result<(), OpenError> {
+        self.database.check_files(options)?;
+        let other = self.name_with_the_log();
+        if let Some(other) = other.map_err(|error| self.database.io(error))? {
+            let path = self.path().to_owned();
+            return Err(OpenError::LogElsewhere { path, other });
+        }
+        self.database.check_header(&self.file, options.open_as)
     }
 
     /// Syncs the database file, whichever descriptor it was written through.
@@ -170,7 +175,7 @@ impl DatabaseLock {
     }
 
     /// True if it cannot be told.
-    fn is_at_its_path(&self) -> bool {
+    pub(super) fn is_at_its_path(&self) -> bool {
         match fs::metadata(&self.database.path) {
             Ok(found) => identity(&found) == (self.device, self.inode),
             Err(error) => error.kind() != ErrorKind::NotFound,
@@ -182,5 +187,25 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-#[cfg(test)]
-mod tests;
+/// The process that holds the lock on `file`. The match is by inode alone: the device that the kernel prints is not
+/// always the one that `stat` returns.
+fn find_holder(file: &File) -> LockHolder {
+    let find = || {
+        let inode = file.metadata().ok()?.ino();
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        let process = locks.lines().find_map(|line| flock_process(line, inode))?;
+        let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+        Some((process, name.trim_end().to_owned()))
+    };
+    LockHolder(find())
+}
+
+/// Parses a line such as `2: FLOCK  ADVISORY  WRITE 4711 fd:01:131 0 EOF`.
+pub(super) fn flock_process(line: &str, inode: u64) -> Option<u32> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let is_flock = fields.next() == Some("FLOCK");
+    let process = fields.nth(2)?.parse().ok()?;
+    let found = fields.next()?.rsplit(':').next()?.parse::<u64>().ok()?;
+    // A process in another PID namespace is shown as 0.
+    (is_flock && found == inode && process > 0).then_some(process)
+}

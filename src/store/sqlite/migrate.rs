@@ -1,12 +1,11 @@
 //! Recognises, refuses or migrates the schema of a file.
 
-use std::path::Path;
-
 use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
 use super::{
     checkpoint::{CheckpointMode, checkpoint},
     connect, fault,
+    file::{APPLICATION_ID, Header, known_schema},
     lock::DatabaseLock,
     session::Session,
 };
@@ -16,38 +15,6 @@ use crate::store::{
     open::{OpenAs, OpenError, StoreOptions},
     tx::Tx,
 };
-
-/// "HPAS" in the file's header marks a Hallpass database.
-pub(super) const APPLICATION_ID: i64 = 0x4850_4153;
-
-/// The schema version that this program needs.
-pub(super) fn known() -> i64 {
-    i64::try_from(MIGRATIONS.len()).expect("a list in memory is shorter than that")
-}
-
-/// What a file's header says about its schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) application_id: i64,
-    pub(super) schema: i64,
-}
-
-impl Header {
-    /// Whether a file with this header can be opened.
-    pub(super) fn check(self, path: &Path, open_as: OpenAs) -> Result<(), OpenError> {
-        let (path, found, known) = (path.to_owned(), self.schema, known());
-        match self.application_id {
-            // Not claimed by any program yet; the caller checks the schema.
-            0 if found == 0 => Ok(()),
-            APPLICATION_ID if found > known => Err(OpenError::NewerSchema { path, found, known }),
-            APPLICATION_ID if found < known && open_as == OpenAs::Embedded => {
-                Err(OpenError::OlderSchema { path, found, known })
-            }
-            APPLICATION_ID => Ok(()),
-            _ => Err(OpenError::Foreign { path }),
-        }
-    }
-}
 
 /// Checks the schema and, as the server, migrates it. Recovers the log and truncates it.
 pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(), OpenError> {
@@ -74,7 +41,7 @@ pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(),
             return Err(OpenError::OlderSchema {
                 path: path.to_owned(),
                 found: 0,
-                known: known(),
+                known: known_schema(),
             });
         }
     }

@@ -1,11 +1,21 @@
-//! A thread that answers reads.
+//! The reader threads, and which read transactions are open. The log cannot restart while one is open. The writer does
+//! not wait for a long one, and ends the oldest once the log has grown too much.
 
-use std::{time::Duration, vec};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+    vec,
+};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, InterruptHandle};
 
-use super::{fault, queue::JobQueue, session::Session, shared::Shared};
-use crate::store::{job::Job, tx::Tx};
+use super::{Shared, fault, session::Session};
+use crate::store::{
+    engine::{job::Job, queue::JobQueue},
+    tx::Tx,
+};
 
 /// Maximum number of reads in a transaction. It must stay short, or the write-ahead log grows behind it.
 const MAX_BATCH: usize = 64;
@@ -57,5 +67,77 @@ fn answer(connection: &Connection, shared: &Shared, batch: &mut vec::IntoIter<Bo
     if !connection.is_autocommit() {
         // Nothing was written, so a failure here loses nothing.
         drop(fault::statement(connection, "ROLLBACK"));
+    }
+}
+
+/// The open read transactions.
+#[derive(Default)]
+pub(super) struct OpenReads(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// By order of beginning.
+    open: BTreeMap<u64, (Instant, InterruptHandle)>,
+}
+
+impl OpenReads {
+    /// Registers a transaction that begins on `connection` now, until the returned value is dropped.
+    pub(super) fn open(&self, connection: &Connection) -> OpenRead<'_> {
+        let (begun, handle) = (Instant::now(), connection.get_interrupt_handle());
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        state.open.insert(number, (begun, handle));
+        OpenRead {
+            reads: self,
+            number,
+            begun,
+        }
+    }
+
+    /// The age of the oldest transaction; zero if there is none.
+    pub(super) fn oldest(&self) -> Duration {
+        let state = self.lock();
+        let oldest = state.open.first_key_value();
+        oldest.map_or(Duration::ZERO, |(_, (begun, _))| begun.elapsed())
+    }
+
+    /// Interrupts the oldest transaction's current statement. If it is between two statements it goes on, so this
+    /// must be called again until it ends.
+    pub(super) fn end_oldest(&self) {
+        // Under the lock, so that it cannot hit a later transaction on the same connection.
+        if let Some((_, (_, handle))) = self.lock().open.first_key_value() {
+            handle.interrupt();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for OpenReads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lock().open.keys()).finish()
+    }
+}
+
+pub(super) struct OpenRead<'a> {
+    reads: &'a OpenReads,
+    number: u64,
+    begun: Instant,
+}
+
+impl OpenRead<'_> {
+    /// How long it has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+}
+
+impl Drop for OpenRead<'_> {
+    fn drop(&mut self) {
+        self.reads.lock().open.remove(&self.number);
     }
 }

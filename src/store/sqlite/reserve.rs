@@ -20,8 +20,8 @@ use rustix::{
 
 use super::file::beside;
 use crate::store::{
+    engine::job::Job,
     error::{Error, Unavailable},
-    job::Job,
 };
 
 /// A revocation adds a few 4 KiB pages to the log until the next checkpoint.
@@ -198,7 +198,7 @@ fn is_full(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{job, samples::Folder, tx::Tx};
+    use crate::store::{engine::job, tests::samples::Folder, tx::Tx};
 
     fn jobs() -> Vec<Box<dyn Job>> {
         [false, true, false]

@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
             let mut statement = self.connection.prepare_cached(sql)?;
             let changed = statement.execute(params_from_iter(params));
             #[cfg(test)]
-            super::plans::note(sql, &statement);
+            super::tests::plans::note(sql, &statement);
             changed
         };
         let changed = run().map_err(|error| self.fault(error))?;
@@ -93,7 +93,7 @@ impl<'a> Session<'a> {
         let fault = |error| self.fault(error);
         let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
         #[cfg(test)]
-        super::plans::begin(sql, &statement);
+        super::tests::columns::begin(sql, &statement);
         let mut rows = statement.query(params_from_iter(params)).map_err(fault)?;
         let next = Cell::new(0);
         while let Some(row) = rows.next().map_err(fault)? {
@@ -105,7 +105,7 @@ impl<'a> Session<'a> {
         #[cfg(test)]
         {
             drop(rows);
-            super::plans::note(sql, &statement);
+            super::tests::plans::note(sql, &statement);
         }
         Ok(())
     }
@@ -125,6 +125,8 @@ impl ToSql for Value<'_> {
 
 impl Columns for rusqlite::Row<'_> {
     fn value(&self, at: usize) -> Result<Value<'_>, Error> {
+        #[cfg(test)]
+        super::tests::columns::note_column(at);
         let bad = |expected| Error::Row {
             column: self.name(at).unwrap_or_default().to_owned(),
             expected,

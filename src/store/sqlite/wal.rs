@@ -13,8 +13,8 @@ use std::{mem, time::Duration};
 use rusqlite::Connection;
 
 use super::{
+    Shared,
     checkpoint::{CheckpointMode, checkpoint},
-    shared::Shared,
 };
 use crate::store::open::StoreOptions;
 
@@ -150,7 +150,7 @@ mod tests {
         domain::note::Note,
         store::{
             Db, Error, OpenAs, Tx, Unavailable,
-            samples::{Folder, hash, person, token},
+            tests::samples::{Folder, hash, person, token},
             tokens, users,
         },
     };

@@ -5,11 +5,10 @@ use std::{error::Error as StdError, time::Instant};
 
 use rusqlite::Connection;
 
-use super::{fault, queue::JobQueue, reserve, session::Session, shared::Shared, wal::Wal};
+use super::{Shared, fault, reserve, session::Session, wal::Wal};
 use crate::store::{
+    engine::{freshness::Invalidations, job::Job, queue::JobQueue},
     error::{Error, Unavailable},
-    freshness::Invalidations,
-    job::Job,
     tx::{Trace, Tx},
 };
 

@@ -33,11 +33,11 @@ static SQL: LazyLock<String> = LazyLock::new(|| {
         named.collect::<Vec<_>>().join(", ")
     };
     format!(
-        "SELECT {}, t.hash, {}, \
+        "SELECT {}, t.hash, \
          CASE WHEN o.deactivated = 0 AND o.delete_time IS NULL AND o.role = 'admin' \
          AND o.user_type = 'person' THEN 1 ELSE 0 END AS owner_is_active_admin, \
          CASE WHEN pu.deactivated = 0 AND pu.delete_time IS NULL THEN 1 ELSE 0 END AS parent_user_active, \
-         {} \
+         {}, {} \
          FROM tokens t \
          LEFT JOIN users u ON u.id = t.user_id AND u.delete_time IS NULL \
          LEFT JOIN users o ON o.id = u.owner_id \
@@ -58,14 +58,14 @@ pub fn find_credential(tx: &Tx<'_>, id: TokenId) -> Result<Option<Credential>, E
 fn decode_credential(row: &Row<'_>) -> Result<Credential, Error> {
     let token = decode(&row.with_prefix("t_"))?;
     let hash = TokenHash::from_row(row.bytes("hash")?);
+    let owner_is_active_admin = row.flag("owner_is_active_admin")?;
+    let user_active = row.flag("parent_user_active")?;
     let user = row.with_prefix("u_");
     let user = if user.is_null("id")? {
         None
     } else {
         Some(users::decode(&user)?)
     };
-    let owner_is_active_admin = row.flag("owner_is_active_admin")?;
-    let user_active = row.flag("parent_user_active")?;
     let parent = row.with_prefix("p_");
     let parent = match (token.parent_id, parent.is_null("id")?) {
         (None, _) => None,

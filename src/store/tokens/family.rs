@@ -67,8 +67,8 @@ mod tests {
             scope::ScopeSet,
         },
         store::{
-            samples::{NOW, hash, person, token},
             sqlite,
+            tests::samples::{NOW, hash, person, token},
             tokens::{
                 count_live_family, find, insert, mark_revoked, mark_rotated, move_live_children,
                 update,

@@ -13,7 +13,7 @@ use crate::{
         token::Token,
     },
     metrics::TokenCounts,
-    store::{error::Error, keyset::Keyset, tx::Tx},
+    store::{conditions::Keyset, error::Error, tx::Tx},
 };
 
 /// Counts the live tokens matching `$key`, with the key's value as `?1` and the current time as `?2`.
@@ -40,10 +40,12 @@ pub fn last_use_of_live(
     user: UserId,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Error> {
-    let sql = "SELECT max(last_use_time) FROM tokens WHERE delete_time IS NULL AND expire_time IS NULL \
+    let sql = "SELECT max(last_use_time) AS last_use_time FROM tokens WHERE delete_time IS NULL AND expire_time IS NULL \
                AND user_id = ?1 UNION ALL SELECT max(last_use_time) FROM tokens \
                WHERE delete_time IS NULL AND expire_time > ?2 AND user_id = ?1";
-    let times = tx.list(sql, &[user.into(), now.into()], |row| row.opt_time(0))?;
+    let times = tx.list(sql, &[user.into(), now.into()], |row| {
+        row.opt_time("last_use_time")
+    })?;
     Ok(times.into_iter().flatten().max())
 }
 

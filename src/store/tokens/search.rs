@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Maximum number of rows that a call scans. Smaller in unit tests, which need to exceed it.
-const MAX_ROWS: u32 = if cfg!(test) { 1_000 } else { 10_000 };
+pub(in crate::store) const MAX_ROWS: u32 = if cfg!(test) { 1_000 } else { 10_000 };
 
 /// The result of a [`search`] call.
 #[derive(Clone, Debug)]
@@ -319,6 +319,3 @@ pub fn find_selected(
     );
     tx.find(&sql, &query.params, decode)
 }
-
-#[cfg(test)]
-mod tests;

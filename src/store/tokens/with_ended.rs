@@ -3,7 +3,7 @@
 use super::{COLUMNS, decode};
 use crate::{
     domain::{id::UserId, page::Position, token::Token},
-    store::{error::Error, keyset::Keyset, tx::Tx},
+    store::{conditions::Keyset, error::Error, tx::Tx},
 };
 
 /// Revoked tokens have an index of their own, so that a token that is created is not in one index more.
@@ -27,7 +27,7 @@ pub fn list_with_ended(
              ORDER BY create_time {order}, id {order} LIMIT ?4"
         );
         let params = [user.into(), keyset.time(), keyset.id(), limit.into()];
-        tokens.extend(tx.list(&sql, &params, |row| decode(row, 0))?);
+        tokens.extend(tx.list(&sql, &params, decode)?);
     }
     tokens.sort_by_key(|token| (token.create_time, token.id));
     if reverse {

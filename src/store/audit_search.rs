@@ -2,7 +2,7 @@
 //! other conditions on each row. A call scans a bounded number of rows and returns where to continue. Every index
 //! adds a page write to each insert, so there is none by time alone; such a search scans all actions side by side.
 
-use super::{COLUMNS, decode};
+use super::audit::{COLUMNS, decode};
 use crate::{
     domain::{audit::AuditRow, id::TokenId, page::Position, time::Timestamp},
     store::{conditions::Conditions, error::Error, tx::Tx},
@@ -286,6 +286,3 @@ impl Span {
         query
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,6 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Db, OpenAs, StoreOptions};
 use crate::domain::{
     audit::AuditEvent,
     cidr::CidrSet,
@@ -19,34 +18,35 @@ use crate::domain::{
     token_text::{TokenHash, TokenPrefix, TokenText},
     user::{Role, User, UserKind, Username},
 };
+use crate::store::{Db, OpenAs, StoreOptions};
 
-pub(crate) use super::sqlite::{in_memory, plans::cost, transaction};
+pub(crate) use crate::store::sqlite::{in_memory, tests::plans::cost, transaction};
 
 /// The time at which everything in these tests happens.
 pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// A temporary folder with a database.
 pub(crate) struct Folder {
-    pub(super) dir: TempDir,
+    pub(in crate::store) dir: TempDir,
 }
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub(in crate::store) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(in crate::store) fn path(&self) -> PathBuf {
         self.dir.path().join("hallpass.db")
     }
 
-    pub(super) fn options(&self, open_as: OpenAs) -> StoreOptions {
+    pub(in crate::store) fn options(&self, open_as: OpenAs) -> StoreOptions {
         Self::options_of(self.path(), open_as)
     }
 
     /// A fatal error must not end the test process, which runs other tests too.
-    pub(super) fn options_of(path: PathBuf, open_as: OpenAs) -> StoreOptions {
+    pub(in crate::store) fn options_of(path: PathBuf, open_as: OpenAs) -> StoreOptions {
         StoreOptions {
             lock_wait: Duration::ZERO,
             on_fatal: |fatal| panic!("{fatal}"),
@@ -54,16 +54,16 @@ impl Folder {
         }
     }
 
-    pub(super) fn open(&self, open_as: OpenAs) -> Db {
+    pub(in crate::store) fn open(&self, open_as: OpenAs) -> Db {
         Self::open_at(&self.path(), open_as)
     }
 
-    pub(super) fn open_at(path: &Path, open_as: OpenAs) -> Db {
+    pub(in crate::store) fn open_at(path: &Path, open_as: OpenAs) -> Db {
         Db::open(&Self::options_of(path.to_owned(), open_as)).unwrap()
     }
 
     /// The names of the files in the folder, sorted.
-    pub(super) fn files(&self) -> Vec<String> {
+    pub(in crate::store) fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.dir.path()).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -1,9 +1,17 @@
 //! Storing and finding users.
 
-use super::*;
-use crate::store::{
-    samples::{NOW, machine, person},
-    sqlite,
+use crate::{
+    domain::{
+        note::Note,
+        page::Position,
+        time::Timestamp,
+        user::{Role, User, UserKind},
+    },
+    store::{
+        Error, Tx, sqlite,
+        tests::samples::{NOW, machine, person},
+        users::*,
+    },
 };
 
 fn names(users: &[User]) -> Vec<&str> {

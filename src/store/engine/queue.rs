@@ -13,15 +13,15 @@ use std::{
 use crate::{
     metrics::{QueueName, StoreMetrics},
     store::{
+        engine::job::Job,
         error::{Error, Unavailable},
-        job::Job,
     },
 };
 
 /// How many jobs may wait for the threads that are awake. One more wakes another thread.
 const MAX_WAITING_FOR_AWAKE: usize = 2;
 
-pub(super) struct JobQueue {
+pub(in crate::store) struct JobQueue {
     state: Mutex<State>,
     changed: Condvar,
     limit: usize,
@@ -42,7 +42,7 @@ struct State {
 }
 
 impl JobQueue {
-    pub(super) fn new(limit: usize, name: QueueName, metrics: StoreMetrics) -> Self {
+    pub(in crate::store) fn new(limit: usize, name: QueueName, metrics: StoreMetrics) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -53,17 +53,17 @@ impl JobQueue {
     }
 
     /// Counts a transaction that failed as a whole.
-    pub(super) fn failed(&self) {
+    pub(in crate::store) fn failed(&self) {
         self.metrics.failed(self.name);
     }
 
     /// Counts a commit of `writes` writes.
-    pub(super) fn committed(&self, writes: usize, time: Duration) {
+    pub(in crate::store) fn committed(&self, writes: usize, time: Duration) {
         self.metrics.committed(writes, time);
     }
 
     /// Queues a job, or refuses it if the queue is full.
-    pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), Error> {
+    pub(in crate::store) fn push(&self, job: Box<dyn Job>) -> Result<(), Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(Error::unavailable(Unavailable::Closed));
@@ -84,18 +84,18 @@ impl JobQueue {
     }
 
     /// Registers the calling thread.
-    pub(super) fn register(&self) -> Worker<'_> {
+    pub(in crate::store) fn register(&self) -> Worker<'_> {
         self.lock().awake += 1;
         Worker(self)
     }
 
     /// Takes all queued jobs without waiting for any.
-    pub(super) fn take_waiting(&self) -> Vec<Box<dyn Job>> {
+    pub(in crate::store) fn take_waiting(&self) -> Vec<Box<dyn Job>> {
         self.lock().jobs.drain(..).collect()
     }
 
     /// Refuses further jobs; queued ones are still taken.
-    pub(super) fn close(&self) {
+    pub(in crate::store) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
@@ -107,12 +107,12 @@ impl JobQueue {
 }
 
 /// A registered thread. When the thread ends, in whatever way, it is unregistered, so that no job waits for it.
-pub(super) struct Worker<'a>(&'a JobQueue);
+pub(in crate::store) struct Worker<'a>(&'a JobQueue);
 
 impl Worker<'_> {
     /// Waits for jobs, and takes at most `max` of those that are there, oldest first, without waiting for more.
     /// `None` once the queue is closed and empty.
-    pub(super) fn take(&self, max: usize) -> Option<Vec<Box<dyn Job>>> {
+    pub(in crate::store) fn take(&self, max: usize) -> Option<Vec<Box<dyn Job>>> {
         let mut state = self.0.lock();
         while state.jobs.is_empty() {
             if state.closed {
@@ -161,7 +161,7 @@ mod tests {
     use std::{sync::mpsc, thread, time::Duration};
 
     use super::*;
-    use crate::store::{job, tx::Tx};
+    use crate::store::{engine::job, tx::Tx};
 
     fn job() -> Box<dyn Job> {
         job::prepare_once(|_: &Tx<'_>| Ok::<_, Error>(())).0

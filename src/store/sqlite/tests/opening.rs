@@ -10,8 +10,8 @@ use std::{
 use rusqlite::Connection;
 use rustix::{process, thread::set_thread_res_uid};
 
-use super::*;
-use crate::store::{Db, samples::Folder};
+use super::super::file::beside;
+use crate::store::{Db, OpenAs, OpenError, tests::samples::Folder};
 
 fn refusal(folder: &Folder, open_as: OpenAs) -> OpenError {
     Db::open(&folder.options(open_as)).unwrap_err()

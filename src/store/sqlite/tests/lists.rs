@@ -1,6 +1,18 @@
 //! A page of tokens is read from its position in an index, at any depth.
 
-use super::*;
+use std::time::Duration;
+
+use super::{
+    super::{in_memory, transaction},
+    plans::{SEEN, plan},
+};
+use crate::{
+    domain::id::UserId,
+    store::{
+        tests::samples::NOW,
+        tokens::{self, TokenFilter},
+    },
+};
 
 #[test]
 fn a_list_starts_at_its_position_in_two_index_ranges_of_live_tokens() {

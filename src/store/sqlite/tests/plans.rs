@@ -1,9 +1,5 @@
 //! Every statement of the store uses an index: none scans a table, and none sorts anything but live tokens, which
-//! quotas keep few. `plans/growth.rs` tests that ended and unrelated rows do not raise the cost.
-
-mod audit_log;
-mod growth;
-mod lists;
+//! quotas keep few. `growth.rs` tests that ended and unrelated rows do not raise the cost.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,7 +9,10 @@ use std::{
 
 use rusqlite::{Connection, Statement, StatementStatus, config::DbConfig};
 
-use super::{in_memory, transaction};
+use super::{
+    super::{in_memory, transaction},
+    audit_statements,
+};
 use crate::{
     domain::{
         id::{TokenId, UserId},
@@ -22,46 +21,22 @@ use crate::{
         user::Username,
     },
     store::{
-        Error, Tx, audit, known_networks, meta,
-        samples::{NOW, event, hash, machine, person, token},
+        Tx, audit, known_networks, meta,
+        tests::samples::{NOW, event, hash, machine, person, token},
         tokens::{self, StateFilter, TokenFilter},
         users::{self, KindFilter, UserFilter},
     },
 };
 
 thread_local! {
-    static SEEN: RefCell<BTreeMap<String, i64>> = const { RefCell::new(BTreeMap::new()) };
-    static RECOMPILED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
-    static RUNS: Cell<usize> = const { Cell::new(0) };
-    static UNREAD: RefCell<BTreeMap<String, Unread>> = const { RefCell::new(BTreeMap::new()) };
-    static CURRENT: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// The columns of a query by position, without those that a test on this thread has read.
-type Unread = BTreeMap<usize, String>;
-
-/// A query begins, whose columns [`note_column`] marks as read.
-pub(super) fn begin(sql: &str, statement: &Statement<'_>) {
-    let names = statement.column_names();
-    let names = names.into_iter().map(str::to_owned).enumerate();
-    UNREAD.with_borrow_mut(|unread| {
-        unread
-            .entry(sql.to_owned())
-            .or_insert_with(|| names.collect());
-    });
-    CURRENT.set(sql.to_owned());
-}
-
-pub(in crate::store) fn note_column(at: usize) {
-    UNREAD.with_borrow_mut(|unread| {
-        let sql = CURRENT.with_borrow(String::clone);
-        unread.get_mut(&sql).and_then(|columns| columns.remove(&at));
-    });
+    pub(super) static SEEN: RefCell<BTreeMap<String, i64>> = const { RefCell::new(BTreeMap::new()) };
+    pub(super) static RECOMPILED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    pub(super) static RUNS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Records a statement that a test on this thread ran, how many steps its program took, and whether it was
 /// recompiled.
-pub(super) fn note(sql: &str, statement: &Statement<'_>) {
+pub(in crate::store) fn note(sql: &str, statement: &Statement<'_>) {
     if statement.get_status(StatementStatus::RePrepare) > 0 {
         RECOMPILED.with_borrow_mut(|recompiled| recompiled.insert(sql.to_owned()));
     }
@@ -78,7 +53,7 @@ pub(crate) fn cost(work: impl FnOnce()) -> (usize, i64) {
     (RUNS.take(), SEEN.take().values().sum())
 }
 
-fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+pub(super) fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
         .unwrap();
@@ -206,7 +181,7 @@ fn filters(user: UserId, id: TokenId) -> Vec<TokenFilter> {
 }
 
 /// Runs all reads, for a user and one of its tokens that is a parent and the first of a family.
-fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
+pub(super) fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     let name = Username::parse("nobody").unwrap();
     users::find(tx, user).unwrap();
     users::find_by_username(tx, &name).unwrap();
@@ -261,7 +236,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     audit::find(tx, 1).unwrap();
     audit::find_creation(tx, id, NOW.minus(Duration::from_hours(1))).unwrap();
     audit::is_target(tx, "nothing").unwrap();
-    audit_log::search_all(tx, user, id);
+    audit_statements::search_all(tx, user, id);
     audit::head(tx).unwrap();
     audit::newest_time(tx).unwrap();
     meta::page_key(tx).unwrap();
@@ -269,7 +244,7 @@ fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
 }
 
 /// Runs all writes likewise, and deletes the user at the end.
-fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
+pub(super) fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     let id = first.id;
     let new = person("new");
     users::insert(tx, &new, Some("hash")).unwrap();
@@ -310,7 +285,7 @@ fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
 }
 
 /// Runs all reads and writes for a user with one token.
-fn run_all(tx: &Tx<'_>) {
+pub(super) fn run_all(tx: &Tx<'_>) {
     let alice = person("alice");
     let first = token(&alice);
     users::insert(tx, &alice, Some("hash")).unwrap();
@@ -344,29 +319,6 @@ fn no_statement_is_recompiled_for_its_bound_values() {
     connection.set_db_config(config, false).unwrap();
     run_all(&transaction(&connection));
     assert!(!RECOMPILED.take().is_empty());
-}
-
-/// Queries of no rows are left out. A name that is read but not selected is an error of its own.
-#[test]
-fn every_selected_column_is_read() {
-    let connection = in_memory();
-    let tx = transaction(&connection);
-    run_all(&tx);
-    // The control: a column that nobody reads.
-    let more = "SELECT id, note FROM tokens";
-    tx.list(more, &[], |row| row.string("id")).unwrap();
-    let unread = UNREAD.take().into_iter().filter(|(sql, columns)| {
-        let is_read = columns.is_empty() || columns.contains_key(&0);
-        // An order of several SELECTs needs its columns selected.
-        !is_read && !sql.contains("AS end_time")
-    });
-    let unread: Vec<_> = unread.collect();
-    assert_eq!(
-        unread,
-        [(more.to_owned(), BTreeMap::from([(1, "note".to_owned())]))]
-    );
-    let missing = tx.find("SELECT id FROM tokens", &[], |row| row.string("note"));
-    assert!(matches!(missing, Err(Error::Row { .. })), "{missing:?}");
 }
 
 #[test]

@@ -4,23 +4,22 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     task::Poll,
 };
 
-mod lookups;
-
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::*;
-use crate::domain::user::Username;
-use crate::store::{
-    OpenAs, Unavailable,
-    samples::{Folder, hash, person, token},
-    tokens, users,
+use crate::{
+    domain::user::Username,
+    store::{
+        Db, Error, OpenAs, Tx, Unavailable,
+        tests::samples::{Folder, hash, person, token},
+        tokens, users,
+    },
 };
 
 /// Blocks the writer until it is dropped, so that writes queued meanwhile form one batch.
@@ -341,4 +340,33 @@ async fn a_write_that_depends_on_more_than_its_transaction_is_caught_when_it_run
         }
         assert_eq!(names(&db).await.is_empty(), rerun_writes);
     }
+}
+
+#[tokio::test]
+async fn a_lookup_is_answered_while_all_readers_are_busy_and_reads_are_queued() {
+    let folder = Folder::new();
+    let db = open_with_one_reader(&folder);
+    db.write(add_user("alice")).await.unwrap();
+    let gate = hold_reader(&db).await;
+    let reads = db.clone();
+    let list = enqueue(async move { Ok(names(&reads).await) }).await;
+
+    let lookup = db.look_up(users::is_empty).await;
+    assert!(!lookup.unwrap(), "and it sees what was committed");
+    // The control: a read has to wait.
+    let reads = db.clone();
+    let read = enqueue(async move { reads.read(users::is_empty).await }).await;
+    assert!(!read.is_finished() && !list.is_finished());
+
+    drop(gate);
+    assert!(!read.await.unwrap().unwrap());
+    assert_eq!(list.await.unwrap().unwrap(), ["alice"]);
+}
+
+#[tokio::test]
+async fn a_lookup_cannot_write() {
+    let folder = Folder::new();
+    let db = folder.open(OpenAs::Serve);
+    db.look_up(add_user("alice")).await.unwrap_err();
+    assert_eq!(names(&db).await, [""; 0]);
 }

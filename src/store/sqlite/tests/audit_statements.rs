@@ -1,7 +1,20 @@
 //! Statements that search the audit log.
 
-use super::*;
-use crate::store::audit::{Actor, AuditFilter};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::{
+    domain::{
+        id::{TokenId, UserId},
+        page::Position,
+    },
+    store::{
+        Tx,
+        audit_search::{self, Actor, AuditFilter},
+        tests::samples::NOW,
+    },
+};
 
 /// Every combination of filter fields.
 fn filters(user: UserId, id: TokenId) -> impl Iterator<Item = AuditFilter> {
@@ -35,7 +48,7 @@ pub(super) fn search_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     });
     for filter in filters(user, id) {
         for reverse in [false, true] {
-            audit::search(tx, &filter, after, reverse, 50).unwrap();
+            audit_search::search(tx, &filter, after, reverse, 50).unwrap();
         }
     }
 }

@@ -1,8 +1,21 @@
 //! The cost of a statement, in steps of `SQLite`'s virtual machine, does not grow with ended or unrelated rows.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
-use super::*;
+use super::{
+    super::{in_memory, transaction},
+    audit_statements,
+    plans::*,
+};
+use crate::{
+    domain::{id::UserId, token::Token},
+    store::{
+        tests::samples::{NOW, hash, person, token},
+        tokens, users,
+    },
+};
 
 /// How much more a statement may cost with ten times as many dead rows: a scan that stops after a fixed number of
 /// rows meets different ones.
@@ -77,7 +90,7 @@ impl World {
                 &id,
             );
         }
-        audit_log::plant(&this.connection, dead, alice.id, this.first.id);
+        audit_statements::plant(&this.connection, dead, alice.id, this.first.id);
         this.plant(dead, 9, bob.id, "NULL", "NULL", "NULL", "id");
         for (prefix, deactivated, delete_time) in [("1", 0, "1"), ("2", 1, "NULL")] {
             let sql = format!(

@@ -1,9 +1,20 @@
 //! A file never has two owners, however it is reached.
 
-use std::{os::unix::fs::symlink, sync::mpsc};
+use std::{
+    fs::{self, File, TryLockError},
+    os::unix::fs::symlink,
+    path::Path,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use super::*;
-use crate::store::{Db, OpenAs, samples::Folder};
+use super::super::{
+    connect,
+    file::beside,
+    lock::{DatabaseLock, flock_process},
+};
+use crate::store::{Db, OpenAs, OpenError, tests::samples::Folder};
 
 fn refused(path: &Path, open_as: OpenAs) -> OpenError {
     let mut options = Folder::options_of(path.to_owned(), open_as);
@@ -52,7 +63,7 @@ fn without_the_lock_there_would_be_two_owners() {
     let db = folder.open(OpenAs::Serve);
     let first = File::open(folder.path()).unwrap();
     assert!(is_locked(&first));
-    let manager = super::super::connect::manager(&folder.path(), Duration::ZERO);
+    let manager = connect::manager(&folder.path(), Duration::ZERO);
     let other = r2d2::ManageConnection::connect(&manager).unwrap();
     other
         .execute_batch("BEGIN IMMEDIATE; UPDATE users SET description = ''; COMMIT")
@@ -160,4 +171,19 @@ fn no_other_process_may_have_the_file_open_while_the_log_is_recovered() {
     assert!(matches!(error, OpenError::Database { .. }), "{error}");
     drop(stranger);
     drop(Db::open(&options).unwrap());
+}
+
+#[test]
+fn the_process_is_read_from_the_line_with_the_inode() {
+    let line = "2: FLOCK  ADVISORY  WRITE 4711 fd:01:131 0 EOF";
+    assert_eq!(flock_process(line, 131), Some(4711));
+    for other in [
+        line.replace("FLOCK", "POSIX"),
+        line.replace(":131", ":1131"),
+        line.replace("2: ", "2: -> "),
+        line.replace("4711", "0"),
+        line.replace(" fd:01:131 0 EOF", ""),
+    ] {
+        assert_eq!(flock_process(&other, 131), None, "{other}");
+    }
 }

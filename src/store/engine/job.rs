@@ -7,13 +7,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{
+use crate::store::{
     error::{Error, Unavailable},
     tx::Tx,
 };
 
 /// A caller's work, with its result type erased.
-pub(super) trait Job: Send {
+pub(in crate::store) trait Job: Send {
     /// Whether the caller no longer waits for the result.
     fn is_abandoned(&self) -> bool;
 
@@ -32,10 +32,10 @@ pub(super) trait Job: Send {
 }
 
 /// Receives the result for the caller.
-pub(super) struct PendingResult<T, E>(oneshot::Receiver<Result<T, E>>);
+pub(in crate::store) struct PendingResult<T, E>(oneshot::Receiver<Result<T, E>>);
 
 impl<T, E: From<Error>> PendingResult<T, E> {
-    pub(super) async fn wait(self) -> Result<T, E> {
+    pub(in crate::store) async fn wait(self) -> Result<T, E> {
         // A job is dropped without a result only if its thread ended.
         let result = self.0.await;
         result.unwrap_or_else(|_| Err(Error::unavailable(Unavailable::Closed).into()))
@@ -51,7 +51,7 @@ struct QueuedWork<T, E, W> {
 }
 
 /// Makes a job of `work` that can run only once.
-pub(super) fn prepare_once<T, E>(
+pub(in crate::store) fn prepare_once<T, E>(
     work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
 ) -> (Box<dyn Job>, PendingResult<T, E>)
 where
@@ -67,7 +67,10 @@ where
 }
 
 /// Makes a job of `work`.
-pub(super) fn prepare<T, E, W>(work: W, is_revocation: bool) -> (Box<dyn Job>, PendingResult<T, E>)
+pub(in crate::store) fn prepare<T, E, W>(
+    work: W,
+    is_revocation: bool,
+) -> (Box<dyn Job>, PendingResult<T, E>)
 where
     W: FnMut(&Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,

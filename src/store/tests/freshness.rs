@@ -1,12 +1,14 @@
-use super::*;
+//! What a change makes stale.
+
 use crate::{
     domain::{
+        id::TokenId,
         note::Note,
         token::{DisabledBy, LastUse, Token},
     },
     store::{
         Db, Error, OpenAs, Tx, audit,
-        samples::{Folder, NOW, event, hash, person, token},
+        tests::samples::{Folder, NOW, event, hash, person, token},
         tokens::{self, Credential},
         users,
     },

@@ -1,18 +1,22 @@
+//! Searching and counting tokens.
+
 use std::{collections::BTreeSet, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::{super::insert, *};
 use crate::{
     domain::{
+        id::TokenId,
         scope::ScopeSet,
-        token::{DisabledBy, LastUse, TokenState},
+        time::Timestamp,
+        token::{DisabledBy, LastUse, Token, TokenState},
         user::User,
     },
+    metrics::TokenCounts,
     store::{
-        samples::{NOW, hash, person, token},
-        sqlite,
-        tokens::StateFilter,
+        Tx, sqlite,
+        tests::samples::{NOW, hash, person, token},
+        tokens::{MAX_ROWS, StateFilter, TokenFilter, count, find_selected, insert, search},
         users,
     },
 };

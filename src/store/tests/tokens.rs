@@ -2,17 +2,20 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::*;
 use crate::{
     domain::{
+        cidr::CidrSet,
+        id::TokenId,
+        scope::ScopeSet,
         time::Timestamp,
-        token::{DisabledBy, Invalid, LastUse},
+        token::{DisabledBy, Invalid, LastUse, Token},
         user::{Role, User},
     },
     store::{
-        Db, OpenAs,
-        samples::{Folder, NOW, hash, machine, person, token},
-        sqlite, users,
+        Db, Error, OpenAs, Tx, sqlite,
+        tests::samples::{Folder, NOW, hash, machine, person, token},
+        tokens::*,
+        users,
     },
 };
 

@@ -1,13 +1,19 @@
+//! Searching the audit log.
+
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::{super::append, *};
 use crate::{
-    domain::audit::AuditEvent,
+    domain::{
+        audit::{AuditEvent, AuditRow},
+        id::TokenId,
+    },
     store::{
-        samples::{NOW, event},
+        Tx, audit,
+        audit_search::{Actor, AuditFilter, search},
         sqlite,
+        tests::samples::{NOW, event},
     },
 };
 
@@ -55,7 +61,7 @@ fn every_matching_row_is_found_once_in_order_of_time() {
     // More rows than one call scans. The clock is set back now and then, or stands still.
     for _ in 0..4_000 {
         let millis = random.random_range(0..1_000);
-        append(
+        audit::append(
             &tx,
             AuditEvent {
                 time: NOW.plus(Duration::from_millis(millis)),
@@ -71,7 +77,7 @@ fn every_matching_row_is_found_once_in_order_of_time() {
     // No longer a row of the log, which starts at 1.
     let planted = "UPDATE audit SET sequence = -7 WHERE sequence = 7";
     connection.execute_batch(planted).unwrap();
-    let rows = super::super::list(&tx, None, false, 10_000).unwrap();
+    let rows = audit::list(&tx, None, false, 10_000).unwrap();
     let time = |millis| Some(NOW.plus(Duration::from_millis(millis)));
     let mut met = 0;
     for _ in 0..400 {

@@ -31,7 +31,7 @@ impl Stamp {
 
 /// When each part of the credentials last changed. The 64-bit numbers never wrap around.
 #[derive(Debug)]
-pub(super) struct Freshness {
+pub(in crate::store) struct Freshness {
     latest: AtomicU64,
     everything: AtomicU64,
     last_uses: AtomicU64,
@@ -50,14 +50,14 @@ impl Default for Freshness {
 }
 
 impl Freshness {
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(in crate::store) fn stamp(&self) -> Stamp {
         Stamp(self.latest.load(SeqCst))
     }
 
     /// Makes whatever the commit changed stale. Must be called after the commit and before anyone gets an answer: a
     /// stamp with this commit's number is then from a read that began after the commit, and every earlier read has an
     /// older stamp.
-    pub(super) fn committed(&self, changes: &Invalidations) {
+    pub(in crate::store) fn committed(&self, changes: &Invalidations) {
         if changes.is_empty() {
             return;
         }
@@ -74,7 +74,7 @@ impl Freshness {
     }
 
     /// Whether a credential that was read after `stamp` would still decide the same.
-    pub(super) fn still_decides(&self, stamp: Stamp, lineage: &Lineage) -> bool {
+    pub(in crate::store) fn still_decides(&self, stamp: Stamp, lineage: &Lineage) -> bool {
         let token = &lineage.token;
         [Some(token.id), token.parent_id]
             .into_iter()
@@ -85,7 +85,7 @@ impl Freshness {
     }
 
     /// Like `still_decides`, and the last use, which decides nothing, is unchanged too.
-    pub(super) fn is_unchanged(&self, stamp: Stamp, lineage: &Lineage) -> bool {
+    pub(in crate::store) fn is_unchanged(&self, stamp: Stamp, lineage: &Lineage) -> bool {
         self.last_uses.load(SeqCst) <= stamp.0 && self.still_decides(stamp, lineage)
     }
 
@@ -96,7 +96,7 @@ impl Freshness {
 
 /// The parts of credentials that a transaction changed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Invalidations {
+pub(in crate::store) struct Invalidations {
     everything: bool,
     last_uses: bool,
     tokens: Vec<TokenId>,
@@ -108,7 +108,7 @@ impl Invalidations {
     }
 
     /// Adds the changes of another job in the same transaction.
-    pub(super) fn add(&mut self, more: Self) {
+    pub(in crate::store) fn add(&mut self, more: Self) {
         self.everything |= more.everything;
         self.last_uses |= more.last_uses;
         self.tokens.extend(more.tokens);
@@ -117,28 +117,25 @@ impl Invalidations {
 
 /// Records the changes of a transaction.
 #[derive(Debug, Default)]
-pub(super) struct Notes(RefCell<Invalidations>);
+pub(in crate::store) struct Notes(RefCell<Invalidations>);
 
 impl Notes {
     /// Anything may have changed.
-    pub(super) fn everything(&self) {
+    pub(in crate::store) fn everything(&self) {
         self.0.borrow_mut().everything = true;
     }
 
     /// Last uses changed.
-    pub(super) fn last_uses(&self) {
+    pub(in crate::store) fn last_uses(&self) {
         self.0.borrow_mut().last_uses = true;
     }
 
     /// One token's row changed.
-    pub(super) fn token(&self, id: TokenId) {
+    pub(in crate::store) fn token(&self, id: TokenId) {
         self.0.borrow_mut().tokens.push(id);
     }
 
-    pub(super) fn into_invalidations(self) -> Invalidations {
+    pub(in crate::store) fn into_invalidations(self) -> Invalidations {
         self.0.into_inner()
     }
 }
-
-#[cfg(test)]
-mod tests;
