@@ -83,7 +83,7 @@ fn main() -> Result<()> {
 async fn run() -> Result<()> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let path = folder.path().join("hallpass.db");
-    let db = Db::open(&StoreOptions::new(path, OpenAs::Serve))?;
+    let db = Db::open(&StoreOptions::sqlite(path, OpenAs::Serve))?;
     let (user, ids, texts) = fill(&db).await?;
     let texts: Arc<[String]> = texts.into();
     let clock = Arc::new(BenchClock::default());

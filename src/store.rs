@@ -29,6 +29,6 @@ mod tx;
 pub use db::Db;
 pub use engine::freshness::Stamp;
 pub use error::{Cause, Error, Unavailable};
-pub use open::{Fatal, LockHolder, OpenAs, OpenError, StoreOptions, file_type_name};
-pub use sqlite::locate;
+pub use open::{EngineOptions, Fatal, LockHolder, OpenAs, OpenError, StoreOptions, file_type_name};
+pub use sqlite::{SqliteOpenError, SqliteOptions, locate};
 pub use tx::Tx;

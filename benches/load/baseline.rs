@@ -59,7 +59,7 @@ pub(crate) fn serve_bare() -> Result<()> {
 pub(crate) fn serve_noop() -> Result<()> {
     runtime()?.block_on(async {
         let folder = tempfile::tempdir()?;
-        let options = StoreOptions::new(folder.path().join("hallpass.db"), OpenAs::Serve);
+        let options = StoreOptions::sqlite(folder.path().join("hallpass.db"), OpenAs::Serve);
         let clock = Arc::new(SystemClock);
         let app = App::start(Db::open(&options)?, clock, AppOptions::default()).await?;
         let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET)?;

@@ -74,7 +74,7 @@ impl Seed {
 }
 
 async fn fill(database: &Path, count: u64) -> Result<Bearers> {
-    let db = Db::open(&StoreOptions::new(database.to_owned(), OpenAs::Serve))?;
+    let db = Db::open(&StoreOptions::sqlite(database.to_owned(), OpenAs::Serve))?;
     let now = SystemClock.now();
     let alice = user("alice", UserKind::Person, now);
     let owner = alice.id;

@@ -31,7 +31,7 @@ use crate::{
         target::{TargetArgs, TokenError, TokenSource, Why},
     },
     domain::{page::MAX_PAGE_SIZE, secret::Secret},
-    store::{OpenAs, StoreOptions},
+    store::{EngineOptions, OpenAs, SqliteOptions, StoreOptions},
 };
 
 pub(super) use call::Session;
@@ -168,7 +168,7 @@ impl Client {
             Target::Http { address, .. } => address.to_string(),
             Target::Socket(path) => format!("unix:{}", path.display()),
             Target::Database(options) => {
-                let path = &options.path;
+                let EngineOptions::Sqlite(SqliteOptions { path, .. }) = &options.engine;
                 let path = path::absolute(path).unwrap_or_else(|_| path.clone());
                 format!("sqlite:{}", path.display())
             }

@@ -21,7 +21,7 @@ use crate::{
         target::TokenError,
     },
     server::TlsError,
-    store::{Fatal, OpenError},
+    store::{Fatal, OpenError, SqliteOpenError},
 };
 
 use super::{exit_code::ExitCode, output};
@@ -196,29 +196,31 @@ impl From<app::Error> for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let code = match &error {
-            OpenError::Missing { .. } | OpenError::FolderMissing { .. } => ExitCode::Missing,
-            OpenError::FolderNotWritable { .. } | OpenError::FileNotWritable { .. } => {
-                ExitCode::NotWritable
-            }
-            OpenError::OpenPermissions { .. } => ExitCode::OpenPermissions,
-            OpenError::NotADatabase { .. }
-            | OpenError::Foreign { .. }
-            | OpenError::DanglingLink { .. }
-            | OpenError::NotAFile { .. } => ExitCode::NotADatabase,
+            OpenError::Missing { .. } => ExitCode::Missing,
+            OpenError::Foreign { .. } => ExitCode::NotADatabase,
             OpenError::NewerSchema { .. } => ExitCode::NewerSchema,
             OpenError::OlderSchema { .. } => ExitCode::OlderSchema,
             OpenError::AlreadyServed { .. } => ExitCode::AlreadyServed,
             OpenError::SyncFailed { .. } => ExitCode::SyncFailed,
-            OpenError::SqliteTooOld { .. }
-            | OpenError::LogElsewhere { .. }
-            | OpenError::NetworkFileSystem { .. }
-            | OpenError::Io { .. }
-            | OpenError::Database { .. } => ExitCode::CannotOpen,
+            OpenError::Database { .. } => ExitCode::CannotOpen,
+            OpenError::Sqlite(error) => match error {
+                SqliteOpenError::FolderMissing { .. } => ExitCode::Missing,
+                SqliteOpenError::FolderNotWritable { .. }
+                | SqliteOpenError::FileNotWritable { .. } => ExitCode::NotWritable,
+                SqliteOpenError::OpenPermissions { .. } => ExitCode::OpenPermissions,
+                SqliteOpenError::NotADatabase { .. }
+                | SqliteOpenError::DanglingLink { .. }
+                | SqliteOpenError::NotAFile { .. } => ExitCode::NotADatabase,
+                SqliteOpenError::TooOld { .. }
+                | SqliteOpenError::LogElsewhere { .. }
+                | SqliteOpenError::NetworkFileSystem { .. }
+                | SqliteOpenError::Io { .. } => ExitCode::CannotOpen,
+            },
         };
         let advice = match &error {
             OpenError::Missing { .. } => NAME_THE_TARGET,
-            OpenError::FolderMissing { .. } => BY_SETTING,
-            OpenError::OpenPermissions { .. } => OPEN_PERMISSIONS,
+            OpenError::Sqlite(SqliteOpenError::FolderMissing { .. }) => BY_SETTING,
+            OpenError::Sqlite(SqliteOpenError::OpenPermissions { .. }) => OPEN_PERMISSIONS,
             _ => "",
         };
         Self::new(code, with_causes(&error) + advice)

@@ -5,7 +5,7 @@ use std::path::{self, PathBuf};
 use clap::Args;
 
 use super::values;
-use crate::store::{OpenAs, StoreOptions};
+use crate::store::{EngineOptions, OpenAs, SqliteOptions, StoreOptions};
 
 /// Where the database is.
 #[derive(Args, Debug)]
@@ -25,10 +25,11 @@ pub struct StoreArgs {
 impl StoreArgs {
     /// The store's options.
     pub fn options(&self, open_as: OpenAs) -> StoreOptions {
-        StoreOptions {
+        let sqlite = SqliteOptions {
             allow_open_permissions: self.allow_open_permissions,
-            ..StoreOptions::new(self.database_url.clone(), open_as)
-        }
+            ..SqliteOptions::new(self.database_url.clone())
+        };
+        StoreOptions::new(EngineOptions::Sqlite(sqlite), open_as)
     }
 
     /// Where the first start leaves the password that it generates: beside the database.

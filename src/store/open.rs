@@ -1,35 +1,28 @@
 //! Options for opening a database, and why it may be refused. Each refusal is one sentence that says what to do.
 
 use std::{
-    fmt,
-    fs::FileType,
-    io,
-    os::unix::fs::FileTypeExt as _,
-    path::{Path, PathBuf},
-    process,
-    time::Duration,
+    fmt, fs::FileType, os::unix::fs::FileTypeExt as _, path::PathBuf, process, time::Duration,
 };
 
-use super::error::{Error, Unavailable};
+use super::{
+    error::{Error, Unavailable},
+    sqlite::open::{SqliteOpenError, SqliteOptions},
+};
 use crate::metrics::StoreMetrics;
 
 /// How to open the database.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// The database's file.
-    pub path: PathBuf,
+    /// The engine, and what only it needs to know.
+    pub engine: EngineOptions,
     /// The kind of process.
     pub open_as: OpenAs,
-    /// Open the file even if others than its owner may read or write it.
-    pub allow_open_permissions: bool,
     /// The number of reader threads, at least 1.
     pub readers: usize,
     /// How long to wait for another process that owns the database.
     pub lock_wait: Duration,
     /// How long a transaction waits for another connection.
     pub busy_timeout: Duration,
-    /// The size of the write-ahead log above which the oldest read transaction is ended, so that the log can restart.
-    pub max_log_bytes: u64,
     /// Maximum number of queued reads, and of queued writes. Beyond it, work is refused.
     pub max_waiting: usize,
     /// For tests: runs each write, rolls it back and runs it again, as an engine may after a conflict. A write whose
@@ -42,22 +35,32 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// Default options for the file at `path`.
-    pub fn new(path: PathBuf, open_as: OpenAs) -> Self {
+    /// Default options.
+    pub fn new(engine: EngineOptions, open_as: OpenAs) -> Self {
         Self {
-            path,
+            engine,
             open_as,
-            allow_open_permissions: false,
             readers: 2,
             lock_wait: Duration::from_secs(10),
             busy_timeout: Duration::from_secs(5),
-            max_log_bytes: 256 << 20,
             max_waiting: 4_096,
             rerun_writes: false,
             on_fatal: abort,
             metrics: StoreMetrics::default(),
         }
     }
+
+    /// Default options for the `SQLite` database at `path`.
+    pub fn sqlite(path: PathBuf, open_as: OpenAs) -> Self {
+        Self::new(EngineOptions::Sqlite(SqliteOptions::new(path)), open_as)
+    }
+}
+
+/// The engine that keeps the database, with what only it needs to know.
+#[derive(Clone, Debug)]
+pub enum EngineOptions {
+    /// `SQLite`, in a file.
+    Sqlite(SqliteOptions),
 }
 
 fn abort(fatal: Fatal) -> ! {
@@ -131,154 +134,71 @@ pub fn file_type_name(found: FileType) -> &'static str {
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no file, and only `serve` creates one.
-    #[error("there is no database at {path}")]
+    /// There is no database, and only `serve` creates one.
+    #[error("there is no database at {database}")]
     Missing {
-        /// The database's file.
-        path: PathBuf,
+        /// Where the database is.
+        database: String,
     },
-    /// The path is a link whose target does not exist.
-    #[error(
-        "{path} is a link to {target}, where there is nothing: remove the link, or give the right path"
-    )]
-    DanglingLink {
-        /// The link.
-        path: PathBuf,
-        /// The link's target.
-        target: PathBuf,
-    },
-    /// The path is a directory, a device or the like.
-    #[error("{path} is {kind}, not a file: give the right path")]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static str,
-    },
-    /// The folder does not exist.
-    #[error("the folder {folder} does not exist: create it, or give the right path")]
-    FolderMissing {
-        /// The database's folder.
-        folder: PathBuf,
-    },
-    /// The folder is not writable.
-    #[error(
-        "the folder {folder} is not writable: SQLite keeps files beside the database, so let this user write there"
-    )]
-    FolderNotWritable {
-        /// The database's folder.
-        folder: PathBuf,
-    },
-    /// The file is not writable.
-    #[error("the database {path} is not writable: let this user write it")]
-    FileNotWritable {
-        /// The database's file.
-        path: PathBuf,
-    },
-    /// Others than the owner may read or write the file.
-    #[error("others may read or write {path} (mode {mode:03o}): run `chmod 600` on it")]
-    OpenPermissions {
-        /// The database, or its `-wal` or `-shm`.
-        path: PathBuf,
-        /// The permission bits.
-        mode: u32,
-    },
-    /// The file is not an `SQLite` database.
-    #[error("{path} is not an SQLite database: give the right path, or restore a backup")]
-    NotADatabase {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is another program's database.
-    #[error("{path} is a database of another program: give the right path")]
+    /// It is another program's database.
+    #[error("{database} is a database of another program: give the right path")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// Where the database is.
+        database: String,
     },
-    /// The schema is from a newer Hallpass. The file was not touched.
+    /// The schema is from a newer Hallpass. The database was not touched.
     #[error(
-        "the database {path} has schema {found} and this hallpass knows {known}: run a newer hallpass"
+        "the database {database} has schema {found} and this hallpass knows {known}: run a newer hallpass"
     )]
     NewerSchema {
-        /// The database's file.
-        path: PathBuf,
-        /// The file's schema.
+        /// Where the database is.
+        database: String,
+        /// The database's schema.
         found: i64,
         /// This program's schema.
         known: i64,
     },
     /// The schema is from an older Hallpass, and only `serve` migrates it.
     #[error(
-        "the database {path} has schema {found} and this hallpass needs {known}: start `hallpass serve` once"
+        "the database {database} has schema {found} and this hallpass needs {known}: start `hallpass serve` once"
     )]
     OlderSchema {
-        /// The database's file.
-        path: PathBuf,
-        /// The file's schema.
+        /// Where the database is.
+        database: String,
+        /// The database's schema.
         found: i64,
         /// This program's schema.
         known: i64,
     },
     /// Another process owns the database.
-    #[error("the database {path} is in use by {holder}: stop that, or give another path")]
+    #[error("the database {database} is in use by {holder}: stop that, or give another path")]
     AlreadyServed {
-        /// The database's file.
-        path: PathBuf,
+        /// Where the database is.
+        database: String,
         /// The process that owns it.
         holder: LockHolder,
     },
-    /// The file has several names, and its write-ahead log is next to another one.
-    #[error(
-        "the latest changes of the database {path} are beside its other name: open it as {other}"
-    )]
-    LogElsewhere {
-        /// The database's file.
-        path: PathBuf,
-        /// Its other name.
-        other: PathBuf,
-    },
-    /// The file is on a network file system, where locks and shared memory do not work across machines.
-    #[error(
-        "the database {path} is on a network file system ({kind}): put it on a disk of this machine"
-    )]
-    NetworkFileSystem {
-        /// The database's file.
-        path: PathBuf,
-        /// The type of file system.
-        kind: &'static str,
-    },
     /// A sync failed while opening.
-    #[error("a sync of the database {path} failed: look at the disk before it is opened again")]
+    #[error("a sync of the database {database} failed: look at the disk before it is opened again")]
     SyncFailed {
-        /// The database's file.
-        path: PathBuf,
+        /// Where the database is.
+        database: String,
         /// The system's error.
         source: Error,
-    },
-    /// The linked `SQLite` has a bug that can corrupt a database in WAL mode.
-    #[error("SQLite {found} is too old: build hallpass with SQLite 3.51.3 or newer")]
-    SqliteTooOld {
-        /// The linked version.
-        found: &'static str,
-    },
-    /// The file system reported an error.
-    #[error("cannot open the database {path}: look at the file and its folder")]
-    Io {
-        /// The file concerned.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
     },
     /// The database reported an error.
     #[error(
-        "cannot open the database {path}: another process may hold it, or it is damaged (`hallpass data check`)"
+        "cannot open the database {database}: another process may hold it, or it is damaged (`hallpass data check`)"
     )]
     Database {
-        /// The database's file.
-        path: PathBuf,
+        /// Where the database is.
+        database: String,
         /// The engine's error.
         source: Error,
     },
+    /// A reason that only `SQLite` has.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteOpenError),
 }
 
 impl OpenError {
@@ -294,18 +214,5 @@ impl OpenError {
                 ..
             }
         )
-    }
-
-    /// Converts the engine's error about the file at `path`.
-    pub(super) fn of(path: &Path, source: Error) -> Self {
-        let path = path.to_owned();
-        match source {
-            Error::Unavailable {
-                kind: Unavailable::Corrupt,
-                ..
-            } => Self::NotADatabase { path },
-            source if source.is_failed_sync() => Self::SyncFailed { path, source },
-            source => Self::Database { path, source },
-        }
     }
 }

@@ -11,6 +11,7 @@ mod fault;
 mod file;
 mod lock;
 mod migrate;
+pub(super) mod open;
 mod reader;
 mod reserve;
 pub(super) mod session;
@@ -30,13 +31,14 @@ use tokio::sync::oneshot;
 use super::{
     engine::{freshness::Freshness, job::Job, queue::JobQueue},
     error::{Error, Unavailable},
-    open::{OpenAs, OpenError, StoreOptions},
+    open::{EngineOptions, OpenAs, OpenError, StoreOptions},
 };
 use crate::metrics::QueueName;
 use checkpoint::Checkpointer;
 use connect::Pool;
 use file::DatabaseFile;
 use lock::DatabaseLock;
+pub use open::{SqliteOpenError, SqliteOptions};
 use reader::OpenReads;
 use reserve::Reserve;
 
@@ -46,8 +48,9 @@ use reserve::Reserve;
 /// # Errors
 /// The path, its folder, its permissions or its header is refused.
 pub fn locate(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
-    let database = DatabaseFile::find(options)?;
-    database.check_files(options)?;
+    let EngineOptions::Sqlite(sqlite) = &options.engine;
+    let database = DatabaseFile::find(sqlite, options.open_as)?;
+    database.check_files(sqlite)?;
     let exists = database.check_unlocked(options.open_as)?;
     Ok((database.path, exists))
 }
@@ -79,8 +82,9 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
-        let lock = DatabaseLock::acquire(options)?;
-        lock.check_file(options)?;
+        let EngineOptions::Sqlite(sqlite) = &options.engine;
+        let lock = DatabaseLock::acquire(sqlite, options)?;
+        lock.check_file(sqlite, options.open_as)?;
         migrate::prepare(&lock, options).or_else(|refusal| {
             // On a full disk SQLite needs some space to start.
             let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
@@ -90,8 +94,7 @@ impl Engine {
                 Err(refusal)
             }
         })?;
-        let manager = connect::manager(lock.path(), options.busy_timeout);
-        let pool = connect::pool(manager, options)?;
+        let pool = connect::pool(lock.path(), options)?;
         let first = connect::get(&pool, lock.path())?;
         if options.open_as == OpenAs::Serve {
             // A command may go on: `data check` is one, and it reports the damage.
@@ -100,7 +103,7 @@ impl Engine {
         drop(first);
         // The log now exists, and stays for as long as the database is open.
         lock.sync_names()
-            .map_err(|error| OpenError::of(lock.path(), error))?;
+            .map_err(|error| fault::of_opening(lock.path(), error))?;
         let reserve = (options.open_as == OpenAs::Serve).then(|| Reserve::of(lock.path()));
         let queue = |name| JobQueue::new(options.max_waiting, name, options.metrics.clone());
         let mut engine = Self {
@@ -118,12 +121,12 @@ impl Engine {
                 rerun_writes: options.rerun_writes,
             }),
         };
-        engine.start(options)?;
+        engine.start(options, sqlite.max_log_bytes)?;
         Ok(engine)
     }
 
     /// If a thread cannot be started, dropping the half-built engine ends the others.
-    fn start(&mut self, options: &StoreOptions) -> Result<(), OpenError> {
+    fn start(&mut self, options: &StoreOptions, max_log_bytes: u64) -> Result<(), OpenError> {
         let readers = (0..options.readers.max(1)).map(|number| {
             let name = format!("store-reader-{number}");
             (name, Arc::clone(&self.reads))
@@ -134,9 +137,9 @@ impl Engine {
                 reader::run(connection, &queue, shared);
             })?;
         }
-        let (queue, options) = (Arc::clone(&self.writes), options.clone());
+        let (queue, busy_timeout) = (Arc::clone(&self.writes), options.busy_timeout);
         self.spawn("store-writer".to_owned(), move |connection, shared| {
-            let wal = wal::Wal::new(connection, shared, &options);
+            let wal = wal::Wal::new(connection, shared, busy_timeout, max_log_bytes);
             writer::run(connection, &queue, shared, wal);
         })?;
         self.spawn("store-checkpoint".to_owned(), |connection, shared| {

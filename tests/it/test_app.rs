@@ -288,7 +288,7 @@ async fn launch(
     clock: &Arc<FakeClock>,
     settings: &Settings,
 ) -> (Db, App, Client, Running) {
-    let mut options = StoreOptions::new(file(folder), OpenAs::Serve);
+    let mut options = StoreOptions::sqlite(file(folder), OpenAs::Serve);
     options.busy_timeout = settings.busy_timeout;
     options.readers = settings.readers;
     options.rerun_writes = settings.rerun_writes;

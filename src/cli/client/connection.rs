@@ -27,7 +27,7 @@ use crate::{
     config::server_address::ServerAddress,
     domain::clock::SystemClock,
     server::{self, control_socket},
-    store::{Db, OpenError, StoreOptions},
+    store::{Db, EngineOptions, OpenError, StoreOptions},
 };
 
 /// How long connecting over the network may take.
@@ -75,7 +75,7 @@ pub(super) async fn open(
             if let Some(lock_wait) = lock_wait {
                 return to_database(options, lock_wait).await;
             }
-            let found = find_server(&options.path).await?;
+            let found = find_server(options).await?;
             found.ok_or_else(|| Failure::new(ExitCode::Unreachable, "no server runs on it"))
         }
     }
@@ -138,7 +138,7 @@ async fn to_socket(path: &Path) -> Result<Connection, Failure> {
 async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Connection, Failure> {
     let until = Instant::now() + lock_wait;
     loop {
-        if let Some(found) = find_server(&options.path).await? {
+        if let Some(found) = find_server(options).await? {
             return Ok(found);
         }
         match Db::open(options) {
@@ -149,9 +149,10 @@ async fn to_database(options: &StoreOptions, lock_wait: Duration) -> Result<Conn
     }
 }
 
-/// Connects to the server that owns the database at `path`, which may be a symbolic link.
-async fn find_server(path: &Path) -> Result<Option<Connection>, Failure> {
-    let Ok(path) = fs::canonicalize(path) else {
+/// Connects to the server that owns the database, whose path may be a symbolic link.
+async fn find_server(options: &StoreOptions) -> Result<Option<Connection>, Failure> {
+    let EngineOptions::Sqlite(sqlite) = &options.engine;
+    let Ok(path) = fs::canonicalize(&sqlite.path) else {
         return Ok(None);
     };
     let Ok(database) = fs::metadata(&path) else {

@@ -53,8 +53,8 @@ pub(super) fn refuse_damaged_schema(connection: &Connection, path: &Path) -> Res
         Ok(_) => Error::unavailable(Unavailable::Corrupt),
         Err(error) => error,
     };
-    let path = path.to_owned();
-    Err(OpenError::Database { path, source })
+    let database = path.display().to_string();
+    Err(OpenError::Database { database, source })
 }
 
 struct Differences {

@@ -52,10 +52,7 @@ pub(super) fn prepare(connection: &mut Connection, busy_timeout: Duration) -> ru
 
 /// A pool that opens connections on demand: one per reader, and one each for lookups, the writer, checkpoints and
 /// checks.
-pub(super) fn pool(
-    manager: SqliteConnectionManager,
-    options: &StoreOptions,
-) -> Result<Pool, OpenError> {
+pub(super) fn pool(path: &Path, options: &StoreOptions) -> Result<Pool, OpenError> {
     let size = options.readers.max(1).saturating_add(4);
     r2d2::Pool::builder()
         .max_size(u32::try_from(size).unwrap_or(u32::MAX))
@@ -64,9 +61,9 @@ pub(super) fn pool(
         .idle_timeout(None)
         .test_on_check_out(false)
         .connection_timeout(options.busy_timeout.max(Duration::from_secs(1)))
-        .build(manager)
+        .build(manager(path, options.busy_timeout))
         .map_err(|error| OpenError::Database {
-            path: options.path.clone(),
+            database: path.display().to_string(),
             source: fault::of_pool(error),
         })
 }
@@ -77,7 +74,7 @@ pub(super) fn get(
     path: &Path,
 ) -> Result<PooledConnection<SqliteConnectionManager>, OpenError> {
     pool.get().map_err(|error| OpenError::Database {
-        path: path.to_owned(),
+        database: path.display().to_string(),
         source: fault::of_pool(error),
     })
 }

@@ -1,13 +1,17 @@
 //! Converts `SQLite`'s errors into the store's.
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use rusqlite::{
     Connection, Error as Driver, ErrorCode,
     ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE},
 };
 
-use crate::store::error::{Error, Unavailable};
+use super::open::SqliteOpenError;
+use crate::store::{
+    error::{Error, Unavailable},
+    open::OpenError,
+};
 
 /// The error of a statement.
 pub(super) fn of(error: Driver) -> Error {
@@ -46,6 +50,19 @@ pub(super) fn of_sync(error: io::Error) -> Error {
     Error::Unavailable {
         kind: Unavailable::SyncFailed,
         source: Some(Arc::new(error)),
+    }
+}
+
+/// Why the file at `path` cannot be opened, after `error`.
+pub(super) fn of_opening(path: &Path, error: Error) -> OpenError {
+    let database = path.display().to_string();
+    match error {
+        Error::Unavailable {
+            kind: Unavailable::Corrupt,
+            ..
+        } => SqliteOpenError::NotADatabase { path: path.into() }.into(),
+        source if source.is_failed_sync() => OpenError::SyncFailed { database, source },
+        source => OpenError::Database { database, source },
     }
 }
 

@@ -10,9 +10,10 @@ use std::{
 
 use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, OFlags, access, fstatfs};
 
+use super::open::{SqliteOpenError, SqliteOptions};
 use crate::store::{
     migrations::MIGRATIONS,
-    open::{OpenAs, OpenError, StoreOptions, file_type_name},
+    open::{OpenAs, OpenError, file_type_name},
 };
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -51,33 +52,35 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 impl DatabaseFile {
     /// Locates the file and checks its folder.
-    pub(super) fn find(options: &StoreOptions) -> Result<Self, OpenError> {
+    pub(super) fn find(options: &SqliteOptions, open_as: OpenAs) -> Result<Self, OpenError> {
         if rusqlite::version_number() < MIN_SQLITE {
-            return Err(OpenError::SqliteTooOld {
+            return Err(SqliteOpenError::TooOld {
                 found: rusqlite::version(),
-            });
+            }
+            .into());
         }
-        let database = Self::locate(&options.path, options.open_as)?;
+        let database = Self::locate(&options.path, open_as)?;
         access(&database.folder, Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|_| database.folder_not_writable())?;
         Ok(database)
     }
 
     fn locate(asked: &Path, open_as: OpenAs) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Io {
+        let io = |source| SqliteOpenError::Io {
             path: asked.to_owned(),
             source,
         };
         let (path, exists) = match fs::canonicalize(asked) {
             Ok(path) => (path, true),
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error).into()),
             Err(error) => {
                 // A new file would be created at the link's target.
                 if fs::symlink_metadata(asked).is_ok() {
-                    return Err(OpenError::DanglingLink {
+                    return Err(SqliteOpenError::DanglingLink {
                         path: asked.to_owned(),
                         target: fs::read_link(asked).map_err(io)?,
-                    });
+                    }
+                    .into());
                 }
                 let name = asked.file_name().ok_or_else(|| io(error))?;
                 let folder = match asked.parent() {
@@ -85,7 +88,7 @@ impl DatabaseFile {
                     _ => Path::new("."),
                 };
                 let real = fs::canonicalize(folder).map_err(|error| match error.kind() {
-                    ErrorKind::NotFound => OpenError::FolderMissing {
+                    ErrorKind::NotFound => SqliteOpenError::FolderMissing {
                         folder: folder.to_owned(),
                     },
                     _ => io(error),
@@ -94,13 +97,14 @@ impl DatabaseFile {
             }
         };
         if !exists && open_as == OpenAs::Embedded {
-            return Err(OpenError::Missing { path });
+            let database = path.display().to_string();
+            return Err(OpenError::Missing { database });
         }
         if exists {
             let found = fs::metadata(&path).map_err(io)?.file_type();
             if !found.is_file() {
                 let kind = file_type_name(found);
-                return Err(OpenError::NotAFile { path, kind });
+                return Err(SqliteOpenError::NotAFile { path, kind }.into());
             }
         }
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
@@ -113,16 +117,16 @@ impl DatabaseFile {
 
     /// Refuses anything but regular files where `SQLite` keeps its files next to the database: a link would redirect
     /// them.
-    fn check_beside(&self) -> Result<(), OpenError> {
+    fn check_beside(&self) -> Result<(), SqliteOpenError> {
         for suffix in ["-wal", "-shm", "-journal"] {
             let path = beside(&self.path, suffix);
             match fs::symlink_metadata(&path) {
                 Ok(found) if !found.is_file() => {
                     let kind = file_type_name(found.file_type());
-                    return Err(OpenError::NotAFile { path, kind });
+                    return Err(SqliteOpenError::NotAFile { path, kind });
                 }
                 Err(source) if source.kind() != ErrorKind::NotFound => {
-                    return Err(OpenError::Io { path, source });
+                    return Err(SqliteOpenError::Io { path, source });
                 }
                 _ => {}
             }
@@ -131,23 +135,23 @@ impl DatabaseFile {
     }
 
     /// Refuses files that others than their owner may read or write.
-    fn check_permissions(&self) -> Result<(), OpenError> {
+    fn check_permissions(&self) -> Result<(), SqliteOpenError> {
         for suffix in ["", "-wal", "-shm"] {
             let path = beside(&self.path, suffix);
             let mode = match fs::metadata(&path) {
                 Ok(file) => file.permissions().mode() & 0o777,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(source) => return Err(OpenError::Io { path, source }),
+                Err(source) => return Err(SqliteOpenError::Io { path, source }),
             };
             if mode & 0o077 != 0 {
-                return Err(OpenError::OpenPermissions { path, mode });
+                return Err(SqliteOpenError::OpenPermissions { path, mode });
             }
         }
         Ok(())
     }
 
     /// Opens the file. The server creates it if it does not exist, readable by its owner only.
-    pub(super) fn open(&self, open_as: OpenAs) -> Result<File, OpenError> {
+    pub(super) fn open(&self, open_as: OpenAs) -> Result<File, SqliteOpenError> {
         let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a small bit");
         let opened = File::options()
             .read(true)
@@ -159,7 +163,7 @@ impl DatabaseFile {
             .open(&self.path);
         let file = opened.map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if self.exists => {
-                OpenError::FileNotWritable {
+                SqliteOpenError::FileNotWritable {
                     path: self.path.clone(),
                 }
             }
@@ -171,28 +175,28 @@ impl DatabaseFile {
         let found = fstatfs(&file).map_err(|error| self.io(error.into()))?;
         match NETWORK.iter().find(|(kind, _)| *kind == found.f_type) {
             None => Ok(file),
-            Some((_, kind)) => Err(OpenError::NetworkFileSystem {
+            Some((_, kind)) => Err(SqliteOpenError::NetworkFileSystem {
                 path: self.path.clone(),
                 kind,
             }),
         }
     }
 
-    fn folder_not_writable(&self) -> OpenError {
-        OpenError::FolderNotWritable {
+    fn folder_not_writable(&self) -> SqliteOpenError {
+        SqliteOpenError::FolderNotWritable {
             folder: self.folder.clone(),
         }
     }
 
-    pub(super) fn io(&self, source: io::Error) -> OpenError {
-        OpenError::Io {
+    pub(super) fn io(&self, source: io::Error) -> SqliteOpenError {
+        SqliteOpenError::Io {
             path: self.path.clone(),
             source,
         }
     }
 
     /// Checks the file and those next to it without opening them.
-    pub(super) fn check_files(&self, options: &StoreOptions) -> Result<(), OpenError> {
+    pub(super) fn check_files(&self, options: &SqliteOptions) -> Result<(), SqliteOpenError> {
         self.check_beside()?;
         if options.allow_open_permissions {
             return Ok(());
@@ -231,7 +235,7 @@ impl DatabaseFile {
                 return Ok(());
             }
             let path = path.to_owned();
-            return Err(OpenError::NotADatabase { path });
+            return Err(SqliteOpenError::NotADatabase { path }.into());
         }
         let number = |at: usize| {
             let bytes: [u8; 4] = bytes[at..at + 4]
@@ -265,16 +269,25 @@ pub(super) struct Header {
 impl Header {
     /// Whether a file with this header can be opened.
     pub(super) fn check(self, path: &Path, open_as: OpenAs) -> Result<(), OpenError> {
-        let (path, found, known) = (path.to_owned(), self.schema, known_schema());
+        let database = path.display().to_string();
+        let (found, known) = (self.schema, known_schema());
         match self.application_id {
             // Not claimed by any program yet; the caller checks the schema.
             0 if found == 0 => Ok(()),
-            APPLICATION_ID if found > known => Err(OpenError::NewerSchema { path, found, known }),
+            APPLICATION_ID if found > known => Err(OpenError::NewerSchema {
+                database,
+                found,
+                known,
+            }),
             APPLICATION_ID if found < known && open_as == OpenAs::Embedded => {
-                Err(OpenError::OlderSchema { path, found, known })
+                Err(OpenError::OlderSchema {
+                    database,
+                    found,
+                    known,
+                })
             }
             APPLICATION_ID => Ok(()),
-            _ => Err(OpenError::Foreign { path }),
+            _ => Err(OpenError::Foreign { database }),
         }
     }
 }

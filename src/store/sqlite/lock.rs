@@ -17,10 +17,11 @@ use std::{
 use super::{
     fault,
     file::{DatabaseFile, beside},
+    open::{SqliteOpenError, SqliteOptions},
 };
 use crate::store::{
     error::Error,
-    open::{Fatal, LockHolder, OpenError, StoreOptions},
+    open::{Fatal, LockHolder, OpenAs, OpenError, StoreOptions},
 };
 
 /// How often a taken lock is retried.
@@ -39,11 +40,14 @@ pub(super) struct DatabaseLock {
 
 impl DatabaseLock {
     /// Finds the file, which the server creates if it does not exist, and takes the lock.
-    pub(super) fn acquire(options: &StoreOptions) -> Result<Self, OpenError> {
+    pub(super) fn acquire(
+        sqlite: &SqliteOptions,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
         let deadline = Instant::now() + options.lock_wait;
         let mut told = false;
         loop {
-            let database = DatabaseFile::find(options)?;
+            let database = DatabaseFile::find(sqlite, options.open_as)?;
             let file = database.open(options.open_as)?;
             match file.try_lock() {
                 Ok(()) => {
@@ -60,12 +64,13 @@ impl DatabaseLock {
                         return Ok(lock);
                     }
                 }
-                Err(TryLockError::Error(source)) => return Err(database.io(source)),
+                Err(TryLockError::Error(source)) => return Err(database.io(source).into()),
                 Err(TryLockError::WouldBlock) => {
                     let path = database.path;
                     if Instant::now() >= deadline {
                         let holder = find_holder(&file);
-                        return Err(OpenError::AlreadyServed { path, holder });
+                        let database = path.display().to_string();
+                        return Err(OpenError::AlreadyServed { database, holder });
                     }
                     if !told {
                         let holder = find_holder(&file);
@@ -106,14 +111,18 @@ impl DatabaseLock {
     }
 
     /// Checks the file before `SQLite` opens it.
-    pub(super) fn check_file(&self, options: &StoreOptions) -> Result<(), OpenError> {
-        self.database.check_files(options)?;
+    pub(super) fn check_file(
+        &self,
+        sqlite: &SqliteOptions,
+        open_as: OpenAs,
+    ) -> Result<(), OpenError> {
+        self.database.check_files(sqlite)?;
         let other = self.name_with_the_log();
         if let Some(other) = other.map_err(|error| self.database.io(error))? {
             let path = self.path().to_owned();
-            return Err(OpenError::LogElsewhere { path, other });
+            return Err(SqliteOpenError::LogElsewhere { path, other }.into());
         }
-        self.database.check_header(&self.file, options.open_as)
+        self.database.check_header(&self.file, open_as)
     }
 
     /// Syncs the database file, whichever descriptor it was written through.
@@ -137,7 +146,7 @@ impl DatabaseLock {
         let log = match File::options().read(true).write(true).open(&path) {
             Ok(log) => log,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(OpenError::Io { path, source }),
+            Err(source) => return Err(SqliteOpenError::Io { path, source }.into()),
         };
         let rewrite = || -> io::Result<()> {
             let (mut bytes, mut at) = (vec![0; 1 << 20], 0);
@@ -150,9 +159,9 @@ impl DatabaseLock {
                 at += u64::try_from(read).expect("a usize fits 64 bits");
             }
         };
-        rewrite().map_err(|source| OpenError::Io { path, source })?;
+        rewrite().map_err(|source| SqliteOpenError::Io { path, source })?;
         log.sync_all()
-            .map_err(|error| OpenError::of(self.path(), fault::of_sync(error)))
+            .map_err(|error| fault::of_opening(self.path(), fault::of_sync(error)))
     }
 
     /// Ends the process if the file is no longer at its path: nobody would find what is written to it.

@@ -19,7 +19,7 @@ use crate::store::{
 /// Checks the schema and, as the server, migrates it. Recovers the log and truncates it.
 pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(), OpenError> {
     let (path, open_as) = (lock.path(), options.open_as);
-    let refuse = |error: rusqlite::Error| OpenError::of(path, fault::of(error));
+    let refuse = |error: rusqlite::Error| fault::of_opening(path, fault::of(error));
     let mut connection = connect::exclusive(path, options.busy_timeout).map_err(refuse)?;
     // Until the schema is known to be ours, closing must not write the log into the file.
     connection
@@ -34,12 +34,12 @@ pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(),
             .map_err(refuse)?;
         if count > 0 {
             return Err(OpenError::Foreign {
-                path: path.to_owned(),
+                database: path.display().to_string(),
             });
         }
         if open_as == OpenAs::Embedded {
             return Err(OpenError::OlderSchema {
-                path: path.to_owned(),
+                database: path.display().to_string(),
                 found: 0,
                 known: known_schema(),
             });
@@ -47,13 +47,13 @@ pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(),
     }
     lock.write_log_anew()?;
     if open_as == OpenAs::Serve {
-        use_wal(&connection).map_err(|error| OpenError::of(path, error))?;
-        migrate(&mut connection).map_err(|error| OpenError::of(path, error))?;
+        use_wal(&connection).map_err(|error| fault::of_opening(path, error))?;
+        migrate(&mut connection).map_err(|error| fault::of_opening(path, error))?;
     }
     // From here on the file's own header has the schema version, where the next start reads it. On a full disk this
     // fails, but the log has everything.
     match checkpoint(&connection, CheckpointMode::Truncate) {
-        Err(error) if error.is_failed_sync() => Err(OpenError::of(path, error)),
+        Err(error) if error.is_failed_sync() => Err(fault::of_opening(path, error)),
         _ => connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
             .map_err(refuse)

@@ -16,7 +16,6 @@ use super::{
     Shared,
     checkpoint::{CheckpointMode, checkpoint},
 };
-use crate::store::open::StoreOptions;
 
 /// Log length in frames (of 4 KiB) from which the checkpoint thread is asked to copy the log.
 const COPY_AT: u64 = 1_000;
@@ -54,13 +53,14 @@ impl<'a> Wal<'a> {
     pub(super) const fn new(
         connection: &'a Connection,
         shared: &'a Shared,
-        options: &StoreOptions,
+        busy_timeout: Duration,
+        max_log_bytes: u64,
     ) -> Self {
         Self {
             connection,
             shared,
-            busy_timeout: options.busy_timeout,
-            max_frames: options.max_log_bytes / FRAME_BYTES,
+            busy_timeout,
+            max_frames: max_log_bytes / FRAME_BYTES,
             last: 0,
             copy_at: COPY_AT,
             restart_at: RESTART_AT,
@@ -149,7 +149,7 @@ mod tests {
     use crate::{
         domain::note::Note,
         store::{
-            Db, Error, OpenAs, Tx, Unavailable,
+            Db, EngineOptions, Error, OpenAs, SqliteOptions, StoreOptions, Tx, Unavailable,
             tests::samples::{Folder, hash, person, token},
             tokens, users,
         },
@@ -202,7 +202,7 @@ mod tests {
         // A busy machine may delay a reader for longer than the writer waits. The log is longer then for a while, but
         // within the limit at which reads are ended.
         assert!(lengths[lengths.len() / 2] <= LIMIT, "{lengths:?}");
-        let bound = 2 * folder.options(OpenAs::Serve).max_log_bytes;
+        let bound = 2 * SqliteOptions::new(folder.path()).max_log_bytes;
         assert!(lengths[lengths.len() - 1] <= bound, "{lengths:?}");
     }
 
@@ -230,7 +230,7 @@ mod tests {
             while engine.shared.open_reads.oldest() < READER_WAIT {
                 thread::yield_now();
             }
-            let mut wal = Wal::new(&writer, &engine.shared, &options);
+            let mut wal = Wal::new(&writer, &engine.shared, options.busy_timeout, u64::MAX);
             let mut took = Vec::new();
             for nth in 0..10 {
                 grow(&writer, nth);
@@ -252,8 +252,14 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_read_is_ended_once_the_log_grows_too_much_behind_it() {
         let folder = Folder::new();
-        let mut options = folder.options(OpenAs::Serve);
-        options.max_log_bytes = LIMIT;
+        let sqlite = SqliteOptions {
+            max_log_bytes: LIMIT,
+            ..SqliteOptions::new(folder.path())
+        };
+        let options = StoreOptions {
+            engine: EngineOptions::Sqlite(sqlite),
+            ..folder.options(OpenAs::Serve)
+        };
         let db = Db::open(&options).unwrap();
         let endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) \
                        SELECT count(*) FROM n, (SELECT count(*) FROM users)";

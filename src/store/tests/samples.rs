@@ -50,7 +50,7 @@ impl Folder {
         StoreOptions {
             lock_wait: Duration::ZERO,
             on_fatal: |fatal| panic!("{fatal}"),
-            ..StoreOptions::new(path, open_as)
+            ..StoreOptions::sqlite(path, open_as)
         }
     }
 

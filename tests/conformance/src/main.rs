@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)?;
     let methods = Arc::new(MethodTable::new(&pool, public(&pool), &[])?);
     let folder = tempfile::tempdir()?;
-    let options = StoreOptions::new(folder.path().join("hallpass.db"), OpenAs::Serve);
+    let options = StoreOptions::sqlite(folder.path().join("hallpass.db"), OpenAs::Serve);
     let app = App::start(
         Db::open(&options)?,
         Arc::new(SystemClock),

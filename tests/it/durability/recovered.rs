@@ -94,7 +94,7 @@ pub(super) fn compare(folder: &Path, known: &[(&str, State)]) -> rusqlite::Resul
 
 /// Opens the database in `folder` as `serve` does and checks it all; one sentence per finding.
 pub(super) async fn findings(folder: &Path) -> Result<Vec<String>, String> {
-    let options = StoreOptions::new(database(folder), OpenAs::Serve);
+    let options = StoreOptions::sqlite(database(folder), OpenAs::Serve);
     let db = Db::open(&options).map_err(|error| format!("{error}: {error:?}"))?;
     let mut findings = db.check().await.map_err(|error| format!("{error:?}"))?;
     drop(db);

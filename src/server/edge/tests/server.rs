@@ -122,7 +122,7 @@ impl TestServer {
 
 async fn app(folder: &TempDir) -> App {
     let path = folder.path().join("hallpass.db");
-    let db = Db::open(&StoreOptions::new(path, OpenAs::Serve)).unwrap();
+    let db = Db::open(&StoreOptions::sqlite(path, OpenAs::Serve)).unwrap();
     let options = AppOptions {
         passwords: HasherOptions {
             memory_kib: 64,

@@ -14,7 +14,7 @@ use super::super::{
     file::beside,
     lock::{DatabaseLock, flock_process},
 };
-use crate::store::{Db, OpenAs, OpenError, tests::samples::Folder};
+use crate::store::{Db, OpenAs, OpenError, SqliteOpenError, SqliteOptions, tests::samples::Folder};
 
 fn refused(path: &Path, open_as: OpenAs) -> OpenError {
     let mut options = Folder::options_of(path.to_owned(), open_as);
@@ -100,9 +100,10 @@ fn a_waiting_process_owns_the_file_that_is_then_at_the_path() {
     fs::copy(folder.path(), &other).unwrap();
     let mut options = folder.options(OpenAs::Serve);
     options.lock_wait = Duration::from_mins(1);
+    let sqlite = SqliteOptions::new(folder.path());
     thread::scope(|scope| {
         let (opened, is_open) = mpsc::channel();
-        scope.spawn(move || opened.send(DatabaseLock::acquire(&options)));
+        scope.spawn(move || opened.send(DatabaseLock::acquire(&sqlite, &options)));
         fs::rename(&other, folder.path()).unwrap();
         let lock = is_open.recv().unwrap().unwrap();
         assert!(lock.is_at_its_path());
@@ -120,10 +121,10 @@ fn a_log_beside_another_name_is_not_ignored() {
     drop(Folder::open_at(&second, OpenAs::Serve));
     fs::write(beside(&folder.path(), "-wal"), [0; 32]).unwrap();
     let error = refused(&second, OpenAs::Serve);
-    assert!(
-        matches!(&error, OpenError::LogElsewhere { other, .. } if *other == folder.path()),
-        "{error}"
-    );
+    let OpenError::Sqlite(SqliteOpenError::LogElsewhere { other, .. }) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*other, folder.path());
 }
 
 #[test]
@@ -145,7 +146,11 @@ fn a_replaced_file_is_noticed() {
     let folder = Folder::new();
     let lock = {
         drop(folder.open(OpenAs::Serve));
-        DatabaseLock::acquire(&folder.options(OpenAs::Serve)).unwrap()
+        DatabaseLock::acquire(
+            &SqliteOptions::new(folder.path()),
+            &folder.options(OpenAs::Serve),
+        )
+        .unwrap()
     };
     lock.check_path();
     let aside = folder.dir.path().join("aside");

@@ -11,7 +11,10 @@ use rusqlite::Connection;
 use rustix::{process, thread::set_thread_res_uid};
 
 use super::super::file::beside;
-use crate::store::{Db, OpenAs, OpenError, tests::samples::Folder};
+use crate::store::{
+    Db, EngineOptions, OpenAs, OpenError, SqliteOpenError, SqliteOptions, StoreOptions,
+    tests::samples::Folder,
+};
 
 fn refusal(folder: &Folder, open_as: OpenAs) -> OpenError {
     Db::open(&folder.options(open_as)).unwrap_err()
@@ -117,14 +120,20 @@ fn files_that_others_may_read_are_refused_unless_allowed() {
             .unwrap();
         chmod(&file, bits);
         match refusal(&folder, OpenAs::Embedded) {
-            OpenError::OpenPermissions { path, mode } => {
+            OpenError::Sqlite(SqliteOpenError::OpenPermissions { path, mode }) => {
                 let name = path.file_name().unwrap();
                 assert_eq!((name, mode), (file.file_name().unwrap(), bits));
             }
             other => panic!("{other}"),
         }
-        let mut options = folder.options(OpenAs::Embedded);
-        options.allow_open_permissions = true;
+        let sqlite = SqliteOptions {
+            allow_open_permissions: true,
+            ..SqliteOptions::new(folder.path())
+        };
+        let options = StoreOptions {
+            engine: EngineOptions::Sqlite(sqlite),
+            ..folder.options(OpenAs::Embedded)
+        };
         drop(Db::open(&options).unwrap());
     }
 }
@@ -137,7 +146,13 @@ fn a_file_that_is_not_a_hallpass_database_is_refused_untouched() {
         fs::write(folder.path(), text).unwrap();
         chmod(&folder.path(), 0o600);
         let error = refusal(&folder, OpenAs::Serve);
-        assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                OpenError::Sqlite(SqliteOpenError::NotADatabase { .. })
+            ),
+            "{error}"
+        );
         assert_eq!(fs::read(folder.path()).unwrap(), text.as_bytes());
     }
     fs::remove_file(folder.path()).unwrap();
@@ -171,14 +186,22 @@ fn missing_or_read_only_folders_are_refused() {
     chmod(folder.dir.path(), 0o555);
     let error = as_nobody(|| refusal(&folder, OpenAs::Serve));
     assert!(
-        matches!(error, OpenError::FolderNotWritable { .. }),
+        matches!(
+            error,
+            OpenError::Sqlite(SqliteOpenError::FolderNotWritable { .. })
+        ),
         "{error}"
     );
     chmod(folder.dir.path(), 0o755);
-    let mut options = folder.options(OpenAs::Serve);
-    options.path = folder.dir.path().join("none/hallpass.db");
-    let error = Db::open(&options).unwrap_err();
-    assert!(matches!(error, OpenError::FolderMissing { .. }), "{error}");
+    let path = folder.dir.path().join("none/hallpass.db");
+    let error = Db::open(&Folder::options_of(path, OpenAs::Serve)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            OpenError::Sqlite(SqliteOpenError::FolderMissing { .. })
+        ),
+        "{error}"
+    );
 }
 
 /// A start on a file whose first page was torn by a power failure. The journal says that the file was empty.
