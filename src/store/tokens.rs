@@ -4,18 +4,16 @@ mod change;
 mod credential;
 mod family;
 mod filter;
-mod last_use;
 mod live;
 mod purge;
 mod revoke;
 mod search;
 mod with_ended;
 
-pub use change::{mark_rotated, move_live_children, undo_rotation, update};
+pub use change::{mark_rotated, move_live_children, record_uses, undo_rotation, update};
 pub use credential::{Credential, find_credential};
 pub use family::{disable_family, list_family};
 pub use filter::{StateFilter, TokenFilter};
-pub use last_use::record_uses;
 pub use live::{count_live, count_live_children, count_live_family, last_use_of_live};
 pub use purge::{find_users_over_limit, purge, purge_ended};
 pub use revoke::{

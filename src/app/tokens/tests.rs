@@ -22,14 +22,14 @@ use crate::{
 type Cost = (usize, i64);
 
 /// Alice, who is the caller, and the users and tokens that she may not see.
-struct World {
+struct Fixture {
     connection: rusqlite::Connection,
     caller: Caller,
     users: [(&'static str, String); 5],
     tokens: [(&'static str, Option<TokenId>); 5],
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let connection = in_memory();
         let (alice, bob, dora) = (person("alice"), person("bob"), person("dora"));
@@ -107,7 +107,7 @@ fn are_alike(costs: &[(&'static str, Cost)]) -> bool {
 
 #[test]
 fn refusing_a_foreign_token_costs_as_much_as_a_missing_one() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for action in [
         Action::GetToken,
         Action::DeleteToken,
@@ -116,7 +116,7 @@ fn refusing_a_foreign_token_costs_as_much_as_a_missing_one() {
         Action::ExplainToken,
     ] {
         for find in [find_target, find_even_revoked] {
-            let costs = world.costs(&world.tokens, |tx, caller, id| {
+            let costs = fixture.costs(&fixture.tokens, |tx, caller, id| {
                 let found = find(tx, caller, action, *id);
                 assert!(matches!(found, Err(Error::NotFound(Noun::Token))));
             });
@@ -127,7 +127,7 @@ fn refusing_a_foreign_token_costs_as_much_as_a_missing_one() {
 
 #[test]
 fn refusing_a_foreign_user_costs_as_much_as_a_missing_one() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for action in [
         Action::CreateToken,
         Action::ListTokens,
@@ -137,7 +137,7 @@ fn refusing_a_foreign_user_costs_as_much_as_a_missing_one() {
         Action::DeleteUser,
         Action::SetPassword,
     ] {
-        let costs = world.costs(&world.users, |tx, caller, id| {
+        let costs = fixture.costs(&fixture.users, |tx, caller, id| {
             let found = users::find_permitted(tx, caller, action, id).unwrap();
             assert!(!matches!(found, Found::Permitted(..)));
         });
@@ -148,14 +148,14 @@ fn refusing_a_foreign_user_costs_as_much_as_a_missing_one() {
 /// The control: with a plain lookup of the row, the costs differ.
 #[test]
 fn plain_lookup_is_seen_to_cost_differently() {
-    let world = World::new();
-    let costs = world.costs(&world.tokens, |tx, _, id| {
+    let fixture = Fixture::new();
+    let costs = fixture.costs(&fixture.tokens, |tx, _, id| {
         if let Some(id) = id {
             tokens::find_credential(tx, *id).unwrap();
         }
     });
     assert!(!are_alike(&costs), "{costs:?}");
-    let costs = world.costs(&world.tokens[..4], |tx, _, id| {
+    let costs = fixture.costs(&fixture.tokens[..4], |tx, _, id| {
         tokens::find_credential(tx, id.unwrap()).unwrap();
     });
     assert!(!are_alike(&costs), "{costs:?}");

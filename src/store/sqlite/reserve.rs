@@ -30,7 +30,7 @@ const SIZE: u64 = 4 << 20;
 /// once.
 const MARGIN: u64 = 4 << 20;
 /// More than a single write to the log needs.
-const ROOM: usize = 64 << 10;
+const PROBE_BYTES: usize = 64 << 10;
 /// How long after releasing the reserve, or failing to fill it, the next attempt is made.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -157,7 +157,7 @@ pub(super) fn is_out_of_room(path: &Path) -> bool {
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
-        file.write_all(&vec![1; ROOM])
+        file.write_all(&vec![1; PROBE_BYTES])
     };
     let written: io::Result<()> = write();
     drop(fs::remove_file(&path));

@@ -1,10 +1,10 @@
-//! Updates and rotations of tokens.
+//! Updates, rotations and last uses of tokens.
 
 use crate::{
     domain::{
         id::TokenId,
         time::Timestamp,
-        token::{DisabledBy, Token},
+        token::{DisabledBy, LastUse, Token},
     },
     store::{error::Error, tx::Tx},
 };
@@ -56,4 +56,13 @@ pub fn move_live_children(
                  AND expire_time > ?3";
     let moved = tx.execute(never, &[from.into(), to.into()])?;
     Ok(moved + tx.execute(later, &[from.into(), to.into(), now.into()])?)
+}
+
+/// Stores each use that is later than the stored one. Purged tokens are skipped.
+///
+/// This does not affect decisions, so credentials in memory stay current. They are therefore not the place to read a
+/// last use from.
+pub fn record_uses(tx: &Tx<'_>, uses: &[(TokenId, LastUse)]) -> Result<(), Error> {
+    uses.iter()
+        .try_for_each(|(id, last_use)| tx.set_last_use(*id, last_use))
 }

@@ -25,13 +25,13 @@ const SLACK: i64 = 200;
 /// A user with some live tokens, the first of which has live children and a live family, among `dead` rows of each
 /// kind: expired and deleted tokens of the user, parent and family; live tokens of another user; deleted and
 /// deactivated users; audit rows that no search matches.
-struct World {
+struct Fixture {
     connection: Connection,
     alice: UserId,
     first: Token,
 }
 
-impl World {
+impl Fixture {
     fn new(dead: u32) -> Self {
         let connection = in_memory();
         let (alice, bob) = (person("alice"), person("bob"));
@@ -146,8 +146,8 @@ fn counts_deactivated(sql: &str) -> bool {
 
 #[test]
 fn no_statement_costs_more_with_more_ended_or_unrelated_rows() {
-    let few = World::new(2_000).steps();
-    let many = World::new(20_000).steps();
+    let few = Fixture::new(2_000).steps();
+    let many = Fixture::new(20_000).steps();
     assert!(few.len() > 250, "{} statements", few.len());
     assert!(few.keys().eq(many.keys()));
     let grown: Vec<_> = few
@@ -164,10 +164,10 @@ fn growing_costs_are_detected() {
     let sql = "SELECT count(*) FROM tokens WHERE user_id = ?1 AND delete_time IS NULL \
                AND (expire_time IS NULL OR expire_time > ?2)";
     let [few, many] = [2_000, 20_000].map(|dead| {
-        let world = World::new(dead);
-        let tx = transaction(&world.connection);
+        let fixture = Fixture::new(dead);
+        let tx = transaction(&fixture.connection);
         SEEN.take();
-        tx.number(sql, &[world.alice.into(), NOW.into()]).unwrap();
+        tx.number(sql, &[fixture.alice.into(), NOW.into()]).unwrap();
         SEEN.take()[sql]
     });
     assert!(many > few * GROWTH + SLACK, "{few} {many}");
