@@ -99,6 +99,7 @@ async fn refusals_to_a_member_cost_the_same_lookups_whether_or_not_the_target_ex
         ),
         ("malformed", "?".to_owned(), "?".to_owned()),
     ];
+    app.stop_jobs().await;
     for procedure in TOKENS.into_iter().chain(USERS) {
         let mut costs = Vec::new();
         for (name, user, token) in &targets {

@@ -185,7 +185,7 @@ impl TestApp {
         let running = self.running;
         running.stop_server.send(()).unwrap();
         running.server.await.unwrap();
-        running.stop_jobs.send(true).unwrap();
+        running.stop_jobs.send_replace(true);
         running.jobs.await.unwrap();
         Stopped {
             clock: self.clock,
@@ -193,6 +193,17 @@ impl TestApp {
             settings: self.settings,
             folder: self.folder,
         }
+    }
+
+    /// Stops the background jobs, for a test that counts work: once a second they may write.
+    pub(crate) async fn stop_jobs(&self) {
+        self.running.stop_jobs.send_replace(true);
+        let ended = time::timeout(Duration::from_secs(10), async {
+            while !self.running.jobs.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        });
+        ended.await.expect("the jobs end when they are told to");
     }
 
     /// Calls a procedure over Connect JSON, with a token unless it is empty.
