@@ -41,7 +41,7 @@ use crate::{
     server::endpoints::{CREATE_TOKEN, GET_TOKEN, VERIFY_TOKEN},
 };
 use load::{Client, Load, measure};
-use report::Row;
+use report::ReportRow;
 use requests::{Wire, forward_auth, introspection, procedure};
 use server::Server;
 
@@ -154,7 +154,7 @@ async fn measure_all(args: &Bench) -> Result<(), Failure> {
     for (name, clients, load) in loads {
         show_progress(&format!("{name} by {clients}"));
         let measured = measure(&server, &Arc::new(load), clients, args.duration).await;
-        rows.push(Row::new(name, clients, &measured.map_err(failed)?));
+        rows.push(ReportRow::new(name, clients, &measured.map_err(failed)?));
     }
     report::print(&rows, sync, server.resident_bytes(), args.json)?;
     Ok(())

@@ -3,7 +3,7 @@
 //! Unknown names are rejected rather than ignored, because a misspelt name may have been a restriction.
 
 /// Names are cut to this length, at which the text of a token does not reach its secret yet.
-const MAX_SHOWN_CHARS: usize = 32;
+const MAX_PRINTED_CHARS: usize = 32;
 /// Minimum Jaro similarity (0 to 1) of a name that is suggested.
 const MIN_SIMILARITY: f64 = 0.8;
 /// Similarity of two names if one contains the other.
@@ -56,14 +56,14 @@ pub(super) fn similarity(name: &str, known: &str) -> Option<f64> {
 /// The name, cut and escaped so that it is safe in logs and terminals.
 pub(super) fn escaped(name: &str) -> String {
     let mut text = String::new();
-    for character in name.chars().take(MAX_SHOWN_CHARS) {
+    for character in name.chars().take(MAX_PRINTED_CHARS) {
         if character == ' ' || (character.is_ascii_graphic() && !"\"\\".contains(character)) {
             text.push(character);
         } else {
             text.extend(character.escape_unicode());
         }
     }
-    if name.chars().nth(MAX_SHOWN_CHARS).is_some() {
+    if name.chars().nth(MAX_PRINTED_CHARS).is_some() {
         text.push_str("...");
     }
     text

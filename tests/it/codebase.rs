@@ -262,3 +262,104 @@ fn repeated_path_is_found_and_a_file_name_is_not() {
         assert_eq!(paths_in(code, path), count, "{code}");
     }
 }
+
+/// One file is no folder. Tests that would make their file too long may have one.
+#[test]
+fn no_folder_of_sources_has_only_one_file() {
+    for source in sources() {
+        let folder = source.path.parent().unwrap();
+        let alone = fs::read_dir(folder).unwrap().count() == 1;
+        let tests = source.path.ends_with("tests.rs");
+        assert!(!alone || tests, "{} stands alone", source.path.display());
+    }
+}
+
+/// Words that mean nothing in this field as a name.
+const METAPHORS: [&str; 24] = [
+    "asked", "behalf", "bell", "census", "crowd", "deaf", "denial", "floor", "house", "loan",
+    "moment", "pace", "place", "pulse", "room", "roster", "seat", "served", "shown", "spot",
+    "stakes", "standing", "turn", "world",
+];
+
+/// Type names so general that each may be used once at most.
+const GENERAL: [&str; 8] = [
+    "Changes", "Line", "Origin", "Outcome", "Place", "Queue", "Row", "Turn",
+];
+
+#[test]
+fn no_type_module_or_constant_is_named_by_a_metaphor() {
+    for path in all_files() {
+        for name in declared(&fs::read_to_string(&path).unwrap()) {
+            let metaphor = metaphor_in(&name);
+            assert_eq!(metaphor, None, "{name} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_two_types_of_the_crate_have_the_same_general_name() {
+    let names: Vec<_> = sources().iter().flat_map(|s| declared(&s.text)).collect();
+    for general in GENERAL {
+        let count = names.iter().filter(|name| *name == general).count();
+        assert!(count <= 1, "{count} types are called {general}");
+    }
+}
+
+#[test]
+fn metaphor_in_a_name_is_found() {
+    for (code, expected) in [
+        ("struct HouseKeeper;", Some("house")),
+        ("const MAX_ROOMS: u8 = 1;", Some("room")),
+        ("mod a { mod at_a_place { } }", Some("place")),
+        ("enum Placement {} type Roommate = u8;", None),
+        ("fn house() { let room = 1; }", None),
+    ] {
+        let found = declared(code).iter().find_map(|name| metaphor_in(name));
+        assert_eq!(found, expected, "{code}");
+    }
+}
+
+/// The names of all types, modules and constants in `code`.
+fn declared(code: &str) -> Vec<String> {
+    let mut names = Names(Vec::new());
+    names.visit_file(&syn::parse_file(code).unwrap());
+    names.0
+}
+
+struct Names(Vec<String>);
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        let name = match item {
+            syn::Item::Struct(item) => Some(&item.ident),
+            syn::Item::Enum(item) => Some(&item.ident),
+            syn::Item::Trait(item) => Some(&item.ident),
+            syn::Item::Type(item) => Some(&item.ident),
+            syn::Item::Const(item) => Some(&item.ident),
+            syn::Item::Static(item) => Some(&item.ident),
+            syn::Item::Mod(item) => Some(&item.ident),
+            _ => None,
+        };
+        self.0.extend(name.map(ToString::to_string));
+        syn::visit::visit_item(self, item);
+    }
+}
+
+/// The metaphor among the words of a name in CamelCase, `snake_case` or capitals, also in the plural.
+fn metaphor_in(name: &str) -> Option<&'static str> {
+    let mut words = String::new();
+    let mut before = '_';
+    for c in name.chars() {
+        if c.is_uppercase() && before.is_lowercase() {
+            words.push('_');
+        }
+        words.extend(c.to_lowercase());
+        before = c;
+    }
+    let is_in = |metaphor: &&str| {
+        words
+            .split('_')
+            .any(|word| word.strip_suffix('s').unwrap_or(word) == metaphor.trim_end_matches('s'))
+    };
+    METAPHORS.into_iter().find(is_in)
+}

@@ -40,7 +40,7 @@ pub struct UpdateToken {
 
 /// The checked fields of a request.
 #[derive(Clone, Debug)]
-struct Changes {
+struct FieldChanges {
     note: Option<Note>,
     disabled: Option<bool>,
     scopes: ScopeSet,
@@ -58,7 +58,7 @@ impl App {
         authz::admit(caller, Action::UpdateToken)?;
         let id = parse_token_id(&request.token_id)?;
         let now = self.now();
-        let changes = Changes::parse(&request);
+        let changes = FieldChanges::parse(&request);
         let caller = caller.clone();
         let disables = request.disabled == Some(true);
         let work = move |tx: &Tx<'_>| {
@@ -119,7 +119,7 @@ fn actions(before: &Token, after: &Token) -> Vec<&'static str> {
     done.map(|(_, action)| action).collect()
 }
 
-impl Changes {
+impl FieldChanges {
     fn parse(request: &UpdateToken) -> Checked<Self> {
         Ok(Self {
             note: request.note.as_deref().map(parse_note).transpose()?,

@@ -11,7 +11,7 @@ use super::load::{Measurement, micros};
 /// A row of the report.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row {
+pub(super) struct ReportRow {
     what: &'static str,
     clients: usize,
     per_second: f64,
@@ -24,12 +24,12 @@ pub(super) struct Row {
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
     version: &'static str,
-    measurements: &'a [Row],
+    measurements: &'a [ReportRow],
     disk_sync_micros: f64,
     resident_bytes: Option<u64>,
 }
 
-impl Row {
+impl ReportRow {
     pub(super) const fn new(what: &'static str, clients: usize, measured: &Measurement) -> Self {
         Self {
             what,
@@ -44,7 +44,7 @@ impl Row {
 
 /// Prints it.
 pub(super) fn print(
-    rows: &[Row],
+    rows: &[ReportRow],
     sync: Duration,
     resident_bytes: Option<u64>,
     as_json: bool,
@@ -66,7 +66,7 @@ pub(super) fn print(
         "CPU µs",
     ]
     .map(table::whole);
-    let line = |row: &Row| {
+    let line = |row: &ReportRow| {
         [
             row.what.to_owned(),
             row.clients.to_string(),

@@ -88,14 +88,14 @@ impl Finding {
     /// The line for programs.
     pub(super) fn json(&self, source: &Source) -> serde_json::Result<String> {
         #[derive(Serialize)]
-        struct Line<'a> {
+        struct JsonFinding<'a> {
             #[serde(flatten)]
             source: &'a Source,
             #[serde(flatten)]
             finding: &'a Finding,
         }
         let finding = self;
-        serde_json::to_string(&Line { source, finding })
+        serde_json::to_string(&JsonFinding { source, finding })
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 
 /// Bidirectional overrides, separators, zero-width characters, tags and a blank letter. (Notes may not have controls.)
 const FOOLING: &str = "safe \u{202e}evil\u{202c} \u{2066}x\u{2069}\u{2028}y\u{2029}\u{200b}\u{feff}\u{e0041}\u{3164}\u{fe0f}z";
-const SHOWN: &str = "safe \\u{202e}evil\\u{202c} \\u{2066}x\\u{2069}\\u{2028}y\\u{2029}\\u{200b}\\u{feff}\\u{e0041}\\u{3164}\\u{fe0f}z";
+const ESCAPED: &str = "safe \\u{202e}evil\\u{202c} \\u{2066}x\\u{2069}\\u{2028}y\\u{2029}\\u{200b}\\u{feff}\\u{e0041}\\u{3164}\\u{fe0f}z";
 
 fn with_tokens() -> Sandbox {
     let sandbox = Sandbox::set_up();
@@ -182,7 +182,7 @@ fn note_is_escaped_in_tables_and_exact_in_json() {
     ] {
         let table = sandbox.print(args);
         if args != ["machine", "list"] {
-            assert!(table.contains(SHOWN), "{table}");
+            assert!(table.contains(ESCAPED), "{table}");
         }
         assert!(shows_all(&table), "{table}");
     }

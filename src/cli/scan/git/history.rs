@@ -28,7 +28,7 @@ const MEMORY: MemoryLimit = MemoryLimit(512 * 1024);
 
 /// The commits that introduced `blobs`, and whether these are all. A merge introduces only what none of its parents has.
 pub(super) fn commits_of(git: Git<'_>, blobs: &HashSet<String>) -> (Commits, bool) {
-    let mut changes = Changes::default();
+    let mut changes = FileChanges::default();
     let done = read_history(git, blobs, &mut changes);
     let is_complete = done.is_ok() && !changes.is_truncated;
     let commits = changes.by_blob.into_iter().map(|(blob, mut commits)| {
@@ -42,7 +42,7 @@ pub(super) fn commits_of(git: Git<'_>, blobs: &HashSet<String>) -> (Commits, boo
 fn read_history(
     git: Git<'_>,
     blobs: &HashSet<String>,
-    changes: &mut Changes,
+    changes: &mut FileChanges,
 ) -> Result<(), Failure> {
     let args = [
         "diff-tree",
@@ -86,7 +86,7 @@ fn read_history(
 
 /// The changes that introduced blobs.
 #[derive(Default)]
-struct Changes {
+struct FileChanges {
     /// For each blob the commit times, commit IDs and paths.
     by_blob: HashMap<String, Vec<(i64, String, Vec<u8>)>>,
     bytes: usize,
@@ -96,7 +96,7 @@ struct Changes {
     is_truncated: bool,
 }
 
-impl Changes {
+impl FileChanges {
     /// Reads items that end with NUL: the ID and time of a commit, then for each file that it changes `:MODES OBJECTS
     /// STATUS`, with a colon for each parent, and its path. Returns whether it read to the end.
     fn read(&mut self, mut source: impl BufRead, blobs: &HashSet<String>) -> io::Result<bool> {
@@ -166,7 +166,7 @@ mod tests {
             c2 2\0\n:100644 100644 x b1 M\0a b\0:000000 100644 0 y A\0other\0\
             c1 -\0\n:000000 100644 0 b1 A\0a\xff\0";
         let blobs = ["b1", "b2"].map(str::to_owned).into_iter().collect();
-        let mut found = Changes::default();
+        let mut found = FileChanges::default();
         found.read(&changes[..], &blobs).unwrap();
         let change = |time, commit: &str, path: &[u8]| (time, commit.to_owned(), path.to_owned());
         let of_b1 = [change(2, "c2", b"a b"), change(0, "c1", b"a\xff")];
@@ -180,7 +180,7 @@ mod tests {
         let path = [&b"x".repeat(100_000)[..], b"\0"].concat();
         let change = [&b":000000 100644 0 b1 A\0"[..], &path].concat();
         let changes = [&b"c1 1\0"[..], &change.repeat(300)].concat();
-        let mut found = Changes::default();
+        let mut found = FileChanges::default();
         let blobs = HashSet::from(["b1".to_owned()]);
         found.read(&changes[..], &blobs).unwrap();
         let of_blob = &found.by_blob["b1"];
