@@ -211,7 +211,7 @@ impl Edge {
             }
         };
         let Some(method) = method else {
-            return self.reflection(context, wire, problem, head, body).await;
+            return Box::pin(self.reflection(context, wire, problem, head, body)).await;
         };
         context.note_endpoint(method.endpoint());
         let call = match problem {
@@ -237,7 +237,7 @@ impl Edge {
             Err(error) => Err(error),
             Ok(call) => {
                 let (method, deadline) = (Arc::clone(&call.method), call.deadline);
-                let answering = async {
+                let answering = Box::pin(async {
                     let caller = self.authenticate(context, method.credentials(), &headers);
                     let caller = caller.await?;
                     let message = decode::message(&mut body.body, &call, &self.limits).await?;
@@ -245,7 +245,7 @@ impl Edge {
                     let rpc = rpc.insert(RpcContext::new(context.clone(), caller, headers, call));
                     let reply = self.handlers.call(rpc, message).await?;
                     encoder.success(rpc, reply).await
-                };
+                });
                 in_time(deadline, method.path(), answering).await
             }
         };

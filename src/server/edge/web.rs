@@ -1,6 +1,6 @@
 //! What is no call of ours: forward-auth, OAuth's endpoints, pages, and gRPC's reflection.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use axum::{Router, body::Body, response::Response};
 use connectrpc_axum::Code;
@@ -57,7 +57,7 @@ impl Edge {
             let limits = Arc::clone(limits);
             tokio::spawn(async move { body.drain(&limits).await })
         });
-        let answer = async { forward_auth::serve(&self.app, context, &head).await };
+        let answer = Box::pin(forward_auth::serve(&self.app, context, &head));
         let mut response = self.page_in_time(context, FORWARD_AUTH.label, answer).await;
         if let Some(drained) = drained {
             let in_time = tokio::time::timeout(limits.forwarded_body_timeout, drained).await;
@@ -85,7 +85,7 @@ impl Edge {
         };
         let label = endpoint.map_or(OTHER, |endpoint| endpoint.label);
         let kind = endpoint.map(|endpoint| endpoint.kind);
-        let answer = async {
+        let answer = Box::pin(async {
             let (Some(endpoint), Some(Kind::Introspection | Kind::Revocation)) = (endpoint, kind)
             else {
                 // No page reads its body.
@@ -111,7 +111,7 @@ impl Edge {
             } else {
                 revocation::serve(request).await
             }
-        };
+        });
         self.page_in_time(context, label, answer).await
     }
 
@@ -154,11 +154,12 @@ impl Edge {
         encoder.finish(context, None, written)
     }
 
+    /// `answer` is boxed, because it passes through many hands: all that is large stays where it is.
     async fn page_in_time(
         &self,
         context: &RequestContext,
         label: &'static str,
-        answer: impl Future<Output = Response>,
+        answer: Pin<Box<impl Future<Output = Response>>>,
     ) -> Response {
         let deadline = Instant::now() + self.limits.handler_timeout;
         let answer = in_time(deadline, label, async { Ok(answer.await) }).await;
