@@ -1,5 +1,5 @@
-//! Limits on how often something may be tried: password guesses ([`throttle`]) and verifications of a token
-//! ([`token_rate`]). They know no users, no store and no protocol: keys come in as text, addresses or IDs.
+//! Limits on how often something may be tried: password guesses (`throttle`) and verifications of a token
+//! (`token_rate`). They know no users, no store and no protocol: keys come in as text, addresses or IDs.
 
 mod concurrency;
 mod failures;

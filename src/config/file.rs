@@ -263,11 +263,15 @@ mod tests {
             (
                 "listen = 8080",
                 "line 1, column 10: listen: must be an address and a port, such as \
-                 127.0.0.1:8080 or [::]:8080",
+                 127.0.0.1:8080 or [::]:8080, unix:PATH, or systemd",
             ),
             (
-                "listen = []",
-                "line 1, column 10: listen: must be a string or a number",
+                "metrics_listen = []",
+                "line 1, column 18: metrics_listen: must be a string or a number",
+            ),
+            (
+                "listen = true",
+                "line 1, column 10: listen: must be a list of strings",
             ),
             (
                 "log_format = \"xml\"",

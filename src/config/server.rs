@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    str::FromStr as _,
     sync::Arc,
     time::Duration,
 };
@@ -31,7 +30,7 @@ pub struct ListenArgs {
         value_delimiter = ',',
         default_value = "127.0.0.1:8080"
     )]
-    #[arg(value_parser = ListenAddress::from_str)]
+    #[arg(value_parser = values::listen_address)]
     pub listen: Vec<ListenAddress>,
 }
 

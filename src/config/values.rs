@@ -9,7 +9,10 @@ use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-use crate::domain::{self, cidr::CidrSet, token_text::TokenPrefix};
+use crate::{
+    domain::{self, cidr::CidrSet, token_text::TokenPrefix},
+    server::ListenAddress,
+};
 
 /// The longest value that a refusal repeats. No number is longer, and most secrets are.
 const MAX_REPEATED: usize = 24;
@@ -71,6 +74,11 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
 /// A member of a list, without the spaces around commas.
 fn member(text: &str) -> &str {
     text.trim_matches(' ')
+}
+
+/// Reads a member of a list of addresses to listen on.
+pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
+    member(text).parse()
 }
 
 /// Reads a member of a list of networks: `10.0.0.0/8` or `2001:db8::/32`, or a single address.
