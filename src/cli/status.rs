@@ -158,7 +158,7 @@ fn describe_counts(counts: &ServerCounts) -> [(&'static str, String); 2] {
     let people = plural::of(counts.people, "person", "people");
     let machines = plural::count(counts.machines, "machine");
     let deactivated = counts.deactivated_users;
-    let (live, disabled, expired) = (
+    let (active, disabled, expired) = (
         counts.live_tokens,
         counts.disabled_tokens,
         counts.expired_tokens,
@@ -170,7 +170,7 @@ fn describe_counts(counts: &ServerCounts) -> [(&'static str, String); 2] {
         ),
         (
             "Tokens",
-            format!("{live} live, {disabled} disabled, {expired} expired"),
+            format!("{active} active, {disabled} disabled, {expired} expired"),
         ),
     ]
 }

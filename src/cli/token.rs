@@ -277,9 +277,9 @@ fn state(token: &Token, now: Timestamp) -> &'static str {
     } else if token.disabled {
         "disabled"
     } else if token.successor_id.is_empty() {
-        "live"
+        "active"
     } else {
-        "rotated"
+        "active (rotated)"
     }
 }
 

@@ -301,7 +301,7 @@ tokn list |  | `hallpass` has no command tokn / Did you mean token?
 data chekc | data | `hallpass data` has no command chekc / Did you mean check?
 audit remove | audit | `hallpass audit` has no command remove / Its commands are list, verify.
 user set-role bob adm | user set-role | ROLE: adm is not one of admin, member / Did you mean admin?
-token list --all --state | token list | --state <STATE> needs a value: live, disabled or expired
+token list --all --state | token list | --state <STATE> needs a value: active, disabled or expired
 token list --limit | token list | --limit <NUMBER> needs a value
 token list --limit -1 | token list | --limit: must be a whole number from 1 to 1000000000, not -1
 token rotate 0000000000000000000000 --grace -1h | token rotate | --grace: is no duration such as 90d, 36h or 10s

@@ -188,7 +188,7 @@ fn count(
     })?;
     Ok(args.output.print(counts, |counts| {
         output::fields([
-            ("Live", counts.live_count.to_string()),
+            ("Active", counts.live_count.to_string()),
             ("Disabled", counts.disabled_count.to_string()),
             ("Expired", counts.expired_count.to_string()),
         ])
@@ -233,7 +233,7 @@ fn row(token: &Token, now: Timestamp) -> [String; 5] {
     ]
 }
 
-/// `live, 89d left` or `revoked 3h ago`.
+/// `active, 89d left` or `revoked 3h ago`.
 fn state_and_end(token: &Token, now: Timestamp) -> String {
     let state = state(token, now);
     let Some(end) = token.delete_time.or(token.expire_time) else {

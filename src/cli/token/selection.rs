@@ -53,7 +53,8 @@ pub(in crate::cli) struct SelectionArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum StateArg {
     /// Neither expired nor disabled.
-    Live,
+    #[value(alias = "live")]
+    Active,
     /// Disabled, and not expired.
     Disabled,
     /// Expired, and not purged yet.
@@ -63,7 +64,7 @@ enum StateArg {
 impl From<StateArg> for TokenState {
     fn from(state: StateArg) -> Self {
         match state {
-            StateArg::Live => Self::Live,
+            StateArg::Active => Self::Live,
             StateArg::Disabled => Self::Disabled,
             StateArg::Expired => Self::Expired,
         }

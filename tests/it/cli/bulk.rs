@@ -317,7 +317,7 @@ fn expiring_tokens_are_listed_soonest_first_for_one_user_and_for_all() {
     };
     let (own, table) = lines(&["admin", "--expiring=7d"]);
     assert_eq!(own, ["3d12h", "6d12h"], "{table}");
-    assert!(table.contains("live, 3d left"), "{table}");
+    assert!(table.contains("active, 3d left"), "{table}");
     let (all, _) = lines(&["--all", "--expiring", "7d"]);
     assert_eq!(all, ["2d12h", "3d12h", "5d12h", "6d12h"]);
     let (machines, _) = lines(&["--all", "--user=ci-bot", "--expiring=7d", "--reverse"]);

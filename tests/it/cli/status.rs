@@ -110,7 +110,7 @@ fn status_shows_everyone_readiness_callers_policies_and_admins_counts() {
         assert_eq!(told.contains(policy), sees_policies, "{told}");
         assert_eq!(told.contains(counts), sees_counts, "{told}");
     }
-    assert!(status(&admin, &[]).contains("2 live, 0 disabled, 0 expired"));
+    assert!(status(&admin, &[]).contains("2 active, 0 disabled, 0 expired"));
 
     // A refused token reveals nothing about the server.
     let told = status("hallpass_wrong", &[]);

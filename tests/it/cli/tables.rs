@@ -39,12 +39,12 @@ fn tables_use_names_and_omit_empty_columns() {
         columns,
         ["ID", "USER", "STATE", "LAST USED", "SCOPES", "NOTE"]
     );
-    assert!(machines.contains("  ci-bot  live, 90d left"), "{list}");
+    assert!(machines.contains("  ci-bot  active, 90d left"), "{list}");
     assert!(
         machines.contains("website deploys the website"),
         "not truncated: {list}"
     );
-    assert!(admins.contains("  admin   live, 12h left"), "{list}");
+    assert!(admins.contains("  admin   active, 12h left"), "{list}");
     // No token here has scopes or a note, so there are no such columns.
     let own = sandbox.print(&["token", "list", "admin"]);
     let header = own.lines().next().unwrap();

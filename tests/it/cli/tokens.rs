@@ -113,7 +113,7 @@ fn inspect_needs_no_database_and_no_argument() {
     assert_eq!(told, json!({ "id": id, "prefix": "hallpass" }));
     let get = sandbox.print(&["token", "get", id]);
     let state = get.lines().find(|line| line.starts_with("State:"));
-    assert!(state.is_some_and(|line| line.ends_with(" live")), "{get}");
+    assert!(state.is_some_and(|line| line.ends_with(" active")), "{get}");
 
     for bad in [&text[1..], &text[..80], "", "a_b_c"] {
         let refusal = elsewhere.run_with(&["token", "inspect"], bad).refused(1);
@@ -166,7 +166,7 @@ fn rotate_prints_only_the_successor_and_both_tokens_work() {
     assert!(server.accepts(&old) && server.accepts(new));
     let list = sandbox.print(&["token", "list", "ci-bot"]);
     assert!(
-        list.contains("  rotated, ") && list.contains("  live, "),
+        list.contains("  active (rotated), ") && list.contains("  active, "),
         "{list}"
     );
 
@@ -326,7 +326,7 @@ fn ended_tokens_are_listed_with_how_they_have_ended() {
     let all = list(&["--include-ended"]);
     assert_eq!(all.lines().count(), 1 + 6, "{all}");
     for (id, expected, is_live) in [
-        (&active, "live, ", true),
+        (&active, "active, ", true),
         (&disabled, "disabled, ", true),
         (&expired, "expired ", false),
         (&revoked, "revoked ", false),
