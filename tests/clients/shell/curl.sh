@@ -32,7 +32,7 @@ session() {
   check "$http: reads an error's reason and field" "invalid_argument INVALID_FIELD token_id" \
     "$(call GetToken "$token" '{}' | error_of)"
   check "$http: gets a WWW-Authenticate challenge" \
-    'Bearer realm="hallpass", error="invalid_token", error_description="the token was deleted"' \
+    'Bearer realm="hallpass", error="invalid_token", error_description="the token was revoked"' \
     "$(curl -sS "$http" -o /dev/null -w '%header{www-authenticate}' --oauth2-bearer "$child" --json '{}' "$SERVICE/ListTokens")"
 
   for note in 1 2 3; do
