@@ -219,10 +219,7 @@ where
     move |State(state), call, ConnectRequest(request)| {
         let handle = handle.clone();
         Box::pin(async move {
-            let reply = match C::from_call(&call) {
-                Ok(taken) => handle(state, taken, request).await,
-                Err(error) => Err(error),
-            };
+            let reply = async { handle(state, C::from_call(&call)?, request).await }.await;
             reply.map(ConnectResponse).map_err(|error| call.fail(error))
         })
     }
@@ -249,10 +246,7 @@ where
     move |State(state), call, ConnectRequest(request)| {
         let handle = handle.clone();
         Box::pin(async move {
-            let reply = match C::from_call(&call) {
-                Ok(taken) => handle(state, taken, request).await,
-                Err(error) => Err(error),
-            };
+            let reply = async { handle(state, C::from_call(&call)?, request).await }.await;
             let messages = reply.map_err(|error| call.fail(error))?;
             let messages = messages.map(move |item| item.map_err(|error| call.fail(error)));
             Ok(ConnectResponse(StreamBody::new(messages.boxed())))
