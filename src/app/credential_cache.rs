@@ -143,38 +143,20 @@ fn variable_bytes(credential: &Credential) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        cidr::CidrSet,
-        note::Note,
-        scope::ScopeSet,
-        time::Timestamp,
-        token::Lineage,
-        token_text::{TokenPrefix, TokenText},
+    use crate::{
+        domain::{cidr::CidrSet, note::Note, scope::ScopeSet, token::Lineage},
+        store::tests::samples,
     };
 
-    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-
     fn credential(note: &str) -> Arc<Credential> {
-        let id = TokenId::generate(NOW);
-        let user_id = crate::domain::id::UserId::generate(NOW);
         let token = Token {
-            id,
-            user_id,
             note: Note::from_row(note.to_owned()),
             scopes: ScopeSet::default(),
             allowed_cidrs: CidrSet::default(),
-            create_time: NOW,
-            expire_time: None,
-            disabled: None,
-            parent_id: None,
-            family_id: id,
-            delete_time: None,
-            successor_id: None,
-            last_use: None,
-            reuse_time: None,
+            ..samples::token(&samples::person("alice"))
         };
         Arc::new(Credential {
-            hash: TokenText::generate(&TokenPrefix::default(), id).hash(),
+            hash: samples::hash(&token),
             lineage: Lineage {
                 token,
                 user_active: true,
