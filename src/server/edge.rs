@@ -20,7 +20,6 @@ mod query;
 mod reflection;
 #[cfg(test)]
 mod tests;
-mod unknown_fields;
 pub(super) mod web;
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
