@@ -6,6 +6,7 @@ pub mod audit;
 mod authenticate;
 pub mod authz;
 pub mod background;
+pub mod backup;
 pub mod bootstrap;
 pub mod caller;
 mod credential;
@@ -29,6 +30,8 @@ pub mod verify;
 pub use error::Error;
 
 use std::{fmt, num::NonZero, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 use crate::{
     domain::{
@@ -124,6 +127,8 @@ struct Inner {
     token_stats: TokenStats,
     credentials: CredentialCache,
     clock_confirmation: ClockConfirmation,
+    /// One backup at a time.
+    backups: Arc<Semaphore>,
 }
 
 impl App {
@@ -154,6 +159,7 @@ impl App {
             token_stats: TokenStats::default(),
             credentials: CredentialCache::default(),
             clock_confirmation: ClockConfirmation::default(),
+            backups: Arc::new(Semaphore::new(1)),
         }));
         app.load_networks().await?;
         Ok(app)

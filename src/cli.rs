@@ -5,6 +5,7 @@
 //! [`exit_code`].
 
 mod audit;
+mod backup;
 pub mod bench;
 mod client;
 mod completions;
@@ -107,6 +108,14 @@ enum Commands {
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Copy the whole database into a file, while it is in use.
+    ///
+    /// The backup holds everything that was confirmed before the command began, in one file of SQLite that only you can
+    /// read, and which is checked against the server's checksum before it gets its name. It holds the hashes of all
+    /// tokens and passwords: keep it as safe as the database, or encrypt it, as in `hallpass backup - | age …`; then let the
+    /// shell fail with it (`set -o pipefail`). The server needs as much free space as the database's content. Do not
+    /// copy the database's file itself while a server runs: what was written last is in its log.
+    Backup(backup::Backup),
     /// Check the database.
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -259,6 +268,7 @@ fn dispatch(command: Commands, matches: &ArgMatches, file: &SettingsFile) -> Res
         Commands::Machine(command) => machine::run(command),
         Commands::Token(command) => token::run(command),
         Commands::Audit(command) => audit::run(command),
+        Commands::Backup(args) => backup::run(&args),
         Commands::Data(command) => data::run(command),
         Commands::Config(command) => {
             let matches = matches.subcommand_matches("config").unwrap_or(matches);

@@ -30,5 +30,5 @@ pub use db::Db;
 pub use engine::freshness::Stamp;
 pub use error::{Cause, Error, Unavailable};
 pub use open::{EngineOptions, Fatal, LockHolder, OpenAs, OpenError, StoreOptions, file_type_name};
-pub use sqlite::{SqliteOpenError, SqliteOptions, locate};
+pub use sqlite::{Backup, Inspection, SqliteOpenError, SqliteOptions, inspect, locate};
 pub use tx::Tx;

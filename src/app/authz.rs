@@ -60,6 +60,8 @@ pub enum Action {
     ReadAudit,
     /// Check the integrity of the whole database.
     CheckData,
+    /// Download a copy of the whole database.
+    BackUpData,
     /// Read the policies in force.
     GetServerStatus,
     /// Count the users and tokens.
@@ -183,6 +185,8 @@ pub const RULES: &[Rule] = {
     rule(A::ReadAudit, "audit.list")
         .scope(S::AuditRead).admin(All),
     rule(A::CheckData, "data.check")
+        .scope(S::Admin).admin(All),
+    rule(A::BackUpData, "data.backup")
         .scope(S::Admin).admin(All),
     rule(A::GetServerStatus, "server.get_status")
         .oneself(),

@@ -1,6 +1,6 @@
 //! The error type of all use cases. `server/error.rs` maps it to what clients get.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, time::Duration};
 
 use crate::{
     domain::{
@@ -92,8 +92,18 @@ impl Error {
     }
 }
 
-const fn unavailable(error: &store::Error) -> &'static str {
-    match error {
+fn unavailable(error: &store::Error) -> Cow<'static, str> {
+    let problem = match error {
+        store::Error::Unavailable {
+            kind: store::Unavailable::NoRoomForCopy { needed_bytes, .. },
+            ..
+        } => {
+            let needed = needed_bytes.div_ceil(1 << 20);
+            return format!(
+                "the disk of the server has no room for a copy of the database: a backup needs {needed} MiB free there"
+            )
+            .into();
+        }
         store::Error::Unavailable {
             kind: store::Unavailable::Full,
             ..
@@ -101,7 +111,8 @@ const fn unavailable(error: &store::Error) -> &'static str {
             "the disk of the server is full: tokens are checked and revoked, and nothing else is changed until there is room"
         }
         _ => "the store is not available now; try again later",
-    }
+    };
+    problem.into()
 }
 
 impl Error {

@@ -113,6 +113,11 @@ pub const JSON_OUTPUTS: &[JsonOutput] = &[
         "",
         r#"{"rows": "string", "head": "string", "breaks": [{"sequence": "string", "problem": "string"}]}"#,
     ),
+    object(
+        "backup",
+        "",
+        r#"{"file": "string", "sizeBytes": "string", "sha256": "string", "schema": "number", "auditHead": "string", "verified?": {"auditRows": "string", "users": "string", "tokens": "string"}}"#,
+    ),
     object("data check", "", r#"{"findings": ["string"]}"#),
     object(
         "config check",

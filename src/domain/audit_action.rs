@@ -1,10 +1,11 @@
 //! The actions in the audit log, such as `token.create` in the group `token`.
 
 /// Every recorded action. Writing a row with any other action is a bug, since no filter would find it.
-pub const ACTIONS: [&str; 36] = [
+pub const ACTIONS: [&str; 37] = [
     "audit.list",
     "authenticate.password",
     "authenticate.token",
+    "data.backup",
     "data.check",
     "policies.set",
     "token.adopt_children",

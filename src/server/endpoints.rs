@@ -86,6 +86,7 @@ pub static PROCEDURES: &[Endpoint] = &[
     procedure("/hallpass.v1.AdminService/RevokeTokens", &[A::RevokeTokens]).with_token_list(),
     procedure("/hallpass.v1.AdminService/RevokeLeakedTokens", &[A::RevokeLeaked]),
     procedure("/hallpass.v1.AdminService/CheckData", &[A::CheckData]).as_endless_stream(),
+    procedure("/hallpass.v1.AdminService/BackUpData", &[A::BackUpData, A::ListAllTokens, A::ListUsers, A::ReadAudit]).as_endless_stream(),
     procedure("/hallpass.v1.StatusService/GetServerStatus", &[A::GetServerStatus, A::GetServerCounts]).takes(C::OptionalToken),
     procedure("/envoy.service.auth.v3.Authorization/Check", &[]).takes(C::HolderInMessage).with_request_head().as_routine(),
     procedure("/grpc.health.v1.Health/Check", &[]).takes(C::Public).as_routine(),

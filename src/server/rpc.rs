@@ -80,7 +80,8 @@ pub(super) fn routes(app: &App, addresses: Arc<ClientAddress>) -> Router {
         .count_all_tokens(unary(admin::count_all_tokens))
         .revoke_tokens(unary(admin::revoke_tokens))
         .revoke_leaked_tokens(unary(admin::revoke_leaked_tokens))
-        .check_data(server_stream(admin::check_data));
+        .check_data(server_stream(admin::check_data))
+        .back_up_data(server_stream(admin::back_up_data));
     let status = StatusServiceBuilder::new().get_server_status(unary(status::get));
     Router::new()
         .merge(authorization.with_state(envoy).build())

@@ -8,7 +8,7 @@ use super::{
     engine::{freshness::Stamp, job},
     error::Error,
     open::{OpenError, StoreOptions},
-    sqlite::Engine,
+    sqlite::{Backup, Engine},
     tx::Tx,
 };
 
@@ -115,5 +115,11 @@ impl Db {
     /// Checks the whole database, and returns one sentence per problem.
     pub async fn check(&self) -> Result<Vec<String>, Error> {
         self.engine.check().await
+    }
+
+    /// Copies the database as it is now, with everything committed before this call, while others read and write it.
+    /// `guard` is dropped with the copy.
+    pub async fn back_up(&self, guard: impl Send + Sync + 'static) -> Result<Backup, Error> {
+        self.engine.back_up(Box::new(guard)).await
     }
 }

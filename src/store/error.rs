@@ -69,6 +69,14 @@ pub enum Unavailable {
     /// A sync failed, so it is unknown whether the data is on disk.
     #[error("a sync failed")]
     SyncFailed,
+    /// There is no room for a copy of the database.
+    #[error("a copy of it needs {needed_bytes} bytes, and the disk has {free_bytes} free")]
+    NoRoomForCopy {
+        /// How much the copy needs.
+        needed_bytes: u64,
+        /// How much is free.
+        free_bytes: u64,
+    },
     /// The read was interrupted because the write-ahead log grew too much behind it.
     #[error("the read took so long that the write-ahead log grew too much behind it")]
     Interrupted,

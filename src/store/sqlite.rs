@@ -4,11 +4,13 @@
 //! changes. Each keeps its connection for life. Such threads and a oneshot channel halve the cost of a lookup
 //! compared with a pool and blocking tasks, and sharing a transaction among all queued reads halves it again.
 
+mod backup;
 mod check;
 mod checkpoint;
 mod connect;
 mod fault;
 mod file;
+mod inspect;
 mod lock;
 mod migrate;
 pub(super) mod open;
@@ -24,6 +26,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -34,9 +37,11 @@ use super::{
     open::{EngineOptions, OpenAs, OpenError, StoreOptions},
 };
 use crate::metrics::QueueName;
+pub use backup::Backup;
 use checkpoint::Checkpointer;
 use connect::Pool;
 use file::DatabaseFile;
+pub use inspect::{Inspection, inspect};
 use lock::DatabaseLock;
 pub use open::{SqliteOpenError, SqliteOptions};
 use reader::OpenReads;
@@ -63,6 +68,9 @@ struct Shared {
     checkpointer: Checkpointer,
     open_reads: OpenReads,
     rerun_writes: bool,
+    busy_timeout: Duration,
+    /// Log length above which the oldest read transaction is ended.
+    max_log_bytes: u64,
     /// A command has none.
     reserve: Option<Reserve>,
 }
@@ -85,6 +93,7 @@ impl Engine {
         let EngineOptions::Sqlite(sqlite) = &options.engine;
         let lock = DatabaseLock::acquire(sqlite, options)?;
         lock.check_file(sqlite, options.open_as)?;
+        backup::remove_leftovers(lock.path());
         migrate::prepare(&lock, options).or_else(|refusal| {
             // On a full disk SQLite needs some space to start.
             let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
@@ -119,14 +128,16 @@ impl Engine {
                 checkpointer: Checkpointer::default(),
                 open_reads: OpenReads::default(),
                 rerun_writes: options.rerun_writes,
+                busy_timeout: options.busy_timeout,
+                max_log_bytes: sqlite.max_log_bytes,
             }),
         };
-        engine.start(options, sqlite.max_log_bytes)?;
+        engine.start(options)?;
         Ok(engine)
     }
 
     /// If a thread cannot be started, dropping the half-built engine ends the others.
-    fn start(&mut self, options: &StoreOptions, max_log_bytes: u64) -> Result<(), OpenError> {
+    fn start(&mut self, options: &StoreOptions) -> Result<(), OpenError> {
         let readers = (0..options.readers.max(1)).map(|number| {
             let name = format!("store-reader-{number}");
             (name, Arc::clone(&self.reads))
@@ -137,9 +148,9 @@ impl Engine {
                 reader::run(connection, &queue, shared);
             })?;
         }
-        let (queue, busy_timeout) = (Arc::clone(&self.writes), options.busy_timeout);
+        let queue = Arc::clone(&self.writes);
         self.spawn("store-writer".to_owned(), move |connection, shared| {
-            let wal = wal::Wal::new(connection, shared, busy_timeout, max_log_bytes);
+            let wal = wal::Wal::new(connection, shared);
             writer::run(connection, &queue, shared, wal);
         })?;
         self.spawn("store-checkpoint".to_owned(), |connection, shared| {
@@ -203,14 +214,41 @@ impl Engine {
             drop(pool);
             drop(shared);
         };
-        let checker = thread::Builder::new().name("store-check".to_owned());
-        checker.spawn(work).map_err(|error| Error::Unavailable {
-            kind: Unavailable::Memory,
-            source: Some(Arc::new(error)),
-        })?;
+        spawn_long("store-check", work)?;
         let findings = answer.await;
         findings.unwrap_or_else(|_| Err(Error::Panicked))
     }
+
+    /// Copies the database on a thread of its own, which ends early if this future is dropped. `guard` is kept for as
+    /// long as the thread or the copy.
+    pub(super) async fn back_up(&self, guard: Box<dyn Send + Sync>) -> Result<Backup, Error> {
+        let shared = Arc::clone(&self.shared);
+        let (started, starting) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
+        let work = move || {
+            let made = backup::make(&shared, guard, started);
+            // If the caller is gone, so is the copy.
+            drop(reply.send(made));
+            drop(shared);
+        };
+        spawn_long("store-backup", work)?;
+        let copying = starting.await.ok().map(backup::InterruptOnDrop::new);
+        let made = answer.await;
+        if let Some(copying) = copying {
+            copying.is_over();
+        }
+        made.unwrap_or_else(|_| Err(Error::Panicked))
+    }
+}
+
+/// Starts a thread for work that reads the whole file.
+fn spawn_long(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    let spawned = thread.spawn(work).map_err(|error| Error::Unavailable {
+        kind: Unavailable::Memory,
+        source: Some(Arc::new(error)),
+    });
+    spawned.map(drop)
 }
 
 impl Drop for Engine {
@@ -233,7 +271,7 @@ impl Drop for Engine {
 #[cfg(test)]
 pub(crate) fn in_memory() -> rusqlite::Connection {
     let mut connection = rusqlite::Connection::open_in_memory().unwrap();
-    connect::prepare(&mut connection, std::time::Duration::ZERO).unwrap();
+    connect::prepare(&mut connection, Duration::ZERO).unwrap();
     migrate::migrate(&mut connection).unwrap();
     connection
 }

@@ -20,7 +20,7 @@ mod serve;
 mod settings;
 mod status;
 mod tables;
-mod terminal;
+pub(crate) mod terminal;
 mod tokens;
 mod transitions;
 mod unseen_secrets;

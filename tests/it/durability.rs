@@ -2,12 +2,13 @@
 //!
 //! The tests run the real binary, since the promise depends on its system calls: `kill` kills it at random
 //! times, `power_cut` reconstructs what a disk may hold after a power cut, `disk_faults`, `full_disk`, `lock`
-//! and `clock` make its environment fail while it runs, `flips` changes bytes of its file, and `last_use` is the
+//! and `clock` make its environment fail while it runs, `flips` changes bytes of its file, `backups` are taken meanwhile, and `last_use` is the
 //! one thing that a crash may lose. Each test has a control that must fail, so that the test is known to be able
 //! to detect a loss.
 //!
 //! `DURABILITY=full` runs the long versions.
 
+mod backups;
 mod client;
 mod clock;
 mod disk_faults;

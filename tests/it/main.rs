@@ -15,6 +15,7 @@ mod audit_log;
 mod audit_refusals;
 mod audit_search;
 mod audit_stream;
+mod backup;
 mod bulk_revoke;
 mod check_order;
 mod cli;

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use crate::{client::Procedure, matrix::table::TABLE, test_app::TestApp};
 
-/// Each procedure that needs a scope, with a request without a target, and the scope.
-fn scoped_calls() -> impl Iterator<Item = (&'static str, Value, &'static str)> {
+/// Each procedure that needs a scope, with a request without a target, and the scopes.
+fn scoped_calls() -> impl Iterator<Item = (&'static str, Value, Vec<&'static str>)> {
     TABLE.iter().filter_map(|line| {
         let message = Procedure::find(line.procedure).naming("x", "", "x");
-        Some((line.procedure, message, line.scope?))
+        let scopes = [&[line.scope?], line.also].concat();
+        Some((line.procedure, message, scopes))
     })
 }
 
@@ -24,18 +25,21 @@ const ALL: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn each_procedure_needs_its_own_scope() {
+async fn each_procedure_needs_its_own_scopes() {
     let app = TestApp::start().await;
-    for (procedure, message, scope) in scoped_calls() {
-        let others = OwnScope::ALL.iter().map(|scope| scope.as_str());
-        let mut others: Vec<_> = others.filter(|s| *s != scope).collect();
-        others.push("deploy");
-        let without = app.sign_in(&app.admin, json!({ "scopes": others })).await;
-        let answer = app.call(&without.text, procedure, message.clone()).await;
-        let failure = answer.refused("permission_denied", "SCOPE_MISSING");
-        assert!(failure.message.contains(scope), "{procedure}: {failure:?}");
+    for (procedure, message, scopes) in scoped_calls() {
+        for scope in &scopes {
+            let others = OwnScope::ALL.iter().map(|scope| scope.as_str());
+            let mut others: Vec<_> = others.filter(|s| s != scope).collect();
+            others.push("deploy");
+            let without = app.sign_in(&app.admin, json!({ "scopes": others })).await;
+            let answer = app.call(&without.text, procedure, message.clone()).await;
+            let failure = answer.refused("permission_denied", "SCOPE_MISSING");
+            assert!(failure.message.contains(scope), "{procedure}: {failure:?}");
+        }
 
-        let with = json!({ "scopes": [scope, "hallpass:admin"] });
+        let with = [&scopes[..], &["hallpass:admin"]].concat();
+        let with = json!({ "scopes": with });
         let with = app.sign_in(&app.admin, with).await;
         let answer = app.call(&with.text, procedure, message).await;
         if let Err(failure) = answer.result {

@@ -123,6 +123,16 @@ impl Session {
     pub(in crate::cli) async fn stream<C: ServerStream>(
         &mut self,
         request: &C,
+        take: impl FnMut(C::Reply) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.stream_within(STREAM_TIMEOUT, request, take).await
+    }
+
+    /// The same for a stream that is lost if nothing comes for so long.
+    pub(in crate::cli) async fn stream_within<C: ServerStream>(
+        &mut self,
+        silence: Duration,
+        request: &C,
         mut take: impl FnMut(C::Reply) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let message = request.encode_to_vec();
@@ -132,7 +142,7 @@ impl Session {
         body.extend(message);
         let content_type = "application/connect+proto";
         let response = self
-            .send(C::PROCEDURE, content_type, body.into(), STREAM_TIMEOUT)
+            .send(C::PROCEDURE, content_type, body.into(), silence)
             .await?;
         let is_reply = response.status() == 200 && is_of(&response, content_type);
         let (parts, mut body) = response.into_parts();
@@ -152,7 +162,10 @@ impl Session {
             if buffer.len() > MAX_REPLY_BYTES {
                 return Err(self.lost(&"a message is too large"));
             }
-            match body.frame().await {
+            let Ok(frame) = timeout(silence, body.frame()).await else {
+                return Err(self.lost(&"nothing more comes"));
+            };
+            match frame {
                 Some(Ok(frame)) => buffer.extend(frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => return Err(self.lost(&error)),
                 None => return Err(self.lost(&"the stream ended early")),

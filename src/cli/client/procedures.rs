@@ -60,6 +60,7 @@ procedures! { Unary:
 }
 
 procedures! { ServerStream:
+    "AdminService" / "BackUpData" (BackUpDataRequest) -> BackUpDataResponse;
     "AdminService" / "CheckData" (CheckDataRequest) -> CheckDataResponse;
     "AuditService" / "StreamAuditEvents" (StreamAuditEventsRequest) -> StreamAuditEventsResponse;
 }

@@ -5,14 +5,16 @@ use futures_util::{Stream, stream};
 use crate::{
     app::{
         App,
+        backup::BackupPart,
         caller::Caller,
         error::{Checked, FieldError},
         tokens::{LeakStatus, ListAllTokens, RevokeTokens, TokenOutcome, TokenSelection},
     },
     domain::{id::TokenId, presented_token::PresentedToken, secret::Secret, token::TokenState},
     proto::hallpass::v1::{
-        self, CheckDataRequest, CheckDataResponse, CountAllTokensRequest, CountAllTokensResponse,
-        ListAllTokensRequest, ListAllTokensResponse, RevocationOutcome, RevokeLeakedTokensRequest,
+        self, BackUpCopy, BackUpDataRequest, BackUpDataResponse, BackUpEnd, CheckDataRequest,
+        CheckDataResponse, CountAllTokensRequest, CountAllTokensResponse, ListAllTokensRequest,
+        ListAllTokensResponse, RevocationOutcome, RevokeLeakedTokensRequest,
         RevokeLeakedTokensResponse, RevokeTokensRequest, RevokeTokensResponse, TokenFilter,
     },
 };
@@ -111,6 +113,45 @@ pub(super) async fn check_data(
         .into_iter()
         .map(|finding| Ok(CheckDataResponse { finding }));
     Ok(stream::iter(findings))
+}
+
+pub(super) async fn back_up_data(
+    app: App,
+    caller: Caller,
+    _: BackUpDataRequest,
+) -> Reply<impl Stream<Item = Reply<BackUpDataResponse>>> {
+    let backup = app.back_up(&caller).await?;
+    Ok(stream::try_unfold(backup, async |mut backup| {
+        let part = backup.next().await?;
+        Ok(part.map(|part| (backup_part(part), backup)))
+    }))
+}
+
+fn backup_part(part: BackupPart) -> BackUpDataResponse {
+    let mut reply = BackUpDataResponse::default();
+    match part {
+        BackupPart::Copying => {}
+        BackupPart::Copy {
+            size_bytes,
+            schema,
+            head,
+        } => {
+            reply.copy = Some(BackUpCopy {
+                size_bytes,
+                schema: u32::try_from(schema).unwrap_or_default(),
+                audit_sequence: head.sequence,
+                audit_hash: head.hash.as_bytes().to_vec().into(),
+            });
+        }
+        BackupPart::Chunk(chunk) => reply.chunk = chunk.into(),
+        BackupPart::End { size_bytes, sha256 } => {
+            reply.end = Some(BackUpEnd {
+                size_bytes,
+                sha256: sha256.to_vec().into(),
+            });
+        }
+    }
+    reply
 }
 
 fn leaked(token: &v1::LeakedToken) -> Checked<PresentedToken> {

@@ -13,7 +13,13 @@ use crate::store::{
 /// One sentence per problem, without any value of a row.
 pub(super) fn run(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut findings = differences(connection)?;
-    findings.extend(damage(connection).map_err(fault::of)?);
+    findings.extend(run_on_older_schema(connection)?);
+    Ok(findings)
+}
+
+/// The same for a schema that is still to be migrated.
+pub(super) fn run_on_older_schema(connection: &Connection) -> Result<Vec<String>, Error> {
+    let mut findings = damage(connection).map_err(fault::of)?;
     findings.extend(broken_references(connection).map_err(fault::of)?);
     Ok(findings)
 }

@@ -84,7 +84,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
-fn header(connection: &Connection) -> rusqlite::Result<Header> {
+pub(super) fn header(connection: &Connection) -> rusqlite::Result<Header> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
     Ok(Header {
         application_id: number("application_id")?,

@@ -78,17 +78,38 @@ pub(super) struct OpenReads(Mutex<State>);
 struct State {
     next: u64,
     /// By order of beginning.
-    open: BTreeMap<u64, (Instant, InterruptHandle)>,
+    open: BTreeMap<u64, Transaction>,
+}
+
+struct Transaction {
+    begun: Instant,
+    handle: InterruptHandle,
+    /// The log length in frames at which it is ended, if it has a limit of its own.
+    max_frames: Option<u64>,
 }
 
 impl OpenReads {
     /// Registers a transaction that begins on `connection` now, until the returned value is dropped.
     pub(super) fn open(&self, connection: &Connection) -> OpenRead<'_> {
-        let (begun, handle) = (Instant::now(), connection.get_interrupt_handle());
+        self.register(connection, None)
+    }
+
+    /// The same for a transaction behind which the log may grow to this length.
+    pub(super) fn open_until(&self, connection: &Connection, max_frames: u64) -> OpenRead<'_> {
+        self.register(connection, Some(max_frames))
+    }
+
+    fn register(&self, connection: &Connection, max_frames: Option<u64>) -> OpenRead<'_> {
+        let begun = Instant::now();
+        let transaction = Transaction {
+            begun,
+            handle: connection.get_interrupt_handle(),
+            max_frames,
+        };
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
-        state.open.insert(number, (begun, handle));
+        state.open.insert(number, transaction);
         OpenRead {
             reads: self,
             number,
@@ -100,15 +121,27 @@ impl OpenReads {
     pub(super) fn oldest(&self) -> Duration {
         let state = self.lock();
         let oldest = state.open.first_key_value();
-        oldest.map_or(Duration::ZERO, |(_, (begun, _))| begun.elapsed())
+        oldest.map_or(Duration::ZERO, |(_, oldest)| oldest.begun.elapsed())
     }
 
-    /// Interrupts the oldest transaction's current statement. If it is between two statements it goes on, so this
-    /// must be called again until it ends.
-    pub(super) fn end_oldest(&self) {
+    /// Interrupts the current statement of the oldest transaction, behind which the log has grown to `frames`, if that
+    /// is the transaction's own limit or `max_frames`. If it is between two statements it goes on, so this must be called
+    /// again until it ends.
+    pub(super) fn end_oldest(&self, frames: u64, max_frames: u64) {
         // Under the lock, so that it cannot hit a later transaction on the same connection.
-        if let Some((_, (_, handle))) = self.lock().open.first_key_value() {
-            handle.interrupt();
+        let state = self.lock();
+        let oldest = state.open.first_key_value().map(|(_, oldest)| oldest);
+        if let Some(oldest) = oldest.filter(|t| frames >= t.max_frames.unwrap_or(max_frames)) {
+            oldest.handle.interrupt();
+        }
+    }
+
+    /// Interrupts the transactions that have a limit of their own: they need the room that the disk no longer has.
+    pub(super) fn end_limited(&self) {
+        let state = self.lock();
+        let limited = state.open.values();
+        for transaction in limited.filter(|transaction| transaction.max_frames.is_some()) {
+            transaction.handle.interrupt();
         }
     }
 

@@ -32,7 +32,7 @@ const RETRY_AFTER: u64 = 500;
 /// How long a checkpoint waits for readers. It does not wait for a read that is older.
 const READER_WAIT: Duration = Duration::from_millis(100);
 /// A frame is a page and its header.
-const FRAME_BYTES: u64 = 4_096 + 24;
+pub(super) const FRAME_BYTES: u64 = 4_096 + 24;
 
 /// Called by the writer to keep the write-ahead log short.
 pub(super) struct Wal<'a> {
@@ -50,17 +50,12 @@ pub(super) struct Wal<'a> {
 }
 
 impl<'a> Wal<'a> {
-    pub(super) const fn new(
-        connection: &'a Connection,
-        shared: &'a Shared,
-        busy_timeout: Duration,
-        max_log_bytes: u64,
-    ) -> Self {
+    pub(super) const fn new(connection: &'a Connection, shared: &'a Shared) -> Self {
         Self {
             connection,
             shared,
-            busy_timeout,
-            max_frames: max_log_bytes / FRAME_BYTES,
+            busy_timeout: shared.busy_timeout,
+            max_frames: shared.max_log_bytes / FRAME_BYTES,
             last: 0,
             copy_at: COPY_AT,
             restart_at: RESTART_AT,
@@ -84,9 +79,8 @@ impl<'a> Wal<'a> {
             return;
         }
         if self.shared.open_reads.oldest() >= READER_WAIT {
-            if log.frames >= self.max_frames {
-                self.shared.open_reads.end_oldest();
-            }
+            let open_reads = &self.shared.open_reads;
+            open_reads.end_oldest(log.frames, self.max_frames);
             self.restart_at = log.frames + RETRY_AFTER;
             return;
         }
@@ -230,7 +224,8 @@ mod tests {
             while engine.shared.open_reads.oldest() < READER_WAIT {
                 thread::yield_now();
             }
-            let mut wal = Wal::new(&writer, &engine.shared, options.busy_timeout, u64::MAX);
+            let mut wal = Wal::new(&writer, &engine.shared);
+            wal.max_frames = u64::MAX;
             let mut took = Vec::new();
             for nth in 0..10 {
                 grow(&writer, nth);

@@ -95,6 +95,9 @@ fn write(
                 drop(fault::statement(connection, "ROLLBACK"));
             }
             let undone = done.into_iter().chain(waiting);
+            if fault.is_full_disk() {
+                shared.open_reads.end_limited();
+            }
             let Some(reserve) = &shared.reserve else {
                 fail(undone, &fault);
                 return Ok(());

@@ -68,6 +68,8 @@ pub(crate) struct Rule {
     /// Distinguishes several requests of the same procedure.
     pub(super) variant: &'static str,
     pub(crate) scope: Option<&'static str>,
+    /// Scopes that are needed besides.
+    pub(crate) also: &'static [&'static str],
     pub(super) may: Permission,
     pub(super) needs: Precondition,
     /// Whether the procedure changes something.
@@ -133,6 +135,7 @@ const fn line(
         procedure,
         variant: "",
         scope,
+        also: &[],
         may,
         needs: Precondition::Nothing,
         changes: true,
@@ -149,6 +152,9 @@ impl Rule {
     }
     const fn needs(self, needs: Precondition) -> Self {
         Self { needs, ..self }
+    }
+    const fn also(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
     }
     const fn variant(self, variant: &'static str) -> Self {
         Self { variant, ..self }
@@ -192,6 +198,11 @@ pub(crate) const TABLE: &[Rule] = &[
     line("hallpass.v1.AdminService/RevokeTokens", "token.revoke", TW, ADMINS),
     line("hallpass.v1.AdminService/RevokeLeakedTokens", "token.revoke_leaked", TW, Permission::Admins),
     line("hallpass.v1.AdminService/CheckData", "data.check", AD, Permission::Admins).reads(),
+    line("hallpass.v1.AdminService/BackUpData", "data.backup", AD, Permission::Admins).reads().also(&[
+        "hallpass:tokens:read",
+        "hallpass:users:read",
+        "hallpass:audit:read",
+    ]),
 ];
 
 const OK: &str = "ok";
@@ -253,7 +264,8 @@ impl Rule {
             return format!("unauthenticated {reason}");
         }
         let deletes_itself = self.method() == "DeleteToken" && target == Target::Itself;
-        if self.scope.is_some_and(|scope| !caller.has(scope)) && !deletes_itself {
+        let mut scopes = self.scope.iter().chain(self.also);
+        if scopes.any(|scope| !caller.has(scope)) && !deletes_itself {
             return SCOPE.to_owned();
         }
         let person = caller.who.kind == Kind::Person;
