@@ -21,6 +21,7 @@ mod logging;
 mod login;
 mod machine;
 mod man;
+mod new_file;
 mod open_files;
 mod output;
 mod password_input;

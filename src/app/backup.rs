@@ -103,6 +103,10 @@ impl App {
 }
 
 fn may_read_all(caller: &Caller) -> Result<(), Error> {
+    // A missing scope is told before a missing role, as everywhere.
+    READS
+        .into_iter()
+        .try_for_each(|action| authz::admit(caller, action))?;
     READS
         .into_iter()
         .try_for_each(|action| authz::may(caller, action, Relation::OtherPerson))?;

@@ -1,7 +1,5 @@
 //! `hallpass backup`: a copy of the whole database in a file, checked against the server's checksum.
 
-mod new_file;
-
 use std::{
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
@@ -25,10 +23,10 @@ use super::{
     client::Client,
     exit_code::ExitCode,
     failure::Failure,
+    new_file::NewFile,
     output::{self, OutputArgs},
     plural,
 };
-use new_file::NewFile;
 
 /// A server sends something at least every ten seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(2);

@@ -1,7 +1,5 @@
 //! Backups: `BackUpData` sends a whole and intact copy on every wire, to admins alone, one at a time, and to nobody who
-//! does not read it; `hallpass backup` writes it.
-
-mod command;
+//! does not read it.
 
 use std::{path::Path, time::Duration};
 

@@ -2,6 +2,7 @@
 //! of a running server.
 
 mod audit;
+mod backup;
 mod bench;
 mod bulk;
 mod completions;
@@ -20,7 +21,7 @@ mod serve;
 mod settings;
 mod status;
 mod tables;
-pub(crate) mod terminal;
+mod terminal;
 mod tokens;
 mod transitions;
 mod unseen_secrets;

@@ -91,6 +91,10 @@ impl Names {
                 });
                 format!("random {index}").into()
             }
+            // Part of a backup, which holds random values.
+            Value::String(text) if text.len() > 4_096 => {
+                format!("{} characters", text.len()).into()
+            }
             Value::String(text) if text.contains(' ') => {
                 // A sentence may contain IDs.
                 let words = text.split(' ').map(|word| {

@@ -9,24 +9,24 @@ use std::{
 use super::sandbox::{PASSWORD, Sandbox};
 
 /// A command on its own terminal.
-pub(crate) struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     seen: String,
 }
 
 impl Terminal {
-    pub(crate) fn run(sandbox: &Sandbox, args: &str) -> Self {
+    pub(super) fn run(sandbox: &Sandbox, args: &str) -> Self {
         Self::run_with(sandbox, args, &[])
     }
 
     /// The same with environment variables.
-    pub(crate) fn run_with(sandbox: &Sandbox, args: &str, variables: &[(&str, &str)]) -> Self {
+    pub(super) fn run_with(sandbox: &Sandbox, args: &str, variables: &[(&str, &str)]) -> Self {
         let command = format!("'{}' {args}", env!("CARGO_BIN_EXE_hallpass"));
         Self::run_any(sandbox, &command, variables)
     }
 
     /// The same for any program.
-    pub(crate) fn run_any(sandbox: &Sandbox, command: &str, variables: &[(&str, &str)]) -> Self {
+    pub(super) fn run_any(sandbox: &Sandbox, command: &str, variables: &[(&str, &str)]) -> Self {
         // `exec`, since a shell in between would replace the exit code.
         let command = format!("exec {command}");
         let child = Command::new("script")
@@ -47,7 +47,7 @@ impl Terminal {
     }
 
     /// Waits until the output contains `text`.
-    pub(crate) fn expect(&mut self, text: &str) -> &mut Self {
+    pub(super) fn expect(&mut self, text: &str) -> &mut Self {
         let stdout = self.child.stdout.as_mut().unwrap();
         while !self.seen.contains(text) {
             let mut bytes = [0; 1_024];
@@ -58,14 +58,14 @@ impl Terminal {
         self
     }
 
-    pub(crate) fn type_keys(&mut self, keys: &str) -> &mut Self {
+    pub(super) fn type_keys(&mut self, keys: &str) -> &mut Self {
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(keys.as_bytes()).unwrap();
         self
     }
 
     /// Waits for the end; returns the exit code and all output.
-    pub(crate) fn end(&mut self) -> (i32, String) {
+    pub(super) fn end(&mut self) -> (i32, String) {
         let stdout = self.child.stdout.as_mut().unwrap();
         stdout.read_to_string(&mut self.seen).unwrap();
         let status = self.child.wait().unwrap();

@@ -32,7 +32,7 @@ const CLIENT: &str = r#"bash -euc 'curl -sS --fail-with-body --oauth2-bearer "$T
   --json "{}" "$HALLPASS/hallpass.v1.TokenService/ListTokens"'"#;
 
 /// What the blocks of a page print, among the rest.
-const PRINTED: [(&str, &[&str]); 11] = [
+const PRINTED: [(&str, &[&str]); 12] = [
     (
         "README.md",
         &[
@@ -49,6 +49,10 @@ const PRINTED: [(&str, &[&str]); 11] = [
             "\"note\":\"my laptop\"",
             "\"tokens\":[{",
         ],
+    ),
+    (
+        "docs/backup.md",
+        &["Verified:    intact", "nothing is wrong with the database"],
     ),
     (
         "docs/commands.md",

@@ -27,7 +27,7 @@ use super::{
 
 /// Every writer makes a write each 10 ms, so that together they make 200 a second.
 const WRITERS: usize = 2;
-const PACE: Duration = Duration::from_millis(10);
+const INTERVAL: Duration = Duration::from_millis(10);
 
 /// What is acknowledged, by plaintext.
 type Known = Mutex<BTreeMap<String, State>>;
@@ -39,7 +39,7 @@ fn write(server: &Server, admin: &str, known: &Known, stop: &AtomicBool) -> u32 
     let (begin, mut writes) = (Instant::now(), 0);
     while !stop.load(Ordering::Relaxed) {
         // A steady rate is wanted here, not an event.
-        thread::sleep((PACE * writes).saturating_sub(begin.elapsed()));
+        thread::sleep((INTERVAL * writes).saturating_sub(begin.elapsed()));
         writes += 1;
         if writes % 3 == 0
             && let Some(token) = live.pop()
@@ -95,7 +95,7 @@ fn backup_beside_200_writes_a_second_holds_all_that_was_acknowledged_and_cp_does
         for round in 1..=rounds {
             // In each round there are more.
             while known.lock().unwrap().len() < 60 * round {
-                thread::sleep(PACE);
+                thread::sleep(INTERVAL);
             }
             let of_backup = tempfile::tempdir().unwrap();
             let before = known_now(&known);

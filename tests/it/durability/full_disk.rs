@@ -5,16 +5,18 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
+    thread,
     time::{Duration, Instant},
 };
 
 use hallpass::cli::exit_code::ExitCode;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{
     report,
-    server::{Server, expect, serve},
+    server::{Server, database, expect, hallpass, serve},
     tracked_server::{TrackedServer, UNAVAILABLE},
 };
 
@@ -36,6 +38,13 @@ impl Disk {
 
     fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The names of the files.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
     }
 
     fn remount(&self, mode: &str) {
@@ -239,4 +248,100 @@ fn start_on_a_read_only_disk_is_refused_with_its_code() {
     expect(&refused, ExitCode::NotWritable);
     disk.remount("rw");
     drop(Server::start(disk.path()));
+}
+
+/// Backs the database on `disk` up to `folder`.
+fn back_up(disk: &Disk, folder: &Path) -> Output {
+    let mut command = hallpass(disk.path(), &["backup", "--verify"]);
+    command.arg(folder.join("backup.db")).output().unwrap()
+}
+
+/// A disk of `size` with a server whose database has 8 MiB.
+fn start_with_8_mib(size: &str) -> (Disk, TrackedServer) {
+    let disk = Disk::mount(size);
+    Server::start(disk.path()).stop();
+    let sql = Connection::open(database(disk.path())).unwrap();
+    let fill = "INSERT INTO meta VALUES ('filler', randomblob(8 << 20))";
+    sql.execute_batch(fill).unwrap();
+    drop(sql);
+    let tracked = TrackedServer::start(serve(disk.path()));
+    (disk, tracked)
+}
+
+#[test]
+#[ignore = "needs root to mount a file system: tests/run runs this"]
+fn backup_without_room_for_the_copy_is_refused_before_it_begins_and_the_server_goes_on() {
+    let (disk, mut tracked) = start_with_8_mib("32m");
+    let target = tempfile::tempdir().unwrap();
+    let refused = back_up(&disk, target.path());
+    let problem = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{problem}");
+    assert!(
+        problem.contains("no room for a copy of the database"),
+        "{problem}"
+    );
+    assert!(problem.contains("MiB free"), "{problem}");
+    assert!(is_ready(&tracked.server));
+    assert!(!disk.names().iter().any(|name| name.contains("-backup")));
+    assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
+    tracked.create().unwrap();
+    tracked.finish(disk.path());
+    // The control: there is room.
+    let (disk, tracked) = start_with_8_mib("64m");
+    let done = back_up(&disk, target.path());
+    assert!(done.status.success(), "{done:?}");
+    tracked.finish(disk.path());
+}
+
+#[test]
+#[ignore = "needs root to mount a file system: tests/run runs this"]
+fn disk_that_fills_up_while_a_copy_is_made_ends_the_backup_and_not_the_server() {
+    let (disk, mut tracked) = start_with_8_mib("48m");
+    let copy = disk.path().join("hallpass.db-backup");
+    let mut ended = 0;
+    for _ in 0..10 {
+        let target = tempfile::tempdir().unwrap();
+        let (output, filler) = thread::scope(|scope| {
+            let backing_up = scope.spawn(|| back_up(&disk, target.path()));
+            while !copy.exists() && !backing_up.is_finished() {
+                thread::yield_now();
+            }
+            let filler = disk.fill();
+            (backing_up.join().unwrap(), filler)
+        });
+        assert!(!copy.exists());
+        if !output.status.success() {
+            let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(problem.contains("the disk of the server"), "{problem}");
+            assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
+            ended += 1;
+        }
+        // What the copy had taken is there for revocations, as is the reserve.
+        let live = tracked.some_live();
+        tracked.delete(live).expect("revocations have room");
+        fs::remove_file(filler).unwrap();
+        wait_for_room(&mut tracked);
+        tracked.look(false);
+    }
+    report(&format!(
+        "full disk: {ended} of 10 backups were ended by it"
+    ));
+    assert!(ended > 0, "the disk was never full in time");
+    tracked.finish(disk.path());
+}
+
+#[test]
+#[ignore = "needs root to mount a file system: tests/run runs this"]
+fn full_disk_of_the_command_leaves_no_backup() {
+    let (disk, tracked) = start_with_8_mib("64m");
+    let target = Disk::mount("4m");
+    let refused = back_up(&disk, target.path());
+    let problem = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{problem}");
+    assert!(
+        problem.contains("cannot write") && problem.contains("No space left"),
+        "{problem}"
+    );
+    assert_eq!(target.names(), [""; 0]);
+    tracked.finish(disk.path());
 }

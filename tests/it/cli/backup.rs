@@ -1,4 +1,4 @@
-//! The command: files appear whole or not at all, and nothing is overwritten by mistake.
+//! `hallpass backup`: files appear whole or not at all, and nothing is overwritten by mistake.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::cli::{
+use super::{
     sandbox::{Ran, Sandbox},
     terminal::Terminal,
 };

@@ -10,7 +10,9 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::{cli::failure::Failure, domain::random, store};
+use crate::{domain::random, store};
+
+use super::failure::Failure;
 
 /// The names of unfinished files begin and end so.
 const PREFIX: &str = ".hallpass-backup-";
