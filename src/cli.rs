@@ -111,7 +111,7 @@ enum Commands {
     Audit(audit::AuditCommand),
     /// Copy the whole database into a file, while it is in use.
     ///
-    /// The backup holds everything that was confirmed before the command began, in one file of SQLite that only you can
+    /// The backup holds everything that was confirmed before the command began, in one file of `SQLite` that only you can
     /// read, and which is checked against the server's checksum before it gets its name. It holds the hashes of all
     /// tokens and passwords: keep it as safe as the database, or encrypt it, as in `hallpass backup - | age …`; then let the
     /// shell fail with it (`set -o pipefail`). The server needs as much free space as the database's content. Do not

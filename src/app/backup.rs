@@ -134,14 +134,15 @@ impl BackupStream {
                     part
                 }
             },
-            State::Sending(sending) => match sending.next().await? {
-                Some(chunk) => BackupPart::Chunk(chunk),
-                None => {
+            State::Sending(sending) => {
+                if let Some(chunk) = sending.next().await? {
+                    BackupPart::Chunk(chunk)
+                } else {
                     let part = sending.end();
                     self.state = State::Ended;
                     part
                 }
-            },
+            }
         };
         // It takes long, and the caller may have lost its rights meanwhile.
         may_read_all(&self.app.recheck(&self.caller).await?)?;

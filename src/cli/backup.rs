@@ -95,10 +95,8 @@ pub(super) fn run(args: &Backup) -> Result<(), Failure> {
     let Destination::File(new) = destination else {
         return Ok(());
     };
-    let checked = match args.verify {
-        true => Some(verify(&new, &received)?),
-        false => None,
-    };
+    let verify = args.verify.then(|| verify(&new, &received));
+    let checked = verify.transpose()?;
     new.put_in_place()?;
     print(args, &received, checked.as_ref())
 }
@@ -112,7 +110,7 @@ struct Received {
 
 impl Received {
     fn head(&self) -> Result<ChainHead, Failure> {
-        let hash = self.copy.audit_hash.to_vec().try_into();
+        let hash = self.copy.audit_hash.clone().try_into();
         let hash = hash.map_err(|_| Failure::failed("the server sent a malformed hash"))?;
         Ok(ChainHead {
             sequence: self.copy.audit_sequence,

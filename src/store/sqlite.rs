@@ -235,7 +235,7 @@ impl Engine {
         let copying = starting.await.ok().map(backup::InterruptOnDrop::new);
         let made = answer.await;
         if let Some(copying) = copying {
-            copying.is_over();
+            copying.disarm();
         }
         made.unwrap_or_else(|_| Err(Error::Panicked))
     }

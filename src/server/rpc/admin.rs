@@ -140,14 +140,14 @@ fn backup_part(part: BackupPart) -> BackUpDataResponse {
                 size_bytes,
                 schema: u32::try_from(schema).unwrap_or_default(),
                 audit_sequence: head.sequence,
-                audit_hash: head.hash.as_bytes().to_vec().into(),
+                audit_hash: head.hash.as_bytes().to_vec(),
             });
         }
-        BackupPart::Chunk(chunk) => reply.chunk = chunk.into(),
+        BackupPart::Chunk(chunk) => reply.chunk = chunk,
         BackupPart::End { size_bytes, sha256 } => {
             reply.end = Some(BackUpEnd {
                 size_bytes,
-                sha256: sha256.to_vec().into(),
+                sha256: sha256.to_vec(),
             });
         }
     }

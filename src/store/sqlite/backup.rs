@@ -110,7 +110,7 @@ impl InterruptOnDrop {
         Self(Some(handle))
     }
 
-    pub(super) fn is_over(mut self) {
+    pub(super) fn disarm(mut self) {
         self.0 = None;
     }
 }

@@ -198,9 +198,12 @@ fn kill_9_of_the_server_leaves_no_backup_and_the_next_start_removes_its_copy() {
         let file = target.path().join("backup.db");
         let mut child = back_up(folder.path(), &file, &[]);
         let while_copying = round % 2 == 0;
-        let has = || match while_copying {
-            true => copy_of(folder.path()).exists(),
-            false => is_receiving(target.path()),
+        let has = || {
+            if while_copying {
+                copy_of(folder.path()).exists()
+            } else {
+                is_receiving(target.path())
+            }
         };
         let in_time = reached(&mut child, has);
         server.kill();
