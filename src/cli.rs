@@ -60,8 +60,8 @@ use failure::Failure;
 ///
 /// `hallpass serve` runs the server. Most other commands are its clients. They work on the first target given by
 /// --server, --database-url, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL` or the last `hallpass login`, and otherwise on
-/// the database hallpass.db in the working directory; `hallpass status` shows which. If no server runs on a database,
-/// they open it themselves.
+/// the database hallpass.db in the working directory or, if there is none, that of the Debian package's service;
+/// `hallpass status` shows which. If no server runs on a database, they open it themselves.
 ///
 /// Every setting is a flag and an environment variable: --database-url is `HALLPASS_DATABASE_URL`.
 #[derive(Parser, Debug)]

@@ -81,7 +81,7 @@ pub(super) fn run(args: &Status) -> Result<(), Failure> {
 
 fn not_chosen(database: &Path) -> String {
     let path = database.display();
-    format!("the database {path} in this folder: give `--database-url sqlite:{path}` to use it")
+    format!("the database {path}: give `--database-url sqlite:{path}` to use it")
 }
 
 fn token(client: &Client) -> String {

@@ -1,7 +1,8 @@
 //! Which server or database a command works on, and with which token.
 //!
 //! The first that is given: `--server`, `--database-url`, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the stored
-//! login, the default database. A flag names what this one command is about, so it beats a variable of either kind.
+//! login, the default database: `hallpass.db` in the working directory, or else that of the package's service. A flag
+//! names what this one command is about, so it beats a variable of either kind.
 
 use std::{
     ffi::OsString,
@@ -23,6 +24,8 @@ use crate::domain::secret::Secret;
 
 /// How messages name the setting of the file that holds it.
 const TOKEN_FILE: &str = "--token-file, HALLPASS_TOKEN_FILE";
+/// Where the service of the Debian package has its database (`packaging/debian`).
+const SERVICE_DATABASE: &str = "/var/lib/hallpass/hallpass.db";
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Target")]
@@ -74,6 +77,8 @@ pub enum Why {
     Login,
     /// None of these is set.
     Default,
+    /// None of these is set, and the default is not there.
+    Service,
 }
 
 impl fmt::Display for Why {
@@ -86,6 +91,10 @@ impl fmt::Display for Why {
             Self::Login => "by `hallpass login`",
             Self::Default => {
                 "the default, since no server and no database is named and nobody has logged in"
+            }
+            Self::Service => {
+                "this machine's service, since no server and no database is named, nobody has logged in, and there is no \
+                 hallpass.db in the working directory"
             }
         })
     }
@@ -160,6 +169,9 @@ impl TargetArgs {
             (server, Some(why)) => (server.clone(), why, None),
             (_, None) => match logins::current()? {
                 Some((server, login)) => (Some(server), Why::Login, Some(login)),
+                None if self.store.database_url == Path::new(SERVICE_DATABASE) => {
+                    (None, Why::Service, None)
+                }
                 None => (None, Why::Default, None),
             },
         };
@@ -180,6 +192,16 @@ impl TargetArgs {
             (Some(server), Some(_)) if !is_agreed => Err(TokenError::Open(server.clone())),
             _ => Ok(token),
         }
+    }
+}
+
+/// `default`, or `service` if only that is there. A file in a folder that one may not look into counts as there: the
+/// command then says that it may not, and not that there is no database.
+fn default_database(default: PathBuf, service: &Path) -> PathBuf {
+    if default.exists() || !service.try_exists().unwrap_or(true) {
+        default
+    } else {
+        service.to_owned()
     }
 }
 
@@ -261,9 +283,13 @@ impl FromArgMatches for TargetArgs {
         } else {
             None
         };
+        let mut store = flags.store;
+        if given.is_none() {
+            store.database_url = default_database(store.database_url, Path::new(SERVICE_DATABASE));
+        }
         Ok(Self {
             server: flags.server.filter(|_| given != Some(Why::DatabaseFlag)),
-            store: flags.store,
+            store,
             given,
             token_file: flags.token_file,
             token_file_is_a_flag: is_flag("token_file"),
@@ -296,6 +322,18 @@ mod tests {
         };
         assert_eq!(chosen(&[database]), (false, Why::DatabaseFlag));
         assert_eq!(chosen(&[server, database]), (true, Why::ServerFlag));
+    }
+
+    #[test]
+    fn the_service_has_the_default_database_where_the_working_directory_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, service) = (folder.path().join("here"), folder.path().join("service"));
+        let chosen = || default_database(here.clone(), &service);
+        assert_eq!(chosen(), here);
+        std::fs::write(&service, "").unwrap();
+        assert_eq!(chosen(), service);
+        std::fs::write(&here, "").unwrap();
+        assert_eq!(chosen(), here);
     }
 
     #[test]
