@@ -47,7 +47,7 @@ use crate::{
 };
 
 use authz::{Action, Relation};
-use background::{ClockConfirmation, TokenStats};
+use background::{AuditReaders, ClockConfirmation, TokenStats};
 use caller::Caller;
 use credential_cache::CredentialCache;
 use passwords::{Hasher, HasherOptions};
@@ -74,6 +74,8 @@ pub struct AppOptions {
     pub max_tokens_per_user: u32,
     /// How long expired and deleted tokens are kept before they are purged.
     pub retention: Duration,
+    /// How long rows of the audit log are kept before they are purged; `None`: for ever.
+    pub audit_retention: Option<Duration>,
     /// How passwords are hashed.
     pub passwords: HasherOptions,
     /// File for the first admin's random password, used when no password is given.
@@ -95,6 +97,7 @@ impl Default for AppOptions {
             token_requests_per_minute: None,
             max_tokens_per_user: 500,
             retention: Duration::from_hours(90 * 24),
+            audit_retention: None,
             passwords: HasherOptions::default(),
             initial_password_file: PathBuf::from("initial-admin-password"),
             allow_open_permissions: false,
@@ -129,6 +132,7 @@ struct Inner {
     clock_confirmation: ClockConfirmation,
     /// One backup at a time.
     backups: Arc<Semaphore>,
+    audit_readers: AuditReaders,
 }
 
 impl App {
@@ -160,6 +164,7 @@ impl App {
             credentials: CredentialCache::default(),
             clock_confirmation: ClockConfirmation::default(),
             backups: Arc::new(Semaphore::new(1)),
+            audit_readers: AuditReaders::default(),
         }));
         app.load_networks().await?;
         Ok(app)

@@ -47,7 +47,7 @@ pub struct Settings {
     /// How passwords are hashed.
     #[command(flatten)]
     pub passwords: app::PasswordArgs,
-    /// How long ended tokens are kept.
+    /// How long ended tokens and audit rows are kept.
     #[command(flatten)]
     pub retention: app::RetentionArgs,
     /// What is logged.
@@ -67,6 +67,7 @@ impl Settings {
     fn app_options(&self) -> Result<AppOptions, SettingsConflict> {
         let mut options = AppOptions {
             retention: self.retention.retention,
+            audit_retention: self.retention.audit_retention,
             passwords: self.passwords.options(),
             initial_password_file: self.store.initial_password_file(),
             allow_open_permissions: self.store.allow_open_permissions,
@@ -226,6 +227,7 @@ mod tests {
             "--token-prefix=Hallpass",
             "--log-format=xml",
             "--retention=soon",
+            "--audit-retention=23h",
             "--database-url=postgres://db/hallpass",
             "--cors-origin=example.com",
             "--cors-header=*",

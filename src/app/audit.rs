@@ -6,6 +6,7 @@ use crate::{
         audit_action::ACTIONS,
         id::{RequestId, TokenId, UserId},
         page::{PageQuery, Position},
+        reason::Reason,
         time::Timestamp,
         user::Username,
     },
@@ -19,6 +20,7 @@ use crate::{
 use super::{
     App, Error,
     authz::{self, Action, Relation},
+    background::AuditReader,
     caller::Caller,
     error::{Checked, FieldError},
     page::{Cursor, Page, PageRequest},
@@ -87,8 +89,10 @@ impl App {
         authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
         self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
             .await?;
+        let reader = self.0.audit_readers.enter();
         let head = self.read(|tx| Ok::<_, Error>(audit::head(tx)?)).await?;
         Ok(AuditStream {
+            _reader: reader,
             app: self.clone(),
             caller: caller.clone(),
             after,
@@ -100,6 +104,7 @@ impl App {
 /// The audit log, read in chunks. No transaction stays open between two chunks, so a slow reader blocks nobody.
 #[derive(Debug)]
 pub struct AuditStream {
+    _reader: AuditReader,
     app: App,
     caller: Caller,
     after: Option<i64>,
@@ -121,6 +126,9 @@ impl AuditStream {
             .read_as(&self.caller, move |tx, caller| {
                 caller.may(Action::ReadAudit, Relation::OtherPerson)?;
                 let mut rows = audit::list_all(tx, after, CHUNK)?;
+                if let Some(first) = rows.first() {
+                    check_not_purged(tx, after.unwrap_or(0), first.sequence, last)?;
+                }
                 rows.retain(|row| row.sequence <= last);
                 Ok::<_, Error>(rows)
             })
@@ -128,6 +136,23 @@ impl AuditStream {
         self.after = Some(rows.last().map_or(last, |row| row.sequence));
         Ok(rows)
     }
+}
+
+/// Refuses to go on after row `after` with row `next` if the retention removed what is between: without those rows,
+/// the reader could not tell the purge from a removal. A reader that begins finds at least the row `last`.
+fn check_not_purged(tx: &Tx<'_>, after: i64, next: i64, last: i64) -> Result<(), Error> {
+    let is_next = after < 1 && next <= last || next <= after + 1;
+    if is_next || audit::first(tx)? != Some(next) {
+        return Ok(());
+    }
+    Err(Error::Precondition {
+        reason: Reason::AuditRowsPurged,
+        problem: format!(
+            "rows {} to {} were removed meanwhile: read again from the first row",
+            after + 1,
+            next - 1
+        ),
+    })
 }
 
 /// Maximum number of reads per call. If a filter matches little, the page comes back short.

@@ -1,6 +1,7 @@
 //! Background jobs of the server: purging, writing refusals, last uses and known networks in batches, and logging
 //! the head of the audit log.
 
+mod audit_purge;
 mod failed_auth;
 mod known_networks;
 pub mod last_use;
@@ -8,6 +9,7 @@ mod leases;
 mod purge;
 mod token_stats;
 
+pub(super) use audit_purge::{AuditReader, AuditReaders};
 pub(super) use failed_auth::FailedAuthAggregator;
 pub(super) use known_networks::PendingNetworks;
 pub(super) use last_use::LastUses;

@@ -1,6 +1,6 @@
 //! `hallpass audit`: reads the audit log, and checks whether it was tampered with.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, time::Duration};
 
 use clap::{
     Args, Subcommand,
@@ -13,9 +13,12 @@ use crate::{
     domain::{
         audit::{AuditRow, ChainHash, ChainHead},
         audit_action,
-        audit_chain::Chain,
+        audit_chain::{Chain, Expectation, RemovedRows, Verdict},
+        audit_checkpoint::Checkpoint,
         clock::{Clock, SystemClock},
+        duration,
         id::TokenId,
+        lifetime,
         time::Timestamp,
         token_text::TokenText,
         user::Username,
@@ -140,6 +143,9 @@ pub(super) struct Verify {
     /// A head that an earlier check printed.
     #[arg(long, value_name = "SEQUENCE:HASH", value_parser = parse_head)]
     head: Option<ChainHead>,
+    /// The retention that was agreed, such as 400d: report it if rows were purged by a shorter one.
+    #[arg(long, value_name = "DURATION", value_parser = min_retention)]
+    min_retention: Option<Duration>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -149,6 +155,10 @@ pub(super) struct Verify {
 fn parse_head(text: &str) -> Result<ChainHead, String> {
     ChainHead::parse(text)
         .ok_or_else(|| "must be SEQUENCE:HASH, as `hallpass audit verify` prints it".to_owned())
+}
+
+fn min_retention(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
@@ -195,7 +205,10 @@ fn print(reply: ListAuditEventsResponse) -> io::Result<()> {
             relative_time::short(relative_time::of(event.time), now),
             or_dash(name(event.actor)),
             event.action,
-            or_dash(name(event.target)),
+            match Checkpoint::parse(&event.target) {
+                Some(checkpoint) => format!("to row {}", checkpoint.last_removed.sequence),
+                None => or_dash(name(event.target)),
+            },
             unless(event.outcome == "ok", event.outcome),
             unless(event.count == 1, event.count.to_string()),
             or_dash(event.ip),
@@ -217,7 +230,10 @@ fn print(reply: ListAuditEventsResponse) -> io::Result<()> {
 /// Computes the hash chain here, over the rows as stored, so that a server that lies is found out.
 fn verify(args: &Verify) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
-    let mut chain = Chain::new(args.head);
+    let mut chain = Chain::new(Expectation {
+        noted: args.head,
+        min_retention: args.min_retention,
+    });
     client.run(async |session| {
         let request = StreamAuditEventsRequest { after_sequence: 0 };
         let take = |reply: StreamAuditEventsResponse| {
@@ -230,7 +246,11 @@ fn verify(args: &Verify) -> Result<(), Failure> {
         };
         session.stream(&request, take).await
     })?;
-    let verdict = chain.finish();
+    report(args, &chain.finish())
+}
+
+/// Prints the verdict, and fails if the log is not as it must be.
+fn report(args: &Verify, verdict: &Verdict) -> Result<(), Failure> {
     if args.output.json {
         let breaks = verdict.breaks.iter();
         let breaks: Vec<_> = breaks
@@ -238,28 +258,58 @@ fn verify(args: &Verify) -> Result<(), Failure> {
                 |found| json!({ "sequence": found.sequence.to_string(), "problem": found.problem }),
             )
             .collect();
+        let removed = verdict.removed.map(|removed| {
+            json!({
+                "last": removed.last.to_string(),
+                "time": removed.removed_at.to_string(),
+                "checkpoint": removed.checkpoint.to_string(),
+                "retention": lifetime::show(removed.retention).to_string(),
+            })
+        });
         output::json(&json!({
             "rows": verdict.rows.to_string(),
             "head": verdict.head.to_string(),
+            "purged": removed,
             "breaks": breaks,
         }))?;
     } else {
         for found in &verdict.breaks {
             output::line(&format!("row {}: {}", found.sequence, found.problem))?;
         }
+        if let Some(removed) = &verdict.removed {
+            output::line(&purged(removed))?;
+        }
         let rows = plural::count(verdict.rows, "row");
         output::line(&format!("{rows}, head {}", verdict.head))?;
     }
-    match verdict.breaks.first() {
-        None => Ok(()),
-        Some(first) => Err(Failure::new(
-            ExitCode::AuditBroken,
-            format!(
-                "the audit log was tampered with, first at row {}: keep a copy of the database",
-                first.sequence
-            ),
-        )),
+    if let Some(first) = verdict.breaks.first() {
+        let problem = format!(
+            "the audit log was tampered with, first at row {}: keep a copy of the database",
+            first.sequence
+        );
+        return Err(Failure::new(ExitCode::AuditBroken, problem));
     }
+    if let (true, Some(noted), Some(removed)) =
+        (verdict.is_noted_removed, args.head, &verdict.removed)
+    {
+        let problem = format!(
+            "--head: row {} is no longer there to be compared: {}; note a newer head",
+            noted.sequence,
+            purged(removed)
+        );
+        return Err(Failure::failed(problem));
+    }
+    Ok(())
+}
+
+fn purged(removed: &RemovedRows) -> String {
+    format!(
+        "rows 1 to {} were removed by the retention of {} at {}, covered by the checkpoint in row {}",
+        removed.last,
+        lifetime::show(removed.retention),
+        removed.removed_at,
+        removed.checkpoint
+    )
 }
 
 /// The row as stored; `None` if the server sent a malformed hash.

@@ -111,7 +111,7 @@ pub const JSON_OUTPUTS: &[JsonOutput] = &[
     object(
         "audit verify",
         "",
-        r#"{"rows": "string", "head": "string", "breaks": [{"sequence": "string", "problem": "string"}]}"#,
+        r#"{"rows": "string", "head": "string", "purged?": {"last": "string", "time": "string", "checkpoint": "string", "retention": "string"}, "breaks": [{"sequence": "string", "problem": "string"}]}"#,
     ),
     object(
         "backup",

@@ -10,7 +10,10 @@ use ipnet::IpNet;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::{
-    domain::{self, cidr::CidrSet, token_text::TokenPrefix},
+    domain::{
+        self, audit_checkpoint::MIN_AUDIT_RETENTION, cidr::CidrSet, lifetime,
+        token_text::TokenPrefix,
+    },
     server::ListenAddress,
 };
 
@@ -42,6 +45,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration) => Ok(duration),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Reads how long audit rows are kept.
+pub(super) fn audit_retention(text: &str) -> Result<Duration, String> {
+    let retention = duration(text)?;
+    if retention < MIN_AUDIT_RETENTION {
+        let min = lifetime::show(MIN_AUDIT_RETENTION);
+        return Err(format!("must be at least {min}"));
+    }
+    // Checkpoints tell it in seconds.
+    Ok(Duration::from_secs(retention.as_secs()))
 }
 
 /// Reads a number of bytes, `65536` or `64KiB`; never zero.

@@ -1,6 +1,16 @@
 //! Verifies the audit log's hash chain, row by row.
+//!
+//! A log may begin after row 1 only if a checkpoint in it covers exactly the rows before: those that the retention
+//! removed. The first row is then checked against the hash in that checkpoint, and the checkpoint by the chain.
 
-use super::audit::{AuditRow, ChainHead, FORMAT};
+use std::time::Duration;
+
+use super::{
+    audit::{AuditRow, ChainHead, FORMAT},
+    audit_checkpoint::Checkpoint,
+    lifetime,
+    time::Timestamp,
+};
 
 /// Maximum number of breaks that are reported.
 const MAX_BREAKS: usize = 100;
@@ -12,8 +22,25 @@ pub struct Verdict {
     pub rows: u64,
     /// The last row: to be recorded, and given to a later verification.
     pub head: ChainHead,
+    /// The rows that the retention removed; `None`: the log begins at row 1, or what is missing is a break.
+    pub removed: Option<RemovedRows>,
+    /// Whether the noted head is one of the removed rows and so could not be compared.
+    pub is_noted_removed: bool,
     /// Where the chain is broken; empty if it is intact.
     pub breaks: Vec<Break>,
+}
+
+/// The rows that the retention removed, from row 1 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovedRows {
+    /// The last of them.
+    pub last: i64,
+    /// When it was removed.
+    pub removed_at: Timestamp,
+    /// The sequence number of the checkpoint that covers them.
+    pub checkpoint: i64,
+    /// The retention that the checkpoint names.
+    pub retention: Duration,
 }
 
 /// A place where the chain is broken.
@@ -25,26 +52,48 @@ pub struct Break {
     pub problem: String,
 }
 
+/// What the log must fulfil, besides being an intact chain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expectation {
+    /// A head that was noted earlier, which the log must contain.
+    pub noted: Option<ChainHead>,
+    /// The shortest retention by which rows may have been removed.
+    pub min_retention: Option<Duration>,
+}
+
 /// The state of a verification in progress.
 #[derive(Debug)]
 pub struct Chain {
-    noted: Option<ChainHead>,
+    expected: Expectation,
     /// The highest format so far: formats never go back.
     format: u32,
+    /// The first row, if its number is above 1: its hash is checked once a checkpoint tells the hash before it.
+    uncovered: Option<AuditRow>,
+    /// The number of the first row.
+    first: i64,
+    /// The row that the latest checkpoint names as the last removed one.
+    last_removed: i64,
+    is_noted_confirmed: bool,
     verdict: Verdict,
 }
 
 impl Chain {
-    /// Starts with no rows checked. The log must contain the `noted` head, if there is one.
-    pub fn new(noted: Option<ChainHead>) -> Self {
+    /// Starts with no rows checked.
+    pub fn new(expected: Expectation) -> Self {
         let verdict = Verdict {
             rows: 0,
             head: ChainHead::START,
+            removed: None,
+            is_noted_removed: false,
             breaks: vec![],
         };
         Self {
-            noted,
+            expected,
             format: 1,
+            uncovered: None,
+            first: 1,
+            last_removed: 0,
+            is_noted_confirmed: false,
             verdict,
         }
     }
@@ -52,10 +101,7 @@ impl Chain {
     /// Checks the next row against the one before it. A row that is out of order does not move the end of the log.
     pub fn check(&mut self, row: &AuditRow) {
         self.verdict.rows += 1;
-        let ChainHead {
-            sequence: last,
-            hash: before,
-        } = self.verdict.head;
+        let last = self.verdict.head.sequence;
         let sequence = row.sequence;
         if sequence < 1 {
             return self.found(sequence, "numbered below 1, where the log begins: planted");
@@ -63,30 +109,23 @@ impl Chain {
         if sequence <= last {
             return self.found(sequence, "there twice, or out of its place");
         }
-        if sequence > last + 1 {
-            let problem = match sequence - 1 {
-                end if end == last + 1 => "missing".to_owned(),
-                end => format!("missing, and all after it up to row {end}"),
-            };
-            self.found(last + 1, problem);
-        } else if row.format == 0 || row.format > FORMAT {
-            let problem = format!("of format {}, which this program does not know", row.format);
-            self.found(sequence, problem);
-        } else if row.format < self.format
-            || (row.format == 1 && !row.credential_kind.is_empty())
-            || (row.format < 3 && !row.successor_id.is_empty())
-            || row.hash != row.compute_hash(before)
-        {
-            self.found(sequence, "edited, or out of its place");
+        if last == 0 && sequence > 1 {
+            self.first = sequence;
+            self.uncovered = Some(row.clone());
+            self.check_fields(row);
+        } else if sequence > last + 1 {
+            self.found(last + 1, missing(last + 1, sequence - 1));
+        } else if self.check_fields(row) && row.hash != row.compute_hash(self.verdict.head.hash) {
+            self.found(sequence, EDITED);
         }
-        if let Some(noted) = self.noted
-            && noted.sequence == sequence
-            && noted.hash != row.hash
-        {
-            self.found(
-                sequence,
-                "not the row that was noted: the log up to here was rewritten",
-            );
+        self.compare_noted(ChainHead {
+            sequence,
+            hash: row.hash,
+        });
+        match Checkpoint::of(row) {
+            Ok(None) => {}
+            Ok(Some(checkpoint)) => self.check_checkpoint(row, checkpoint),
+            Err(problem) => self.found(sequence, problem),
         }
         self.format = self.format.max(row.format);
         self.verdict.head = ChainHead {
@@ -97,15 +136,92 @@ impl Chain {
 
     /// The result, once all rows were checked.
     pub fn finish(mut self) -> Verdict {
-        if let Some(noted) = self.noted
-            && noted.sequence > self.verdict.head.sequence
-        {
-            self.found(
-                self.verdict.head.sequence + 1,
-                "missing: the log ends before the noted head",
-            );
+        if self.uncovered.is_some() {
+            // Rows before it may have been removed by the retention; these were not.
+            let sequence = self.last_removed + 1;
+            let problem = missing(sequence, self.first - 1);
+            self.verdict.breaks.insert(0, Break { sequence, problem });
+        }
+        if let Some(noted) = self.expected.noted {
+            if noted.sequence > self.verdict.head.sequence {
+                let problem = "missing: the log ends before the noted head";
+                self.found(self.verdict.head.sequence + 1, problem);
+            } else if noted.sequence > 0 && noted.sequence < self.first {
+                self.verdict.is_noted_removed = !self.is_noted_confirmed;
+            }
         }
         self.verdict
+    }
+
+    /// Checks what does not need the hash before, and reports it. Returns whether it is as it must be.
+    fn check_fields(&mut self, row: &AuditRow) -> bool {
+        if row.format == 0 || row.format > FORMAT {
+            let problem = format!("of format {}, which this program does not know", row.format);
+            self.found(row.sequence, problem);
+            return false;
+        }
+        let is_bad = row.format < self.format
+            || (row.format == 1 && !row.credential_kind.is_empty())
+            || (row.format < 3 && !row.successor_id.is_empty());
+        if is_bad {
+            self.found(row.sequence, EDITED);
+        }
+        !is_bad
+    }
+
+    fn compare_noted(&mut self, row: ChainHead) {
+        let Some(noted) = self.expected.noted else {
+            return;
+        };
+        if noted.sequence != row.sequence {
+            return;
+        }
+        self.is_noted_confirmed = true;
+        if noted.hash != row.hash {
+            let problem = "not the row that was noted: the log up to here was rewritten";
+            self.found(row.sequence, problem);
+        }
+    }
+
+    fn check_checkpoint(&mut self, row: &AuditRow, checkpoint: Checkpoint) {
+        let (removed, sequence) = (checkpoint.last_removed, row.sequence);
+        if let Some(min) = self.expected.min_retention
+            && checkpoint.retention < min
+        {
+            let problem = format!(
+                "a checkpoint with a retention of {}, which is shorter than {}",
+                lifetime::show(checkpoint.retention),
+                lifetime::show(min)
+            );
+            self.found(sequence, problem);
+        }
+        if removed.sequence <= self.last_removed {
+            return self.found(sequence, "a checkpoint of rows that were removed before");
+        }
+        self.last_removed = removed.sequence;
+        self.compare_noted(removed);
+        if removed.sequence >= self.first {
+            self.uncovered = None;
+            let problem = format!(
+                "there, although the checkpoint in row {sequence} says that it was removed"
+            );
+            return self.found(self.first, problem);
+        }
+        if removed.sequence + 1 != self.first {
+            return;
+        }
+        let Some(first) = self.uncovered.take() else {
+            return;
+        };
+        if first.hash != first.compute_hash(removed.hash) {
+            self.found(first.sequence, EDITED);
+        }
+        self.verdict.removed = Some(RemovedRows {
+            last: removed.sequence,
+            removed_at: row.time,
+            checkpoint: sequence,
+            retention: checkpoint.retention,
+        });
     }
 
     fn found(&mut self, sequence: i64, problem: impl Into<String>) {
@@ -116,235 +232,17 @@ impl Chain {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::domain::{
-        audit::{AuditEvent, ChainHash},
-        time::Timestamp,
-    };
+const EDITED: &str = "edited, or out of its place";
 
-    use super::*;
-
-    fn log(len: i64) -> Vec<AuditRow> {
-        let mut before = ChainHash::START;
-        let row = |sequence| {
-            let event = AuditEvent {
-                time: Timestamp::from_micros(sequence),
-                actor: "system".to_owned(),
-                credential_kind: "local",
-                credential_id: String::new(),
-                target: format!("t{sequence}"),
-                action: "token.create",
-                outcome: "ok",
-                count: 1,
-                request_id: "request".to_owned(),
-                successor_id: String::new(),
-                client_request_id: String::new(),
-                ip: String::new(),
-                user_agent: String::new(),
-            };
-            let row = AuditRow::append(event, sequence, before);
-            before = row.hash;
-            row
-        };
-        (1..=len).map(row).collect()
-    }
-
-    fn verify(rows: &[AuditRow], noted: Option<ChainHead>) -> Vec<i64> {
-        let mut chain = Chain::new(noted);
-        for row in rows {
-            chain.check(row);
-        }
-        chain
-            .finish()
-            .breaks
-            .iter()
-            .map(|found| found.sequence)
-            .collect()
-    }
-
-    #[test]
-    fn an_intact_log_has_no_breaks() {
-        let rows = log(10);
-        let head = ChainHead {
-            sequence: 10,
-            hash: rows[9].hash,
-        };
-        assert_eq!(verify(&rows, Some(head)), Vec::<i64>::new());
-        assert_eq!(verify(&[], None), Vec::<i64>::new());
-    }
-
-    #[test]
-    fn an_edited_row_is_reported() {
-        type Edit = fn(&mut AuditRow);
-        let edits: [Edit; 14] = [
-            |row| row.credential_kind.clear(),
-            |row| row.time = Timestamp::from_micros(0),
-            |row| row.actor.push('x'),
-            |row| row.credential_id.push('x'),
-            |row| row.target.push('x'),
-            |row| row.successor_id.push('x'),
-            |row| row.action.push('x'),
-            |row| row.outcome.push('x'),
-            |row| row.count += 1,
-            |row| row.request_id.push('x'),
-            |row| row.client_request_id.push('x'),
-            |row| row.ip.push('x'),
-            |row| row.user_agent.push('x'),
-            // Moving text from one field to the next is an edit, too.
-            |row| row.user_agent = std::mem::take(&mut row.target),
-        ];
-        for edit in edits {
-            let mut rows = log(10);
-            edit(&mut rows[4]);
-            assert_eq!(verify(&rows, None), [5]);
-        }
-    }
-
-    #[test]
-    fn an_edited_format_is_reported() {
-        for format in [0, 1, 2, FORMAT + 1] {
-            let mut rows = log(10);
-            rows[4].format = format;
-            assert_eq!(verify(&rows, None)[0], 5, "{format}");
-        }
-    }
-
-    fn problems(rows: &[AuditRow]) -> Vec<(i64, String)> {
-        let mut chain = Chain::new(None);
-        for row in rows {
-            chain.check(row);
-        }
-        let breaks = chain.finish().breaks.into_iter();
-        breaks
-            .map(|found| (found.sequence, found.problem))
-            .collect()
-    }
-
-    /// A log as it was written before rows had a format.
-    fn old_log(len: i64) -> Vec<AuditRow> {
-        let mut before = ChainHash::START;
-        let mut rows = log(len);
-        for row in &mut rows {
-            row.format = 1;
-            row.credential_kind.clear();
-            row.hash = row.compute_hash(before);
-            before = row.hash;
-        }
-        rows
-    }
-
-    #[test]
-    fn rows_of_the_first_format_verify_before_newer_ones() {
-        let mut rows = old_log(3);
-        // Computed by a server of that time.
-        let hash = "452d1fa064e90c99a84cdbe36363bb2afdab441f3494a823e5c7dcc84163146d";
-        assert_eq!(rows[2].hash.to_string(), hash);
-        let mut new = log(5).split_off(3);
-        let mut before = rows[2].hash;
-        for row in &mut new {
-            row.hash = row.compute_hash(before);
-            before = row.hash;
-        }
-        rows.extend(new);
-        assert_eq!(problems(&rows), []);
-        // A field that the old hash does not cover.
-        rows[1].credential_kind = "local".to_owned();
-        assert_eq!(verify(&rows, None), [2]);
-        // A newer row cannot be passed off as an old one to escape the hash over all fields.
-        let mut rows = log(3);
-        rows[2].format = 1;
-        rows[2].credential_kind.clear();
-        rows[2].hash = rows[2].compute_hash(rows[1].hash);
-        assert_eq!(verify(&rows, None), [3]);
-    }
-
-    #[test]
-    fn planted_rows_below_1_are_reported_and_do_not_break_the_rest() {
-        let mut planted = Vec::new();
-        let mut before = ChainHash::START;
-        for (row, sequence) in log(3).into_iter().zip([i64::MIN, -1, 0]) {
-            let mut row = AuditRow { sequence, ..row };
-            row.hash = row.compute_hash(before);
-            before = row.hash;
-            planted.push(row);
-        }
-        planted.extend(log(4));
-        let problems = problems(&planted);
-        let numbers: Vec<_> = problems.iter().map(|(number, _)| *number).collect();
-        assert_eq!(numbers, [i64::MIN, -1, 0]);
-        assert!(
-            problems
-                .iter()
-                .all(|(_, problem)| problem.contains("below 1"))
-        );
-        // Nor does a chain that starts below 1 pass for one that starts at 1.
-        let mut shifted = log(4);
-        let mut before = ChainHash::START;
-        for row in &mut shifted {
-            row.sequence -= 2;
-            row.hash = row.compute_hash(before);
-            before = row.hash;
-        }
-        assert_eq!(verify(&shifted, None), [-1, 0, 1]);
-    }
-
-    #[test]
-    fn gaps_and_duplicates_are_described() {
-        let mut rows = log(10);
-        rows.drain(3..7);
-        let expected = (4, "missing, and all after it up to row 7".to_owned());
-        assert_eq!(problems(&rows), [expected]);
-        let mut rows = log(3);
-        rows.insert(2, rows[1].clone());
-        assert_eq!(
-            problems(&rows),
-            [(2, "there twice, or out of its place".to_owned())]
-        );
-        let mut end = log(3);
-        end[2].sequence = i64::MAX;
-        assert_eq!(problems(&end)[0].0, 3);
-    }
-
-    #[test]
-    fn removed_swapped_and_truncated_rows_are_reported() {
-        let rows = log(10);
-        for gone in 0..9 {
-            let mut rows = rows.clone();
-            let sequence = rows.remove(gone).sequence;
-            assert_eq!(verify(&rows, None)[0], sequence);
-        }
-        let mut swapped = rows.clone();
-        swapped.swap(3, 4);
-        (swapped[3].sequence, swapped[4].sequence) = (4, 5);
-        assert_eq!(verify(&swapped, None)[0], 4);
-
-        let head = ChainHead {
-            sequence: 10,
-            hash: rows[9].hash,
-        };
-        assert_eq!(verify(&rows[..7], Some(head)), [8]);
-        assert_eq!(verify(&[], Some(head)), [1]);
-    }
-
-    #[test]
-    fn a_rewritten_log_does_not_match_the_noted_head() {
-        let rows = log(10);
-        let head = ChainHead {
-            sequence: 5,
-            hash: rows[4].hash,
-        };
-        let mut before = ChainHash::START;
-        let rewritten: Vec<_> = rows
-            .into_iter()
-            .map(|mut row| {
-                row.target = "someone else".to_owned();
-                row.hash = row.compute_hash(before);
-                before = row.hash;
-                row
-            })
-            .collect();
-        assert_eq!(verify(&rewritten, None), Vec::<i64>::new());
-        assert_eq!(verify(&rewritten, Some(head)), [5]);
+fn missing(first: i64, last: i64) -> String {
+    if first == last {
+        "missing".to_owned()
+    } else {
+        format!("missing, and all after it up to row {last}")
     }
 }
+
+#[cfg(test)]
+mod checkpoint_tests;
+#[cfg(test)]
+mod tests;

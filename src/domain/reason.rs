@@ -89,6 +89,8 @@ reasons! {
     ExceedsToken = "EXCEEDS_TOKEN",
     /// The rotation can no longer be undone.
     RotationFinal = "ROTATION_FINAL",
+    /// Rows of the audit log were purged while they were read.
+    AuditRowsPurged = "AUDIT_ROWS_PURGED",
     /// The user has the maximum number of tokens.
     TooManyTokens = "TOO_MANY_TOKENS",
     /// The user has the maximum number of machines.

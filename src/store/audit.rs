@@ -1,8 +1,9 @@
-//! The audit table. It is append-only.
+//! The audit table. Rows are appended and never changed; only a purge removes some, the oldest.
 
 use super::{error::Error, row::Row, tx::Tx};
 use crate::domain::{
     audit::{AuditEvent, AuditRow, ChainHash, ChainHead},
+    audit_checkpoint::CHECKPOINT_ACTION,
     id::TokenId,
     time::Timestamp,
 };
@@ -32,6 +33,12 @@ pub fn head(tx: &Tx<'_>) -> Result<ChainHead, Error> {
         })
     })?;
     Ok(head.unwrap_or(ChainHead::START))
+}
+
+/// The number of the first row.
+pub fn first(tx: &Tx<'_>) -> Result<Option<i64>, Error> {
+    let sql = "SELECT sequence FROM audit WHERE sequence > 0 ORDER BY sequence LIMIT 1";
+    tx.find(sql, &[], |row| row.int("sequence"))
 }
 
 /// The time of the last row.
@@ -70,6 +77,60 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
         sequence: row.sequence,
         hash: row.hash,
     })
+}
+
+/// The oldest rows, if their retention is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldRows {
+    /// The last of them.
+    pub last: ChainHead,
+    /// The time of that row.
+    pub time: Timestamp,
+    /// How many there are.
+    pub count: u32,
+    /// Whether all of them are checkpoints.
+    pub are_checkpoints: bool,
+}
+
+/// The rows before the first one that is not older than `before`, or has a number above `max`: at most `limit` of
+/// them. So a row with a wrong time in the future keeps those after it.
+pub fn find_old(
+    tx: &Tx<'_>,
+    before: Timestamp,
+    max: i64,
+    limit: u32,
+) -> Result<Option<OldRows>, Error> {
+    let sql = "SELECT sequence, hash, time, action FROM audit WHERE sequence > 0 AND sequence <= ?1 \
+               ORDER BY sequence LIMIT ?2";
+    let rows = tx.list(sql, &[max.into(), limit.into()], |row| {
+        let last = ChainHead {
+            sequence: row.int("sequence")?,
+            hash: ChainHash::from_bytes(row.bytes("hash")?),
+        };
+        let time = Timestamp::from_micros(row.int("time")?);
+        Ok((last, time, row.string("action")? == CHECKPOINT_ACTION))
+    })?;
+    let old = rows.iter().take_while(|(_, time, _)| *time < before);
+    let found = old.fold(
+        None,
+        |found: Option<OldRows>, &(last, time, is_checkpoint)| {
+            let (count, are_checkpoints) =
+                found.map_or((0, true), |found| (found.count, found.are_checkpoints));
+            Some(OldRows {
+                last,
+                time,
+                count: count + 1,
+                are_checkpoints: are_checkpoints && is_checkpoint,
+            })
+        },
+    );
+    Ok(found)
+}
+
+/// Removes the rows from 1 to `last`, and returns how many there were. Only for a purge, which appends a checkpoint
+/// in the same transaction.
+pub fn remove_old(tx: &Tx<'_>, last: i64) -> Result<u64, Error> {
+    tx.remove_audit_rows(last)
 }
 
 /// At most `limit` rows after sequence number `after`, oldest first, or newest first in `reverse`. Sequence numbers

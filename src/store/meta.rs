@@ -37,6 +37,17 @@ pub fn set_purge_time(tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
     tx.set_job_time("purge", now)
 }
 
+/// The time up to which the purge of the audit log took the clock for right.
+pub fn audit_purge_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
+    let sql = "SELECT last_time FROM jobs WHERE name = 'audit_purge'";
+    tx.find(sql, &[], |row| row.time("last_time"))
+}
+
+/// Records that time.
+pub fn set_audit_purge_time(tx: &Tx<'_>, time: Timestamp) -> Result<(), Error> {
+    tx.set_job_time("audit_purge", time)
+}
+
 /// The policies that the last server stored.
 pub fn policies(tx: &Tx<'_>) -> Result<Option<Vec<u8>>, Error> {
     let sql = "SELECT value FROM meta WHERE key = ?1";

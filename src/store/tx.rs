@@ -159,6 +159,12 @@ impl<'a> Tx<'a> {
         Ok(removed)
     }
 
+    /// Removes the audit rows from 1 to `last`. Makes nothing stale, since no credential depends on them.
+    pub(super) fn remove_audit_rows(&self, last: i64) -> Result<u64, Error> {
+        let sql = "DELETE FROM audit WHERE sequence > 0 AND sequence <= ?1";
+        self.run(sql, &[last.into()])
+    }
+
     /// Records when a job last ran. Makes nothing stale, since no credential depends on it.
     pub(super) fn set_job_time(&self, name: &str, time: Timestamp) -> Result<(), Error> {
         let sql = "INSERT INTO jobs (name, last_time) VALUES (?1, ?2) \

@@ -13,6 +13,7 @@ mod attenuation;
 mod audit_chain;
 mod audit_log;
 mod audit_refusals;
+mod audit_retention;
 mod audit_search;
 mod audit_stream;
 mod backup;

@@ -1,6 +1,6 @@
 //! Purges ended tokens: those that ended before the retention period, and all but the newest thousand of each user.
-//! Old known networks go, too. Nothing is purged after the clock has jumped ahead, because a purge by a wrong clock
-//! cannot be undone.
+//! Old known networks go, too, and old rows of the audit log. Nothing is purged after the clock has jumped ahead,
+//! because a purge by a wrong clock cannot be undone.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -24,6 +24,18 @@ const USERS_PER_READ: u32 = 20;
 /// too, because the database cannot tell a downtime from a wrong clock.
 const MAX_GAP: Duration = Duration::from_hours(7 * 24);
 
+/// How far the time by which audit rows are purged may move at a purge.
+const MAX_AUDIT_STEP: Duration = Duration::from_hours(24);
+
+/// Whether the clock may be trusted.
+#[derive(Clone, Copy, Debug)]
+enum ClockCheck {
+    /// It has jumped since the last purge, which was at this time.
+    Jumped(Timestamp),
+    /// It has not. Audit rows are purged as if it were this time.
+    Trusted(Timestamp),
+}
+
 /// Whether the operator confirmed the clock for the next purge.
 #[derive(Debug, Default)]
 pub(in crate::app) struct ClockConfirmation(AtomicBool);
@@ -38,15 +50,17 @@ impl App {
     /// Purges old ended tokens, and the ended tokens that a user has too many of, one chunk per transaction. Returns
     /// how many tokens it purged, which is 0 after the clock has jumped.
     pub async fn purge(&self) -> Result<u64, Error> {
-        if let Some(last) = self.check_clock().await? {
-            let gap_days = self.now().since(last).as_secs() / 86_400;
-            tracing::warn!(
-                gap_days,
-                "nothing is purged: the clock is {gap_days} days past the last purge or audit row. If it is right, start hallpass serve once with --accept-clock"
-            );
-            return Ok(0);
-        }
+        let trusted = match self.check_clock().await? {
+            ClockCheck::Trusted(time) => time,
+            ClockCheck::Jumped(last) => return Ok(self.warn_of_clock(last)),
+        };
         self.purge_networks().await?;
+        let purged = self.purge_tokens().await?;
+        self.purge_audit(trusted).await?;
+        Ok(purged)
+    }
+
+    async fn purge_tokens(&self) -> Result<u64, Error> {
         let cutoff = self.now().minus(self.options().retention);
         let old = move |tx: &Tx<'_>| tokens::purge(tx, cutoff, CHUNK);
         let mut purged = self.purge_chunks("", old).await?;
@@ -75,6 +89,15 @@ impl App {
                 return Ok(purged);
             }
         }
+    }
+
+    fn warn_of_clock(&self, last: Timestamp) -> u64 {
+        let gap_days = self.now().since(last).as_secs() / 86_400;
+        tracing::warn!(
+            gap_days,
+            "nothing is purged: the clock is {gap_days} days past the last purge or audit row. If it is right, start hallpass serve once with --accept-clock"
+        );
+        0
     }
 
     /// Runs `chunk` until it purges less than a full chunk, with one audit row per transaction.
@@ -106,32 +129,41 @@ impl App {
         }
     }
 
-    /// Returns the time of the last purge if the clock has jumped since. Otherwise stores the present time as the last
-    /// purge and returns `None`.
+    /// Compares the clock with the time of the last purge. If it has not jumped, the present time becomes that of the
+    /// last purge.
     ///
     /// The time is stored apart from the audit rows, because a wrong clock writes those, too, and would find itself
     /// confirmed after a restart. Before the first purge, the newest audit row is all there is to compare with.
-    async fn check_clock(&self) -> Result<Option<Timestamp>, Error> {
+    ///
+    /// Seven days are a long time for the audit log, whose retention may be a day. So its own time follows the clock
+    /// by at most a day a purge: after a jump within the seven days, an operator has hours to notice.
+    async fn check_clock(&self) -> Result<ClockCheck, Error> {
         let now = self.now();
         let accepted = self.0.clock_confirmation.0.load(Ordering::SeqCst);
-        let jumped = self
+        let check = self
             .write(move |tx| {
                 let last = match meta::purge_time(tx)? {
                     Some(time) => Some(time),
                     None => audit::newest_time(tx)?,
                 };
-                match last {
-                    Some(last) if !accepted && now.since(last) > MAX_GAP => Ok(Some(last)),
-                    _ => {
-                        meta::set_purge_time(tx, now)?;
-                        Ok(None)
-                    }
+                if let Some(last) = last
+                    && !accepted
+                    && now.since(last) > MAX_GAP
+                {
+                    return Ok(ClockCheck::Jumped(last));
                 }
+                let trusted = match meta::audit_purge_time(tx)?.or(last) {
+                    Some(time) if !accepted => now.min(time.plus(MAX_AUDIT_STEP)),
+                    _ => now,
+                };
+                meta::set_purge_time(tx, now)?;
+                meta::set_audit_purge_time(tx, trusted)?;
+                Ok(ClockCheck::Trusted(trusted))
             })
             .await?;
-        if jumped.is_none() {
+        if let ClockCheck::Trusted(_) = check {
             self.0.clock_confirmation.0.store(false, Ordering::SeqCst);
         }
-        Ok(jumped)
+        Ok(check)
     }
 }

@@ -8,7 +8,7 @@ use super::{check, fault, file::known_schema, migrate, session::Session};
 use crate::{
     domain::{
         audit::ChainHead,
-        audit_chain::{Break, Chain},
+        audit_chain::{Break, Chain, Expectation},
     },
     store::{
         audit,
@@ -68,7 +68,7 @@ pub(super) fn read(connection: &Connection, schema: i64) -> Result<Inspection, E
     };
     connection.execute_batch("BEGIN").map_err(fault::of)?;
     let tx = Tx::sqlite(Session::new(connection));
-    let mut chain = Chain::new(None);
+    let mut chain = Chain::new(Expectation::default());
     let mut after = None;
     // The columns of older schemas are others; those are checked once they are migrated.
     while schema == known_schema() {

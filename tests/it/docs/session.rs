@@ -32,7 +32,7 @@ const CLIENT: &str = r#"bash -euc 'curl -sS --fail-with-body --oauth2-bearer "$T
   --json "{}" "$HALLPASS/hallpass.v1.TokenService/ListTokens"'"#;
 
 /// What the blocks of a page print, among the rest.
-const PRINTED: [(&str, &[&str]); 12] = [
+const PRINTED: [(&str, &[&str]); 13] = [
     (
         "README.md",
         &[
@@ -58,6 +58,7 @@ const PRINTED: [(&str, &[&str]); 12] = [
         "docs/commands.md",
         &["Target: ", "Role:      admin", "logged out of"],
     ),
+    ("docs/audit.md", &["user.create", "rows, head"]),
     ("docs/configuration.md", &["hallpass.toml"]),
     (
         "docs/leaks.md",
@@ -73,11 +74,7 @@ const PRINTED: [(&str, &[&str]); 12] = [
     ),
     (
         "docs/operations.md",
-        &[
-            "user.create",
-            "rows, head",
-            "hallpass_tokens{state=\"active\"} ",
-        ],
+        &["hallpass_tokens{state=\"active\"} "],
     ),
     ("docs/performance.md", &["VerifyToken"]),
     ("docs/policies.md", &["--max-token-ttl"]),

@@ -2,7 +2,7 @@
 
 use hallpass::domain::{
     audit::{AuditRow, ChainHash, ChainHead},
-    audit_chain::{Chain, Verdict},
+    audit_chain::{Chain, Expectation, Verdict},
     time::Timestamp,
 };
 use rusqlite::{Connection, Row};
@@ -12,7 +12,10 @@ pub(crate) fn verify_audit(
     sql: &Connection,
     noted: Option<ChainHead>,
 ) -> rusqlite::Result<Verdict> {
-    let mut chain = Chain::new(noted);
+    let mut chain = Chain::new(Expectation {
+        noted,
+        ..Expectation::default()
+    });
     let mut rows = sql.prepare("SELECT * FROM audit ORDER BY sequence")?;
     for row in rows.query_map((), read)? {
         chain.check(&row?);

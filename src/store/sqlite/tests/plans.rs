@@ -238,9 +238,12 @@ pub(super) fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     audit::is_target(tx, "nothing").unwrap();
     audit_statements::search_all(tx, user, id);
     audit::head(tx).unwrap();
+    audit::first(tx).unwrap();
     audit::newest_time(tx).unwrap();
     meta::page_key(tx).unwrap();
     meta::purge_time(tx).unwrap();
+    meta::audit_purge_time(tx).unwrap();
+    audit::find_old(tx, NOW, i64::MAX, 100).unwrap();
 }
 
 /// Runs all writes likewise, and deletes the user at the end.
@@ -276,12 +279,14 @@ pub(super) fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     tokens::purge(tx, NOW, 100).unwrap();
     audit::append(tx, event("planted")).unwrap();
     meta::set_purge_time(tx, NOW).unwrap();
+    meta::set_audit_purge_time(tx, NOW).unwrap();
     let network = "192.0.2.0/24".parse().unwrap();
     known_networks::record(tx, user, network, NOW).unwrap();
     known_networks::list(tx, NOW, 100).unwrap();
     known_networks::purge(tx, NOW).unwrap();
     known_networks::delete_of_user(tx, user).unwrap();
     audit::list_all(tx, None, 100).unwrap();
+    audit::remove_old(tx, 0).unwrap();
 }
 
 /// Runs all reads and writes for a user with one token.
