@@ -182,11 +182,12 @@ async fn get_ready(
 ) -> Result<(Server, App), Failure> {
     let db = open(plan.store).await?;
     tracing::info!(path = %plan.database.display(), "the database is open");
+    let bootstrap_token = plan.app.bootstrap_token.clone();
     let app = App::start(db, Arc::new(SystemClock), plan.app).await?;
     if accept_clock {
         app.accept_clock();
     }
-    first_start::first_start(&app, plan.password, log).await?;
+    first_start::first_start(&app, plan.password, bootstrap_token, log).await?;
     app.store_policies().await?;
     let mut options = plan.server;
     options.limits.max_connections = open_files::raise_limit(options.limits.max_connections);

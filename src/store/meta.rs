@@ -1,11 +1,12 @@
 //! Metadata of the database.
 
 use super::{error::Error, row::Value, tx::Tx};
-use crate::domain::{page::PageKey, random, time::Timestamp};
+use crate::domain::{page::PageKey, random, time::Timestamp, token_text::TokenHash};
 
 const PAGE_KEY: &str = "page_key";
 const POLICIES: &str = "policies";
 const VERSION: &str = "version";
+const BOOTSTRAP_TOKEN: &str = "bootstrap_token";
 
 /// The key that signs page tokens.
 pub fn page_key(tx: &Tx<'_>) -> Result<PageKey, Error> {
@@ -80,6 +81,20 @@ pub(super) fn set_version(tx: &Tx<'_>) -> Result<(), Error> {
 fn find(tx: &Tx<'_>, key: &str) -> Result<Option<Vec<u8>>, Error> {
     let sql = "SELECT value FROM meta WHERE key = ?1";
     tx.find(sql, &[key.into()], |row| row.blob("value"))
+}
+
+/// The hash of the token that the first start leaves in a file. It is noted before that file is written, and so before
+/// the token exists.
+pub fn bootstrap_token(tx: &Tx<'_>) -> Result<Option<TokenHash>, Error> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    tx.find(sql, &[BOOTSTRAP_TOKEN.into()], |row| {
+        row.bytes("value").map(TokenHash::from_row)
+    })
+}
+
+/// Replaces that hash.
+pub fn set_bootstrap_token(tx: &Tx<'_>, hash: &TokenHash) -> Result<(), Error> {
+    set(tx, BOOTSTRAP_TOKEN, hash.as_bytes())
 }
 
 fn set(tx: &Tx<'_>, key: &str, value: &[u8]) -> Result<(), Error> {
