@@ -77,6 +77,8 @@ struct Inner {
     sign_ins: Family<ResultLabel, Counter>,
     tokens: Family<StateLabel, Gauge>,
     log_lines_dropped: Counter,
+    /// Empty where the server does not speak TLS, so that nothing is served.
+    certificate_expiry: Family<[(&'static str, &'static str); 0], Gauge>,
     load_shed: LoadShed,
     store: StoreMetrics,
 }
@@ -114,6 +116,11 @@ impl Default for Metrics {
                 &mut registry,
                 "tokens",
                 "Stored tokens by state, counted now and then",
+            ),
+            certificate_expiry: family(
+                &mut registry,
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate in use expires, in seconds since 1970",
             ),
             load_shed: LoadShed::register(&mut registry),
             store: StoreMetrics::register(&mut registry),
@@ -165,6 +172,11 @@ impl Metrics {
             let gauge = self.0.tokens.get_or_create(&StateLabel { state });
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Sets when the TLS certificate in use expires, in seconds since 1970.
+    pub fn certificate_expiry(&self, unix_secs: i64) {
+        self.0.certificate_expiry.get_or_create(&[]).set(unix_secs);
     }
 
     /// Counts dropped log lines.

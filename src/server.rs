@@ -52,10 +52,10 @@ use health_reflection::{Health, Reflection};
 use limits::Limits;
 use listen::Bound;
 pub use listen::ListenAddress;
-use listener::Pipe;
+use listener::{Pipe, Tls, Transport};
 pub use public_url::PublicUrl;
 use server_certificate::ServerCertificate;
-pub use tls::{TlsError, TlsOptions};
+pub use tls::{TlsError, TlsOptions, read_certificates, read_key};
 
 /// Settings of the server.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Server {
         mut inherited: ListenFd,
     ) -> Result<Self, BindError> {
         let certificate = match &options.tls {
-            Some(tls) => Some(ServerCertificate::load(tls, app.now())?),
+            Some(tls) => Some(ServerCertificate::load(tls, &app)?),
             None => None,
         };
         let bound = listen::bind(&options.listen, &mut inherited).await?;
@@ -259,6 +259,19 @@ pub fn embedded(
         stream,
         listener::serve(pipe, service, limits, load_shed, shutdown),
     )
+}
+
+/// Has `listener` speak TLS with a certificate that is never read again.
+///
+/// # Errors
+/// The certificate cannot be used.
+pub fn over_tls(
+    listener: TcpListener,
+    options: &TlsOptions,
+    app: &App,
+) -> Result<impl Transport + use<>, TlsError> {
+    let certificate = ServerCertificate::load(options, app)?;
+    Ok(Tls::new(listener, certificate))
 }
 
 async fn take(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {

@@ -1,29 +1,24 @@
 //! The server's certificate and key, and the authorities of its clients: PEM files that are read and checked.
 
+mod pem_files;
+mod validity;
+
 use std::{
-    fmt,
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::fs::{Mode, OFlags};
 use tokio::sync::Notify;
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject as _},
-    },
-    server::WebPkiClientVerifier,
+    pki_types::pem,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
-use x509_cert::{Certificate, der::Decode as _};
-use zeroize::Zeroizing;
 
-use crate::domain::time::Timestamp;
+pub use self::pem_files::{read_certificates, read_key};
+pub(super) use self::validity::{Validity, ValidityState};
 
 /// Where the certificate is, and what is asked of peers.
 #[derive(Clone, Debug)]
@@ -47,7 +42,7 @@ impl TlsOptions {
     pub(super) fn load(&self) -> Result<Loaded, TlsError> {
         let chain = read_certificates(&self.certificate)?;
         let key = read_key(&self.key)?;
-        let lifetime = Lifetime::of(&chain[0]);
+        let validity = Validity::of(&chain[0]);
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -68,9 +63,14 @@ impl TlsOptions {
                 error => TlsError::Rustls(error),
             })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if self.client_ca.is_some() {
+            // A resumed session would not check again whether the client's certificate has expired.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(Loaded {
             config: Arc::new(config),
-            lifetime,
+            validity,
         })
     }
 }
@@ -137,79 +137,6 @@ pub enum TlsError {
     Rustls(rustls::Error),
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(path, |_| Ok(()))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let found = found.map_err(|source| TlsError::Pem {
-        path: path.to_owned(),
-        source,
-    })?;
-    if found.is_empty() {
-        return Err(TlsError::Missing {
-            path: path.to_owned(),
-            what: "certificate",
-        });
-    }
-    Ok(found)
-}
-
-/// Other users may not read a key. Its group may, as Debian's group `ssl-cert` does.
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    const OTHERS_OR_WRITABLE: u32 = 0o027;
-    let text = read(path, |mode| {
-        if mode & OTHERS_OR_WRITABLE == 0 {
-            return Ok(());
-        }
-        Err(TlsError::OpenKey {
-            path: path.to_owned(),
-            mode,
-        })
-    })?;
-    match PrivateKeyDer::from_pem_slice(&text) {
-        _ if is_encrypted(&text) => Err(TlsError::EncryptedKey(path.to_owned())),
-        Ok(key) => Ok(key),
-        Err(pem::Error::NoItemsFound) => Err(TlsError::Missing {
-            path: path.to_owned(),
-            what: "private key",
-        }),
-        Err(source) => Err(TlsError::Pem {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-fn is_encrypted(pem: &[u8]) -> bool {
-    let contains = |text: &[u8]| memchr::memmem::find(pem, text).is_some();
-    contains(b"BEGIN ENCRYPTED PRIVATE KEY") || contains(b"Proc-Type: 4,ENCRYPTED")
-}
-
-/// Reads a file, if `check` accepts the permissions of what was opened.
-fn read(
-    path: &Path,
-    check: impl FnOnce(u32) -> Result<(), TlsError>,
-) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    const MAX_BYTES: u64 = 1024 * 1024;
-    let failed = |source| TlsError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    // A pipe in its place would be waited for.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty());
-    let file = File::from(file.map_err(|error| failed(error.into()))?);
-    let found = file.metadata().map_err(failed)?;
-    if !found.is_file() {
-        return Err(failed(io::Error::other("it is not a regular file")));
-    }
-    check(found.mode() & 0o7777)?;
-    let mut text = Zeroizing::new(Vec::new());
-    file.take(MAX_BYTES)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
-    Ok(text)
-}
-
 fn client_verifier(
     path: &Path,
     provider: Arc<CryptoProvider>,
@@ -227,50 +154,18 @@ fn client_verifier(
         .map_err(|error| unusable(&error))
 }
 
-/// Since when and until when a certificate is valid.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lifetime {
-    not_before: Timestamp,
-    pub(super) not_after: Timestamp,
-}
-
-impl Lifetime {
-    /// `None`: the certificate says so in a way that only rustls understands.
-    fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let certificate = Certificate::from_der(certificate).ok()?;
-        let validity = certificate.tbs_certificate().validity();
-        Some(Self {
-            not_before: validity.not_before.to_system_time().into(),
-            not_after: validity.not_after.to_system_time().into(),
-        })
-    }
-}
-
+/// What the files give.
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
-    pub(super) lifetime: Option<Lifetime>,
-}
-
-impl Loaded {
-    /// Clients refuse such a certificate. The server goes on all the same: it may be the clock that is wrong.
-    pub(super) fn warn_unless_valid(&self, now: Timestamp) {
-        match self.lifetime {
-            Some(Lifetime { not_after, .. }) if not_after < now => {
-                tracing::warn!(%not_after, "the TLS certificate has expired");
-            }
-            Some(Lifetime { not_before, .. }) if now < not_before => {
-                tracing::warn!(%not_before, "the TLS certificate is not valid yet");
-            }
-            _ => {}
-        }
-    }
+    /// `None`: it cannot be read, though rustls could use the certificate.
+    pub(super) validity: Option<Validity>,
 }
 
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
-    use rcgen::{CertificateParams, KeyPair, generate_simple_self_signed};
+    use rcgen::{KeyPair, generate_simple_self_signed};
     use tempfile::TempDir;
 
     use super::*;
@@ -362,16 +257,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn lifetime_of_a_certificate_is_known() {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2026, 1, 2);
-        params.not_after = rcgen::date_time_ymd(2050, 3, 4);
-        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let lifetime = Lifetime::of(certificate.der()).unwrap();
-        assert_eq!(lifetime.not_before.to_string(), "2026-01-02T00:00:00Z");
-        assert_eq!(lifetime.not_after.to_string(), "2050-03-04T00:00:00Z");
     }
 }
