@@ -3,7 +3,10 @@
 
 use std::{
     error::Error,
+    fs::{self, Permissions},
     io::{Read, Write},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     sync::Arc,
 };
 
@@ -12,10 +15,11 @@ use hallpass::{
     domain::clock::SystemClock,
     metrics::LoadShed,
     server::{
+        self, TlsOptions,
         edge::{Edge, MethodTable},
         endpoints::{self, Credentials, Endpoint, Kind},
         limits::Limits,
-        listener,
+        listener::{self, Transport},
     },
     store::{Db, OpenAs, StoreOptions},
 };
@@ -38,11 +42,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let address = socket.local_addr()?;
-    write_message(&ServerCompatResponse {
-        host: address.ip().to_string(),
-        port: address.port().into(),
-        ..ServerCompatResponse::default()
-    })?;
 
     let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)?;
     let methods = Arc::new(MethodTable::new(&pool, public(&pool), &[])?);
@@ -55,11 +54,48 @@ async fn main() -> Result<(), Box<dyn Error>> {
     )
     .await?;
     // The suite compares the details of errors exactly.
-    let edge = Edge::new(app, methods, service::router(), Arc::clone(&limits)).without_reasons();
+    let edge =
+        Edge::new(app.clone(), methods, service::router(), Arc::clone(&limits)).without_reasons();
     let edge = edge.into_service();
+    let tls = write_certificates(&request, folder.path())?;
+    let transport: Box<dyn Transport> = match &tls {
+        Some(tls) => Box::new(server::over_tls(socket, tls, &app)?),
+        None => Box::new(socket),
+    };
+    write_message(&ServerCompatResponse {
+        host: address.ip().to_string(),
+        port: address.port().into(),
+        pem_cert: request.server_creds.unwrap_or_default().cert,
+    })?;
     let load_shed = LoadShed::default();
-    listener::serve(socket, edge, limits, load_shed, std::future::pending()).await;
+    let forever = std::future::pending();
+    listener::serve(vec![transport], edge, limits, load_shed, forever).await;
     Ok(())
+}
+
+/// Writes the certificates that the suite wants the server to use into `folder`; `None`: it wants no TLS.
+fn write_certificates(
+    request: &ServerCompatRequest,
+    folder: &Path,
+) -> std::io::Result<Option<TlsOptions>> {
+    if !request.use_tls {
+        return Ok(None);
+    }
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.join(name);
+        fs::write(&path, content)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok::<_, std::io::Error>(path)
+    };
+    let server = request.server_creds.clone().unwrap_or_default();
+    let client_ca = (!request.client_tls_cert.is_empty())
+        .then(|| write("client-ca.pem", &request.client_tls_cert));
+    Ok(Some(TlsOptions {
+        certificate: write("cert.pem", &server.cert)?,
+        key: write("key.pem", &server.key)?,
+        client_ca: client_ca.transpose()?,
+        reload: Arc::default(),
+    }))
 }
 
 /// Entries of all procedures, which need no credential.
