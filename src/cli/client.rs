@@ -10,16 +10,19 @@
 mod call;
 mod connection;
 mod procedures;
+pub(super) mod tls;
 mod users;
 
 use std::{
     path::{self, PathBuf},
     process,
+    sync::Arc,
     time::Duration,
 };
 
 use prost::{Message, Name};
 use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     failure::{self, Failure},
@@ -27,6 +30,7 @@ use super::{
 };
 use crate::{
     config::{
+        client_tls::ClientTls,
         server_address::ServerAddress,
         target::{TargetArgs, TokenError, TokenSource, Why},
     },
@@ -64,9 +68,29 @@ enum Target {
     Http {
         address: ServerAddress,
         bearer: Option<Secret>,
+        /// `None`: it is not spoken.
+        tls: Option<Arc<ClientConfig>>,
     },
     Socket(PathBuf),
     Database(StoreOptions),
+}
+
+impl Target {
+    fn http(
+        address: ServerAddress,
+        bearer: Option<Secret>,
+        tls: &ClientTls,
+    ) -> Result<Self, Failure> {
+        let tls = match address {
+            ServerAddress::Http { tls: true, .. } => Some(Arc::new(tls::config(tls)?)),
+            _ => None,
+        };
+        Ok(Self::Http {
+            address,
+            bearer,
+            tls,
+        })
+    }
 }
 
 impl Client {
@@ -77,9 +101,9 @@ impl Client {
     pub(super) fn new(args: &TargetArgs) -> Result<Self, Failure> {
         let client = Self::with_any_token(args)?;
         match &client.target {
-            Target::Http { address, bearer } if bearer.is_none() => {
-                Err(TokenError::Missing(address.clone()).into())
-            }
+            Target::Http {
+                address, bearer, ..
+            } if bearer.is_none() => Err(TokenError::Missing(address.clone()).into()),
             _ => Ok(client),
         }
     }
@@ -93,8 +117,7 @@ impl Client {
             Some(address) => {
                 let (bearer, source) = args.token(&chosen)?.unzip();
                 token_source = source;
-                let address = address.clone();
-                Target::Http { address, bearer }
+                Target::http(address.clone(), bearer, &args.client_tls(&chosen)?)?
             }
             None => Target::Database(StoreOptions {
                 on_fatal: failure::end,
@@ -110,8 +133,10 @@ impl Client {
     pub(super) fn of_server(
         address: ServerAddress,
         bearer: Option<Secret>,
+        tls: &ClientTls,
     ) -> Result<Self, Failure> {
-        Self::of(Target::Http { address, bearer }, Why::ServerFlag, None)
+        let target = Target::http(address, bearer, tls)?;
+        Self::of(target, Why::ServerFlag, None)
     }
 
     fn of(target: Target, why: Why, token_source: Option<TokenSource>) -> Result<Self, Failure> {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::config::{
     Settings,
+    client_tls::ClientTlsArgs,
     effective::{self, Source},
     example,
     file::SettingsFile,
@@ -12,6 +13,7 @@ use crate::config::{
 };
 
 use super::{
+    client::tls,
     failure::Failure,
     output::{self, OutputArgs},
     serve::Plan,
@@ -20,8 +22,8 @@ use super::{
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
-    /// Check the settings as `serve` does, and print each with its source: default, file, env or flag. The database and the
-    /// addresses are not opened.
+    /// Check the settings as `serve` does, and print each with its source: default, file, env or flag; and those
+    /// with which commands speak TLS. The database and the addresses are not opened.
     Check(Box<Check>),
     /// Print a settings file, for --config, with each setting, its description and its default.
     Example,
@@ -33,6 +35,8 @@ pub(super) struct Check {
     output: OutputArgs,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    client: ClientTlsArgs,
 }
 
 /// Runs `hallpass config …` with the arguments `matches`, whose defaults `file` gives.
@@ -47,8 +51,14 @@ pub(super) fn run(
     // Checks the settings in combination, as `serve` does; each by itself was checked when it was parsed.
     let plan = Plan::of(&check.settings)?;
     plan.check_first_start()?;
+    let client = check.client.files(None)?;
+    if !client.is_default() {
+        tls::config(&client)?;
+    }
     let matches = matches.subcommand_matches("check").unwrap_or(matches);
-    let command = with_variables(Settings::augment_args(Command::new("settings")));
+    let command = with_variables(ClientTlsArgs::augment_args(Settings::augment_args(
+        Command::new("settings"),
+    )));
     let mut settings = effective::settings(&command, matches, file);
     settings.push(effective::admin_password(&plan.password));
     if check.output.json {

@@ -21,7 +21,7 @@ use crate::{
         target::TokenError,
     },
     server::TlsError,
-    store::{Error, Fatal, OpenError, SqliteOpenError, Unavailable},
+    store::{Fatal, OpenError, SqliteOpenError},
 };
 
 use super::{exit_code::ExitCode, output};
@@ -92,6 +92,12 @@ impl Failure {
     /// Adds a hint below the message.
     pub(super) fn with_line(mut self, line: String) -> Self {
         self.lines.push(line);
+        self
+    }
+
+    /// Adds hints below the message.
+    pub(super) fn with_lines<'a>(mut self, lines: impl IntoIterator<Item = &'a str>) -> Self {
+        self.lines.extend(lines.into_iter().map(str::to_owned));
         self
     }
 
@@ -170,10 +176,6 @@ pub(super) const OPEN_PERMISSIONS: &str = "; or, if they are meant to, like the 
 const NAME_THE_TARGET: &str = ": give the right one with --database-url (HALLPASS_DATABASE_URL), or a server with --server \
      (HALLPASS_SERVER) or `hallpass login`. `hallpass serve` creates a new one";
 
-/// What to do about a disk that was full during a migration.
-const FREE_SPACE: &str = ": free as much space as the database takes, and start it again. The version before the upgrade can \
-     open the database, too";
-
 /// Follows "give the right path".
 const BY_SETTING: &str = " with --database-url (HALLPASS_DATABASE_URL)";
 
@@ -206,9 +208,7 @@ impl From<OpenError> for Failure {
             OpenError::OlderSchema { .. } => ExitCode::OlderSchema,
             OpenError::AlreadyServed { .. } => ExitCode::AlreadyServed,
             OpenError::SyncFailed { .. } => ExitCode::SyncFailed,
-            OpenError::Database { .. }
-            | OpenError::AlteredSchema { .. }
-            | OpenError::Migration { .. } => ExitCode::CannotOpen,
+            OpenError::Database { .. } => ExitCode::CannotOpen,
             OpenError::Sqlite(error) => match error {
                 SqliteOpenError::FolderMissing { .. } => ExitCode::Missing,
                 SqliteOpenError::FolderNotWritable { .. }
@@ -226,10 +226,6 @@ impl From<OpenError> for Failure {
         let advice = match &error {
             OpenError::Missing { .. } => NAME_THE_TARGET,
             OpenError::Sqlite(SqliteOpenError::FolderMissing { .. }) => BY_SETTING,
-            OpenError::Migration {
-                source: Error::Unavailable { kind, .. },
-                ..
-            } if *kind == Unavailable::Full => FREE_SPACE,
             OpenError::Sqlite(SqliteOpenError::OpenPermissions { .. }) => OPEN_PERMISSIONS,
             _ => "",
         };

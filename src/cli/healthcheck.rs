@@ -4,7 +4,7 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -19,13 +19,14 @@ use tokio_rustls::rustls::{
 
 use crate::{
     config::{
+        client_tls::ClientCertArgs,
         file::FileArgs,
         server::{ListenArgs, TlsArgs},
     },
-    server::{ListenAddress, endpoints},
+    server::{ListenAddress, TlsError, endpoints},
 };
 
-use super::{exit_code::ExitCode, failure::Failure, output};
+use super::{client, exit_code::ExitCode, failure::Failure, output};
 
 /// How long connecting and each read may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,12 +42,15 @@ pub(super) struct Healthcheck {
     listen: ListenArgs,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    client: ClientCertArgs,
 }
 
 pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
-    if args.tls.tls_client_ca.is_some() {
+    let certificate = args.client.files()?;
+    if args.tls.tls_client_ca.is_some() && certificate.is_none() {
         return Err(Failure::usage(
-            "--tls-client-ca: this command has no client certificate; use `hallpass status`",
+            "--tls-client-ca asks for a certificate: give --client-cert and --client-key, or use `hallpass status`, which needs none on this machine",
         ));
     }
     let (path, word) = if args.live {
@@ -54,7 +58,10 @@ pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
     } else {
         (endpoints::READYZ.path, "ready")
     };
-    let is_https = args.tls.tls_cert.is_some();
+    let tls = match args.tls.tls_cert {
+        Some(_) => Some(Arc::new(tls_config(certificate.as_ref())?)),
+        None => None,
+    };
     let listen = args.listen.listen.first().expect("it has a default");
     let (url, status) = match listen {
         ListenAddress::Tcp(address) => {
@@ -64,10 +71,10 @@ pub(super) fn run(args: &Healthcheck) -> Result<(), Failure> {
                     "--listen: give the port that the server listens on, not 0",
                 ));
             }
-            let scheme = if is_https { "https" } else { "http" };
+            let scheme = if tls.is_some() { "https" } else { "http" };
             (
                 format!("{scheme}://{address}{path}"),
-                get(address, path, is_https),
+                get(address, path, tls),
             )
         }
         ListenAddress::Unix(socket) => (format!("{listen}:{path}"), get_by_socket(socket, path)),
@@ -99,13 +106,14 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
 }
 
 /// The status of the response to a GET of `path`.
-fn get(address: SocketAddr, path: &str, is_https: bool) -> io::Result<u16> {
+fn get(address: SocketAddr, path: &str, tls: Option<Arc<ClientConfig>>) -> io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let request = request(path, &address.to_string());
-    if is_https {
-        let session = tls_session(address).map_err(io::Error::other)?;
+    if let Some(tls) = tls {
+        let session = ClientConnection::new(tls, address.ip().into());
+        let session = session.map_err(io::Error::other)?;
         status(&mut StreamOwned::new(session, stream), &request)
     } else {
         status(&mut stream, &request)
@@ -136,13 +144,13 @@ fn status(stream: &mut (impl Read + Write), request: &str) -> io::Result<u16> {
         .ok_or_else(|| io::Error::other("not an HTTP server"))
 }
 
-fn tls_session(address: SocketAddr) -> Result<ClientConnection, rustls::Error> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
+fn tls_config(certificate: Option<&(PathBuf, PathBuf)>) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Rustls)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
-    ClientConnection::new(Arc::new(config), address.ip().into())
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate));
+    client::tls::present(builder, certificate)
 }
 
 /// Accepts any certificate: the server's names others than the address on this machine, and the request holds no

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::{
     config::{
+        client_tls::{ClientTls, ClientTlsArgs},
         logins::{self, Login, Logins},
         server_address::ServerAddress,
     },
@@ -68,6 +69,8 @@ pub(super) struct LoginArgs {
     )]
     insecure: bool,
     #[command(flatten)]
+    tls: ClientTlsArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -76,6 +79,8 @@ pub(super) struct LogoutArgs {
     /// The server. Default: that of the last login.
     #[arg(value_name = "URL", value_parser = parse_url)]
     url: Option<ServerAddress>,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
     #[command(flatten)]
     confirmation: TerminalConfirmation,
 }
@@ -106,7 +111,8 @@ pub(super) fn login(args: LoginArgs) -> Result<(), Failure> {
         )));
     }
     // Nobody should type a secret if the server is not there or the token cannot be stored.
-    let client = Client::of_server(server.clone(), None)?;
+    let tls = args.tls.files(None)?.absolute();
+    let client = Client::of_server(server.clone(), None, &tls)?;
     client.run(async |_| Ok(()))?;
     drop(Logins::open()?);
     let (username, token, plaintext, made_by_login) = match credential(&args)? {
@@ -126,18 +132,18 @@ pub(super) fn login(args: LoginArgs) -> Result<(), Failure> {
             (username, token, Secret::new(created.token), true)
         }
         Credential::Token(plaintext) => {
-            let client = Client::of_server(server.clone(), Some(plaintext.clone()))?;
+            let client = Client::of_server(server.clone(), Some(plaintext.clone()), &tls)?;
             let caller = client.call(&GetCurrentUserRequest {})?;
             let username = caller.user.unwrap_or_default().username;
             (username, caller.token.unwrap_or_default(), plaintext, false)
         }
     };
-    let stored = store(&args, username, &token, &plaintext, made_by_login);
+    let stored = store(&args, &tls, username, &token, &plaintext, made_by_login);
     let login = stored.map_err(|failure| {
         if !made_by_login {
             return failure;
         }
-        match StoredToken::new(server, &token.id, &plaintext) {
+        match StoredToken::new(server, &tls, &token.id, &plaintext) {
             Ok(token) => failure.and(&token.revoke_or_explain()),
             Err(_) => failure,
         }
@@ -202,6 +208,7 @@ fn note() -> String {
 /// with it.
 fn store(
     args: &LoginArgs,
+    tls: &ClientTls,
     username: String,
     token: &Token,
     plaintext: &Secret,
@@ -219,6 +226,7 @@ fn store(
         token_file,
         made_by_login,
         insecure: args.insecure,
+        tls: tls.clone(),
     };
     let before = logins.store(&args.url, login.clone(), plaintext)?;
     drop(logins);
@@ -227,7 +235,7 @@ fn store(
         && before.token_id != login.token_id
     {
         let id = &before.token_id;
-        let token = StoredToken::new(&args.url, id, &plaintext)?;
+        let token = StoredToken::new(&args.url, tls, id, &plaintext)?;
         let result = match token.live_children() {
             0 => token.revoke_or_explain(),
             count => format!(
@@ -247,10 +255,16 @@ struct StoredToken {
 }
 
 impl StoredToken {
-    fn new(server: &ServerAddress, id: &str, plaintext: &Secret) -> Result<Self, Failure> {
+    fn new(
+        server: &ServerAddress,
+        tls: &ClientTls,
+        id: &str,
+        plaintext: &Secret,
+    ) -> Result<Self, Failure> {
+        let client = Client::of_server(server.clone(), Some(plaintext.clone()), tls)?;
         Ok(Self {
             id: id.to_owned(),
-            client: Client::of_server(server.clone(), Some(plaintext.clone()))?,
+            client,
         })
     }
 
@@ -332,7 +346,8 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     let (server, login) = found.ok_or_else(|| Failure::failed("there is no stored login"))?;
     let revoked = match login.token() {
         Ok(plaintext) if login.made_by_login => {
-            let token = StoredToken::new(&server, &login.token_id, &plaintext)?;
+            let tls = args.tls.files(Some(&login.tls))?;
+            let token = StoredToken::new(&server, &tls, &login.token_id, &plaintext)?;
             confirm(args.confirmation, &token)?;
             token.revoke()
         }

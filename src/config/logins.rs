@@ -13,7 +13,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{environment::variable, private_file::Folder, server_address::ServerAddress};
+use super::{
+    client_tls::ClientTls, environment::variable, private_file::Folder,
+    server_address::ServerAddress,
+};
 use crate::domain::secret::Secret;
 
 const LIST: &str = "logins.json";
@@ -31,6 +34,9 @@ pub struct Login {
     pub made_by_login: bool,
     /// Whether the token may be sent to that server unencrypted.
     pub insecure: bool,
+    /// The files with which to speak TLS to that server, by absolute paths.
+    #[serde(default, skip_serializing_if = "ClientTls::is_default")]
+    pub tls: ClientTls,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -13,6 +13,8 @@ use std::{
 use clap::{ArgMatches, Args, Command, FromArgMatches, error::Error, parser::ValueSource};
 
 use super::{
+    SettingsConflict,
+    client_tls::{ClientTls, ClientTlsArgs},
     environment::{TOKEN, variable, without_empty},
     logins::{self, Login, LoginError},
     secrets::{SecretError, SecretFileError, SecretSource, read_secret_file},
@@ -32,7 +34,7 @@ const SERVICE_DATABASE: &str = "/var/lib/hallpass/hallpass.db";
 struct TargetFlags {
     /// Work on a server instead of a database: `https://HOST[:PORT][/PATH]`, `http://` on this machine, or unix:PATH
     /// for a control socket. Over HTTP the token comes from --token-file, `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FILE` or
-    /// `hallpass login`. `SSL_CERT_FILE` names the certificate authorities to trust instead of this machine's.
+    /// `hallpass login`.
     #[arg(long, env, value_name = "URL", value_parser = ServerAddress::parse)]
     server: Option<ServerAddress>,
 
@@ -43,6 +45,9 @@ struct TargetFlags {
     /// Send the token over unencrypted `http://` even to another machine.
     #[arg(long, env)]
     insecure: bool,
+
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -60,6 +65,7 @@ pub struct TargetArgs {
     token_file: Option<PathBuf>,
     token_file_is_a_flag: bool,
     insecure: bool,
+    tls: ClientTlsArgs,
 }
 
 /// Why a command works on its target.
@@ -178,6 +184,15 @@ impl TargetArgs {
         Ok(Target { server, why, login })
     }
 
+    /// The files with which to speak TLS to the target.
+    ///
+    /// # Errors
+    /// A certificate has no key, or a key no certificate.
+    pub fn client_tls(&self, target: &Target) -> Result<ClientTls, SettingsConflict> {
+        self.tls
+            .files(target.login.as_ref().map(|login| &login.tls))
+    }
+
     /// The token for a server over HTTP, and where it comes from; `None`: there is none.
     ///
     /// # Errors
@@ -294,6 +309,7 @@ impl FromArgMatches for TargetArgs {
             token_file: flags.token_file,
             token_file_is_a_flag: is_flag("token_file"),
             insecure: flags.insecure,
+            tls: flags.tls,
         })
     }
 

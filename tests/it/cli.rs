@@ -4,7 +4,6 @@
 mod audit;
 mod backup;
 mod bench;
-mod bootstrap_token;
 mod bulk;
 mod completions;
 mod confirmations;

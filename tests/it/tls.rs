@@ -1,6 +1,7 @@
 //! The server over TLS.
 
 mod authority;
+mod client_certificates;
 mod command;
 
 use std::{sync::Arc, time::Duration};

@@ -12,7 +12,6 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
-        bootstrap_token,
         caller::Caller,
         error::FieldError,
         permit::{CallerInTx, Permit},
@@ -116,10 +115,7 @@ impl App {
         if user.deactivated {
             return Err(target_deactivated());
         }
-        let parent = match caller.token() {
-            Some(_) if bootstrap_token::is_caller(tx, caller)? => None,
-            parent => parent,
-        };
+        let parent = caller.token();
         let policy = self.options().lifetime_of(user);
         let expire_time = match draft.expire_time {
             None if !draft.never_expires => policy.default_expiry(now),

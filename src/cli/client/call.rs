@@ -14,9 +14,10 @@ use hyper_util::rt::TokioIo;
 use prost::{DecodeError, Message};
 use serde::Deserialize;
 use tokio::time::timeout;
+use tokio_rustls::rustls;
 use tonic_types::pb::ErrorInfo;
 
-use super::{ServerStream, Unary, connection::Stream};
+use super::{ServerStream, Unary, connection::Stream, tls};
 use crate::{
     cli::{exit_code::ExitCode, failure::Failure},
     domain::secret::Secret,
@@ -191,9 +192,18 @@ impl Session {
             .insert(header::CONTENT_TYPE, content_type);
         match timeout(reply_timeout, self.sender.send_request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.lost(&error)),
+            Ok(Err(error)) => Err(match tls::cause(&error) {
+                Some(refusal) if tls::is_refusal(refusal) => self.unreachable(refusal),
+                _ => self.lost(&error),
+            }),
             Err(_) => Err(self.lost(&"it does not respond")),
         }
+    }
+
+    /// With TLS 1.3, the server checks the client's certificate when the client's handshake is complete.
+    fn unreachable(&self, refusal: &rustls::Error) -> Failure {
+        let problem = format!("cannot reach {}: {refusal}", self.target);
+        Failure::new(ExitCode::Unreachable, problem).with_lines(tls::advice(refusal))
     }
 
     fn end_of_stream(&self, message: &[u8]) -> Result<(), Failure> {

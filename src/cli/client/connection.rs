@@ -15,12 +15,9 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
-};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::Target;
+use super::{Target, tls};
 use crate::{
     app::App,
     cli::{exit_code::ExitCode, failure::Failure},
@@ -62,12 +59,14 @@ pub(super) async fn open(
     lock_wait: Option<Duration>,
 ) -> Result<Connection, Failure> {
     match target {
-        Target::Http { address, .. } => {
-            let connected = timeout(CONNECT_TIMEOUT, over_the_network(address)).await;
+        Target::Http { address, tls, .. } => {
+            let connector = tls.clone().map(TlsConnector::from);
+            let connected = timeout(CONNECT_TIMEOUT, over_the_network(address, connector)).await;
             let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             connected.map_err(|error| {
                 let problem = format!("cannot reach {address}: {error}");
-                Failure::new(ExitCode::Unreachable, problem)
+                let failure = Failure::new(ExitCode::Unreachable, problem);
+                failure.with_lines(tls::cause(&error).and_then(tls::advice))
             })
         }
         Target::Socket(path) => to_socket(path).await,
@@ -81,37 +80,21 @@ pub(super) async fn open(
     }
 }
 
-async fn over_the_network(address: &ServerAddress) -> io::Result<Connection> {
-    let ServerAddress::Http {
-        tls, host, port, ..
-    } = address
-    else {
+async fn over_the_network(
+    address: &ServerAddress,
+    connector: Option<TlsConnector>,
+) -> io::Result<Connection> {
+    let ServerAddress::Http { host, port, .. } = address else {
         return Err(io::Error::other("a control socket is not on the network"));
     };
     let name = host.trim_matches(['[', ']']);
     let stream = TcpStream::connect((name, *port)).await?;
     stream.set_nodelay(true)?;
-    if !tls {
+    let Some(connector) = connector else {
         return Ok(Connection::to(stream));
-    }
+    };
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let connector = TlsConnector::from(Arc::new(tls_config()?));
     Ok(Connection::to(connector.connect(name, stream).await?))
-}
-
-/// Trusts the authorities that this machine trusts, or those of `SSL_CERT_FILE`.
-fn tls_config() -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        let problem = "this machine trusts no certificate authority: install its ca-certificates, \
-             or name a file with SSL_CERT_FILE";
-        return Err(io::Error::other(problem));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The listener of the control socket must be the owner of the database beside it.

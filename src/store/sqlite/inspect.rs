@@ -4,12 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{
-    check, fault,
-    file::{known_schema, version},
-    migrate,
-    session::Session,
-};
+use super::{check, fault, file::known_schema, migrate, session::Session};
 use crate::{
     domain::{
         audit::ChainHead,
@@ -55,7 +50,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, OpenError> {
         .map_err(|error| refuse(fault::of(error)))?;
     let header = migrate::header(&connection).map_err(|error| refuse(fault::of(error)))?;
     // An older schema is migrated when it is restored.
-    header.check(path, OpenAs::Serve, || version(&connection))?;
+    header.check(path, OpenAs::Serve)?;
     if header.application_id == 0 {
         return Err(OpenError::Foreign {
             database: path.display().to_string(),

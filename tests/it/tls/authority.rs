@@ -33,7 +33,12 @@ pub(crate) struct Issued {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::named("authority")
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().unwrap();
@@ -45,8 +50,17 @@ impl Authority {
 
     /// For a server on this machine, or a client of that name.
     pub(crate) fn issue(&self, name: &str) -> Issued {
+        self.issue_with(name, |_| {})
+    }
+
+    pub(crate) fn issue_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued {
@@ -63,6 +77,14 @@ impl Authority {
     pub(crate) fn install(&self, issued: &Issued) {
         replace(&self.path("cert.pem"), &issued.certificate);
         replace(&self.path("key.pem"), &issued.key);
+    }
+
+    /// Writes the files of a client, and returns their paths.
+    pub(crate) fn write(&self, issued: &Issued) -> [PathBuf; 2] {
+        let paths = [self.path("client.pem"), self.path("client-key.pem")];
+        replace(&paths[0], &issued.certificate);
+        replace(&paths[1], &issued.key);
+        paths
     }
 
     /// The file of the authority's own certificate.
