@@ -8,19 +8,20 @@ pub mod authz;
 pub mod background;
 pub mod backup;
 pub mod bootstrap;
+mod bootstrap_token;
 pub mod caller;
 mod credential;
 mod credential_cache;
 pub mod error;
 pub mod explain;
 mod explanation_text;
-mod initial_password;
 pub mod limits;
 pub mod page;
 pub mod passwords;
 mod permit;
 mod policies;
 mod reuse;
+mod secret_file;
 pub mod shared;
 pub mod status;
 pub mod tokens;
@@ -48,6 +49,7 @@ use crate::{
 
 use authz::{Action, Relation};
 use background::{AuditReaders, ClockConfirmation, TokenStats};
+use bootstrap::BootstrapToken;
 use caller::Caller;
 use credential_cache::CredentialCache;
 use passwords::{Hasher, HasherOptions};
@@ -80,7 +82,9 @@ pub struct AppOptions {
     pub passwords: HasherOptions,
     /// File for the first admin's random password, used when no password is given.
     pub initial_password_file: PathBuf,
-    /// Accepts that file even if one of the process's groups may read it.
+    /// The token that the first start creates, if it is to create one.
+    pub bootstrap_token: Option<BootstrapToken>,
+    /// Accepts the files of the first start even if one of the process's groups may read them.
     pub allow_open_permissions: bool,
     /// The metrics that the use cases count into.
     pub metrics: Metrics,
@@ -100,6 +104,7 @@ impl Default for AppOptions {
             audit_retention: None,
             passwords: HasherOptions::default(),
             initial_password_file: PathBuf::from("initial-admin-password"),
+            bootstrap_token: None,
             allow_open_permissions: false,
             metrics: Metrics::default(),
         }

@@ -21,6 +21,7 @@ mod logging;
 mod login;
 mod machine;
 mod man;
+mod migrate;
 mod new_file;
 mod open_files;
 mod output;
@@ -120,6 +121,12 @@ enum Commands {
     /// Check the database.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Bring a database to the schema of this version without serving it, or create it.
+    ///
+    /// `serve` does the same at its start. The migrations happen as a whole or not at all, and an older version cannot
+    /// open the database afterwards, so make a backup first. Stop the server that has the database: this command waits
+    /// ten seconds for it.
+    Migrate(migrate::Migrate),
     /// Check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -271,6 +278,7 @@ fn dispatch(command: Commands, matches: &ArgMatches, file: &SettingsFile) -> Res
         Commands::Audit(command) => audit::run(command),
         Commands::Backup(args) => backup::run(&args),
         Commands::Data(command) => data::run(command),
+        Commands::Migrate(args) => migrate::run(&args),
         Commands::Config(command) => {
             let matches = matches.subcommand_matches("config").unwrap_or(matches);
             config::run(&command, matches, file)

@@ -23,7 +23,7 @@ pub mod store;
 pub mod target;
 pub mod values;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Arg, Args, Command, builder::BoolishValueParser};
 
@@ -48,6 +48,9 @@ pub struct Settings {
     /// How passwords are hashed.
     #[command(flatten)]
     pub passwords: app::PasswordArgs,
+    /// What the first start creates.
+    #[command(flatten)]
+    pub first_start: app::FirstStartArgs,
     /// How long ended tokens and audit rows are kept.
     #[command(flatten)]
     pub retention: app::RetentionArgs,
@@ -75,22 +78,23 @@ impl Settings {
             ..AppOptions::default()
         };
         self.tokens.apply(&mut options)?;
+        options.bootstrap_token = self.first_start.bootstrap_token(&options)?;
         Ok(options)
     }
 }
 
 /// Two settings that are valid alone and exclude each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsConflict {
     /// No token could be created with this default.
     #[error(
-        "--default-{kind}-token-ttl (HALLPASS_DEFAULT_{}_TOKEN_TTL): must be at most {}, which is the maximum",
-        kind.to_uppercase(),
+        "--{setting} ({}): must be at most {}, which is the maximum",
+        variable_of(setting),
         lifetime::show(*max)
     )]
     Lifetime {
-        /// Of whose tokens.
-        kind: &'static str,
+        /// The lifetime that is too long.
+        setting: &'static str,
         /// The maximum lifetime.
         max: Duration,
     },
@@ -102,6 +106,12 @@ pub enum SettingsConflict {
         /// Where the metrics would be.
         metrics: SocketAddr,
     },
+    /// Two secrets would be in one file.
+    #[error(
+        "--bootstrap-token-file (HALLPASS_BOOTSTRAP_TOKEN_FILE): {} is a file of Hallpass's own: name another",
+        .0.display()
+    )]
+    SameFile(PathBuf),
     /// One has no effect without the other.
     #[error(
         "--{setting} ({}): needs --{needed} ({}) as well",
@@ -267,6 +277,24 @@ mod tests {
             "--default-machine-token-ttl=2h",
         ];
         assert!(options(&machine).is_err());
+
+        let bootstrap_ttl = |args: &[&str]| {
+            let file = ["--bootstrap-token-file=token"];
+            let options = options(&[&file, args].concat())?;
+            Ok::<_, SettingsConflict>(options.bootstrap_token.map(|token| token.ttl.as_secs()))
+        };
+        assert_eq!(bootstrap_ttl(&[]), Ok(Some(86_400)));
+        assert_eq!(
+            bootstrap_ttl(&["--max-machine-token-ttl=1h"]),
+            Ok(Some(3_600))
+        );
+        let long = ["--max-token-ttl=1h", "--bootstrap-token-ttl=2h"];
+        let refusal = bootstrap_ttl(&long).unwrap_err().to_string();
+        assert!(
+            refusal.starts_with("--bootstrap-token-ttl (HALLPASS_BOOTSTRAP_TOKEN_TTL)"),
+            "{refusal}"
+        );
+        assert!(options(&["--bootstrap-token-ttl=2h"]).is_err());
         assert!(
             options(&[
                 "--max-machine-token-ttl=1h",

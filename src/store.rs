@@ -29,6 +29,12 @@ mod tx;
 pub use db::Db;
 pub use engine::freshness::Stamp;
 pub use error::{Cause, Error, Unavailable};
-pub use open::{EngineOptions, Fatal, LockHolder, OpenAs, OpenError, StoreOptions, file_type_name};
-pub use sqlite::{Backup, Inspection, SqliteOpenError, SqliteOptions, inspect, locate};
+pub use open::{
+    EngineOptions, Fatal, LockHolder, MigrationStep, OpenAs, OpenError, SchemaChange, StoreOptions,
+    file_type_name,
+};
+pub use sqlite::{
+    Backup, Inspection, SqliteOpenError, SqliteOptions, inspect, locate, migrate,
+    pending_migrations,
+};
 pub use tx::Tx;

@@ -58,6 +58,22 @@ pub(super) fn system_event(
     }
 }
 
+/// The audit row for a migration of the database, by the server or by a local user's command.
+pub fn migration_event(now: Timestamp, uid: Option<u32>) -> AuditEvent {
+    let event = AuditEvent {
+        user_agent: concat!("hallpass/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..system_event(now, "data.migrate", "")
+    };
+    match uid {
+        None => event,
+        Some(uid) => AuditEvent {
+            actor: format!("local:{uid}"),
+            credential_kind: "local",
+            ..event
+        },
+    }
+}
+
 impl App {
     /// Records that an admin reads another user's data, before the caller gets to see any of it.
     pub(super) async fn record_read(

@@ -161,7 +161,7 @@ pub const RULES: &[Rule] = {
     rule(A::CreatePerson, "user.create")
         .scope(S::UsersWrite).admin(All),
     rule(A::CreateMachine, "user.create")
-        .scope(S::UsersWrite).oneself(),
+        .scope(S::UsersWrite).oneself().admin(All),
     rule(A::GetUser, "user.get")
         .scope(S::UsersRead).oneself().owner().admin(All),
     rule(A::ListUsers, "user.list")

@@ -37,7 +37,7 @@ exit_codes! {
     OpenPermissions = 5, "Others may read or write the database's file";
     NotWritable = 6, "The database's folder or file is not writable";
     NewerSchema = 7, "A newer Hallpass made the database";
-    OlderSchema = 8, "An older Hallpass made the database, and `serve` has not raised it yet";
+    OlderSchema = 8, "An older Hallpass made the database, and neither `migrate` nor `serve` has migrated it yet";
     AlreadyServed = 9, "Another process has the database, and kept it for as long as was waited";
     CannotOpen = 10, "The database cannot be opened for another reason";
     AuditBroken = 11, "`audit verify`: the log was changed";

@@ -21,7 +21,7 @@ use crate::{
         target::TokenError,
     },
     server::TlsError,
-    store::{Fatal, OpenError, SqliteOpenError},
+    store::{Error, Fatal, OpenError, SqliteOpenError, Unavailable},
 };
 
 use super::{exit_code::ExitCode, output};
@@ -176,6 +176,10 @@ pub(super) const OPEN_PERMISSIONS: &str = "; or, if they are meant to, like the 
 const NAME_THE_TARGET: &str = ": give the right one with --database-url (HALLPASS_DATABASE_URL), or a server with --server \
      (HALLPASS_SERVER) or `hallpass login`. `hallpass serve` creates a new one";
 
+/// What to do about a disk that was full during a migration.
+const FREE_SPACE: &str = ": free as much space as the database takes, and start it again. The version before the upgrade can \
+     open the database, too";
+
 /// Follows "give the right path".
 const BY_SETTING: &str = " with --database-url (HALLPASS_DATABASE_URL)";
 
@@ -208,7 +212,9 @@ impl From<OpenError> for Failure {
             OpenError::OlderSchema { .. } => ExitCode::OlderSchema,
             OpenError::AlreadyServed { .. } => ExitCode::AlreadyServed,
             OpenError::SyncFailed { .. } => ExitCode::SyncFailed,
-            OpenError::Database { .. } => ExitCode::CannotOpen,
+            OpenError::Database { .. }
+            | OpenError::AlteredSchema { .. }
+            | OpenError::Migration { .. } => ExitCode::CannotOpen,
             OpenError::Sqlite(error) => match error {
                 SqliteOpenError::FolderMissing { .. } => ExitCode::Missing,
                 SqliteOpenError::FolderNotWritable { .. }
@@ -226,6 +232,10 @@ impl From<OpenError> for Failure {
         let advice = match &error {
             OpenError::Missing { .. } => NAME_THE_TARGET,
             OpenError::Sqlite(SqliteOpenError::FolderMissing { .. }) => BY_SETTING,
+            OpenError::Migration {
+                source: Error::Unavailable { kind, .. },
+                ..
+            } if *kind == Unavailable::Full => FREE_SPACE,
             OpenError::Sqlite(SqliteOpenError::OpenPermissions { .. }) => OPEN_PERMISSIONS,
             _ => "",
         };

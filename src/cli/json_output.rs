@@ -120,6 +120,11 @@ pub const JSON_OUTPUTS: &[JsonOutput] = &[
     ),
     object("data check", "", r#"{"findings": ["string"]}"#),
     object(
+        "migrate",
+        "",
+        r#"{"database": "string", "dryRun": "boolean", "fromSchema": "number", "toSchema": "number", "fromVersion?": "string", "toVersion": "string", "migrations": [{"schema": "number", "name": "string"}], "durationMillis": "number"}"#,
+    ),
+    object(
         "config check",
         "",
         r#"{"settings": [{"name": "string", "value?": "string", "source": "string"}]}"#,

@@ -16,13 +16,13 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, AppOptions, bootstrap},
+    app::{App, AppOptions, audit, bootstrap},
     config::{
         Settings,
         environment::ADMIN_PASSWORD,
         secrets::{ADMIN_PASSWORD_FILE, SecretSource, read_secret_file},
     },
-    domain::clock::SystemClock,
+    domain::clock::{Clock as _, SystemClock},
     metrics::Metrics,
     server::{BindError, Server, ServerOptions, control_socket},
     store::{self, Db, OpenAs, OpenError, StoreOptions},
@@ -123,6 +123,7 @@ fn start(
 ) -> Result<(), Failure> {
     let mut plan = Plan::of(settings)?;
     plan.store.metrics = metrics.store();
+    plan.store.migration_event = Some(Box::new(audit::migration_event(SystemClock.now(), None)));
     plan.store.on_fatal = failure::end;
     plan.app.metrics = metrics;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -181,11 +182,12 @@ async fn get_ready(
 ) -> Result<(Server, App), Failure> {
     let db = open(plan.store).await?;
     tracing::info!(path = %plan.database.display(), "the database is open");
+    let bootstrap_token = plan.app.bootstrap_token.clone();
     let app = App::start(db, Arc::new(SystemClock), plan.app).await?;
     if accept_clock {
         app.accept_clock();
     }
-    first_start::first_start(&app, plan.password, log).await?;
+    first_start::first_start(&app, plan.password, bootstrap_token, log).await?;
     app.store_policies().await?;
     let mut options = plan.server;
     options.limits.max_connections = open_files::raise_limit(options.limits.max_connections);
@@ -211,13 +213,17 @@ async fn get_ready(
     Ok((server, app))
 }
 
-/// Opens the database on a thread that the end of the process does not wait for: another process may have it.
+/// Opens the database on a thread that the end of the process does not wait for: another process may have it, and a
+/// migration that is cut off is undone by the next start.
 async fn open(options: StoreOptions) -> Result<Db, Failure> {
     let (done, is_open) = oneshot::channel::<Result<Db, OpenError>>();
     let open = move || drop(done.send(Db::open(&options)));
     let thread = thread::Builder::new().name("open".to_owned());
     thread.spawn(open).map_err(cannot_start)?;
-    let opened = is_open.await.expect("the thread sends before it ends");
+    let opened = tokio::select! {
+        opened = is_open => opened.expect("the thread sends before it ends"),
+        never = systemd::starting() => match never {},
+    };
     Ok(opened?)
 }
 

@@ -1,15 +1,22 @@
 //! The settings of the use cases: which tokens may be created and how they are used, how passwords are hashed, and how
 //! long data is kept.
 
-use std::{num::NonZero, path::PathBuf, time::Duration};
+use std::{
+    num::NonZero,
+    path::{self, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
 use super::{SettingsConflict, values};
 use crate::{
-    app::{AppOptions, passwords::HasherOptions},
+    app::{AppOptions, bootstrap::BootstrapToken, passwords::HasherOptions},
     domain::{lifetime::LifetimePolicy, token_text::TokenPrefix},
 };
+
+/// Long enough to set up a cluster in a day's work, short enough for a token that somebody forgets.
+const BOOTSTRAP_TOKEN_TTL: Duration = Duration::from_hours(24);
 
 /// Which tokens may be created, and how they may be used.
 #[derive(Args, Debug)]
@@ -69,11 +76,11 @@ impl TokenArgs {
     /// # Errors
     /// A default lifetime is longer than its maximum, so that no token could be created with it.
     pub fn apply(&self, options: &mut AppOptions) -> Result<(), SettingsConflict> {
-        let policy = |kind, max_ttl: Option<Duration>, default_ttl| {
+        let policy = |setting, max_ttl: Option<Duration>, default_ttl| {
             let max_ttl = max_ttl.into_iter().chain(self.max_token_ttl).min();
             match (default_ttl, max_ttl) {
                 (Some(default), Some(max)) if default > max => {
-                    Err(SettingsConflict::Lifetime { kind, max })
+                    Err(SettingsConflict::Lifetime { setting, max })
                 }
                 _ => Ok(LifetimePolicy {
                     max_ttl,
@@ -83,12 +90,12 @@ impl TokenArgs {
             }
         };
         options.people = policy(
-            "person",
+            "default-person-token-ttl",
             self.max_person_token_ttl,
             self.default_person_token_ttl,
         )?;
         options.machines = policy(
-            "machine",
+            "default-machine-token-ttl",
             self.max_machine_token_ttl,
             self.default_machine_token_ttl,
         )?;
@@ -135,6 +142,51 @@ impl PasswordArgs {
             threads: usize::from(self.hasher_threads),
             ..HasherOptions::default()
         }
+    }
+}
+
+/// What the first start creates beside the user admin.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "First start")]
+pub struct FirstStartArgs {
+    /// A new file in which the first start, on an empty database, leaves a token of the new machine bootstrap, an admin,
+    /// for automation to begin with. Later starts write nothing.
+    #[arg(long, env, value_name = "FILE")]
+    pub bootstrap_token_file: Option<PathBuf>,
+
+    /// The lifetime of that token. Not set: 24h, or a machine's maximum if that is shorter.
+    #[arg(long, env, value_name = "DURATION", value_parser = values::duration)]
+    pub bootstrap_token_ttl: Option<Duration>,
+}
+
+impl FirstStartArgs {
+    /// The token that the first start is to create, within the limits that are in `options`.
+    ///
+    /// # Errors
+    /// It has a lifetime and no file, or lives longer than a machine's token may, or its file has another use.
+    pub fn bootstrap_token(
+        &self,
+        options: &AppOptions,
+    ) -> Result<Option<BootstrapToken>, SettingsConflict> {
+        let (setting, needed) = ("bootstrap-token-ttl", "bootstrap-token-file");
+        let Some(file) = &self.bootstrap_token_file else {
+            return match self.bootstrap_token_ttl {
+                Some(_) => Err(SettingsConflict::Missing { setting, needed }),
+                None => Ok(None),
+            };
+        };
+        // Messages name it, and must be right in any working directory.
+        let file = path::absolute(file).unwrap_or_else(|_| file.clone());
+        if file == options.initial_password_file {
+            return Err(SettingsConflict::SameFile(file));
+        }
+        let max = options.machines.max_ttl.unwrap_or(Duration::MAX);
+        let ttl = match self.bootstrap_token_ttl {
+            Some(ttl) if ttl > max => return Err(SettingsConflict::Lifetime { setting, max }),
+            Some(ttl) => ttl,
+            None => BOOTSTRAP_TOKEN_TTL.min(max),
+        };
+        Ok(Some(BootstrapToken { file, ttl }))
     }
 }
 

@@ -1,13 +1,14 @@
 //! The actions in the audit log, such as `token.create` in the group `token`.
 
 /// Every recorded action. Writing a row with any other action is a bug, since no filter would find it.
-pub const ACTIONS: [&str; 38] = [
+pub const ACTIONS: [&str; 39] = [
     "audit.list",
     "audit.purge",
     "authenticate.password",
     "authenticate.token",
     "data.backup",
     "data.check",
+    "data.migrate",
     "policies.set",
     "token.adopt_children",
     "token.create",

@@ -8,7 +8,7 @@ use super::{
     error::{Error, Unavailable},
     sqlite::open::{SqliteOpenError, SqliteOptions},
 };
-use crate::metrics::StoreMetrics;
+use crate::{domain::audit::AuditEvent, metrics::StoreMetrics};
 
 /// How to open the database.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ pub struct StoreOptions {
     /// For tests: runs each write, rolls it back and runs it again, as an engine may after a conflict. A write whose
     /// statements or parameters differ the second time fails.
     pub rerun_writes: bool,
+    /// The row of the audit log that a migration of an existing database leaves, in the same transaction.
+    pub migration_event: Option<Box<AuditEvent>>,
+    /// Called before each migration of an existing database.
+    pub on_migration: fn(&MigrationStep),
+    /// For tests: called after each statement of a migration.
+    pub after_statement: fn(),
     /// Ends the process. Nobody gets an answer after this is called, since nothing can be relied on any more.
     pub on_fatal: fn(Fatal) -> !,
     /// Where the store's metrics are counted.
@@ -45,6 +51,9 @@ impl StoreOptions {
             busy_timeout: Duration::from_secs(5),
             max_waiting: 4_096,
             rerun_writes: false,
+            migration_event: None,
+            on_migration: |step| tracing::info!("migrating the database: {step}"),
+            after_statement: || {},
             on_fatal: abort,
             metrics: StoreMetrics::default(),
         }
@@ -75,6 +84,41 @@ pub enum OpenAs {
     Serve,
     /// A command without a server: it creates nothing and needs the current schema.
     Embedded,
+}
+
+/// A pending migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MigrationStep {
+    /// The schema that it makes.
+    pub schema: i64,
+    /// The schema that the last one makes.
+    pub last: i64,
+    /// What it is for.
+    pub name: &'static str,
+}
+
+impl fmt::Display for MigrationStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { schema, last, name } = self;
+        write!(f, "{schema} of {last}: {name}")
+    }
+}
+
+/// How the schema of a database was changed, or would be.
+#[derive(Clone, Debug)]
+pub struct SchemaChange {
+    /// The database's file, without links.
+    pub path: PathBuf,
+    /// The schema before; 0: there were no tables.
+    pub from: i64,
+    /// The schema that this program needs.
+    pub to: i64,
+    /// The migrations in order.
+    pub steps: Vec<MigrationStep>,
+    /// The version of Hallpass that had the database before, if known.
+    pub from_version: Option<String>,
+    /// The time that the migrations took.
+    pub duration: Duration,
 }
 
 /// Why the process that owns the database must end.
@@ -148,7 +192,10 @@ pub enum OpenError {
     },
     /// The schema is from a newer Hallpass. The database was not touched.
     #[error(
-        "the database {database} has schema {found} and this hallpass knows {known}: run a newer hallpass"
+        "the database {database} has schema {found}, and this hallpass {} knows {known}: run {}, or restore a \
+         backup from before the upgrade",
+        env!("CARGO_PKG_VERSION"),
+        version.as_ref().map_or_else(|| "a newer one".to_owned(), |version| format!("hallpass {version}, which made it"))
     )]
     NewerSchema {
         /// Where the database is.
@@ -157,10 +204,13 @@ pub enum OpenError {
         found: i64,
         /// This program's schema.
         known: i64,
+        /// The version of Hallpass that made it, if it says so.
+        version: Option<String>,
     },
-    /// The schema is from an older Hallpass, and only `serve` migrates it.
+    /// The schema is from an older Hallpass, and only `serve` and `migrate` change it.
     #[error(
-        "the database {database} has schema {found} and this hallpass needs {known}: start `hallpass serve` once"
+        "the database {database} has schema {found}, and this hallpass needs {known}: make a backup, then run \
+         `hallpass migrate` or start `hallpass serve`"
     )]
     OlderSchema {
         /// Where the database is.
@@ -169,6 +219,31 @@ pub enum OpenError {
         found: i64,
         /// This program's schema.
         known: i64,
+    },
+    /// The tables are not those of the schema that the database says it has.
+    #[error(
+        "the tables of the database {database} were changed by something other than hallpass ({differences}): undo \
+         that, or restore a backup"
+    )]
+    AlteredSchema {
+        /// Where the database is.
+        database: String,
+        /// What differs.
+        differences: String,
+    },
+    /// A migration failed, and was undone.
+    #[error(
+        "the database {database} could not be migrated from schema {from} to {to}, and is as it was before"
+    )]
+    Migration {
+        /// Where the database is.
+        database: String,
+        /// The database's schema.
+        from: i64,
+        /// This program's schema.
+        to: i64,
+        /// Why.
+        source: Error,
     },
     /// Another process owns the database.
     #[error("the database {database} is in use by {holder}: stop that, or give another path")]
@@ -206,13 +281,14 @@ impl OpenError {
     pub(super) const fn may_be_full(&self) -> bool {
         matches!(
             self,
-            Self::Database {
-                source: Error::Unavailable {
-                    kind: Unavailable::Full | Unavailable::Io,
-                    ..
-                },
-                ..
-            }
+            Self::Database { source, .. } | Self::Migration { source, .. }
+                if matches!(
+                    source,
+                    Error::Unavailable {
+                        kind: Unavailable::Full | Unavailable::Io,
+                        ..
+                    }
+                )
         )
     }
 }

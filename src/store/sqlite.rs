@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 use super::{
     engine::{freshness::Freshness, job::Job, queue::JobQueue},
     error::{Error, Unavailable},
-    open::{EngineOptions, OpenAs, OpenError, StoreOptions},
+    open::{EngineOptions, OpenAs, OpenError, SchemaChange, StoreOptions},
 };
 use crate::metrics::QueueName;
 pub use backup::Backup;
@@ -58,6 +58,44 @@ pub fn locate(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
     database.check_files(sqlite)?;
     let exists = database.check_unlocked(options.open_as)?;
     Ok((database.path, exists))
+}
+
+/// Migrates the database, or creates it.
+///
+/// # Errors
+/// The database cannot be opened, or a migration failed and was undone.
+pub fn migrate(options: &StoreOptions) -> Result<SchemaChange, OpenError> {
+    let (lock, change) = own(options)?;
+    lock.sync_names()
+        .map_err(|error| fault::of_opening(lock.path(), error))?;
+    Ok(change)
+}
+
+/// What [`migrate`] would do. Changes nothing.
+///
+/// # Errors
+/// The database cannot be opened.
+pub fn pending_migrations(options: &StoreOptions) -> Result<SchemaChange, OpenError> {
+    let EngineOptions::Sqlite(sqlite) = &options.engine;
+    migrate::pending(sqlite, options)
+}
+
+/// Makes this process the owner of the database, and prepares its schema.
+fn own(options: &StoreOptions) -> Result<(DatabaseLock, SchemaChange), OpenError> {
+    let EngineOptions::Sqlite(sqlite) = &options.engine;
+    let lock = DatabaseLock::acquire(sqlite, options)?;
+    lock.check_file(sqlite, options.open_as)?;
+    backup::remove_leftovers(lock.path());
+    let change = migrate::prepare(&lock, options).or_else(|refusal| {
+        // On a full disk SQLite needs some space to start.
+        let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
+        if may_give && Reserve::release_of(lock.path()) {
+            migrate::prepare(&lock, options)
+        } else {
+            Err(refusal)
+        }
+    })?;
+    Ok((lock, change))
 }
 
 /// What the threads share. Must be dropped after the connections, since it releases the lock.
@@ -91,25 +129,12 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let EngineOptions::Sqlite(sqlite) = &options.engine;
-        let lock = DatabaseLock::acquire(sqlite, options)?;
-        lock.check_file(sqlite, options.open_as)?;
-        backup::remove_leftovers(lock.path());
-        migrate::prepare(&lock, options).or_else(|refusal| {
-            // On a full disk SQLite needs some space to start.
-            let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
-            if may_give && Reserve::release_of(lock.path()) {
-                migrate::prepare(&lock, options)
-            } else {
-                Err(refusal)
-            }
-        })?;
-        let pool = connect::pool(lock.path(), options)?;
-        let first = connect::get(&pool, lock.path())?;
+        let (lock, change) = own(options)?;
         if options.open_as == OpenAs::Serve {
-            // A command may go on: `data check` is one, and it reports the damage.
-            check::refuse_damaged_schema(&first, lock.path())?;
+            change.log();
         }
-        drop(first);
+        let pool = connect::pool(lock.path(), options)?;
+        drop(connect::get(&pool, lock.path())?);
         // The log now exists, and stays for as long as the database is open.
         lock.sync_names()
             .map_err(|error| fault::of_opening(lock.path(), error))?;
@@ -272,7 +297,9 @@ impl Drop for Engine {
 pub(crate) fn in_memory() -> rusqlite::Connection {
     let mut connection = rusqlite::Connection::open_in_memory().unwrap();
     connect::prepare(&mut connection, Duration::ZERO).unwrap();
-    migrate::migrate(&mut connection).unwrap();
+    let options = StoreOptions::sqlite(PathBuf::new(), OpenAs::Serve);
+    let change = SchemaChange::of(std::path::Path::new(""), 0, None);
+    migrate::migrate(&mut connection, &change, &options).unwrap();
     connection
 }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod bench;
+mod bootstrap_token;
 mod bulk;
 mod completions;
 mod confirmations;

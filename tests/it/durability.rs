@@ -2,9 +2,9 @@
 //!
 //! The tests run the real binary, since the promise depends on its system calls: `kill` kills it at random
 //! times, `power_cut` reconstructs what a disk may hold after a power cut, `disk_faults`, `full_disk`, `lock`
-//! and `clock` make its environment fail while it runs, `flips` changes bytes of its file, `backups` are taken meanwhile, and `last_use` is the
-//! one thing that a crash may lose. Each test has a control that must fail, so that the test is known to be able
-//! to detect a loss.
+//! and `clock` make its environment fail while it runs, `backups` are taken meanwhile, `first_start` kills it while it
+//! creates its first users, and `flips` changes bytes of its file. Last uses are the one thing that a crash may lose. Each
+//! test has a control that must fail, so that the test is known to be able to detect a loss.
 //!
 //! `DURABILITY=full` runs the long versions.
 
@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod disk_faults;
 mod disk_model;
+mod first_start;
 mod flips;
 mod full_disk;
 mod kill;

@@ -48,6 +48,7 @@ mod list_tokens;
 mod listen;
 mod matrix;
 mod metrics;
+mod migrations;
 mod model;
 mod mutations;
 mod networks;

@@ -13,7 +13,7 @@ use hallpass::{
         caller::{Caller, ClientInfo},
         passwords::HasherOptions,
     },
-    domain::{clock::Clock, id::RequestId, secret::Secret},
+    domain::{clock::Clock, id::RequestId, secret::Secret, time::Timestamp},
     server::{LogRequests, Server, ServerOptions, control_socket, limits::Limits},
     store::{Db, Error, OpenAs, OpenError, StoreOptions, Tx, users},
 };
@@ -155,6 +155,26 @@ impl TestApp {
         this.admin.id = token.metadata["userId"].as_str().unwrap().to_owned();
         this.admin.token = token.text;
         this
+    }
+
+    /// A server on the database in `folder`, at `time`, whose admin has `token`.
+    pub(crate) async fn on(folder: TempDir, time: Timestamp, token: &str) -> Self {
+        let settings = Settings::default();
+        let clock = Arc::new(FakeClock::default());
+        clock.set(time);
+        let (db, app, client, running) = launch(&folder, &clock, &settings).await;
+        let mut admin = Person::first_admin();
+        token.clone_into(&mut admin.token);
+        Self {
+            clock,
+            client,
+            app,
+            db,
+            admin,
+            settings,
+            running,
+            folder,
+        }
     }
 
     /// Restarts the server on the same folder.

@@ -193,6 +193,13 @@ async fn admins_create_people_and_people_create_machines() {
         let answer = create(by, machine("something")).await;
         answer.refused("permission_denied", "PERMISSION_DENIED");
     }
+    // So it names a person as the owner, which only an admin's machine may.
+    let mut owned = machine("by-robot");
+    owned["ownerId"] = alice.id.clone().into();
+    let answer = create(&robot.token, owned.clone()).await;
+    answer.refused("permission_denied", "PERMISSION_DENIED");
+    let made = create(&admin_robot.token, owned).await.ok();
+    assert_eq!(made["user"]["ownerId"], alice.id);
     let made = create(&alice.token, machine("second")).await.ok();
     assert_eq!(made["user"]["ownerId"], alice.id);
     assert_eq!(made["user"]["role"], "SERVER_ROLE_MEMBER");

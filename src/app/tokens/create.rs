@@ -12,6 +12,7 @@ use super::{
     super::{
         App, Error,
         authz::{self, Action, Relation},
+        bootstrap_token,
         caller::Caller,
         error::FieldError,
         permit::{CallerInTx, Permit},
@@ -115,7 +116,10 @@ impl App {
         if user.deactivated {
             return Err(target_deactivated());
         }
-        let parent = caller.token();
+        let parent = match caller.token() {
+            Some(_) if bootstrap_token::is_caller(tx, caller)? => None,
+            parent => parent,
+        };
         let policy = self.options().lifetime_of(user);
         let expire_time = match draft.expire_time {
             None if !draft.never_expires => policy.default_expiry(now),

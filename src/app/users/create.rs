@@ -108,37 +108,6 @@ impl App {
         })
         .await
     }
-
-    /// Creates the first admin; `None` if there is a user already.
-    pub(in crate::app) async fn create_first_admin(
-        &self,
-        username: Username,
-        password: NewPassword,
-    ) -> Result<Option<User>, Error> {
-        let hash = self.hasher().hash(password).await?;
-        let now = self.now();
-        let id = UserId::generate(now);
-        let event = super::super::audit::system_event(now, "user.create", id);
-        self.write(move |tx| {
-            if !users::is_empty(tx)? {
-                return Ok(None);
-            }
-            let user = User {
-                id,
-                username: username.clone(),
-                kind: UserKind::Person,
-                role: Role::Admin,
-                description: Note::default(),
-                create_time: now,
-                update_time: now,
-                deactivated: false,
-            };
-            users::insert(tx, &user, Some(hash.as_str()))?;
-            audit::append(tx, event.clone())?;
-            Ok(Some(user))
-        })
-        .await
-    }
 }
 
 /// Only an admin may create admins.
@@ -169,6 +138,10 @@ fn owner(tx: &Tx<'_>, caller: &Caller, owner_id: Option<&str>) -> Result<UserId,
         }
         Some(id) if caller.is_local() || caller.acts_as_admin() => find_owner(tx, id)?.id,
         Some(_) => return Err(Denied::Role.into()),
+        // A machine owns nothing, so an admin's machine must name a person.
+        None if caller.user().is_some_and(|user| user.owner().is_some()) => {
+            return Err(Denied::Role.into());
+        }
         None => caller
             .user_id()
             .ok_or_else(|| FieldError::new("owner_id", "is required"))?,

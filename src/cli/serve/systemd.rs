@@ -1,7 +1,22 @@
 //! What systemd is told, if it started the server and asks for it (`sd_notify(3)`).
 
+use std::{convert::Infallible, time::Duration};
+
 use sd_notify::NotifyState;
 use tokio::time::sleep;
+
+/// How often systemd is asked to go on waiting for the start, and for how long each time. A migration of a large
+/// database takes longer than its default of 90 seconds.
+const EXTEND_EVERY: Duration = Duration::from_secs(10);
+const EXTEND_BY_MICROS: u32 = 60_000_000;
+
+/// Asks for more time to start, for ever.
+pub(super) async fn starting() -> Infallible {
+    loop {
+        notify(NotifyState::ExtendTimeoutUsec(EXTEND_BY_MICROS));
+        sleep(EXTEND_EVERY).await;
+    }
+}
 
 pub(super) fn ready() {
     notify(NotifyState::Ready);

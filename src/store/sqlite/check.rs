@@ -4,11 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::Connection;
 
-use super::{fault, migrate};
-use crate::store::{
-    error::{Error, Unavailable},
-    open::OpenError,
-};
+use super::{fault, file::known_schema};
+use crate::store::{error::Error, migrations::MIGRATIONS, open::OpenError};
 
 /// One sentence per problem, without any value of a row.
 pub(super) fn run(connection: &Connection) -> Result<Vec<String>, Error> {
@@ -47,20 +44,33 @@ fn broken_references(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 
 /// One sentence per difference.
 fn differences(connection: &Connection) -> Result<Vec<String>, Error> {
-    let Differences { lacks, extra } = compare_schema(connection)?;
+    let Differences { lacks, extra } = compare_schema(connection, known_schema())?;
     Ok(lacks.into_iter().chain(extra).collect())
 }
 
-/// Refuses a damaged schema, which would make statements fail as if this program had a bug. Additional objects, such
-/// as an operator's index, are harmless.
-pub(super) fn refuse_damaged_schema(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let source = match compare_schema(connection) {
-        Ok(Differences { lacks, .. }) if lacks.is_empty() => return Ok(()),
-        Ok(_) => Error::unavailable(Unavailable::Corrupt),
-        Err(error) => error,
-    };
+/// Refuses tables that are not those of `schema`: statements and migrations would fail as if this program had a bug.
+/// Additional objects, such as an operator's index, are harmless.
+pub(super) fn refuse_altered_schema(
+    connection: &Connection,
+    schema: i64,
+    path: &Path,
+) -> Result<(), OpenError> {
     let database = path.display().to_string();
-    Err(OpenError::Database { database, source })
+    match compare_schema(connection, schema) {
+        Ok(Differences { lacks, .. }) if lacks.is_empty() => Ok(()),
+        Ok(Differences { lacks, .. }) => {
+            let first = lacks[..lacks.len().min(3)].join(", ");
+            let differences = match lacks.len() - lacks.len().min(3) {
+                0 => first,
+                more => format!("{first} and {more} more"),
+            };
+            Err(OpenError::AlteredSchema {
+                database,
+                differences,
+            })
+        }
+        Err(source) => Err(OpenError::Database { database, source }),
+    }
 }
 
 struct Differences {
@@ -68,10 +78,13 @@ struct Differences {
     extra: Vec<String>,
 }
 
-/// Compares the schema with the one that the migrations create.
-fn compare_schema(connection: &Connection) -> Result<Differences, Error> {
-    let mut fresh = Connection::open_in_memory().map_err(fault::of)?;
-    migrate::migrate(&mut fresh)?;
+/// Compares the schema with the one that the first `schema` migrations create.
+fn compare_schema(connection: &Connection, schema: i64) -> Result<Differences, Error> {
+    let fresh = Connection::open_in_memory().map_err(fault::of)?;
+    let count = usize::try_from(schema).unwrap_or(0);
+    for migration in MIGRATIONS.iter().take(count) {
+        fresh.execute_batch(migration.sql).map_err(fault::of)?;
+    }
     let expected = read_schema(&fresh).map_err(fault::of)?;
     let mut found = read_schema(connection).map_err(fault::of)?;
     let mut lacks = Vec::new();

@@ -1,7 +1,8 @@
 //! Opens all connections and sets what each of them needs.
 
-use std::{path::Path, time::Duration};
+use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use r2d2::PooledConnection;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
@@ -38,6 +39,15 @@ pub(super) fn exclusive(path: &Path, busy_timeout: Duration) -> rusqlite::Result
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     prepare(&mut connection, busy_timeout)?;
     Ok(connection)
+}
+
+/// Reads a file that has no log and that nobody changes meanwhile, without locks and without new files next to it.
+pub(super) fn unopened(path: &Path) -> rusqlite::Result<Connection> {
+    let path = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
 }
 
 /// Configures a new connection.

@@ -8,12 +8,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rusqlite::Connection;
 use rustix::fs::{Access, FsWord, NFS_SUPER_MAGIC, OFlags, access, fstatfs};
 
-use super::open::{SqliteOpenError, SqliteOptions};
+use super::{
+    connect,
+    open::{SqliteOpenError, SqliteOptions},
+    session::Session,
+};
 use crate::store::{
+    meta,
     migrations::MIGRATIONS,
     open::{OpenAs, OpenError, file_type_name},
+    tx::Tx,
 };
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -40,7 +47,7 @@ const NETWORK: [(FsWord, &str); 10] = [
 pub(super) struct DatabaseFile {
     pub(super) path: PathBuf,
     pub(super) folder: PathBuf,
-    exists: bool,
+    pub(super) exists: bool,
 }
 
 /// The path of the file next to `path` whose name has `suffix` appended.
@@ -219,22 +226,39 @@ impl DatabaseFile {
     /// Checks the header in the file itself if there is no log: asking `SQLite` would leave new files next to a
     /// database that is then refused. If there is a log, only `SQLite` can tell, and it adds no new files.
     pub(super) fn check_header(&self, file: &File, open_as: OpenAs) -> Result<(), OpenError> {
-        let path = self.path.as_path();
-        if beside(path, "-wal").exists() {
+        if self.has_log() {
             return Ok(());
         }
+        let Some(header) = self.header(file)? else {
+            return Ok(());
+        };
+        let version = || {
+            connect::unopened(&self.path)
+                .ok()
+                .and_then(|it| version(&it))
+        };
+        header.check(&self.path, open_as, version)
+    }
+
+    /// Whether there is a log, which may hold a newer header than the file.
+    pub(super) fn has_log(&self) -> bool {
+        beside(&self.path, "-wal").exists()
+    }
+
+    /// The header in the file itself. `None`: the file is empty, or a journal will make it so.
+    pub(super) fn header(&self, file: &File) -> Result<Option<Header>, OpenError> {
         let mut bytes = [0; HEADER_LEN];
         let length = read_header(file, &mut bytes).map_err(|error| self.io(error))?;
         let bytes = &bytes[..length];
         if bytes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if bytes.len() < HEADER_LEN || !bytes.starts_with(MAGIC) {
             // The power failed during the first write to a new database, and the journal will undo it.
-            if beside(path, "-journal").exists() {
-                return Ok(());
+            if beside(&self.path, "-journal").exists() {
+                return Ok(None);
             }
-            let path = path.to_owned();
+            let path = self.path.clone();
             return Err(SqliteOpenError::NotADatabase { path }.into());
         }
         let number = |at: usize| {
@@ -243,11 +267,10 @@ impl DatabaseFile {
                 .expect("four bytes of the header");
             i64::from(i32::from_be_bytes(bytes))
         };
-        let header = Header {
+        Ok(Some(Header {
             application_id: number(68),
             schema: number(60),
-        };
-        header.check(path, open_as)
+        }))
     }
 }
 
@@ -267,8 +290,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Whether a file with this header can be opened.
-    pub(super) fn check(self, path: &Path, open_as: OpenAs) -> Result<(), OpenError> {
+    /// Whether a file with this header can be opened. `version` tells which version made a newer schema.
+    pub(super) fn check(
+        self,
+        path: &Path,
+        open_as: OpenAs,
+        version: impl FnOnce() -> Option<String>,
+    ) -> Result<(), OpenError> {
         let database = path.display().to_string();
         let (found, known) = (self.schema, known_schema());
         match self.application_id {
@@ -278,6 +306,7 @@ impl Header {
                 database,
                 found,
                 known,
+                version: version(),
             }),
             APPLICATION_ID if found < known && open_as == OpenAs::Embedded => {
                 Err(OpenError::OlderSchema {
@@ -290,6 +319,13 @@ impl Header {
             _ => Err(OpenError::Foreign { database }),
         }
     }
+}
+
+/// The version of Hallpass that had the database last, if it says so.
+pub(super) fn version(connection: &Connection) -> Option<String> {
+    let transaction = connection.unchecked_transaction().ok()?;
+    let tx = Tx::sqlite(Session::new(&transaction));
+    meta::version(&tx).ok().flatten()
 }
 
 fn read_header(file: &File, bytes: &mut [u8]) -> io::Result<usize> {

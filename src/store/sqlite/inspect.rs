@@ -4,7 +4,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{check, fault, file::known_schema, migrate, session::Session};
+use super::{
+    check, fault,
+    file::{known_schema, version},
+    migrate,
+    session::Session,
+};
 use crate::{
     domain::{
         audit::ChainHead,
@@ -50,7 +55,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, OpenError> {
         .map_err(|error| refuse(fault::of(error)))?;
     let header = migrate::header(&connection).map_err(|error| refuse(fault::of(error)))?;
     // An older schema is migrated when it is restored.
-    header.check(path, OpenAs::Serve)?;
+    header.check(path, OpenAs::Serve, || version(&connection))?;
     if header.application_id == 0 {
         return Err(OpenError::Foreign {
             database: path.display().to_string(),

@@ -1,32 +1,136 @@
 //! Recognises, refuses or migrates the schema of a file.
 
-use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{
+    Batch, Connection, TransactionBehavior, config::DbConfig,
+    fallible_iterator::FallibleIterator as _,
+};
 
 use super::{
+    check,
     checkpoint::{CheckpointMode, checkpoint},
     connect, fault,
-    file::{APPLICATION_ID, Header, known_schema},
+    file::{APPLICATION_ID, DatabaseFile, Header, known_schema, version},
     lock::DatabaseLock,
+    open::SqliteOptions,
     session::Session,
 };
 use crate::store::{
+    audit,
     error::{Error, Unavailable},
-    migrations::MIGRATIONS,
-    open::{OpenAs, OpenError, StoreOptions},
+    meta,
+    migrations::{MIGRATIONS, Migration},
+    open::{MigrationStep, OpenAs, OpenError, SchemaChange, StoreOptions},
     tx::Tx,
 };
 
 /// Checks the schema and, as the server, migrates it. Recovers the log and truncates it.
-pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(), OpenError> {
+pub(super) fn prepare(
+    lock: &DatabaseLock,
+    options: &StoreOptions,
+) -> Result<SchemaChange, OpenError> {
     let (path, open_as) = (lock.path(), options.open_as);
     let refuse = |error: rusqlite::Error| fault::of_opening(path, fault::of(error));
+    // Until the schema is known to be ours, closing must not write a log into the file.
+    let had_log = lock.database().has_log();
     let mut connection = connect::exclusive(path, options.busy_timeout).map_err(refuse)?;
-    // Until the schema is known to be ours, closing must not write the log into the file.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(refuse)?;
-    let header = header(&connection).map_err(refuse)?;
-    header.check(path, open_as)?;
+    checkpoint_on_close(&connection, !had_log).map_err(refuse)?;
+    let mut change = recognise(&connection, path, open_as)?;
+    lock.write_log_anew()?;
+    if open_as == OpenAs::Serve {
+        check::refuse_altered_schema(&connection, change.from, path)?;
+        use_wal(&connection).map_err(|error| fault::of_opening(path, error))?;
+        if change.from > 0 && change.from < change.to {
+            tracing::info!(
+                path = %path.display(),
+                "the database has schema {}, and this hallpass needs {}: migrating it; the only way back is a backup \
+                 from before",
+                change.from,
+                change.to,
+            );
+        }
+        let began = Instant::now();
+        if let Err(source) = migrate(&mut connection, &change, options) {
+            if source.is_failed_sync() || change.from == change.to {
+                return Err(fault::of_opening(path, source));
+            }
+            // What was undone would keep its space in the log.
+            checkpoint_on_close(&connection, true).map_err(refuse)?;
+            return Err(OpenError::Migration {
+                database: path.display().to_string(),
+                from: change.from,
+                to: change.to,
+                source,
+            });
+        }
+        change.duration = began.elapsed();
+    }
+    // From here on the file's own header has the schema version, where the next start reads it. On a full disk this
+    // fails, but the log has everything.
+    match checkpoint(&connection, CheckpointMode::Truncate) {
+        Err(error) if error.is_failed_sync() => Err(fault::of_opening(path, error)),
+        _ => checkpoint_on_close(&connection, true)
+            .map(|_| change)
+            .map_err(refuse),
+    }
+}
+
+/// What the server would do to the schema. Changes nothing, and does not wait for a process that owns the database.
+pub(super) fn pending(
+    sqlite: &SqliteOptions,
+    options: &StoreOptions,
+) -> Result<SchemaChange, OpenError> {
+    let database = DatabaseFile::find(sqlite, options.open_as)?;
+    database.check_files(sqlite)?;
+    let unlocked = StoreOptions {
+        open_as: OpenAs::Embedded,
+        lock_wait: Duration::ZERO,
+        ..options.clone()
+    };
+    if !database.exists {
+        return Ok(SchemaChange::of(&database.path, 0, None));
+    }
+    let file = database.open(OpenAs::Embedded)?;
+    // Whoever owns the database has written its schema into the file.
+    let lock = match DatabaseLock::acquire(sqlite, &unlocked) {
+        Err(OpenError::AlreadyServed { .. }) => None,
+        lock => Some(lock?),
+    };
+    let refuse = |error: rusqlite::Error| fault::of_opening(&database.path, fault::of(error));
+    if lock.is_some() && database.has_log() {
+        let connection =
+            connect::exclusive(&database.path, options.busy_timeout).map_err(refuse)?;
+        checkpoint_on_close(&connection, false).map_err(refuse)?;
+        return recognise(&connection, &database.path, options.open_as);
+    }
+    let Some(header) = database.header(&file)? else {
+        return Ok(SchemaChange::of(&database.path, 0, None));
+    };
+    if lock.is_some() {
+        let connection = connect::unopened(&database.path).map_err(refuse)?;
+        return recognise(&connection, &database.path, options.open_as);
+    }
+    header.check(&database.path, options.open_as, || None)?;
+    Ok(SchemaChange::of(&database.path, header.schema, None))
+}
+
+fn checkpoint_on_close(connection: &Connection, is_on: bool) -> rusqlite::Result<bool> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !is_on)
+}
+
+/// The schema that the file has, unless it is refused.
+fn recognise(
+    connection: &Connection,
+    path: &Path,
+    open_as: OpenAs,
+) -> Result<SchemaChange, OpenError> {
+    let refuse = |error: rusqlite::Error| fault::of_opening(path, fault::of(error));
+    let header = header(connection).map_err(refuse)?;
+    header.check(path, open_as, || version(connection))?;
     if header.application_id == 0 {
         let tables = "SELECT count(*) FROM sqlite_schema";
         let count: i64 = connection
@@ -45,43 +149,104 @@ pub(super) fn prepare(lock: &DatabaseLock, options: &StoreOptions) -> Result<(),
             });
         }
     }
-    lock.write_log_anew()?;
-    if open_as == OpenAs::Serve {
-        use_wal(&connection).map_err(|error| fault::of_opening(path, error))?;
-        migrate(&mut connection).map_err(|error| fault::of_opening(path, error))?;
+    Ok(SchemaChange::of(path, header.schema, version(connection)))
+}
+
+impl SchemaChange {
+    pub(super) fn of(path: &Path, from: i64, from_version: Option<String>) -> Self {
+        let to = known_schema();
+        let step = |(schema, migration): (i64, &Migration)| MigrationStep {
+            schema,
+            last: to,
+            name: migration.name,
+        };
+        let pending = (1..).zip(MIGRATIONS).filter(|(schema, _)| *schema > from);
+        Self {
+            path: path.to_owned(),
+            from,
+            to,
+            steps: pending.map(step).collect(),
+            from_version,
+            duration: Duration::ZERO,
+        }
     }
-    // From here on the file's own header has the schema version, where the next start reads it. On a full disk this
-    // fails, but the log has everything.
-    match checkpoint(&connection, CheckpointMode::Truncate) {
-        Err(error) if error.is_failed_sync() => Err(fault::of_opening(path, error)),
-        _ => connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-            .map_err(refuse)
-            .map(drop),
+
+    /// Tells the operator what the first server after an upgrade did.
+    pub(super) fn log(&self) {
+        let (version, before) = (env!("CARGO_PKG_VERSION"), self.from_version.as_deref());
+        if 0 < self.from && self.from < self.to {
+            tracing::info!(
+                path = %self.path.display(),
+                from.schema = self.from,
+                to.schema = self.to,
+                from.version = before,
+                to.version = version,
+                duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
+                "the database was migrated from schema {} to {}: an older hallpass can no longer open it",
+                self.from,
+                self.to,
+            );
+        } else if let Some(before) = before.filter(|before| *before != version) {
+            tracing::info!(
+                path = %self.path.display(),
+                from.version = before,
+                to.version = version,
+                "hallpass {version} opens a database that hallpass {before} had last: its schema is the same"
+            );
+        }
     }
 }
 
-/// Runs the pending migrations, each in a transaction of its own.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let done = header(connection).map_err(fault::of)?.schema;
-    for (migration, schema) in MIGRATIONS.iter().zip(1..) {
-        if schema <= done {
-            continue;
-        }
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(fault::of)?;
-        transaction
-            .execute_batch(migration.sql)
-            .map_err(fault::of)?;
-        (migration.finish)(&Tx::sqlite(Session::new(&transaction)))?;
-        transaction
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .and_then(|()| transaction.pragma_update(None, "user_version", schema))
-            .and_then(|()| transaction.commit())
-            .map_err(fault::of)?;
+/// Runs the pending migrations in one transaction: a database has the old schema or the new one, and nothing between.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    change: &SchemaChange,
+    options: &StoreOptions,
+) -> Result<(), Error> {
+    let is_current = change.from == change.to;
+    if is_current && change.from_version.as_deref() == Some(env!("CARGO_PKG_VERSION")) {
+        return Ok(());
     }
-    Ok(())
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(fault::of)?;
+    let tx = Tx::sqlite(Session::new(&transaction));
+    for step in &change.steps {
+        if change.from > 0 {
+            (options.on_migration)(step);
+        }
+        let at = usize::try_from(step.schema - 1).expect("schemas begin at 1");
+        let mut statements = Batch::new(&transaction, MIGRATIONS[at].sql);
+        while let Some(mut statement) = statements.next().map_err(fault::of)? {
+            statement.execute(()).map_err(fault::of)?;
+            (options.after_statement)();
+        }
+        (MIGRATIONS[at].finish)(&tx)?;
+    }
+    let versioned = meta::set_version(&tx);
+    // The server still has to start on a full disk, and the next start stores its version.
+    if is_current && versioned.as_ref().is_err_and(Error::is_full_disk) {
+        return Ok(());
+    }
+    versioned?;
+    if let Some(event) = options
+        .migration_event
+        .clone()
+        .filter(|_| change.from > 0 && !is_current)
+    {
+        audit::append(&tx, *event)?;
+    }
+    (options.after_statement)();
+    transaction
+        .pragma_update(None, "application_id", APPLICATION_ID)
+        .and_then(|()| transaction.pragma_update(None, "user_version", change.to))
+        .map_err(fault::of)?;
+    (options.after_statement)();
+    drop(tx);
+    match transaction.commit().map_err(fault::of) {
+        Err(error) if is_current && error.is_full_disk() => Ok(()),
+        committed => committed,
+    }
 }
 
 pub(super) fn header(connection: &Connection) -> rusqlite::Result<Header> {
@@ -166,7 +331,9 @@ mod tests {
             row(8, &id("root"), "enabled", "token.disable"),
         ];
         connection.execute_batch(&before.concat()).unwrap();
-        migrate(&mut connection).unwrap();
+        let change = SchemaChange::of(Path::new(""), 4, None);
+        let options = StoreOptions::sqlite("".into(), OpenAs::Serve);
+        migrate(&mut connection, &change, &options).unwrap();
         for (token, by) in [
             ("own", Some("owner")),
             ("byadmin", Some("admin")),

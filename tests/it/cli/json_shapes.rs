@@ -204,6 +204,7 @@ fn every_command_prints_the_json_that_its_help_documents() {
     all.check("audit verify", "", &[], "");
     all.check("data check", "", &[], "");
     all.check("backup", "", &["backup.db", "--verify"], "");
+    all.check("migrate", "", &["--dry-run"], "");
     all.check("config check", "", &[], "");
     all.check("whoami", "", &[], "");
     let status = all.check("status", "", &[], "");

@@ -129,7 +129,7 @@ fn any_other_open_failure_exits_with_10_and_names_the_cause() {
     assert!(refusal.contains("Not a directory"), "{refusal}");
 }
 
-fn make_pipe(path: &Path) {
+pub(super) fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
 }
 

@@ -32,7 +32,7 @@ const CLIENT: &str = r#"bash -euc 'curl -sS --fail-with-body --oauth2-bearer "$T
   --json "{}" "$HALLPASS/hallpass.v1.TokenService/ListTokens"'"#;
 
 /// What the blocks of a page print, among the rest.
-const PRINTED: [(&str, &[&str]); 13] = [
+const PRINTED: &[(&str, &[&str])] = &[
     (
         "README.md",
         &[
@@ -50,6 +50,7 @@ const PRINTED: [(&str, &[&str]); 13] = [
             "\"tokens\":[{",
         ],
     ),
+    ("docs/bootstrap.md", &["\"username\":\"terraform\""]),
     (
         "docs/backup.md",
         &["Verified:    intact", "nothing is wrong with the database"],
@@ -107,7 +108,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn start() -> Self {
+    fn start(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cargo = folder.path().join("cargo");
         fs::write(&cargo, CARGO).unwrap();
@@ -117,6 +118,7 @@ impl Reader {
         let serve = serve
             .env("HALLPASS_LISTEN", "127.0.0.1:0")
             .env("HALLPASS_METRICS_LISTEN", "127.0.0.1:0")
+            .envs(settings.iter().copied())
             .stderr(Stdio::null())
             .stdout(Stdio::piped());
         let mut serve = serve.spawn().unwrap();
@@ -191,7 +193,11 @@ fn fault(page: &Page, first: &str) -> Option<String> {
     if page.path == "docs/api.md" {
         blocks.push(CLIENT);
     }
-    let reader = Reader::start();
+    let settings: &[_] = match page.path.as_str() {
+        "docs/bootstrap.md" => &[("HALLPASS_BOOTSTRAP_TOKEN_FILE", "bootstrap-token")],
+        _ => &[],
+    };
+    let reader = Reader::start(settings);
     let stdout = match reader.run(&blocks.join("\n")) {
         Ok(stdout) => stdout,
         Err(fault) => return Some(format!("{}: {fault}", page.path)),
@@ -249,7 +255,7 @@ fn the_calls_on_the_page_run() {
         .filter_map(|part| Some(text(part.split_once("</pre>")?.0)))
         .collect();
     assert_eq!(calls.len(), 4);
-    let stdout = Reader::start().run(&calls.join("\n")).unwrap();
+    let stdout = Reader::start(&[]).run(&calls.join("\n")).unwrap();
     assert!(stdout.contains("\"username\":\"admin\""), "{stdout}");
     assert!(!stdout.contains("\"code\""), "{stdout}");
 }

@@ -3,7 +3,8 @@
  * Preloaded into the real binary (LD_PRELOAD). RECORDER_FOLDER names the folder, without links and without
  * a slash at the end. RECORDER_LOG, where it is set, names the file that gets one record a call; its layout
  * is read by recording.rs. RECORDER_CONTROL names a file of eight 64-bit numbers that the test changes while
- * the program runs: the errors to fail with, and how many seconds the wall clock is off.
+ * the program runs: the errors to fail with, how many seconds the wall clock is off, and after how many
+ * recorded calls the process is killed.
  *
  * A call that changes something is made and recorded under one lock, so the log has the order in which the
  * kernel saw them. An answer to a client is recorded before it is sent: what was promised is never later in
@@ -17,6 +18,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +33,7 @@
 #include <unistd.h>
 
 enum { CREATE = 1, WRITE, TRUNCATE, SYNC, SYNC_FOLDER, UNLINK, ANSWER, SYNC_FAILED };
-enum { WRITE_ERROR = 0, READ_ERROR, SYNC_ERROR, OPEN_ERROR, CLOCK_OFFSET_SECS, FAILED_CALLS, DATABASE_SYNC_ERROR };
+enum { WRITE_ERROR = 0, READ_ERROR, SYNC_ERROR, OPEN_ERROR, CLOCK_OFFSET_SECS, FAILED_CALLS, DATABASE_SYNC_ERROR, KILL_AFTER };
 enum { OUTSIDE = 0, DATABASE, OTHER_FILE, SHM, FOLDER };
 
 #define MAX_FD 4096
@@ -60,6 +62,8 @@ __attribute__((constructor)) static void start(void) {
 struct head { uint32_t kind, port; uint64_t inode, offset, length; };
 
 static void record(uint32_t kind, uint32_t port, uint64_t inode, uint64_t offset, const void *data, size_t length) {
+    if (control[KILL_AFTER] > 0 && __sync_sub_and_fetch(&control[KILL_AFTER], 1) == 0)
+        syscall(SYS_kill, getpid(), SIGKILL);
     if (log_fd < 0) return;
     struct head head = { kind, port, inode, offset, length };
     struct iovec parts[2] = { { &head, sizeof head }, { (void *)data, length } };

@@ -29,6 +29,8 @@ pub(super) enum Knob {
     FailedCalls = 5,
     /// The error of every sync of the database's file, such as a checkpoint makes.
     DatabaseSync = 6,
+    /// After how many calls that change a file the server is killed; 0: never.
+    KillAfter = 7,
 }
 
 /// A recorder for one server.

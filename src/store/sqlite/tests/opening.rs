@@ -231,6 +231,15 @@ fn a_damaged_schema_is_not_served_but_can_be_checked() {
     connection.execute_batch(damage).unwrap();
     connection.close().unwrap();
     let error = refusal(&folder, OpenAs::Serve);
-    assert!(matches!(error, OpenError::Database { .. }), "{error:?}");
+    assert!(
+        matches!(error, OpenError::AlteredSchema { .. }),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("(the schema's table users differs)"),
+        "{error}"
+    );
     drop(folder.open(OpenAs::Embedded));
 }

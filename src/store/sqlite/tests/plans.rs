@@ -244,6 +244,7 @@ pub(super) fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     meta::purge_time(tx).unwrap();
     meta::audit_purge_time(tx).unwrap();
     audit::find_old(tx, NOW, i64::MAX, 100).unwrap();
+    meta::bootstrap_token(tx).unwrap();
 }
 
 /// Runs all writes likewise, and deletes the user at the end.

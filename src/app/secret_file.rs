@@ -1,4 +1,4 @@
-//! The file that holds the first admin's random password until it is changed.
+//! A file in which the first start leaves a secret: the first admin's random password, or the bootstrap token.
 //!
 //! It is created exclusively with mode 0600, without following links, and is synced before anything depends on it.
 
@@ -10,16 +10,14 @@ use std::{
 };
 
 use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
-use crate::{
-    domain::{random, secret::Secret},
-    store::file_type_name,
-};
+use crate::{domain::secret::Secret, store::file_type_name};
 
-/// Read limit; longer than any password may be.
+/// Read limit; longer than any password or token may be.
 const MAX_BYTES: u64 = 2_048;
 
-/// The file exists, but others may have read the password.
+/// The file exists, but others may have read the secret.
 #[derive(Debug, thiserror::Error)]
 #[error("others may read it: delete it and start again")]
 pub struct OthersMayRead;
@@ -34,9 +32,9 @@ impl OthersMayRead {
 
 /// The file's path; the file may not exist.
 #[derive(Debug)]
-pub(super) struct PasswordFile(PathBuf);
+pub(super) struct SecretFile(PathBuf);
 
-impl PasswordFile {
+impl SecretFile {
     pub(super) fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }
@@ -45,28 +43,47 @@ impl PasswordFile {
         &self.0
     }
 
-    /// The password in the file, which is created if it does not exist.
+    /// The secret in the file, without white space around it; `None`: there is no file. It is empty if the process
+    /// crashed between creating the file and writing it.
     ///
     /// An existing file must belong to this process's user, and nobody else may have access. With `or_group`, one of
     /// the process's groups may, which is how a Kubernetes volume with an `fsGroup` looks.
-    pub(super) fn read_or_create(&self, or_group: bool) -> io::Result<Secret> {
-        match self.read(or_group) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(),
-            other => other,
+    pub(super) fn read(&self, or_group: bool) -> io::Result<Option<Secret>> {
+        let file = match self.open(or_group) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let mut text = String::new();
+        file.take(MAX_BYTES).read_to_string(&mut text)?;
+        Ok(Some(Secret::new(text.trim().to_owned())))
+    }
+
+    /// Creates the file with `secret` in it; an existing file is an error.
+    pub(super) fn create(&self, secret: &Secret) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = at_once(options.write(true).create_new(true).mode(0o600)).open(&self.0)?;
+        let line = Zeroizing::new(format!("{}\n", secret.expose()));
+        let written = file
+            .write_all(line.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| File::open(self.folder())?.sync_all());
+        if written.is_err() {
+            // Such as on a full disk: no half of a secret should remain.
+            let _left = self.delete();
+        }
+        written
+    }
+
+    fn folder(&self) -> &Path {
+        match self.0.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
         }
     }
 
     /// Deletes the file if it exists.
     pub(super) fn delete(&self) -> io::Result<()> {
         match fs::remove_file(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Dry run of [`Self::read_or_create`]: fails if it would refuse an existing file.
-    pub(super) fn check(&self, or_group: bool) -> io::Result<()> {
-        match self.open(or_group) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -93,35 +110,6 @@ impl PasswordFile {
         }
         Ok(file)
     }
-
-    fn read(&self, or_group: bool) -> io::Result<Secret> {
-        let mut text = String::new();
-        self.open(or_group)?
-            .take(MAX_BYTES)
-            .read_to_string(&mut text)?;
-        let password = text.trim_end().to_owned();
-        if password.is_empty() {
-            // The process crashed between creating and writing it. The file is ours and empty, so create it again.
-            self.delete()?;
-            return self.create();
-        }
-        Ok(Secret::new(password))
-    }
-
-    fn create(&self) -> io::Result<Secret> {
-        let password = generate();
-        let mut options = OpenOptions::new();
-        let mut file = at_once(options.write(true).create_new(true).mode(0o600)).open(&self.0)?;
-        file.write_all(password.expose().as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        let folder = match self.0.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder)?.sync_all()?;
-        Ok(password)
-    }
 }
 
 fn is_in_group(group: u32) -> bool {
@@ -136,46 +124,34 @@ fn at_once(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(i32::try_from(flags).expect("the flag is a small bit"))
 }
 
-/// 120 random bits, in letters and digits that are hard to confuse, hyphenated for readability.
-fn generate() -> Secret {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
-    let digits = random::bytes::<24>().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
-    let groups: Vec<String> = digits
-        .chunks(6)
-        .map(|group| group.iter().collect())
-        .collect();
-    Secret::new(groups.join("-"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
-    #[test]
-    fn file_is_private_and_reused_until_it_is_deleted() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = PasswordFile::new(&folder.path().join("password"));
-        let first = file.read_or_create(false).unwrap();
-        assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(file.read_or_create(false).unwrap().expose(), first.expose());
-        file.delete().unwrap();
-        file.delete().unwrap();
-        assert_ne!(file.read_or_create(false).unwrap().expose(), first.expose());
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
+    }
+
+    fn read(file: &SecretFile) -> Option<String> {
+        let read = file.read(false).unwrap();
+        read.map(|secret| secret.expose().to_owned())
     }
 
     #[test]
-    fn empty_file_left_by_a_crash_is_created_again() {
+    fn file_is_private_and_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        let file = PasswordFile::new(&folder.path().join("password"));
-        file.create().unwrap();
-        OpenOptions::new()
-            .write(true)
-            .truncate(true)
-            .open(file.path())
-            .unwrap();
-        assert_eq!(file.read_or_create(false).unwrap().expose().len(), 27);
+        let file = SecretFile::new(&folder.path().join("secret"));
+        assert_eq!(read(&file), None);
+        file.create(&secret("one")).unwrap();
+        assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o600);
+        assert!(file.create(&secret("two")).is_err());
+        assert_eq!(read(&file).as_deref(), Some("one"));
+        file.delete().unwrap();
+        file.delete().unwrap();
+        file.create(&secret("two")).unwrap();
+        assert_eq!(read(&file).as_deref(), Some("two"));
     }
 
     #[test]
@@ -183,16 +159,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("target");
         fs::write(&target, "known to all, known to all").unwrap();
-        let link = PasswordFile::new(&folder.path().join("link"));
+        let link = SecretFile::new(&folder.path().join("link"));
         symlink(&target, link.path()).unwrap();
-        assert!(link.read_or_create(false).is_err());
-        assert!(PasswordFile::new(&target).read_or_create(false).is_err());
+        assert!(link.read(false).is_err());
+        assert!(SecretFile::new(&target).read(false).is_err());
+        // Nor is a file created through a link that leads nowhere.
+        let nowhere = SecretFile::new(&folder.path().join("nowhere"));
+        symlink(folder.path().join("new"), nowhere.path()).unwrap();
+        assert!(nowhere.read(false).is_err());
+        assert!(nowhere.create(&secret("one")).is_err());
+        assert!(!folder.path().join("new").exists());
     }
 
     #[test]
     fn anything_but_a_regular_file_is_refused_without_blocking() {
         let folder = tempfile::tempdir().unwrap();
-        let fifo = PasswordFile::new(&folder.path().join("fifo"));
+        let fifo = SecretFile::new(&folder.path().join("fifo"));
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -202,26 +184,23 @@ mod tests {
             0,
         )
         .unwrap();
-        let of = |file: &PasswordFile| file.read_or_create(true).unwrap_err().to_string();
+        let of = |file: &SecretFile| file.read(true).unwrap_err().to_string();
         assert_eq!(of(&fifo), "it is a pipe: move it away");
-        let directory = of(&PasswordFile::new(folder.path()));
+        let directory = of(&SecretFile::new(folder.path()));
         assert_eq!(directory, "it is a directory: move it away");
     }
 
     #[test]
     fn file_readable_by_own_group_is_accepted_only_if_allowed() {
         let folder = tempfile::tempdir().unwrap();
-        let file = PasswordFile::new(&folder.path().join("password"));
-        let password = file.read_or_create(false).unwrap();
+        let file = SecretFile::new(&folder.path().join("password"));
+        file.create(&secret("one")).unwrap();
         let set = |mode| fs::set_permissions(file.path(), fs::Permissions::from_mode(mode));
         set(0o660).unwrap();
-        let refusal = file.read_or_create(false).unwrap_err();
+        let refusal = file.read(false).unwrap_err();
         assert!(OthersMayRead::is_why(&refusal), "{refusal}");
-        assert_eq!(
-            file.read_or_create(true).unwrap().expose(),
-            password.expose()
-        );
+        assert_eq!(file.read(true).unwrap().unwrap().expose(), "one");
         set(0o664).unwrap();
-        assert!(file.read_or_create(true).is_err());
+        assert!(file.read(true).is_err());
     }
 }
