@@ -239,7 +239,7 @@ impl App {
     ) -> Result<T, Error> {
         let (app, caller) = (self.clone(), caller.clone());
         self.read(move |tx| {
-            let caller = caller.refresh_to_read(tx, &app.0.db, app.now())?;
+            let caller = caller.refresh(tx, app.now())?;
             work(tx, &caller)
         })
         .await

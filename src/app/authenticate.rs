@@ -1,6 +1,9 @@
 //! Authentication: checks tokens and passwords.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use crate::{
     domain::{
@@ -33,14 +36,18 @@ struct Checked {
 
 impl App {
     /// Authenticates a bearer token.
-    pub async fn authenticate(&self, bearer: &str, client: &ClientInfo) -> Result<Caller, Error> {
+    pub async fn authenticate(
+        &self,
+        bearer: &str,
+        client: &Arc<ClientInfo>,
+    ) -> Result<Caller, Error> {
         let checked = self.check_bearer(bearer, client).await;
         let result = checked.as_ref().map_or_else(Error::result, |_| "ok");
         self.metrics().authentication(result);
         checked
     }
 
-    async fn check_bearer(&self, bearer: &str, client: &ClientInfo) -> Result<Caller, Error> {
+    async fn check_bearer(&self, bearer: &str, client: &Arc<ClientInfo>) -> Result<Caller, Error> {
         let presented = PresentedToken::parse(bearer).map_err(Unauthenticated::from)?;
         match self.check_token(presented, client).await {
             Err(Error::Unauthenticated(refusal)) => {
@@ -58,13 +65,13 @@ impl App {
     async fn check_token(
         &self,
         presented: PresentedToken,
-        client: &ClientInfo,
+        client: &Arc<ClientInfo>,
     ) -> Result<Caller, Error> {
         let known = self.find_credential(presented).await?;
         let now = self.now();
         let token = &known.credential.lineage.token;
         self.watch_reuse(token, client, client.ip).await;
-        let caller = Caller::by_token(known, now, client.clone())?;
+        let caller = Caller::by_token(known, now, Arc::clone(client))?;
         let last_use = LastUse::seen(now, client.ip);
         self.0.shared.last_uses.note(presented.id(), last_use);
         Ok(caller)
@@ -97,11 +104,8 @@ impl App {
         match caller.token() {
             Some(token) => {
                 let known = self.current_credential(token.id).await?;
-                Ok(Caller::by_token(
-                    known,
-                    self.now(),
-                    caller.client().clone(),
-                )?)
+                let client = Arc::clone(&caller.client);
+                Ok(Caller::by_token(known, self.now(), client)?)
             }
             // A password comes in the body, so no time has passed since it was checked.
             None => Ok(caller.clone()),

@@ -35,7 +35,7 @@ impl Deref for CallerInTx<'_> {
 }
 
 impl Caller {
-    /// Checks the caller again in `tx`.
+    /// Checks the caller again in `tx`. A credential that nothing has changed is not read again.
     ///
     /// # Errors
     /// The credential is no longer valid, or the store failed.
@@ -59,6 +59,10 @@ impl Caller {
                 let user = user.ok_or(Unauthenticated::WrongPassword)?;
                 Self::by_password(user, hash.clone(), client)
             }
+            Proof::Token(known) if tx.still_decides(known.stamp, &known.credential.lineage) => {
+                // The token may have expired since.
+                Self::by_token(known.clone(), now, client)?
+            }
             Proof::Token(known) => {
                 let id = known.credential.lineage.token.id;
                 let found = tokens::find_credential(tx, id)?;
@@ -75,23 +79,6 @@ impl Caller {
             caller,
             transaction: PhantomData,
         })
-    }
-
-    /// The same for a transaction that only reads. It sees committed data alone, so a credential that no commit has
-    /// changed is not read again.
-    pub(super) fn refresh_to_read<'t>(
-        &self,
-        tx: &'t Tx<'_>,
-        db: &Db,
-        now: Timestamp,
-    ) -> Result<CallerInTx<'t>, Error> {
-        match self.unchanged(db, now)? {
-            None => self.refresh(tx, now),
-            Some(caller) => Ok(CallerInTx {
-                caller,
-                transaction: PhantomData,
-            }),
-        }
     }
 
     /// Checks the caller again if that needs no read; `None` if it does.

@@ -12,18 +12,24 @@ use std::{
 };
 
 use super::{
-    engine::freshness::{Invalidations, Notes},
+    engine::freshness::{Freshness, Invalidations, Notes, Stamp},
     error::Error,
     row::{Row, Value},
     sqlite::session,
 };
-use crate::domain::{id::TokenId, time::Timestamp, token::LastUse};
+use crate::domain::{
+    id::TokenId,
+    time::Timestamp,
+    token::{LastUse, Lineage},
+};
 
 /// The transaction that a piece of work runs in. The tables' modules have the operations.
 #[derive(Debug)]
 pub struct Tx<'a> {
     engine: Engine<'a>,
     notes: Notes,
+    /// What commits changed, and what others changed in this transaction before. `None` if that is not known.
+    changed: Option<(&'a Freshness, &'a Invalidations)>,
     /// `None` but in tests that run each write twice.
     trace: Option<RefCell<Trace>>,
 }
@@ -41,8 +47,28 @@ impl<'a> Tx<'a> {
         Self {
             engine: Engine::Sqlite(session),
             notes: Notes::default(),
+            changed: None,
             trace: None,
         }
+    }
+
+    /// Lets credentials from memory be used: `freshness` knows of all commits before this transaction, and `changes`
+    /// were made in it already.
+    pub(super) fn after(self, freshness: &'a Freshness, changes: &'a Invalidations) -> Self {
+        Self {
+            changed: Some((freshness, changes)),
+            ..self
+        }
+    }
+
+    /// Whether a credential that was read after `stamp` would still decide the same if this transaction read it. False
+    /// where only reading can tell.
+    pub fn still_decides(&self, stamp: Stamp, lineage: &Lineage) -> bool {
+        self.changed.is_some_and(|(freshness, changes)| {
+            freshness.still_decides(stamp, lineage)
+                && !changes.concern(lineage)
+                && !self.notes.concern(lineage)
+        })
     }
 
     /// Records the statements that run.

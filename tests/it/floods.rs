@@ -33,7 +33,11 @@ async fn hundred_thousand_unknown_tokens_write_at_most_600_rows_a_minute() {
             ip: Some(std::net::Ipv4Addr::from_bits((n / 2) << 8).into()),
             user_agent: "x".repeat(256),
         };
-        match app.app.authenticate(text.expose(), &origin).await {
+        match app
+            .app
+            .authenticate(text.expose(), &origin.clone().into())
+            .await
+        {
             Err(Error::Unauthenticated(Unauthenticated::WrongToken)) => {}
             other => panic!("{other:?}"),
         }

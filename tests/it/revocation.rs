@@ -73,7 +73,7 @@ fn ask_within(app: &TestApp) -> Verify {
         Box::pin(async move {
             // Yield, since a cached check never waits.
             yield_now().await;
-            match app.authenticate(&token, &origin).await {
+            match app.authenticate(&token, &origin.clone().into()).await {
                 Ok(_) => true,
                 Err(Error::Unauthenticated(_)) => false,
                 Err(error) => panic!("neither accepted nor refused: {error:?}"),

@@ -27,7 +27,10 @@ fn origin(app: &TestApp) -> ClientInfo {
 }
 
 async fn caller(app: &TestApp, token: &str) -> Caller {
-    app.app.authenticate(token, &origin(app)).await.unwrap()
+    app.app
+        .authenticate(token, &origin(app).into())
+        .await
+        .unwrap()
 }
 
 fn all() -> impl Iterator<Item = &'static str> {

@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
             user_agent: String::new(),
         };
         let (_, text) = &self.tokens[token];
-        let caller = self.app.app.authenticate(text, &origin).await;
+        let caller = self.app.app.authenticate(text, &origin.into()).await;
         caller.map_err(|error| error.reason())
     }
 

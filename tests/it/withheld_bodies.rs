@@ -351,7 +351,11 @@ async fn caller_that_is_not_checked_again_would_be_served() {
         ip: None,
         user_agent: String::new(),
     };
-    let caller = app.app.authenticate(&token.text, &origin).await.unwrap();
+    let caller = app
+        .app
+        .authenticate(&token.text, &origin.clone().into())
+        .await
+        .unwrap();
     app.app.recheck(&caller).await.unwrap();
     Change::Deleted.happen(&app, &app.admin, &token).await;
     let question = VerifyToken::parse(PresentedToken::parse(&app.admin.token), [], "");

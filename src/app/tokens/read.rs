@@ -94,7 +94,7 @@ impl App {
         let (app, caller) = (self.clone(), caller.clone());
         let (found, relation) = self
             .look_up(move |tx| {
-                let caller = caller.refresh_to_read(tx, &app.0.db, app.now())?;
+                let caller = caller.refresh(tx, app.now())?;
                 let (found, permit) = find_target(tx, &caller, Action::GetToken, id)?;
                 Ok((found, permit.relation()))
             })

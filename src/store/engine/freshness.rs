@@ -107,6 +107,13 @@ impl Invalidations {
         !self.everything && !self.last_uses && self.tokens.is_empty()
     }
 
+    /// Whether the changes may affect what a credential decides.
+    pub(in crate::store) fn concern(&self, lineage: &Lineage) -> bool {
+        let token = &lineage.token;
+        let changed = |id: &TokenId| *id == token.id || Some(*id) == token.parent_id;
+        self.everything || self.tokens.iter().any(changed)
+    }
+
     /// Adds the changes of another job in the same transaction.
     pub(in crate::store) fn add(&mut self, more: Self) {
         self.everything |= more.everything;
@@ -133,6 +140,11 @@ impl Notes {
     /// One token's row changed.
     pub(in crate::store) fn token(&self, id: TokenId) {
         self.0.borrow_mut().tokens.push(id);
+    }
+
+    /// Whether the changes so far may affect what a credential decides.
+    pub(in crate::store) fn concern(&self, lineage: &Lineage) -> bool {
+        self.0.borrow().concern(lineage)
     }
 
     pub(in crate::store) fn into_invalidations(self) -> Invalidations {

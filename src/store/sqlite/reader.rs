@@ -13,7 +13,7 @@ use rusqlite::{Connection, InterruptHandle};
 
 use super::{Shared, fault, session::Session};
 use crate::store::{
-    engine::{job::Job, queue::JobQueue},
+    engine::{freshness::Invalidations, job::Job, queue::JobQueue},
     tx::Tx,
 };
 
@@ -53,7 +53,8 @@ pub(super) fn run(connection: &Connection, queue: &JobQueue, shared: &Shared) {
 /// Answers the batch in one transaction, until that exceeds its maximum age.
 fn answer(connection: &Connection, shared: &Shared, batch: &mut vec::IntoIter<Box<dyn Job>>) {
     let read = shared.open_reads.open(connection);
-    let tx = Tx::sqlite(Session::new(connection));
+    let unchanged = Invalidations::default();
+    let tx = Tx::sqlite(Session::new(connection)).after(&shared.freshness, &unchanged);
     for mut job in batch {
         if !job.is_abandoned() {
             job.run(&tx);

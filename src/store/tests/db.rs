@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Blocks the writer until it is dropped, so that writes queued meanwhile form one batch.
-struct Gate(#[expect(dead_code, reason = "its end opens the gate")] mpsc::Sender<()>);
+pub(super) struct Gate(#[expect(dead_code, reason = "its end opens the gate")] mpsc::Sender<()>);
 
 /// The work that blocks at a gate. A channel tells when it has begun.
 type Held = Box<dyn Fn(&Tx<'_>) -> Result<(), Error> + Send>;
@@ -42,7 +42,7 @@ fn hold() -> (Gate, Held, oneshot::Receiver<()>) {
     (Gate(gate), work, begins)
 }
 
-async fn hold_writer(db: &Db) -> Gate {
+pub(super) async fn hold_writer(db: &Db) -> Gate {
     let (gate, work, begins) = hold();
     let db = db.clone();
     tokio::spawn(async move { db.write(work).await });
@@ -83,7 +83,7 @@ async fn enqueue<T: Send + 'static>(
     task
 }
 
-async fn enqueue_write<T: Send + 'static>(
+pub(super) async fn enqueue_write<T: Send + 'static>(
     db: &Db,
     work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
 ) -> JoinHandle<Result<T, Error>> {

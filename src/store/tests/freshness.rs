@@ -8,7 +8,10 @@ use crate::{
     },
     store::{
         Db, Error, OpenAs, Tx, audit,
-        tests::samples::{Folder, NOW, event, hash, person, token},
+        tests::{
+            db::{enqueue_write, hold_writer},
+            samples::{Folder, NOW, event, hash, person, token},
+        },
         tokens::{self, Credential},
         users,
     },
@@ -209,4 +212,31 @@ async fn credentials_read_before_a_commit_are_stale_once_it_is_answered() {
         // The control: with a stamp from after the read it would never be stale.
         assert!(family.db.still_decides(family.db.stamp(), &kept.lineage));
     }
+}
+
+/// What another write of the same transaction changed counts before it is committed.
+#[tokio::test]
+async fn credentials_are_stale_for_the_rest_of_the_transaction_that_changed_them() {
+    let family = Family::new().await;
+    let stamp = family.db.stamp();
+    let lineages = family.read().await.map(|credential| credential.lineage);
+    let id = lineages[0].token.id;
+    let db = family.db.clone();
+    let current = move |tx: &Tx<'_>| {
+        let in_tx = [0, 1, 2].map(|at| tx.still_decides(stamp, &lineages[at]));
+        let committed = [0, 1, 2].map(|at| db.still_decides(stamp, &lineages[at]));
+        Ok::<_, Error>((in_tx, committed))
+    };
+    let found = family.db.read(current.clone()).await.unwrap();
+    assert_eq!(found, ([true; 3], [true; 3]));
+    let gate = hold_writer(&family.db).await;
+    let delete = enqueue_write(&family.db, move |tx| {
+        tokens::mark_revoked(tx, id, NOW).map(drop)
+    });
+    let deleted = delete.await;
+    let after = enqueue_write(&family.db, current).await;
+    drop(gate);
+    deleted.await.unwrap().unwrap();
+    let after = after.await.unwrap().unwrap();
+    assert_eq!(after, ([false, false, true], [true; 3]));
 }

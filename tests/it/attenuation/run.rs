@@ -79,7 +79,11 @@ impl Run<'_> {
             user_agent: String::new(),
         };
         let text = &self.held[token].text;
-        self.app.app.authenticate(text, &origin).await.ok()
+        self.app
+            .app
+            .authenticate(text, &origin.clone().into())
+            .await
+            .ok()
     }
 
     fn nth(&self, token: usize) -> Option<usize> {
