@@ -5,11 +5,10 @@
 //! owner of the database file, whoever may have put a socket there.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::{
         fd::{AsRawFd as _, OwnedFd},
-        unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        unix::fs::{FileTypeExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
     task::{Context, Poll, ready},
@@ -163,13 +162,17 @@ fn bind_long(socket: &OwnedFd, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open(path: &Path, flags: OFlags) -> io::Result<File> {
-    let flags = i32::try_from(flags.bits()).expect("flags of open(2) fit");
-    File::options().read(true).custom_flags(flags).open(path)
+/// Not by `custom_flags` of std, which drops `O_PATH` with musl: there it is a bit of `O_ACCMODE`.
+fn open(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(
+        path,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// A path to an open file that is short, whatever the file's own path is.
-fn proc_fd_path(file: &File) -> PathBuf {
+fn proc_fd_path(file: &OwnedFd) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
