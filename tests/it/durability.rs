@@ -18,6 +18,7 @@ mod flips;
 mod full_disk;
 mod kill;
 mod lock;
+mod migration;
 mod power_cut;
 mod recorder;
 mod recording;

@@ -27,6 +27,28 @@ shift
 exec hallpass "$@"
 "#;
 
+/// Replaces systemd for the one service that a page has: stops and starts the page's server.
+const SYSTEMCTL: &str = r#"#!/bin/bash
+case $1 in
+  stop)
+    kill "$(cat serve.pid)"
+    # Nobody may have waited for it yet.
+    while grep -q '^State:.[^Z]' "/proc/$(cat serve.pid)/status" 2>/dev/null; do sleep 0.1; done ;;
+  start)
+    HALLPASS_LISTEN=$(cat serve.address) setsid hallpass serve >/dev/null 2>serve.log &
+    echo $! >serve.pid
+    for _ in {1..200}; do hallpass healthcheck --listen "$(cat serve.address)" && exit; sleep 0.1; done 2>/dev/null
+    cat serve.log; exit 1 ;;
+esac
+"#;
+/// Replaces sudo, which the tests neither have nor need.
+const SUDO: &str = r#"#!/bin/bash
+[ "$1" = -u ] && shift 2
+exec "$@"
+"#;
+/// Replaces apt-get: the new version is there already.
+const APT_GET: &str = "#!/bin/sh\n";
+
 /// Like the client snippets, a separate program reads address and token from the environment.
 const CLIENT: &str = r#"bash -euc 'curl -sS --fail-with-body --oauth2-bearer "$TOKEN" \
   --json "{}" "$HALLPASS/hallpass.v1.TokenService/ListTokens"'"#;
@@ -90,6 +112,15 @@ const PRINTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "docs/upgrading.md",
+        &[
+            "Verified:    intact",
+            "nothing to do: ",
+            "Ready:",
+            "nothing is wrong with the database",
+        ],
+    ),
+    (
         "docs/users.md",
         &["handed to admin: images", "deleted alice"],
     ),
@@ -110,9 +141,16 @@ struct Reader {
 impl Reader {
     fn start(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let cargo = folder.path().join("cargo");
-        fs::write(&cargo, CARGO).unwrap();
-        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, script) in [
+            ("cargo", CARGO),
+            ("systemctl", SYSTEMCTL),
+            ("sudo", SUDO),
+            ("apt-get", APT_GET),
+        ] {
+            let path = folder.path().join(name);
+            fs::write(&path, script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         symlink(BINARY, folder.path().join("hallpass")).unwrap();
         let mut serve = shell(folder.path(), &format!("exec {SERVE}"));
         let serve = serve
@@ -129,6 +167,8 @@ impl Reader {
         };
         let address = after("hallpass listening on http://");
         let metrics = after("hallpass metrics on http://").replace("/metrics", "");
+        fs::write(folder.path().join("serve.pid"), serve.id().to_string()).unwrap();
+        fs::write(folder.path().join("serve.address"), &address).unwrap();
         Self {
             folder,
             serve,
@@ -154,6 +194,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        // A page may have started another one.
+        drop(self.run("kill -9 $(cat serve.pid)"));
         drop(self.serve.kill());
         drop(self.serve.wait());
     }

@@ -19,6 +19,7 @@ use super::{
     server::{Server, database, expect, hallpass, serve},
     tracked_server::{TrackedServer, UNAVAILABLE},
 };
+use crate::migrations::fixture::Fixture;
 
 /// A mounted file system.
 struct Disk {
@@ -344,4 +345,49 @@ fn full_disk_of_the_command_leaves_no_backup() {
     );
     assert_eq!(target.names(), [""; 0]);
     tracked.finish(disk.path());
+}
+
+/// The disk is full in the middle of a migration, or read-only: the database stays as it is, and room is enough to go on.
+#[test]
+#[ignore = "needs root to mount a file system: tests/run runs this"]
+fn migration_without_room_changes_nothing_and_goes_on_with_room() {
+    let disk = Disk::mount("24m");
+    let fixture = &Fixture::all()[0];
+    fixture.restore_to(disk.path());
+    let path = disk.path().join("hallpass.db");
+    let before = fs::read(&path).unwrap();
+    // Room for some of the log's pages, and none at all.
+    for room in [100_000, 0] {
+        let filler = disk.fill();
+        let size = fs::metadata(&filler).unwrap().len();
+        let file = fs::File::options().write(true).open(&filler).unwrap();
+        file.set_len(size - room).unwrap();
+        for command in [&["migrate"][..], &["serve", "--listen=127.0.0.1:0"]] {
+            let output = hallpass(disk.path(), command).output().unwrap();
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(10), "{log}");
+            assert!(fs::read(&path).unwrap() == before, "{log}");
+            assert_eq!(
+                disk.names(),
+                ["filler", "hallpass.db"].map(str::to_owned),
+                "{log}"
+            );
+            if room > 0 {
+                let expected =
+                    "could not be migrated from schema 1 to 12, and is as it was before: ";
+                assert!(
+                    log.contains(expected) && log.contains("free as much space"),
+                    "{log}"
+                );
+            }
+        }
+        fs::remove_file(filler).unwrap();
+    }
+    disk.remount("ro");
+    let output = hallpass(disk.path(), &["migrate"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    disk.remount("rw");
+    assert!(fs::read(&path).unwrap() == before);
+    let output = hallpass(disk.path(), &["migrate"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

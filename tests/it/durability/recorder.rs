@@ -51,10 +51,14 @@ impl Recorder {
     /// The command that serves `folder` under this recorder.
     pub(super) fn serve(&self, folder: &Path) -> Command {
         let folder = fs::canonicalize(folder).unwrap();
-        let mut command = serve(&folder);
+        self.watch(serve(&folder), &folder)
+    }
+
+    /// Records what `command` does in `folder`, whose path is canonical.
+    pub(super) fn watch(&self, mut command: Command, folder: &Path) -> Command {
         command
             .env("LD_PRELOAD", library())
-            .env("RECORDER_FOLDER", &folder)
+            .env("RECORDER_FOLDER", folder)
             .env("RECORDER_CONTROL", self.control.path());
         if let Some(log) = &self.log {
             command.env("RECORDER_LOG", log);
