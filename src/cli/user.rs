@@ -207,13 +207,13 @@ impl ConfirmedUserArgs {
         let client = Client::new(&self.user.target)?;
         let user = &self.user.user;
         let found = client.run(async |session| {
+            let found = session.look_up_user(user).await?;
+            accept.check(found.r#type(), &found.username)?;
             if self.confirmation.is_given() {
-                session.look_up_user(user).await
-            } else {
-                session.look_up_user_with_impact(user).await
+                return Ok(found);
             }
+            session.look_up_user_with_impact(&found.id).await
         })?;
-        accept.check(found.r#type(), &found.username)?;
         let impact = impact::of_user(&found, SystemClock.now());
         let question = format!("{impact}. {}", question(&found.username));
         self.confirmation.ask(&client, &question)?;

@@ -50,7 +50,12 @@ pub fn newest_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
 /// Appends `event`. The head is read in the same transaction, since other requests append too.
 pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
     let before = head(tx)?;
-    let row = AuditRow::append(event, before.sequence + 1, before.hash);
+    // Only a planted row has the last number there is.
+    let next = before.sequence.checked_add(1).ok_or(Error::Row {
+        column: "sequence".to_owned(),
+        expected: "a number that another can follow",
+    })?;
+    let row = AuditRow::append(event, next, before.hash);
     let sql = "INSERT INTO audit (sequence, time, actor, credential_id, target, action, outcome, count, \
                request_id, client_request_id, ip, user_agent, hash, format, credential_kind, successor_id) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     rotate::get,
-    test_app::{NewToken, Person, TestApp},
+    test_app::{NewToken, Person, TestApp, leaked},
 };
 
 const UNDO: &str = "TokenService/UndoRotation";
@@ -129,6 +129,46 @@ async fn rotation_can_be_undone_for_a_minute_even_without_a_grace_period() {
         "a new deletion, not a repeat"
     );
     undo(&alice.token, &new).await.refused(FINAL.0, FINAL.1);
+}
+
+/// Whoever names a token to be revoked is told that it has ended, so it must not come back. The control is the first
+/// round, in which nobody names it.
+#[tokio::test]
+async fn ended_token_that_somebody_revokes_never_comes_back() {
+    let app = TestApp::start().await;
+    let alice = app.person("alice").await;
+    let robot = app.machine(&alice, "robot").await;
+    for procedure in [
+        "",
+        "TokenService/DeleteToken",
+        "AdminService/RevokeTokens",
+        "AdminService/RevokeLeakedTokens",
+    ] {
+        let message = json!({ "userId": robot.id });
+        let created = app.call(&alice.token, "TokenService/CreateToken", message);
+        let old = NewToken::read(&created.await.ok());
+        let message = json!({ "tokenId": old.id, "gracePeriod": "0.000001s" });
+        let answer = app.call(&alice.token, "TokenService/RotateToken", message);
+        let new = NewToken::read(&answer.await.ok());
+        app.clock.advance(Duration::from_secs(1));
+        let revoke = match procedure {
+            "TokenService/DeleteToken" => json!({ "tokenId": old.id }),
+            "AdminService/RevokeTokens" => json!({ "tokens": [old.id] }),
+            _ => json!({ "tokens": [leaked(&old.text)] }),
+        };
+        if !procedure.is_empty() {
+            app.call(&app.admin.token, procedure, revoke).await.ok();
+        }
+        let undone = app.call(&alice.token, UNDO, undo_of(&new)).await;
+        if procedure.is_empty() {
+            undone.ok();
+            assert!(app.accepts(&old.text).await);
+        } else {
+            undone.refused(FINAL.0, FINAL.1);
+            assert!(!app.accepts(&old.text).await, "{procedure}");
+            assert!(app.accepts(&new.text).await, "{procedure}");
+        }
+    }
 }
 
 #[tokio::test]

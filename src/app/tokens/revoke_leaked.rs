@@ -21,6 +21,7 @@ use super::{
         permit::{CallerInTx, Permit},
     },
     CHUNK, PAUSE, own_and_parent,
+    undo_rotation::may_return,
 };
 
 /// Maximum number of tokens per call.
@@ -43,7 +44,10 @@ pub enum LeakStatus {
     /// A token has this ID, but another secret: whoever wrote this text only knows the ID.
     OtherSecret,
     /// The token is revoked or expired.
-    Ended,
+    Ended {
+        /// Whether it was rotated so recently that the rotation could be undone.
+        may_return: bool,
+    },
     /// The token is live.
     Live {
         /// The ID of its family, which is the ID of the family's first token.
@@ -100,6 +104,12 @@ impl App {
             let revoked = Vec::new();
             return Ok(LeakRevocation { leaks, revoked });
         }
+        let returning = leaks.iter().filter_map(|leak| match leak.status {
+            LeakStatus::Ended { may_return: true } => Some(leak.id),
+            _ => None,
+        });
+        self.end_for_good(caller, Action::RevokeLeaked, returning.collect())
+            .await?;
         let families = leaks.iter().filter_map(|leak| match leak.status {
             LeakStatus::Live { family_id } => Some(family_id),
             _ => None,
@@ -158,7 +168,9 @@ fn leak(tx: &Tx<'_>, found: &PresentedToken, now: Timestamp) -> Result<Leak, Err
     let status = match tokens::find_credential(tx, id)? {
         None => LeakStatus::Unknown,
         Some(credential) if !credential.hash.matches(found.hash()) => LeakStatus::OtherSecret,
-        Some(credential) if !credential.lineage.token.is_live(now) => LeakStatus::Ended,
+        Some(credential) if !credential.lineage.token.is_live(now) => LeakStatus::Ended {
+            may_return: may_return(&credential.lineage.token, now),
+        },
         Some(credential) => LeakStatus::Live {
             family_id: credential.lineage.token.family_id,
         },

@@ -21,6 +21,7 @@ use super::{
     },
     own_and_parent,
     revocation::{Revocation, Run, TokenOutcome},
+    undo_rotation::may_return,
 };
 
 /// Maximum number of tokens that a call may name.
@@ -84,13 +85,17 @@ impl Run {
             })
             .await?;
         let mut seen = BTreeSet::new();
-        let mut selected = Vec::new();
+        let (mut selected, mut returning) = (Vec::new(), Vec::new());
         let mut leaked = BTreeSet::new();
         for (name, (outcome, token)) in names.into_iter().zip(outcomes) {
             self.done.spared_own |= outcome == TokenOutcome::Spared;
             self.done
                 .outcomes
                 .push((name.as_ref().map(Name::id), outcome));
+            if outcome == TokenOutcome::NotLive {
+                returning.extend(token.map(|token| token.id));
+                continue;
+            }
             if let (Some(Name::Plaintext(_)), Some(token)) = (name, &token) {
                 leaked.insert(token.family_id);
             }
@@ -100,6 +105,10 @@ impl Run {
         // Newest first, so that a named child comes before its parent and counts as selected.
         selected.sort_by_key(|token| std::cmp::Reverse(token.id));
         if !self.is_dry {
+            let action = Action::RevokeTokens;
+            self.app
+                .end_for_good(&self.caller, action, returning)
+                .await?;
             self.revoke_families(leaked, &seen).await?;
         }
         self.take(selected).await?;
@@ -129,7 +138,7 @@ impl Run {
     }
 }
 
-/// The outcome for one name, with the token if it is to be revoked.
+/// The outcome for one name, with the token if it is to be revoked, or could be valid again.
 fn outcome_of(
     tx: &Tx<'_>,
     name: Option<&Name>,
@@ -151,7 +160,8 @@ fn outcome_of(
         return Ok((TokenOutcome::NotOurs, None));
     };
     if !token.is_live(now) {
-        return Ok((TokenOutcome::NotLive, None));
+        let returning = may_return(&token, now).then_some(token);
+        return Ok((TokenOutcome::NotLive, returning));
     }
     if tokens::find_selected(tx, filter, now, token.id)?.is_none() {
         return Ok((TokenOutcome::NotSelected, None));

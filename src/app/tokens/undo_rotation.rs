@@ -12,12 +12,14 @@ use crate::{
 use super::{
     super::{
         App, Error,
-        authz::{self, Action},
+        authz::{self, Action, Relation},
         caller::Caller,
         error::Noun,
         permit::Permit,
     },
-    check_enable, find_target, parse_token_id,
+    check_enable,
+    delete::revoke_with_children,
+    find_target, parse_token_id,
 };
 
 /// How long after a rotation its caller may undo it even though the grace period is over. A rotation without a grace
@@ -29,6 +31,29 @@ const UNDO_WINDOW: Duration = Duration::from_mins(1);
 const MAX_SEARCHED: u32 = 100;
 
 impl App {
+    /// Revokes tokens that have ended by rotation, and that somebody has named to be revoked: none of them comes back by
+    /// undoing the rotation.
+    pub(super) async fn end_for_good(
+        &self,
+        caller: &Caller,
+        action: Action,
+        tokens: Vec<TokenId>,
+    ) -> Result<(), Error> {
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let (caller, now) = (caller.clone(), self.now());
+        self.revoke(move |tx| {
+            let caller = caller.refresh(tx, now)?;
+            let permit = caller.may(action, Relation::OtherPerson)?;
+            for id in &tokens {
+                revoke_with_children(tx, &permit, *id, now)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Revokes the successor `token_id` and restores the token that it replaced.
     pub async fn undo_rotation(&self, caller: &Caller, token_id: &str) -> Result<Token, Error> {
         authz::admit(caller, Action::RotateToken)?;
@@ -56,6 +81,13 @@ impl App {
         })
         .await
     }
+}
+
+/// Whether `token` has ended by a rotation that may still be undone, so that it could be valid again.
+pub(super) fn may_return(token: &Token, now: Timestamp) -> bool {
+    let ended = token.expire_time.filter(|_| !token.is_live(now));
+    let is_recent = ended.is_some_and(|end| now < end.plus(UNDO_WINDOW));
+    is_recent && token.successor_id.is_some() && token.delete_time.is_none()
 }
 
 /// Whether the caller has just created `successor` by rotation.

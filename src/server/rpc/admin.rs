@@ -165,7 +165,7 @@ fn leaked(token: &v1::LeakedToken) -> Checked<PresentedToken> {
 const fn leak_status(status: LeakStatus) -> v1::LeakStatus {
     match status {
         LeakStatus::Live { .. } => v1::LeakStatus::Live,
-        LeakStatus::Ended => v1::LeakStatus::NotLive,
+        LeakStatus::Ended { .. } => v1::LeakStatus::NotLive,
         LeakStatus::Unknown => v1::LeakStatus::Unknown,
         LeakStatus::OtherSecret => v1::LeakStatus::OtherSecret,
     }

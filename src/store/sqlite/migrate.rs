@@ -53,6 +53,7 @@ pub(super) fn prepare(
                 change.to,
             );
         }
+        sort_on_disk(&connection, lock.database()).map_err(refuse)?;
         let began = Instant::now();
         if let Err(source) = migrate(&mut connection, &change, options) {
             if source.is_failed_sync() || change.from == change.to {
@@ -116,6 +117,16 @@ pub(super) fn pending(
     }
     header.check(&database.path, options.open_as, || None)?;
     Ok(SchemaChange::of(&database.path, header.schema, None))
+}
+
+/// Lets a migration sort in files beside the database: new indices of millions of rows do not fit the memory of a small
+/// machine, and a container may have no other folder to write to.
+fn sort_on_disk(connection: &Connection, database: &DatabaseFile) -> rusqlite::Result<()> {
+    let Some(folder) = database.folder.to_str() else {
+        return Ok(());
+    };
+    connection.pragma_update(None, "temp_store_directory", folder)?;
+    connection.pragma_update(None, "temp_store", "FILE")
 }
 
 fn checkpoint_on_close(connection: &Connection, is_on: bool) -> rusqlite::Result<bool> {

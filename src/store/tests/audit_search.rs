@@ -106,3 +106,14 @@ fn every_matching_row_is_found_once_in_order_of_time() {
     }
     assert!(met > 10_000, "{met}");
 }
+
+#[test]
+fn no_row_is_appended_after_the_last_number_there_is() {
+    let connection = sqlite::in_memory();
+    let tx = sqlite::transaction(&connection);
+    audit::append(&tx, event("user.create")).unwrap();
+    let planted = format!("UPDATE audit SET sequence = {}", i64::MAX);
+    connection.execute_batch(&planted).unwrap();
+    let error = audit::append(&tx, event("user.get")).unwrap_err();
+    assert!(error.to_string().contains("sequence"), "{error}");
+}

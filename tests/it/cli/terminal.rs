@@ -6,6 +6,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rusqlite::Connection;
+
 use super::sandbox::{PASSWORD, Sandbox};
 
 /// A command on its own terminal.
@@ -126,6 +128,29 @@ fn destructive_commands_ask_and_default_to_no() {
     sandbox.print(&["user", "get", "alice"]);
     assert_eq!(delete("y\n").0, 0);
     sandbox.run(&["user", "get", "alice"]).refused(1);
+}
+
+/// The question needs data of the user, whose reading is recorded; a refusal needs none.
+#[test]
+fn refused_kind_of_user_is_not_read() {
+    let sandbox = Sandbox::set_up();
+    sandbox.create_person("alice");
+    sandbox.print(&["machine", "create", "ci-bot", "--owner=admin"]);
+    let rows = || -> i64 {
+        let database = Connection::open(sandbox.path("hallpass.db")).unwrap();
+        let count = "SELECT count(*) FROM audit";
+        database.query_row(count, (), |row| row.get(0)).unwrap()
+    };
+    let delete = |name: &str| Terminal::run(&sandbox, &format!("machine delete {name}"));
+    let before = rows();
+    let (code, seen) = delete("alice").end();
+    assert!(code != 0 && !seen.contains("[y/N]"), "{seen}");
+    assert_eq!(rows(), before, "{seen}");
+    // The control: a machine is read for the question.
+    let mut terminal = delete("ci-bot");
+    terminal.expect("[y/N]").type_keys("\n");
+    assert_eq!(terminal.end().0, 1);
+    assert_ne!(rows(), before);
 }
 
 #[test]
