@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::{fault, file::known_schema};
 use crate::store::{error::Error, migrations::MIGRATIONS, open::OpenError};
@@ -17,15 +17,34 @@ pub(super) fn run(connection: &Connection) -> Result<Vec<String>, Error> {
 /// The same for a schema that is still to be migrated.
 pub(super) fn run_on_older_schema(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut findings = damage(connection).map_err(fault::of)?;
-    findings.extend(broken_references(connection).map_err(fault::of)?);
+    match broken_references(connection) {
+        Ok(broken) => findings.extend(broken),
+        // Nothing new: damaged pages end this check.
+        Err(error) if !findings.is_empty() && is_damage(&error) => {}
+        Err(error) => return Err(fault::of(error)),
+    }
     Ok(findings)
 }
 
+fn is_damage(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+}
+
+/// What `SQLite` finds, up to the damage that it cannot read beyond.
 fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("PRAGMA integrity_check(100)")?;
-    let rows = statement.query_map((), |row| row.get::<_, String>(0))?;
-    let mut findings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    findings.retain(|line| line != "ok");
+    let mut findings = Vec::new();
+    for row in statement.query_map((), |row| row.get::<_, String>(0))? {
+        match row {
+            Ok(line) if line == "ok" => {}
+            Ok(line) => findings.push(line),
+            Err(error) if is_damage(&error) => {
+                findings.push("damaged pages ended the check early".to_owned());
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
     Ok(findings)
 }
 

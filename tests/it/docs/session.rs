@@ -224,6 +224,10 @@ fn blocks(text: &str) -> Vec<&str> {
 /// Runs the blocks of a page. Returns what is wrong, if anything is.
 fn fault(page: &Page, first: &str) -> Option<String> {
     let mut blocks = blocks(&page.text);
+    // tests/runbook/run runs its blocks, each after the fault that it is for.
+    if page.path == "docs/runbook.md" {
+        return None;
+    }
     if page.path == "README.md" {
         assert_eq!(blocks[..2], [SERVE, TESTS]);
         blocks.drain(..2);
