@@ -1,8 +1,7 @@
 //! Which server or database a command works on, and with which token.
 //!
 //! The first that is given: `--server`, `--database-url`, `HALLPASS_SERVER`, `HALLPASS_DATABASE_URL`, the stored
-//! login, the default database: `hallpass.db` in the working directory, or else that of the package's service. A flag
-//! names what this one command is about, so it beats a variable of either kind.
+//! login, the default database: `hallpass.db` in the working directory, or else that of the package's service.
 
 use std::{
     ffi::OsString,
@@ -24,7 +23,6 @@ use super::{
 };
 use crate::domain::secret::Secret;
 
-/// How messages name the setting of the file that holds it.
 const TOKEN_FILE: &str = "--token-file, HALLPASS_TOKEN_FILE";
 /// Where the service of the Debian package has its database (`packaging/debian`).
 const SERVICE_DATABASE: &str = "/var/lib/hallpass/hallpass.db";
