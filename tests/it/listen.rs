@@ -166,6 +166,8 @@ fn systemd_is_told_that_the_server_is_ready_alive_and_stopping() {
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", "100000");
     let server = sandbox.serve_command(command);
+    // A migration of a large database takes longer than systemd waits by default.
+    assert_eq!(next(), "EXTEND_TIMEOUT_USEC=60000000");
     assert_eq!(next(), "READY=1");
     for _ in 0..3 {
         assert_eq!(next(), "WATCHDOG=1");

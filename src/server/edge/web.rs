@@ -57,8 +57,8 @@ impl Edge {
             let limits = Arc::clone(limits);
             tokio::spawn(async move { body.drain(&limits).await })
         });
-        let answer = Box::pin(forward_auth::serve(&self.app, context, &head));
-        let mut response = self.page_in_time(context, FORWARD_AUTH.label, answer).await;
+        let page = Box::pin(forward_auth::serve(&self.app, context, &head));
+        let mut response = self.page_in_time(context, FORWARD_AUTH.label, page).await;
         if let Some(drained) = drained {
             let in_time = tokio::time::timeout(limits.forwarded_body_timeout, drained).await;
             if !matches!(in_time, Ok(Ok(true))) && head.version != Version::HTTP_2 {
@@ -85,7 +85,7 @@ impl Edge {
         };
         let label = endpoint.map_or(OTHER, |endpoint| endpoint.label);
         let kind = endpoint.map(|endpoint| endpoint.kind);
-        let answer = Box::pin(async {
+        let page = Box::pin(async {
             let (Some(endpoint), Some(Kind::Introspection | Kind::Revocation)) = (endpoint, kind)
             else {
                 // No page reads its body.
@@ -112,7 +112,7 @@ impl Edge {
                 revocation::serve(request).await
             }
         });
-        self.page_in_time(context, label, answer).await
+        self.page_in_time(context, label, page).await
     }
 
     /// Serves gRPC's reflection, or says in the caller's protocol that there is no such procedure.
@@ -154,16 +154,16 @@ impl Edge {
         encoder.finish(context, None, written)
     }
 
-    /// `answer` is boxed, because it passes through many hands: all that is large stays where it is.
+    /// `page` is boxed, because it passes through many hands: all that is large stays where it is.
     async fn page_in_time(
         &self,
         context: &RequestContext,
         label: &'static str,
-        answer: Pin<Box<impl Future<Output = Response>>>,
+        page: Pin<Box<impl Future<Output = Response>>>,
     ) -> Response {
         let deadline = Instant::now() + self.limits.handler_timeout;
-        let answer = in_time(deadline, label, async { Ok(answer.await) }).await;
-        answer.unwrap_or_else(|error| {
+        let page = in_time(deadline, label, async { Ok(page.await) }).await;
+        page.unwrap_or_else(|error| {
             let status = match error.code() {
                 Code::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -145,10 +145,10 @@ fn allowed(verified: &Verified) -> CheckResponse {
     let headers = headers
         .into_iter()
         .map(|(name, value)| set(name.as_str(), value));
-    let answer = HttpResponse::OkResponse(OkHttpResponse {
+    let http_response = HttpResponse::OkResponse(OkHttpResponse {
         headers: headers.collect(),
     });
-    response(tonic::Code::Ok, answer)
+    response(tonic::Code::Ok, http_response)
 }
 
 fn denied(denied: AuthDenied) -> CheckResponse {
@@ -156,7 +156,7 @@ fn denied(denied: AuthDenied) -> CheckResponse {
         StatusCode::FORBIDDEN => tonic::Code::PermissionDenied,
         _ => tonic::Code::Unauthenticated,
     };
-    let answer = HttpResponse::DeniedResponse(DeniedHttpResponse {
+    let http_response = HttpResponse::DeniedResponse(DeniedHttpResponse {
         status: Some(HttpStatus {
             code: denied.status.as_u16().into(),
         }),
@@ -166,16 +166,16 @@ fn denied(denied: AuthDenied) -> CheckResponse {
         ],
         body: denied.body,
     });
-    response(code, answer)
+    response(code, http_response)
 }
 
-fn response(code: tonic::Code, answer: HttpResponse) -> CheckResponse {
+fn response(code: tonic::Code, http_response: HttpResponse) -> CheckResponse {
     CheckResponse {
         status: Some(Status {
             code: code.into(),
             ..Status::default()
         }),
-        http_response: Some(answer),
+        http_response: Some(http_response),
     }
 }
 
