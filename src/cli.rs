@@ -28,6 +28,7 @@ mod output;
 mod password_input;
 mod plural;
 mod relative_time;
+mod restore;
 mod scan;
 mod serve;
 mod status;
@@ -115,9 +116,18 @@ enum Commands {
     /// The backup holds everything that was confirmed before the command began, in one file of `SQLite` that only you can
     /// read, and which is checked against the server's checksum before it gets its name. It holds the hashes of all
     /// tokens and passwords: keep it as safe as the database, or encrypt it, as in `hallpass backup - | age …`; then let the
-    /// shell fail with it (`set -o pipefail`). The server needs as much free space as the database's content. Do not
-    /// copy the database's file itself while a server runs: what was written last is in its log.
+    /// shell fail with it (`set -o pipefail`). The server needs as much free space as the database's content. `hallpass
+    /// restore` puts a backup in place. Do not copy the database's file itself while a server runs: what was written last is
+    /// in its log.
     Backup(backup::Backup),
+    /// Put a backup in the place of a database that no server has open.
+    ///
+    /// The backup is copied and checked first. If there is a database, it is kept aside under another name, and you choose
+    /// what becomes of what it has ended since the backup: with --keep-newer-revocations, tokens that were revoked,
+    /// rotated, disabled or limited stay so, and so do deleted and deactivated users, lost roles and machines, and
+    /// changed passwords. Whatever was created since the backup is lost in any case. The new database's audit log records the
+    /// restoration; `hallpass serve` goes on from there.
+    Restore(restore::RestoreArgs),
     /// Check the database.
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -277,6 +287,7 @@ fn dispatch(command: Commands, matches: &ArgMatches, file: &SettingsFile) -> Res
         Commands::Token(command) => token::run(command),
         Commands::Audit(command) => audit::run(command),
         Commands::Backup(args) => backup::run(&args),
+        Commands::Restore(args) => restore::run(&args),
         Commands::Data(command) => data::run(command),
         Commands::Migrate(args) => migrate::run(&args),
         Commands::Config(command) => {

@@ -34,7 +34,7 @@ pub use open::{
     file_type_name,
 };
 pub use sqlite::{
-    Backup, Inspection, SqliteOpenError, SqliteOptions, inspect, locate, migrate,
-    pending_migrations,
+    Backup, Ended, Inspection, NewerRevocations, Restore, RestoreError, Restored, SqliteOpenError,
+    SqliteOptions, inspect, locate, migrate, pending_migrations,
 };
 pub use tx::Tx;

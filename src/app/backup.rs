@@ -10,14 +10,20 @@ use tokio::{
 };
 
 use crate::{
-    domain::{audit::ChainHead, reason::Reason},
-    store::{self, Backup},
+    domain::{
+        audit::{AuditEvent, ChainHead},
+        audit_action::{RESTORED, RESTORED_FORGETTING, RESTORED_KEEPING},
+        id::RequestId,
+        reason::Reason,
+        time::Timestamp,
+    },
+    store::{self, Backup, Ended, NewerRevocations},
 };
 
 use super::{
     App, Error,
     authz::{self, Action, Relation},
-    caller::Caller,
+    caller::{Caller, ClientInfo},
 };
 
 /// Large enough to be fast, and well below what gRPC's clients accept by default.
@@ -192,5 +198,34 @@ impl Sending {
 impl fmt::Debug for BackupStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackupStream").finish_non_exhaustive()
+    }
+}
+
+/// The audit row of a restoration, the first row after those of the backup. It counts what stayed ended, and names the
+/// last row of the log of the database that was replaced, if that is known.
+pub fn restored(
+    now: Timestamp,
+    uid: u32,
+    user_agent: &str,
+    newer: Option<NewerRevocations>,
+    ended: Option<&Ended>,
+    replaced: Option<ChainHead>,
+) -> AuditEvent {
+    let client = ClientInfo {
+        request_id: RequestId::generate(now),
+        client_request_id: None,
+        ip: None,
+        user_agent: user_agent.to_owned(),
+    };
+    let action = match newer {
+        None => RESTORED,
+        Some(NewerRevocations::Keep) => RESTORED_KEEPING,
+        Some(NewerRevocations::Forget) => RESTORED_FORGETTING,
+    };
+    let replaced = replaced.map(|head| head.to_string()).unwrap_or_default();
+    let ended = ended.map_or(0, |ended| ended.tokens + ended.users);
+    AuditEvent {
+        count: u32::try_from(ended).unwrap_or(u32::MAX).saturating_add(1),
+        ..Caller::local(uid, client).event(now, action, replaced)
     }
 }

@@ -234,6 +234,7 @@ fn verify(args: &Verify) -> Result<(), Failure> {
         noted: args.head,
         min_retention: args.min_retention,
     });
+    let mut restorations = Vec::new();
     client.run(async |session| {
         let request = StreamAuditEventsRequest { after_sequence: 0 };
         let take = |reply: StreamAuditEventsResponse| {
@@ -241,16 +242,19 @@ fn verify(args: &Verify) -> Result<(), Failure> {
                 let problem = format!("row {} of the audit log is malformed", event.sequence);
                 let row = row(event).ok_or_else(|| Failure::failed(problem))?;
                 chain.check(&row);
+                if audit_action::RESTORATIONS.contains(&&*row.action) {
+                    restorations.push(row);
+                }
             }
             Ok(())
         };
         session.stream(&request, take).await
     })?;
-    report(args, &chain.finish())
+    report(args, &chain.finish(), &restorations)
 }
 
 /// Prints the verdict, and fails if the log is not as it must be.
-fn report(args: &Verify, verdict: &Verdict) -> Result<(), Failure> {
+fn report(args: &Verify, verdict: &Verdict, restorations: &[AuditRow]) -> Result<(), Failure> {
     if args.output.json {
         let breaks = verdict.breaks.iter();
         let breaks: Vec<_> = breaks
@@ -283,10 +287,16 @@ fn report(args: &Verify, verdict: &Verdict) -> Result<(), Failure> {
         output::line(&format!("{rows}, head {}", verdict.head))?;
     }
     if let Some(first) = verdict.breaks.first() {
-        let problem = format!(
-            "the audit log was tampered with, first at row {}: keep a copy of the database",
-            first.sequence
-        );
+        // A log that lacks the noted head, and nothing else.
+        let head = args.head.filter(|_| verdict.breaks.len() == 1);
+        let mut rows = restorations.iter().rev();
+        let problem = match head.and_then(|head| rows.find(|row| replaced(row, head))) {
+            Some(row) => format!("the head that you gave is not of this log: {}", told(row)),
+            None => format!(
+                "the audit log was tampered with, first at row {}: keep a copy of the database",
+                first.sequence
+            ),
+        };
         return Err(Failure::new(ExitCode::AuditBroken, problem));
     }
     if let (true, Some(noted), Some(removed)) =
@@ -309,6 +319,25 @@ fn purged(removed: &RemovedRows) -> String {
         lifetime::show(removed.retention),
         removed.removed_at,
         removed.checkpoint
+    )
+}
+
+/// Whether the database that had this head may have been replaced in the restoration that `row` records.
+fn replaced(row: &AuditRow, head: ChainHead) -> bool {
+    let last = ChainHead::parse(&row.target);
+    head.sequence >= row.sequence && last.is_none_or(|last| last.sequence >= head.sequence)
+}
+
+fn told(row: &AuditRow) -> String {
+    let (sequence, time, actor) = (row.sequence, row.time, &row.actor);
+    let last = match ChainHead::parse(&row.target) {
+        Some(last) => format!("whose last row was {last}"),
+        None => "whose last row is not known".to_owned(),
+    };
+    format!(
+        "row {sequence} says that at {time} {actor} restored a backup whose last row was {}, in the place of a database \
+         {last}; the head is of that one. If nobody did, the log was tampered with",
+        sequence - 1
     )
 }
 

@@ -83,6 +83,20 @@ impl TerminalConfirmation {
     }
 }
 
+/// Asks on the terminal which of the answers is meant. Fails if it is none of them.
+pub(super) fn choose<T: Copy>(question: &str, answers: &[(&str, T)]) -> Result<T, Failure> {
+    let answer = read_answer(&output::safe(question)).map_err(cannot_ask)?;
+    let answer = answer.unwrap_or_default().trim().to_lowercase();
+    let chosen = answers.iter().find(|(text, _)| *text == answer);
+    chosen
+        .map(|(_, value)| *value)
+        .ok_or_else(|| Failure::failed("nothing was done"))
+}
+
+fn cannot_ask(error: io::Error) -> Failure {
+    Failure::failed(format!("cannot ask on the terminal: {error}"))
+}
+
 /// Explains a failure because something that was just looked up no longer exists.
 pub(super) fn deleted_meanwhile(failure: Failure) -> Failure {
     if failure.is_refused_as("not_found") {
@@ -97,9 +111,8 @@ fn name_target(client: &Client) {
 }
 
 fn ask(client: &Client, question: &str) -> Result<(), Failure> {
-    let question = output::safe(&format!("On {}: {question}", client.name()));
-    let answer = read_answer(&question)
-        .map_err(|error| Failure::failed(format!("cannot ask on the terminal: {error}")))?;
+    let question = output::safe(&format!("On {}: {question} [y/N]", client.name()));
+    let answer = read_answer(&question).map_err(cannot_ask)?;
     match answer {
         Some(answer) if ["y", "yes"].contains(&&*answer.trim().to_lowercase()) => Ok(()),
         _ => Err(Failure::failed("nothing was done")),
@@ -113,7 +126,7 @@ fn read_answer(question: &str) -> io::Result<Option<String>> {
         let _here = runtime.enter();
         signal(SignalKind::interrupt())?
     };
-    show(&format!("{question} [y/N] "))?;
+    show(&format!("{question} "))?;
     let (answered, answer) = mpsc::channel();
     let interrupted = answered.clone();
     thread::spawn(move || {

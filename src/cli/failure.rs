@@ -21,7 +21,7 @@ use crate::{
         target::TokenError,
     },
     server::TlsError,
-    store::{Error, Fatal, OpenError, SqliteOpenError, Unavailable},
+    store::{Error, Fatal, OpenError, RestoreError, SqliteOpenError, Unavailable},
 };
 
 use super::{exit_code::ExitCode, output};
@@ -238,6 +238,26 @@ impl From<OpenError> for Failure {
             } if *kind == Unavailable::Full => FREE_SPACE,
             OpenError::Sqlite(SqliteOpenError::OpenPermissions { .. }) => OPEN_PERMISSIONS,
             _ => "",
+        };
+        Self::new(code, with_causes(&error) + advice)
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let (code, advice) = match error {
+            RestoreError::Open(error) => return error.into(),
+            RestoreError::Running { .. } | RestoreError::Appeared { .. } => {
+                (ExitCode::AlreadyServed, "")
+            }
+            RestoreError::Unreadable { .. } => (
+                ExitCode::DataDamaged,
+                "; with --forget-newer-revocations it is kept aside unread: then revoke again what has ended since the \
+                 backup, as the audit log that you keep elsewhere tells",
+            ),
+            RestoreError::Copy { .. } | RestoreError::Place { .. } | RestoreError::Backup(_) => {
+                (ExitCode::Failed, "")
+            }
         };
         Self::new(code, with_causes(&error) + advice)
     }

@@ -118,6 +118,11 @@ pub const JSON_OUTPUTS: &[JsonOutput] = &[
         "",
         r#"{"file": "string", "sizeBytes": "string", "sha256": "string", "schema": "number", "auditHead": "string", "verified?": {"auditRows": "string", "users": "string", "tokens": "string"}}"#,
     ),
+    object(
+        "restore",
+        "",
+        r#"{"database": "string", "keptAside?": "string", "backupSchema": "number", "backupHead": "string", "auditHead": "string", "keptEnded?": {"tokens": "string", "users": "string"}}"#,
+    ),
     object("data check", "", r#"{"findings": ["string"]}"#),
     object(
         "migrate",

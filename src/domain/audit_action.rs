@@ -1,7 +1,7 @@
 //! The actions in the audit log, such as `token.create` in the group `token`.
 
 /// Every recorded action. Writing a row with any other action is a bug, since no filter would find it.
-pub const ACTIONS: [&str; 39] = [
+pub const ACTIONS: [&str; 42] = [
     "audit.list",
     "audit.purge",
     "authenticate.password",
@@ -9,6 +9,9 @@ pub const ACTIONS: [&str; 39] = [
     "data.backup",
     "data.check",
     "data.migrate",
+    RESTORED,
+    RESTORED_FORGETTING,
+    RESTORED_KEEPING,
     "policies.set",
     "token.adopt_children",
     "token.create",
@@ -42,6 +45,16 @@ pub const ACTIONS: [&str; 39] = [
     "user.set_password",
     "user.set_role",
 ];
+
+/// A backup was restored where there was no database.
+pub const RESTORED: &str = "data.restore";
+/// A backup was restored, and what had ended since became valid again.
+pub const RESTORED_FORGETTING: &str = "data.restore_forget";
+/// A backup was restored, and what had ended since stayed so.
+pub const RESTORED_KEEPING: &str = "data.restore_keep";
+
+/// A backup was restored.
+pub const RESTORATIONS: [&str; 3] = [RESTORED, RESTORED_FORGETTING, RESTORED_KEEPING];
 
 /// The groups of actions, without duplicates.
 pub fn groups() -> impl Iterator<Item = &'static str> {

@@ -10,12 +10,14 @@ mod checkpoint;
 mod connect;
 mod fault;
 mod file;
+mod in_use;
 mod inspect;
 mod lock;
 mod migrate;
 pub(super) mod open;
 mod reader;
 mod reserve;
+mod restore;
 pub(super) mod session;
 #[cfg(test)]
 pub(super) mod tests;
@@ -38,14 +40,16 @@ use super::{
 };
 use crate::metrics::QueueName;
 pub use backup::Backup;
-use checkpoint::Checkpointer;
+use checkpoint::{CheckpointMode, Checkpointer};
 use connect::Pool;
 use file::DatabaseFile;
 pub use inspect::{Inspection, inspect};
 use lock::DatabaseLock;
+use migrate::LastUse;
 pub use open::{SqliteOpenError, SqliteOptions};
 use reader::OpenReads;
 use reserve::Reserve;
+pub use restore::{Ended, NewerRevocations, Restore, RestoreError, Restored};
 
 /// The path of the database with links resolved, and whether the database exists, as far as that can be told without
 /// owning it.
@@ -65,7 +69,7 @@ pub fn locate(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
 /// # Errors
 /// The database cannot be opened, or a migration failed and was undone.
 pub fn migrate(options: &StoreOptions) -> Result<SchemaChange, OpenError> {
-    let (lock, change) = own(options)?;
+    let (lock, change, _) = own(options)?;
     lock.sync_names()
         .map_err(|error| fault::of_opening(lock.path(), error))?;
     Ok(change)
@@ -81,12 +85,13 @@ pub fn pending_migrations(options: &StoreOptions) -> Result<SchemaChange, OpenEr
 }
 
 /// Makes this process the owner of the database, and prepares its schema.
-fn own(options: &StoreOptions) -> Result<(DatabaseLock, SchemaChange), OpenError> {
+fn own(options: &StoreOptions) -> Result<(DatabaseLock, SchemaChange, LastUse), OpenError> {
     let EngineOptions::Sqlite(sqlite) = &options.engine;
     let lock = DatabaseLock::acquire(sqlite, options)?;
     lock.check_file(sqlite, options.open_as)?;
     backup::remove_leftovers(lock.path());
-    let change = migrate::prepare(&lock, options).or_else(|refusal| {
+    restore::remove_leftovers(lock.path());
+    let (change, last_use) = migrate::prepare(&lock, options).or_else(|refusal| {
         // On a full disk SQLite needs some space to start.
         let may_give = options.open_as == OpenAs::Serve && refusal.may_be_full();
         if may_give && Reserve::release_of(lock.path()) {
@@ -95,7 +100,7 @@ fn own(options: &StoreOptions) -> Result<(DatabaseLock, SchemaChange), OpenError
             Err(refusal)
         }
     })?;
-    Ok((lock, change))
+    Ok((lock, change, last_use))
 }
 
 /// What the threads share. Must be dropped after the connections, since it releases the lock.
@@ -109,6 +114,9 @@ struct Shared {
     busy_timeout: Duration,
     /// Log length above which the oldest read transaction is ended.
     max_log_bytes: u64,
+    log_is_missing: bool,
+    /// Whether it is marked as in use. A command leaves a mark that tells of a missing log.
+    is_marked: bool,
     /// A command has none.
     reserve: Option<Reserve>,
 }
@@ -129,15 +137,22 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let EngineOptions::Sqlite(sqlite) = &options.engine;
-        let (lock, change) = own(options)?;
+        let (lock, change, last_use) = own(options)?;
         if options.open_as == OpenAs::Serve {
             change.log();
         }
         let pool = connect::pool(lock.path(), options)?;
-        drop(connect::get(&pool, lock.path())?);
+        let first = connect::get(&pool, lock.path())?;
         // The log now exists, and stays for as long as the database is open.
         lock.sync_names()
             .map_err(|error| fault::of_opening(lock.path(), error))?;
+        if last_use == LastUse::LogMissing && options.open_as == OpenAs::Serve {
+            tracing::warn!(path = %lock.path().display(), "{}", in_use::LOG_IS_MISSING);
+        }
+        if options.open_as == OpenAs::Serve {
+            mark_in_use(&first).map_err(|error| fault::of_opening(lock.path(), error))?;
+        }
+        drop(first);
         let reserve = (options.open_as == OpenAs::Serve).then(|| Reserve::of(lock.path()));
         let queue = |name| JobQueue::new(options.max_waiting, name, options.metrics.clone());
         let mut engine = Self {
@@ -155,6 +170,8 @@ impl Engine {
                 rerun_writes: options.rerun_writes,
                 busy_timeout: options.busy_timeout,
                 max_log_bytes: sqlite.max_log_bytes,
+                log_is_missing: last_use == LastUse::LogMissing,
+                is_marked: options.open_as == OpenAs::Serve,
             }),
         };
         engine.start(options)?;
@@ -230,7 +247,10 @@ impl Engine {
             let findings = match pool.get() {
                 Ok(connection) => {
                     let _read = shared.open_reads.open(&connection);
-                    check::run(&connection)
+                    let missing = shared
+                        .log_is_missing
+                        .then(|| in_use::LOG_IS_MISSING.to_owned());
+                    check::run(&connection).map(|found| missing.into_iter().chain(found).collect())
                 }
                 Err(error) => Err(fault::of_pool(error)),
             };
@@ -263,6 +283,20 @@ impl Engine {
             copying.disarm();
         }
         made.unwrap_or_else(|_| Err(Error::Panicked))
+    }
+}
+
+/// Marks the file itself, not only its log. On a full disk it stays without the mark.
+fn mark_in_use(connection: &rusqlite::Connection) -> Result<(), Error> {
+    let marked = in_use::mark(connection)
+        .and_then(|()| checkpoint::checkpoint(connection, CheckpointMode::Passive));
+    match marked {
+        Err(error) if error.is_failed_sync() => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "the database is not marked as in use");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
     }
 }
 

@@ -122,6 +122,24 @@ impl DatabaseFile {
         })
     }
 
+    /// The file at `path`, which this process has just created.
+    pub(super) fn created(path: PathBuf) -> Self {
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        Self {
+            path,
+            folder,
+            exists: true,
+        }
+    }
+
+    /// Whether the header says that the latest changes may be in a write-ahead log (`SQLite`'s fileformat2.html, "File
+    /// format version numbers").
+    pub(super) fn uses_log(&self, file: &File) -> Result<bool, SqliteOpenError> {
+        let mut bytes = [0; HEADER_LEN];
+        let length = read_header(file, &mut bytes).map_err(|error| self.io(error))?;
+        Ok(length == HEADER_LEN && bytes[18..20] == [2, 2])
+    }
+
     /// Refuses anything but regular files where `SQLite` keeps its files next to the database: a link would redirect
     /// them.
     fn check_beside(&self) -> Result<(), SqliteOpenError> {

@@ -116,13 +116,29 @@ impl DatabaseLock {
         sqlite: &SqliteOptions,
         open_as: OpenAs,
     ) -> Result<(), OpenError> {
+        self.check_files_and_names(sqlite)?;
+        self.database.check_header(&self.file, open_as)
+    }
+
+    /// The same for a file whose content does not matter.
+    pub(super) fn check_files_and_names(
+        &self,
+        sqlite: &SqliteOptions,
+    ) -> Result<(), SqliteOpenError> {
         self.database.check_files(sqlite)?;
         let other = self.name_with_the_log();
-        if let Some(other) = other.map_err(|error| self.database.io(error))? {
-            let path = self.path().to_owned();
-            return Err(SqliteOpenError::LogElsewhere { path, other }.into());
+        match other.map_err(|error| self.database.io(error))? {
+            None => Ok(()),
+            Some(other) => Err(SqliteOpenError::LogElsewhere {
+                path: self.path().to_owned(),
+                other,
+            }),
         }
-        self.database.check_header(&self.file, open_as)
+    }
+
+    /// Whether the database's header says that it uses a log, and there is none.
+    pub(super) fn lacks_its_log(&self) -> Result<bool, SqliteOpenError> {
+        Ok(self.database.uses_log(&self.file)? && !beside(self.path(), "-wal").exists())
     }
 
     /// Syncs the database file, whichever descriptor it was written through.

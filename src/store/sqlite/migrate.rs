@@ -15,6 +15,7 @@ use super::{
     checkpoint::{CheckpointMode, checkpoint},
     connect, fault,
     file::{APPLICATION_ID, DatabaseFile, Header, known_schema, version},
+    in_use,
     lock::DatabaseLock,
     open::SqliteOptions,
     session::Session,
@@ -32,7 +33,8 @@ use crate::store::{
 pub(super) fn prepare(
     lock: &DatabaseLock,
     options: &StoreOptions,
-) -> Result<SchemaChange, OpenError> {
+) -> Result<(SchemaChange, LastUse), OpenError> {
+    let lacks_log = lock.lacks_its_log()?;
     let (path, open_as) = (lock.path(), options.open_as);
     let refuse = |error: rusqlite::Error| fault::of_opening(path, fault::of(error));
     // Until the schema is known to be ours, closing must not write a log into the file.
@@ -40,6 +42,8 @@ pub(super) fn prepare(
     let mut connection = connect::exclusive(path, options.busy_timeout).map_err(refuse)?;
     checkpoint_on_close(&connection, !had_log).map_err(refuse)?;
     let mut change = recognise(&connection, path, open_as)?;
+    let last_use =
+        LastUse::of(&connection, lacks_log).map_err(|error| fault::of_opening(path, error))?;
     lock.write_log_anew()?;
     if open_as == OpenAs::Serve {
         check::refuse_altered_schema(&connection, change.from, path)?;
@@ -70,12 +74,19 @@ pub(super) fn prepare(
         }
         change.duration = began.elapsed();
     }
+    if last_use == LastUse::Killed {
+        // Its log was there, and is about to be in the file. On a full disk the mark stays, as does the log.
+        match in_use::unmark(&connection) {
+            Err(error) if error.is_failed_sync() => return Err(fault::of_opening(path, error)),
+            _ => {}
+        }
+    }
     // From here on the file's own header has the schema version, where the next start reads it. On a full disk this
     // fails, but the log has everything.
     match checkpoint(&connection, CheckpointMode::Truncate) {
         Err(error) if error.is_failed_sync() => Err(fault::of_opening(path, error)),
         _ => checkpoint_on_close(&connection, true)
-            .map(|_| change)
+            .map(|_| (change, last_use))
             .map_err(refuse),
     }
 }
@@ -257,6 +268,27 @@ pub(super) fn migrate(
     match transaction.commit().map_err(fault::of) {
         Err(error) if is_current && error.is_full_disk() => Ok(()),
         committed => committed,
+    }
+}
+
+/// How the last server left the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastUse {
+    /// It closed it, or there was none.
+    Closed,
+    /// It was killed.
+    Killed,
+    /// It was killed or is still running elsewhere, and the log is missing.
+    LogMissing,
+}
+
+impl LastUse {
+    fn of(connection: &Connection, lacks_log: bool) -> Result<Self, Error> {
+        Ok(match (in_use::is_marked(connection)?, lacks_log) {
+            (false, _) => Self::Closed,
+            (true, false) => Self::Killed,
+            (true, true) => Self::LogMissing,
+        })
     }
 }
 

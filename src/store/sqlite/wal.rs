@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use super::{
     Shared,
     checkpoint::{CheckpointMode, checkpoint},
+    in_use,
 };
 
 /// Log length in frames (of 4 KiB) from which the checkpoint thread is asked to copy the log.
@@ -102,7 +103,15 @@ impl<'a> Wal<'a> {
     /// Call at shutdown.
     pub(super) fn empty(&self) {
         let _guard = self.shared.checkpointer.lock();
-        self.checkpoint_with_wait(CheckpointMode::Truncate);
+        // First, so that even on a full disk there is room for the next change.
+        let is_empty = self.checkpoint_with_wait(CheckpointMode::Truncate);
+        if !self.shared.is_marked || !is_empty {
+            return;
+        }
+        match in_use::unmark(self.connection) {
+            Ok(()) => drop(self.checkpoint_with_wait(CheckpointMode::Truncate)),
+            Err(error) => self.shared.lock.end_on_failed_sync(&error),
+        }
     }
 
     /// Runs a checkpoint that waits for readers, and returns whether the log will restart or has been truncated. It
