@@ -17,6 +17,7 @@ mod log_lines;
 mod login;
 mod nouns;
 mod refusals;
+mod restore;
 pub(crate) mod sandbox;
 mod serve;
 mod settings;

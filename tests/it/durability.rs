@@ -23,6 +23,7 @@ mod power_cut;
 mod recorder;
 mod recording;
 mod recovered;
+mod restores;
 mod run;
 mod server;
 mod tracked_server;

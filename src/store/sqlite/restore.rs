@@ -329,15 +329,13 @@ fn lock_existing(options: &StoreOptions) -> Result<Option<DatabaseLock>, OpenErr
 fn settle(lock: &DatabaseLock, options: &StoreOptions) -> Result<bool, RestoreError> {
     let path = lock.path();
     let open = |error| RestoreError::Open(fault::of_opening(path, error));
-    let connection =
-        connect::exclusive(path, options.busy_timeout).map_err(|error| open(fault::of(error)))?;
-    let settled = migrate::header(&connection)
-        .map_err(fault::of)
-        .and_then(|header| {
-            let made = checkpoint(&connection, CheckpointMode::Truncate)?;
-            Ok((header, made.is_busy))
-        });
-    match settled {
+    let settle = || {
+        let connection = connect::exclusive(path, options.busy_timeout).map_err(fault::of)?;
+        let header = migrate::header(&connection).map_err(fault::of)?;
+        let made = checkpoint(&connection, CheckpointMode::Truncate)?;
+        Ok((header, made.is_busy))
+    };
+    match settle() {
         Ok((Header { application_id, .. }, _))
             if ![0, APPLICATION_ID].contains(&application_id) =>
         {

@@ -204,6 +204,12 @@ fn every_command_prints_the_json_that_its_help_documents() {
     all.check("audit verify", "", &[], "");
     all.check("data check", "", &[], "");
     all.check("backup", "", &["backup.db", "--verify"], "");
+    all.check(
+        "restore",
+        "",
+        &["backup.db", "--database-url=sqlite:restored.db"],
+        "",
+    );
     all.check("migrate", "", &["--dry-run"], "");
     all.check("config check", "", &[], "");
     all.check("whoami", "", &[], "");
