@@ -15,6 +15,7 @@ mod json_shapes;
 mod log;
 mod log_lines;
 mod login;
+mod newer_revocations;
 mod nouns;
 mod refusals;
 mod restore;

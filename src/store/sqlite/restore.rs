@@ -5,7 +5,7 @@
 
 mod merge;
 mod new_database;
-mod place;
+mod replace;
 
 use std::{
     io::{self, Read},
@@ -245,8 +245,8 @@ impl Restore {
             .close()
             .map_err(|(_, error)| RestoreError::Backup(fault::of(error)))?;
         let kept_aside = match &lock {
-            None => place::create(&copy, &database).map(|()| None)?,
-            Some(lock) => Some(place::replace(&copy, lock, now, &options)?),
+            None => replace::create(&copy, &database).map(|()| None)?,
+            Some(lock) => Some(replace::replace(&copy, lock, now, &options)?),
         };
         Ok(Restored {
             ended,

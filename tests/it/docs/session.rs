@@ -75,7 +75,12 @@ const PRINTED: &[(&str, &[&str])] = &[
     ("docs/bootstrap.md", &["\"username\":\"terraform\""]),
     (
         "docs/backup.md",
-        &["Verified:    intact", "nothing is wrong with the database"],
+        &[
+            "Verified:    intact",
+            "nothing is wrong with the database",
+            "Restored:       sqlite:",
+            "rows, head",
+        ],
     ),
     (
         "docs/commands.md",
