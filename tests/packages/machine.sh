@@ -37,7 +37,7 @@ start_machine() {
 
 # inside COMMAND...
 inside() {
-  nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup -- "$@"
+  nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup --root --wd -- "$@"
 }
 
 # as USER COMMAND...: as sudo does it.
