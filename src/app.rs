@@ -3,6 +3,7 @@
 //! for one holds for all. Nothing here knows a protocol or a database driver.
 
 pub mod audit;
+pub mod audit_stream;
 mod authenticate;
 pub mod authz;
 pub mod background;
@@ -47,6 +48,7 @@ use crate::{
     store::{Db, Tx, meta},
 };
 
+use audit_stream::Followers;
 use authz::{Action, Relation};
 use background::{AuditReaders, ClockConfirmation, TokenStats};
 use bootstrap::BootstrapToken;
@@ -138,6 +140,7 @@ struct Inner {
     /// One backup at a time.
     backups: Arc<Semaphore>,
     audit_readers: AuditReaders,
+    audit_followers: Followers,
 }
 
 impl App {
@@ -170,6 +173,7 @@ impl App {
             clock_confirmation: ClockConfirmation::default(),
             backups: Arc::new(Semaphore::new(1)),
             audit_readers: AuditReaders::default(),
+            audit_followers: Followers::default(),
         }));
         app.load_networks().await?;
         Ok(app)

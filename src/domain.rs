@@ -7,6 +7,7 @@ pub mod audit;
 pub mod audit_action;
 pub mod audit_chain;
 pub mod audit_checkpoint;
+pub mod audit_record;
 pub mod base62;
 pub mod cidr;
 pub mod clock;

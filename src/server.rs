@@ -207,6 +207,7 @@ impl Server {
                 shutdown.await;
                 health_task.stop();
                 stop_streams.send_replace(true);
+                app.end_followers();
             };
             let service = router::service(app, options, (reflection, health), Arc::clone(&limits));
             let (limits, load_shed) = (Arc::clone(&limits), load_shed.clone());

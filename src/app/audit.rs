@@ -1,12 +1,11 @@
-//! The audit log: recording reads, listing and streaming.
+//! The audit log: recording reads, and listing.
 
 use crate::{
     domain::{
-        audit::{AuditEvent, AuditRow},
+        audit::{AuditEvent, LinkedRow},
         audit_action::ACTIONS,
         id::{RequestId, TokenId, UserId},
         page::{PageQuery, Position},
-        reason::Reason,
         time::Timestamp,
         user::Username,
     },
@@ -20,16 +19,12 @@ use crate::{
 use super::{
     App, Error,
     authz::{self, Action, Relation},
-    background::AuditReader,
     caller::Caller,
     error::{Checked, FieldError},
     page::{Cursor, Page, PageRequest},
     tokens::{TimeParts, parse_time},
     users::Usernames,
 };
-
-/// How many rows a stream reads per transaction.
-const CHUNK: u32 = 500;
 
 /// The actor of what the server does on its own.
 pub(super) const SYSTEM_ACTOR: &str = "system";
@@ -94,81 +89,6 @@ impl App {
         })
         .await
     }
-
-    /// Starts reading the audit log after row `after`, or at the first row that is left, whatever its number. The
-    /// stream ends at the row that is the last one now, which includes the record of this read.
-    pub async fn stream_audit(
-        &self,
-        caller: &Caller,
-        after: Option<i64>,
-    ) -> Result<AuditStream, Error> {
-        authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
-        self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
-            .await?;
-        let reader = self.0.audit_readers.enter();
-        let head = self.read(|tx| Ok::<_, Error>(audit::head(tx)?)).await?;
-        Ok(AuditStream {
-            _reader: reader,
-            app: self.clone(),
-            caller: caller.clone(),
-            after,
-            last: head.sequence,
-        })
-    }
-}
-
-/// The audit log, read in chunks. No transaction stays open between two chunks, so a slow reader blocks nobody.
-#[derive(Debug)]
-pub struct AuditStream {
-    _reader: AuditReader,
-    app: App,
-    caller: Caller,
-    after: Option<i64>,
-    last: i64,
-}
-
-impl AuditStream {
-    /// The next rows; empty at the end.
-    ///
-    /// # Errors
-    /// The caller may no longer read the audit log, or the store failed.
-    pub async fn next(&mut self) -> Result<Vec<AuditRow>, Error> {
-        let (after, last) = (self.after, self.last);
-        if after.is_some_and(|after| after >= last) {
-            return Ok(Vec::new());
-        }
-        let rows = self
-            .app
-            .read_as(&self.caller, move |tx, caller| {
-                caller.may(Action::ReadAudit, Relation::OtherPerson)?;
-                let mut rows = audit::list_all(tx, after, CHUNK)?;
-                if let Some(first) = rows.first() {
-                    check_not_purged(tx, after.unwrap_or(0), first.sequence, last)?;
-                }
-                rows.retain(|row| row.sequence <= last);
-                Ok::<_, Error>(rows)
-            })
-            .await?;
-        self.after = Some(rows.last().map_or(last, |row| row.sequence));
-        Ok(rows)
-    }
-}
-
-/// Refuses to go on after row `after` with row `next` if the retention removed what is between: without those rows,
-/// the reader could not tell the purge from a removal. A reader that begins finds at least the row `last`.
-fn check_not_purged(tx: &Tx<'_>, after: i64, next: i64, last: i64) -> Result<(), Error> {
-    let is_next = after < 1 && next <= last || next <= after + 1;
-    if is_next || audit::first(tx)? != Some(next) {
-        return Ok(());
-    }
-    Err(Error::Precondition {
-        reason: Reason::AuditRowsPurged,
-        problem: format!(
-            "rows {} to {} were removed meanwhile: read again from the first row",
-            after + 1,
-            next - 1
-        ),
-    })
 }
 
 /// Maximum number of reads per call. If a filter matches little, the page comes back short.
@@ -215,7 +135,7 @@ impl App {
         caller: &Caller,
         selection: AuditSelection,
         page: PageRequest,
-    ) -> Result<(Page<AuditRow>, Usernames), Error> {
+    ) -> Result<(Page<LinkedRow>, Usernames), Error> {
         authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
         let (query, filter) = selection.parse()?;
         let cursor = Cursor::parse(&page, query, self.page_key())?;
@@ -232,29 +152,36 @@ impl App {
         } else {
             self.search_audit(caller, &cursor, filter).await?
         };
-        let named = page.items.iter().flat_map(|row| [&row.actor, &row.target]);
-        // A target may be a token's ID, for which no user is found.
-        let usernames = self
-            .usernames(named.filter_map(|id| UserId::parse(id)))
-            .await?;
+        let usernames = self.usernames_in(&page.items).await?;
         Ok((page, usernames))
+    }
+
+    /// The names of the actors and targets of these rows.
+    pub(super) async fn usernames_in(&self, rows: &[LinkedRow]) -> Result<Usernames, Error> {
+        let named = rows
+            .iter()
+            .flat_map(|linked| [&linked.row.actor, &linked.row.target]);
+        // A target may be a token's ID, for which no user is found.
+        self.usernames(named.filter_map(|id| UserId::parse(id)))
+            .await
     }
 
     async fn list_all_audit(
         &self,
         caller: &Caller,
         cursor: &Cursor,
-    ) -> Result<Page<AuditRow>, Error> {
+    ) -> Result<Page<LinkedRow>, Error> {
         let (reverse, limit) = (cursor.reverse, cursor.limit());
         let after = cursor.after.map(|position| position.major);
         let items = self
             .read_as(caller, move |tx, caller| {
                 caller.may(Action::ReadAudit, Relation::OtherPerson)?;
-                Ok(audit::list(tx, after, reverse, limit)?)
+                let rows = audit::list(tx, after, reverse, limit)?;
+                Ok(audit::link(tx, rows)?)
             })
             .await?;
-        Ok(cursor.page(items, self.page_key(), |row| Position {
-            major: row.sequence,
+        Ok(cursor.page(items, self.page_key(), |linked| Position {
+            major: linked.row.sequence,
             minor: 0,
         }))
     }
@@ -264,7 +191,7 @@ impl App {
         caller: &Caller,
         cursor: &Cursor,
         filter: AuditFilter,
-    ) -> Result<Page<AuditRow>, Error> {
+    ) -> Result<Page<LinkedRow>, Error> {
         let reverse = cursor.reverse;
         let (mut items, mut next, mut wanted) = (Vec::new(), cursor.after, cursor.limit());
         for _ in 0..MAX_READS {
@@ -272,23 +199,27 @@ impl App {
             let found = self
                 .read_as(caller, move |tx, caller| {
                     caller.may(Action::ReadAudit, Relation::OtherPerson)?;
-                    Ok::<_, Error>(audit_search::search(tx, &filter, after, reverse, wanted)?)
+                    let found = audit_search::search(tx, &filter, after, reverse, wanted)?;
+                    Ok::<_, Error>((audit::link(tx, found.rows)?, found.next))
                 })
                 .await?;
-            wanted = wanted.saturating_sub(u32::try_from(found.rows.len()).unwrap_or(u32::MAX));
-            items.extend(found.rows);
-            next = found.next;
+            let (rows, further) = found;
+            wanted = wanted.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+            items.extend(rows);
+            next = further;
             if next.is_none() || wanted == 0 {
                 break;
             }
         }
-        Ok(cursor.page_until(items, next, self.page_key(), AuditFilter::position))
+        Ok(cursor.page_until(items, next, self.page_key(), |linked| {
+            AuditFilter::position(&linked.row)
+        }))
     }
 }
 
 impl AuditSelection {
     /// The query that page tokens are bound to, and the filter without its actor and target, which need the store.
-    fn parse(&self) -> Result<(PageQuery, AuditFilter), FieldError> {
+    pub(super) fn parse(&self) -> Result<(PageQuery, AuditFilter), FieldError> {
         let (action, actions) = self.action.clone()?;
         let filter = AuditFilter {
             actions,
@@ -311,7 +242,12 @@ impl AuditSelection {
         Ok((query, filter))
     }
 
-    fn find_parties(&self, tx: &Tx<'_>, filter: AuditFilter) -> Result<AuditFilter, Error> {
+    /// Adds the actor and the target to `filter`.
+    pub(super) fn find_parties(
+        &self,
+        tx: &Tx<'_>,
+        filter: AuditFilter,
+    ) -> Result<AuditFilter, Error> {
         let mut filter = filter;
         match self.actor.as_str() {
             "" => {}

@@ -1,4 +1,7 @@
-//! `hallpass audit`: reads the audit log, and checks whether it was tampered with.
+//! `hallpass audit`: reads, exports and follows the audit log, and checks whether it was tampered with.
+
+mod export;
+mod tail;
 
 use std::{collections::HashMap, io, time::Duration};
 
@@ -11,7 +14,7 @@ use serde_json::json;
 use crate::{
     config::{target::TargetArgs, values::number},
     domain::{
-        audit::{AuditRow, ChainHash, ChainHead},
+        audit::{AuditRow, ChainHash, ChainHead, LinkedRow},
         audit_action,
         audit_chain::{Chain, Expectation, RemovedRows, Verdict},
         audit_checkpoint::Checkpoint,
@@ -45,6 +48,16 @@ pub(super) enum AuditCommand {
     ///
     /// Uses of tokens are not logged: `hallpass token get` shows the last one.
     List(List),
+    /// Write the audit log, or the rows that the flags select, as JSON lines or CSV.
+    ///
+    /// All fields of each row are written, with its hash and that of the row before, so that anybody can compute the hash
+    /// chain again: docs/audit.md has a program for it. Rows are in the order of their numbers, up to the record of this
+    /// export.
+    Export(export::Export),
+    /// Follow the audit log: show the newest rows, and then each row as it is written.
+    ///
+    /// It goes on where it was when the server is restarted or the connection is lost, without losing or repeating a row.
+    Tail(tail::Tail),
     /// Check that no row was edited, removed or moved, and print the head of the log's hash chain.
     ///
     /// The server sends the rows, and this command computes their hash chain itself. Keep the head somewhere else: with
@@ -164,6 +177,8 @@ fn min_retention(text: &str) -> Result<Duration, String> {
 pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
     match command {
         AuditCommand::List(args) => list(&args),
+        AuditCommand::Export(args) => export::export(&args),
+        AuditCommand::Tail(args) => tail::tail(&args),
         AuditCommand::Verify(args) => verify(&args),
     }
 }
@@ -236,11 +251,10 @@ fn verify(args: &Verify) -> Result<(), Failure> {
     });
     let mut restorations = Vec::new();
     client.run(async |session| {
-        let request = StreamAuditEventsRequest { after_sequence: 0 };
+        let request = StreamAuditEventsRequest::default();
         let take = |reply: StreamAuditEventsResponse| {
             for event in reply.events {
-                let problem = format!("row {} of the audit log is malformed", event.sequence);
-                let row = row(event).ok_or_else(|| Failure::failed(problem))?;
+                let row = linked_row(event)?.row;
                 chain.check(&row);
                 if audit_action::RESTORATIONS.contains(&&*row.action) {
                     restorations.push(row);
@@ -339,6 +353,20 @@ fn told(row: &AuditRow) -> String {
          {last}; the head is of that one. If nobody did, the log was tampered with",
         sequence - 1
     )
+}
+
+/// The row as stored.
+///
+/// # Errors
+/// The server sent a malformed hash.
+fn linked_row(event: AuditEvent) -> Result<LinkedRow, Failure> {
+    let problem = format!("row {} of the audit log is malformed", event.sequence);
+    let previous = event.previous_hash.clone().try_into().ok();
+    let row = row(event).ok_or_else(|| Failure::failed(problem))?;
+    Ok(LinkedRow {
+        row,
+        previous: previous.map(ChainHash::from_bytes),
+    })
 }
 
 /// The row as stored; `None` if the server sent a malformed hash.

@@ -213,6 +213,18 @@ impl Client {
         self.run_at(None, async |session| session.call(request).await)
     }
 
+    /// Makes one call of a stream to a running server, which may go on for ever if something comes often enough.
+    pub(super) fn follow<C: ServerStream>(
+        &self,
+        silence: Duration,
+        request: &C,
+        take: impl FnMut(C::Reply) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.run_at(None, async |session| {
+            session.stream_within(silence, request, take).await
+        })
+    }
+
     fn run_at<T>(
         &self,
         serve: Option<Duration>,

@@ -109,6 +109,11 @@ pub const JSON_OUTPUTS: &[JsonOutput] = &[
     reply!("audit list", "ListAuditEventsResponse"),
     reply!("audit list", JSONL_FLAG, "AuditEvent"),
     object(
+        "audit tail",
+        JSONL_FLAG,
+        r#"{"sequence": "number", "time": "string", "actor": "string", "credential_kind": "string", "credential_id": "string", "action": "string", "target": "string", "successor_id": "string", "outcome": "string", "count": "number", "ip": "string", "user_agent": "string", "request_id": "string", "client_request_id": "string", "format": "number", "previous_hash": "string", "hash": "string"}"#,
+    ),
+    object(
         "audit verify",
         "",
         r#"{"rows": "string", "head": "string", "purged?": {"last": "string", "time": "string", "checkpoint": "string", "retention": "string"}, "breaks": [{"sequence": "string", "problem": "string"}]}"#,

@@ -174,6 +174,15 @@ impl AuditRow {
     }
 }
 
+/// A row, and the hash of the row before it; `None` if that row is missing and no checkpoint tells its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkedRow {
+    /// The row.
+    pub row: AuditRow,
+    /// The hash before it.
+    pub previous: Option<ChainHash>,
+}
+
 /// A position in the log and the chain's hash there. An operator records one to detect later rewriting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainHead {

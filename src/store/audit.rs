@@ -2,8 +2,8 @@
 
 use super::{error::Error, row::Row, tx::Tx};
 use crate::domain::{
-    audit::{AuditEvent, AuditRow, ChainHash, ChainHead},
-    audit_checkpoint::CHECKPOINT_ACTION,
+    audit::{AuditEvent, AuditRow, ChainHash, ChainHead, LinkedRow},
+    audit_checkpoint::{CHECKPOINT_ACTION, Checkpoint},
     id::TokenId,
     time::Timestamp,
 };
@@ -78,6 +78,7 @@ pub fn append(tx: &Tx<'_>, event: AuditEvent) -> Result<ChainHead, Error> {
         row.successor_id.as_str().into(),
     ];
     tx.insert(sql, &params)?;
+    tx.note_audit_row(row.sequence);
     Ok(ChainHead {
         sequence: row.sequence,
         hash: row.hash,
@@ -165,6 +166,44 @@ pub fn list_all(tx: &Tx<'_>, after: Option<i64>, limit: u32) -> Result<Vec<Audit
     };
     let sql = select!("WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2");
     tx.list(sql, &[first.into(), limit.into()], decode)
+}
+
+/// Adds to each row the hash of the row before it.
+pub fn link(tx: &Tx<'_>, rows: Vec<AuditRow>) -> Result<Vec<LinkedRow>, Error> {
+    let mut linked: Vec<LinkedRow> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let before = linked.last().map(|linked| &linked.row);
+        let before = before.filter(|before| before.sequence.checked_add(1) == Some(row.sequence));
+        let previous = match before {
+            Some(before) => Some(before.hash),
+            None => hash_before(tx, row.sequence)?,
+        };
+        linked.push(LinkedRow { row, previous });
+    }
+    Ok(linked)
+}
+
+/// The hash of the row before `sequence`. If that was purged, the latest checkpoint tells it.
+fn hash_before(tx: &Tx<'_>, sequence: i64) -> Result<Option<ChainHash>, Error> {
+    if sequence == 1 {
+        return Ok(Some(ChainHash::START));
+    }
+    let Some(before) = sequence.checked_sub(1) else {
+        return Ok(None);
+    };
+    let sql = "SELECT hash FROM audit WHERE sequence = ?1";
+    let found = tx.find(sql, &[before.into()], |row| row.bytes("hash"))?;
+    if let Some(hash) = found {
+        return Ok(Some(ChainHash::from_bytes(hash)));
+    }
+    let sql =
+        "SELECT target FROM audit WHERE action = ?1 ORDER BY time DESC, sequence DESC LIMIT 1";
+    let target = tx.find(sql, &[CHECKPOINT_ACTION.into()], |row| row.string("target"))?;
+    let checkpoint = target.and_then(|target| Checkpoint::parse(&target));
+    let removed = checkpoint.map(|checkpoint| checkpoint.last_removed);
+    Ok(removed
+        .filter(|last| last.sequence == before)
+        .map(|last| last.hash))
 }
 
 /// The row at `sequence`.

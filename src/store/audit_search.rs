@@ -4,7 +4,9 @@
 
 use super::audit::{COLUMNS, decode};
 use crate::{
-    domain::{audit::AuditRow, id::TokenId, page::Position, time::Timestamp},
+    domain::{
+        audit::AuditRow, audit_action::ACTIONS, id::TokenId, page::Position, time::Timestamp,
+    },
     store::{conditions::Conditions, error::Error, tx::Tx},
 };
 
@@ -103,6 +105,19 @@ pub fn search(
     Ok(AuditPage { rows, next })
 }
 
+/// The lowest number among the first rows of each action at `from` or later; `None` if there is none.
+pub fn first_since(tx: &Tx<'_>, from: Timestamp) -> Result<Option<i64>, Error> {
+    let sql = "SELECT sequence FROM audit WHERE action = ?1 AND time >= ?2 ORDER BY time, sequence LIMIT 1";
+    let mut first: Option<i64> = None;
+    for action in ACTIONS {
+        let found = tx.find(sql, &[action.into(), from.into()], |row| {
+            row.int("sequence")
+        })?;
+        first = first.into_iter().chain(found).min();
+    }
+    Ok(first)
+}
+
 const fn position_of(row: &AuditRow) -> AuditPosition {
     (row.time.as_micros(), row.sequence)
 }
@@ -129,6 +144,24 @@ impl AuditFilter {
     /// The position of a row in the order of [`search`].
     pub fn position(row: &AuditRow) -> Position {
         to_position(position_of(row))
+    }
+
+    /// Whether the filter selects `row`.
+    pub fn selects(&self, row: &AuditRow) -> bool {
+        let actor = match &self.actor {
+            None => true,
+            Some(Actor::Is(actor)) => *actor == row.actor,
+            Some(Actor::Local) => row.actor.starts_with(LOCAL),
+        };
+        let is_target = |id: &String| *id == row.target || *id == row.successor_id;
+        actor
+            && self
+                .credential
+                .is_none_or(|id| id.to_string() == row.credential_id)
+            && self.target.as_ref().is_none_or(is_target)
+            && (self.actions.is_empty() || self.actions.contains(&&*row.action))
+            && self.from.is_none_or(|from| row.time >= from)
+            && self.before.is_none_or(|before| row.time < before)
     }
 
     /// The keys to scan. A target usually has the fewest rows, an action the most.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::domain::token::Lineage;
 
 use super::{
@@ -94,6 +96,12 @@ impl Db {
     /// whether there is room again.
     pub fn disk_is_full(&self) -> bool {
         self.engine.disk_is_full()
+    }
+
+    /// The number of the last audit row that was committed since the database was opened; 0 before the first. Whoever
+    /// got the result of a write finds its rows counted.
+    pub fn audit_rows(&self) -> watch::Receiver<i64> {
+        self.engine.freshness().audit_rows()
     }
 
     /// Take this before reading a credential, to check later whether what was read is still current.

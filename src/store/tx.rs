@@ -185,6 +185,11 @@ impl<'a> Tx<'a> {
         Ok(removed)
     }
 
+    /// Notes that this row of the audit log was appended.
+    pub(super) fn note_audit_row(&self, sequence: i64) {
+        self.notes.audit_row(sequence);
+    }
+
     /// Removes the audit rows from 1 to `last`. Makes nothing stale, since no credential depends on them.
     pub(super) fn remove_audit_rows(&self, last: i64) -> Result<u64, Error> {
         let sql = "DELETE FROM audit WHERE sequence > 0 AND sequence <= ?1";

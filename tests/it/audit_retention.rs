@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hallpass::app::audit_stream::StreamAudit;
 use serde_json::{Value, json};
 
 use crate::test_app::{TestApp, verify_audit};
@@ -214,7 +215,11 @@ async fn whoever_reads_the_log_finds_all_of_it_or_is_told() {
     let app = start(12).await;
     pass_days(&app, 9).await;
     let caller = crate::test_app::local(&app.app);
-    let mut reading = app.app.stream_audit(&caller, None).await.unwrap();
+    let mut reading = app
+        .app
+        .stream_audit(&caller, StreamAudit::default())
+        .await
+        .unwrap();
     for _ in 0..3 {
         app.clock.advance(DAY);
         app.app.purge().await.unwrap();

@@ -2,6 +2,7 @@
 //! of a running server.
 
 mod audit;
+mod audit_export;
 mod backup;
 mod bench;
 mod bootstrap_token;

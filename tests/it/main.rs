@@ -11,6 +11,7 @@
 mod aliases;
 mod attenuation;
 mod audit_chain;
+mod audit_follow;
 mod audit_log;
 mod audit_refusals;
 mod audit_retention;

@@ -293,7 +293,10 @@ async fn read(app: &App, use_case: &str, caller: &Caller, target: &Target) -> Re
             .list_audit(caller, AuditSelection::default(), PageRequest::default())
             .await
             .map(drop),
-        "stream audit" => app.stream_audit(caller, None).await.map(drop),
+        "stream audit" => app
+            .stream_audit(caller, hallpass::app::audit_stream::StreamAudit::default())
+            .await
+            .map(drop),
         other => panic!("no use case {other}"),
     }
 }

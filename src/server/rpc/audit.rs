@@ -3,7 +3,9 @@
 use futures_util::{Stream, stream};
 
 use crate::{
-    app::{App, audit::AuditSelection, caller::Caller, error::FieldError},
+    app::{
+        App, audit::AuditSelection, audit_stream::StreamAudit, caller::Caller, error::FieldError,
+    },
     domain::audit_action,
     proto::hallpass::v1::{
         AuditFilter, ListAuditEventsRequest, ListAuditEventsResponse, StreamAuditEventsRequest,
@@ -33,15 +35,21 @@ pub(super) async fn stream(
     caller: Caller,
     request: StreamAuditEventsRequest,
 ) -> Reply<impl Stream<Item = Reply<StreamAuditEventsResponse>>> {
-    let after = match request.after_sequence {
-        0 => None,
-        number => Some(i64::try_from(number).unwrap_or(i64::MAX)),
+    let request = StreamAudit {
+        after: match request.after_sequence {
+            0 => None,
+            number => Some(i64::try_from(number).unwrap_or(i64::MAX)),
+        },
+        selection: selection(request.filter.unwrap_or_default()),
+        follow: request.follow,
+        newest: request.newest,
     };
-    let rows = app.stream_audit(&caller, after).await?;
+    let rows = app.stream_audit(&caller, request).await?;
     let parts = stream::try_unfold(rows, async |mut rows| {
-        let part = rows.next().await?;
-        let events: Vec<_> = part.into_iter().map(message::audit_event).collect();
-        let part = (!events.is_empty()).then_some(StreamAuditEventsResponse { events });
+        let part = rows.next().await?.map(|part| StreamAuditEventsResponse {
+            events: part.rows.into_iter().map(message::audit_event).collect(),
+            usernames: message::usernames(part.usernames),
+        });
         Ok(part.map(|part| (part, rows)))
     });
     Ok(parts)

@@ -11,7 +11,7 @@ use crate::{
         users::Usernames,
     },
     domain::{
-        audit::AuditRow,
+        audit::LinkedRow,
         cidr::CidrSet,
         scope::ScopeSet,
         time::Timestamp,
@@ -157,7 +157,9 @@ pub(super) fn token_hash(field: &'static str, bytes: &[u8]) -> Checked<Option<To
     Ok(Some(TokenHash::from_row(bytes)))
 }
 
-pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {
+pub(super) fn audit_event(linked: LinkedRow) -> v1::AuditEvent {
+    let LinkedRow { row, previous } = linked;
+    let previous = previous.map(|hash| hash.as_bytes().to_vec());
     v1::AuditEvent {
         sequence: row.sequence,
         time: Some(timestamp(row.time)),
@@ -175,5 +177,6 @@ pub(super) fn audit_event(row: AuditRow) -> v1::AuditEvent {
         user_agent: row.user_agent,
         hash: row.hash.as_bytes().to_vec(),
         format: row.format,
+        previous_hash: previous.unwrap_or_default(),
     }
 }

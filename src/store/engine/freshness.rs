@@ -12,6 +12,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
+use tokio::sync::watch;
+
 use crate::domain::{id::TokenId, token::Lineage};
 
 /// Slots for changes to single tokens. If two tokens share a slot, the only cost is an extra read.
@@ -35,6 +37,8 @@ pub(in crate::store) struct Freshness {
     latest: AtomicU64,
     everything: AtomicU64,
     last_uses: AtomicU64,
+    /// The number of the last audit row that this process has committed; 0: none yet.
+    audit_rows: watch::Sender<i64>,
     tokens: Box<[AtomicU64]>,
 }
 
@@ -44,6 +48,7 @@ impl Default for Freshness {
             latest: AtomicU64::new(0),
             everything: AtomicU64::new(0),
             last_uses: AtomicU64::new(0),
+            audit_rows: watch::Sender::new(0),
             tokens: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -73,6 +78,21 @@ impl Freshness {
         }
     }
 
+    /// Tells whoever follows the audit log of the rows that the commit appended. Must be called before anyone gets an
+    /// answer, and only if the commit succeeded.
+    pub(in crate::store) fn appended(&self, changes: &Invalidations) {
+        let last = changes.last_audit_row;
+        self.audit_rows.send_if_modified(|before| {
+            let is_newer = last > *before;
+            *before = last.max(*before);
+            is_newer
+        });
+    }
+
+    pub(in crate::store) fn audit_rows(&self) -> watch::Receiver<i64> {
+        self.audit_rows.subscribe()
+    }
+
     /// Whether a credential that was read after `stamp` would still decide the same.
     pub(in crate::store) fn still_decides(&self, stamp: Stamp, lineage: &Lineage) -> bool {
         let token = &lineage.token;
@@ -100,6 +120,8 @@ pub(in crate::store) struct Invalidations {
     everything: bool,
     last_uses: bool,
     tokens: Vec<TokenId>,
+    /// 0: none was appended.
+    last_audit_row: i64,
 }
 
 impl Invalidations {
@@ -119,6 +141,7 @@ impl Invalidations {
         self.everything |= more.everything;
         self.last_uses |= more.last_uses;
         self.tokens.extend(more.tokens);
+        self.last_audit_row = self.last_audit_row.max(more.last_audit_row);
     }
 }
 
@@ -130,6 +153,11 @@ impl Notes {
     /// Anything may have changed.
     pub(in crate::store) fn everything(&self) {
         self.0.borrow_mut().everything = true;
+    }
+
+    /// An audit row was appended.
+    pub(in crate::store) fn audit_row(&self, sequence: i64) {
+        self.0.borrow_mut().last_audit_row = sequence;
     }
 
     /// Last uses changed.

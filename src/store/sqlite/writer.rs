@@ -100,7 +100,10 @@ fn write(
     shared.freshness.committed(&changes);
     // No result is sent before the commit, not even a refusal: it may depend on what another job in the batch wrote.
     match undone {
-        None => done.into_iter().for_each(|job| job.finish(None)),
+        None => {
+            shared.freshness.appended(&changes);
+            done.into_iter().for_each(|job| job.finish(None));
+        }
         Some(fault) => {
             shared.lock.end_on_failed_sync(&fault);
             queue.failed();

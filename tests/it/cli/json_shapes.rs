@@ -201,6 +201,7 @@ fn every_command_prints_the_json_that_its_help_documents() {
 
     all.check("audit list", "", &[], "");
     all.check("audit list", JSONL_FLAG, &["--limit=3"], "");
+    all.check("audit tail", JSONL_FLAG, &["--limit=3"], "");
     all.check("audit verify", "", &[], "");
     all.check("data check", "", &[], "");
     all.check("backup", "", &["backup.db", "--verify"], "");
