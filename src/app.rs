@@ -3,6 +3,7 @@
 //! for one holds for all. Nothing here knows a protocol or a database driver.
 
 pub mod audit;
+pub mod audit_sink;
 pub mod audit_stream;
 mod authenticate;
 pub mod authz;
@@ -48,6 +49,7 @@ use crate::{
     store::{Db, Tx, meta},
 };
 
+use audit_sink::{AuditSink, SinkOptions};
 use audit_stream::Followers;
 use authz::{Action, Relation};
 use background::{AuditReaders, ClockConfirmation, TokenStats};
@@ -80,6 +82,8 @@ pub struct AppOptions {
     pub retention: Duration,
     /// How long rows of the audit log are kept before they are purged; `None`: for ever.
     pub audit_retention: Option<Duration>,
+    /// A second place for audit rows; `None`: there is none.
+    pub audit_sink: Option<SinkOptions>,
     /// How passwords are hashed.
     pub passwords: HasherOptions,
     /// File for the first admin's random password, used when no password is given.
@@ -104,6 +108,7 @@ impl Default for AppOptions {
             max_tokens_per_user: 500,
             retention: Duration::from_hours(90 * 24),
             audit_retention: None,
+            audit_sink: None,
             passwords: HasherOptions::default(),
             initial_password_file: PathBuf::from("initial-admin-password"),
             bootstrap_token: None,
@@ -141,6 +146,7 @@ struct Inner {
     backups: Arc<Semaphore>,
     audit_readers: AuditReaders,
     audit_followers: Followers,
+    audit_sink: Option<Arc<AuditSink>>,
 }
 
 impl App {
@@ -160,6 +166,9 @@ impl App {
         let page_key = db.read(|tx| Ok::<_, Error>(meta::page_key(tx)?)).await?;
         let hasher =
             Hasher::start(&options.passwords).map_err(|error| Error::Internal(Box::new(error)))?;
+        let sink = options.audit_sink.clone();
+        let audit_sink =
+            sink.map(|sink| Arc::new(AuditSink::new(sink, options.metrics.audit_sink())));
         let app = Self(Arc::new(Inner {
             db,
             clock,
@@ -174,6 +183,7 @@ impl App {
             backups: Arc::new(Semaphore::new(1)),
             audit_readers: AuditReaders::default(),
             audit_followers: Followers::default(),
+            audit_sink,
         }));
         app.load_networks().await?;
         Ok(app)
@@ -264,15 +274,38 @@ impl App {
         self.0.db.look_up(work).await
     }
 
-    /// For writes that take access away: they succeed on a full disk, too. See [`Db::revoke`].
+    /// For writes that take access away: they succeed on a full disk, too. See [`Db::revoke`]. Like
+    /// [`write`](Self::write), it may wait for the audit sink.
     async fn revoke<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = self.revoke_part(work).await?;
+        self.audited().await?;
+        Ok(done)
+    }
+
+    /// The same for one of several transactions, or where nobody waits for an answer.
+    async fn revoke_part<T: Send + 'static>(
         &self,
         work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.0.db.revoke(work).await
     }
 
+    /// Writes. If the audit sink is required, returns only once it has all rows: those that `work` appended, and earlier
+    /// ones, so that whoever repeats a request whose answer was unavailable is not told that all is well.
     async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = self.write_unanswered(work).await?;
+        self.audited().await?;
+        Ok(done)
+    }
+
+    /// Writes on the server's own account, where nobody waits for an answer.
+    async fn write_unanswered<T: Send + 'static>(
         &self,
         work: impl Fn(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {

@@ -6,6 +6,7 @@
 //! A value is checked when it is read, and refused with the setting's name and the reason.
 
 pub mod app;
+pub mod audit;
 pub mod client_tls;
 pub mod effective;
 pub mod environment;
@@ -51,9 +52,12 @@ pub struct Settings {
     /// What the first start creates.
     #[command(flatten)]
     pub first_start: app::FirstStartArgs,
-    /// How long ended tokens and audit rows are kept.
+    /// How long ended tokens are kept.
     #[command(flatten)]
     pub retention: app::RetentionArgs,
+    /// How long audit rows are kept, and where else they go.
+    #[command(flatten)]
+    pub audit: audit::AuditArgs,
     /// What is logged.
     #[command(flatten)]
     pub log: log::LogArgs,
@@ -71,7 +75,6 @@ impl Settings {
     fn app_options(&self) -> Result<AppOptions, SettingsConflict> {
         let mut options = AppOptions {
             retention: self.retention.retention,
-            audit_retention: self.retention.audit_retention,
             passwords: self.passwords.options(),
             initial_password_file: self.store.initial_password_file(),
             allow_open_permissions: self.store.allow_open_permissions,
@@ -79,6 +82,7 @@ impl Settings {
         };
         self.tokens.apply(&mut options)?;
         options.bootstrap_token = self.first_start.bootstrap_token(&options)?;
+        self.audit.apply(&mut options)?;
         Ok(options)
     }
 }
@@ -239,6 +243,8 @@ mod tests {
             "--log-format=xml",
             "--retention=soon",
             "--audit-retention=23h",
+            "--audit-sink=audit.jsonl",
+            "--audit-sink=file:",
             "--database-url=postgres://db/hallpass",
             "--cors-origin=example.com",
             "--cors-header=*",

@@ -3,6 +3,7 @@
 //! Label values come from fixed lists only (procedures, protocols, codes, reasons, states), never from an ID, name,
 //! address or path that a client sent, so that clients cannot create new time series.
 
+mod audit_sink;
 mod exposition;
 mod load_shed;
 mod requests;
@@ -20,6 +21,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+pub use audit_sink::AuditSinkMetrics;
 pub use exposition::Format;
 pub use load_shed::{Bound, LoadShed, ShedAction};
 pub use requests::Request;
@@ -80,6 +82,7 @@ struct Inner {
     /// Empty where the server does not speak TLS, so that nothing is served.
     certificate_expiry: Family<[(&'static str, &'static str); 0], Gauge>,
     load_shed: LoadShed,
+    audit_sink: AuditSinkMetrics,
     store: StoreMetrics,
 }
 
@@ -123,6 +126,7 @@ impl Default for Metrics {
                 "When the TLS certificate in use expires, in seconds since 1970",
             ),
             load_shed: LoadShed::register(&mut registry),
+            audit_sink: AuditSinkMetrics::register(&mut registry),
             store: StoreMetrics::register(&mut registry),
             registry: Mutex::new(registry),
         };
@@ -187,6 +191,11 @@ impl Metrics {
     /// The metrics of the server's limits.
     pub fn load_shed(&self) -> LoadShed {
         self.0.load_shed.clone()
+    }
+
+    /// The metrics of the audit sink.
+    pub fn audit_sink(&self) -> AuditSinkMetrics {
+        self.0.audit_sink.clone()
     }
 
     /// The metrics of the store.

@@ -304,7 +304,7 @@ impl App {
     ) -> Result<(PasswordHash, Option<PasswordHash>), Error> {
         let new = self.hasher().rehash(password).await?;
         let (now, old, set) = (self.now(), old.clone(), new.clone());
-        let stored = self.write(move |tx| {
+        let stored = self.write_unanswered(move |tx| {
             let stored = users::password_hash(tx, id)?.map(PasswordHash::from_row);
             if stored.as_ref() != Some(&old) {
                 return Ok(stored);

@@ -43,6 +43,7 @@ impl App {
                 _ = ticks.tick() => {}
             }
             self.probe_full_disk().await;
+            self.report_audit_sink();
             self.flush_refusals(&mut backlog, false).await;
             log_result("last uses", self.flush_uses(Flush::Due).await);
             log_result("known networks", self.flush_networks().await);
@@ -56,13 +57,14 @@ impl App {
         self.flush_refusals(&mut backlog, true).await;
         log_result("last uses", self.flush_uses(Flush::Now).await);
         log_result("known networks", self.flush_networks().await);
+        self.end_audit_sink().await;
     }
 
     /// Tries a write if the disk was full, because only a write finds out whether there is space again.
     async fn probe_full_disk(&self) {
         if self.disk_is_full() {
             // Fails while there is none.
-            drop(self.write(|_| Ok(())).await);
+            drop(self.write_unanswered(|_| Ok(())).await);
         }
     }
 
@@ -82,7 +84,7 @@ impl App {
         }
         let events = backlog.clone();
         let written = self
-            .write(move |tx| {
+            .write_unanswered(move |tx| {
                 for event in &events {
                     audit::append(tx, event.clone())?;
                 }

@@ -67,6 +67,11 @@ pub enum Error {
     /// The store cannot be read or written now.
     #[error("{}", unavailable(.0))]
     Unavailable(#[source] store::Error),
+    /// The audit sink is required and does not take the row of what was done.
+    #[error(
+        "what was asked for may be done, but its audit row cannot be written to the audit sink now, where it will follow; try again later"
+    )]
+    NotDelivered,
     /// A bug or a failure inside the server.
     #[error("something is wrong in the server")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),
@@ -87,6 +92,7 @@ impl Error {
             Self::Precondition { reason, .. } | Self::Quota { reason, .. } => *reason,
             Self::Busy | Self::Unavailable(store::Error::Overloaded) => Reason::Overloaded,
             Self::Unavailable(_) => Reason::StoreUnavailable,
+            Self::NotDelivered => Reason::AuditSinkUnavailable,
             Self::Internal(_) => Reason::Internal,
         }
     }

@@ -115,7 +115,7 @@ impl App {
             return Ok(());
         }
         let change = before.map(|_| system_event(now, "policies.set", ""));
-        self.write(move |tx| {
+        self.write_unanswered(move |tx| {
             meta::set_policies(tx, &text)?;
             if let Some(event) = &change {
                 audit::append(tx, event.clone())?;

@@ -84,7 +84,7 @@ impl App {
         now: Timestamp,
     ) -> Result<(), Error> {
         let disabled = self
-            .revoke(move |tx| {
+            .revoke_part(move |tx| {
                 let disabled = tokens::disable_family(tx, family, now)?;
                 for id in &disabled {
                     let target = id.to_string();

@@ -24,6 +24,8 @@ pub struct ServerStatus {
     pub ready: bool,
     /// Whether the disk is full.
     pub disk_full: bool,
+    /// Whether the audit sink takes no rows.
+    pub audit_sink_fails: bool,
     /// Only for authenticated callers.
     pub policies: Option<Policies>,
     /// Only for admins, and only if the server is ready.
@@ -76,6 +78,7 @@ impl App {
         Ok(ServerStatus {
             ready,
             disk_full: self.disk_is_full(),
+            audit_sink_fails: self.sink_fails(),
             policies,
             counts,
         })

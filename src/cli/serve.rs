@@ -146,8 +146,14 @@ async fn serve(
         |error: io::Error| Failure::failed(format!("cannot listen for signals: {error}"));
     // Before anything else: an early signal is not lost, and stops the server in order.
     let stop = signals::stop(log.clone()).map_err(no_signals)?;
-    let reload = plan.server.tls.as_ref().map(|tls| Arc::clone(&tls.reload));
-    signals::handle_others(reload).map_err(no_signals)?;
+    let certificate = plan.server.tls.as_ref().map(|tls| Arc::clone(&tls.reload));
+    let sink = plan
+        .app
+        .audit_sink
+        .as_ref()
+        .map(|sink| Arc::clone(&sink.reopen));
+    let reload: Vec<_> = certificate.into_iter().chain(sink).collect();
+    signals::handle_others(&reload).map_err(no_signals)?;
     let mut stop = Box::pin(stop);
     let (server, app) = tokio::select! {
         biased;
@@ -156,7 +162,8 @@ async fn serve(
         ready = get_ready(plan, inherited, accept_clock, log) => ready?,
     };
     let (stop_jobs, stopped) = watch::channel(false);
-    announce(&server, log.clone());
+    let announced = announce(&server, log.clone());
+    app.start_audit_sink(announced).await?;
     systemd::ready();
     let stop = async {
         stop.await;
@@ -228,8 +235,9 @@ async fn open(options: StoreOptions) -> Result<Db, Failure> {
 }
 
 /// Prints the addresses to stdout once the log is written up to here, on a thread of its own, which may block for as
-/// long as nobody reads.
-fn announce(server: &Server, log: LogQueue) {
+/// long as nobody reads. What it returns is ready once they are printed.
+fn announce(server: &Server, log: LogQueue) -> oneshot::Receiver<()> {
+    let (done, announced) = oneshot::channel();
     let urls = server.urls();
     let metrics = server.metrics_addr();
     let metrics = metrics.map(|address| format!("hallpass metrics on http://{address}/metrics"));
@@ -239,6 +247,9 @@ fn announce(server: &Server, log: LogQueue) {
         for url in urls {
             output::line(&format!("hallpass listening on {url}"))?;
         }
-        metrics.map_or(Ok(()), |line| output::line(&line))
+        let printed = metrics.map_or(Ok(()), |line| output::line(&line));
+        drop(done);
+        printed
     }));
+    announced
 }

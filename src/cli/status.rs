@@ -145,6 +145,12 @@ fn describe(report: &StatusReport) -> Vec<(&'static str, String)> {
         (true, false) => "yes",
     };
     let mut fields = vec![("Server", server), ("Ready", ready.to_owned())];
+    if status.audit_sink_failing {
+        fields.push((
+            "Audit sink",
+            "takes no rows; they follow when it does".to_owned(),
+        ));
+    }
     if let Some(counts) = &status.counts {
         fields.extend(describe_counts(counts));
     }

@@ -190,7 +190,7 @@ impl FirstStartArgs {
     }
 }
 
-/// How long ended tokens and audit rows are kept.
+/// How long ended tokens are kept.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct RetentionArgs {
@@ -199,10 +199,6 @@ pub struct RetentionArgs {
     #[arg(long, env, value_name = "DURATION", default_value = "90d")]
     #[arg(value_parser = values::duration)]
     pub retention: Duration,
-
-    /// How long rows of the audit log are kept before they are purged: a day or longer, such as 400d. Not set: for ever.
-    #[arg(long, env, value_name = "DURATION", value_parser = values::audit_retention)]
-    pub audit_retention: Option<Duration>,
 
     /// Purge although the clock is more than seven days past the last purge, because the clock is right and the server
     /// was off. Applies to the first purge after this start.

@@ -182,7 +182,7 @@ const fn code(error: &app::Error) -> Code {
         | app::Error::RateLimited { .. }
         | app::Error::Quota { .. }
         | app::Error::Busy => Code::ResourceExhausted,
-        app::Error::Unavailable(_) => Code::Unavailable,
+        app::Error::Unavailable(_) | app::Error::NotDelivered => Code::Unavailable,
         app::Error::Internal(_) => Code::Internal,
     }
 }

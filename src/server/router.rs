@@ -51,6 +51,7 @@ pub(super) fn service(
                 match (app.is_ready().await, app.disk_is_full()) {
                     (false, _) => Readiness::NotReady,
                     (true, true) => Readiness::DiskFull,
+                    (true, false) if app.required_sink_fails() => Readiness::AuditSinkFailing,
                     (true, false) => Readiness::Ready,
                 }
             }

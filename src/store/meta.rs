@@ -1,7 +1,9 @@
 //! Metadata of the database.
 
 use super::{error::Error, row::Value, tx::Tx};
-use crate::domain::{page::PageKey, random, time::Timestamp, token_text::TokenHash};
+use crate::domain::{
+    audit::ChainHead, page::PageKey, random, time::Timestamp, token_text::TokenHash,
+};
 
 const PAGE_KEY: &str = "page_key";
 const POLICIES: &str = "policies";
@@ -37,6 +39,24 @@ pub fn purge_time(tx: &Tx<'_>) -> Result<Option<Timestamp>, Error> {
 /// Records when the purge last ran.
 pub fn set_purge_time(tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
     tx.set_job_time("purge", now)
+}
+
+/// The last row that the audit sink of this name has, as it was last stored.
+pub fn sink_position(tx: &Tx<'_>, sink: &str) -> Result<Option<ChainHead>, Error> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    let key = sink_key(sink);
+    let found = tx.find(sql, &[key.as_str().into()], |row| row.blob("value"))?;
+    let text = found.and_then(|text| String::from_utf8(text).ok());
+    Ok(text.and_then(|text| ChainHead::parse(&text)))
+}
+
+/// Stores that row.
+pub fn set_sink_position(tx: &Tx<'_>, sink: &str, last: ChainHead) -> Result<(), Error> {
+    tx.set_sink_position(&sink_key(sink), last.to_string().as_bytes())
+}
+
+fn sink_key(sink: &str) -> String {
+    format!("audit_sink {sink}")
 }
 
 /// The time up to which the purge of the audit log took the clock for right.

@@ -196,6 +196,13 @@ impl<'a> Tx<'a> {
         self.run(sql, &[last.into()])
     }
 
+    /// Stores how far an audit sink is. Makes nothing stale, since no credential depends on it.
+    pub(super) fn set_sink_position(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) \
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.run(sql, &[key.into(), Value::Blob(value)]).map(drop)
+    }
+
     /// Records when a job last ran. Makes nothing stale, since no credential depends on it.
     pub(super) fn set_job_time(&self, name: &str, time: Timestamp) -> Result<(), Error> {
         let sql = "INSERT INTO jobs (name, last_time) VALUES (?1, ?2) \

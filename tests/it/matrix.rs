@@ -57,7 +57,7 @@ fn faults(cases: &[Case]) -> Vec<String> {
 }
 
 async fn run_all(wire: Wire) {
-    let fixture = Fixture::make().await;
+    let fixture = Box::pin(Fixture::make()).await;
     let undo = Snapshot::new(&fixture);
     let mut cases = Vec::new();
     for line in TABLE {
@@ -137,7 +137,7 @@ fn every_procedure_is_in_the_table() {
 
 #[tokio::test]
 async fn every_scope_and_every_refusal_reason_has_a_caller() {
-    let callers = Fixture::make().await.callers;
+    let callers = Box::pin(Fixture::make()).await.callers;
     let names: BTreeSet<_> = callers.iter().map(|caller| &caller.name).collect();
     assert_eq!(names.len(), callers.len());
     for scope in OwnScope::ALL {

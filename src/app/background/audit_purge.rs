@@ -65,10 +65,12 @@ impl App {
                 readers.0.put_off.fetch_add(1, Ordering::SeqCst);
                 return Ok(());
             }
+            // Rows that the audit sink does not have yet are not lost to it.
+            let max = self.last_delivered();
             let (written_at, request) = (self.now(), system_event(now, "audit.purge", ""));
             let removed = self
-                .write(move |tx| {
-                    let Some(old) = audit::find_old(tx, before, i64::MAX, CHUNK)? else {
+                .write_unanswered(move |tx| {
+                    let Some(old) = audit::find_old(tx, before, max, CHUNK)? else {
                         return Ok(0);
                     };
                     // Otherwise, an idle server would purge a checkpoint an hour and leave another.

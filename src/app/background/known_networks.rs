@@ -80,7 +80,7 @@ impl App {
         latest.sort_unstable_by_key(|((user, _), _)| *user);
         let batch = latest.clone();
         let written = self
-            .write(move |tx| {
+            .write_unanswered(move |tx| {
                 for ((user, network), time) in &batch {
                     known_networks::record(tx, *user, *network, *time)?;
                 }
@@ -98,7 +98,7 @@ impl App {
     /// Deletes the networks that are too old to be known.
     pub(in crate::app) async fn purge_networks(&self) -> Result<(), Error> {
         let before = self.now().minus(ThrottleLimits::default().known_for);
-        self.write(move |tx| Ok(known_networks::purge(tx, before)?))
+        self.write_unanswered(move |tx| Ok(known_networks::purge(tx, before)?))
             .await
     }
 
@@ -110,7 +110,7 @@ impl App {
     ) -> Result<T, Error> {
         let _writing = self.0.shared.pending_networks.writing.lock().await;
         let (done, user) = self
-            .revoke(move |tx| {
+            .revoke_part(move |tx| {
                 let (done, user) = work(tx)?;
                 if let Some(user) = &user {
                     known_networks::delete_of_user(tx, user.id)?;

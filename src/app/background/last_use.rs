@@ -127,7 +127,7 @@ impl App {
         while !uses.is_empty() {
             let chunk: Arc<[_]> = uses.split_off(uses.len().saturating_sub(CHUNK)).into();
             let batch = Arc::clone(&chunk);
-            let written = self.write(move |tx| Ok(tokens::record_uses(tx, &batch)?));
+            let written = self.write_unanswered(move |tx| Ok(tokens::record_uses(tx, &batch)?));
             let written = tokio::time::timeout(max_wait, written).await;
             if let Err(error) = written.unwrap_or_else(|_| Err(overloaded())) {
                 for (id, last_use) in uses.iter().chain(&*chunk) {

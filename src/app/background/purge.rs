@@ -111,7 +111,7 @@ impl App {
             let now = self.now();
             let (chunk, event) = (chunk.clone(), system_event(now, "token.purge", target));
             let removed = self
-                .write(move |tx| {
+                .write_unanswered(move |tx| {
                     let removed = chunk(tx)?;
                     if removed > 0 {
                         let count = u32::try_from(removed).unwrap_or(u32::MAX);
@@ -141,7 +141,7 @@ impl App {
         let now = self.now();
         let accepted = self.0.clock_confirmation.0.load(Ordering::SeqCst);
         let check = self
-            .write(move |tx| {
+            .write_unanswered(move |tx| {
                 let last = match meta::purge_time(tx)? {
                     Some(time) => Some(time),
                     None => audit::newest_time(tx)?,

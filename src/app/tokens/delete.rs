@@ -64,7 +64,11 @@ impl App {
     ) -> Result<Option<(TokenId, UserId)>, Error> {
         let token = match self.find_credential(presented).await {
             Ok(known) => known.credential.lineage.token.clone(),
-            Err(Error::Unauthenticated(_)) => return Ok(None),
+            Err(Error::Unauthenticated(_)) => {
+                // It may be a repeat.
+                self.audited().await?;
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let (id, user_id, now) = (token.id, token.user_id, self.now());
@@ -76,6 +80,7 @@ impl App {
             let family = [token.family_id].into();
             self.revoke_families(reporter, Action::RevokeLeaked, family, true)
                 .await?;
+            self.audited().await?;
             return Ok(Some((id, user_id)));
         }
         let (client, caller) = (client.clone(), caller.cloned());

@@ -194,7 +194,7 @@ impl Run {
             let (filter, ids) = (self.filter.clone(), rest.clone());
             let chunk = self
                 .app
-                .revoke(move |tx| revoke(tx, &app, &caller, filter.clone(), &ids))
+                .revoke_part(move |tx| revoke(tx, &app, &caller, filter.clone(), &ids))
                 .await?;
             rest.drain(..chunk.seen);
             self.done.tokens += chunk.tokens;

@@ -85,6 +85,7 @@ impl App {
         } else {
             run.named(&request.tokens).await?
         };
+        self.audited().await?;
         let users = done.first.iter().map(|token| token.user_id);
         // The tokens are revoked already, so the result must be returned even without the names.
         done.usernames = self.usernames(users).await.unwrap_or_default();

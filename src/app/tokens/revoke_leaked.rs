@@ -116,6 +116,7 @@ impl App {
         });
         let revoked = self.revoke_families(caller, Action::RevokeLeaked, families.collect(), false);
         let revoked = revoked.await?;
+        self.audited().await?;
         let revoked = revoked.ids().copied().collect();
         Ok(LeakRevocation { leaks, revoked })
     }
@@ -141,7 +142,7 @@ impl App {
         while !rest.is_empty() {
             let (now, caller, families) = (self.now(), caller.clone(), rest.clone());
             let (done, revoked) = self
-                .revoke(move |tx| {
+                .revoke_part(move |tx| {
                     let caller = caller.refresh(tx, now)?;
                     let permit = caller.may(action, Relation::OtherPerson)?;
                     let spared = if spares_own {

@@ -160,7 +160,7 @@ impl<W: Write> Writing<W> {
     fn finish(self) -> io::Result<W> {
         let mut out = match self.out {
             Output::Jsonl(out) => out,
-            Output::Csv(out) => out.into_inner().map_err(|error| error.into_error())?,
+            Output::Csv(out) => out.into_inner().map_err(csv::IntoInnerError::into_error)?,
         };
         out.flush()?;
         Ok(out)

@@ -137,20 +137,21 @@ impl Following<'_> {
 fn text(linked: &LinkedRow, usernames: &HashMap<String, String>) -> String {
     let row = &linked.row;
     let name = |id: &String| or_dash(usernames.get(id).unwrap_or(id).clone());
-    let mut text = format!(
-        "{} {} {} {} {} {}",
+    let count = match row.count {
+        1 => String::new(),
+        count => format!(" x{count}"),
+    };
+    let from = match row.ip.as_str() {
+        "" => String::new(),
+        ip => format!(" from {ip}"),
+    };
+    format!(
+        "{} {} {} {} {} {}{count}{from}",
         row.sequence,
         row.time,
         name(&row.actor),
         row.action,
         name(&row.target),
         row.outcome
-    );
-    if row.count != 1 {
-        text.push_str(&format!(" x{}", row.count));
-    }
-    if !row.ip.is_empty() {
-        text.push_str(&format!(" from {}", row.ip));
-    }
-    text
+    )
 }

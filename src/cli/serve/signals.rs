@@ -35,26 +35,31 @@ pub(super) fn stop(log: LogQueue) -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Reloads the TLS certificate on SIGHUP, if there is one. Ignores other signals that end a process by default, and that
+/// On SIGHUP, reloads the TLS certificate and opens the audit sink again, if there are any. Ignores other signals that end a process by default, and that
 /// people send for other purposes: to reload settings, reopen a log or print counts. A closing terminal sends SIGHUP as
 /// well.
-pub(super) fn handle_others(reload: Option<Arc<Notify>>) -> io::Result<()> {
+pub(super) fn handle_others(reload: &[Arc<Notify>]) -> io::Result<()> {
     for (kind, name) in [
         (SignalKind::hangup(), "SIGHUP"),
         (SignalKind::user_defined1(), "SIGUSR1"),
         (SignalKind::user_defined2(), "SIGUSR2"),
     ] {
-        let reload = reload.clone().filter(|_| kind == SignalKind::hangup());
+        let reload = if kind == SignalKind::hangup() {
+            reload.to_vec()
+        } else {
+            Vec::new()
+        };
         tokio::spawn(handle(signal(kind)?, name, reload));
     }
     Ok(())
 }
 
-async fn handle(mut signals: Signal, name: &str, reload: Option<Arc<Notify>>) {
+async fn handle(mut signals: Signal, name: &str, reload: Vec<Arc<Notify>>) {
     while signals.recv().await.is_some() {
-        if let Some(reload) = &reload {
+        for reload in &reload {
             reload.notify_one();
-        } else {
+        }
+        if reload.is_empty() {
             tracing::info!(
                 "{name} is ignored: settings are only read at the start, and the log goes to stderr"
             );

@@ -25,6 +25,7 @@ pub(super) async fn get(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: status.ready,
         disk_full: status.disk_full,
+        audit_sink_failing: status.audit_sink_fails,
         policies: status.policies.map(policies),
         counts: status.counts.map(counts),
     })

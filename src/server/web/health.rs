@@ -18,6 +18,8 @@ pub enum Readiness {
     Ready,
     /// It can still verify and revoke tokens, but write nothing else.
     DiskFull,
+    /// It can still verify tokens; the answers to changes are unavailable, since the audit sink takes no rows.
+    AuditSinkFailing,
     /// It cannot serve.
     NotReady,
 }
@@ -36,6 +38,10 @@ where
         Ok(Readiness::DiskFull) => answer(
             StatusCode::OK,
             "ready, but the disk is full: tokens are checked and revoked, and nothing else is changed",
+        ),
+        Ok(Readiness::AuditSinkFailing) => answer(
+            StatusCode::OK,
+            "ready, but the audit sink fails: tokens are checked, and the answers to changes are unavailable",
         ),
         Ok(Readiness::NotReady) | Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };

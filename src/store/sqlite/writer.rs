@@ -102,7 +102,9 @@ fn write(
     match undone {
         None => {
             shared.freshness.appended(&changes);
-            done.into_iter().for_each(|job| job.finish(None));
+            for job in done {
+                job.finish(None);
+            }
         }
         Some(fault) => {
             shared.lock.end_on_failed_sync(&fault);

@@ -205,7 +205,7 @@ impl Ran {
         Self::from(command.output().unwrap())
     }
 
-    fn from(output: std::process::Output) -> Self {
+    pub(crate) fn from(output: std::process::Output) -> Self {
         Self {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -60,7 +60,7 @@ const DOCTORED: [(&str, &str); 12] = [
 
 #[tokio::test]
 async fn one_missing_check_is_detected() {
-    let fixture = Fixture::make().await;
+    let fixture = Box::pin(Fixture::make()).await;
     let undo = Snapshot::new(&fixture);
     for (caller, doctor) in DOCTORED {
         assert_eq!(count(&fixture, &undo, caller).await, 0, "{caller}: before");
@@ -75,7 +75,7 @@ async fn one_missing_check_is_detected() {
 
 #[tokio::test]
 async fn one_wrong_expectation_is_detected() {
-    let fixture = Fixture::make().await;
+    let fixture = Box::pin(Fixture::make()).await;
     let undo = Snapshot::new(&fixture);
     let caller = &fixture.callers[fixture.callers.len() - 1];
     let lines = TABLE

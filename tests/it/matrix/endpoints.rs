@@ -206,7 +206,7 @@ async fn faults(fixture: &Fixture, undo: &Snapshot, caller: &Caller) -> Vec<Stri
 
 #[tokio::test]
 async fn every_endpoint_case_ends_as_expected() {
-    let fixture = Fixture::make().await;
+    let fixture = Box::pin(Fixture::make()).await;
     let undo = Snapshot::new(&fixture);
     let callers = fixture.callers.iter().filter(|caller| !caller.by_password);
     let callers: Vec<_> = callers.collect();
@@ -220,7 +220,7 @@ async fn every_endpoint_case_ends_as_expected() {
 /// The control: each changes the data that one check reads, as if that check were missing.
 #[tokio::test]
 async fn one_missing_check_is_detected() {
-    let fixture = Fixture::make().await;
+    let fixture = Box::pin(Fixture::make()).await;
     let undo = Snapshot::new(&fixture);
     // All endpoints but these depend on the changed data.
     let (revoke, itself) = (&[RevokeAsCaller, RevokeItself][..], &[RevokeItself][..]);

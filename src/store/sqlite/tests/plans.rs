@@ -21,7 +21,7 @@ use crate::{
         user::Username,
     },
     store::{
-        Tx, audit, known_networks, meta,
+        Tx, audit, audit_search, known_networks, meta,
         tests::samples::{NOW, event, hash, machine, person, token},
         tokens::{self, StateFilter, TokenFilter},
         users::{self, KindFilter, UserFilter},
@@ -243,6 +243,10 @@ pub(super) fn read_all(tx: &Tx<'_>, user: UserId, id: TokenId) {
     meta::page_key(tx).unwrap();
     meta::purge_time(tx).unwrap();
     meta::audit_purge_time(tx).unwrap();
+    meta::sink_position(tx, "stdout").unwrap();
+    audit_search::first_since(tx, NOW).unwrap();
+    let rows = audit::list(tx, None, true, 50).unwrap();
+    audit::link(tx, rows).unwrap();
     audit::find_old(tx, NOW, i64::MAX, 100).unwrap();
     meta::bootstrap_token(tx).unwrap();
 }
@@ -281,6 +285,7 @@ pub(super) fn write_all(tx: &Tx<'_>, user: UserId, first: &Token) {
     audit::append(tx, event("planted")).unwrap();
     meta::set_purge_time(tx, NOW).unwrap();
     meta::set_audit_purge_time(tx, NOW).unwrap();
+    meta::set_sink_position(tx, "stdout", audit::head(tx).unwrap()).unwrap();
     let network = "192.0.2.0/24".parse().unwrap();
     known_networks::record(tx, user, network, NOW).unwrap();
     known_networks::list(tx, NOW, 100).unwrap();
