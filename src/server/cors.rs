@@ -12,7 +12,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::domain::reason::Reason;
 
-use super::{context::RequestContext, error::ApiError};
+use super::{context::RequestContext, error::ApiError, listener::Peer};
 
 /// How long a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_hours(2);
@@ -79,20 +79,25 @@ impl Cors {
 
     /// Whether the page that sent the request, if one did, may send passwords: if its origin is listed or our own.
     /// `*` is for pages that use a token: people should not type passwords into a page that anybody may have made.
-    pub(super) fn may_send_password(&self, head: &Parts) -> bool {
+    pub(super) fn may_send_password(&self, head: &Parts, peer: Peer) -> bool {
         let origin = head.headers.get(ORIGIN);
-        origin.is_none_or(|origin| self.listed.contains(origin) || is_same_origin(origin, head))
+        origin
+            .is_none_or(|origin| self.listed.contains(origin) || is_same_origin(origin, head, peer))
     }
 }
 
-/// Whether the page was served by this server. A proxy may have terminated TLS, so the scheme is not compared.
-fn is_same_origin(origin: &HeaderValue, head: &Parts) -> bool {
+/// Whether the page was served by this server. A proxy may have terminated TLS, so the scheme is compared only where the
+/// server speaks TLS itself.
+fn is_same_origin(origin: &HeaderValue, head: &Parts, peer: Peer) -> bool {
     let own = match head.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => head.headers.get(HOST).and_then(|host| host.to_str().ok()),
     };
     let origin = origin.to_str().ok();
-    let host = origin.and_then(|origin| Some(origin.split_once("://")?.1));
+    let is_tls = matches!(peer, Peer::Tls(_));
+    let parts = origin.and_then(|origin| origin.split_once("://"));
+    let parts = parts.filter(|(scheme, _)| !is_tls || *scheme == "https");
+    let host = parts.map(|(_, host)| host);
     matches!((host, own), (Some(host), Some(own)) if host.eq_ignore_ascii_case(own))
 }
 
@@ -110,9 +115,15 @@ pub(super) fn check_password_page(context: &RequestContext) -> Result<(), ApiErr
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn allowed(origins: &[&str], origin: Option<&str>) -> bool {
+        allowed_by(Peer::Network, origins, origin)
+    }
+
+    fn allowed_by(peer: fn(SocketAddr) -> Peer, origins: &[&str], origin: Option<&str>) -> bool {
         let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let mut request = http::Request::builder()
             .uri("/x")
@@ -121,7 +132,8 @@ mod tests {
             request = request.header(ORIGIN, origin);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        Cors::new(&origins, &[]).may_send_password(&head)
+        let peer = peer(([192, 0, 2, 1], 4321).into());
+        Cors::new(&origins, &[]).may_send_password(&head, peer)
     }
 
     #[test]
@@ -135,5 +147,12 @@ mod tests {
         assert!(!allowed(&["*"], Some("https://app.example")));
         assert!(!allowed(&["*"], Some("null")));
         assert!(!allowed(&[], Some("https://tokens.example")));
+    }
+
+    #[test]
+    fn plain_page_is_of_another_origin_where_the_server_speaks_tls() {
+        let by_tls = |origin| allowed_by(Peer::Tls, &[], Some(origin));
+        assert!(by_tls("https://tokens.example:8080"));
+        assert!(!by_tls("http://tokens.example:8080"));
     }
 }

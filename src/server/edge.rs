@@ -156,7 +156,7 @@ impl Edge {
             user_agent: escape_user_agent(&String::from_utf8_lossy(user_agent)),
         };
         let cors = self.web.as_ref().map(|web| &web.cors);
-        let may_send_password = cors.is_none_or(|cors| cors.may_send_password(head));
+        let may_send_password = cors.is_none_or(|cors| cors.may_send_password(head, peer));
         RequestContext::new(client, peer, may_send_password)
     }
 
