@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
-    pki_types::pem,
+    pki_types::{CertificateDer, PrivateKeyDer, pem},
     server::{NoServerSessionStorage, WebPkiClientVerifier},
+    sign::CertifiedKey,
 };
 
 pub use self::pem_files::{read_certificates, read_key};
@@ -49,19 +50,27 @@ impl TlsOptions {
             .map_err(TlsError::Rustls)?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
-            Some(path) => builder.with_client_cert_verifier(client_verifier(path, provider)?),
+            Some(path) => {
+                builder.with_client_cert_verifier(client_verifier(path, Arc::clone(&provider))?)
+            }
         };
-        let mut config = builder
-            .with_single_cert(chain, key)
-            .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    TlsError::Mismatch {
-                        key: self.key.clone(),
+        let position = position_of(&key, &chain, &provider);
+        let mut config =
+            builder
+                .with_single_cert(chain, key)
+                .map_err(|error| match (error, position) {
+                    (rustls::Error::InconsistentKeys(_), Some(position)) => TlsError::Order {
                         certificate: self.certificate.clone(),
+                        position,
+                    },
+                    (rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch), None) => {
+                        TlsError::Mismatch {
+                            key: self.key.clone(),
+                            certificate: self.certificate.clone(),
+                        }
                     }
-                }
-                error => TlsError::Rustls(error),
-            })?;
+                    (error, _) => TlsError::Rustls(error),
+                })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if self.client_ca.is_some() {
             // A resumed session would not check again whether the client's certificate has expired.
@@ -124,6 +133,18 @@ pub enum TlsError {
         /// The file of the certificate.
         certificate: PathBuf,
     },
+    /// The authorities come before the server itself.
+    #[error(
+        "{}: the certificate of the private key is number {position} in the file, and must be the first, followed by \
+         those of intermediate authorities",
+        certificate.display()
+    )]
+    Order {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// From 1.
+        position: usize,
+    },
     /// An authority of clients' certificates that cannot be used.
     #[error("{} contains a certificate that cannot be used: {reason}", path.display())]
     ClientCa {
@@ -135,6 +156,20 @@ pub enum TlsError {
     /// A certificate or key that rustls cannot use.
     #[error("the certificate or its key cannot be used: {0}")]
     Rustls(rustls::Error),
+}
+
+/// Which certificate of the chain is that of the key, from 1.
+fn position_of(
+    key: &PrivateKeyDer<'static>,
+    chain: &[CertificateDer<'static>],
+    provider: &CryptoProvider,
+) -> Option<usize> {
+    let fits = |certificate: &CertificateDer<'static>| {
+        let alone = vec![certificate.clone()];
+        CertifiedKey::from_der(alone, key.clone_key(), provider)
+            .is_ok_and(|pair| pair.keys_match().is_ok())
+    };
+    chain.iter().position(fits).map(|index| index + 1)
 }
 
 fn client_verifier(
@@ -221,6 +256,16 @@ mod tests {
             let error = bad.check().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+        let reversed = options(&folder);
+        let certificate = fs::read_to_string(&reversed.certificate).unwrap();
+        let authority = generate_simple_self_signed(["authority".to_owned()]).unwrap();
+        write(
+            &reversed.certificate,
+            &(authority.cert.pem() + &certificate),
+            0o644,
+        );
+        let error = reversed.check().unwrap_err().to_string();
+        assert!(error.contains("number 2 in the file"), "{error}");
         let mut folder_as_key = options(&folder);
         folder_as_key.key = folder.path().to_owned();
         let error = folder_as_key.check().unwrap_err().to_string();

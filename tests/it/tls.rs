@@ -1,8 +1,10 @@
 //! The server over TLS.
 
 mod authority;
+mod bounds;
 mod client_certificates;
 mod command;
+mod memory;
 
 use std::{sync::Arc, time::Duration};
 

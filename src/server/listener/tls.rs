@@ -2,16 +2,21 @@
 
 use std::{
     collections::HashSet,
+    future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
+    num::NonZero,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
+    thread,
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     time::Instant,
 };
 use tokio_rustls::{
@@ -39,7 +44,26 @@ const LOG_INTERVAL: Duration = Duration::from_mins(1);
 pub(in crate::server) struct Tls {
     listener: TcpListener,
     certificate: Arc<ServerCertificate>,
-    log: Arc<FailureLog>,
+    shared: Arc<Shared>,
+}
+
+/// What the handshakes of a listener share.
+#[derive(Debug)]
+struct Shared {
+    /// A permit for each handshake that computes. A signature takes milliseconds with a large RSA key, so a flood of
+    /// handshakes would else have all threads, and requests on open connections none.
+    computing: Semaphore,
+    log: FailureLog,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            computing: Semaphore::new((cores / 2).max(1)),
+            log: FailureLog::default(),
+        }
+    }
 }
 
 impl Tls {
@@ -50,7 +74,7 @@ impl Tls {
         Self {
             listener,
             certificate,
-            log: Arc::default(),
+            shared: Arc::new(Shared::new()),
         }
     }
 }
@@ -58,10 +82,10 @@ impl Tls {
 impl Transport for Tls {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let (stream, address) = ready!(poll_tcp(&self.listener, cx))?;
-        let (config, log) = (self.certificate.config(), Arc::clone(&self.log));
+        let (config, shared) = (self.certificate.config(), Arc::clone(&self.shared));
         Poll::Ready(Ok(Accepted {
             peer: Peer::Tls(address),
-            handshake: Box::pin(handshake(stream, address, config, log)),
+            handshake: Box::pin(handshake(stream, address, config, shared)),
         }))
     }
 }
@@ -70,7 +94,7 @@ async fn handshake(
     mut stream: TcpStream,
     peer: SocketAddr,
     config: Arc<ServerConfig>,
-    log: Arc<FailureLog>,
+    shared: Arc<Shared>,
 ) -> io::Result<Established> {
     let mut first = [0];
     let is_tls = match stream.peek(&mut first).await? {
@@ -79,15 +103,15 @@ async fn handshake(
     };
     if !is_tls {
         let error = io::Error::other("the peer does not speak TLS");
-        log.write(peer, &error);
+        shared.log.write(peer, &error);
         say_https(&mut stream).await?;
         return Err(error);
     }
-    let accepted = TlsAcceptor::from(config).accept(stream).into_fallible();
-    let mut stream = match accepted.await {
+    let accept = TlsAcceptor::from(config).accept(stream).into_fallible();
+    let mut stream = match in_steps(accept, &shared.computing).await {
         Ok(stream) => stream,
         Err((error, mut stream)) => {
-            log.write(peer, &error);
+            shared.log.write(peer, &error);
             // The client was told why by an alert.
             close(&mut stream).await?;
             return Err(error);
@@ -99,6 +123,29 @@ async fn handshake(
         stream: Box::new(stream),
         client_certificate,
     })
+}
+
+/// Completes `future` and has a permit whenever it computes, but not while it waits for the peer.
+async fn in_steps<F: Future>(future: F, permits: &Semaphore) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        let permit = permits.acquire().await;
+        let step = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+        drop(permit);
+        if let Poll::Ready(output) = step {
+            return output;
+        }
+        // That poll has registered this task to be woken.
+        let mut is_woken = false;
+        poll_fn(|_| {
+            if std::mem::replace(&mut is_woken, true) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
 }
 
 /// Tells a client that speaks plain HTTP what is wrong. It is not redirected: its next request would send a token in
@@ -197,7 +244,23 @@ impl FailureLog {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
+
     use super::*;
+
+    #[tokio::test]
+    async fn step_waits_for_a_permit_and_waiting_for_the_peer_takes_none() {
+        let permits = Semaphore::new(1);
+        let (send, receive) = oneshot::channel();
+        let mut waiting = pin!(in_steps(receive, &permits));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let held = permits.try_acquire().expect("it waits for its peer");
+        send.send(7).unwrap();
+        assert!(waiting.as_mut().now_or_never().is_none(), "no permit");
+        drop(held);
+        assert_eq!(waiting.await, Ok(7));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn log_of_failures_is_bounded_and_no_peer_hides_another() {
