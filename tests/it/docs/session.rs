@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::TcpListener,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Child, Command, Stdio},
@@ -106,6 +107,7 @@ const PRINTED: &[(&str, &[&str])] = &[
     ),
     ("docs/performance.md", &["VerifyToken"]),
     ("docs/policies.md", &["--max-token-ttl"]),
+    ("docs/tls.md", &["ready\n", "Target: ", "CN=ci-runner"]),
     (
         "docs/tokens.md",
         &[
@@ -186,7 +188,8 @@ impl Reader {
     fn run(&self, script: &str) -> Result<String, String> {
         let script = script
             .replace("127.0.0.1:8080", &self.address)
-            .replace("127.0.0.1:9090", &self.metrics);
+            .replace("127.0.0.1:9090", &self.metrics)
+            .replace("127.0.0.1:8443", &free_address());
         let output = shell(self.folder.path(), &script).output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
@@ -204,6 +207,12 @@ impl Drop for Reader {
         drop(self.serve.kill());
         drop(self.serve.wait());
     }
+}
+
+/// Where the block's own server can listen.
+fn free_address() -> String {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().to_string()
 }
 
 fn shell(folder: &Path, script: &str) -> Command {
@@ -268,7 +277,7 @@ fn fault(page: &Page, first: &str) -> Option<String> {
 }
 
 #[test]
-#[ignore = "needs curl and jq: tests/run installs them and runs this"]
+#[ignore = "needs curl, jq and openssl: tests/run installs them and runs this"]
 fn every_shell_block_runs_unchanged() {
     let pages = pages();
     let first = blocks(&pages[0].text)[2];
@@ -297,7 +306,7 @@ fn every_shell_block_runs_unchanged() {
 
 /// The calls on the server's own page are shell, too.
 #[test]
-#[ignore = "needs curl and jq: tests/run installs them and runs this"]
+#[ignore = "needs curl, jq and openssl: tests/run installs them and runs this"]
 fn the_calls_on_the_page_run() {
     let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/static/index.html"));
     let page = page.replace("{{address}}", "http://127.0.0.1:8080");
