@@ -211,9 +211,21 @@ impl App {
     /// Checks the integrity of the whole database and returns what it found wrong.
     pub async fn check_data(&self, caller: &Caller) -> Result<Vec<String>, Error> {
         authz::may(caller, Action::CheckData, Relation::OtherPerson)?;
-        self.record_read(caller, Action::CheckData, Relation::OtherPerson, "")
-            .await?;
+        let recorded = self
+            .record_read(caller, Action::CheckData, Relation::OtherPerson, "")
+            .await;
+        let unrecorded = match recorded {
+            // The audit log may be what is damaged, and the check is to say so.
+            Err(Error::Unavailable(error)) if error.is_damaged_file() => Some(error),
+            recorded => {
+                recorded?;
+                None
+            }
+        };
         let findings = self.0.db.check().await?;
+        if let (Some(error), []) = (unrecorded, &*findings) {
+            return Err(Error::Unavailable(error));
+        }
         // The check can take minutes, and the caller may have lost its rights meanwhile.
         authz::may(
             &self.recheck(caller).await?,

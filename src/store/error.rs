@@ -100,6 +100,17 @@ impl Error {
         )
     }
 
+    /// Whether the file is damaged.
+    pub const fn is_damaged_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable {
+                kind: Unavailable::Corrupt,
+                ..
+            }
+        )
+    }
+
     /// Unavailable for a reason found by the store, not the engine.
     pub(super) const fn unavailable(kind: Unavailable) -> Self {
         Self::Unavailable { kind, source: None }
