@@ -299,7 +299,7 @@ token revoke --all | token revoke | `hallpass token revoke` has no flag --all / 
 token list --note deploy | token list | `hallpass token list` has no flag --note / Usage: hallpass token list [OPTIONS] [USER]
 tokn list |  | `hallpass` has no command tokn / Did you mean token?
 data chekc | data | `hallpass data` has no command chekc / Did you mean check?
-audit remove | audit | `hallpass audit` has no command remove / Its commands are list, verify.
+audit remove | audit | `hallpass audit` has no command remove / Its commands are list, export, tail, verify.
 user set-role bob adm | user set-role | ROLE: adm is not one of admin, member / Did you mean admin?
 token list --all --state | token list | --state <STATE> needs a value: active, disabled or expired
 token list --limit | token list | --limit <NUMBER> needs a value

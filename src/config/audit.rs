@@ -20,7 +20,7 @@ pub struct AuditArgs {
 
     /// A second place that each audit row is written to as it happens, as a line of JSON: `file:PATH`, which may be a named
     /// pipe, or `stdout`. The file is opened again on SIGHUP and when it is moved.
-    #[arg(long, env, value_name = "file:PATH|stdout", value_parser = sink)]
+    #[arg(long, env, value_name = "SINK", value_parser = sink)]
     pub audit_sink: Option<SinkTarget>,
 
     /// Answer a change, or an admin's read of others' data, only once its row is in the audit sink; otherwise the answer is

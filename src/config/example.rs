@@ -60,6 +60,7 @@ fn example_of(arg: &Arg) -> String {
         "URL" => "https://tokens.example.com",
         "ORIGIN" => "https://console.example.com",
         "NAME" => "x-tenant",
+        "SINK" => "file:/var/log/hallpass/audit.jsonl",
         "CIDR" => "10.0.0.0/8",
         "DURATION" => "90d",
         "NUMBER" => "600",

@@ -101,8 +101,8 @@ reasons! {
     TokenRateLimited = "TOKEN_RATE_LIMITED",
     /// The store is temporarily unavailable.
     StoreUnavailable = "STORE_UNAVAILABLE",
-    /// The audit sink that the operator requires does not take rows.
-    AuditSinkUnavailable = "AUDIT_SINK_UNAVAILABLE",
     /// An internal error.
     Internal = "INTERNAL",
+    /// The audit sink that the operator requires does not take rows.
+    AuditSinkUnavailable = "AUDIT_SINK_UNAVAILABLE",
 }
