@@ -44,6 +44,9 @@ pub(super) fn run(args: &Migrate) -> Result<(), Failure> {
     } else {
         store::migrate(&options)?
     };
+    if let Some(warning) = change.warning {
+        output::hint(warning);
+    }
     if args.output.json {
         return Ok(output::json(&in_json(&change, args.dry_run))?);
     }

@@ -119,6 +119,8 @@ pub struct SchemaChange {
     pub from_version: Option<String>,
     /// The time that the migrations took.
     pub duration: Duration,
+    /// What is wrong with the database, though its schema is current now.
+    pub warning: Option<&'static str>,
 }
 
 /// Why the process that owns the database must end.

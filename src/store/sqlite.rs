@@ -69,7 +69,8 @@ pub fn locate(options: &StoreOptions) -> Result<(PathBuf, bool), OpenError> {
 /// # Errors
 /// The database cannot be opened, or a migration failed and was undone.
 pub fn migrate(options: &StoreOptions) -> Result<SchemaChange, OpenError> {
-    let (lock, change, _) = own(options)?;
+    let (lock, mut change, last_use) = own(options)?;
+    change.warning = (last_use == LastUse::LogMissing).then_some(in_use::LOG_IS_MISSING);
     lock.sync_names()
         .map_err(|error| fault::of_opening(lock.path(), error))?;
     Ok(change)

@@ -190,6 +190,7 @@ impl SchemaChange {
             steps: pending.map(step).collect(),
             from_version,
             duration: Duration::ZERO,
+            warning: None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     restore::{FORGET, KEEP, aside, is_tidy},
     sandbox::{PASSWORD, Sandbox, Serving},
 };
+use crate::migrations::fixture::Fixture;
 
 const OTHER_PASSWORD: &str = "another password of the tests";
 
@@ -203,4 +204,46 @@ fn what_has_ended_is_valid_again_only_if_that_is_asked_for() {
     let server = since.sandbox.serve(&[]);
     assert!(!server.accepts(&since.tokens[0]) && server.accepts(&since.disabled_before));
     server.stop();
+}
+
+/// A backup from before an upgrade is raised to this schema, and what was revoked after the upgrade stays so.
+#[test]
+fn backup_of_every_older_schema_is_restored_without_what_was_revoked_since() {
+    for fixture in Fixture::all() {
+        let what = format!("schema {}", fixture.schema);
+        let sandbox = Sandbox::empty();
+        fixture.restore_to(&sandbox.path(""));
+        fs::copy(sandbox.path("hallpass.db"), sandbox.path("backup.db")).unwrap();
+        let tokens = fixture.described["tokens"].as_array().unwrap();
+        let valid = || -> Vec<&str> {
+            let server = sandbox.serve(&[]);
+            let texts = tokens.iter().map(|token| token["text"].as_str().unwrap());
+            let valid = texts.filter(|text| server.accepts(text)).collect();
+            server.stop();
+            valid
+        };
+        let text = |name: &str| {
+            let token = tokens.iter().find(|token| token["name"] == name).unwrap();
+            token["text"].as_str().unwrap()
+        };
+        // The first server migrates it.
+        let before = valid();
+        for name in ["plain", "parent"] {
+            sandbox.print(&["token", "delete", id(text(name)), "--yes"]);
+        }
+        let after = valid();
+        for name in ["plain", "parent", "child"] {
+            let is_valid = |texts: &[&str]| texts.contains(&text(name));
+            assert!(is_valid(&before) && !is_valid(&after), "{what}: {name}");
+        }
+        let told = sandbox.json(&["restore", "backup.db", KEEP, "--yes"]);
+        assert_eq!(told["backupSchema"], fixture.schema, "{told}");
+        assert_eq!(valid(), after, "{what}");
+        sandbox.print(&["audit", "verify"]);
+        sandbox.print(&["data", "check"]);
+        is_tidy(&sandbox);
+        // The control: else they would be valid again.
+        sandbox.print(&["restore", "backup.db", FORGET, "--yes"]);
+        assert_eq!(valid(), before, "{what}");
+    }
 }

@@ -270,6 +270,13 @@ fn copy_of_the_file_alone_is_told_by_data_check_and_at_the_start() {
     assert!(server.accepts(&token));
     server.stop();
     assert!(!sandbox.log().contains("is missing"));
+    // A migration tells, and does not make others forget it.
+    for _ in 0..2 {
+        let ran = sandbox.run(&["migrate", url]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.contains("its log (-wal) is missing"), "{ran:?}");
+    }
+    assert_eq!(sandbox.run(&["migrate"]).stderr, "");
     let server = sandbox.serve(&[url]);
     assert!(
         sandbox.log().contains("its log (-wal) is missing"),
@@ -282,4 +289,50 @@ fn copy_of_the_file_alone_is_told_by_data_check_and_at_the_start() {
     );
     assert_eq!(sandbox.run(&["data", "check", url]).code, 12);
     server.stop();
+}
+
+#[test]
+fn what_a_killed_restoration_left_is_removed_by_the_next_one_and_by_whatever_opens_the_database() {
+    let sandbox = Sandbox::with_machine();
+    sandbox.print(&["backup", "backup.db"]);
+    let left = [
+        "-restore",
+        "-restore-journal",
+        "-restore-wal",
+        "-restore-shm",
+    ];
+    let leave = || {
+        for suffix in left {
+            fs::write(
+                sandbox.path(&format!("hallpass.db{suffix}")),
+                b"part of a copy",
+            )
+            .unwrap();
+        }
+    };
+    let commands: [&[&str]; 3] = [
+        &["restore", "backup.db", KEEP, "--yes"],
+        &["migrate"],
+        &["user", "list"],
+    ];
+    for command in commands {
+        leave();
+        sandbox.print(command);
+        is_tidy(&sandbox);
+        sandbox.print(&["data", "check"]);
+    }
+    leave();
+    let server = sandbox.serve(&[]);
+    is_tidy(&sandbox);
+    server.stop();
+    // The control: a restoration that still runs keeps its copy, and another is refused.
+    leave();
+    let running = fs::File::open(sandbox.path("hallpass.db-restore")).unwrap();
+    running.lock().unwrap();
+    sandbox.print(&["migrate"]);
+    let refused = sandbox
+        .run(&["restore", "backup.db", KEEP, "--yes"])
+        .refused(9);
+    assert!(refused.contains("another process restores"), "{refused}");
+    assert!(sandbox.path("hallpass.db-restore").exists());
 }
