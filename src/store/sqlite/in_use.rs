@@ -1,7 +1,8 @@
 //! A mark in the database while a server has it open, by which a copy of the file alone is recognised: the mark is in the
 //! file itself, and the log that belongs to it is missing.
 //!
-//! `SQLite` deletes the log when the database is closed, once everything is in the file; then the mark is gone, too.
+//! `SQLite` deletes the log when the database is closed, once everything is in the file; then the mark is gone, too. Another
+//! program that opens the file of a killed server does that without removing the mark, which cannot be told apart.
 
 use rusqlite::Connection;
 
@@ -9,8 +10,9 @@ use super::fault;
 use crate::store::error::Error;
 
 /// The finding about a file that is marked, and whose log is missing.
-pub(super) const LOG_IS_MISSING: &str = "the database was in use when it was last written, and its log (-wal) is missing: what was written last is lost, \
-     and what was revoked then may be valid, as in a copy of the file alone; restore a backup";
+pub(super) const LOG_IS_MISSING: &str = "the database was in use when it was last written, and its log (-wal) is missing: unless another program opened the \
+     file since and wrote the log into it, as sqlite3 does, what was written last is lost, and what was revoked then may be \
+     valid, as in a copy of the file alone; then restore a backup";
 
 /// Whether the file is marked.
 pub(super) fn is_marked(connection: &Connection) -> Result<bool, Error> {

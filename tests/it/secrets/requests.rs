@@ -1,5 +1,5 @@
 //! Requests with secrets in them: in forms, in Basic, at forward-auth and in Envoy's messages, where none belong, and
-//! requests that force errors and panics.
+//! requests that force errors.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -15,7 +15,7 @@ impl Watched {
         let message = json!({ "username": "admin", "password": admin });
         let token = self.token(WIRES[0], "", message.clone()).await.text;
         let note = self.secrets.note("note while broken");
-        // A malformed hash, then a missing table, then a table that cannot grow.
+        // A malformed hash, then a missing table, then an audit log whose number cannot rise.
         for (break_it, mend_it) in [
             (
                 "UPDATE users SET password_hash = 'x' || password_hash WHERE username = 'admin'",
