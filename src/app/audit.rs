@@ -139,6 +139,23 @@ impl App {
         authz::may(caller, Action::ReadAudit, Relation::OtherPerson)?;
         let (query, filter) = selection.parse()?;
         let cursor = Cursor::parse(&page, query, self.page_key())?;
+        let filter = self.begin_reading(caller, selection, filter).await?;
+        let page = if filter.is_empty() {
+            self.list_all_audit(caller, &cursor).await?
+        } else {
+            self.search_audit(caller, &cursor, filter).await?
+        };
+        let usernames = self.usernames_in(&page.items).await?;
+        Ok((page, usernames))
+    }
+
+    /// Completes a filter by the users and tokens that the selection names, and records the read before its answer.
+    pub(super) async fn begin_reading(
+        &self,
+        caller: &Caller,
+        selection: AuditSelection,
+        filter: AuditFilter,
+    ) -> Result<AuditFilter, Error> {
         let filter = self
             .read_as(caller, move |tx, caller| {
                 caller.may(Action::ReadAudit, Relation::OtherPerson)?;
@@ -147,13 +164,7 @@ impl App {
             .await?;
         self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
             .await?;
-        let page = if filter.is_empty() {
-            self.list_all_audit(caller, &cursor).await?
-        } else {
-            self.search_audit(caller, &cursor, filter).await?
-        };
-        let usernames = self.usernames_in(&page.items).await?;
-        Ok((page, usernames))
+        Ok(filter)
     }
 
     /// The names of the actors and targets of these rows.

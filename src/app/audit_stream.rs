@@ -128,14 +128,7 @@ impl App {
             None
         };
         let (selection, after) = (request.selection, request.after);
-        let filter = self
-            .read_as(caller, move |tx, caller| {
-                caller.may(Action::ReadAudit, Relation::OtherPerson)?;
-                selection.find_parties(tx, filter)
-            })
-            .await?;
-        self.record_read(caller, Action::ReadAudit, Relation::OtherPerson, "")
-            .await?;
+        let filter = self.begin_reading(caller, selection, filter).await?;
         let reader = self.0.audit_readers.enter();
         let (by, newest) = (filter.clone(), request.newest.min(MAX_NEWEST));
         let is_follower = follower.is_some();

@@ -5,21 +5,11 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Call, Codec, HttpResponse, Procedure, Protocol, Reply, Wire},
+    client::{Call, HttpResponse, Procedure, Reply, Wire},
     test_app::TestApp,
 };
 
 const STREAM: &str = "AuditService/StreamAuditEvents";
-
-/// The wires that can carry a stream.
-const WIRES: [Wire; 6] = [
-    Wire::CURL,
-    Wire::new(Protocol::Connect, Codec::Proto),
-    Wire::new(Protocol::Grpc, Codec::Proto),
-    Wire::new(Protocol::Grpc, Codec::Json),
-    Wire::new(Protocol::GrpcWeb, Codec::Proto),
-    Wire::new(Protocol::GrpcWeb, Codec::Json),
-];
 
 /// Adds `count` rows to the log.
 fn plant(app: &TestApp, rows: i64) {
@@ -49,7 +39,7 @@ fn sequences(parts: &[Value]) -> Vec<Vec<i64>> {
 async fn stream_sends_every_row_once_in_order_up_to_its_own() {
     let app = TestApp::start().await;
     plant(&app, 1_200);
-    for wire in WIRES {
+    for wire in Wire::STREAMS {
         let answer = stream(&app, wire, "0").await;
         let id = answer.request_id();
         assert!(answer.result.is_ok(), "{wire:?}: {:?}", answer.result);
@@ -73,7 +63,7 @@ async fn stream_sends_every_row_once_in_order_up_to_its_own() {
 async fn stream_resumes_after_a_row_and_is_empty_after_the_last() {
     let app = TestApp::start().await;
     plant(&app, 600);
-    for wire in WIRES {
+    for wire in Wire::STREAMS {
         let before = app.audit_len();
         for after in [1, 500, before - 1, before, before + 1] {
             let answer = stream(&app, wire, &after.to_string()).await;
@@ -124,7 +114,7 @@ async fn stream_stops_when_its_caller_loses_the_right_to_read() {
         let answer = app.call(&app.admin.token, procedure, message);
         answer.await.ok();
     };
-    for wire in WIRES {
+    for wire in Wire::STREAMS {
         let token = app.sign_in(&root, json!({})).await;
         // The control: nothing changes meanwhile.
         let answer = stream_slowly(&app, wire, &token.text, async {}).await;
@@ -163,7 +153,7 @@ async fn refused_stream_is_counted_as_refused() {
     })
     .await;
     let alice = app.person("alice").await;
-    for wire in WIRES {
+    for wire in Wire::STREAMS {
         let call = Call::new(STREAM, json!({})).bearer(&alice.token);
         let answer = app.client.call(wire, call).await;
         answer.refused("permission_denied", "PERMISSION_DENIED");

@@ -18,16 +18,6 @@ use crate::{
 
 const BACK_UP: &str = "AdminService/BackUpData";
 
-/// The wires that can carry a stream.
-const WIRES: [Wire; 6] = [
-    Wire::CURL,
-    Wire::new(Protocol::Connect, Codec::Proto),
-    Wire::new(Protocol::Grpc, Codec::Proto),
-    Wire::new(Protocol::Grpc, Codec::Json),
-    Wire::new(Protocol::GrpcWeb, Codec::Proto),
-    Wire::new(Protocol::GrpcWeb, Codec::Json),
-];
-
 const BUSY: (&str, &str) = ("resource_exhausted", "OVERLOADED");
 
 async fn back_up(app: &TestApp, wire: Wire, token: &str) -> Reply {
@@ -68,7 +58,7 @@ fn open(folder: &Path, file: &[u8]) -> Connection {
 async fn backup_is_intact_on_every_wire_and_holds_its_own_record() {
     let app = TestApp::start().await;
     let alice = app.person("alice").await;
-    for wire in WIRES {
+    for wire in Wire::STREAMS {
         let reply = back_up(&app, wire, &app.admin.token).await;
         assert!(reply.result.is_ok(), "{wire:?}: {:?}", reply.result);
         let folder = tempfile::tempdir().unwrap();

@@ -55,6 +55,16 @@ impl Wire {
         Self::new(Protocol::GrpcWeb, Codec::Json),
     ];
 
+    /// Those that can carry a stream.
+    pub(crate) const STREAMS: [Self; 6] = [
+        Self::CURL,
+        Self::new(Protocol::Connect, Codec::Proto),
+        Self::new(Protocol::Grpc, Codec::Proto),
+        Self::new(Protocol::Grpc, Codec::Json),
+        Self::new(Protocol::GrpcWeb, Codec::Proto),
+        Self::new(Protocol::GrpcWeb, Codec::Json),
+    ];
+
     pub(crate) const fn new(protocol: Protocol, codec: Codec) -> Self {
         Self { protocol, codec }
     }
