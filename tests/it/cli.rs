@@ -3,7 +3,7 @@
 
 mod audit;
 mod audit_export;
-mod audit_sink;
+pub(crate) mod audit_sink;
 mod backup;
 mod bench;
 mod bootstrap_token;

@@ -16,6 +16,7 @@ mod disk_model;
 mod first_start;
 mod flips;
 mod full_disk;
+mod full_disk_of_sink;
 mod kill;
 mod lock;
 mod migration;

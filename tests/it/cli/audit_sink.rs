@@ -18,7 +18,7 @@ use super::sandbox::{Sandbox, Serving, call};
 const CREATE: &str = "TokenService/CreateToken";
 const SINK: &str = "--audit-sink=file:sink.jsonl";
 
-fn until(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is() {
         assert!(Instant::now() < deadline, "{what}");
@@ -26,7 +26,7 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
@@ -37,7 +37,7 @@ fn number(line: &str) -> i64 {
 }
 
 /// Checks that `lines` are the log: in order, each row at least once, and each as it is exported.
-fn compare(lines: &[String], exported: &str) -> Result<(), String> {
+pub(crate) fn compare(lines: &[String], exported: &str) -> Result<(), String> {
     let exported: Vec<_> = exported.lines().collect();
     let mut last = 0;
     for line in lines {
@@ -70,7 +70,7 @@ fn create(server: &Serving, token: &str) -> (u16, Value) {
 }
 
 /// Waits until the sink has the newest row.
-fn wait_for_newest(sandbox: &Sandbox, path: &Path) {
+pub(crate) fn wait_for_newest(sandbox: &Sandbox, path: &Path) {
     let newest = sandbox.json(&["audit", "list", "--reverse", "--limit=1"]);
     let newest: i64 = newest["events"][0]["sequence"]
         .as_str()

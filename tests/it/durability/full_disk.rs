@@ -22,12 +22,12 @@ use super::{
 use crate::migrations::fixture::Fixture;
 
 /// A mounted file system.
-struct Disk {
+pub(super) struct Disk {
     folder: TempDir,
 }
 
 impl Disk {
-    fn mount(size: &str) -> Self {
+    pub(super) fn mount(size: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={size},mode=0700");
         mount(
@@ -37,7 +37,7 @@ impl Disk {
         Self { folder }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -53,7 +53,7 @@ impl Disk {
     }
 
     /// Uses up all free space.
-    fn fill(&self) -> PathBuf {
+    pub(super) fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
         let mut filler = fs::File::create(&path).unwrap();
         for size in [4_096, 64, 1] {
