@@ -111,7 +111,7 @@ impl AuditSink {
         }
     }
 
-    /// Waits until the row `row` is delivered. Returns whether it is.
+    /// Waits for row `row` to reach the sink. False if the sink fails first, or if that takes longer than `most`.
     async fn wait_for(&self, row: i64, most: Duration) -> bool {
         let mut progress = self.progress.subscribe();
         let before = *progress.borrow();
